@@ -1,0 +1,220 @@
+"""What every command can be asked: frozen dataclasses whose docstrings are the help texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gpsseg.errors import UserError
+
+Precision = Literal["auto", "fp32", "bf16"]
+TopK = int | Literal["dense"]
+
+
+def _at_least(least: int, config: object, *names: str) -> None:
+    """Refuse a smaller number in any of the named options (None is their default)."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < least:
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag} must be at least {least}, got {value}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which images."""
+
+    dataset: str = "kvasir"
+    """A name from `python -m gpsseg.datasets list`, or the path of your own data card (YAML)."""
+    data_root: Path | None = None
+    """Folder that holds the real data set as published. Default: $GPSSEG_DATA; without either the
+    bundled synthetic sample is used, and labelled as such."""
+    train_size: int | None = None
+    """Train on a seeded subset of this many images. Default: all."""
+    val_share: float = 0.15
+    """Share of the training images set aside for validation, where the set brings none."""
+    image_size: int | None = None
+    """Side in pixels of the network's square input. Default: the backbone's own."""
+    batch_size: int | None = None
+    """Images per step. Default: the backbone's own (litemedsam: 2, unet-efficientnet-lite0: 4)."""
+    workers: int | None = None
+    """Processes that read images. Default: half the cores, at most 4."""
+    seed: int = 0
+    """Seed of everything random: subset, validation split, order, augmentation, new layers."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "image_size", "batch_size")
+        _at_least(0, self, "workers", "seed")
+        if not 0 < self.val_share < 1:
+            raise UserError(
+                f"--val-share must lie between 0 and 1 (0.15 is 15 %), got {self.val_share}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """Which network, and what of it GPS selects."""
+
+    backbone: str = "litemedsam"
+    """litemedsam, or unet-efficientnet-lite0."""
+    prompt: Literal["full-box", "none"] | None = None
+    """Automatic prompt of a SAM backbone: its whole image as the box, or no prompt. Default: the
+    backbone's own (litemedsam: full-box)."""
+    top_k: int | None = None
+    """Input connections kept per neuron in the encoder. Default: the most that stays under 1 % of
+    the encoder (litemedsam: 2, unet-efficientnet-lite0: 1)."""
+    decoder_top_k: TopK | None = None
+    """The same in the decoder: an integer, or `dense` to train all of it. Default: as --top-k for a
+    pre-trained decoder, dense for one that starts from random weights."""
+    precision: Precision = "auto"
+    """bf16 halves the time where the processor computes in bf16 and is slower where it does not;
+    auto looks at the processor."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    def __post_init__(self) -> None:
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"--top-k must be at least 1, got {self.top_k}. The paper uses 1.")
+        if isinstance(self.decoder_top_k, int) and self.decoder_top_k < 1:
+            raise UserError(
+                f"--decoder-top-k must be at least 1 or 'dense', got {self.decoder_top_k}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(BackboneConfig, DataConfig):
+    """Adapt a backbone to a data set, evaluate it on the test split, and write a report.
+
+    Example: python -m gpsseg.finetune --dataset kvasir --data-root ~/data --epochs 20
+    """
+
+    method: str = "gps"
+    """gps (selected weights only), full (every weight), or decoder (the decoder only)."""
+    epochs: int = 4
+    """Passes over the training images."""
+    lr: float | None = None
+    """Peak learning rate (for gps: of the selected values). Default: the backbone's."""
+    decoder_lr: float | None = None
+    """Peak learning rate of a decoder that gps trains densely. Default: the backbone's."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled weight decay; it acts on trained weights only."""
+    warmup: float = 0.1
+    """Share of all steps over which the learning rate rises from zero."""
+    accumulate: int = 1
+    """Batches whose gradients are added before each step."""
+    output: Path | None = None
+    """Folder of this run; must not exist. Default: runs/<dataset>-<backbone>-<method>-<time>."""
+    resume: Path | None = None
+    """Run folder of a stopped run, to go on after its last finished epoch with its own settings."""
+
+    def __post_init__(self) -> None:
+        BackboneConfig.__post_init__(self)
+        DataConfig.__post_init__(self)
+        _at_least(1, self, "epochs", "accumulate")
+        for name in ("lr", "decoder_lr"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 < rate < float("inf"):
+                raise UserError(f"--{name.replace('_', '-')} must be above 0, got {rate}.")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise UserError(f"--weight-decay must be 0 or more, got {self.weight_decay}.")
+        if not 0 <= self.warmup <= 1:
+            raise UserError(f"--warmup is a share of all steps, 0 to 1, got {self.warmup}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig(BackboneConfig, DataConfig):
+    """Show what GPS would select: per layer, with counts and shares; nothing is trained.
+
+    Example: python -m gpsseg.select --dataset kvasir --top-k 1
+    """
+
+    output: Path | None = None
+    """Folder to write selection.safetensors and selection.json to. Default: print only."""
+
+    def __post_init__(self) -> None:
+        BackboneConfig.__post_init__(self)
+        DataConfig.__post_init__(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Score a finished run on the test split of its own or another data set.
+
+    Example: python -m gpsseg.evaluate --run runs/kvasir-litemedsam-gps-... --dataset isic2017
+    """
+
+    run: Path
+    """Folder of a finished run."""
+    dataset: str | None = None
+    """Another data set. Default: the one the run was trained on."""
+    data_root: Path | None = None
+    """Folder that holds the real data set. Default: the run's, or $GPSSEG_DATA."""
+    batch_size: int | None = None
+    """Images per forward pass. Default: the run's."""
+    output: Path | None = None
+    """Folder to write to; must not exist. Default: <run>/evaluate-<dataset>-<time>."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "batch_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """Write a binary PNG mask, at native size and with the same stem, for every image.
+
+    Example: python -m gpsseg.predict --run runs/... --input my_images/ --output my_masks/
+    """
+
+    run: Path
+    """Folder of a finished run."""
+    input: Path
+    """An image, or a folder of images."""
+    output: Path
+    """Folder for the masks; existing files are never overwritten."""
+    save_probabilities: bool = False
+    """Also write <stem>_probability.png: 0..255 for 0..1."""
+    batch_size: int | None = None
+    """Images per forward pass. Default: the run's."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "batch_size")
+
+
+@dataclass(frozen=True)
+class ListConfig:
+    """List the data sets gpsseg knows, and whether they are on this machine.
+
+    Example: python -m gpsseg.datasets list --data-root ~/data
+    """
+
+    data_root: Path | None = None
+    """Folder to look in. Default: $GPSSEG_DATA."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesizeConfig:
+    """Write a synthetic set in a real set's layout, for trying things out and for tests.
+
+    Example: python -m gpsseg.datasets synthesize --layout kvasir --output synthetic --cases 100
+    """
+
+    output: Path
+    """Folder to write to; must not exist or be empty."""
+    layout: Literal["kvasir", "isic2017"] = "kvasir"
+    """Which set's look and layout."""
+    cases: int = 24
+    """Number of image and mask pairs."""
+    size: int = 320
+    """About the side of an image in pixels."""
+    seed: int = 0
+    """Seed; the same seed gives the same files."""
+
+    def __post_init__(self) -> None:
+        _at_least(4, self, "cases")  # a quarter becomes the test or validation part
+        _at_least(16, self, "size")
+        _at_least(0, self, "seed")

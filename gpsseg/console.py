@@ -1,0 +1,59 @@
+"""The console: one way to parse a command, to speak, and to show progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from gpsseg.errors import UserError
+
+Item = TypeVar("Item")
+Config = TypeVar("Config")
+
+
+def say(text: str, style: str = "") -> None:
+    """Print one line of plain text; ``style`` is a rich style such as ``"bold yellow"``."""
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(text, style=style or None, markup=False)
+
+
+def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Yield ``items`` behind a progress bar with the time left."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as bar:
+        yield from bar.track(items, total=total, description=description)
+
+
+def run_command(function: Callable[[Config], Any], config_type: Any, name: str) -> None:
+    """Parse the command line into ``config_type`` and call ``function`` with it.
+
+    A user's mistake is one sentence on stderr and exit status 2; Ctrl-C is exit status 130.
+    """
+    import tyro
+
+    try:
+        function(tyro.cli(config_type, prog=f"python -m gpsseg.{name}"))
+    except UserError as error:
+        print(f"gpsseg: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("gpsseg: stopped by the user.", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -1,0 +1,1 @@
+"""Data card -> cases -> checks -> splits -> batches."""

@@ -1,0 +1,52 @@
+"""Read every file once before anything long begins, so that a bad one costs a second, not a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from gpsseg.console import progress
+from gpsseg.data.cases import Case
+from gpsseg.data.images import read_image, read_mask
+from gpsseg.errors import UserError
+
+SHOWN = 10
+
+
+def check_cases(cases: Sequence[Case]) -> list[str]:
+    """Decode every image and mask.
+
+    Returns:
+        Notes that are no errors: the cases whose mask is empty (they count as "no lesion").
+
+    Raises:
+        UserError: files are unreadable or sizes differ; up to 10 are named.
+    """
+    with ThreadPoolExecutor() as pool:
+        found = list(progress(pool.map(_check, cases), "checking files", len(cases)))
+    errors = [error for error, _ in found if error]
+    if errors:
+        more = f"\n... and {len(errors) - SHOWN} more." if len(errors) > SHOWN else ""
+        raise UserError("\n".join(errors[:SHOWN]) + more)
+    return [note for _, note in found if note]
+
+
+def _check(case: Case) -> tuple[str, str]:
+    """Return (error, note), each empty if there is none."""
+    try:
+        image = read_image(case.image)
+        if case.mask is None:
+            return "", ""
+        mask = read_mask(case.mask)
+    except UserError as error:
+        return str(error), ""
+    if mask.shape != image.shape[:2]:
+        got, expected = ("x".join(map(str, size)) for size in (mask.shape, image.shape[:2]))
+        return (
+            f"{case.mask}: the mask is {got} but its image is {expected} (height x width). Masks "
+            "must match their image; export it again at the image's size."
+        ), ""
+    return (
+        "",
+        "" if mask.any() else f"{case.mask} is all black: it counts as an image without lesion.",
+    )

@@ -1,0 +1,82 @@
+"""Read images and masks as arrays, whatever way they were saved."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from gpsseg.errors import UserError
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+DEEP = frozenset({"I", "I;16", "I;16L", "I;16B", "F"})  # Pillow's modes of more than 8 bits
+RANGES = (1, 255, 4095, 65535)  # of a deep image's values: float, 8, 12 and 16 bits
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image as uint8 (H, W, 3) RGB, upright (EXIF rotation applied).
+
+    Grey images are repeated, an alpha channel is dropped, grey of more than 8 bits is scaled to
+    8 bits by the smallest of the ranges 0..1, 0..255, 0..4095 and 0..65535 that holds its values.
+
+    Raises:
+        UserError: the file is missing, empty, truncated or no image; the text names it.
+    """
+    image = _decode(path, {"RGB", *DEEP})
+    if image.mode in DEEP:
+        image = Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    return np.asarray(image)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Read a mask as bool (H, W), upright; True is foreground.
+
+    Foreground is what lies above the middle of the range: 127 for a mask of 0 and 255 (which
+    removes JPEG artefacts), half of the largest value for any other (0 and 1, 0 and 100, 0 and
+    65535). A coloured mask counts by its brightest channel.
+
+    Raises:
+        UserError: as ``read_image``, or the mask holds several classes (as 0, 1, 2).
+    """
+    values = np.asarray(_decode(path, {"1", "L", "RGB", *DEEP}))
+    values = values.max(axis=2) if values.ndim == 3 else values
+    low, top = values.min(), values.max()
+    if 1 < top <= 127 and not ((values == low) | (values == top)).all():
+        levels = np.unique(values)
+        raise UserError(
+            f"{path} holds {len(levels)} different values from {low} to {top}: a mask of several "
+            "classes? Expected two values, such as 0 and 255. Save one mask per class."
+        )
+    return values > (127 if 127 < top <= 255 else top / 2)
+
+
+def _decode(path: Path, modes: Collection[str]) -> Image.Image:
+    """Decode a whole file, turn it upright, and make it RGB unless its mode is in ``modes``."""
+    try:  # opened here: given a path, Pillow 13 garbles a rotated TIFF that it maps into memory
+        with path.open("rb") as file, Image.open(file) as image:
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return image if image.mode in modes else image.convert("RGB")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except Exception as error:  # damaged files make decoders fail in every way there is
+        raise UserError(
+            f"{path} {_why(path, error)}; expected a JPEG, PNG, BMP or TIFF image. Copy it again "
+            "from its source, or remove it together with its mask."
+        ) from None
+
+
+def _why(path: Path, error: Exception) -> str:
+    if path.is_file() and path.stat().st_size == 0:
+        return "is an empty file (0 bytes)"
+    if isinstance(error, UnidentifiedImageError):
+        return "is not a readable image"
+    return f"cannot be read ({error})"
+
+
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    values = np.nan_to_num(values)
+    top = next((top for top in RANGES if values.max() <= top), values.max())
+    return (values.clip(0, top) * (255.0 / top)).round().astype(np.uint8)

@@ -1,0 +1,56 @@
+"""The two steps of a data card that MONAI does not bring: reading a case, and albumentations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import MapTransform, RandomizableTransform, Transform
+
+from gpsseg.data.images import read_image, read_mask
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the package index
+
+
+class ReadCased(Transform):
+    """Read a case's files, given as paths.
+
+    ``image`` becomes float32 (3, H, W) in [0, 1], ``mask`` (if there) float32 (1, H, W) of 0 and 1;
+    ``height`` and ``width`` are added: the native size in pixels.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a new dictionary."""
+        image = read_image(data["image"])
+        case = {**data, "height": image.shape[0], "width": image.shape[1]}
+        case["image"] = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)
+        if data.get("mask") is not None:
+            case["mask"] = torch.from_numpy(read_mask(data["mask"])[None].astype(np.float32))
+        else:
+            case.pop("mask", None)
+        return case
+
+
+class Albumentationsd(MapTransform, RandomizableTransform):
+    """Apply an albumentations transform to the image (a colour change: the mask stays as it is).
+
+    Args:
+        transform: an albumentations transform, as built from its ``_target_`` in the data card.
+    """
+
+    def __init__(self, transform: Any):
+        from albumentations import Compose
+
+        MapTransform.__init__(self, ["image"])
+        RandomizableTransform.__init__(self, prob=1.0)
+        self.transform = Compose([transform])
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a new dictionary; the image stays float32 (3, H, W) in [0, 1]."""
+        self.transform.set_random_seed(int(self.R.randint(2**31)))
+        image = np.ascontiguousarray(np.asarray(data["image"]).transpose(1, 2, 0))
+        changed = self.transform(image=image)["image"].clip(0, 1)
+        return {**data, "image": torch.from_numpy(changed.transpose(2, 0, 1).copy())}

@@ -1,0 +1,40 @@
+"""Errors a user can act on: what, got, expected, fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+class UserError(Exception):
+    """A mistake the user can fix; its text is one clear sentence and is shown without traceback."""
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the option nearest to ``name``, or an empty string.
+
+    >>> nearest("kvasri", ["kvasir", "isic2017"])
+    " Did you mean 'kvasir'?"
+    >>> nearest("zzz", ["kvasir"])
+    ''
+    """
+    matches = difflib.get_close_matches(name, list(options), n=1)
+    return f" Did you mean '{matches[0]}'?" if matches else ""
+
+
+def look_up(name: str, options: Mapping[str, Value], what: str) -> Value:
+    """Return ``options[name]``.
+
+    Raises:
+        UserError: ``name`` is unknown; the text lists the options and suggests the nearest.
+
+    >>> look_up("b", {"a": 1, "b": 2}, "letter")
+    2
+    """
+    if name in options:
+        return options[name]
+    known = ", ".join(sorted(options))
+    raise UserError(f"Unknown {what} '{name}'.{nearest(name, options)} Known: {known}.")

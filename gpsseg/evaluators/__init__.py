@@ -1,0 +1,54 @@
+"""Evaluation protocols for medical segmentation: counts -> scores -> named rules -> statistics."""
+
+from gpsseg.evaluators.calibration import Calibration, calibration
+from gpsseg.evaluators.counts import Counts, Histogram, count_pixels, histogram, quantise
+from gpsseg.evaluators.labels import LabelScores, label_counts, label_scores
+from gpsseg.evaluators.overlap import dice, iou
+from gpsseg.evaluators.protocols import Protocol, Scorer, protocol_named, registry
+from gpsseg.evaluators.statistics import (
+    Comparison,
+    Stratum,
+    bootstrap_interval,
+    by_stratum,
+    holm,
+    paired_comparison,
+)
+from gpsseg.evaluators.surface import (
+    SurfaceDistances,
+    average_distance,
+    boundary_scores,
+    hausdorff95,
+    surface_dice,
+    surface_distances,
+)
+
+__all__ = [
+    "Calibration",
+    "Comparison",
+    "Counts",
+    "Histogram",
+    "LabelScores",
+    "Protocol",
+    "Scorer",
+    "Stratum",
+    "SurfaceDistances",
+    "average_distance",
+    "bootstrap_interval",
+    "boundary_scores",
+    "by_stratum",
+    "calibration",
+    "count_pixels",
+    "dice",
+    "hausdorff95",
+    "histogram",
+    "holm",
+    "iou",
+    "label_counts",
+    "label_scores",
+    "paired_comparison",
+    "protocol_named",
+    "quantise",
+    "registry",
+    "surface_dice",
+    "surface_distances",
+]

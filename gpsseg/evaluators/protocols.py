@@ -1,0 +1,187 @@
+"""The named evaluation protocols, and the one object that scores a data set under them.
+
+The same predictions score from 0.75 to 0.91 under the rules in use, so every score carries the
+name of its rule. To add a protocol: write its functions in `rules`, add a line to `registry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from gpsseg.errors import UserError, look_up
+from gpsseg.evaluators import rules
+from gpsseg.evaluators.counts import Array, Mask
+from gpsseg.evaluators.sample import Sample, checked_sample
+from gpsseg.evaluators.summary import Row, Table
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One named rule.
+
+    Attributes:
+        name: what users type and reports print.
+        measure: one image to its columns.
+        summarise: all rows, and the prefix of the protocol's columns, to its summary.
+        dimensions: numbers of axes it scores.
+    """
+
+    name: str
+    measure: Callable[[Sample], rules.Scores]
+    summarise: rules.Summary
+    dimensions: tuple[int, ...] = (2,)
+
+    @property
+    def prefix(self) -> str:
+        """Of its columns in a row: "pranet_"; the default protocol's are plain."""
+        return "" if self.name == "per-image" else self.name.replace("-", "_") + "_"
+
+
+def registry(tolerance: float = 2.0, saliency: bool = True) -> dict[str, Protocol]:
+    """Every protocol by name.
+
+    Args:
+        tolerance: of NSD, in pixels (`boundary`) or mm (`volume`).
+        saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
+    """
+    overlap, any_axes = ("dice", "iou"), (2, 3)
+    soft = (*overlap, "s_measure", "e_measure", "weighted_f", "mae") if saliency else overlap
+    means = rules.means_of
+    protocols = (
+        Protocol("per-image", rules.per_image, rules.per_image_summary, any_axes),
+        Protocol("pranet", partial(rules.pranet, saliency=saliency), means(*soft)),
+        Protocol("isic", rules.isic, means("jaccard_thresholded", *overlap)),
+        Protocol("micro", rules.micro, rules.micro_summary, any_axes),
+        Protocol("medsam-adapter", rules.medsam_adapter, means(*overlap)),
+        Protocol("gps-repo", rules.gps_repo, rules.gps_repo_summary, any_axes),
+        Protocol("boundary", partial(rules.boundary, tolerance=tolerance), rules.boundary_summary),
+        Protocol("volume", partial(rules.volume, tolerance=tolerance), rules.volume_summary, (3,)),
+    )
+    return {protocol.name: protocol for protocol in protocols}
+
+
+def protocol_named(name: str, tolerance: float = 2.0, saliency: bool = True) -> Protocol:
+    """Look a protocol up.
+
+    Raises:
+        UserError: no such protocol; names the nearest one.
+    """
+    return look_up(name, registry(tolerance, saliency), "protocol")
+
+
+class Scorer:
+    """Scores images one by one; what it keeps of each is one row of numbers.
+
+    Args:
+        protocols: names, see `registry`.
+        surface: also score `boundary` (2-D), which costs more.
+        seed: of the bootstrap intervals.
+        tolerance: of NSD, in pixels (2-D) or mm (3-D).
+        saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
+
+    Raises:
+        UserError: an unknown protocol.
+
+    >>> import numpy as np
+    >>> scorer = Scorer()
+    >>> row = scorer.add("a.png", np.array([[0.9, 0.6], [0.1, 0.2]]), np.eye(2, dtype=bool))
+    >>> row["dice"], row["iou"]
+    (0.5, 0.3333333333333333)
+    >>> scorer.summary()["per-image"]["dice"]
+    0.5
+    """
+
+    def __init__(
+        self,
+        protocols: Sequence[str] = ("per-image",),
+        surface: bool = False,
+        seed: int = 0,
+        tolerance: float = 2.0,
+        saliency: bool = True,
+    ) -> None:
+        """See the class."""
+        names = [*protocols, "boundary"] if surface else list(protocols)
+        self.protocols = [
+            protocol_named(name, tolerance, saliency) for name in dict.fromkeys(names)
+        ]
+        self.seed = seed
+        self._rows: dict[str, Row] = {}
+
+    def add(
+        self,
+        case_id: str,
+        probability: Array,
+        truth: Mask,
+        group: str | None = None,
+        spacing: tuple[float, ...] | None = None,
+    ) -> Row:
+        """Score one image.
+
+        Args:
+            case_id: unique name of the image.
+            probability: (H, W) float in [0, 1], uint8 0..255 or bool, at the truth's size;
+                (D, H, W) for protocols that score volumes.
+            truth: bool, the same shape.
+            group: what the image shares with others (patient, sequence); resampled whole.
+            spacing: mm a pixel along each axis, in the order of the axes.
+
+        Returns:
+            The image's row: "id", "group", "pixels", "truth_pixels", "prediction_pixels",
+            "spacing_known" and each protocol's columns.
+
+        Raises:
+            UserError: sizes differ, a value is out of range, the name was used before, or a
+                protocol does not score that number of axes.
+        """
+        if case_id in self._rows:
+            raise UserError(
+                f"{case_id}: scored twice, expected once. Give every image its own name."
+            )
+        sample = checked_sample(case_id, probability, truth, spacing)
+        row: Row = {
+            "id": case_id,
+            "group": group,
+            "pixels": sample.truth.size,
+            "truth_pixels": sample.counts.truth,
+            "prediction_pixels": sample.counts.prediction,
+            "spacing_known": spacing is not None,
+        }
+        for protocol in self.protocols:
+            self._check_axes(protocol, sample)
+            scores = protocol.measure(sample)
+            row.update({protocol.prefix + name: value for name, value in scores.items()})
+        self._rows[case_id] = row
+        return dict(row)
+
+    @staticmethod
+    def _check_axes(protocol: Protocol, sample: Sample) -> None:
+        """Refuse a volume under a protocol for images, and the reverse."""
+        if sample.truth.ndim not in protocol.dimensions:
+            wanted = " or ".join(f"{n}-D" for n in protocol.dimensions)
+            raise UserError(
+                f"{sample.case_id}: got a {sample.truth.ndim}-D array, but protocol "
+                f"{protocol.name} expects {wanted}. Choose another protocol, or score slices."
+            )
+
+    def rows(self) -> list[Row]:
+        """One flat dict an image, in the order they were added."""
+        return [dict(row) for row in self._rows.values()]
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Each protocol's scores over the data set, with 95 % bootstrap intervals.
+
+        Does not depend on the order in which images were added.
+
+        Raises:
+            UserError: nothing was added.
+        """
+        rows = list(self._rows.values())
+        if not rows:
+            raise UserError("Nothing to summarise: no image was scored. Check the folder or split.")
+        groups = [row["group"] for row in rows]
+        known = None if all(group is None for group in groups) else groups
+        table = Table(rows, known, self.seed)
+        return {p.name: p.summarise(table, p.prefix) for p in self.protocols}

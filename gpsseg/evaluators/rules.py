@@ -1,0 +1,202 @@
+"""What each named protocol does: one function for an image, one for the data set.
+
+`protocols` gives them their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpsseg.errors import UserError
+from gpsseg.evaluators.counts import Array
+from gpsseg.evaluators.overlap import dice, iou, recall, sweep_scores
+from gpsseg.evaluators.resize import resize_bilinear
+from gpsseg.evaluators.saliency import e_measure, mean_absolute_error, s_measure, weighted_f
+from gpsseg.evaluators.sample import Sample
+from gpsseg.evaluators.statistics import Floats
+from gpsseg.evaluators.summary import Table
+from gpsseg.evaluators.surface import (
+    average_distance,
+    boundary_scores,
+    hausdorff95,
+    surface_dice,
+    surface_distances,
+)
+
+Scores = dict[str, float]
+Summary = Callable[[Table, str], dict[str, Any]]
+
+GPS_REPO_WARNING = (
+    "Reproduces the published GPS script, which ignores every background pixel: a prediction "
+    "that is foreground everywhere scores 1. Do not report it as Dice or IoU."
+)
+
+
+def means_of(*names: str) -> Summary:
+    """A summary that averages the named columns over images."""
+    return lambda table, prefix: table.means(prefix, names)
+
+
+def per_image(sample: Sample) -> Scores:
+    """Dice and IoU of the mask p >= 0.5; both masks empty: 1, one empty: 0."""
+    counts = sample.counts
+    return {
+        "dice": float(dice(counts.tp, counts.fp, counts.fn)),
+        "iou": float(iou(counts.tp, counts.fp, counts.fn)),
+    }
+
+
+def per_image_summary(table: Table, prefix: str) -> dict[str, Any]:
+    """Means, and how many images are empty (an image with both empty is in all three counts)."""
+    return {
+        **table.means(prefix, ("dice", "iou")),
+        "empty_truth": table.count(lambda row: row["truth_pixels"] == 0),
+        "empty_prediction": table.count(lambda row: row["prediction_pixels"] == 0),
+        "both_empty": table.count(
+            lambda row: row["truth_pixels"] == 0 and row["prediction_pixels"] == 0
+        ),
+        "images": len(table.rows),
+    }
+
+
+def pranet(sample: Sample, saliency: bool = True) -> Scores:
+    """Mean Dice and IoU over 256 thresholds of the min-max normalised map; S, E, wF and MAE."""
+    swept_dice, swept_iou = sweep_scores(sample.sweep)
+    if not saliency:
+        return {"dice": swept_dice, "iou": swept_iou}
+    return {
+        "dice": swept_dice,
+        "iou": swept_iou,
+        "s_measure": s_measure(sample.stretched, sample.truth),
+        "e_measure": e_measure(sample.sweep),
+        "weighted_f": weighted_f(sample.stretched, sample.truth),
+        "mae": mean_absolute_error(sample.stretched, sample.truth),
+    }
+
+
+def isic(sample: Sample) -> Scores:
+    """Jaccard of the mask 255 p > 128, set to 0 below 0.65; both masks empty: 1."""
+    counts = sample.counts_above_128
+    jaccard = float(iou(counts.tp, counts.fp, counts.fn))
+    return {
+        "jaccard_thresholded": jaccard if jaccard >= 0.65 else 0.0,
+        "dice": float(dice(counts.tp, counts.fp, counts.fn)),
+        "iou": jaccard,
+    }
+
+
+def micro(sample: Sample) -> Scores:
+    """The counts to pool."""
+    counts = sample.counts
+    return {"tp": counts.tp, "fp": counts.fp, "fn": counts.fn}
+
+
+def micro_summary(table: Table, prefix: str) -> dict[str, Any]:
+    """Dice and IoU of the summed counts; images are resampled through their counts."""
+
+    def scores(sums: Floats) -> dict[str, Floats]:
+        tp, fp, fn, _ = sums.T
+        return {"dice": dice(tp, fp, fn), "iou": iou(tp, fp, fn)}
+
+    return table.pooled(prefix, ("tp", "fp", "fn"), scores)
+
+
+def medsam_adapter(sample: Sample, side: int = 256) -> Scores:
+    """Mean over five thresholds of Dice and IoU at 256 x 256.
+
+    Map and truth are both resized bilinearly, and both thresholded with ``>``, so that a perfect
+    prediction scores 1. A margin of 1e-6 keeps the rounding of the interpolation from deciding
+    ties. The published code's smoothing terms (1e-6 in IoU, 1e-4 in Dice) are left out: they
+    matter only where both masks are empty, which scores 1 here and there.
+    """
+    probability = _resized(sample.probability, side)
+    truth = _resized(sample.truth, side)
+    margin = np.asarray(1e-6, dtype=probability.dtype)
+    tp, predicted, positive = np.zeros((3, 5), dtype=np.int64)
+    for i, threshold in enumerate((0.1, 0.3, 0.5, 0.7, 0.9)):
+        mask, true = probability > threshold + margin, truth > threshold + margin
+        tp[i] = np.count_nonzero(mask & true)
+        predicted[i], positive[i] = np.count_nonzero(mask), np.count_nonzero(true)
+    fp, fn = predicted - tp, positive - tp
+    return {"dice": float(dice(tp, fp, fn).mean()), "iou": float(iou(tp, fp, fn).mean())}
+
+
+def _resized(image: Array, side: int) -> Array:
+    """A map or mask in [0, 1] at side x side, float32 (float64 stays)."""
+    real = image.astype(np.result_type(image.dtype, np.float32), copy=False)
+    resized = resize_bilinear(real, (side, side))
+    return resized / np.float32(255) if image.dtype == np.uint8 else resized
+
+
+def gps_repo(sample: Sample) -> Scores:
+    """True positives and misses; the background is not looked at."""
+    return {"tp": sample.counts.tp, "fn": sample.counts.fn}
+
+
+def gps_repo_summary(table: Table, prefix: str) -> dict[str, Any]:
+    """Recall R over the data set, called IoU = R and Dice = 2 R / (1 + R) by that script."""
+
+    def scores(sums: Floats) -> dict[str, Floats]:
+        found = recall(sums[:, 0], sums[:, 1])
+        return {"dice": 2 * found / (1 + found), "iou": found}
+
+    return {**table.pooled(prefix, ("tp", "fn"), scores), "warning": GPS_REPO_WARNING}
+
+
+def boundary(sample: Sample, tolerance: float = 2.0) -> Scores:
+    """HD95 and ASSD (mm where the spacing is known, else pixels), NSD at a tolerance in pixels."""
+    return boundary_scores(sample.mask, sample.truth, sample.spacing, tolerance)
+
+
+def boundary_summary(table: Table, prefix: str) -> dict[str, Any]:
+    """Means, and how many images had one or two empty masks.
+
+    Raises:
+        UserError: some images are in mm and others in pixels.
+    """
+    spaced = table.count(lambda row: row["spacing_known"])
+    if 0 < spaced < len(table.rows):
+        raise UserError(
+            f"{spaced} of {len(table.rows)} images have a spacing in mm and the others have none; "
+            "distances in mm and in pixels cannot be averaged. Give a spacing for all or for none."
+        )
+    return {
+        **table.means(prefix, ("hd95", "assd", "nsd")),
+        "one_empty": table.count(lambda row: row[prefix + "empty_masks"] == 1),
+        "both_empty": table.count(lambda row: row[prefix + "empty_masks"] == 2),
+        "unit": "mm" if spaced else "pixels",
+    }
+
+
+def volume(sample: Sample, tolerance: float = 2.0) -> Scores:
+    """Dice and IoU of a 3-D volume, HD95, ASSD and NSD in mm.
+
+    Raises:
+        UserError: the spacing is unknown.
+    """
+    if sample.spacing is None:
+        raise UserError(
+            f"{sample.case_id}: a volume needs its spacing, got none, expected 3 numbers in mm. "
+            "Read it from the header of the NIfTI or DICOM file."
+        )
+    distances = surface_distances(sample.mask, sample.truth, sample.spacing)
+    return {
+        **per_image(sample),
+        "hd95": hausdorff95(distances),
+        "assd": average_distance(distances),
+        "nsd": surface_dice(distances, tolerance),
+        "empty_masks": distances.empty_masks,
+    }
+
+
+def volume_summary(table: Table, prefix: str) -> dict[str, Any]:
+    """Means over volumes, and how many had one or two empty masks."""
+    return {
+        **table.means(prefix, ("dice", "iou", "hd95", "assd", "nsd")),
+        "one_empty": table.count(lambda row: row[prefix + "empty_masks"] == 1),
+        "both_empty": table.count(lambda row: row[prefix + "empty_masks"] == 2),
+        "unit": "mm",
+    }

@@ -1,0 +1,111 @@
+"""Files and folders: where things lie, and how they are written so that nothing is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gpsseg.errors import UserError
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def bundled(name: str) -> Path:
+    """Return the folder ``name`` shipped with gpsseg: inside a wheel, or beside the package."""
+    inside = PACKAGE / name
+    return inside if inside.is_dir() else PACKAGE.parent / name
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hex digits."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` (UTF-8) atomically: a reader sees the old file or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically. Paths become strings."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not readable as JSON ({error}).") from None
+
+
+def new_folder(path: Path) -> Path:
+    """Create ``path`` and return it; a folder that holds anything is never written into.
+
+    Raises:
+        UserError: ``path`` is a file, or a folder that is not empty.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(
+            f"{path} already exists and is not empty; gpsseg never overwrites a result. "
+            "Name another --output, or move the old one away."
+        )
+    return make_folder(path)
+
+
+def make_folder(path: Path) -> Path:
+    """Create ``path`` unless it is there, and return it.
+
+    Raises:
+        UserError: it, or a folder above it, is a file or may not be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder {path} cannot be made: {error.strerror}. Name another --output."
+        ) from None
+    return path
+
+
+def new_run_folder(output: Path | None, name: str) -> Path:
+    """Create the folder of one run: ``output``, or ``runs/<name>-<time>`` under the working folder.
+
+    Raises:
+        UserError: as ``new_folder``.
+    """
+    if output is not None:
+        return new_folder(output)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ["", *(f"-{n}" for n in range(2, 100))]:
+        folder = Path("runs") / f"{name}-{stamp}{suffix}"
+        if not folder.exists():
+            return new_folder(folder)
+    raise UserError(f"runs/{name}-{stamp} and 98 namesakes exist already. Pass --output DIR.")
+
+
+def log_to(path: Path) -> Callable[[Mapping[str, Any]], None]:
+    """Return a function that appends one JSON line to ``path`` and flushes it."""
+
+    def log(line: Mapping[str, Any]) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    return log

@@ -1,0 +1,192 @@
+"""`python -m gpsseg.finetune`: the whole method, from images to a report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpsseg.config import FinetuneConfig
+from gpsseg.console import run_command, say
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from gpsseg.backbones import Backbone
+    from gpsseg.data.cards import Card
+    from gpsseg.data.cases import Split
+    from gpsseg.engine import History, Machine
+    from gpsseg.gps import Selection
+    from gpsseg.report.thumbnails import Thumbnail
+
+
+def finetune(config: FinetuneConfig) -> Path:
+    """Adapt a backbone to a data set and return the run folder; see ``FinetuneConfig``.
+
+    Raises:
+        UserError: bad input, named in one sentence; a run folder keeps what there was.
+    """
+    from gpsseg import engine, gps, runs, tuning
+    from gpsseg.backbones import load_backbone
+    from gpsseg.data.cards import load_card
+    from gpsseg.data.checks import check_cases
+    from gpsseg.errors import look_up
+    from gpsseg.files import write_json
+    from gpsseg.report import write_report
+    from gpsseg.select import (
+        choose,
+        describe,
+        find_split,
+        layer_table,
+        save_selection,
+        settle,
+        trainable_counts,
+        training_batches,
+    )
+
+    watch = Stopwatch()
+    config = runs.resumed(config)
+    tune = look_up(config.method, {"gps": None, **tuning.METHODS}, "method")
+    card = load_card(config.dataset)
+    backbone = load_backbone(config.backbone, config.prompt, config.seed)
+    config = settle(config, backbone.facts)
+    split = find_split(card, config)
+    for note in check_cases((*split.train, *split.val, *split.test)):
+        say(note, style="yellow")
+    machine = engine.make_machine(config.device, config.precision, config.accumulate)
+    run = runs.open_run(config, card.name, split, machine.precision)
+    watch.lap("loading")
+
+    if config.resume:
+        selection = gps.Selection.load(run / "selection.safetensors")
+    elif tune:
+        selection = gps.Selection({}, {}, tuple(tune(backbone.roles())))
+    else:
+        batches = training_batches(card, split, config)
+        selection = choose(backbone, batches, config, machine)
+    layers = layer_table(backbone, selection)
+    save_selection(run, selection, layers)
+    say(describe(trainable_counts(layers)))
+    watch.lap("selection")
+
+    base = identify_base(backbone, selection, config)
+    gps.sparsify(backbone, selection)
+    try:
+        history = fit(backbone, selection, card, split, config, machine, run)
+    finally:  # also after Ctrl-C or a diverged loss: the best state so far
+        delta = gps.extract(backbone, **base, dataset=card.name, split_sha256=split.sha256)
+        delta.save(run / "delta.safetensors")
+    watch.lap("training")
+
+    metrics, thumbnails = score_before_and_after(run, card, split, config, machine)
+    metrics |= {"trainable": trainable_counts(layers), "best_epoch": history.best_epoch}
+    watch.lap("evaluation")
+    write_json(run / "metrics.json", {**metrics, "seconds": watch.laps})
+    say(f"report: {write_report(run, thumbnails)}", style="bold")
+    return run
+
+
+def fit(
+    backbone: Backbone,
+    selection: Selection,
+    card: Card,
+    split: Split,
+    config: FinetuneConfig,
+    machine: Machine,
+    run: Path,
+) -> History:
+    """Train the prepared network; validation mDice picks the epoch it ends with."""
+    from gpsseg.data.loader import CaseDataset, make_loader
+    from gpsseg.engine import train
+    from gpsseg.evaluate import score_cases
+
+    size, batch_size = config.image_size, config.batch_size
+    assert size and batch_size, "settle the configuration first"
+
+    def batches_of(epoch: int) -> DataLoader[Any]:
+        dataset = CaseDataset(split.train, card, size, augment=True, seed=config.seed, epoch=epoch)
+        return make_loader(dataset, batch_size, config.workers, shuffle=True)
+
+    def validate() -> float:
+        scorer = score_cases(backbone, split.val, card, config, machine, None, ("per-image",))
+        return scorer.summary()["per-image"]["dice"]
+
+    rates = learning_rates(backbone, selection, config)
+    return train(backbone, batches_of, validate, rates, config, machine, run)
+
+
+def learning_rates(
+    backbone: Backbone, selection: Selection, config: FinetuneConfig
+) -> dict[str, float]:
+    """Parameter name -> peak learning rate: the user's, or what suits the backbone and method."""
+    defaults = backbone.facts.learning_rates
+    if config.method != "gps":
+        return dict.fromkeys(selection.dense, config.lr or defaults[config.method])
+    values, dense = config.lr or defaults["values"], config.decoder_lr or defaults["decoder"]
+    roles = {name: backbone.roles().get(name) for name in selection.dense}
+    rates = {name: dense if roles[name] == "decoder" else values for name in selection.dense}
+    return rates | {f"{name}_values": values for name in selection.indices}
+
+
+def identify_base(
+    backbone: Backbone, selection: Selection, config: FinetuneConfig
+) -> dict[str, Any]:
+    """Name and hash of the network that a delta is about to be trained on.
+
+    Whatever starts from random weights and trains whole is replaced by the delta and not hashed.
+    """
+    from gpsseg.gps import model_hash
+
+    scratch = backbone.facts.scratch
+    roles = backbone.roles()
+    free = tuple(name for name in selection.dense if roles[name] in scratch)
+    return {
+        "base": f"{config.backbone} (prompt {backbone.facts.prompt}, seed {config.seed})",
+        "base_hash": model_hash(backbone, free),
+        "free": free,
+    }
+
+
+def score_before_and_after(
+    run: Path, card: Card, split: Split, config: FinetuneConfig, machine: Machine
+) -> tuple[dict[str, Any], list[Thumbnail]]:
+    """Read the test split, for the first and only time: the untuned base, then base plus delta.
+
+    The tuned network is put together from the files of the run, as a user would get it.
+    """
+    from gpsseg.backbones import load_backbone
+    from gpsseg.evaluate import provenance, say_scores, score_cases
+    from gpsseg.gps import Delta
+    from gpsseg.runs import write_rows
+
+    model = load_backbone(config.backbone, config.prompt, config.seed)
+    base_scores = score_cases(model, split.test, card, config, machine, "testing the base")
+    before = base_scores.summary()
+    Delta.load(run / "delta.safetensors").apply(model)
+    thumbnails: list[Thumbnail] = []
+    scorer = score_cases(
+        model, split.test, card, config, machine, "testing the result", thumbnails=thumbnails
+    )
+    after = scorer.summary()
+    write_rows(run / "per_image.csv", scorer.rows())
+    say_scores("before", before)
+    say_scores("after", after)
+    metrics = provenance(card, split, config, model.facts)
+    return {**metrics, "before": before, "after": after}, thumbnails
+
+
+class Stopwatch:
+    """Seconds of each stage of a run."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.laps[name], self._since = round(now - self._since, 2), now
+
+
+if __name__ == "__main__":
+    run_command(finetune, FinetuneConfig, "finetune")

@@ -1,0 +1,57 @@
+"""Which weights of a network are neurons, and how a weight tensor falls into rows of inputs.
+
+GPS (Zhang et al., CVPR 2024, sec. 3.2) selects, for every *output neuron*, its top K *input
+connections*. Here a neuron is one output channel of a linear or convolutional layer, or one vector
+of an embedding; its inputs are everything that its output is a weighted sum of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+NEURON_LAYERS = (nn.Linear, nn.Embedding, *CONVOLUTIONS, *TRANSPOSED)
+
+
+def neuron_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield ``(name, layer)`` for every layer whose ``weight`` holds neurons, by module type."""
+    for name, module in model.named_modules():
+        if isinstance(module, NEURON_LAYERS):
+            yield name, module
+
+
+def neuron_weights(model: nn.Module) -> list[str]:
+    """Return the names of all weights that GPS may select from, in the network's order."""
+    owned = {name for name, _ in model.named_parameters()}
+    names = (f"{name}.weight".lstrip(".") for name, _ in neuron_layers(model))
+    return [name for name in names if name in owned]
+
+
+def neuron_biases(model: nn.Module) -> list[str]:
+    """Return the names of the biases of the same layers (not those of normalisation layers)."""
+    owned = {name for name, _ in model.named_parameters()}
+    names = (f"{name}.bias".lstrip(".") for name, _ in neuron_layers(model))
+    return [name for name in names if name in owned]
+
+
+def as_rows(tensor: Tensor, layer: nn.Module) -> Tensor:
+    """Arrange a tensor of a layer's weight shape as one row per neuron.
+
+    Args:
+        tensor: the weight, its scores or its flat positions; any dtype, the weight's shape.
+        layer: the layer that owns the weight.
+
+    Returns:
+        (neurons, inputs): ``(out, in)`` for Linear, ``(out, in / groups * kh * kw)`` for a
+        convolution, ``(vectors, dim)`` for an embedding. A transposed convolution stores
+        ``(in, out / groups, kh, kw)``; its rows are output channels too.
+    """
+    if isinstance(layer, TRANSPOSED):
+        groups = layer.groups
+        inputs, outputs, *kernel = tensor.shape
+        split = tensor.reshape(groups, inputs // groups, outputs, *kernel)
+        return split.transpose(1, 2).reshape(groups * outputs, -1)
+    return tensor.reshape(tensor.shape[0], -1)

@@ -1,0 +1,100 @@
+"""The report of a run: one self-contained HTML file that opens anywhere, without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from gpsseg.files import write_text
+from gpsseg.report import layers, plots, sections
+from gpsseg.report.contents import Contents, read_contents
+from gpsseg.report.thumbnails import Thumbnail, make_thumbnail, thumbnail_side
+
+__all__ = ["Thumbnail", "make_thumbnail", "thumbnail_side", "write_report"]
+
+HERE = Path(__file__).resolve().parent
+
+
+def write_report(folder: Path, thumbnails: Sequence[Thumbnail] = ()) -> Path:
+    """Write ``folder/report.html`` and return its path.
+
+    Args:
+        folder: a run folder, or one that ``python -m gpsseg.evaluate`` wrote. Sections whose files
+            are missing are left out. Optional keys of metrics.json that are shown where present:
+            "title", "homepage", "licence", "citation" (of the data set) and "pretraining".
+        thumbnails: pictures of the cases in per_image.csv, matched by id.
+
+    Raises:
+        UserError: metrics.json is missing, or a file is damaged.
+    """
+    report = folder / "report.html"
+    write_text(report, render(read_contents(folder, thumbnails)))
+    return report
+
+
+def render(contents: Contents) -> str:
+    """Return the HTML; everything but our own CSS and JavaScript is escaped.
+
+    A content security policy lets the page run that one script, and load nothing.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = data_uri
+    script = (HERE / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("template.html").render(
+        **_context(contents),
+        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=digest,
+    )
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Return ``content`` as a data URI of the image type ``kind``."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _context(contents: Contents) -> dict[str, Any]:
+    """What the template prints."""
+    metrics, cases, log = contents.metrics, contents.cases, contents.log
+    rules = sections.protocols(metrics)
+    charts = [
+        plots.histogram(cases),
+        plots.dice_against_size(cases),
+        plots.loss_curve(log),
+        plots.validation_curve(log, metrics.get("best_epoch")),
+    ]
+    return {
+        "title": sections.title(metrics),
+        "synthetic": str(metrics.get("data")).startswith("synthetic"),
+        "metrics": metrics,
+        "method": sections.METHODS.get(metrics.get("method", ""), metrics.get("method")),
+        "headline": next((rule for rule in rules if rule.overlap), rules[0]),
+        "protocols": rules,
+        "counts": metrics["after"].get("per-image", {}),
+        "trained": sections.trained_parts(contents),
+        "delta_bytes": contents.delta_bytes,
+        "cases": cases,
+        "has_groups": any(case.group for case in cases),
+        "columns": sections.columns(cases),
+        "showcase": sections.showcase(cases),
+        "charts": [chart for chart in charts if chart],
+        "frame": plots,
+        "panels": layers.layer_panels(contents.selection.get("layers", ())),
+        "facts": sections.facts(contents),
+        "settings": sections.settings(contents.config),
+        "versions": contents.config.get("versions", {}),
+        "command": sections.command(contents.config),
+        "seconds": metrics.get("seconds", {}),
+    }

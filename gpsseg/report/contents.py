@@ -1,0 +1,140 @@
+"""What a run folder holds, read for the report. Only metrics.json is required."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpsseg.files import read_json
+from gpsseg.report.thumbnails import Thumbnail
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test image.
+
+    Attributes:
+        id: its name.
+        group: patient or sequence; empty where there is none.
+        dice: Dice per image in [0, 1], or None.
+        iou: IoU per image in [0, 1], or None.
+        size: the lesion's share of the image in percent, or None.
+        thumbnail: pictures of it, or None.
+    """
+
+    id: str
+    group: str
+    dice: float | None
+    iou: float | None
+    size: float | None
+    thumbnail: Thumbnail | None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A run or evaluation folder; what the folder lacks is empty.
+
+    Attributes:
+        metrics: metrics.json.
+        config: config.json.
+        split: split.json.
+        selection: selection.json.
+        log: the lines of log.jsonl.
+        cases: per_image.csv, worst Dice first.
+        delta_bytes: size of delta.safetensors.
+    """
+
+    metrics: Json
+    config: Json
+    split: Json
+    selection: Json
+    log: tuple[Json, ...]
+    cases: tuple[Case, ...]
+    delta_bytes: int | None
+
+
+def read_contents(folder: Path, thumbnails: Sequence[Thumbnail]) -> Contents:
+    """Read a run or evaluation folder.
+
+    Raises:
+        UserError: metrics.json is missing, or a file is damaged.
+    """
+    delta = folder / "delta.safetensors"
+    return Contents(
+        metrics=read_json(folder / "metrics.json"),
+        config=_json_or_empty(folder / "config.json"),
+        split=_json_or_empty(folder / "split.json"),
+        selection=_json_or_empty(folder / "selection.json"),
+        log=_read_log(folder / "log.jsonl"),
+        cases=_read_cases(folder / "per_image.csv", thumbnails),
+        delta_bytes=delta.stat().st_size if delta.is_file() else None,
+    )
+
+
+def _json_or_empty(path: Path) -> Json:
+    return read_json(path) if path.is_file() else {}
+
+
+def _read_log(path: Path) -> tuple[Json, ...]:
+    """Lines of a log; a last line cut short by an interruption is left out."""
+    lines = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+    return tuple(lines)
+
+
+def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[Case, ...]:
+    """Rows of per_image.csv with their thumbnails, worst first; rows without a Dice come last."""
+    if not path.is_file():
+        return ()
+    pictures = {thumbnail.id: thumbnail for thumbnail in thumbnails}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        dice, iou = (_column(reader.fieldnames or (), name) for name in ("dice", "iou"))
+        cases = [
+            Case(
+                id=row["id"],
+                group=row.get("group") or "",
+                dice=_number(row, dice),
+                iou=_number(row, iou),
+                size=_lesion_size(row),
+                thumbnail=pictures.get(row["id"]),
+            )
+            for row in reader
+        ]
+    return tuple(sorted(cases, key=lambda case: (case.dice is None, case.dice, case.id)))
+
+
+def _column(names: Sequence[str], score: str) -> str:
+    """The column of a score: the default protocol's, else the first protocol's that has it."""
+    return next((name for name in (score, *names) if name in names and _is(name, score)), score)
+
+
+def _is(name: str, score: str) -> bool:
+    return name == score or name.endswith(f"_{score}")
+
+
+def _number(row: Mapping[str, str], name: str) -> float | None:
+    """A finite number, or None."""
+    try:
+        value = float(row.get(name) or "nan")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _lesion_size(row: Mapping[str, str]) -> float | None:
+    """True foreground in percent of the image."""
+    truth, pixels = _number(row, "truth_pixels"), _number(row, "pixels")
+    return None if truth is None or not pixels else 100 * truth / pixels

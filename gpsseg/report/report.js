@@ -1,0 +1,123 @@
+// Sort, filter and leaf through the images. All data is read from the table; text stays text.
+"use strict";
+document.documentElement.classList.add("js");
+
+const element = (id) => document.getElementById(id);
+const table = element("cases");
+const viewer = element("viewer");
+
+const rows = () => Array.from(table.tBodies[0].rows);
+const visibleRows = () => rows().filter((row) => !row.hidden);
+
+// Missing values come last in either direction.
+function compare(a, b, kind, sign) {
+  if (a === "" || b === "") return (a === "") - (b === "");
+  if (kind === "number") return sign * (Number(a) - Number(b));
+  return sign * a.localeCompare(b, undefined, { numeric: true });
+}
+
+function sortBy(header) {
+  const column = header.cellIndex;
+  const ascending = header.getAttribute("aria-sort") !== "ascending";
+  const value = (row) => row.cells[column].dataset.value;
+  const sorted = rows().sort((a, b) =>
+    compare(value(a), value(b), header.dataset.kind, ascending ? 1 : -1));
+  for (const other of header.parentNode.cells) other.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+  table.tBodies[0].append(...sorted);
+}
+
+function filter() {
+  const text = element("filter-text").value.trim().toLowerCase();
+  const bound = (id, open) => {
+    const value = element(id).value;
+    return value === "" ? open : Number(value);
+  };
+  const low = bound("filter-low", 0);
+  const high = bound("filter-high", 1);
+  for (const row of rows()) {
+    const group = row.querySelector(".group");
+    const name = `${row.dataset.id} ${group ? group.textContent : ""}`.toLowerCase();
+    const dice = row.dataset.dice;
+    const inRange = dice === "" ? low <= 0 && high >= 1 : low <= dice && dice <= high;
+    row.hidden = !(name.includes(text) && inRange);
+  }
+  element("shown").textContent = `${visibleRows().length} of ${rows().length} images`;
+}
+
+let current = null;
+
+function show(row) {
+  current = row;
+  const order = visibleRows();
+  const picture = row.querySelector(".view");
+  const stage = element("stage");
+  stage.hidden = !picture;
+  element("missing").hidden = Boolean(picture);
+  if (picture) {
+    const source = picture.querySelector("img");
+    for (const name of ["--t", "--p"]) {
+      stage.style.setProperty(name, picture.style.getPropertyValue(name));
+    }
+    element("picture").src = source.src;
+    element("picture").alt = `Image ${row.dataset.id}`;
+    stage.style.aspectRatio = `${source.getAttribute("width")} / ${source.getAttribute("height")}`;
+    stage.style.setProperty("--ratio", source.getAttribute("width") / source.getAttribute("height"));
+  }
+  const values = Array.from(row.cells).slice(-3).map((cell) => cell.textContent);
+  element("viewer-title").textContent = row.dataset.id;
+  element("viewer-scores").textContent =
+    `Dice ${values[0]}   IoU ${values[1]}   lesion ${values[2]} % of the image`;
+  element("position").textContent = `${order.indexOf(row) + 1} of ${order.length}`;
+  if (!viewer.open) viewer.showModal();
+}
+
+function step(by) {
+  const order = visibleRows();
+  if (order.length) show(order[(order.indexOf(current) + by + order.length) % order.length]);
+}
+
+function changeView() {
+  const view = viewer.querySelector("input[name=view]:checked").value;
+  element("stage").dataset.view = view;
+  for (const legend of viewer.querySelectorAll("[data-for]")) {
+    legend.hidden = !legend.dataset.for.split(" ").includes(view);
+  }
+  element("opacity").disabled = view === "image";
+}
+
+function changeOpacity() {
+  const percent = element("opacity").value;
+  element("stage").style.setProperty("--opacity", percent / 100);
+  element("opacity-value").textContent = `${percent} %`;
+}
+
+// Arrow keys leaf through the images, but still move a slider or radio button that has the focus.
+function onKey(event) {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!by || event.target.matches("input")) return;
+  event.preventDefault();
+  step(by);
+}
+
+function start() {
+  for (const header of table.tHead.rows[0].cells) {
+    header.querySelector("button").addEventListener("click", () => sortBy(header));
+  }
+  for (const id of ["filter-text", "filter-low", "filter-high"]) {
+    element(id).addEventListener("input", filter);
+  }
+  table.tBodies[0].addEventListener("click", (event) => show(event.target.closest("tr")));
+  element("previous").addEventListener("click", () => step(-1));
+  element("next").addEventListener("click", () => step(1));
+  element("close").addEventListener("click", () => viewer.close());
+  element("views").addEventListener("change", changeView);
+  element("opacity").addEventListener("input", changeOpacity);
+  viewer.addEventListener("keydown", onKey);
+  viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
+  viewer.addEventListener("close", () => current.querySelector(".open").focus());
+  changeView();
+  changeOpacity();
+}
+
+if (table) start();

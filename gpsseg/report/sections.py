@@ -1,0 +1,187 @@
+"""The sections of the report: contents of a run folder -> what the template prints."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from gpsseg.report.contents import Case, Contents, Json
+
+METHODS = {
+    "gps": "gradient-based parameter selection (GPS)",
+    "full": "full fine-tuning",
+    "decoder": "decoder-only fine-tuning",
+}
+
+PROTOCOLS = {
+    "per-image": "Prediction of at least 0.5 at the image's own size; Dice and IoU per image, then "
+    "their mean. Both masks empty scores 1, one empty scores 0.",
+    "micro": "True and false pixels are pooled over all images, then scored once; large lesions "
+    "weigh more.",
+    "pranet": "Map stretched to 0..1 per image; mean over images, then over 256 thresholds.",
+    "isic": "Jaccard per image, counted as 0 below 0.65; plain Dice and IoU beside it.",
+    "medsam-adapter": "Mean over the thresholds 0.1, 0.3, 0.5, 0.7, 0.9 at 256 x 256 pixels.",
+    "gps-repo": "The published GPS script's rule, for reproduction only: it ignores background.",
+    "boundary": "Distances between outlines: HD95, ASSD, and NSD at a tolerance.",
+    "volume": "Dice, IoU and distances between surfaces per 3-D volume.",
+}
+
+SCORE_NAMES = {
+    "s_measure": "S-measure",
+    "e_measure": "E-measure",
+    "weighted_f": "weighted F",
+    "mae": "MAE",
+    "jaccard_thresholded": "Jaccard (below 0.65: 0)",
+    "hd95": "HD95",
+    "assd": "ASSD",
+    "nsd": "NSD",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score over the test images with its 95 % interval, where there is one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One score before (None where unknown) and after adaptation."""
+
+    name: str
+    before: Score | None
+    after: Score
+
+    @property
+    def change(self) -> float | None:
+        """After minus before."""
+        return None if self.before is None else self.after.value - self.before.value
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The scores of one protocol."""
+
+    name: str
+    rule: str
+    overlap: tuple[Comparison, ...]
+    others: tuple[Comparison, ...]
+    warning: str
+
+
+def protocols(metrics: Json) -> list[Protocol]:
+    """Every protocol of metrics.json, the default one first."""
+    names = sorted(metrics["after"], key=lambda name: name != "per-image")
+    return [_protocol(name, metrics) for name in names]
+
+
+def _protocol(name: str, metrics: Json) -> Protocol:
+    after, before = metrics["after"][name], metrics.get("before", {}).get(name, {})
+
+    def compare(key: str, label: str) -> Comparison:
+        return Comparison(label, _score(before, key), _score(after, key) or Score(float("nan")))
+
+    overlap = [(key, label) for key, label in (("dice", "mDice"), ("iou", "mIoU")) if key in after]
+    if name in ("micro", "gps-repo"):
+        overlap = [(key, label[1:]) for key, label in overlap]
+    others = [key for key in after if f"{key}_ci95" in after and key not in ("dice", "iou")]
+    return Protocol(
+        name=name,
+        rule=PROTOCOLS.get(name, ""),
+        overlap=tuple(compare(*pair) for pair in overlap),
+        others=tuple(compare(key, SCORE_NAMES.get(key, key)) for key in others),
+        warning=after.get("warning", ""),
+    )
+
+
+def _score(summary: Json, key: str) -> Score | None:
+    if summary.get(key) is None:
+        return None
+    low, high = summary.get(f"{key}_ci95", (None, None))
+    return Score(summary[key], low, high)
+
+
+def columns(cases: Sequence[Case]) -> list[tuple[str, str, str]]:
+    """(name, unit, "text" | "number") of the columns of the table of images."""
+    group = [("Group", "", "text")] if any(case.group for case in cases) else []
+    numbers = [("Dice", ""), ("IoU", ""), ("Lesion size", ", % of image")]
+    return [("Image", "", "text"), *group, *((*number, "number") for number in numbers)]
+
+
+def showcase(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
+    """The worst, middle and best cases that have pictures: up to three each, never one twice."""
+    shown = [case for case in cases if case.thumbnail and case.dice is not None]
+    count = min(3, len(shown) // 3)
+    if not count:
+        return [("Images", shown)] if shown else []
+    middle = (len(shown) - count) // 2
+    return [
+        ("Worst", shown[:count]),
+        ("Median", shown[middle : middle + count]),
+        ("Best", shown[-count:][::-1]),
+    ]
+
+
+def trained_parts(contents: Contents) -> list[tuple[str, int, float]]:
+    """(part, entries that train, share of the part) of encoder, decoder and the whole network."""
+    counts = contents.metrics.get("trainable") or contents.selection
+    return [
+        (label, counts[key], counts[f"share_of_{key}"])
+        for key, label in (("encoder", "Encoder"), ("decoder", "Decoder"), ("total", "All"))
+        if counts.get(f"share_of_{key}") is not None
+    ]
+
+
+def settings(config: Json) -> list[tuple[str, str]]:
+    """The resolved configuration, name and value; unset ones say so."""
+    resolved = config.get("resolved", {})
+    values = {**config.get("config", {}), **resolved}
+    return [(name, "default" if value is None else str(value)) for name, value in values.items()]
+
+
+def command(config: Json) -> str:
+    """The command line that repeats the run, as typed in a shell."""
+    arguments = [str(part) for part in config.get("command", [])]
+    if arguments and PurePath(arguments[0]).parent.name == "gpsseg":
+        module = f"gpsseg.{PurePath(arguments[0]).stem}"
+        return shlex.join(["python", "-m", module, *arguments[1:]])
+    given = {k: v for k, v in config.get("config", {}).items() if v is not None and k != "output"}
+    flags = [part for k, v in given.items() for part in (f"--{k.replace('_', '-')}", str(v))]
+    return shlex.join(["python", "-m", "gpsseg.finetune", *flags]) if given else ""
+
+
+def facts(contents: Contents) -> list[tuple[str, Any]]:
+    """Where data and scores come from, name and value; what is unknown is left out."""
+    metrics, split = contents.metrics, contents.metrics.get("split", {})
+    sizes = [
+        f"{len(contents.split[part])} {part}" for part in ("train", "val", "test") if contents.split
+    ]
+    rows = [
+        ("Data set", title(metrics)),
+        ("Data", metrics.get("data")),
+        ("Homepage", metrics.get("homepage")),
+        ("Licence", metrics.get("licence")),
+        ("Please cite", metrics.get("citation")),
+        ("Split", split.get("name")),
+        ("Split SHA-256", split.get("sha256")),
+        ("Images", ", ".join(sizes) or f"{metrics.get('images')} test"),
+        ("Seed", metrics.get("seed")),
+        ("Backbone", metrics.get("backbone")),
+        ("Method", METHODS.get(metrics.get("method", ""), metrics.get("method"))),
+        ("Trained on", metrics.get("trained_on")),
+        ("Run", metrics.get("run")),
+        ("Selection hash", contents.selection.get("hash")),
+        ("Epoch kept", metrics.get("best_epoch")),
+    ]
+    return [(name, value) for name, value in rows if value not in (None, "")]
+
+
+def title(metrics: Json) -> str:
+    """The data set's title, else its name."""
+    return metrics.get("title") or metrics.get("dataset") or "unnamed data set"

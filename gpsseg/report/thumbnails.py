@@ -1,0 +1,94 @@
+"""Small pictures of each case for the report: the image, and two 1-bit masks to lay over it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+LARGEST, SMALLEST = 320, 64
+QUALITY = 75
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One case, reduced.
+
+    Attributes:
+        id: the case's name, as in per_image.csv.
+        image: JPEG, RGB.
+        truth: 1-bit PNG of the image's size; background is transparent, foreground white.
+        prediction: the same for the prediction.
+    """
+
+    id: str
+    image: bytes
+    truth: bytes
+    prediction: bytes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        with Image.open(io.BytesIO(self.image)) as image:
+            return image.size
+
+
+def thumbnail_side(images: int) -> int:
+    """Longest side in pixels that keeps a report of ``images`` cases well under 10 MB.
+
+    On real colonoscopy images, a case takes 17 kB of the file at 320 pixels and 6.5 kB at 160.
+
+    >>> [thumbnail_side(images) for images in (1, 300, 500, 1000, 100_000)]
+    [320, 320, 240, 160, 64]
+    """
+    side = LARGEST * (300 / max(images, 1)) ** 0.576
+    return round(min(max(side, SMALLEST), LARGEST) / 4) * 4
+
+
+def make_thumbnail(
+    case_id: str, image: np.ndarray, probability: np.ndarray, truth: np.ndarray, side: int
+) -> Thumbnail:
+    """Reduce a case so that its longest side is ``side`` pixels; smaller cases keep their size.
+
+    Args:
+        case_id: the case's name, as in per_image.csv.
+        image: (H, W, 3) uint8 RGB.
+        probability: (H, W) float in [0, 1]; >= 0.5 is foreground.
+        truth: (H, W) bool.
+        side: longest side in pixels.
+    """
+    assert image.shape[:2] == probability.shape == truth.shape, "image and masks differ in size"
+    height, width = truth.shape
+    scale = min(1.0, side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return Thumbnail(
+        id=case_id,
+        image=_jpeg(image, size),
+        truth=_png(truth, size),
+        prediction=_png(probability >= 0.5, size),
+    )
+
+
+def _jpeg(image: np.ndarray, size: tuple[int, int]) -> bytes:
+    """Encode an RGB image reduced to ``size`` (width, height)."""
+    buffer = io.BytesIO()
+    reduced = Image.fromarray(image).resize(size, Image.Resampling.BOX)
+    reduced.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
+def _png(mask: np.ndarray, size: tuple[int, int]) -> bytes:
+    """Encode a mask reduced to ``size``: a pixel is set where half of it is covered.
+
+    A mask so small that this would erase it is set wherever it touches a pixel.
+    """
+    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    covered = np.asarray(grey.resize(size, Image.Resampling.BOX))
+    reduced = covered >= 128
+    if mask.any() and not reduced.any():
+        reduced = covered > 0 if covered.any() else covered == covered.max()
+    buffer = io.BytesIO()
+    Image.fromarray(reduced).save(buffer, "PNG", transparency=0, optimize=True)
+    return buffer.getvalue()

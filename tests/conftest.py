@@ -1,0 +1,33 @@
+"""Data that several rooms' tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real sets (research use; never part of the project)."""
+    given = os.environ.get("GPSSEG_TEST_DATA")
+    folder = Path(given) if given else CHECKOUT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real images: {folder} is not there; set GPSSEG_TEST_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_data_root_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own $GPSSEG_DATA must not decide what the tests read."""
+    monkeypatch.delenv("GPSSEG_DATA", raising=False)
+
+
+@pytest.fixture
+def kvasir(tmp_path: Path) -> Path:
+    """A data root with a tiny synthetic set in Kvasir-SEG's layout: 6 train, 2 test."""
+    from gpsseg.data.synthetic import synthesize
+
+    synthesize("kvasir", tmp_path / "data", cases=8, seed=1, size=64)
+    return tmp_path / "data"

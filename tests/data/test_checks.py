@@ -1,0 +1,61 @@
+"""Every file is read once before anything long begins."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gpsseg.data.cases import Case
+from gpsseg.data.checks import SHOWN, check_cases
+from gpsseg.errors import UserError
+
+
+def case(
+    folder: Path, name: str, image: tuple[int, int] = (8, 10), mask: tuple[int, int] = (8, 10)
+) -> Case:
+    truth = np.zeros(mask, np.uint8)
+    truth[2:5, 2:5] = 255
+    Image.fromarray(np.full((*image, 3), 90, np.uint8)).save(folder / f"{name}.png")
+    Image.fromarray(truth).save(folder / f"{name}_mask.png")
+    return Case(name, folder / f"{name}.png", folder / f"{name}_mask.png")
+
+
+def test_sound_files_give_no_note(tmp_path: Path) -> None:
+    assert check_cases([case(tmp_path, "a"), case(tmp_path, "b")]) == []
+
+
+def test_sizes_that_differ_are_named_in_full(tmp_path: Path) -> None:
+    wrong = case(tmp_path, "cju0", (8, 10), (8, 11))
+    with pytest.raises(UserError) as caught:
+        check_cases([case(tmp_path, "a"), wrong])
+    assert "cju0_mask.png: the mask is 8x11 but its image is 8x10" in str(caught.value)
+    assert "export it again at the image's size" in str(caught.value)
+
+
+def test_a_black_mask_is_a_note(tmp_path: Path) -> None:
+    black = case(tmp_path, "b")
+    assert black.mask is not None
+    Image.fromarray(np.zeros((8, 10), np.uint8)).save(black.mask)
+    notes = check_cases([case(tmp_path, "a"), black])
+    assert len(notes) == 1
+    assert "b_mask.png is all black: it counts as an image without lesion" in notes[0]
+
+
+def test_an_image_without_truth_is_fine(tmp_path: Path) -> None:
+    assert check_cases([Case("a", case(tmp_path, "a").image)]) == []
+
+
+def test_several_errors_are_listed_at_once(tmp_path: Path) -> None:
+    cases = [case(tmp_path, f"c{i}", (8, 10), (9, 10)) for i in range(2)]
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(UserError) as caught:
+        check_cases([*cases, Case("empty", tmp_path / "empty.png")])
+    lines = str(caught.value).split("\n")
+    assert [name in line for name, line in zip(("c0", "c1", "empty"), lines, strict=True)]
+
+
+def test_a_long_list_of_errors_is_cut(tmp_path: Path) -> None:
+    cases = [Case(str(i), tmp_path / f"gone{i}.png") for i in range(SHOWN + 3)]
+    with pytest.raises(UserError, match=r"\.\.\. and 3 more\."):
+        check_cases(cases)

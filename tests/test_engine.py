@@ -1,0 +1,157 @@
+"""The loss and the training loop."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from gpsseg import engine
+from gpsseg.config import FinetuneConfig
+
+BIG = 20.0  # a logit whose sigmoid is 0 or 1 to 1e-8
+
+
+@pytest.fixture
+def machine():
+    return engine.make_machine("cpu", "fp32")
+
+
+def test_loss_of_a_perfect_and_of_an_inverted_mask():
+    mask = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+    logits = (mask * 2 - 1) * BIG
+    assert engine.segmentation_loss(logits, mask).item() == pytest.approx(0, abs=1e-6)
+    # Inverted: cross-entropy 20 per pixel; overlap 0, union 4, soft IoU (0 + 1) / (4 + 1).
+    assert engine.segmentation_loss(-logits, mask).item() == pytest.approx(20 + 0.8, abs=1e-4)
+
+
+def test_loss_of_logits_zero_is_worked_out_by_hand():
+    mask = torch.zeros(2, 1, 2, 2)
+    mask[0] = 1
+    # p = .5 everywhere. Image 0: overlap 2, union 4. Image 1: overlap 0, union 2.
+    soft_iou = (3 / 5 + 1 / 3) / 2
+    expected = math.log(2) + 1 - soft_iou
+    loss = engine.segmentation_loss(torch.zeros(2, 1, 2, 2), mask)
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_tuning_mode_freezes_batch_statistics():
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout()).eval()
+    engine.tuning_mode(model)
+    before = model[1].running_mean.clone()
+    model(torch.randn(4, 1, 3, 3) + 5)
+    assert torch.equal(model[1].running_mean, before)
+    assert model[2].training
+
+
+def test_predictions_come_at_native_size_and_in_range(machine):
+    batch = {
+        "image": torch.rand(2, 3, 8, 8),
+        "index": torch.tensor([4, 7]),
+        "height": torch.tensor([5, 20]),
+        "width": torch.tensor([9, 6]),
+    }
+    found = dict(engine.predict(nn.Conv2d(3, 1, 1), [batch], machine))
+    assert {index: map_.shape for index, map_ in found.items()} == {4: (5, 9), 7: (20, 6)}
+    assert all(0 <= map_.min() and map_.max() <= 1 for map_ in found.values())
+
+
+def batches(epoch, count=3):
+    generator = torch.Generator().manual_seed(epoch)
+    images = [torch.rand(2, 3, 8, 8, generator=generator) for _ in range(count)]
+    return [{"image": image, "mask": (image[:, :1] > 0.5).float()} for image in images]
+
+
+def new_model():
+    torch.manual_seed(0)
+    return nn.Conv2d(3, 1, 1)
+
+
+def fit(model, machine, run, validate=None, batches_of=batches, **settings):
+    run.mkdir(exist_ok=True)
+    config = FinetuneConfig(**{"epochs": 4, **settings})
+    rates = dict.fromkeys(dict(model.named_parameters()), 0.1)
+    scores = iter([0.1, 0.2, 0.3, 0.4, 0.5])
+    validate = validate or (lambda: next(scores))
+    return engine.train(model, batches_of, validate, rates, config, machine, run)
+
+
+def test_training_lowers_the_loss(machine, tmp_path):
+    history = fit(new_model(), machine, tmp_path)
+    assert history.epochs[-1]["loss"] < history.epochs[0]["loss"]
+    assert history.best_epoch == 4
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4 * 3 + 4
+
+
+def test_the_best_epochs_weights_are_kept(machine, tmp_path):
+    model, seen = new_model(), []
+
+    def validate():
+        seen.append(model.weight.detach().clone())
+        return [0.5, 0.9, 0.7, 0.8][len(seen) - 1]
+
+    history = fit(model, machine, tmp_path, validate)
+    assert history.best_epoch == 2
+    assert torch.equal(model.weight, seen[1])
+
+
+def test_a_diverging_loss_stops_and_keeps_the_last_good_state(machine, tmp_path):
+    model = new_model()
+    good = []
+
+    def validate():
+        good.append(model.weight.detach().clone())
+        return 0.5
+
+    def broken_in_epoch_2(epoch):
+        return [{**b, "image": b["image"] / (epoch != 2)} for b in batches(epoch)]
+
+    with pytest.raises(engine.TrainingDivergedError, match="epoch 2, step 1"):
+        fit(model, machine, tmp_path, validate, broken_in_epoch_2)
+    assert torch.equal(model.weight, good[0])
+    assert '"stopped"' in (tmp_path / "log.jsonl").read_text()
+
+
+def test_a_stopped_training_resumes_to_the_same_weights(machine, tmp_path):
+    whole = new_model()
+    fit(whole, machine, tmp_path / "whole")
+
+    stopped, calls = new_model(), iter([0.1, 0.2])
+
+    def interrupted():
+        score = next(calls, None)
+        if score is None:
+            raise KeyboardInterrupt
+        return score
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, machine, tmp_path / "stopped", interrupted)
+    later = iter([0.3, 0.4])
+    resumed = new_model()
+    history = fit(
+        resumed,
+        machine,
+        tmp_path / "stopped",
+        lambda: next(later),
+        resume=tmp_path / "stopped",
+    )
+    assert [row["epoch"] for row in history.epochs] == [1, 2, 3, 4]
+    assert torch.equal(resumed.weight, whole.weight)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_accumulated_batches_make_fewer_updates(accumulate, tmp_path):
+    machine = engine.make_machine("cpu", "fp32", accumulate)
+    model = new_model()
+    before = model.weight.detach().clone()
+    fit(model, machine, tmp_path, accumulate=accumulate)
+    assert not torch.equal(model.weight, before)
+
+
+def test_schedule_rises_then_falls_to_zero():
+    factor = engine._cosine(total=20, warmup=0.1)
+    values = [factor(step) for step in range(21)]
+    assert values[0] == pytest.approx(1 / 3)
+    assert max(values) == values[2] == 1
+    assert values[2:] == sorted(values[2:], reverse=True)
+    assert values[20] == pytest.approx(0, abs=1e-9)

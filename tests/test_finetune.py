@@ -1,0 +1,227 @@
+"""The main job from end to end, on a small synthetic set with the UNet at 64 x 64."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gpsseg import Delta, engine, gps, load_backbone
+from gpsseg.config import EvaluateConfig, FinetuneConfig, PredictConfig
+from gpsseg.errors import UserError
+from gpsseg.evaluate import evaluate
+from gpsseg.finetune import finetune
+from gpsseg.predict import predict
+
+UNET = "unet-efficientnet-lite0"
+FILES = {
+    "config.json",
+    "split.json",
+    "selection.safetensors",
+    "selection.json",
+    "delta.safetensors",
+    "log.jsonl",
+    "metrics.json",
+    "per_image.csv",
+    "report.html",
+    "state",
+}
+
+
+def quick(root, output, **settings):
+    base = {
+        "backbone": UNET,
+        "data_root": root,
+        "image_size": 64,
+        "epochs": 2,
+        "workers": 0,
+        "output": output,
+        "device": "cpu",
+    }
+    return FinetuneConfig(**{**base, **settings})
+
+
+@pytest.fixture(scope="module")
+def run(tiny_kvasir, tmp_path_factory):
+    output = tmp_path_factory.mktemp("runs") / "gps"
+    return finetune(quick(tiny_kvasir, output, decoder_top_k=2))
+
+
+def read(run, name):
+    return json.loads((run / name).read_text(encoding="utf-8"))
+
+
+def test_a_run_leaves_every_file_and_no_more(run):
+    assert {path.name for path in run.iterdir()} == FILES
+
+
+def test_metrics_name_protocol_data_split_and_seed(run):
+    metrics = read(run, "metrics.json")
+    assert metrics["data"] == "synthetic sample"
+    assert metrics["split"]["sha256"] == read(run, "split.json")["sha256"]
+    assert metrics["images"] == len(read(run, "split.json")["test"])
+    assert metrics["seed"] == 0
+    for part in ("before", "after"):
+        score = metrics[part]["per-image"]
+        low, high = score["dice_ci95"]
+        assert 0 <= low <= score["dice"] <= high <= 1
+    with (run / "per_image.csv").open() as file:
+        dice = [float(row["dice"]) for row in csv.DictReader(file)]
+    assert np.mean(dice) == pytest.approx(metrics["after"]["per-image"]["dice"])
+
+
+def test_the_counts_are_what_was_trained(run):
+    counts = read(run, "metrics.json")["trainable"]
+    delta = Delta.load(run / "delta.safetensors")
+    values = sum(len(values) for _, values in delta.sparse.values())
+    dense = sum(tensor.numel() for tensor in delta.dense.values())
+    assert counts["total"] == counts["encoder"] + counts["decoder"] == values + dense
+    selection = gps.Selection.load(run / "selection.safetensors")
+    assert values == sum(len(index) for index in selection.indices.values())
+
+
+def test_only_selected_entries_changed_and_the_delta_comes_off_bit_for_bit(run):
+    base = load_backbone(UNET)
+    before, untouched = gps.model_hash(base), dict(load_backbone(UNET).state_dict())
+    selection = gps.Selection.load(run / "selection.safetensors")
+    applied = Delta.load(run / "delta.safetensors").apply(base)
+    moved = 0
+    for name, tensor in base.state_dict().items():
+        changed = (tensor != untouched[name]).reshape(-1)
+        if name in selection.indices:
+            frozen = torch.ones(tensor.numel(), dtype=torch.bool)
+            frozen[selection.indices[name].long()] = False
+            assert not (changed & frozen).any()
+        elif name not in selection.dense:
+            assert not changed.any()
+        moved += int(changed.sum())
+    assert moved > 0
+    applied.remove()
+    assert gps.model_hash(base) == before
+
+
+def test_one_seed_gives_one_result(run, tiny_kvasir, tmp_path):
+    again = finetune(quick(tiny_kvasir, tmp_path / "again", decoder_top_k=2))
+    assert read(again, "selection.json")["hash"] == read(run, "selection.json")["hash"]
+    for part in ("before", "after"):
+        assert read(again, "metrics.json")[part] == read(run, "metrics.json")[part]
+
+
+def test_selection_and_training_never_open_a_test_image(tiny_kvasir, tmp_path, monkeypatch):
+    from gpsseg.data import transforms
+
+    stage, opened = ["fit"], {"fit": set(), "test": set()}
+    original = transforms.read_image
+
+    def spy(path):
+        opened[stage[0]].add(path.stem)
+        return original(path)
+
+    def begin_test(*args):
+        stage[0] = "test"
+        return scored(*args)
+
+    import gpsseg.finetune as module
+
+    scored = module.score_before_and_after
+    monkeypatch.setattr(transforms, "read_image", spy)
+    monkeypatch.setattr(module, "score_before_and_after", begin_test)
+    run = finetune(quick(tiny_kvasir, tmp_path / "run", epochs=1))
+    split = read(run, "split.json")
+    assert opened["fit"] == {*split["train"], *split["val"]}
+    assert opened["test"] == set(split["test"])
+
+
+@pytest.mark.parametrize("method", ["full", "decoder"])
+def test_other_methods_train_in_the_same_loop(method, tiny_kvasir, tmp_path):
+    run = finetune(quick(tiny_kvasir, tmp_path / method, method=method, epochs=1))
+    counts = read(run, "metrics.json")["trainable"]
+    assert counts["share_of_decoder"] == 1
+    assert counts["share_of_encoder"] == (1 if method == "full" else 0)
+
+
+def test_evaluate_scores_the_run_again_and_on_another_set(run, tmp_path):
+    same = evaluate(EvaluateConfig(run=run, output=tmp_path / "same", device="cpu"))
+    assert same["after"] == read(run, "metrics.json")["after"]
+    other = evaluate(EvaluateConfig(run=run, dataset="isic2017", output=tmp_path / "other"))
+    assert (other["dataset"], other["trained_on"]) == ("isic2017", "kvasir")
+    assert {path.name for path in (tmp_path / "other").iterdir()} == {
+        "metrics.json",
+        "per_image.csv",
+        "report.html",
+    }
+
+
+def test_predict_writes_masks_at_native_size_under_the_same_stem(run, tiny_kvasir, tmp_path):
+    folder = tmp_path / "images with spaces"
+    folder.mkdir()
+    source = sorted((tiny_kvasir / "Kvasir-SEG" / "images").iterdir())[0]
+    image = Image.open(source)
+    image.save(folder / "Ünï code.jpg")
+    image.resize((50, 31)).convert("L").save(folder / "grey.png")
+    config = PredictConfig(run=run, input=folder, output=tmp_path / "out", save_probabilities=True)
+    masks = predict(config)
+    assert [mask.name for mask in masks] == ["grey.png", "Ünï code.png"]
+    assert Image.open(masks[0]).size == (50, 31)
+    assert Image.open(masks[1]).size == image.size
+    for mask in masks:
+        values = np.asarray(Image.open(mask))
+        soft = np.asarray(Image.open(mask.with_name(f"{mask.stem}_probability.png")))
+        assert set(np.unique(values)) <= {0, 255}
+        assert ((soft > 128) <= (values == 255)).all()
+        assert ((soft < 127) <= (values == 0)).all()
+
+
+def test_a_rate_that_diverges_stops_and_leaves_a_readable_run(tiny_kvasir, tmp_path):
+    with pytest.raises(engine.TrainingDivergedError, match="Try a --lr ten times smaller"):
+        finetune(quick(tiny_kvasir, tmp_path / "run", method="full", lr=1e30))
+    assert "stopped" in (tmp_path / "run" / "log.jsonl").read_text()
+    Delta.load(tmp_path / "run" / "delta.safetensors").apply(load_backbone(UNET))
+
+
+def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_result(
+    run, tiny_kvasir, tmp_path, monkeypatch
+):
+    import gpsseg.engine as module
+
+    original, calls = module.segmentation_loss, []
+
+    def interrupted(logits, mask):
+        calls.append(1)
+        if len(calls) == 5:  # 2 batches to score, 2 of epoch 1, then in epoch 2
+            raise KeyboardInterrupt
+        return original(logits, mask)
+
+    monkeypatch.setattr(module, "segmentation_loss", interrupted)
+    stopped = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        finetune(quick(tiny_kvasir, stopped, decoder_top_k=2))
+    assert {path.name for path in stopped.iterdir()} == FILES - {
+        "metrics.json",
+        "per_image.csv",
+        "report.html",
+    }
+    monkeypatch.undo()
+    assert finetune(FinetuneConfig(resume=stopped)) == stopped
+    assert read(stopped, "metrics.json")["after"] == read(run, "metrics.json")["after"]
+    with pytest.raises(UserError, match="is finished"):
+        finetune(FinetuneConfig(resume=stopped))
+
+
+def test_an_existing_run_is_never_overwritten(run, tiny_kvasir):
+    before = (run / "metrics.json").read_bytes()
+    with pytest.raises(UserError, match="never overwrites"):
+        finetune(quick(tiny_kvasir, run))
+    assert (run / "metrics.json").read_bytes() == before
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match="not a run folder"):
+        evaluate(EvaluateConfig(run=tmp_path))
+    config = dataclasses.asdict(FinetuneConfig())
+    (tmp_path / "config.json").write_text(json.dumps({"config": config}))
+    with pytest.raises(UserError, match=r"no delta\.safetensors"):
+        evaluate(EvaluateConfig(run=tmp_path))
