@@ -39,7 +39,7 @@ class DataConfig:
     batch_size: int | None = None
     """Images per step. Default: the backbone's own (litemedsam: 2, unet-efficientnet-lite0: 4)."""
     workers: int | None = None
-    """Processes that read images. Default: half the cores, at most 4."""
+    """Processes that read images. Default: none on a CPU; with CUDA half the cores, at most 4."""
     seed: int = 0
     """Seed of everything random: subset, validation split, order, augmentation, new layers."""
 

@@ -232,6 +232,7 @@ def train(
         ):
             if step == 1:
                 tuning_mode(model)
+                torch.manual_seed(config.seed * 100_003 + epoch)  # of dropout, if there is any
                 losses, waiting, started = [], 0.0, time.perf_counter()
             waiting += waited
             with machine.accelerator.accumulate(ready):

@@ -83,7 +83,8 @@ def score_cases(
     from gpsseg.evaluators import Scorer
     from gpsseg.report.thumbnails import make_thumbnail, thumbnail_side
 
-    assert config.image_size and config.batch_size, "settle the configuration first"
+    assert config.image_size, "settle the configuration first"
+    assert config.batch_size, "settle the configuration first"
     images = [dataclasses.replace(case, mask=None) for case in cases]
     dataset = CaseDataset(images, card, config.image_size)
     loader = make_loader(dataset, config.batch_size, config.workers)
@@ -108,6 +109,8 @@ def provenance(card: Card, split: Split, config: FinetuneConfig, facts: Facts) -
         "dataset": card.name,
         "title": card.title,
         "citation": card.citation,
+        "homepage": card.homepage,
+        "licence": card.licence,
         "split": {"name": split.name, "sha256": split.sha256},
         "images": len(split.test),
         "seed": config.seed,

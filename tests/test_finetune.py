@@ -11,6 +11,7 @@ from PIL import Image
 
 from gpsseg import Delta, engine, gps, load_backbone
 from gpsseg.config import EvaluateConfig, FinetuneConfig, PredictConfig
+from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
@@ -42,6 +43,14 @@ def quick(root, output, **settings):
         "device": "cpu",
     }
     return FinetuneConfig(**{**base, **settings})
+
+
+@pytest.fixture(scope="module")
+def tiny_kvasir(tmp_path_factory):
+    """A data root with 6 training and 2 test images of about 64 x 64."""
+    folder = tmp_path_factory.mktemp("data")
+    synthesize("kvasir", folder, cases=8, seed=1, size=64)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from gpsseg.errors import UserError
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -40,6 +42,25 @@ class Facts:
     top_k: int
     learning_rates: Mapping[str, float]
     scratch: frozenset[str] = frozenset()
+
+    def require_size(self, height: int, width: int) -> None:
+        """Refuse images that the network cannot take.
+
+        Raises:
+            UserError: a side is not the one expected, or no multiple of what it must be.
+        """
+        multiple, size = self.image_multiple, self.image_size
+        if not multiple and (height, width) != (size, size):
+            raise UserError(
+                f"{self.name} takes {size}x{size} images, got {height}x{width}. "
+                f"Leave out --image-size, or pass {size}."
+            )
+        if multiple and (height % multiple or width % multiple):
+            near = max(multiple, round(height / multiple) * multiple)
+            raise UserError(
+                f"{self.name} takes sides that are a multiple of {multiple}, got "
+                f"{height}x{width}. Pass --image-size {near}."
+            )
 
 
 class Backbone(nn.Module, ABC):

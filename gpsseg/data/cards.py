@@ -13,8 +13,11 @@ import yaml
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import bundled
 
-# A class directly in one of these modules: a longer path could reach any function.
-TARGET = re.compile(r"(monai\.transforms|albumentations|gpsseg\.data\.transforms)\.[A-Z]\w*")
+# A class directly in one of these modules: a longer path could reach any function, and so could
+# the classes of MONAI that read and write files (they look up a reader or writer by its path).
+TARGET = re.compile(
+    r"(monai\.transforms|albumentations|gpsseg\.data\.transforms)\.(?!LoadIm|SaveIm)[A-Z]\w*"
+)
 REQUIRED = (
     "title",
     "homepage",

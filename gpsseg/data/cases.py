@@ -112,9 +112,10 @@ def make_split(
 ) -> Split:
     """Find a set's cases and split them: the official split where there is one.
 
-    Validation cases are carved out of *train* by ``seed``, unless the split brings its own; then
-    ``train_size`` takes a seeded subset of what is left, and of carved-out validation cases as
-    large a share (but at least 16 where there are as many).
+    A set without an official test split has one carved out by a fixed seed, so that all runs are
+    tested on the same images. Validation cases are carved out of *train* by ``seed``, unless the
+    split brings its own. ``train_size`` then takes a seeded subset of what is left, and of
+    carved-out validation cases as large a share (but at least 16 where there are as many).
 
     Raises:
         UserError: the set is not there, an image has no mask or is in two parts, or there are too
@@ -125,7 +126,7 @@ def make_split(
     parts = {part: _cases(root, part_rule) for part, part_rule in _rules(rule)}
     _refuse_overlap(parts, root)
     if "all" in parts:
-        parts["train"], parts["test"] = _carve(parts.pop("all"), rule["test_share"], seed)
+        parts["train"], parts["test"] = _carve(parts.pop("all"), rule["test_share"], 0)
     own_val = "val" in parts
     if not own_val:
         parts["train"], parts["val"] = _carve(parts["train"], val_share, seed)

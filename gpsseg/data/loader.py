@@ -85,7 +85,8 @@ def make_loader(
     and (B,) int64 "height", "width" (native, pixels) and "index".
     """
     if workers is None:
-        workers = min(4, (os.cpu_count() or 2) // 2)
+        # Without a GPU the cores are busy anyway, and a fork would hold on to the parent's memory.
+        workers = min(4, (os.cpu_count() or 2) // 2) if torch.cuda.is_available() else 0
     generator = torch.Generator().manual_seed(dataset.seed * 100_003 + dataset.epoch)
     return Batches(
         dataset,

@@ -3,7 +3,7 @@
 from gpsseg.gps.delta import AppliedDelta, Delta, extract, model_hash
 from gpsseg.gps.neurons import neuron_biases, neuron_weights
 from gpsseg.gps.score import Scores, score
-from gpsseg.gps.select import Selection, select
+from gpsseg.gps.select import Selection, check_top_k, select
 from gpsseg.gps.sparse import merge, sparsify
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Delta",
     "Scores",
     "Selection",
+    "check_top_k",
     "extract",
     "merge",
     "model_hash",

@@ -72,21 +72,29 @@ def select(model: nn.Module, scores: Scores, top_k: Mapping[str, int]) -> Select
     Raises:
         UserError: K is below 1, or larger than every neuron it was asked for.
     """
+    check_top_k(model, top_k)
     chosen = {name: scores.values[name] for name in top_k if name in scores.values}
-    rows = {name: as_rows(value, _owner(model, name)) for name, value in chosen.items()}
-    _check_budget(rows, top_k)
     indices = {}
-    for name, row in rows.items():
-        positions = torch.arange(row.numel(), device=row.device).view(chosen[name].shape)
+    for name, value in chosen.items():
+        row = as_rows(value, _owner(model, name))
+        positions = torch.arange(value.numel(), device=value.device).view(value.shape)
         best = row.topk(min(top_k[name], row.shape[1]), dim=1, sorted=False).indices
         flat = as_rows(positions, _owner(model, name)).gather(1, best).flatten()
         indices[name] = flat.sort().values.int()
     return Selection(indices, {name: tuple(value.shape) for name, value in chosen.items()})
 
 
-def _check_budget(rows: Mapping[str, Tensor], top_k: Mapping[str, int]) -> None:
-    for k in sorted({top_k[name] for name in rows}):
-        widest = max(row.shape[1] for name, row in rows.items() if top_k[name] == k)
+def check_top_k(model: nn.Module, top_k: Mapping[str, int]) -> None:
+    """Refuse an impossible K before anything is scored.
+
+    Raises:
+        UserError: K is below 1, or larger than every neuron it is asked for.
+    """
+    widths: dict[int, int] = {}
+    for name, k in top_k.items():
+        width = as_rows(model.get_parameter(name), _owner(model, name)).shape[1]
+        widths[k] = max(width, widths.get(k, 0))
+    for k, widest in widths.items():
         if not 1 <= k <= widest:
             raise UserError(
                 f"K = {k} input connections per neuron were asked for, but the widest neuron has "

@@ -6,8 +6,9 @@ written into the buffer before each use: the forward pass is the plain layer on 
 ``merge`` only has to give the weight back.
 
 For a linear layer ``y = x W^T`` the gradient of entry (i, j) is ``sum_t dy[t, i] * x[t, j]``: its
-backward pass needs the *selected input channels* of x only, and never the dense gradient of W.
-Every other layer reads its weight through ``_Selected``, which gathers from the dense gradient.
+backward pass needs the *selected input channels* of x only, and never the dense gradient of W; a
+convolution likewise. Selections concentrate on few channels, so little of x is kept. Every other
+layer reads its weight through ``_Selected``, which gathers from the dense gradient.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from gpsseg.errors import UserError
+from gpsseg.gps.frozen import freeze_norms, unfreeze_norms
 from gpsseg.gps.select import Selection
 
 
@@ -39,10 +42,12 @@ def sparsify(model: nn.Module, selection: Selection) -> None:
     for name, index in selection.indices.items():
         owner, _, attribute = name.rpartition(".")
         _make_sparse(model.get_submodule(owner), attribute, index)
+    freeze_norms(model)
 
 
 def merge(model: nn.Module) -> None:
     """Undo ``sparsify`` in place: plain layers again, whose weights hold the trained values."""
+    unfreeze_norms(model)
     for _, layer in list(sparse_layers(model)):
         names = layer.selected_names
         for name in names:
@@ -113,8 +118,10 @@ def _sparse_class(dense_class: Any, names: tuple[str, ...]) -> Any:
         name: property(functools.partial(_read, name=name)) for name in names
     }
     members |= {"selected_names": names, "dense_class": dense_class, "__reduce_ex__": _reduce}
-    if dense_class.forward is nn.Linear.forward and names == ("weight",):
+    if names == ("weight",) and dense_class.forward is nn.Linear.forward:
         members["forward"] = _linear_forward
+    if names == ("weight",) and dense_class.forward is nn.Conv2d.forward:
+        members["forward"] = _conv_forward
     return type(f"Sparse{dense_class.__name__}", (dense_class,), members)
 
 
@@ -143,6 +150,22 @@ def _linear_forward(layer: Any, x: Tensor) -> Tensor:
     )
 
 
+def _conv_forward(layer: Any, x: Tensor) -> Tensor:
+    plain = layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
+    if not plain or layer.groups > 1:  # few weights, or padded in Python: gather from the dense
+        return layer._conv_forward(x, layer.weight, layer.bias)
+    write_values(layer, "weight")
+    buffers = layer._buffers
+    return _SparseConv2d.apply(
+        x,
+        buffers["weight"],
+        layer.bias,
+        layer.weight_values,
+        buffers["weight_index"],
+        (layer.stride, layer.padding, layer.dilation),
+    )
+
+
 class _Selected(torch.autograd.Function):
     """A frozen weight that already holds ``values``; backward gathers their gradient."""
 
@@ -157,31 +180,43 @@ class _Selected(torch.autograd.Function):
         return None, gradient.reshape(-1)[index], None
 
 
-class _SparseLinear(torch.autograd.Function):
-    """``F.linear`` on a frozen weight that already holds ``values``.
+def _kept_channels(index: Tensor, inputs: int, taps: int) -> tuple[Tensor | None, Tensor]:
+    """Which input channels backward needs, and where the selected entries lie among them.
 
-    Keeps for backward only the input channels that some row selected; where these are more than
-    half of all, keeping the input itself (which costs nothing new) is cheaper.
+    Args:
+        index: (n,) flat positions in a weight of shape (out, inputs, taps).
+        inputs: number of input channels.
+        taps: entries of a kernel; 1 for a linear layer.
+
+    Returns:
+        (channels,) ascending, or None where they are more than half of all: then keeping the input
+        itself, which costs nothing new, is cheaper than a copy of these channels. And (n,) flat
+        positions in the gradient of shape (out, channels, taps).
     """
+    out = index.div(inputs * taps, rounding_mode="floor")
+    channel, tap = index.div(taps, rounding_mode="floor") % inputs, index % taps
+    channels, slot = channel.unique(return_inverse=True)
+    if 2 * len(channels) > inputs:
+        return None, index
+    return channels, (out * len(channels) + slot) * taps + tap
+
+
+class _SparseLinear(torch.autograd.Function):
+    """``F.linear`` on a frozen weight that already holds ``values``."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, values: Tensor, index: Tensor
     ) -> Tensor:
         y = F.linear(x, weight, bias)
-        width = weight.shape[1]
-        channels, slots = (index % width).unique(return_inverse=True)
-        kept = x
-        if len(channels) > width // 2:
-            slots = index % width
-        else:
-            kept = x.index_select(-1, channels).to(y.dtype)
-        ctx.save_for_backward(kept, weight, index.div(width, rounding_mode="floor"), slots)
+        channels, positions = _kept_channels(index, weight.shape[1], 1)
+        kept = x if channels is None else x.index_select(-1, channels).to(y.dtype)
+        ctx.save_for_backward(kept, weight, positions)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        kept, weight, rows, slots = ctx.saved_tensors
+        kept, weight, positions = ctx.saved_tensors
         dx = db = dvalues = None
         if ctx.needs_input_grad[0]:
             dx = dy @ weight.to(dy.dtype)
@@ -189,5 +224,40 @@ class _SparseLinear(torch.autograd.Function):
             db = dy.flatten(0, -2).sum(0)
         if ctx.needs_input_grad[3]:
             columns = dy.flatten(0, -2).T @ kept.flatten(0, -2).to(dy.dtype)
-            dvalues = columns[rows, slots]
+            dvalues = columns.reshape(-1)[positions]
         return dx, None, db, dvalues, None
+
+
+class _SparseConv2d(torch.autograd.Function):
+    """``F.conv2d`` without groups on a frozen weight that already holds ``values``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        values: Tensor,
+        index: Tensor,
+        geometry: tuple[Any, Any, Any],
+    ) -> Tensor:
+        y = F.conv2d(x, weight, bias, *geometry)
+        channels, positions = _kept_channels(index, weight.shape[1], weight[0, 0].numel())
+        kept = x if channels is None else x.index_select(1, channels).to(y.dtype)
+        ctx.save_for_backward(kept, weight, positions)
+        ctx.geometry, ctx.x_shape = geometry, x.shape
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        kept, weight, positions = ctx.saved_tensors
+        dx = db = dvalues = None
+        if ctx.needs_input_grad[0]:
+            dx = conv2d_input(ctx.x_shape, weight.to(dy.dtype), dy, *ctx.geometry)
+        if ctx.needs_input_grad[2]:
+            db = dy.sum((0, 2, 3))
+        if ctx.needs_input_grad[3]:
+            shape = (weight.shape[0], kept.shape[1], *weight.shape[2:])
+            columns = conv2d_weight(kept.to(dy.dtype), shape, dy, *ctx.geometry)
+            dvalues = columns.reshape(-1)[positions]
+        return dx, None, db, dvalues, None, None

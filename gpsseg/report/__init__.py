@@ -49,7 +49,7 @@ def render(contents: Contents) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = data_uri
+    environment.filters |= {"data_uri": data_uri, "short": short}
     script = (HERE / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("template.html").render(
@@ -63,6 +63,18 @@ def render(contents: Contents) -> str:
 def data_uri(content: bytes, kind: str) -> str:
     """Return ``content`` as a data URI of the image type ``kind``."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def short(count: int) -> str:
+    """Write a count in a few characters.
+
+    >>> short(864), short(9216), short(9984), short(1_579_520)
+    ('864', '9.2 k', '10 k', '1.6 M')
+    """
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.{1 if count < 9.95 * size else 0}f} {unit}"
+    return str(count)
 
 
 def _context(contents: Contents) -> dict[str, Any]:

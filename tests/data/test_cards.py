@@ -159,6 +159,8 @@ def with_steps(*steps: Any) -> Card:
         "gpsseg.data.transforms.os.getcwd",
         "monai.transforms.utils.np.save",
         "monai.transforms.io.array.LoadImage",
+        "monai.transforms.LoadImage",  # its reader= may name any function
+        "monai.transforms.SaveImaged",
         "monai.transforms_evil.Thing",
         "albumentations.core.utils.os.system",
         ["os.system"],
@@ -194,7 +196,7 @@ def test_a_misspelt_transform_or_argument_is_named() -> None:
 
 
 def test_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(UserError, match="Unknown data set 'kvasri'. Did you mean 'kvasir'?"):
+    with pytest.raises(UserError, match=r"'kvasri'\. Did you mean 'kvasir'\?"):
         load_card("kvasri")
     with pytest.raises(UserError, match="Known: isic2017, kvasir"):
         load_card("")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_without_the_official_lists_the_split_is_seeded(tmp_path: Path) -> None:
     split = make_split(KVASIR, tmp_path)
     assert split.name == "seeded-88-12"
     assert (len(split.train), len(split.val), len(split.test)) == (37, 7, 6)
-    assert sorted(sum(split.ids.values(), [])) == names
+    assert sorted(chain(*split.ids.values())) == names
     assert split == make_split(KVASIR, tmp_path)
 
 
@@ -172,7 +173,7 @@ def test_names_with_spaces_braces_and_non_ascii_and_hidden_files(tmp_path: Path)
     write_pairs(tmp_path / "Set", "my images", "my masks/{id} mask.png", names)
     (tmp_path / "Set" / "my images" / "._e.jpg").write_bytes(b"\0")
     split = make_split(own_card(images="my images/*.jpg", masks="my masks/{id} mask.png"), tmp_path)
-    assert sorted(sum(split.ids.values(), [])) == sorted(names)
+    assert sorted(chain(*split.ids.values())) == sorted(names)
 
 
 def own_card(images: str, masks: str) -> Card:

@@ -61,8 +61,8 @@ def test_score_needs_an_image_and_finite_gradients():
     layer = nn.Linear(2, 1)
     with pytest.raises(UserError, match="no training image"):
         gps.score(layer, [], squared_error, ["weight"])
+    bad = (torch.full((1, 2), torch.inf), torch.zeros(1, 1))
     with pytest.raises(UserError, match="not finite"):
-        bad = (torch.full((1, 2), torch.inf), torch.zeros(1, 1))
         gps.score(layer, [bad], squared_error, ["weight"])
 
 

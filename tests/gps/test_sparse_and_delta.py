@@ -161,6 +161,22 @@ def test_merge_gives_the_plain_classes_back_with_the_trained_weights():
     assert torch.equal(model(x), expected)
 
 
+def test_frozen_batch_normalisation_is_the_same_function_and_keeps_no_input():
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 1)).eval()
+    model[0].running_mean.uniform_(), model[0].running_var.uniform_(0.5, 2)
+    twin = copy.deepcopy(model)
+    gps.sparsify(model, random_selection(model))
+    x1 = torch.randn(2, 3, 5, 5, requires_grad=True)
+    x2 = x1.detach().clone().requires_grad_(True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        y = model[0](x1)
+    assert all(tensor.shape != x1.shape for tensor in kept)
+    assert torch.equal(y, twin[0](x2))
+    model(x1).sum().backward(), twin(x2).sum().backward()
+    torch.testing.assert_close(x1.grad, x2.grad)
+
+
 def test_sparse_networks_can_be_copied_and_pickled():
     model = network().eval()
     gps.sparsify(model, random_selection(model))

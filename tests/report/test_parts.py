@@ -1,0 +1,84 @@
+"""The parts of the report: cases, examples, charts, bars, thumbnails."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gpsseg.report import layers, make_thumbnail, plots, sections
+from gpsseg.report.contents import read_contents
+
+PAIRS = [("a", 0.5), ("c", "nan"), ("b", 0.25)]
+
+
+def test_cases_are_worst_first_and_missing_scores_last(run, tools):
+    run.mkdir()
+    rows = [{"id": n, "isic_dice": d, "pixels": 9, "truth_pixels": 3} for n, d in PAIRS]
+    tools.write_rows(run, rows)
+    tools.write(run, "metrics.json", {})
+    cases = read_contents(run, ()).cases
+    assert [case.id for case in cases] == ["b", "a", "c"]
+    assert cases[0].size == pytest.approx(100 / 3)
+    assert cases[2].dice is None
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (2, [2]), (3, [1, 1, 1]), (10, [3, 3, 3])])
+def test_showcase_never_shows_an_image_twice(run, count, sizes, tools):
+    cases = read_contents(run, tools.make_run(run)).cases[:count]
+    chosen = sections.showcase(cases)
+    assert [len(group) for _, group in chosen] == sizes
+    ids = [case.id for _, group in chosen for case in group]
+    assert len(ids) == len(set(ids))
+
+
+def test_charts(run, tools):
+    contents = read_contents(run, tools.make_run(run))
+    histogram = plots.histogram(contents.cases)
+    assert histogram is not None
+    assert len(histogram.bars) == 10
+    assert histogram.rule is not None
+    assert histogram.rule[1] == "mean 0.450"
+    curve = plots.validation_curve(contents.log, 2)
+    assert curve is not None
+    assert "epoch 2 was kept, with 0.500" in curve.description
+    assert plots.loss_curve(()) is None
+
+
+def test_many_steps_are_thinned():
+    log = [{"event": "step", "epoch": 1, "step": i, "loss": 1.0} for i in range(1, 10_001)]
+    chart = plots.loss_curve([*log, {"event": "step", "epoch": 2, "step": 1, "loss": float("nan")}])
+    assert chart is not None
+    assert len(chart.lines[0][1].split()) <= plots.MOST_POINTS
+
+
+def test_layers_of_a_deep_network_are_collapsed_by_block():
+    rows = [
+        {"layer": f"n.enc.{i}.{j}", "role": "encoder", "weights": 8, "selected": 1, "whole": 1}
+        for i in range(12)
+        for j in range(10)
+    ]
+    (panel,) = layers.layer_panels(rows)
+    assert [bar.name for bar in panel.bars] == [str(i) for i in range(12)]
+    assert panel.bars[0].share == 0.25
+    assert panel.bars[0].length == 100
+
+
+def test_thumbnail(tools):
+    image = tools.thumbnail("a", side=40)
+    assert image.size == (40, 30)
+    with Image.open(io.BytesIO(image.truth)) as mask:
+        assert (mask.mode, mask.size) == ("1", (40, 30))
+        assert np.asarray(mask.convert("RGBA"))[..., 3].astype(bool).sum() == 100
+    assert tools.thumbnail("a", side=320).size == (80, 60)
+
+
+def test_a_tiny_lesion_stays_visible():
+    truth = np.zeros((1000, 1200), bool)
+    truth[500, 600] = True
+    image = np.zeros((1000, 1200, 3), np.uint8)
+    small = make_thumbnail("a", image, truth * 1.0, truth, 64)
+    with Image.open(io.BytesIO(small.truth)) as mask:
+        assert 0 < np.asarray(mask).sum() < 30
+    with Image.open(io.BytesIO(make_thumbnail("a", image, 0.0 * truth, truth, 64).prediction)) as m:
+        assert not np.asarray(m).any()
