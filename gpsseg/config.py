@@ -185,6 +185,39 @@ class PredictConfig:
         _at_least(1, self, "batch_size")
 
 
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig:
+    """Measure what a training step of each method costs here, in time and memory.
+
+    Example: python -m gpsseg.benchmark --backbone litemedsam --methods floor gps full
+    """
+
+    backbone: str = "unet-efficientnet-lite0"
+    """litemedsam, or unet-efficientnet-lite0."""
+    methods: tuple[str, ...] = ("floor", "gps", "masked", "decoder", "lora", "full")
+    """floor (forward and input gradients, all frozen), gps, masked (GPS by dense gradients times a
+    mask), decoder, full, lora and shira (PEFT, if it is installed)."""
+    top_k: tuple[int, ...] = ()
+    """Values of K for gps and masked. Default: the backbone's own."""
+    image_size: int | None = None
+    """Side of the images in pixels. Default: the backbone's own."""
+    batch_size: int | None = None
+    """Images per step. Default: the backbone's own."""
+    precision: Precision = "auto"
+    """auto, fp32 or bf16."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    steps: int = 3
+    """Steps measured per process, after one to warm up."""
+    rounds: int = 3
+    """Processes per method; the methods take turns, and medians are reported."""
+    output: Path | None = None
+    """Folder for benchmark.json; must not exist. Default: print only."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "image_size", "batch_size", "steps", "rounds")
+
+
 @dataclass(frozen=True)
 class ListConfig:
     """List the data sets gpsseg knows, and whether they are on this machine.

@@ -1,0 +1,333 @@
+"""`python -m gpsseg.benchmark`: what a training step of each method costs on this machine.
+
+Every measurement is a process of its own, so that no method inherits another's memory; the methods
+take turns, so that a machine that slows down slows all of them. Read the ratios, not the seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpsseg.config import BenchmarkConfig
+from gpsseg.console import progress, run_command, say
+from gpsseg.errors import UserError, look_up
+from gpsseg.files import bundled, new_folder, write_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gpsseg.backbones import Backbone
+    from gpsseg.gps import Selection
+
+MB = 2**20
+COLUMNS = {
+    "method": "{}",
+    "top_k": "{}",
+    "step_seconds": "{:.2f}",
+    "step_vs_floor": "{:.2f}",
+    "step_vs_full": "{:.2f}",
+    "memory_mb": "{:,.0f}",
+    "memory_vs_floor": "{:.2f}",
+    "memory_vs_full": "{:.2f}",
+    "trainable": "{:,}",
+    "optimizer_bytes": "{:,}",
+    "delta_bytes": "{:,}",
+}
+
+
+def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
+    """Measure, print a table, write benchmark.json where asked, and return its content.
+
+    Memory is the peak above the loaded network: resident memory on a CPU, the allocator's on CUDA.
+
+    Raises:
+        UserError: a method is unknown, or a process ran out of memory.
+    """
+    from gpsseg.backbones import load_backbone
+
+    facts = load_backbone(config.backbone).facts
+    size = config.image_size or facts.image_size
+    facts.require_size(size, size)
+    output = new_folder(config.output) if config.output else None
+    config = dataclasses.replace(
+        config, image_size=size, batch_size=config.batch_size or facts.batch_size
+    )
+    cells = _cells(config, facts.top_k)
+    turns = [cell for _ in range(config.rounds) for cell in cells]
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {cell: [] for cell in cells}
+    with tempfile.TemporaryDirectory() as folder:
+        for k in sorted({k for _, k in cells if k}):
+            _in_own_process(select_on_sample, config, k, Path(folder, f"{k}.safetensors"))
+        for cell in progress(turns, "measuring", len(turns)):
+            method, k = cell
+            selection = Path(folder, f"{k}.safetensors") if k else None
+            found[cell].append(_in_own_process(measure, config, method, selection))
+    rows = [{"method": m, "top_k": k or None, **_median(found[m, k])} for m, k in cells]
+    for row in rows:
+        for other in ("floor", "full"):
+            base = next((r for r in rows if r["method"] == other), None)
+            for key, column in (("step_seconds", "step"), ("memory_mb", "memory")):
+                row[f"{column}_vs_{other}"] = row[key] / base[key] if base else None
+    result = {
+        "backbone": config.backbone,
+        "image_size": size,
+        "batch_size": config.batch_size,
+        "precision": rows[0]["precision"],
+        "rows": [{name: row.get(name) for name in (*COLUMNS, "step_spread")} for row in rows],
+    }
+    print_table(result)
+    if output:
+        write_json(output / "benchmark.json", result)
+        say(f"written to {output / 'benchmark.json'}")
+    return result
+
+
+def print_table(result: Mapping[str, Any]) -> None:
+    """Print a benchmark's rows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    title = "{backbone}, {image_size} px, batch {batch_size}, {precision}".format(**result)
+    table = Table(title=title)
+    for name in COLUMNS:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in result["rows"]:
+        cells = [COLUMNS[n].format(row[n]) if row[n] is not None else "-" for n in COLUMNS]
+        table.add_row(*cells)
+    Console(width=160).print(table)
+
+
+def _cells(config: BenchmarkConfig, default_k: int) -> list[tuple[str, int]]:
+    cells = []
+    for method in config.methods:
+        look_up(method, PREPARE, "method")
+        ks = (config.top_k or (default_k,)) if method in ("gps", "masked") else (0,)
+        cells += [(method, k) for k in ks]
+    return cells
+
+
+def _median(measured: list[dict[str, Any]]) -> dict[str, Any]:
+    seconds = [second for m in measured for second in m["seconds"]]
+    memory = statistics.median(m["memory_mb"] for m in measured)
+    return {
+        **measured[0],
+        "step_seconds": statistics.median(seconds),
+        "step_spread": [min(seconds), max(seconds)],
+        "memory_mb": memory,
+    }
+
+
+def _in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_call_and_send, args=(sender, function, *arguments))
+    process.start()
+    sender.close()
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        process.join()
+        raise UserError(
+            f"A measurement ({', '.join(str(a) for a in arguments[1:])}) was ended by the system "
+            f"(status {process.exitcode}), most likely for want of memory. Pass a smaller "
+            "--batch-size."
+        ) from None
+    process.join()
+    if isinstance(answer, UserError):
+        raise answer
+    return answer
+
+
+def _call_and_send(sender: Any, function: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        sender.send(function(*arguments))
+    except UserError as error:
+        sender.send(error)
+
+
+def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -> dict[str, Any]:
+    """Time training steps of one method in this process.
+
+    Returns:
+        "seconds" of each step, "memory_mb", "trainable", "optimizer_bytes", "delta_bytes",
+        "precision".
+    """
+    import torch
+
+    from gpsseg import gps
+    from gpsseg.backbones import load_backbone
+    from gpsseg.engine import make_machine, segmentation_loss, tuning_mode
+
+    assert config.image_size, "settled by benchmark()"
+    assert config.batch_size, "settled by benchmark()"
+    machine = make_machine(config.device, config.precision)
+    torch.manual_seed(0)
+    shape = (config.batch_size, 3, config.image_size, config.image_size)
+    image = torch.rand(shape)
+    batch = machine.place({"image": image, "mask": (image[:, :1] > 0.7).float()})
+    backbone = load_backbone(config.backbone).to(machine.accelerator.device)
+    tuning_mode(backbone)
+    selection = gps.Selection.load(selection_file) if selection_file else None
+    PREPARE[method](backbone, selection)
+    batch["image"].requires_grad_(method == "floor")
+    trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-5) if trained else None
+    before, seconds = _memory_mb(machine.accelerator.device, reset=True), []
+    for _ in range(config.steps + 1):
+        started = time.perf_counter()
+        with machine.autocast():
+            logits = backbone(batch["image"])
+        segmentation_loss(logits, batch["mask"]).backward()
+        if optimizer:
+            optimizer.step()
+            optimizer.zero_grad()
+        batch["image"].grad = None
+        if machine.accelerator.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    trainable = sum(parameter.numel() for parameter in trained)
+    sparse = sum(len(index) for index in selection.indices.values()) if selection else 0
+    if selection and method == "masked":  # the mask stands before most of what has a gradient
+        trainable = sparse + sum(backbone.get_parameter(n).numel() for n in selection.dense)
+    state = optimizer.state.values() if optimizer else ()
+    moments = [t for s in state for t in s.values() if isinstance(t, torch.Tensor)]
+    return {
+        "seconds": seconds[1:],
+        "memory_mb": _memory_mb(machine.accelerator.device) - before,
+        "trainable": trainable,
+        "optimizer_bytes": sum(t.numel() * t.element_size() for t in moments),
+        "delta_bytes": 4 * trainable + 4 * sparse,
+        "precision": machine.precision,
+    }
+
+
+def _memory_mb(device: Any, reset: bool = False) -> float:
+    """Peak memory of this process so far; with ``reset``, what it holds now."""
+    import resource
+
+    import torch
+
+    if device.type == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated() / MB
+    status = Path("/proc/self/status")
+    if reset and status.exists():
+        resident = next(x for x in status.read_text().splitlines() if x.startswith("VmRSS"))
+        return int(resident.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def select_on_sample(config: BenchmarkConfig, top_k: int, path: Path) -> None:
+    """Select on four images of the bundled sample, in this process, and save the selection."""
+    from gpsseg.backbones import load_backbone
+    from gpsseg.config import SelectConfig
+    from gpsseg.data.cards import load_card
+    from gpsseg.data.cases import make_split
+    from gpsseg.engine import make_machine
+    from gpsseg.select import choose, settle, training_batches
+
+    backbone, card = load_backbone(config.backbone), load_card("kvasir")
+    settings = SelectConfig(top_k=top_k, image_size=config.image_size, batch_size=1, workers=0)
+    settings = settle(settings, backbone.facts)
+    batches = training_batches(
+        card, make_split(card, bundled("sample_data") / "kvasir", train_size=4), settings
+    )
+    choose(backbone, batches, settings, make_machine(config.device, config.precision)).save(path)
+
+
+def _floor(backbone: Backbone, selection: Selection | None) -> None:
+    """Nothing trains; with a gradient for the image this is the least that GPS could cost."""
+    backbone.requires_grad_(False)
+
+
+def _gps(backbone: Backbone, selection: Selection | None) -> None:
+    from gpsseg import gps
+
+    assert selection is not None
+    gps.sparsify(backbone, selection)
+
+
+def _masked(backbone: Backbone, selection: Selection | None) -> None:
+    """The same entries by dense gradients times a mask, as the method's public code has it."""
+    import torch
+
+    assert selection is not None
+    _train_only(backbone, {*selection.indices, *selection.dense})
+    for name, index in selection.indices.items():
+        weight = backbone.get_parameter(name)
+        mask = torch.zeros_like(weight)
+        mask.view(-1)[index.long()] = 1
+        weight.register_hook(mask.mul)
+
+
+def _full(backbone: Backbone, selection: Selection | None) -> None:
+    from gpsseg import tuning
+
+    _train_only(backbone, set(tuning.full(backbone.roles())))
+
+
+def _decoder(backbone: Backbone, selection: Selection | None) -> None:
+    from gpsseg import tuning
+
+    _train_only(backbone, set(tuning.decoder(backbone.roles())))
+
+
+def _peft(backbone: Backbone, config_name: str, *types: type, **settings: Any) -> None:
+    """Inject a PEFT adapter into every layer of the given types (convolutions without groups)."""
+    try:
+        import peft
+    except ImportError:
+        raise UserError(
+            "lora and shira come from PEFT, which is not installed. Run: pip install peft"
+        ) from None
+    layers = [
+        name
+        for name, module in backbone.named_modules()
+        if type(module) in types and getattr(module, "groups", 1) == 1
+    ]
+    if not layers:
+        raise UserError(f"{backbone.facts.name} has no layer that this adapter fits. Leave it out.")
+    peft.inject_adapter_in_model(
+        getattr(peft, config_name)(target_modules=layers, **settings), backbone
+    )
+
+
+def _lora(backbone: Backbone, selection: Selection | None) -> None:
+    from torch import nn
+
+    _peft(backbone, "LoraConfig", nn.Linear, nn.Conv2d, r=8)
+
+
+def _shira(backbone: Backbone, selection: Selection | None) -> None:
+    from torch import nn
+
+    _peft(backbone, "ShiraConfig", nn.Linear, r=8)
+
+
+def _train_only(backbone: nn.Module, names: set[str]) -> None:
+    for name, parameter in backbone.named_parameters():
+        parameter.requires_grad_(name in names)
+
+
+Prepare = Callable[["Backbone", "Selection | None"], None]
+PREPARE: Mapping[str, Prepare] = {
+    "floor": _floor,
+    "gps": _gps,
+    "masked": _masked,
+    "decoder": _decoder,
+    "full": _full,
+    "lora": _lora,
+    "shira": _shira,
+}
+
+
+if __name__ == "__main__":
+    run_command(benchmark, BenchmarkConfig, "benchmark")

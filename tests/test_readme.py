@@ -1,0 +1,40 @@
+"""What README.md says can be typed, can be typed."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted({found.strip() for found in re.findall(r"python -m gpsseg[^`\n|]*", README)})
+
+
+def test_there_are_commands_to_check():
+    assert len(COMMANDS) >= 5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_of_the_readme_exists(command):
+    _, _, module, *arguments = shlex.split(re.sub(r"[\[\],]", " ", command))
+    subcommand = [word for word in arguments[:1] if not word.startswith("-")]
+    words = [sys.executable, "-m", module, *subcommand, "--help"]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "Example:" in shown
+    for option in (word for word in arguments if word.startswith("--")):
+        assert f"{option} " in shown, option
+
+
+def test_the_python_of_the_readme_compiles_and_imports():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    compile(code, "README.md", "exec")
+    imports = "\n".join(line for line in code.splitlines() if line.startswith("from "))
+    exec(imports, {})
+
+
+def test_the_files_that_the_readme_links_to_are_there():
+    links = re.findall(r"\]\(((?!https?:)[^)#]+)\)", README)
+    assert links
+    assert all((Path(__file__).parents[1] / link).exists() for link in links)
