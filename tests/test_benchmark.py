@@ -1,0 +1,50 @@
+"""The benchmark command; what it measures is not asserted, that it measures it is."""
+
+import json
+import os
+
+import pytest
+
+import gpsseg.benchmark as module
+from gpsseg.config import BenchmarkConfig
+from gpsseg.errors import UserError
+
+UNET = "unet-efficientnet-lite0"
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    monkeypatch.setattr(module, "_in_own_process", lambda function, *args: function(*args))
+
+
+def test_a_row_per_method_with_every_key_of_benchmark_json(in_this_process, tmp_path):
+    config = BenchmarkConfig(
+        backbone=UNET,
+        methods=("floor", "gps", "masked", "full"),
+        image_size=32,
+        batch_size=1,
+        steps=1,
+        rounds=1,
+        output=tmp_path / "out",
+        device="cpu",
+    )
+    module.benchmark(config)
+    result = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    rows = {row["method"]: row for row in result["rows"]}
+    assert (result["backbone"], result["image_size"], result["batch_size"]) == (UNET, 32, 1)
+    assert set(module.COLUMNS) <= set(rows["gps"])
+    assert rows["floor"]["trainable"] == 0
+    assert rows["floor"]["step_vs_floor"] == 1
+    assert rows["gps"]["trainable"] == rows["masked"]["trainable"] < rows["full"]["trainable"]
+    assert rows["gps"]["optimizer_bytes"] < rows["masked"]["optimizer_bytes"]
+    assert rows["full"]["delta_bytes"] == 4 * rows["full"]["trainable"]
+
+
+def test_an_unknown_method_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match="Did you mean 'lora'"):
+        module.benchmark(BenchmarkConfig(backbone=UNET, methods=("loar",)))
+
+
+def test_a_process_that_the_system_ends_is_a_clear_error():
+    with pytest.raises(UserError, match="want of memory"):
+        module._in_own_process(os._exit, 9)
