@@ -40,7 +40,7 @@ class UNet(Backbone):
             prompt="none",
             batch_size=4,
             top_k=1,
-            learning_rates={"values": 5e-4, "full": 3e-4, "decoder": 1e-3},
+            learning_rates={"values": 2e-3, "full": 3e-4, "decoder": 1e-3},
             scratch=frozenset({"decoder"}),
         )
 
