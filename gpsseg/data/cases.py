@@ -18,7 +18,7 @@ from gpsseg.errors import UserError
 from gpsseg.files import bundled
 
 SYNTHETIC = "synthetic sample"
-SMALLEST_VAL = 16
+SMALLEST_VAL = 32
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def make_split(
     A set without an official test split has one carved out by a fixed seed, so that all runs are
     tested on the same images. Validation cases are carved out of *train* by ``seed``, unless the
     split brings its own. ``train_size`` then takes a seeded subset of what is left, and of
-    carved-out validation cases as large a share (but at least 16 where there are as many).
+    carved-out validation cases as large a share, but at least 32 where there are as many: fewer
+    cannot tell a good epoch from a lucky one.
 
     Raises:
         UserError: the set is not there, an image has no mask or is in two parts, or there are too

@@ -71,12 +71,12 @@ def test_seed_moves_validation_and_never_touches_test(tmp_path: Path) -> None:
 
 
 def test_train_size_is_a_nested_seeded_subset(tmp_path: Path) -> None:
-    write_kvasir(tmp_path, 160)
+    write_kvasir(tmp_path, 300)
     whole, large, small = (make_split(KVASIR, tmp_path, size) for size in (None, 40, 10))
     assert (len(large.train), len(small.train)) == (40, 10)
     assert set(small.train) < set(large.train) < set(whole.train)
     assert set(small.val) <= set(large.val) <= set(whole.val)
-    assert len(small.val) == 16
+    assert len(small.val) == 32
     assert small.test == whole.test
     assert set(make_split(KVASIR, tmp_path, 10, seed=1).train) != set(small.train)
 
