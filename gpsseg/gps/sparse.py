@@ -7,8 +7,8 @@ written into the buffer before each use: the forward pass is the plain layer on 
 
 For a linear layer ``y = x W^T`` the gradient of entry (i, j) is ``sum_t dy[t, i] * x[t, j]``: its
 backward pass needs the *selected input channels* of x only, and never the dense gradient of W; a
-convolution likewise. Selections concentrate on few channels, so little of x is kept. Every other
-layer reads its weight through ``_Selected``, which gathers from the dense gradient.
+1x1 convolution likewise. Selections concentrate on few channels, so little of x is kept. Every
+other layer reads its weight through ``_Selected``, which gathers from the dense gradient.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 from gpsseg.errors import UserError
 from gpsseg.gps.frozen import freeze_norms, unfreeze_norms
@@ -151,19 +150,16 @@ def _linear_forward(layer: Any, x: Tensor) -> Tensor:
 
 
 def _conv_forward(layer: Any, x: Tensor) -> Tensor:
-    plain = layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
-    if not plain or layer.groups > 1:  # few weights, or padded in Python: gather from the dense
+    """A 1x1 convolution is a linear layer over channels; others gather from the dense gradient."""
+    pointwise = layer.kernel_size == layer.stride == (1, 1) and layer.groups == 1
+    if not pointwise or layer.padding not in ((0, 0), "valid", "same"):
         return layer._conv_forward(x, layer.weight, layer.bias)
     write_values(layer, "weight")
     buffers = layer._buffers
-    return _SparseConv2d.apply(
-        x,
-        buffers["weight"],
-        layer.bias,
-        layer.weight_values,
-        buffers["weight_index"],
-        (layer.stride, layer.padding, layer.dilation),
-    )
+    matrix = buffers["weight"].flatten(1)
+    last = x.permute(0, 2, 3, 1)
+    y = _SparseLinear.apply(last, matrix, layer.bias, layer.weight_values, buffers["weight_index"])
+    return y.permute(0, 3, 1, 2)
 
 
 class _Selected(torch.autograd.Function):
@@ -180,84 +176,36 @@ class _Selected(torch.autograd.Function):
         return None, gradient.reshape(-1)[index], None
 
 
-def _kept_channels(index: Tensor, inputs: int, taps: int) -> tuple[Tensor | None, Tensor]:
-    """Which input channels backward needs, and where the selected entries lie among them.
-
-    Args:
-        index: (n,) flat positions in a weight of shape (out, inputs, taps).
-        inputs: number of input channels.
-        taps: entries of a kernel; 1 for a linear layer.
-
-    Returns:
-        (channels,) ascending, or None where they are more than half of all: then keeping the input
-        itself, which costs nothing new, is cheaper than a copy of these channels. And (n,) flat
-        positions in the gradient of shape (out, channels, taps).
-    """
-    out = index.div(inputs * taps, rounding_mode="floor")
-    channel, tap = index.div(taps, rounding_mode="floor") % inputs, index % taps
-    channels, slot = channel.unique(return_inverse=True)
-    if 2 * len(channels) > inputs:
-        return None, index
-    return channels, (out * len(channels) + slot) * taps + tap
-
-
 class _SparseLinear(torch.autograd.Function):
-    """``F.linear`` on a frozen weight that already holds ``values``."""
+    """``F.linear`` on a frozen weight that already holds ``values``.
+
+    Keeps for backward only the input channels that some row selected; where these are more than
+    half of all, keeping the input itself (which costs nothing new) is cheaper.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, values: Tensor, index: Tensor
     ) -> Tensor:
         y = F.linear(x, weight, bias)
-        channels, positions = _kept_channels(index, weight.shape[1], 1)
-        kept = x if channels is None else x.index_select(-1, channels).to(y.dtype)
-        ctx.save_for_backward(kept, weight, positions)
+        width = weight.shape[1]
+        channels, slots = (index % width).unique(return_inverse=True)
+        if 2 * len(channels) > width:
+            kept, slots = x, index % width
+        else:
+            kept = x[..., channels].to(y.dtype)
+        ctx.save_for_backward(kept, weight, index.div(width, rounding_mode="floor"), slots)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        kept, weight, positions = ctx.saved_tensors
+        kept, weight, rows, slots = ctx.saved_tensors
         dx = db = dvalues = None
+        flat = dy.flatten(0, -2)
         if ctx.needs_input_grad[0]:
-            dx = dy @ weight.to(dy.dtype)
+            dx = (flat @ weight.to(dy.dtype)).view(*dy.shape[:-1], -1)
         if ctx.needs_input_grad[2]:
-            db = dy.flatten(0, -2).sum(0)
+            db = flat.sum(0)
         if ctx.needs_input_grad[3]:
-            columns = dy.flatten(0, -2).T @ kept.flatten(0, -2).to(dy.dtype)
-            dvalues = columns.reshape(-1)[positions]
+            dvalues = (flat.T @ kept.flatten(0, -2).to(dy.dtype))[rows, slots]
         return dx, None, db, dvalues, None
-
-
-class _SparseConv2d(torch.autograd.Function):
-    """``F.conv2d`` without groups on a frozen weight that already holds ``values``."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        values: Tensor,
-        index: Tensor,
-        geometry: tuple[Any, Any, Any],
-    ) -> Tensor:
-        y = F.conv2d(x, weight, bias, *geometry)
-        channels, positions = _kept_channels(index, weight.shape[1], weight[0, 0].numel())
-        kept = x if channels is None else x.index_select(1, channels).to(y.dtype)
-        ctx.save_for_backward(kept, weight, positions)
-        ctx.geometry, ctx.x_shape = geometry, x.shape
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        kept, weight, positions = ctx.saved_tensors
-        dx = db = dvalues = None
-        if ctx.needs_input_grad[0]:
-            dx = conv2d_input(ctx.x_shape, weight.to(dy.dtype), dy, *ctx.geometry)
-        if ctx.needs_input_grad[2]:
-            db = dy.sum((0, 2, 3))
-        if ctx.needs_input_grad[3]:
-            shape = (weight.shape[0], kept.shape[1], *weight.shape[2:])
-            columns = conv2d_weight(kept.to(dy.dtype), shape, dy, *ctx.geometry)
-            dvalues = columns.reshape(-1)[positions]
-        return dx, None, db, dvalues, None, None
