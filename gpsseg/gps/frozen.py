@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,9 +22,23 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         """Normalise (B, C, H, W) by the running statistics, unless in training mode."""
         if self.training or self.running_mean is None:
             return super().forward(x)
-        return _FrozenNorm.apply(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.eps
-        )
+        return _normalise(self, x)
+
+
+class FrozenBatchNormAct2d(BatchNormAct2d):
+    """The same for timm's batch normalisation, which is followed by an activation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W) by the running statistics, unless in training mode; activate."""
+        if self.training or self.running_mean is None:
+            return super().forward(x)
+        return self.act(self.drop(_normalise(self, x)))
+
+
+def _normalise(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    return _FrozenNorm.apply(
+        x, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.eps
+    )
 
 
 class _FrozenNorm(torch.autograd.Function):
@@ -42,16 +57,23 @@ class _FrozenNorm(torch.autograd.Function):
         return dy * scale.to(dy.dtype)[:, None, None], None, None, None, None, None
 
 
+FROZEN: dict[type, type] = {
+    nn.BatchNorm2d: FrozenBatchNorm2d,
+    BatchNormAct2d: FrozenBatchNormAct2d,
+}
+PLAIN = {frozen: plain for plain, frozen in FROZEN.items()}
+
+
 def freeze_norms(model: nn.Module) -> None:
-    """Swap in ``FrozenBatchNorm2d`` wherever a batch normalisation has no parameter that trains."""
+    """Swap in the frozen class wherever a batch normalisation has no parameter that trains."""
     for module in model.modules():
         trains = any(parameter.requires_grad for parameter in module.parameters(recurse=False))
-        if type(module) is nn.BatchNorm2d and module.affine and not trains:
-            module.__class__ = FrozenBatchNorm2d
+        if type(module) in FROZEN and module.affine and not trains:
+            module.__class__ = FROZEN[type(module)]
 
 
 def unfreeze_norms(model: nn.Module) -> None:
     """Undo ``freeze_norms``."""
     for module in model.modules():
-        if type(module) is FrozenBatchNorm2d:
-            module.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
+        if type(module) in PLAIN:
+            module.__class__ = PLAIN[type(module)]

@@ -5,16 +5,14 @@ values, so that gradient, optimiser and state hold these values and nothing else
 written into the buffer before each use: the forward pass is the plain layer on a plain weight, and
 ``merge`` only has to give the weight back.
 
-For a linear layer ``y = x W^T`` the gradient of entry (i, j) is ``sum_t dy[t, i] * x[t, j]``: its
-backward pass needs the *selected input channels* of x only, and never the dense gradient of W; a
-1x1 convolution likewise. Selections concentrate on few channels, so little of x is kept. Every
-other layer reads its weight through ``_Selected``, which gathers from the dense gradient.
+Linear layers and convolutions have backward passes of their own (``backward.py``). Any other layer
+reads its weight as before, and its entries' gradients are picked from the dense one.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gpsseg.errors import UserError
+from gpsseg.gps.backward import SelectedConvolution, SelectedEntries, SelectedLinear, plan
 from gpsseg.gps.frozen import freeze_norms, unfreeze_norms
+from gpsseg.gps.neurons import CONVOLUTIONS, TRANSPOSED
 from gpsseg.gps.select import Selection
 
 
@@ -54,7 +54,9 @@ def merge(model: nn.Module) -> None:
         layer.__class__ = layer.dense_class
         for name in names:
             weight = layer._buffers.pop(name)
-            del layer._parameters[f"{name}_values"], layer._buffers[f"{name}_index"]
+            del layer._parameters[f"{name}_values"]
+            for kind in ("index", "channels", "gather"):
+                layer._buffers.pop(f"{name}_{kind}", None)
             layer.register_parameter(name, nn.Parameter(weight, requires_grad=False))
 
 
@@ -63,6 +65,19 @@ def sparse_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, module in model.named_modules():
         if hasattr(type(module), "selected_names"):
             yield name, module
+
+
+def with_dense_gradient(model: nn.Module) -> list[str]:
+    """Return the sparse weights whose backward pass still forms the dense gradient.
+
+    These are embeddings, bare parameters, and layers whose forward pass is their own.
+    """
+    return [
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, layer in sparse_layers(model)
+        for name in layer.selected_names
+        if f"{name}_gather" not in layer._buffers
+    ]
 
 
 def write_values(layer: Any, name: str) -> None:
@@ -105,8 +120,13 @@ def _make_sparse(layer: Any, name: str, index: Tensor) -> None:
     layer.register_buffer(name, flat.view(weight.shape))
     layer.register_buffer(f"{name}_index", index, persistent=False)
     layer.register_parameter(f"{name}_values", nn.Parameter(flat[index].clone()))
-    before = getattr(type(layer), "selected_names", ())
     dense_class = getattr(type(layer), "dense_class", type(layer))
+    if name == "weight" and dense_class.forward in FORWARDS:
+        groups, transposed = getattr(layer, "groups", 1), getattr(layer, "transposed", False)
+        channels, gather = plan(index, weight.shape, groups, transposed)
+        layer.register_buffer(f"{name}_channels", channels, persistent=False)
+        layer.register_buffer(f"{name}_gather", gather, persistent=False)
+    before = getattr(type(layer), "selected_names", ())
     layer.__class__ = _sparse_class(dense_class, (*before, name))  # type: ignore[arg-type]
 
 
@@ -117,10 +137,8 @@ def _sparse_class(dense_class: Any, names: tuple[str, ...]) -> Any:
         name: property(functools.partial(_read, name=name)) for name in names
     }
     members |= {"selected_names": names, "dense_class": dense_class, "__reduce_ex__": _reduce}
-    if names == ("weight",) and dense_class.forward is nn.Linear.forward:
-        members["forward"] = _linear_forward
-    if names == ("weight",) and dense_class.forward is nn.Conv2d.forward:
-        members["forward"] = _conv_forward
+    if names == ("weight",) and dense_class.forward in FORWARDS:
+        members["forward"] = FORWARDS[dense_class.forward]
     return type(f"Sparse{dense_class.__name__}", (dense_class,), members)
 
 
@@ -138,74 +156,47 @@ def _read(layer: Any, name: str) -> Tensor:
     """What ``layer.weight`` answers: the whole weight, whose gradient flows to the values."""
     write_values(layer, name)
     weight, index = layer._buffers[name], layer._buffers[f"{name}_index"]
-    return _Selected.apply(weight, layer._parameters[f"{name}_values"], index)
+    return SelectedEntries.apply(weight, layer._parameters[f"{name}_values"], index)
 
 
-def _linear_forward(layer: Any, x: Tensor) -> Tensor:
+def _arguments(layer: Any) -> tuple[Any, ...]:
+    """Weight, bias, values and plan of a layer, after writing its values."""
     write_values(layer, "weight")
-    buffers = layer._buffers
-    return _SparseLinear.apply(
-        x, buffers["weight"], layer.bias, layer.weight_values, buffers["weight_index"]
-    )
+    held = layer._buffers
+    plan_ = (held["weight_channels"], held["weight_gather"])
+    return held["weight"], layer.bias, layer._parameters["weight_values"], *plan_
 
 
-def _conv_forward(layer: Any, x: Tensor) -> Tensor:
-    """A 1x1 convolution is a linear layer over channels; others gather from the dense gradient."""
-    pointwise = layer.kernel_size == layer.stride == (1, 1) and layer.groups == 1
-    if not pointwise or layer.padding not in ((0, 0), "valid", "same"):
-        return layer._conv_forward(x, layer.weight, layer.bias)
-    write_values(layer, "weight")
-    buffers = layer._buffers
-    matrix = buffers["weight"].flatten(1)
-    last = x.permute(0, 2, 3, 1)
-    y = _SparseLinear.apply(last, matrix, layer.bias, layer.weight_values, buffers["weight_index"])
-    return y.permute(0, 3, 1, 2)
+def _linear(layer: Any, x: Tensor) -> Tensor:
+    return SelectedLinear.apply(x, *_arguments(layer))
 
 
-class _Selected(torch.autograd.Function):
-    """A frozen weight that already holds ``values``; backward gathers their gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, values: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(index)
-        return weight.view_as(weight)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (index,) = ctx.saved_tensors
-        return None, gradient.reshape(-1)[index], None
+def _convolution(layer: Any, x: Tensor) -> Tensor:
+    if x.dim() != len(layer.kernel_size) + 2:  # a single image, without a batch
+        return layer.dense_class.forward(layer, x)
+    padding = layer.padding
+    if layer.padding_mode != "zeros" or isinstance(padding, str):
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        x = F.pad(x, layer._reversed_padding_repeated_twice, mode=mode)
+        padding = (0,) * len(layer.stride)
+    settings = (layer.stride, padding, layer.dilation, False, layer.output_padding, layer.groups)
+    return SelectedConvolution.apply(x, *_arguments(layer), settings)
 
 
-class _SparseLinear(torch.autograd.Function):
-    """``F.linear`` on a frozen weight that already holds ``values``.
+def _transposed_convolution(
+    layer: Any, x: Tensor, output_size: Sequence[int] | None = None
+) -> Tensor:
+    if x.dim() != len(layer.kernel_size) + 2:
+        return layer.dense_class.forward(layer, x, output_size)
+    same = (layer.stride, layer.padding)
+    kernel, dims = layer.kernel_size, len(layer.kernel_size)
+    extra = layer._output_padding(x, output_size, *same, kernel, dims, layer.dilation)
+    settings = (*same, layer.dilation, True, extra, layer.groups)
+    return SelectedConvolution.apply(x, *_arguments(layer), settings)
 
-    Keeps for backward only the input channels that some row selected; where these are more than
-    half of all, keeping the input itself (which costs nothing new) is cheaper.
-    """
 
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, values: Tensor, index: Tensor
-    ) -> Tensor:
-        y = F.linear(x, weight, bias)
-        width = weight.shape[1]
-        channels, slots = (index % width).unique(return_inverse=True)
-        if 2 * len(channels) > width:
-            kept, slots = x, index % width
-        else:
-            kept = x[..., channels].to(y.dtype)
-        ctx.save_for_backward(kept, weight, index.div(width, rounding_mode="floor"), slots)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        kept, weight, rows, slots = ctx.saved_tensors
-        dx = db = dvalues = None
-        flat = dy.flatten(0, -2)
-        if ctx.needs_input_grad[0]:
-            dx = (flat @ weight.to(dy.dtype)).view(*dy.shape[:-1], -1)
-        if ctx.needs_input_grad[2]:
-            db = flat.sum(0)
-        if ctx.needs_input_grad[3]:
-            dvalues = (flat.T @ kept.flatten(0, -2).to(dy.dtype))[rows, slots]
-        return dx, None, db, dvalues, None
+FORWARDS: Mapping[Callable[..., Tensor], Callable[..., Tensor]] = {
+    nn.Linear.forward: _linear,
+    **{layer.forward: _convolution for layer in CONVOLUTIONS},
+    **{layer.forward: _transposed_convolution for layer in TRANSPOSED},
+}
