@@ -96,6 +96,7 @@ def fit(
     run: Path,
 ) -> History:
     """Train the prepared network; validation mDice picks the epoch it ends with."""
+    from gpsseg.data.cache import cache_folder
     from gpsseg.data.loader import CaseDataset, make_loader
     from gpsseg.engine import train
     from gpsseg.evaluate import score_cases
@@ -105,7 +106,9 @@ def fit(
     assert batch_size, "settle the configuration first"
 
     def batches_of(epoch: int) -> DataLoader[Any]:
-        dataset = CaseDataset(split.train, card, size, augment=True, seed=config.seed, epoch=epoch)
+        dataset = CaseDataset(
+            split.train, card, size, True, config.seed, epoch, cache_folder(config.cache)
+        )
         return make_loader(dataset, batch_size, config.workers, shuffle=True)
 
     def validate() -> float:
