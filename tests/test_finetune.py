@@ -14,7 +14,7 @@ from gpsseg.config import EvaluateConfig, FinetuneConfig, PredictConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.finetune import finetune
+from gpsseg.finetune import finetune, say_waiting
 from gpsseg.predict import predict
 
 UNET = "unet-efficientnet-lite0"
@@ -218,6 +218,15 @@ def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_result(
     assert read(stopped, "metrics.json")["after"] == read(run, "metrics.json")["after"]
     with pytest.raises(UserError, match="is finished"):
         finetune(FinetuneConfig(resume=stopped))
+
+
+def test_long_waiting_for_images_is_said_with_what_helps(capsys):
+    say_waiting([0.3, 0.05, 0.1], workers=2)
+    said = capsys.readouterr().out
+    assert "Training waited for images 15% of its time. More --workers (now 2)" in said
+    say_waiting([0.2, 0.0], workers=2)
+    say_waiting([], workers=2)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_cached_run_scores_as_one_without(run, tiny_kvasir, tmp_path, monkeypatch):

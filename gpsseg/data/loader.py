@@ -132,17 +132,28 @@ class Batches(DataLoader[dict[str, Any]]):
             raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
 
 
+def default_workers() -> int:
+    """Half the cores that this process may use, at most 8, where a GPU computes; otherwise none.
+
+    Without a GPU the network keeps the cores busy, and a fork holds on to its parent's memory.
+    """
+    if not torch.cuda.is_available():
+        return 0
+    if hasattr(os, "sched_getaffinity"):  # a container or a cluster may lend fewer than there are
+        return min(8, len(os.sched_getaffinity(0)) // 2)
+    return min(8, (os.cpu_count() or 1) // 2)
+
+
 def make_loader(
     dataset: CaseDataset, batch_size: int, workers: int | None, shuffle: bool = False
 ) -> Batches:
     """Return batches of ``dataset``; a shuffled order depends on its seed and epoch alone.
 
     Each batch holds "image" (B, 3, S, S) float32 in [0, 1], "mask" (B, 1, S, S) float32 of 0 and 1,
-    and (B,) int64 "height", "width" (native, pixels) and "index".
+    and (B,) int64 "height", "width" (native, pixels) and "index". With CUDA they lie in pinned
+    memory.
     """
-    if workers is None:
-        # Without a GPU the cores are busy anyway, and a fork would hold on to the parent's memory.
-        workers = min(4, (os.cpu_count() or 2) // 2) if torch.cuda.is_available() else 0
+    workers = default_workers() if workers is None else workers
     generator = torch.Generator().manual_seed(dataset.seed * 100_003 + dataset.epoch)
     return Batches(
         dataset,
