@@ -39,7 +39,11 @@ class DataConfig:
     batch_size: int | None = None
     """Images per step. Default: the backbone's own (litemedsam: 2, unet-efficientnet-lite0: 4)."""
     workers: int | None = None
-    """Processes that read images. Default: none on a CPU; with CUDA half the cores, at most 4."""
+    """Processes that read images. Default: none on a CPU; with CUDA half the cores, at most 8."""
+    cache: str | None = None
+    """Folder for decoded and shrunk copies of the images, which later epochs and runs read instead;
+    it may be deleted at any time. `off` keeps none. Default: $GPSSEG_CACHE, or else gpsseg in the
+    user's cache folder (~/.cache)."""
     seed: int = 0
     """Seed of everything random: subset, validation split, order, augmentation, new layers."""
 

@@ -53,7 +53,11 @@ class Machine:
 
     def place(self, batch: Batch) -> dict[str, Tensor]:
         """Copy a batch to the device; images channels last, which convolutions prefer."""
-        placed = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+        device = self.accelerator.device
+        placed = {
+            name: tensor.to(device, non_blocking=tensor.is_pinned())
+            for name, tensor in batch.items()
+        }
         placed["image"] = placed["image"].contiguous(memory_format=torch.channels_last)
         return placed
 
@@ -167,8 +171,9 @@ class History:
     """How a training went.
 
     Attributes:
-        epochs: one dict an epoch: epoch, loss, val_dice, lr, seconds, waiting (share of the time
-            spent waiting for data).
+        epochs: one dict an epoch: epoch, loss, val_dice, lr, seconds (with validation), waiting
+            (share of the time of its steps, from asking for the first batch on, that went into
+            waiting for images).
         best_epoch: the epoch whose weights the model holds in the end; 0 before the first.
         best_dice: its mDice on the validation images.
     """
@@ -233,7 +238,7 @@ def train(
             if step == 1:
                 tuning_mode(model)
                 torch.manual_seed(config.seed * 100_003 + epoch)  # of dropout, if there is any
-                losses, waiting, started = [], 0.0, time.perf_counter()
+                losses, waiting, started = [], 0.0, time.perf_counter() - waited
             waiting += waited
             with machine.accelerator.accumulate(ready):
                 loss = loss_of(ready, batch)
@@ -249,14 +254,15 @@ def train(
                 continue
             for name, parameter in trained.items():
                 _require_finite(parameter, f"{name} is not finite", epoch, step)
-            val_dice, seconds = validate(), time.perf_counter() - started
+            stepping = time.perf_counter() - started
+            val_dice = validate()
             row = {
                 "epoch": epoch,
                 "loss": sum(losses) / len(losses),
                 "val_dice": val_dice,
                 "lr": float(max(schedule.get_last_lr())),
-                "seconds": seconds,
-                "waiting": waiting / seconds,
+                "seconds": time.perf_counter() - started,
+                "waiting": waiting / stepping,
             }
             if val_dice > history.best_dice:
                 best = _copy(trained)

@@ -71,12 +71,13 @@ def score_cases(
         model: the network as it is.
         cases: images with masks.
         card: how to prepare the images.
-        config: image size, batch size, workers, seed.
+        config: image size, batch size, workers, cache, seed.
         machine: where to compute.
         description: of the progress bar; None shows none.
         protocols: names from ``gpsseg.evaluators``.
         thumbnails: is given one small picture per case, for the report.
     """
+    from gpsseg.data.cache import cache_folder
     from gpsseg.data.images import read_image, read_mask
     from gpsseg.data.loader import CaseDataset, make_loader
     from gpsseg.engine import predict
@@ -86,7 +87,7 @@ def score_cases(
     assert config.image_size, "settle the configuration first"
     assert config.batch_size, "settle the configuration first"
     images = [dataclasses.replace(case, mask=None) for case in cases]
-    dataset = CaseDataset(images, card, config.image_size)
+    dataset = CaseDataset(images, card, config.image_size, cache=cache_folder(config.cache))
     loader = make_loader(dataset, config.batch_size, config.workers)
     model.to(machine.accelerator.device)
     maps = predict(model, loader, machine)

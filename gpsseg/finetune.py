@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,24 +97,41 @@ def fit(
     run: Path,
 ) -> History:
     """Train the prepared network; validation mDice picks the epoch it ends with."""
-    from gpsseg.data.loader import CaseDataset, make_loader
+    from gpsseg.data.cache import cache_folder
+    from gpsseg.data.loader import CaseDataset, default_workers, make_loader
     from gpsseg.engine import train
     from gpsseg.evaluate import score_cases
 
     size, batch_size = config.image_size, config.batch_size
+    workers = default_workers() if config.workers is None else config.workers
     assert size, "settle the configuration first"
     assert batch_size, "settle the configuration first"
 
     def batches_of(epoch: int) -> DataLoader[Any]:
-        dataset = CaseDataset(split.train, card, size, augment=True, seed=config.seed, epoch=epoch)
-        return make_loader(dataset, batch_size, config.workers, shuffle=True)
+        dataset = CaseDataset(
+            split.train, card, size, True, config.seed, epoch, cache_folder(config.cache)
+        )
+        return make_loader(dataset, batch_size, workers, shuffle=True)
 
     def validate() -> float:
         scorer = score_cases(backbone, split.val, card, config, machine, None, ("per-image",))
         return scorer.summary()["per-image"]["dice"]
 
     rates = learning_rates(backbone, selection, config)
-    return train(backbone, batches_of, validate, rates, config, machine, run)
+    history = train(backbone, batches_of, validate, rates, config, machine, run)
+    say_waiting([row["waiting"] for row in history.epochs], workers)
+    return history
+
+
+def say_waiting(shares: Sequence[float], workers: int) -> None:
+    """Say so if training spent more than a tenth of its time waiting for images."""
+    share = sum(shares) / max(1, len(shares))
+    if share > 0.1:
+        say(
+            f"Training waited for images {share:.0%} of its time. More --workers (now {workers}) "
+            "prepare them on idle cores meanwhile.",
+            style="yellow",
+        )
 
 
 def learning_rates(

@@ -41,6 +41,9 @@ def open_run(config: FinetuneConfig, dataset: str, split: Split, precision: str)
         data_root=None
         if split.root.is_relative_to(bundled("sample_data"))
         else split.root.resolve(),
+        cache=str(Path(config.cache).expanduser().resolve())
+        if config.cache not in (None, "off")
+        else config.cache,
     )
     content = {
         "config": dataclasses.asdict(findable),

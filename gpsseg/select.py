@@ -94,11 +94,13 @@ def settle(config: Config, facts: Facts) -> Config:
 
 def training_batches(card: Card, split: Split, config: DataConfig) -> Iterable[Any]:
     """The training images in order, without augmentation: what selection sees."""
+    from gpsseg.data.cache import cache_folder
     from gpsseg.data.loader import CaseDataset, make_loader
 
     assert config.image_size, "settle the configuration first"
     assert config.batch_size, "settle the configuration first"
-    dataset = CaseDataset(split.train, card, config.image_size)
+    cache = cache_folder(config.cache)
+    dataset = CaseDataset(split.train, card, config.image_size, cache=cache)
     return make_loader(dataset, config.batch_size, config.workers)
 
 

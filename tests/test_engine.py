@@ -1,6 +1,8 @@
 """The loss and the training loop."""
 
+import json
 import math
+import time
 
 import pytest
 import torch
@@ -81,6 +83,31 @@ def test_training_lowers_the_loss(machine, tmp_path):
     assert history.epochs[-1]["loss"] < history.epochs[0]["loss"]
     assert history.best_epoch == 4
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4 * 3 + 4
+
+
+def slowly(seconds):
+    """Batches of which the first of each epoch takes its time."""
+
+    class Slow(list):
+        def __iter__(self):
+            for i, batch in enumerate(list.__iter__(self)):
+                time.sleep(0 if i else seconds)
+                yield batch
+
+    return lambda epoch: Slow(batches(epoch))
+
+
+def test_the_share_of_waiting_counts_the_first_batch_and_no_validation(machine, tmp_path):
+    def validate():
+        time.sleep(1)
+        return 0.5
+
+    model = new_model()
+    fit(model, machine, tmp_path, validate, slowly(0.5), epochs=1)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    (row,) = (row for row in rows if row["event"] == "epoch")
+    assert row["seconds"] > 1.5
+    assert 0.7 < row["waiting"] < 1, "three steps of a 1 x 1 convolution take a moment"
 
 
 def test_the_best_epochs_weights_are_kept(machine, tmp_path):

@@ -14,7 +14,7 @@ from gpsseg.config import EvaluateConfig, FinetuneConfig, PredictConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.finetune import finetune
+from gpsseg.finetune import finetune, say_waiting
 from gpsseg.predict import predict
 
 UNET = "unet-efficientnet-lite0"
@@ -138,7 +138,7 @@ def test_selection_and_training_never_open_a_test_image(tiny_kvasir, tmp_path, m
     scored = module.score_before_and_after
     monkeypatch.setattr(transforms, "read_image", spy)
     monkeypatch.setattr(module, "score_before_and_after", begin_test)
-    run = finetune(quick(tiny_kvasir, tmp_path / "run", epochs=1))
+    run = finetune(quick(tiny_kvasir, tmp_path / "run", epochs=1, cache="off"))
     split = read(run, "split.json")
     assert opened["fit"] == {*split["train"], *split["val"]}
     assert opened["test"] == set(split["test"])
@@ -218,6 +218,26 @@ def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_result(
     assert read(stopped, "metrics.json")["after"] == read(run, "metrics.json")["after"]
     with pytest.raises(UserError, match="is finished"):
         finetune(FinetuneConfig(resume=stopped))
+
+
+def test_long_waiting_for_images_is_said_with_what_helps(capsys):
+    say_waiting([0.3, 0.05, 0.1], workers=2)
+    said = capsys.readouterr().out
+    assert "Training waited for images 15% of its time. More --workers (now 2)" in said
+    say_waiting([0.2, 0.0], workers=2)
+    say_waiting([], workers=2)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_cached_run_scores_as_one_without(run, tiny_kvasir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = finetune(quick(tiny_kvasir, tmp_path / "run", decoder_top_k=2, cache="my cache"))
+    again = finetune(quick(tiny_kvasir, tmp_path / "again", decoder_top_k=2, cache="off"))
+    assert read(kept, "metrics.json")["after"] == read(again, "metrics.json")["after"]
+    assert read(kept, "config.json")["config"]["cache"] == str(tmp_path / "my cache")
+    assert read(again, "config.json")["config"]["cache"] == "off"
+    names = {path.suffix for path in (tmp_path / "my cache" / "prepared").iterdir()}
+    assert names == {".npz"}
 
 
 def test_an_existing_run_is_never_overwritten(run, tiny_kvasir):

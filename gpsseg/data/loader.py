@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from monai.data import PersistentDataset
+from torch.utils.data import DataLoader
 
+from gpsseg.data.cache import entry_name, pipeline_key, read_entry, write_entry
 from gpsseg.data.cards import Card, build_transform
 from gpsseg.data.cases import Case
 from gpsseg.errors import UserError
 
 
-class CaseDataset(Dataset[dict[str, Any]]):
-    """Cases, prepared by a data card.
+class CaseDataset(PersistentDataset):
+    """Cases, prepared by a data card: decoded and resized once, then kept on disk.
 
-    Augmentation draws from ``(seed, epoch, index)`` alone: it does not depend on the number of
+    What the card's load steps make of a case, up to the first random one, is rounded to 8 bits
+    (image) and one bit (mask). It is rounded with and without a cache, so that both give the same
+    batches bit for bit; a kept image of S x S pixels takes 4 S^2 bytes.
+
+    Random steps draw from ``(seed, epoch, index)`` alone: they do not depend on the number of
     workers, and any epoch can be repeated.
 
     Args:
@@ -27,6 +34,8 @@ class CaseDataset(Dataset[dict[str, Any]]):
         image_size: side of the square output in pixels.
         augment: whether to apply the card's random transforms.
         seed, epoch: of the random transforms.
+        cache: folder for prepared images, see ``cache_folder``; None keeps nothing. It may be
+            shared by any number of data sets, runs and processes.
     """
 
     def __init__(
@@ -37,32 +46,79 @@ class CaseDataset(Dataset[dict[str, Any]]):
         augment: bool = False,
         seed: int = 0,
         epoch: int = 0,
+        cache: Path | None = None,
     ):
-        self.cases = cases
-        self.load = build_transform(card, "load", image_size)
+        super().__init__(cases, build_transform(card, "load", image_size), cache)
+        self.pipeline = pipeline_key(card, image_size)
         self.augment = build_transform(card, "augment", image_size) if augment else None
-        self.seed, self.epoch = seed, epoch
+        self.card, self.seed, self.epoch = card.name, seed, epoch
 
-    def __len__(self) -> int:
-        """Number of cases."""
-        return len(self.cases)
+    def set_data(self, data: Sequence[Case]) -> None:
+        """Read other cases. The kept ones stay: they hold for as long as their files do."""
+        self.data = data
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def _transform(self, index: int) -> dict[str, Any]:
         """Return one case: "image", "mask" (if there is one), "height", "width" and "index"."""
-        case = self.cases[index]
-        try:
-            data = self.load({"image": case.image, "mask": case.mask})
-        except RuntimeError as error:  # MONAI wraps whatever goes wrong in one of its steps
-            if isinstance(error.__cause__, UserError):
-                raise error.__cause__ from None
-            raise
+        data = self._cachecheck(self.data[index])
+        entropy = np.random.SeedSequence([self.seed, self.epoch, index])
+        seed = int(entropy.generate_state(1)[0])
+        self.transform.set_random_state(seed=seed)
+        data = self._post_transform(data)
         if self.augment is not None:
-            entropy = np.random.SeedSequence([self.seed, self.epoch, index])
-            self.augment.set_random_state(seed=int(entropy.generate_state(1)[0]))
+            self.augment.set_random_state(seed=seed)
             data = self.augment(data)
         keys = ("image", "mask", "height", "width")
         plain = {key: _plain(data[key]) for key in keys if key in data}
         return {**plain, "index": index}
+
+    def _cachecheck(self, case: Case) -> dict[str, Any]:
+        """Return a case after the load steps that are not random, from the cache if it is there.
+
+        MONAI's own way writes to another disk and copies, and stops at a file cut short.
+        """
+        file = self._entry(case)
+        kept = read_entry(file) if file else None
+        if kept is None:
+            kept = self._to_8_bits(self._load(case), case)
+            if file is not None and file == self._entry(case):  # not changed while it was read
+                write_entry(file, kept)
+        height, width = kept.pop("size").tolist()
+        image, mask = torch.from_numpy(kept["image"]).float() / 255, kept.get("mask")
+        found = {"image": image, "height": height, "width": width}
+        return found if mask is None else {**found, "mask": torch.from_numpy(mask).float()}
+
+    def _entry(self, case: Case) -> Path | None:
+        """Where the case as it is now is kept; None if it is not to be kept."""
+        name = entry_name(case, self.pipeline) if self.cache_dir else None
+        return self.cache_dir / name if self.cache_dir and name else None
+
+    def _load(self, case: Case) -> dict[str, Any]:
+        try:
+            return self._pre_transform({"image": case.image, "mask": case.mask})
+        except RuntimeError as error:  # MONAI wraps whatever goes wrong in one of its steps
+            if isinstance(error.__cause__, UserError):
+                raise error.__cause__ from None
+            raise
+
+    def _to_8_bits(self, data: dict[str, Any], case: Case) -> dict[str, np.ndarray]:
+        """Make what is kept: "image" uint8, "mask" bool (if there is one), "size" int64 (2,).
+
+        Raises:
+            UserError: the image is far from the range 0 to 1 that the networks are promised; what
+                an interpolation adds to either end is cut off.
+        """
+        image = np.asarray(_plain(data["image"]), np.float32)
+        low, high = float(image.min()), float(image.max())
+        if not (low > -0.5 and high < 1.5):
+            raise UserError(
+                f"Data card {self.card}: after its load steps the pixels of {case.image.name} hold "
+                f"values from {low:.3g} to {high:.3g}, expected 0 to 1. Leave out the step that "
+                "scales them; every network does its own."
+            )
+        kept = {"image": np.rint(image.clip(0, 1) * 255).astype(np.uint8)}
+        if "mask" in data:
+            kept["mask"] = np.asarray(_plain(data["mask"])) >= 0.5
+        return {**kept, "size": np.array([data["height"], data["width"]], np.int64)}
 
 
 class Batches(DataLoader[dict[str, Any]]):
@@ -76,17 +132,28 @@ class Batches(DataLoader[dict[str, Any]]):
             raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
 
 
+def default_workers() -> int:
+    """Half the cores that this process may use, at most 8, where a GPU computes; otherwise none.
+
+    Without a GPU the network keeps the cores busy, and a fork holds on to its parent's memory.
+    """
+    if not torch.cuda.is_available():
+        return 0
+    if hasattr(os, "sched_getaffinity"):  # a container or a cluster may lend fewer than there are
+        return min(8, len(os.sched_getaffinity(0)) // 2)
+    return min(8, (os.cpu_count() or 1) // 2)
+
+
 def make_loader(
     dataset: CaseDataset, batch_size: int, workers: int | None, shuffle: bool = False
 ) -> Batches:
     """Return batches of ``dataset``; a shuffled order depends on its seed and epoch alone.
 
     Each batch holds "image" (B, 3, S, S) float32 in [0, 1], "mask" (B, 1, S, S) float32 of 0 and 1,
-    and (B,) int64 "height", "width" (native, pixels) and "index".
+    and (B,) int64 "height", "width" (native, pixels) and "index". With CUDA they lie in pinned
+    memory.
     """
-    if workers is None:
-        # Without a GPU the cores are busy anyway, and a fork would hold on to the parent's memory.
-        workers = min(4, (os.cpu_count() or 2) // 2) if torch.cuda.is_available() else 0
+    workers = default_workers() if workers is None else workers
     generator = torch.Generator().manual_seed(dataset.seed * 100_003 + dataset.epoch)
     return Batches(
         dataset,

@@ -1,0 +1,144 @@
+"""Prepared images on disk: where they lie, when one still holds, and how one is read and written.
+
+An entry is one file named by a hash of everything that it depends on. Nothing is ever changed in
+place: a changed image, data card or program asks for another name.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import monai
+import numpy as np
+import PIL
+import torch
+
+from gpsseg import __version__
+from gpsseg.console import say
+from gpsseg.data.cards import Card
+from gpsseg.data.cases import Case
+from gpsseg.files import sha256_of_file
+
+OFF = "off"
+LEAST_FREE = 2 * 10**9  # bytes
+CODE = ("cache.py", "images.py", "loader.py", "transforms.py")  # what an entry's values depend on
+
+
+def cache_folder(asked: str | None) -> Path | None:
+    """Return the folder of prepared images, made and writable, or None for no cache.
+
+    Args:
+        asked: a folder, "off", or None for $GPSSEG_CACHE or else the user's cache folder. A
+            folder that cannot be used, or a disk with less than 2 GB free, is one note and no
+            error.
+    """
+    asked = asked or os.environ.get("GPSSEG_CACHE") or str(_users_folder())
+    if asked == OFF:
+        return None
+    above = Path(asked).expanduser().absolute()
+    folder = above / "prepared"
+    try:
+        for path in (above, folder):  # mode= does not reach the parents that parents= makes
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        _note(f"{folder} cannot be written to ({error.strerror})")
+        return None
+    if free < LEAST_FREE:
+        _note(f"only {free / 1e9:.1f} GB are free where {folder} lies, 2 GB are needed")
+        return None
+    return folder
+
+
+def _users_folder() -> Path:
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base) / "gpsseg"
+
+
+@functools.cache  # once, although a loader is made in every epoch
+def _note(why: str) -> None:
+    say(
+        f"Prepared images are not kept: {why}. They are decoded again in every epoch; name "
+        "another folder by --cache, or pass --cache off.",
+        style="yellow",
+    )
+
+
+def pipeline_key(card: Card, image_size: int) -> str:
+    """Name the card's load steps, and the program that carries them out.
+
+    The source of the steps counts too, so that no version number needs to be kept in step with it.
+    """
+    versions = (__version__, monai.__version__, torch.__version__, np.__version__, PIL.__version__)
+    code = [sha256_of_file(Path(__file__).with_name(name)) for name in CODE]
+    return repr((image_size, card.transforms.get("load"), versions, code))
+
+
+def entry_name(case: Case, pipeline: str) -> str | None:
+    """Return the file name of a case's entry: a hash of its files as they are now.
+
+    Files count by path, size, and times of last change, of content and of status: the latter also
+    tells a file put in place of another with its time. None where a file cannot be looked at.
+    """
+    facts: list[object] = [pipeline]
+    try:
+        for path in (case.image, case.mask):
+            if path is not None:
+                now = path.stat()
+                facts += [str(path.resolve()), now.st_size, now.st_mtime_ns, now.st_ctime_ns]
+    except OSError:
+        return None
+    return hashlib.sha256(repr(facts).encode()).hexdigest() + ".npz"
+
+
+def read_entry(path: Path) -> dict[str, np.ndarray] | None:
+    """Return an entry's arrays, or None if there is none; a damaged file is removed.
+
+    Every array is checked against its CRC-32; nothing in the file is ever run (no pickle).
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
+            return {name: entry[name] for name in entry.files}
+    except FileNotFoundError:
+        return None
+    except Exception:  # damaged bytes make zip and NumPy fail in every way there is
+        _remove(path)
+        return None
+
+
+def write_entry(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an entry under a name of its own and rename it, so that no reader sees half of it.
+
+    A cache that cannot be written (a full disk, a folder gone) is no error.
+    """
+    try:
+        handle, partial = tempfile.mkstemp(suffix=".partial", dir=path.parent)
+    except OSError:
+        return
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # its allow_pickle is no array
+        os.replace(partial, path)
+    except OSError:
+        pass
+    finally:
+        _remove(Path(partial))
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, if that can be done."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
