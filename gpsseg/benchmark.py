@@ -52,7 +52,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     """
     from gpsseg.backbones import load_backbone
 
-    facts = load_backbone(config.backbone).facts
+    facts = load_backbone(config.backbone, random_weights=config.random_weights).facts
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
     output = new_folder(config.output) if config.output else None
@@ -172,7 +172,9 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     shape = (config.batch_size, 3, config.image_size, config.image_size)
     image = torch.rand(shape)
     batch = machine.place({"image": image, "mask": (image[:, :1] > 0.7).float()})
-    backbone = load_backbone(config.backbone).to(machine.accelerator.device)
+    backbone = load_backbone(config.backbone, random_weights=config.random_weights).to(
+        machine.accelerator.device
+    )
     tuning_mode(backbone)
     selection = gps.Selection.load(selection_file) if selection_file else None
     PREPARE[method](backbone, selection)
@@ -234,13 +236,26 @@ def select_on_sample(config: BenchmarkConfig, top_k: int, path: Path) -> None:
     from gpsseg.engine import make_machine
     from gpsseg.select import choose, settle, training_batches
 
-    backbone, card = load_backbone(config.backbone), load_card("kvasir")
-    settings = SelectConfig(top_k=top_k, image_size=config.image_size, batch_size=1, workers=0)
+    backbone, card = (
+        load_backbone(config.backbone, random_weights=config.random_weights),
+        load_card("kvasir"),
+    )
+    settings = SelectConfig(
+        top_k=top_k,
+        decoder_top_k=config.decoder_top_k,
+        image_size=config.image_size,
+        batch_size=1,
+        workers=0,
+        cache="off",
+    )
     settings = settle(settings, backbone.facts)
     batches = training_batches(
         card, make_split(card, bundled("sample_data") / "kvasir", train_size=4), settings
     )
-    choose(backbone, batches, settings, make_machine(config.device, config.precision)).save(path)
+    selection, _ = choose(
+        backbone, batches, settings, make_machine(config.device, config.precision)
+    )
+    selection.save(path)
 
 
 def _floor(backbone: Backbone, selection: Selection | None) -> None:

@@ -10,6 +10,9 @@ from gpsseg.errors import UserError
 
 Precision = Literal["auto", "fp32", "bf16"]
 TopK = int | Literal["dense"]
+Criterion = Literal[
+    "gradient", "gradient-abs", "fisher", "taylor", "channel-normalised", "magnitude", "random"
+]
 
 
 def _at_least(least: int, config: object, *names: str) -> None:
@@ -61,7 +64,7 @@ class BackboneConfig:
     """Which network, and what of it GPS selects."""
 
     backbone: str = "litemedsam"
-    """litemedsam, or unet-efficientnet-lite0."""
+    """litemedsam, unet-efficientnet-lite0, or sam-vit-base (fetched from the Hugging Face hub)."""
     prompt: Literal["full-box", "none"] | None = None
     """Automatic prompt of a SAM backbone: its whole image as the box, or no prompt. Default: the
     backbone's own (litemedsam: full-box)."""
@@ -71,6 +74,14 @@ class BackboneConfig:
     decoder_top_k: TopK | None = None
     """The same in the decoder: an integer, or `dense` to train all of it. Default: as --top-k for a
     pre-trained decoder, dense for one that starts from random weights."""
+    criterion: Criterion = "gradient"
+    """What makes a weight matter: |sum of its gradients| (the paper's), or another rule of
+    gpsseg/gps/criteria.py."""
+    level: Literal["neuron", "layer", "net"] = "neuron"
+    """Where entries compete: within their neuron (the paper's), their layer, or the whole network;
+    as many are selected in all."""
+    selection_images: int | None = None
+    """Score the weights on this many training images. Default: all."""
     precision: Precision = "auto"
     """bf16 halves the time where the processor computes in bf16 and is slower where it does not;
     auto looks at the processor."""
@@ -84,6 +95,7 @@ class BackboneConfig:
             raise UserError(
                 f"--decoder-top-k must be at least 1 or 'dense', got {self.decoder_top_k}."
             )
+        _at_least(1, self, "selection_images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,12 +209,16 @@ class BenchmarkConfig:
     """
 
     backbone: str = "unet-efficientnet-lite0"
-    """litemedsam, or unet-efficientnet-lite0."""
+    """litemedsam, unet-efficientnet-lite0, or sam-vit-base (fetched from the Hugging Face hub)."""
     methods: tuple[str, ...] = ("floor", "gps", "masked", "decoder", "lora", "full")
     """floor (forward and input gradients, all frozen), gps, masked (GPS by dense gradients times a
     mask), decoder, full, lora and shira (PEFT, if it is installed)."""
+    random_weights: bool = False
+    """Measure without the published weights, which time and memory hardly depend on."""
     top_k: tuple[int, ...] = ()
     """Values of K for gps and masked. Default: the backbone's own."""
+    decoder_top_k: TopK | None = None
+    """K in the decoder, or `dense`. Default: as finetune's."""
     image_size: int | None = None
     """Side of the images in pixels. Default: the backbone's own."""
     batch_size: int | None = None

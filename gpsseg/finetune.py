@@ -58,15 +58,17 @@ def finetune(config: FinetuneConfig) -> Path:
     run = runs.open_run(config, card.name, split, machine.precision)
     watch.lap("loading")
 
+    how: dict[str, Any] = {}
     if config.resume:
         selection = gps.Selection.load(run / "selection.safetensors")
     elif tune:
         selection = gps.Selection({}, {}, tuple(tune(backbone.roles())))
     else:
         batches = training_batches(card, split, config)
-        selection = choose(backbone, batches, config, machine, config.seed)
+        selection, how = choose(backbone, batches, config, machine, config.seed)
     layers = layer_table(backbone, selection)
-    save_selection(run, selection, layers)
+    if not config.resume:
+        save_selection(run, selection, layers, how)
     say(describe(trainable_counts(layers)))
     watch.lap("selection")
 

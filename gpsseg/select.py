@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +13,8 @@ from gpsseg.console import progress, run_command, say
 from gpsseg.files import new_folder, write_json
 
 if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
     from gpsseg.backbones import Backbone, Facts
     from gpsseg.data.cards import Card
     from gpsseg.data.cases import Split
@@ -36,9 +39,8 @@ def select(config: SelectConfig) -> Selection:
         say(note, style="yellow")
     output = new_folder(config.output) if config.output else None
     machine = make_machine(config.device, config.precision)
-    selection = choose(
-        backbone, training_batches(card, split, config), config, machine, config.seed
-    )
+    batches = training_batches(card, split, config)
+    selection, how = choose(backbone, batches, config, machine, config.seed)
     layers = layer_table(backbone, selection)
     for row in layers:
         if row["selected"] or row["whole"]:
@@ -49,7 +51,7 @@ def select(config: SelectConfig) -> Selection:
             )
     say(describe(trainable_counts(layers)), style="bold")
     if output:
-        save_selection(output, selection, layers)
+        save_selection(output, selection, layers, how)
         say(f"written to {output}")
     return selection
 
@@ -92,34 +94,66 @@ def settle(config: Config, facts: Facts) -> Config:
     )
 
 
-def training_batches(card: Card, split: Split, config: DataConfig) -> Iterable[Any]:
-    """The training images in order, without augmentation: what selection sees."""
+def training_batches(card: Card, split: Split, config: Config) -> DataLoader[Any]:
+    """The training images that selection sees: in a seeded order, without augmentation."""
     from gpsseg.data.cache import cache_folder
     from gpsseg.data.loader import CaseDataset, make_loader
 
     assert config.image_size, "settle the configuration first"
     assert config.batch_size, "settle the configuration first"
-    cache = cache_folder(config.cache)
-    dataset = CaseDataset(split.train, card, config.image_size, cache=cache)
+    cases = list(split.train)
+    random.Random(config.seed).shuffle(cases)
+    cases = cases[: config.selection_images]
+    dataset = CaseDataset(cases, card, config.image_size, cache=cache_folder(config.cache))
     return make_loader(dataset, config.batch_size, config.workers)
 
 
 def choose(
     backbone: Backbone,
-    batches: Iterable[Any],
+    batches: DataLoader[Any],
     config: BackboneConfig,
     machine: Machine,
     seed: int = 0,
-) -> Selection:
+) -> tuple[Selection, dict[str, Any]]:
     """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
 
     A dense decoder trains whole. Normalisation layers, position embeddings and the prompt encoder
     stay frozen.
+
+    Returns:
+        The selection, and how it was made: "criterion", "level", "batches", and
+        "overlap_with_half": the share of it that the first half of the batches selects too.
     """
     import torch
 
     from gpsseg import gps
     from gpsseg.engine import batch_loss, tuning_mode
+
+    top_k, whole = _what_trains(backbone, config)
+    gps.check_top_k(backbone, top_k)
+    backbone.to(machine.accelerator.device)
+    tuning_mode(backbone)
+    torch.manual_seed(seed)  # of dropout and the criterion "random"
+    seen, early, loss = 0, None, batch_loss(machine)
+    shown = progress(batches, "scoring weights")
+    for scores in gps.running_scores(backbone, shown, loss, list(top_k), config.criterion):
+        seen += 1
+        if 2 * seen == len(batches) or 2 * seen == len(batches) - 1:
+            early = gps.select(backbone, scores, top_k, config.level)
+    selection = gps.select(backbone, scores, top_k, config.level)
+    if scores.without_gradient:
+        names = ", ".join(scores.without_gradient[:3])
+        say(f"{len(scores.without_gradient)} weights get no gradient and stay frozen: {names} ...")
+    how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "batches": seen}
+    if early:
+        how["overlap_with_half"] = gps.overlap(selection, early)
+        say(f"half of these images would have selected {how['overlap_with_half']:.0%} of the same")
+    return dataclasses.replace(selection, dense=tuple(whole)), how
+
+
+def _what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, int], list[str]]:
+    """K of every weight that GPS selects from, and the parameters that train whole."""
+    from gpsseg import gps
 
     roles = backbone.roles()
     encoder_k, decoder_k = config.top_k, config.decoder_top_k
@@ -132,18 +166,7 @@ def choose(
     else:
         k = int(decoder_k)
         top_k |= {n: k for n in gps.neuron_weights(backbone) if roles[n] == "decoder"}
-    gps.check_top_k(backbone, top_k)
-    backbone.to(machine.accelerator.device)
-    tuning_mode(backbone)
-    torch.manual_seed(seed)  # of dropout, if there is any
-    scores = gps.score(
-        backbone, progress(batches, "scoring weights"), batch_loss(machine), list(top_k)
-    )
-    selection = gps.select(backbone, scores, top_k)
-    if scores.without_gradient:
-        names = ", ".join(scores.without_gradient[:3])
-        say(f"{len(scores.without_gradient)} weights get no gradient and stay frozen: {names} ...")
-    return dataclasses.replace(selection, dense=tuple(whole))
+    return top_k, whole
 
 
 def layer_table(backbone: Backbone, selection: Selection) -> list[dict[str, Any]]:
@@ -199,10 +222,12 @@ def describe(counts: dict[str, Any]) -> str:
     )
 
 
-def save_selection(folder: Path, selection: Selection, layers: list[dict[str, Any]]) -> None:
+def save_selection(
+    folder: Path, selection: Selection, layers: list[dict[str, Any]], how: Mapping[str, Any]
+) -> None:
     """Write selection.safetensors, and selection.json with counts per layer."""
     selection.save(folder / "selection.safetensors")
-    content = {"hash": selection.hash, **trainable_counts(layers), "layers": layers}
+    content = {"hash": selection.hash, **how, **trainable_counts(layers), "layers": layers}
     write_json(folder / "selection.json", content)
 
 

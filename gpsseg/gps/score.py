@@ -6,30 +6,71 @@ and no optimiser step; the score of a weight is the magnitude of its summed grad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, look_up
+from gpsseg.gps.criteria import CRITERIA, Criterion
+from gpsseg.gps.neurons import as_rows, owner
 
 Batch = TypeVar("Batch")
 
 
-@dataclass(frozen=True)
 class Scores:
-    """One score per weight entry.
+    """One score per weight entry, worked out weight by weight when it is asked for.
 
-    Attributes:
-        values: weight name -> float tensor of the weight's shape, >= 0; higher matters more.
-        without_gradient: weights that no batch gave a gradient; they have no entry in ``values``.
+    So the sums of gradients are all that is held: one number for every entry.
+
+    Args:
+        model: the network.
+        criterion: how sums become scores.
+        totals: weight name -> sum over the batches; it goes on growing while batches come.
+        weights: names of all weights that were to be scored.
     """
 
-    values: dict[str, Tensor]
-    without_gradient: tuple[str, ...]
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: Criterion,
+        totals: Mapping[str, Tensor],
+        weights: Sequence[str],
+    ):
+        self._model, self._criterion, self._totals = model, criterion, totals
+        self._weights = weights
+
+    @property
+    def without_gradient(self) -> tuple[str, ...]:
+        """The weights that no batch gave a gradient; they have no scores."""
+        if self._criterion.of_gradient is None:
+            return ()
+        totals = self._totals
+        return tuple(n for n in self._weights if n not in totals or not totals[n].any())
+
+    def rows(self, name: str) -> Tensor:
+        """Return one weight's scores: float (neurons, inputs), >= 0; higher matters more.
+
+        Raises:
+            UserError: a score is not finite.
+        """
+        layer, weight = owner(self._model, name), self._model.get_parameter(name).detach()
+        groups = getattr(layer, "groups", 1)
+
+        def grouped(tensor: Tensor) -> Tensor:
+            rows = as_rows(tensor, layer)
+            return rows.reshape(groups, -1, rows.shape[1])
+
+        total = self._totals.get(name, weight)
+        found = self._criterion.of_total(grouped(total), grouped(weight)).flatten(0, 1)
+        if not torch.isfinite(found).all():
+            raise UserError(
+                f"The gradient of {name} is not finite, so it cannot be scored. Check the images "
+                "with --precision fp32."
+            )
+        return found
 
 
 def score(
@@ -37,52 +78,78 @@ def score(
     batches: Iterable[Batch],
     loss: Callable[[nn.Module, Batch], Tensor],
     weights: Sequence[str],
+    criterion: str = "gradient",
 ) -> Scores:
-    """Score weights by |sum of gradients| over all batches (GPS, eq. 3).
-
-    The gradients add up in place, so that one dense set is the most memory this takes. The
-    network's weights, its statistics and its ``requires_grad`` flags are left as they were.
+    """Score weights by what their gradients add up to over all batches (GPS, eq. 3).
 
     Args:
         model: the pre-trained network; put it into the mode (train or eval) it is tuned in.
-        batches: training data, once through.
+        batches: training data, once through; a criterion without gradients reads none of it.
         loss: ``loss(model, batch)`` -> scalar, as for training.
         weights: names of the weights to score.
+        criterion: a key of ``CRITERIA``; "gradient" is the paper's.
 
     Raises:
-        UserError: there is no batch, or a gradient is not finite.
+        UserError: the criterion is unknown, or there is no batch.
     """
-    parameters = dict(model.named_parameters())
-    wanted = {name: parameters[name] for name in weights}
-    with _only_these_get_gradients(model, wanted.values()):
-        seen = 0
+    *_, scores = running_scores(model, batches, loss, weights, criterion)
+    return scores
+
+
+def running_scores(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    loss: Callable[[nn.Module, Batch], Tensor],
+    weights: Sequence[str],
+    criterion: str = "gradient",
+) -> Iterator[Scores]:
+    """As ``score``, but yield the scores so far after every batch.
+
+    Each gradient is added to its sum, and freed, as soon as the backward pass has it. The network's
+    weights, its statistics and, in the end, its ``requires_grad`` flags are as they were.
+    """
+    chosen = look_up(criterion, CRITERIA, "criterion")
+    totals: dict[str, Tensor] = {}
+    scores = Scores(model, chosen, totals, weights)
+    if chosen.of_gradient is None:
+        yield scores
+        return
+    seen = False
+    with _gradients_go_to(totals, model, weights, chosen.of_gradient):
         for batch in batches:
             loss(model, batch).backward()
-            seen += 1
-        if not seen:
-            raise UserError("There is no training image to score the weights on.")
-        gradients = {name: parameter.grad for name, parameter in wanted.items()}
-    values = {name: g.float().abs_() for name, g in gradients.items() if g is not None and g.any()}
-    for name, value in values.items():
-        if not torch.isfinite(value).all():
-            raise UserError(
-                f"The gradient of {name} is not finite, so it cannot be scored. Check the images "
-                "with --precision fp32."
-            )
-    return Scores(values, tuple(name for name in weights if name not in values))
+            seen = True
+            yield scores
+    if not seen:
+        raise UserError("There is no training image to score the weights on.")
 
 
 @contextmanager
-def _only_these_get_gradients(model: nn.Module, wanted: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Freeze all but ``wanted``; afterwards restore every flag and drop every gradient."""
+def _gradients_go_to(
+    totals: dict[str, Tensor],
+    model: nn.Module,
+    weights: Sequence[str],
+    of_gradient: Callable[[Tensor], Tensor],
+) -> Iterator[None]:
+    """Freeze all but ``weights`` and add up their gradients; afterwards restore every flag."""
     flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    chosen = set(wanted)
-    for parameter in flags:
-        parameter.requires_grad_(parameter in chosen)
+    names = {model.get_parameter(name): name for name in weights}
+
+    def add(parameter: nn.Parameter) -> None:
+        assert parameter.grad is not None
+        name, found = names[parameter], of_gradient(parameter.grad)
+        totals[name] = totals[name].add_(found) if name in totals else found
         parameter.grad = None
+
+    for parameter in flags:
+        parameter.requires_grad_(parameter in names)
+        parameter.grad = None
+    hooks = [parameter.register_post_accumulate_grad_hook(add) for parameter in names]
     try:
         yield
     finally:
+        for hook in hooks:
+            hook.remove()
         for parameter, flag in flags.items():
             parameter.requires_grad_(flag)
             parameter.grad = None

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from gpsseg.errors import UserError
-from gpsseg.gps.neurons import as_rows
+from gpsseg.gps.neurons import as_rows, owner
 from gpsseg.gps.score import Scores
+
+Level = Literal["neuron", "layer", "net"]
 
 
 @dataclass(frozen=True)
@@ -58,30 +62,75 @@ class Selection:
         return cls(indices, shapes, tuple(json.loads(metadata["dense"])))
 
 
-def select(model: nn.Module, scores: Scores, top_k: Mapping[str, int]) -> Selection:
-    """Keep, for every neuron, the ``top_k`` inputs with the highest score.
+def select(
+    model: nn.Module, scores: Scores, top_k: Mapping[str, int], level: Level = "neuron"
+) -> Selection:
+    """Keep the inputs with the highest score: for every neuron, its best ``top_k``.
 
     Args:
         model: the network whose weights were scored (only its layers' shapes are read).
         scores: from ``score``; a weight without gradient is left out.
         top_k: weight name -> K. A neuron with fewer than K inputs keeps them all.
+        level: "neuron" is the paper's. "layer" spends what a layer's neurons may keep on the best
+            entries of the layer, "net" all that may be kept on the best of the network.
 
     Returns:
-        A selection with ``min(K, inputs)`` entries per neuron of each scored weight.
+        A selection with ``min(K, inputs)`` entries per neuron of each scored weight, at the other
+        levels with as many in all.
 
     Raises:
         UserError: K is below 1, or larger than every neuron it was asked for.
     """
     check_top_k(model, top_k)
-    chosen = {name: scores.values[name] for name in top_k if name in scores.values}
+    left_out = set(scores.without_gradient)
+    names = [name for name in top_k if name not in left_out]
+    best = {name: _best(scores.rows(name), top_k[name], level) for name in names}
+    if level == "net":
+        best = _best_of_all(scores, best)
+    shapes = {name: tuple(model.get_parameter(name).shape) for name in names}
     indices = {}
-    for name, value in chosen.items():
-        row = as_rows(value, _owner(model, name))
-        positions = torch.arange(value.numel(), device=value.device).view(value.shape)
-        best = row.topk(min(top_k[name], row.shape[1]), dim=1, sorted=False).indices
-        flat = as_rows(positions, _owner(model, name)).gather(1, best).flatten()
-        indices[name] = flat.sort().values.int()
-    return Selection(indices, {name: tuple(value.shape) for name, value in chosen.items()})
+    for name, chosen in best.items():
+        positions = torch.arange(math.prod(shapes[name]), device=chosen.device)
+        rows = as_rows(positions.view(shapes[name]), owner(model, name))
+        indices[name] = rows.flatten()[chosen].sort().values.int()
+    return Selection(indices, {name: shapes[name] for name in indices})
+
+
+def overlap(one: Selection, other: Selection) -> float:
+    """Share of the entries of ``one`` that ``other`` has too, in [0, 1]."""
+    common = 0
+    for name, index in one.indices.items():
+        if name in other.indices:
+            common += int(torch.isin(index, other.indices[name]).sum())
+    return common / max(1, sum(len(index) for index in one.indices.values()))
+
+
+def _best(rows: Tensor, k: int, level: Level) -> Tensor:
+    """Positions of the best entries among the flattened rows of one weight."""
+    neurons, inputs = rows.shape
+    if level == "neuron":
+        best = rows.topk(min(k, inputs), dim=1, sorted=False).indices
+        first = torch.arange(neurons, device=rows.device)[:, None] * inputs
+        return (first + best).flatten()
+    return rows.flatten().topk(neurons * min(k, inputs), sorted=False).indices
+
+
+def _best_of_all(scores: Scores, best: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Spend the sum of all weights' budgets on the best entries of the network."""
+    budget = sum(len(chosen) for chosen in best.values())
+    candidates = {}
+    for name in best:
+        flat = scores.rows(name).flatten()
+        candidates[name] = flat.topk(min(budget, len(flat)))
+    values = torch.cat([found.values for found in candidates.values()])
+    kept = torch.zeros(len(values), dtype=torch.bool, device=values.device)
+    kept[values.topk(budget, sorted=False).indices] = True
+    parts = kept.split([len(found.values) for found in candidates.values()])
+    chosen = {
+        name: found.indices[part]
+        for (name, found), part in zip(candidates.items(), parts, strict=True)
+    }
+    return {name: index for name, index in chosen.items() if len(index)}
 
 
 def check_top_k(model: nn.Module, top_k: Mapping[str, int]) -> None:
@@ -92,7 +141,7 @@ def check_top_k(model: nn.Module, top_k: Mapping[str, int]) -> None:
     """
     widths: dict[int, int] = {}
     for name, k in top_k.items():
-        width = as_rows(model.get_parameter(name), _owner(model, name)).shape[1]
+        width = as_rows(model.get_parameter(name), owner(model, name)).shape[1]
         widths[k] = max(width, widths.get(k, 0))
     for k, widest in widths.items():
         if not 1 <= k <= widest:
@@ -100,7 +149,3 @@ def check_top_k(model: nn.Module, top_k: Mapping[str, int]) -> None:
                 f"K = {k} input connections per neuron were asked for, but the widest neuron has "
                 f"{widest}. Choose K between 1 and {widest}; the paper uses 1."
             )
-
-
-def _owner(model: nn.Module, name: str) -> nn.Module:
-    return model.get_submodule(name.rpartition(".")[0])

@@ -1,0 +1,69 @@
+"""What makes a weight matter: every criterion as two pure functions.
+
+``of_gradient`` turns one batch's gradient into what is added up, entry by entry; ``of_total`` turns
+the sum, and the weight itself, into scores. It sees both as (groups, neurons, inputs): a row per
+output neuron, and the rows of one group share their inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A way to score.
+
+    Attributes:
+        of_gradient: gradient of a batch -> what it adds, elementwise; None if no image is needed.
+        of_total: (total, weight) -> scores >= 0, all (groups, neurons, inputs).
+    """
+
+    of_gradient: Callable[[Tensor], Tensor] | None
+    of_total: Callable[[Tensor, Tensor], Tensor]
+
+
+def as_it_is(values: Tensor) -> Tensor:
+    """Add gradients with their signs: images that disagree cancel (GPS, eq. 3)."""
+    return values
+
+
+def total_alone(total: Tensor, weight: Tensor) -> Tensor:
+    """The magnitude of the sum."""
+    return total.abs()
+
+
+def times_weight(total: Tensor, weight: Tensor) -> Tensor:
+    """First-order Taylor: about how much the loss changes if the weight were zero."""
+    return (total * weight).abs()
+
+
+def per_channel(total: Tensor, weight: Tensor) -> Tensor:
+    """Divide by the norm of the input's column, so that neurons do not all choose the loudest."""
+    norm = total.norm(dim=1, keepdim=True)
+    return total.abs() / norm.clamp_min(torch.finfo(total.dtype).tiny)
+
+
+def magnitude(total: Tensor, weight: Tensor) -> Tensor:
+    """The largest weights, as NeuroAda selects them (2510.18940)."""
+    return weight.abs()
+
+
+def chance(total: Tensor, weight: Tensor) -> Tensor:
+    """A draw from torch's random state: the control of every other criterion."""
+    return torch.rand(weight.shape).to(weight.device)
+
+
+CRITERIA: Mapping[str, Criterion] = {
+    "gradient": Criterion(as_it_is, total_alone),
+    "gradient-abs": Criterion(torch.abs, total_alone),
+    "fisher": Criterion(torch.square, total_alone),
+    "taylor": Criterion(as_it_is, times_weight),
+    "channel-normalised": Criterion(as_it_is, per_channel),
+    "magnitude": Criterion(None, magnitude),
+    "random": Criterion(None, chance),
+}
