@@ -119,6 +119,9 @@ class FinetuneConfig(BackboneConfig, DataConfig):
     """Share of all steps over which the learning rate rises from zero."""
     accumulate: int = 1
     """Batches whose gradients are added before each step."""
+    strict: bool = False
+    """Stop before anything is trained if a test image is also among the training images: the same
+    file, the same picture saved otherwise, a neighbouring video frame, or the same patient."""
     output: Path | None = None
     """Folder of this run; must not exist. Default: runs/<dataset>-<backbone>-<method>-<time>."""
     resume: Path | None = None
@@ -168,6 +171,9 @@ class EvaluateConfig:
     """Folder that holds the real data set. Default: the run's, or $GPSSEG_DATA."""
     batch_size: int | None = None
     """Images per forward pass. Default: the run's."""
+    strict: bool = False
+    """Stop before anything is scored if a test image is also among the run's training images, or if
+    those are no longer there to compare with."""
     output: Path | None = None
     """Folder to write to; must not exist. Default: <run>/evaluate-<dataset>-<time>."""
     device: str = "auto"
@@ -236,6 +242,19 @@ class BenchmarkConfig:
 
     def __post_init__(self) -> None:
         _at_least(1, self, "image_size", "batch_size", "steps", "rounds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """Put finished runs side by side: scores, paired differences, settings and training curves.
+
+    Example: python -m gpsseg.report --compare runs/first runs/second --output comparison
+    """
+
+    compare: tuple[Path, ...]
+    """Two to eight folders of runs or evaluations; the others are compared with the first."""
+    output: Path
+    """Folder for comparison.html; must not exist."""
 
 
 @dataclass(frozen=True)

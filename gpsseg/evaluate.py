@@ -27,6 +27,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.data.cards import load_card
     from gpsseg.data.checks import check_cases
     from gpsseg.engine import make_machine
+    from gpsseg.leakage import check_run, leak_pictures
     from gpsseg.report import write_report
     from gpsseg.runs import load_run, write_rows
     from gpsseg.select import find_split
@@ -38,6 +39,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     for note in check_cases(split.test):
         say(note, style="yellow")
     stamp = time.strftime("%Y%m%d-%H%M%S")
+    leaks, seen = check_run(config.run, trained, split.test, config.strict)
     output = new_folder(config.output or config.run / f"evaluate-{card.name}-{stamp}")
     machine = make_machine(config.device, trained.precision)
     thumbnails: list[Thumbnail] = []
@@ -47,11 +49,15 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "run": str(config.run),
         "trained_on": trained.dataset,
         "after": scorer.summary(),
+        "strata": scorer.strata(),
+        "calibration": scorer.calibration(),
+        "leaks": leaks,
     }
     write_json(output / "metrics.json", metrics)
     write_rows(output / "per_image.csv", scorer.rows())
     say_scores("test", metrics["after"])
-    say(f"report: {write_report(output, thumbnails)}", style="bold")
+    report = write_report(output, thumbnails, leak_pictures(leaks, seen, split.test))
+    say(f"report: {report}", style="bold")
     return metrics
 
 

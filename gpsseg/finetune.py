@@ -33,6 +33,7 @@ def finetune(config: FinetuneConfig) -> Path:
     from gpsseg.data.checks import check_cases
     from gpsseg.errors import look_up
     from gpsseg.files import write_json
+    from gpsseg.leakage import check_leaks, leak_pictures
     from gpsseg.report import write_report
     from gpsseg.select import (
         choose,
@@ -54,6 +55,8 @@ def finetune(config: FinetuneConfig) -> Path:
     split = find_split(card, config)
     for note in check_cases((*split.train, *split.val, *split.test)):
         say(note, style="yellow")
+    seen = (*split.train, *split.val)
+    leaks = check_leaks(seen, split.test, strict=True) if config.strict else None
     machine = engine.make_machine(config.device, config.precision, config.accumulate)
     run = runs.open_run(config, card.name, split, machine.precision)
     watch.lap("loading")
@@ -81,11 +84,17 @@ def finetune(config: FinetuneConfig) -> Path:
         delta.save(run / "delta.safetensors")
     watch.lap("training")
 
+    leaks = leaks or check_leaks(seen, split.test, strict=False)
     metrics, thumbnails = score_before_and_after(run, card, split, config, machine)
-    metrics |= {"trainable": trainable_counts(layers), "best_epoch": history.best_epoch}
+    metrics |= {
+        "trainable": trainable_counts(layers),
+        "best_epoch": history.best_epoch,
+        "leaks": leaks,
+    }
     watch.lap("evaluation")
     write_json(run / "metrics.json", {**metrics, "seconds": watch.laps})
-    say(f"report: {write_report(run, thumbnails)}", style="bold")
+    report = write_report(run, thumbnails, leak_pictures(leaks, seen, split.test))
+    say(f"report: {report}", style="bold")
     return run
 
 
@@ -171,7 +180,7 @@ def identify_base(
 def score_before_and_after(
     run: Path, card: Card, split: Split, config: FinetuneConfig, machine: Machine
 ) -> tuple[dict[str, Any], list[Thumbnail]]:
-    """Read the test split, for the first and only time: the untuned base, then base plus delta.
+    """Score the test split, for the first and only time: the untuned base, then base plus delta.
 
     The tuned network is put together from the files of the run, as a user would get it.
     """
@@ -193,7 +202,8 @@ def score_before_and_after(
     say_scores("before", before)
     say_scores("after", after)
     metrics = provenance(card, split, config, model.facts)
-    return {**metrics, "before": before, "after": after}, thumbnails
+    details = {"strata": scorer.strata(), "calibration": scorer.calibration()}
+    return {**metrics, "before": before, "after": after, **details}, thumbnails
 
 
 class Stopwatch:

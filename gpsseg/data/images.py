@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -52,10 +53,36 @@ def read_mask(path: Path) -> np.ndarray:
     return values > (127 if 127 < top <= 255 else top / 2)
 
 
-def _decode(path: Path, modes: Collection[str]) -> Image.Image:
-    """Decode a whole file, turn it upright, and make it RGB unless its mode is in ``modes``."""
+def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.Image:
+    """Read an image reduced to a longest side of ``side`` to twice that (or smaller), upright.
+
+    A JPEG is decoded at a fraction of its size, which is many times faster than ``read_image``.
+
+    Raises:
+        UserError: as ``read_image``.
+    """
+    image = _decode(path, {"L", "RGB", *DEEP}, (mode, side))
+    if image.mode in DEEP:
+        image = Image.fromarray(_to_8_bits(np.asarray(image)))
+    image = image.convert(mode)
+    image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
+    return image
+
+
+def _decode(
+    path: Path, modes: Collection[str], draft: tuple[str, int] | None = None
+) -> Image.Image:
+    """Decode a whole file, turn it upright, and make it RGB unless its mode is in ``modes``.
+
+    Args:
+        path: of the file.
+        modes: Pillow's modes to leave alone.
+        draft: decode a JPEG in this mode and at a fraction of its size, not below these pixels.
+    """
     try:  # opened here: given a path, Pillow 13 garbles a rotated TIFF that it maps into memory
         with path.open("rb") as file, Image.open(file) as image:
+            if draft is not None:
+                image.draft(draft[0], (draft[1], draft[1]))
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return image if image.mode in modes else image.convert("RGB")

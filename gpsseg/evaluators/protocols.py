@@ -13,9 +13,10 @@ from typing import Any
 
 from gpsseg.errors import UserError, look_up
 from gpsseg.evaluators import rules
-from gpsseg.evaluators.counts import Array, Mask
+from gpsseg.evaluators.calibration import calibration
+from gpsseg.evaluators.counts import Array, Histogram, Mask
 from gpsseg.evaluators.sample import Sample, checked_sample
-from gpsseg.evaluators.summary import Row, Table
+from gpsseg.evaluators.summary import Row, Table, strata_of
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Scorer:
         ]
         self.seed = seed
         self._rows: dict[str, Row] = {}
+        self._levels: Histogram | None = None
 
     def add(
         self,
@@ -153,6 +155,7 @@ class Scorer:
             self._check_axes(protocol, sample)
             scores = protocol.measure(sample)
             row.update({protocol.prefix + name: value for name, value in scores.items()})
+        self._levels = sample.levels + self._levels if self._levels else sample.levels
         self._rows[case_id] = row
         return dict(row)
 
@@ -185,3 +188,29 @@ class Scorer:
         known = None if all(group is None for group in groups) else groups
         table = Table(rows, known, self.seed)
         return {p.name: p.summarise(table, p.prefix) for p in self.protocols}
+
+    def strata(self) -> list[dict[str, Any]]:
+        """Mean Dice per image by lesion size, see `summary.strata_of`."""
+        return strata_of(list(self._rows.values()), self.seed)
+
+    def calibration(self) -> dict[str, Any]:
+        """ECE and reliability curve over all pixels; memory does not grow with the data.
+
+        Returns:
+            {"ece", "bins": [{"confidence", "accuracy", "pixels"}, ...]}, without empty bins.
+
+        Raises:
+            UserError: nothing was added.
+        """
+        if self._levels is None:
+            raise UserError("Nothing to calibrate: no image was scored. Check the folder or split.")
+        found = calibration(self._levels)
+        bins = zip(found.confidence, found.accuracy, found.pixels, strict=True)
+        return {
+            "ece": found.ece,
+            "bins": [
+                {"confidence": float(p), "accuracy": float(a), "pixels": int(n)}
+                for p, a, n in bins
+                if n
+            ],
+        }

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpsseg.evaluators.statistics import (
     Floats,
+    by_stratum,
     percentile_interval,
     resample_totals,
     unit_totals,
@@ -68,3 +69,38 @@ class Table:
     def count(self, condition: Callable[[Row], bool]) -> int:
         """Number of images that meet a condition."""
         return sum(1 for row in self.rows if condition(row))
+
+
+def strata_of(rows: Sequence[Row], seed: int = 0) -> list[dict[str, Any]]:
+    """Mean Dice per image by the share of the image that the lesion covers.
+
+    Images without a lesion have no size and are left out, as are strata without images.
+
+    Args:
+        rows: as `Scorer.rows`; without the column "dice" there are no strata.
+        seed: of the intervals.
+
+    Returns:
+        {"low", "high" (shares, 0..1), "images", "dice", "dice_ci95"}, smallest lesions first.
+    """
+    known = [row for row in rows if row["truth_pixels"] and "dice" in row]
+    if not known:
+        return []
+    groups = [row["group"] for row in known]
+    strata = by_stratum(
+        [row["dice"] for row in known],
+        [row["truth_pixels"] / row["pixels"] for row in known],
+        groups=None if all(group is None for group in groups) else groups,
+        seed=seed,
+    )
+    return [
+        {
+            "low": stratum.low,
+            "high": stratum.high,
+            "images": stratum.images,
+            "dice": stratum.mean,
+            "dice_ci95": list(stratum.interval),
+        }
+        for stratum in strata
+        if stratum.images
+    ]

@@ -14,14 +14,18 @@ from markupsafe import Markup
 from gpsseg.files import write_text
 from gpsseg.report import layers, plots, sections
 from gpsseg.report.contents import Contents, read_contents
-from gpsseg.report.thumbnails import Thumbnail, make_thumbnail, thumbnail_side
+from gpsseg.report.thumbnails import LeakPicture, Thumbnail, make_thumbnail, thumbnail_side
 
 __all__ = ["Thumbnail", "make_thumbnail", "thumbnail_side", "write_report"]
 
 HERE = Path(__file__).resolve().parent
 
 
-def write_report(folder: Path, thumbnails: Sequence[Thumbnail] = ()) -> Path:
+def write_report(
+    folder: Path,
+    thumbnails: Sequence[Thumbnail] = (),
+    leak_pictures: Sequence[LeakPicture] = (),
+) -> Path:
     """Write ``folder/report.html`` and return its path.
 
     Args:
@@ -29,17 +33,23 @@ def write_report(folder: Path, thumbnails: Sequence[Thumbnail] = ()) -> Path:
             are missing are left out. Optional keys of metrics.json that are shown where present:
             "title", "homepage", "licence", "citation" (of the data set) and "pretraining".
         thumbnails: pictures of the cases in per_image.csv, matched by id.
+        leak_pictures: of the first pairs in metrics.json's "leaks".
 
     Raises:
         UserError: metrics.json is missing, or a file is damaged.
     """
     report = folder / "report.html"
-    write_text(report, render(read_contents(folder, thumbnails)))
+    write_text(report, render(read_contents(folder, thumbnails, leak_pictures)))
     return report
 
 
 def render(contents: Contents) -> str:
-    """Return the HTML; everything but our own CSS and JavaScript is escaped.
+    """Return the report as HTML."""
+    return fill("template.html", ("table.js", "report.js"), _context(contents))
+
+
+def fill(template: str, scripts: Sequence[str], context: dict[str, Any]) -> str:
+    """Fill a template of this folder; everything but our own CSS and JavaScript is escaped.
 
     A content security policy lets the page run that one script, and load nothing.
     """
@@ -50,10 +60,10 @@ def render(contents: Contents) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"data_uri": data_uri, "short": short}
-    script = (HERE / "report.js").read_text(encoding="utf-8")
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("template.html").render(
-        **_context(contents),
+    return environment.get_template(template).render(
+        **context,
         css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=digest,
@@ -84,6 +94,7 @@ def _context(contents: Contents) -> dict[str, Any]:
     charts = [
         plots.histogram(cases),
         plots.dice_against_size(cases),
+        plots.reliability(metrics.get("calibration", {})),
         plots.loss_curve(log),
         plots.validation_curve(log, metrics.get("best_epoch")),
     ]
@@ -100,6 +111,8 @@ def _context(contents: Contents) -> dict[str, Any]:
         "cases": cases,
         "has_groups": any(case.group for case in cases),
         "columns": sections.columns(cases),
+        "strata": metrics.get("strata", []),
+        "leaks": sections.leak_check(contents),
         "showcase": sections.showcase(cases),
         "charts": [chart for chart in charts if chart],
         "frame": plots,

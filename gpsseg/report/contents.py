@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.files import read_json
-from gpsseg.report.thumbnails import Thumbnail
+from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
 Json = dict[str, Any]
 
@@ -48,6 +48,7 @@ class Contents:
         selection: selection.json.
         log: the lines of log.jsonl.
         cases: per_image.csv, worst Dice first.
+        leak_pictures: of the first pairs in metrics.json's "leaks".
         delta_bytes: size of delta.safetensors.
     """
 
@@ -57,10 +58,13 @@ class Contents:
     selection: Json
     log: tuple[Json, ...]
     cases: tuple[Case, ...]
+    leak_pictures: tuple[LeakPicture, ...]
     delta_bytes: int | None
 
 
-def read_contents(folder: Path, thumbnails: Sequence[Thumbnail]) -> Contents:
+def read_contents(
+    folder: Path, thumbnails: Sequence[Thumbnail] = (), leak_pictures: Sequence[LeakPicture] = ()
+) -> Contents:
     """Read a run or evaluation folder.
 
     Raises:
@@ -74,6 +78,7 @@ def read_contents(folder: Path, thumbnails: Sequence[Thumbnail]) -> Contents:
         selection=_json_or_empty(folder / "selection.json"),
         log=_read_log(folder / "log.jsonl"),
         cases=_read_cases(folder / "per_image.csv", thumbnails),
+        leak_pictures=tuple(leak_pictures),
         delta_bytes=delta.stat().st_size if delta.is_file() else None,
     )
 

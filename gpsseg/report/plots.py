@@ -121,6 +121,36 @@ def dice_against_size(cases: Sequence[Case]) -> Chart | None:
     )
 
 
+def reliability(calibration: Json) -> Chart | None:
+    """Share of true pixels against the predicted probability; on the diagonal they agree."""
+    bins = calibration.get("bins") or []
+    if not bins:
+        return None
+    x, y = _linear(0, 1, _X), _linear(0, 1, _Y)
+    points = [(entry["confidence"], entry["accuracy"]) for entry in bins]
+    total = sum(entry["pixels"] for entry in bins)
+    return Chart(
+        "Reliability of the probabilities",
+        f"Share of lesion pixels against predicted probability in {len(bins)} bins; the expected "
+        f"calibration error is {calibration['ece']:.3f}. The straight line is perfect agreement.",
+        f"predicted probability (expected calibration error {calibration['ece']:.3f})",
+        "share of lesion pixels",
+        [(x(tick), f"{tick:g}") for tick in (0, 0.2, 0.4, 0.6, 0.8, 1)],
+        _unit_ticks(y),
+        lines=[("faint", _polyline([(0, 0), (1, 1)], x, y)), ("strong", _polyline(points, x, y))],
+        dots=[
+            Mark(
+                x(p),
+                y(a),
+                0,
+                0,
+                f"probability {p:.3f}: {a:.3f} are lesion, {entry['pixels'] / total:.2%} of pixels",
+            )
+            for (p, a), entry in zip(points, bins, strict=True)
+        ],
+    )
+
+
 def loss_curve(log: Sequence[Json]) -> Chart | None:
     """Training loss of each step (averaged in groups where there are many) and of each epoch."""
     steps = [line for line in log if line.get("event") == "step"]
@@ -167,6 +197,41 @@ def validation_curve(log: Sequence[Json], best: int | None) -> Chart | None:
         lines=[("strong", _polyline(points, x, y))],
         dots=[Mark(x(e), y(v), 0, 0, f"epoch {e}: mDice {v:.3f}") for e, v in points[:60]],
         rule=(x(best), f"kept: epoch {best}") if best is not None and score is not None else None,
+    )
+
+
+def overlaid(logs: Sequence[tuple[str, Sequence[Json]]], key: str) -> Chart | None:
+    """Validation mDice ("val_dice") or mean loss ("loss") by epoch, one line a run.
+
+    Lines are named "run0", "run1", ... in the order of ``logs``, runs without a curve included.
+    """
+    curves = [
+        _finite([(line["epoch"], line[key]) for line in _epochs(log, key)]) for _, log in logs
+    ]
+    if not any(curves):
+        return None
+    values = [value for curve in curves for _, value in curve]
+    last = max(epoch for curve in curves for epoch, _ in curve)
+    low, high = (0.0, 1.0) if key == "val_dice" else (min(0.0, *values), max(values))
+    x, y = _linear(0, last, _X), _linear(low, high, _Y)
+    name = "Validation mDice" if key == "val_dice" else "Mean training loss"
+    ends = "; ".join(
+        f"{run}: {curve[-1][1]:.3f} after epoch {curve[-1][0]:g}"
+        for (run, _), curve in zip(logs, curves, strict=True)
+        if curve
+    )
+    return Chart(
+        name,
+        f"One line a run. {ends}.",
+        "epoch",
+        "mDice on validation images" if key == "val_dice" else "loss",
+        _epoch_ticks(x, last),
+        [(y(tick), f"{tick:g}") for tick in _ticks(low, high)],
+        lines=[
+            (f"run{i}", _polyline(curve if len(curve) > 1 else curve * 2, x, y))
+            for i, curve in enumerate(curves)
+            if curve
+        ],
     )
 
 

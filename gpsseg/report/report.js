@@ -1,31 +1,9 @@
-// Sort, filter and leaf through the images. All data is read from the table; text stays text.
-"use strict";
-document.documentElement.classList.add("js");
-
-const element = (id) => document.getElementById(id);
+// Filter and leaf through the images; table.js sorts them. All data is read from the table; text stays text.
 const table = element("cases");
 const viewer = element("viewer");
 
 const rows = () => Array.from(table.tBodies[0].rows);
 const visibleRows = () => rows().filter((row) => !row.hidden);
-
-// Missing values come last in either direction.
-function compare(a, b, kind, sign) {
-  if (a === "" || b === "") return (a === "") - (b === "");
-  if (kind === "number") return sign * (Number(a) - Number(b));
-  return sign * a.localeCompare(b, undefined, { numeric: true });
-}
-
-function sortBy(header) {
-  const column = header.cellIndex;
-  const ascending = header.getAttribute("aria-sort") !== "ascending";
-  const value = (row) => row.cells[column].dataset.value;
-  const sorted = rows().sort((a, b) =>
-    compare(value(a), value(b), header.dataset.kind, ascending ? 1 : -1));
-  for (const other of header.parentNode.cells) other.removeAttribute("aria-sort");
-  header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-  table.tBodies[0].append(...sorted);
-}
 
 function filter() {
   const text = element("filter-text").value.trim().toLowerCase();
@@ -101,9 +79,7 @@ function onKey(event) {
 }
 
 function start() {
-  for (const header of table.tHead.rows[0].cells) {
-    header.querySelector("button").addEventListener("click", () => sortBy(header));
-  }
+  makeSortable(table);
   for (const id of ["filter-text", "filter-low", "filter-high"]) {
     element(id).addEventListener("input", filter);
   }

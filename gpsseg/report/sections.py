@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from gpsseg.report.contents import Case, Contents, Json
+from gpsseg.report.thumbnails import LeakPicture
 
 METHODS = {
     "gps": "gradient-based parameter selection (GPS)",
@@ -138,6 +139,53 @@ def trained_parts(contents: Contents) -> list[tuple[str, int, float]]:
     ]
 
 
+@dataclass(frozen=True)
+class LeakCheck:
+    """What comparing test with training images found.
+
+    Attributes:
+        sentence: the finding, or why there is none.
+        found: whether there are leaks.
+        pairs: training id, test id, kind, similarity or None, picture or None.
+    """
+
+    sentence: str
+    found: bool
+    pairs: list[tuple[str, str, str, float | None, LeakPicture | None]]
+
+
+def leak_check(contents: Contents) -> LeakCheck | None:
+    """The leak check of metrics.json; None where none was made."""
+    leaks = contents.metrics.get("leaks")
+    if not leaks:
+        return None
+    if not leaks["checked"]:
+        return LeakCheck(leaks["why"], False, [])
+    pairs, pictures = leaks["pairs"], contents.leak_pictures
+    leaking = len({pair["test_id"] for pair in pairs})
+    compared = f"{leaks['test']} test images were compared with {leaks['train']} training images"
+    sentence = (
+        f"{leaking} of the {compared.replace('were compared', 'compared')} are not independent of "
+        "them: the scores above are likely too high."
+        if pairs
+        else f"None found: {compared}, and none is a copy of one or shows the same scene."
+    )
+    return LeakCheck(
+        sentence,
+        bool(pairs),
+        [
+            (
+                pair["train_id"],
+                pair["test_id"],
+                pair["kind"],
+                pair["similarity"],
+                pictures[i] if i < len(pictures) else None,
+            )
+            for i, pair in enumerate(pairs)
+        ],
+    )
+
+
 def settings(config: Json) -> list[tuple[str, str]]:
     """The resolved configuration, name and value; unset ones say so."""
     resolved = config.get("resolved", {})
@@ -152,8 +200,14 @@ def command(config: Json) -> str:
         module = f"gpsseg.{PurePath(arguments[0]).stem}"
         return shlex.join(["python", "-m", module, *arguments[1:]])
     given = {k: v for k, v in config.get("config", {}).items() if v is not None and k != "output"}
-    flags = [part for k, v in given.items() for part in (f"--{k.replace('_', '-')}", str(v))]
+    flags = [part for name, value in given.items() for part in _flag(name, value)]
     return shlex.join(["python", "-m", "gpsseg.finetune", *flags]) if given else ""
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    """An option as typed; a switch has no value, and one that is off is left out."""
+    flag = f"--{name.replace('_', '-')}"
+    return ([flag] if value else []) if isinstance(value, bool) else [flag, str(value)]
 
 
 def facts(contents: Contents) -> list[tuple[str, Any]]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-LARGEST, SMALLEST = 320, 64
+from gpsseg.data.images import read_small
+
+LARGEST, SMALLEST, OF_LEAK = 320, 64, 128
 QUALITY = 75
 
 
@@ -69,6 +72,30 @@ def make_thumbnail(
         truth=_png(truth, size),
         prediction=_png(probability >= 0.5, size),
     )
+
+
+@dataclass(frozen=True)
+class LeakPicture:
+    """A leaking pair, each reduced to a JPEG."""
+
+    train: bytes
+    test: bytes
+
+
+def leak_picture(train: Path, test: Path) -> LeakPicture:
+    """Read and reduce both images of a pair.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    return LeakPicture(*(_reduced(path) for path in (train, test)))
+
+
+def _reduced(path: Path) -> bytes:
+    image = read_small(path, OF_LEAK, "RGB")
+    scale = OF_LEAK / max(image.size)
+    width, height = (max(1, round(side * min(scale, 1))) for side in image.size)
+    return _jpeg(np.asarray(image), (width, height))
 
 
 def _jpeg(image: np.ndarray, size: tuple[int, int]) -> bytes:

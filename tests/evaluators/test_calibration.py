@@ -4,6 +4,7 @@ import pytest
 from gpsseg.errors import UserError
 from gpsseg.evaluators.calibration import calibration
 from gpsseg.evaluators.counts import histogram, quantise
+from gpsseg.evaluators.protocols import Scorer
 
 
 def test_calibration_by_hand():
@@ -49,3 +50,28 @@ def test_pooled_calibration_is_the_calibration_of_all_pixels():
     assert calibration(pooled).ece == calibration(histogram(levels, truth)).ece
     with pytest.raises(UserError, match="no pixels"):
         calibration(histogram(np.zeros((0, 1), np.uint8), np.zeros((0, 1), bool)))
+
+
+def test_the_scorer_pools_its_images_for_calibration():
+    rng = np.random.default_rng(0)
+    maps = [rng.integers(0, 256, (6, 7), dtype=np.uint8) for _ in range(3)]
+    truths = [rng.random((6, 7)) < 0.4 for _ in range(3)]
+    scorer = Scorer()
+    for i, (probability, truth) in enumerate(zip(maps, truths, strict=True)):
+        scorer.add(str(i), probability, truth)
+    pooled = histogram(np.stack(maps), np.stack(truths))
+    expected, found = calibration(pooled), scorer.calibration()
+    assert found["ece"] == expected.ece
+    assert sum(entry["pixels"] for entry in found["bins"]) == 3 * 6 * 7
+    with pytest.raises(UserError, match="no image"):
+        Scorer().calibration()
+
+
+def test_strata_leave_out_images_without_a_lesion():
+    scorer, truth = Scorer(), np.zeros((10, 10), bool)
+    scorer.add("empty", truth * 1.0, truth)
+    truth[0, :2] = True
+    scorer.add("small", truth * 1.0, truth)
+    (row,) = scorer.strata()
+    assert (row["low"], row["high"], row["images"], row["dice"]) == (0.01, 0.05, 1, 1.0)
+    assert Scorer().strata() == []

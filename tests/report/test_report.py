@@ -10,7 +10,9 @@ from PIL import Image
 from gpsseg.errors import UserError
 from gpsseg.evaluators.protocols import registry
 from gpsseg.files import bundled
+from gpsseg.leakage import PICTURES
 from gpsseg.report import Thumbnail, make_thumbnail, sections, thumbnail_side, write_report
+from gpsseg.report.thumbnails import leak_picture
 
 
 @pytest.fixture
@@ -125,4 +127,84 @@ def test_a_thousand_images_stay_under_10_mb(run, tools):
     thumbnails = [
         Thumbnail(n, s.image, s.truth, s.prediction) for n, s in zip(names, shown, strict=True)
     ]
-    assert write_report(run, thumbnails).stat().st_size < 10_000_000
+    metrics = json.loads((run / "metrics.json").read_text())
+    pairs = [{"train_id": n, "test_id": n, "kind": "near copy", "similarity": 0.9} for n in names]
+    tools.write(run, "metrics.json", metrics | {"leaks": leaks_of(pairs)})
+    pictures = [leak_picture(paths[0], paths[-1])] * PICTURES
+    assert write_report(run, thumbnails, pictures).stat().st_size < 10_000_000
+
+
+def leaks_of(pairs):
+    return {"checked": True, "train": 880, "test": 120, "pairs": pairs}
+
+
+def with_metrics(run, tools, **changes):
+    thumbnails = tools.make_run(run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    tools.write(run, "metrics.json", metrics | changes)
+    return thumbnails
+
+
+def test_leaking_pairs_are_shown_side_by_side(run, tools, tmp_path):
+    paths = [tmp_path / f"{name}.png" for name in "ab"]
+    for path in paths:
+        Image.fromarray(np.zeros((300, 400, 3), np.uint8)).save(path)
+    pair = {"train_id": tools.hostile, "test_id": "b", "kind": "near copy", "similarity": 0.93}
+    group = {"train_id": "c", "test_id": "b", "kind": "same group", "similarity": None}
+    with_metrics(run, tools, leaks=leaks_of([pair, group]))
+    page = tools.Page(write_report(run, (), [leak_picture(*paths)] * 2).read_text(encoding="utf-8"))
+    assert "leaks" in page.values("id")
+    for text in (
+        "1 of the 120 test images compared with 880 training images",
+        "the scores above are likely too high",
+        "near copy, similarity 0.93",
+        f"training: {tools.hostile}",
+        "test: b",
+        "How it was searched",
+    ):
+        assert text in page.text, text
+    assert {f"Training image {tools.hostile}", "Test image b"} <= set(page.values("alt"))
+    assert not page.values("onerror")
+
+
+def test_no_leak_is_said_with_how_it_was_searched(run, tools):
+    with_metrics(run, tools, leaks=leaks_of([]))
+    page = tools.Page(write_report(run).read_text(encoding="utf-8"))
+    assert "None found: 120 test images were compared with 880 training images" in page.text
+    assert "How it was searched" in page.text
+    assert "likely too high" not in page.text
+
+
+def test_a_check_that_could_not_be_made_says_why(run, tools):
+    with_metrics(run, tools, leaks={"checked": False, "why": "The training images are gone."})
+    page = tools.Page(write_report(run).read_text(encoding="utf-8"))
+    assert "The training images are gone." in page.text
+    assert "None found" not in page.text
+
+
+def test_strata_and_calibration_are_shown_where_there_are_any(run, tools):
+    strata = [{"low": 0.05, "high": 0.15, "images": 7, "dice": 0.5, "dice_ci95": [0.25, 0.75]}]
+    bins = [{"confidence": 0.1, "accuracy": 0.2, "pixels": 3}]
+    with_metrics(run, tools, strata=strata, calibration={"ece": 0.123, "bins": bins})
+    page = tools.Page(write_report(run).read_text(encoding="utf-8"))
+    assert "5 to 15 %" in page.text
+    assert "[0.250, 0.750]" in page.text
+    assert any("calibration error is 0.123" in label for label in page.values("aria-label"))
+    with_metrics(run, tools)
+    page = tools.Page(write_report(run).read_text(encoding="utf-8"))
+    assert "Scores by lesion size" not in page.text
+    assert "Reliability" not in page.text
+
+
+def test_every_picture_and_chart_has_an_alternative(run, tools):
+    page = tools.Page(write_report(run, tools.make_run(run)).read_text(encoding="utf-8"))
+    assert all("alt" in attributes for tag, attributes in page.tags if tag == "img")
+    charts = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert all(a.get("aria-label") or a.get("aria-hidden") == "true" for a in charts)
+
+
+def test_the_command_of_a_switch_has_no_value():
+    config = {"config": {"dataset": "kvasir", "strict": True, "lr": None}}
+    assert sections.command(config) == "python -m gpsseg.finetune --dataset kvasir --strict"
+    config["config"]["strict"] = False
+    assert sections.command(config) == "python -m gpsseg.finetune --dataset kvasir"

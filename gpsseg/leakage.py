@@ -1,0 +1,115 @@
+"""The leak check as commands run it: search, say what was found, stop a strict run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpsseg.config import FinetuneConfig
+from gpsseg.console import say
+from gpsseg.errors import UserError
+from gpsseg.files import read_json
+
+if TYPE_CHECKING:
+    from gpsseg.data.cases import Case
+    from gpsseg.report.thumbnails import LeakPicture
+
+SHOWN = 3
+PICTURES = 60
+
+
+def check_leaks(train: Sequence[Case], test: Sequence[Case], strict: bool) -> dict[str, Any]:
+    """Compare training and test images, say what was found, and return it for metrics.json.
+
+    The images are compared with one another and nothing else: no choice depends on what is found.
+
+    Returns:
+        {"checked": True, "train": images, "test": images, "pairs": [{"train_id", "test_id",
+        "kind", "similarity"}, ...]}.
+
+    Raises:
+        UserError: ``strict``, and there is a leak.
+    """
+    from gpsseg.data.leaks import find_leaks
+
+    found = find_leaks(train, test)
+    if found:
+        text = describe(found, len(test))
+        if strict:
+            raise UserError(
+                f"{text} With --strict this is an error: take the images out of one side, "
+                "or run without it and read the scores with this in mind."
+            )
+        say(text, style="yellow")
+    pairs = [vars(leak) for leak in found]
+    return {"checked": True, "train": len(train), "test": len(test), "pairs": pairs}
+
+
+def describe(found: Sequence[Any], images: int) -> str:
+    """One line: how many test images leak, of which kinds, and the first pairs."""
+    leaking = len({leak.test_id for leak in found})
+    kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(p.kind for p in found).items())
+    first = "; ".join(f"{leak.train_id} = {leak.test_id}" for leak in found[:SHOWN])
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return (
+        f"LEAK: {leaking} of {images} test images are also among the training images "
+        f"({kinds}): {first}{more}."
+    )
+
+
+def check_run(run: Path, trained: FinetuneConfig, test: Sequence[Case], strict: bool) -> Any:
+    """Compare the images that a finished run was trained on with ``test``; see `check_leaks`.
+
+    Returns:
+        The findings and the training cases. Where the training images are no longer there,
+        {"checked": False, "why": ...} and no case.
+
+    Raises:
+        UserError: ``strict``, and there is a leak or the check cannot be made.
+    """
+    try:
+        train = training_cases(run, trained)
+    except UserError as error:
+        why = f"The training images could not be compared with the test images: {error}"
+        if strict:
+            raise UserError(why) from None
+        say(why, style="yellow")
+        return {"checked": False, "why": why}, ()
+    return check_leaks(train, test, strict), train
+
+
+def training_cases(run: Path, trained: FinetuneConfig) -> tuple[Case, ...]:
+    """The training and validation images of a run, as its split.json lists them.
+
+    Raises:
+        UserError: split.json or the images are not there, or are not those of the run.
+    """
+    from gpsseg.data.cards import load_card
+    from gpsseg.data.cases import make_split
+
+    listed = read_json(run / "split.json")
+    split = make_split(
+        load_card(trained.dataset),
+        trained.data_root,
+        trained.train_size,
+        trained.val_share,
+        trained.seed,
+    )
+    if split.sha256 != listed["sha256"]:
+        raise UserError(f"{split.root} no longer holds the images that {run} was trained on.")
+    return (*split.train, *split.val)
+
+
+def leak_pictures(
+    leaks: dict[str, Any], train: Sequence[Case], test: Sequence[Case]
+) -> list[LeakPicture]:
+    """Small pictures of the first found pairs, for the report."""
+    from gpsseg.report.thumbnails import leak_picture
+
+    paths = {"train": {c.id: c.image for c in train}, "test": {c.id: c.image for c in test}}
+    return [
+        leak_picture(paths["train"][pair["train_id"]], paths["test"][pair["test_id"]])
+        for pair in leaks.get("pairs", [])[:PICTURES]
+    ]

@@ -1,0 +1,181 @@
+"""What leaks from training into testing is found; what only looks alike is not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from gpsseg.data import leaks
+from gpsseg.data.cards import load_card
+from gpsseg.data.cases import Case, make_split
+from gpsseg.data.leaks import COPY, GROUP, NEAR, TURNED, VIEW, Leak, find_leaks
+from gpsseg.data.likeness import candidates, likeness, oriented, read_grey, sketch
+from gpsseg.data.synthetic import synthesize
+from gpsseg.errors import UserError
+
+Folder = list[Case]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Sixteen different synthetic colonoscopy images."""
+    folder = tmp_path_factory.mktemp("images")
+    synthesize("kvasir", folder, cases=16, seed=3, size=200)
+    return [Case(p.stem, p) for p in sorted((folder / "Kvasir-SEG" / "images").iterdir())]
+
+
+def planted(images: Folder, folder: Path, change, save="JPEG", **options) -> tuple[Leak, ...]:
+    """Leaks between images 0..11 and a test set of 12..15 and a changed copy of image 3."""
+    path = folder / f"planted.{save.lower()}"
+    change(Image.open(images[3].image).convert("RGB")).save(path, save, **options)
+    return find_leaks(images[:12], [*images[12:], Case("planted", path)])
+
+
+def cut(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    return image.crop((width // 20, height // 20, width, height - height // 30))
+
+
+def framed(image: Image.Image) -> Image.Image:
+    return ImageOps.expand(image.resize((300, 240)), (70, 5, 20, 12), fill=(3, 2, 4))
+
+
+CHANGES = {
+    "saved as a poor JPEG": (lambda i: i, {"quality": 40}),
+    "saved as PNG": (lambda i: i, {"save": "PNG"}),
+    "enlarged": (lambda i: i.resize((611, 543)), {}),
+    "brighter": (lambda i: ImageEnhance.Brightness(i).enhance(1.25), {}),
+    "less contrast, no colour": (lambda i: ImageEnhance.Contrast(i.convert("L")).enhance(0.7), {}),
+    "cut": (cut, {}),
+    "in a black frame": (framed, {}),
+    "brighter and cut": (lambda i: ImageEnhance.Brightness(cut(i)).enhance(1.2), {"quality": 60}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_copy_is_found_and_nothing_else(images, tmp_path, name):
+    change, options = CHANGES[name]
+    (leak,) = planted(images, tmp_path, change, **options)
+    assert (leak.train_id, leak.test_id, leak.kind) == (images[3].id, "planted", NEAR)
+    assert leak.similarity is not None
+    assert leaks.SAME <= leak.similarity <= 1
+
+
+@pytest.mark.parametrize("turn", list(Image.Transpose), ids=lambda turn: turn.name)
+def test_flipped_and_turned_copies_are_found(images, tmp_path, turn):
+    (leak,) = planted(images, tmp_path, lambda image: image.transpose(turn), quality=85)
+    assert (leak.train_id, leak.kind) == (images[3].id, TURNED)
+
+
+def test_a_neighbouring_view_is_found(images, tmp_path):
+    """The camera moves by a twelfth of the image, and the light changes."""
+
+    def moved(image: Image.Image) -> Image.Image:
+        width, height = image.size
+        box = (width // 12, height // 16, width + width // 12, height + height // 16)
+        return ImageEnhance.Contrast(image.transform(image.size, 0, data=_affine(box))).enhance(0.8)
+
+    (leak,) = planted(images, tmp_path, moved)
+    assert leak.train_id == images[3].id
+    assert leak.kind in (NEAR, VIEW)
+
+
+def _affine(box: tuple[int, int, int, int]) -> tuple[float, ...]:
+    return (1, 0, box[0], 0, 1, box[1])
+
+
+def test_different_images_are_no_pair(images):
+    assert find_leaks(images[:10], images[10:]) == ()
+
+
+def test_different_skin_lesions_are_no_pair(tmp_path):
+    synthesize("isic2017", tmp_path, cases=24, seed=5, size=128)
+    cases = [Case(p.stem, p) for p in sorted(tmp_path.rglob("*Data/*.jpg"))]
+    assert len(cases) == 24
+    assert find_leaks(cases[:16], cases[16:]) == ()
+
+
+def test_equal_bytes_under_another_name_are_an_exact_copy(images, tmp_path):
+    path = tmp_path / "other name.jpg"
+    path.write_bytes(images[0].image.read_bytes())
+    found = find_leaks(images[:5], [Case("other name", path)])
+    assert found == (Leak(images[0].id, "other name", COPY, 1.0),)
+
+
+def test_the_same_file_on_both_sides_is_an_exact_copy(images, tmp_path):
+    link = tmp_path / "link.jpg"
+    link.symlink_to(images[0].image)
+    assert [leak.kind for leak in find_leaks(images[:1], [Case("link", link)])] == [COPY]
+
+
+def test_one_group_on_both_sides_is_a_leak_once_for_each_test_image(images):
+    train = [replace(case, group="patient 1") for case in images[:3]]
+    test = [replace(images[3], group="patient 1"), replace(images[4], group="patient 2")]
+    assert find_leaks(train, test) == (Leak(images[0].id, images[3].id, GROUP, None),)
+
+
+def test_cases_without_a_group_share_none(images):
+    assert find_leaks(images[:2], images[2:4]) == ()
+
+
+def test_blank_images_are_no_near_copies(tmp_path):
+    cases = []
+    for i, value in enumerate((0, 128, 255)):
+        path = tmp_path / f"{i}.png"
+        Image.fromarray(np.full((40 + i, 50, 3), value, np.uint8)).save(path)
+        cases.append(Case(str(i), path))
+    assert find_leaks(cases[:2], cases[2:]) == ()
+
+
+def test_nothing_to_compare_is_no_leak(images):
+    assert find_leaks([], images) == find_leaks(images, []) == ()
+
+
+def test_an_unreadable_image_is_named(images, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"broken\.jpg"):
+        find_leaks(images[:2], [Case("broken", broken)])
+
+
+def test_sixteen_bit_images_keep_their_contrast(images, tmp_path):
+    grey = np.asarray(Image.open(images[0].image).convert("L")).astype(np.uint16) * 257
+    path = tmp_path / "deep.png"
+    Image.fromarray(grey).save(path)
+    assert likeness(read_grey(path), read_grey(images[0].image)) > 0.9
+
+
+def test_likeness_of_a_picture_with_itself_is_one_and_the_sketch_is_a_unit_vector(images):
+    grey = read_grey(images[0].image)
+    assert likeness(grey, grey) == pytest.approx(1, abs=1e-3)
+    assert np.linalg.norm(sketch(grey)) == pytest.approx(1, abs=1e-5)
+
+
+def test_candidates_name_the_orientation(images):
+    sketches = np.stack([sketch(read_grey(case.image)) for case in images[:6]])
+    for orientation in range(8):
+        turned = oriented(sketches[4:5], orientation)
+        ((best, way), *_) = candidates(sketches, turned, 2)[0]
+        assert best == 4
+        assert np.allclose(oriented(turned, way), sketches[4:5])
+
+
+def test_many_test_images_are_compared_block_by_block(images, monkeypatch):
+    monkeypatch.setattr(leaks, "BLOCK", 2)
+    copies = [Case(f"copy {i}", case.image) for i, case in enumerate(images[:5])]
+    found = find_leaks(images, copies)
+    assert [(leak.train_id, leak.test_id) for leak in found] == [
+        (images[i].id, f"copy {i}") for i in range(5)
+    ]
+
+
+def test_what_is_known_of_the_real_sets_is_found(real_data):
+    """Each of these was looked at: 13 Kvasir-SEG test images are training images in a frame."""
+    expected = {"kvasir": {NEAR: 13}, "isic2017": {COPY: 1, NEAR: 3}}
+    for name, kinds in expected.items():
+        split = make_split(load_card(name), real_data)
+        found = find_leaks((*split.train, *split.val), split.test)
+        assert {kind: sum(leak.kind == kind for leak in found) for kind in kinds} == kinds
+        assert len(found) == sum(kinds.values())
