@@ -163,7 +163,12 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
 
     from gpsseg import gps
     from gpsseg.backbones import load_backbone
-    from gpsseg.engine import make_machine, segmentation_loss, tuning_mode
+    from gpsseg.engine import (
+        checkpoint_activations,
+        segmentation_loss,
+        tuning_mode,
+    )
+    from gpsseg.machine import make_machine
 
     assert config.image_size, "settled by benchmark()"
     assert config.batch_size, "settled by benchmark()"
@@ -175,6 +180,8 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     backbone = load_backbone(config.backbone, random_weights=config.random_weights).to(
         machine.accelerator.device
     )
+    if config.checkpoint_activations:
+        checkpoint_activations(backbone)
     tuning_mode(backbone)
     selection = gps.Selection.load(selection_file) if selection_file else None
     PREPARE[method](backbone, selection)
@@ -233,7 +240,7 @@ def select_on_sample(config: BenchmarkConfig, top_k: int, path: Path) -> None:
     from gpsseg.config import SelectConfig
     from gpsseg.data.cards import load_card
     from gpsseg.data.cases import make_split
-    from gpsseg.engine import make_machine
+    from gpsseg.machine import make_machine
     from gpsseg.select import choose, settle, training_batches
 
     backbone, card = (
@@ -295,36 +302,27 @@ def _decoder(backbone: Backbone, selection: Selection | None) -> None:
     _train_only(backbone, set(tuning.decoder(backbone.roles())))
 
 
-def _peft(backbone: Backbone, config_name: str, *types: type, **settings: Any) -> None:
-    """Inject a PEFT adapter into every layer of the given types (convolutions without groups)."""
-    try:
-        import peft
-    except ImportError:
-        raise UserError(
-            "lora and shira come from PEFT, which is not installed. Run: pip install peft"
-        ) from None
-    layers = [
-        name
-        for name, module in backbone.named_modules()
-        if type(module) in types and getattr(module, "groups", 1) == 1
-    ]
+def _peft(backbone: Backbone, config_name: str) -> None:
+    """Inject a PEFT adapter of rank 8 into every linear layer, as is usual."""
+    import peft
+    from torch import nn
+
+    layers = [name for name, module in backbone.named_modules() if type(module) is nn.Linear]
     if not layers:
-        raise UserError(f"{backbone.facts.name} has no layer that this adapter fits. Leave it out.")
-    peft.inject_adapter_in_model(
-        getattr(peft, config_name)(target_modules=layers, **settings), backbone
-    )
+        raise UserError(
+            f"{backbone.facts.name} has no linear layer for lora or shira. Leave them out of "
+            "--methods."
+        )
+    config = getattr(peft, config_name)(r=8, target_modules=layers)
+    peft.inject_adapter_in_model(config, backbone)
 
 
 def _lora(backbone: Backbone, selection: Selection | None) -> None:
-    from torch import nn
-
-    _peft(backbone, "LoraConfig", nn.Linear, nn.Conv2d, r=8)
+    _peft(backbone, "LoraConfig")
 
 
 def _shira(backbone: Backbone, selection: Selection | None) -> None:
-    from torch import nn
-
-    _peft(backbone, "ShiraConfig", nn.Linear, r=8)
+    _peft(backbone, "ShiraConfig")
 
 
 def _train_only(backbone: nn.Module, names: set[str]) -> None:

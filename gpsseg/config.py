@@ -82,6 +82,8 @@ class BackboneConfig:
     as many are selected in all."""
     selection_images: int | None = None
     """Score the weights on this many training images. Default: all."""
+    checkpoint_activations: bool = False
+    """Keep less for the backward pass and compute it again: less memory, more time."""
     precision: Precision = "auto"
     """bf16 halves the time where the processor computes in bf16 and is slower where it does not;
     auto looks at the processor."""
@@ -216,15 +218,17 @@ class BenchmarkConfig:
 
     backbone: str = "unet-efficientnet-lite0"
     """litemedsam, unet-efficientnet-lite0, or sam-vit-base (fetched from the Hugging Face hub)."""
-    methods: tuple[str, ...] = ("floor", "gps", "masked", "decoder", "lora", "full")
+    methods: tuple[str, ...] = ("floor", "gps", "masked", "decoder", "full")
     """floor (forward and input gradients, all frozen), gps, masked (GPS by dense gradients times a
-    mask), decoder, full, lora and shira (PEFT, if it is installed)."""
+    mask), decoder, full, and PEFT's lora and shira (rank 8, on every linear layer)."""
     random_weights: bool = False
     """Measure without the published weights, which time and memory hardly depend on."""
     top_k: tuple[int, ...] = ()
     """Values of K for gps and masked. Default: the backbone's own."""
     decoder_top_k: TopK | None = None
     """K in the decoder, or `dense`. Default: as finetune's."""
+    checkpoint_activations: bool = False
+    """Measure with activation checkpointing, as finetune's option of this name."""
     image_size: int | None = None
     """Side of the images in pixels. Default: the backbone's own."""
     batch_size: int | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeVar
 
 from gpsseg.errors import UserError
+from gpsseg.files import is_main_process
 
 Item = TypeVar("Item")
 Config = TypeVar("Config")
@@ -14,12 +15,16 @@ Config = TypeVar("Config")
 
 def say(text: str, style: str = "") -> None:
     """Print one line of plain text; ``style`` is a rich style such as ``"bold yellow"``."""
+    if not is_main_process():
+        return
     from rich.console import Console
 
     Console(highlight=False, soft_wrap=True).print(text, style=style or None, markup=False)
 
 
-def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+def progress(
+    items: Iterable[Item], description: str, total: int | None = None
+) -> Generator[Item, None, None]:
     """Yield ``items`` behind a progress bar with the time left."""
     from rich.progress import (
         BarColumn,
@@ -38,7 +43,7 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as bar:
+    with Progress(*columns, disable=not is_main_process()) as bar:
         yield from bar.track(items, total=total, description=description)
 
 

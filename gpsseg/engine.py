@@ -2,107 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import ctypes
+import functools
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 
 from gpsseg.config import FinetuneConfig
 from gpsseg.console import progress, say
 from gpsseg.errors import UserError
 from gpsseg.files import log_to
+from gpsseg.machine import Batch, Machine
 from gpsseg.resume import load_state, save_state
 
-Batch = Mapping[str, Tensor]
+if TYPE_CHECKING:
+    from gpsseg.backbones import Backbone
+
+STATE = Path("state", "last.safetensors")
 
 
 class TrainingDivergedError(UserError):
     """The loss or a weight is no longer finite; the model holds its last good state."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and how precisely to compute.
-
-    Attributes:
-        accelerator: device, processes and gradient accumulation.
-        precision: "fp32" or "bf16".
-    """
-
-    accelerator: Accelerator
-    precision: str
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The mixed-precision context; weights, sums and losses stay float32."""
-        enabled = self.precision == "bf16"
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=enabled)
-
-    def place(self, batch: Batch) -> dict[str, Tensor]:
-        """Copy a batch to the device; images channels last, which convolutions prefer."""
-        device = self.accelerator.device
-        placed = {
-            name: tensor.to(device, non_blocking=tensor.is_pinned())
-            for name, tensor in batch.items()
-        }
-        placed["image"] = placed["image"].contiguous(memory_format=torch.channels_last)
-        return placed
-
-
-def make_machine(device: str = "auto", precision: str = "auto", accumulate: int = 1) -> Machine:
-    """Choose device and precision.
-
-    Raises:
-        UserError: a CUDA device is asked for where there is none.
-    """
-    if device not in ("auto", "cpu") and not device.startswith("cuda"):
-        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got '{device}'.")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {device}: this machine has no usable CUDA device. Pass cpu.")
-    if device.startswith("cuda:"):
-        torch.cuda.set_device(device)
-    accelerator = Accelerator(cpu=device == "cpu", gradient_accumulation_steps=accumulate)
-    if precision == "auto":
-        precision = "bf16" if _computes_in_bf16(accelerator.device) else "fp32"
-    if accelerator.device.type == "cpu":
-        _keep_freed_memory()
-    return Machine(accelerator, precision)
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc reuse freed memory instead of returning it to the system after every layer.
-
-    By default each large activation is a fresh mapping whose pages the kernel zeroes one by one;
-    that took almost half of a LiteMedSAM step. Where there is no glibc, nothing changes.
-    """
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of <malloc.h>
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-
-
-def _computes_in_bf16(device: torch.device) -> bool:
-    """Whether the processor has bf16 arithmetic; emulated, bf16 is slower than fp32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("amx_bf16") or able.get("avx512_bf16") or able.get("arm_bf16"))
 
 
 def segmentation_loss(logits: Tensor, mask: Tensor) -> Tensor:
@@ -143,6 +75,12 @@ def tuning_mode(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.eval()
+
+
+def checkpoint_activations(backbone: Backbone) -> None:
+    """Keep only the input of each of the backbone's blocks, and compute the rest again."""
+    for block in backbone.blocks:
+        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
 
 
 @torch.no_grad()
@@ -219,64 +157,72 @@ def train(
     groups = [{"params": [p], "lr": rates[name]} for name, p in trained.items()]
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     steps = len(batches_of(1))
-    total = math.ceil(config.epochs * steps / config.accumulate)
-    factor = _cosine(total, config.warmup)
+    factor = _cosine(math.ceil(config.epochs * steps / config.accumulate), config.warmup)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    log, state = log_to(run / "log.jsonl"), run / "state" / "last.safetensors"
+    log, state = log_to(run / "log.jsonl"), run / STATE
     best, history = _copy(trained), History()
     if config.resume:
-        best, progress_made = load_state(state, trained, optimizer)
+        best, progress_made = load_state(config.resume / STATE, trained, optimizer)
         history, schedule.last_epoch = History(**progress_made["history"]), progress_made["updates"]
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor(schedule.last_epoch)
     ready, stepper = machine.accelerator.prepare(model, optimizer)
-    loss_of, epochs = batch_loss(machine), range(len(history.epochs) + 1, config.epochs + 1)
+    epochs = range(len(history.epochs) + 1, config.epochs + 1)
+    shown = progress(_all_steps(batches_of, epochs), "training", len(epochs) * steps)
     try:
-        for epoch, step, batch, waited in progress(
-            _all_steps(batches_of, epochs), "training", len(epochs) * steps
-        ):
-            if step == 1:
-                tuning_mode(model)
-                torch.manual_seed(config.seed * 100_003 + epoch)  # of dropout, if there is any
-                losses, waiting, started = [], 0.0, time.perf_counter() - waited
-            waiting += waited
-            with machine.accelerator.accumulate(ready):
-                loss = loss_of(ready, batch)
-                losses.append(loss.item())
-                _require_finite(loss, f"the loss is {losses[-1]}", epoch, step)
-                machine.accelerator.backward(loss)
-                stepper.step()
-                if machine.accelerator.sync_gradients:
-                    schedule.step()
-                stepper.zero_grad()
-            log({"event": "step", "epoch": epoch, "step": step, "loss": losses[-1]})
-            if step < steps:
-                continue
+        for epoch in epochs:
+            started = time.perf_counter()
+            tuning_mode(model)
+            torch.manual_seed(config.seed * 100_003 + epoch)  # of dropout, if there is any
+            batches = itertools.islice(shown, steps)
+            row = _train_epoch(ready, epoch, batches, stepper, schedule, machine, log)
             for name, parameter in trained.items():
-                _require_finite(parameter, f"{name} is not finite", epoch, step)
-            stepping = time.perf_counter() - started
-            val_dice = validate()
-            row = {
-                "epoch": epoch,
-                "loss": sum(losses) / len(losses),
-                "val_dice": val_dice,
-                "lr": float(max(schedule.get_last_lr())),
-                "seconds": time.perf_counter() - started,
-                "waiting": waiting / stepping,
-            }
-            if val_dice > history.best_dice:
+                _require_finite(parameter, f"{name} is not finite", epoch, steps)
+            row |= {"val_dice": validate(), "lr": float(max(schedule.get_last_lr()))}
+            row["seconds"] = time.perf_counter() - started
+            if row["val_dice"] > history.best_dice:
                 best = _copy(trained)
             history = history.add(row)
             log({"event": "epoch", **row})
-            say(f"epoch {epoch}/{config.epochs}: loss {row['loss']:.3f}, val mDice {val_dice:.3f}")
+            said = "loss {loss:.3f}, val mDice {val_dice:.3f}".format(**row)
+            say(f"epoch {epoch}/{config.epochs}: {said}")
             progress_made = {"history": asdict(history), "updates": schedule.last_epoch}
             save_state(state, trained, best, optimizer, progress_made)
+        next(shown, None)  # the bar's end
     except BaseException as error:
         log({"event": "stopped", "why": str(error) or type(error).__name__})
         raise
     finally:
+        shown.close()
         _restore(trained, best)
     return history
+
+
+def _train_epoch(
+    model: nn.Module,
+    epoch: int,
+    batches: Iterable[tuple[int, Any, float]],
+    optimizer: Any,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
+    machine: Machine,
+    log: Callable[[Mapping[str, Any]], None],
+) -> dict[str, float]:
+    """Take one epoch's steps. Returns its mean loss, and the share of time waited for data."""
+    loss_of, losses, waiting, started = batch_loss(machine), [], 0.0, time.perf_counter()
+    for step, batch, waited in batches:
+        waiting += waited
+        with machine.accelerator.accumulate(model):
+            loss = loss_of(model, batch)
+            losses.append(loss.item())
+            _require_finite(loss, f"the loss is {losses[-1]}", epoch, step)
+            machine.accelerator.backward(loss)
+            optimizer.step()
+            if machine.accelerator.sync_gradients:
+                schedule.step()
+            optimizer.zero_grad()
+        log({"event": "step", "epoch": epoch, "step": step, "loss": losses[-1]})
+    share = waiting / (time.perf_counter() - started)
+    return {"epoch": epoch, "loss": sum(losses) / len(losses), "waiting": share}
 
 
 def _require_finite(tensor: Tensor, what: str, epoch: int, step: int) -> None:
@@ -289,12 +235,12 @@ def _require_finite(tensor: Tensor, what: str, epoch: int, step: int) -> None:
 
 def _all_steps(
     batches_of: Callable[[int], DataLoader[Any]], epochs: Iterable[int]
-) -> Iterator[tuple[int, int, Any, float]]:
-    """Yield (epoch, step from 1, batch, seconds waited for it)."""
+) -> Iterator[tuple[int, Any, float]]:
+    """Yield (step from 1, batch, seconds waited for it) of one epoch after the other."""
     for epoch in epochs:
         asked = time.perf_counter()
         for step, batch in enumerate(batches_of(epoch), start=1):
-            yield epoch, step, batch, time.perf_counter() - asked
+            yield step, batch, time.perf_counter() - asked
             asked = time.perf_counter()
 
 

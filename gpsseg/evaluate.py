@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gpsseg.backbones import Backbone, Facts
     from gpsseg.data.cards import Card
     from gpsseg.data.cases import Case, Split
-    from gpsseg.engine import Machine
     from gpsseg.evaluators import Scorer
+    from gpsseg.machine import Machine
     from gpsseg.report.thumbnails import Thumbnail
 
 PROTOCOLS = ("per-image", "micro")
@@ -26,8 +26,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Score a run, write metrics.json and per_image.csv, and return the metrics."""
     from gpsseg.data.cards import load_card
     from gpsseg.data.checks import check_cases
-    from gpsseg.engine import make_machine
     from gpsseg.leakage import check_run, leak_pictures
+    from gpsseg.machine import make_machine
     from gpsseg.report import write_report
     from gpsseg.runs import load_run, write_rows
     from gpsseg.select import find_split

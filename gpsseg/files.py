@@ -110,6 +110,11 @@ def new_run_folder(output: Path | None, name: str) -> Path:
     raise UserError(f"runs/{name}-{stamp} and 98 namesakes exist already. Pass --output DIR.")
 
 
+def is_main_process() -> bool:
+    """Whether this is the one of several processes that speaks and writes (or the only one)."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def log_to(path: Path) -> Callable[[Mapping[str, Any]], None]:
     """Return a function that appends one JSON line to ``path`` and flushes it."""
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
     from gpsseg.data.cards import Card
     from gpsseg.data.cases import Split
-    from gpsseg.engine import History, Machine
+    from gpsseg.engine import History
     from gpsseg.gps import Selection
+    from gpsseg.machine import Machine
     from gpsseg.report.thumbnails import Thumbnail
 
 
@@ -32,8 +33,9 @@ def finetune(config: FinetuneConfig) -> Path:
     from gpsseg.data.cards import load_card
     from gpsseg.data.checks import check_cases
     from gpsseg.errors import look_up
-    from gpsseg.files import write_json
+    from gpsseg.files import is_main_process, write_json
     from gpsseg.leakage import check_leaks, leak_pictures
+    from gpsseg.machine import make_machine
     from gpsseg.report import write_report
     from gpsseg.select import (
         choose,
@@ -52,18 +54,20 @@ def finetune(config: FinetuneConfig) -> Path:
     card = load_card(config.dataset)
     backbone = load_backbone(config.backbone, config.prompt, config.seed)
     config = settle(config, backbone.facts)
+    if config.checkpoint_activations:
+        engine.checkpoint_activations(backbone)
     split = find_split(card, config)
     for note in check_cases((*split.train, *split.val, *split.test)):
         say(note, style="yellow")
     seen = (*split.train, *split.val)
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None
-    machine = engine.make_machine(config.device, config.precision, config.accumulate)
+    machine = make_machine(config.device, config.precision, config.accumulate)
     run = runs.open_run(config, card.name, split, machine.precision)
     watch.lap("loading")
 
     how: dict[str, Any] = {}
     if config.resume:
-        selection = gps.Selection.load(run / "selection.safetensors")
+        selection = gps.Selection.load(config.resume / "selection.safetensors")
     elif tune:
         selection = gps.Selection({}, {}, tuple(tune(backbone.roles())))
     else:
@@ -77,12 +81,15 @@ def finetune(config: FinetuneConfig) -> Path:
 
     base = identify_base(backbone, selection, config)
     gps.sparsify(backbone, selection)
+    say_dense(gps.with_dense_gradient(backbone))
     try:
         history = fit(backbone, selection, card, split, config, machine, run)
     finally:  # also after Ctrl-C or a diverged loss: the best state so far
         delta = gps.extract(backbone, **base, dataset=card.name, split_sha256=split.sha256)
         delta.save(run / "delta.safetensors")
     watch.lap("training")
+    if not is_main_process():
+        return run
 
     leaks = leaks or check_leaks(seen, split.test, strict=False)
     metrics, thumbnails = score_before_and_after(run, card, split, config, machine)
@@ -122,7 +129,7 @@ def fit(
         dataset = CaseDataset(
             split.train, card, size, True, config.seed, epoch, cache_folder(config.cache)
         )
-        return make_loader(dataset, batch_size, workers, shuffle=True)
+        return machine.share(make_loader(dataset, batch_size, workers, shuffle=True))
 
     def validate() -> float:
         scorer = score_cases(backbone, split.val, card, config, machine, None, ("per-image",))
@@ -132,6 +139,15 @@ def fit(
     history = train(backbone, batches_of, validate, rates, config, machine, run)
     say_waiting([row["waiting"] for row in history.epochs], workers)
     return history
+
+
+def say_dense(weights: Sequence[str]) -> None:
+    """Name the weights for which training saves no memory."""
+    if weights:
+        say(
+            f"{len(weights)} weights are of layers that gpsseg knows no sparse backward pass for; "
+            f"their dense gradients are formed: {', '.join(weights[:3])}"
+        )
 
 
 def say_waiting(shares: Sequence[float], workers: int) -> None:

@@ -27,6 +27,7 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.data.cases import Case
     from gpsseg.data.checks import check_cases
     from gpsseg.data.loader import CaseDataset, make_loader
+    from gpsseg.machine import make_machine
     from gpsseg.runs import load_run
 
     images = find_images(config.input)
@@ -39,7 +40,7 @@ def predict(config: PredictConfig) -> list[Path]:
     trained, model = load_run(config.run)
     cases = [Case(image.stem, image) for image in images]
     check_cases(cases)
-    machine = engine.make_machine(config.device, trained.precision)
+    machine = make_machine(config.device, trained.precision)
     model.to(machine.accelerator.device)
     assert trained.image_size is not None
     assert trained.batch_size is not None

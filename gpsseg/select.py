@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from gpsseg.backbones import Backbone, Facts
     from gpsseg.data.cards import Card
     from gpsseg.data.cases import Split
-    from gpsseg.engine import Machine
     from gpsseg.gps import Selection
+    from gpsseg.machine import Machine
 
 Config = TypeVar("Config", FinetuneConfig, SelectConfig)
 
@@ -29,11 +29,14 @@ def select(config: SelectConfig) -> Selection:
     from gpsseg.backbones import load_backbone
     from gpsseg.data.cards import load_card
     from gpsseg.data.checks import check_cases
-    from gpsseg.engine import make_machine
+    from gpsseg.engine import checkpoint_activations
+    from gpsseg.machine import make_machine
 
     backbone = load_backbone(config.backbone, config.prompt, config.seed)
     card = load_card(config.dataset)
     config = settle(config, backbone.facts)
+    if config.checkpoint_activations:
+        checkpoint_activations(backbone)
     split = find_split(card, config)
     for note in check_cases(split.train):
         say(note, style="yellow")

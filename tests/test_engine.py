@@ -10,13 +10,14 @@ from torch import nn
 
 from gpsseg import engine
 from gpsseg.config import FinetuneConfig
+from gpsseg.machine import make_machine
 
 BIG = 20.0  # a logit whose sigmoid is 0 or 1 to 1e-8
 
 
 @pytest.fixture
 def machine():
-    return engine.make_machine("cpu", "fp32")
+    return make_machine("cpu", "fp32")
 
 
 def test_loss_of_a_perfect_and_of_an_inverted_mask():
@@ -168,7 +169,7 @@ def test_a_stopped_training_resumes_to_the_same_weights(machine, tmp_path):
 
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_accumulated_batches_make_fewer_updates(accumulate, tmp_path):
-    machine = engine.make_machine("cpu", "fp32", accumulate)
+    machine = make_machine("cpu", "fp32", accumulate)
     model = new_model()
     before = model.weight.detach().clone()
     fit(model, machine, tmp_path, accumulate=accumulate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,6 +89,11 @@ class Backbone(nn.Module, ABC):
         Returns:
             (B, 1, H, W) float logits; > 0 is foreground.
         """
+
+    @property
+    @abstractmethod
+    def blocks(self) -> Sequence[nn.Module]:
+        """What activation checkpointing computes again, one at a time: the deep stages' layers."""
 
     def roles(self) -> dict[str, str]:
         """Return parameter name -> role."""

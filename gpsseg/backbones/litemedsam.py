@@ -7,7 +7,7 @@ truth-free prompt is therefore the box around the whole image.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -60,6 +60,11 @@ class LiteMedSAM(Backbone):
             "decoder": self.net.mask_decoder,
             "prompt": self.net.prompt_encoder,
         }
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """TinyViT's convolutional and attention blocks."""
+        return [block for stage in self.net.image_encoder.layers for block in stage.blocks]
 
     def forward(self, image: Tensor) -> Tensor:
         """See ``Backbone.forward``. Each image is stretched to its own range, as in LiteMedSAM."""

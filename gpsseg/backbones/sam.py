@@ -6,7 +6,7 @@ network itself, and with it a delta, is the same for all sizes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -53,6 +53,11 @@ class Sam(Backbone):
             "decoder": self.net.mask_decoder,
             "prompt": prompt,
         }
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The ViT's layers."""
+        return list(self.net.vision_encoder.layers)
 
     def forward(self, image: Tensor) -> Tensor:
         """See ``Backbone.forward``. As in SAM, logits are enlarged from a quarter of the side."""

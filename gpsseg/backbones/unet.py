@@ -5,7 +5,7 @@ The encoder's ImageNet weights come with a pip package; the decoder starts from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -49,6 +49,12 @@ class UNet(Backbone):
         """EfficientNet; UNet decoder with the segmentation head."""
         head = nn.ModuleList([self.net.decoder, self.net.segmentation_head])
         return {"encoder": self.net.encoder, "decoder": head}
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """EfficientNet's inverted residuals and the decoder's stages."""
+        stages = self.net.encoder.model.blocks
+        return [*(block for stage in stages for block in stage), *self.net.decoder.blocks]
 
     def forward(self, image: Tensor) -> Tensor:
         """See ``Backbone.forward``. Images are normalised with mean = std = 0.5."""

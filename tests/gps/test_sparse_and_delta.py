@@ -14,6 +14,14 @@ from gpsseg import gps
 from gpsseg.errors import UserError
 from gpsseg.gps.sparse import sparse_layers
 
+
+class OwnForward(nn.Linear):
+    """A layer that gpsseg knows no backward pass for."""
+
+    def forward(self, x):
+        return F.linear(x, self.weight, self.bias).square()
+
+
 LAYERS = {
     "linear": (lambda: nn.Linear(6, 5), (2, 3, 6)),
     "linear without bias": (lambda: nn.Linear(6, 5, bias=False), (4, 6)),
@@ -26,7 +34,17 @@ LAYERS = {
         lambda: nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"),
         (2, 4, 5, 5),
     ),
+    "same-sized conv": (lambda: nn.Conv2d(4, 6, (4, 3), padding="same"), (2, 4, 5, 5)),
+    "conv of a single image": (lambda: nn.Conv2d(4, 6, 3), (4, 5, 5)),
+    "conv in 1-D": (lambda: nn.Conv1d(4, 6, 3, padding=1), (2, 4, 7)),
+    "conv in 3-D": (lambda: nn.Conv3d(4, 6, 3, padding=1), (1, 4, 3, 4, 3)),
     "transposed conv": (lambda: nn.ConvTranspose2d(4, 6, 2, stride=2), (2, 4, 4, 4)),
+    "padded transposed conv": (
+        lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, dilation=2),
+        (2, 4, 4, 4),
+    ),
+    "grouped transposed conv": (lambda: nn.ConvTranspose2d(4, 6, 2, groups=2), (2, 4, 4, 4)),
+    "layer of another kind": (lambda: OwnForward(6, 5), (2, 3, 6)),
 }
 
 

@@ -1,0 +1,106 @@
+"""Where to compute: device, precision, processes, and how memory is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.data_loader import prepare_data_loader
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from gpsseg.errors import UserError
+
+Batch = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how precisely to compute.
+
+    Attributes:
+        accelerator: device, processes and gradient accumulation.
+        precision: "fp32" or "bf16".
+    """
+
+    accelerator: Accelerator
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The mixed-precision context; weights, sums and losses stay float32."""
+        enabled = self.precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=enabled)
+
+    def share(self, loader: DataLoader[Any]) -> DataLoader[Any]:
+        """This process's part of the batches; all of them where it is the only one."""
+        accelerator = self.accelerator
+        if accelerator.num_processes == 1:
+            return loader
+        return prepare_data_loader(
+            loader,
+            num_processes=accelerator.num_processes,
+            process_index=accelerator.process_index,
+        )
+
+    def place(self, batch: Batch) -> dict[str, Tensor]:
+        """Copy a batch to the device; images channels last, which convolutions prefer."""
+        device = self.accelerator.device
+        placed = {
+            name: tensor.to(device, non_blocking=tensor.is_pinned())
+            for name, tensor in batch.items()
+        }
+        placed["image"] = placed["image"].contiguous(memory_format=torch.channels_last)
+        return placed
+
+
+def make_machine(device: str = "auto", precision: str = "auto", accumulate: int = 1) -> Machine:
+    """Choose device and precision.
+
+    Raises:
+        UserError: a CUDA device is asked for where there is none.
+    """
+    if device not in ("auto", "cpu") and not device.startswith("cuda"):
+        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got '{device}'.")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device {device}: this machine has no usable CUDA device. Pass cpu.")
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)
+    # Frozen weights are buffers, equal everywhere; what trains may include unused parameters.
+    parallel = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
+    accelerator = Accelerator(
+        cpu=device == "cpu", gradient_accumulation_steps=accumulate, kwargs_handlers=[parallel]
+    )
+    if precision == "auto":
+        precision = "bf16" if _computes_in_bf16(accelerator.device) else "fp32"
+    if accelerator.device.type == "cpu":
+        _keep_freed_memory()
+    return Machine(accelerator, precision)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse freed memory instead of returning it to the system after every layer.
+
+    By default each large activation is a fresh mapping whose pages the kernel zeroes one by one;
+    that took almost half of a LiteMedSAM step. Where there is no glibc, nothing changes.
+    """
+    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of <malloc.h>
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    """Whether the processor has bf16 arithmetic; emulated, bf16 is slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16") or able.get("arm_bf16"))
