@@ -157,8 +157,8 @@ def score_before_and_after(
     """
     from gpsseg.backbones import load_backbone
     from gpsseg.evaluate import provenance, say_scores, score_cases
+    from gpsseg.files import write_rows
     from gpsseg.gps import Delta
-    from gpsseg.runs import write_rows
 
     model = load_backbone(config.backbone, config.prompt, config.seed)
     base_scores = score_cases(model, split.test, card, config, machine, "testing the base")
