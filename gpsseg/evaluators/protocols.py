@@ -13,7 +13,7 @@ from typing import Any
 
 from gpsseg.errors import UserError, look_up
 from gpsseg.evaluators import rules
-from gpsseg.evaluators.counts import Array, Mask
+from gpsseg.evaluators.counts import Array, Histogram, Mask
 from gpsseg.evaluators.sample import Sample, checked_sample
 from gpsseg.evaluators.summary import Row, Table
 
@@ -81,6 +81,10 @@ class Scorer:
         seed: of the bootstrap intervals.
         tolerance: of NSD, in pixels (2-D) or mm (3-D).
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
+        pool: also add up all images' histograms, for `calibration`.
+
+    Attributes:
+        pooled: the histograms' sum; None without `pool`, or before the first image.
 
     Raises:
         UserError: an unknown protocol.
@@ -101,6 +105,7 @@ class Scorer:
         seed: int = 0,
         tolerance: float = 2.0,
         saliency: bool = True,
+        pool: bool = False,
     ) -> None:
         """See the class."""
         names = [*protocols, "boundary"] if surface else list(protocols)
@@ -108,6 +113,8 @@ class Scorer:
             protocol_named(name, tolerance, saliency) for name in dict.fromkeys(names)
         ]
         self.seed = seed
+        self.pool = pool
+        self.pooled: Histogram | None = None
         self._rows: dict[str, Row] = {}
 
     def add(
@@ -153,6 +160,8 @@ class Scorer:
             self._check_axes(protocol, sample)
             scores = protocol.measure(sample)
             row.update({protocol.prefix + name: value for name, value in scores.items()})
+        if self.pool:
+            self.pooled = sample.levels if self.pooled is None else self.pooled + sample.levels
         self._rows[case_id] = row
         return dict(row)
 
