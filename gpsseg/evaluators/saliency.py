@@ -54,11 +54,11 @@ def _alignment(prediction: Floats, truth: float) -> Floats:
     return (alignment + 1.0) ** 2 / 4.0
 
 
-def weighted_f(stretched: Floats, truth: Mask, beta_squared: float = 1.0) -> float:
+def weighted_f(stretched: Array, truth: Mask, beta_squared: float = 1.0) -> float:
     """Weighted F-measure: errors count by where they lie.
 
     Args:
-        stretched: (H, W) float64 in [0, 1], the min-max normalised map.
+        stretched: (H, W) float in [0, 1], the min-max normalised map; float32 is enough.
         truth: (H, W) bool; empty: 0.
         beta_squared: weight of precision.
 
@@ -71,7 +71,7 @@ def weighted_f(stretched: Floats, truth: Mask, beta_squared: float = 1.0) -> flo
     if not truth.any():
         return 0.0
     box = grown(bounding_box((stretched > 0) | truth), 3, truth.shape)
-    stretched, truth = stretched[box], truth[box]
+    stretched, truth = stretched[box].astype(np.float32, copy=False), truth[box]
     outside = 1 - truth.view(np.uint8)
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     near = grown(bounding_box(truth), 3, truth.shape)
@@ -83,7 +83,7 @@ def weighted_f(stretched: Floats, truth: Mask, beta_squared: float = 1.0) -> flo
     return float(top / (recall + beta_squared * precision + EPSILON))
 
 
-def _missed(stretched: Floats, truth: Mask, distance: Array) -> float:
+def _missed(stretched: Array, truth: Mask, distance: Array) -> float:
     """Sum of the errors inside the truth, each eased to its 7 x 7 Gaussian mean if that is less.
 
     Neighbours outside the truth take the error of the nearest pixel inside.
@@ -99,10 +99,12 @@ def _missed(stretched: Floats, truth: Mask, distance: Array) -> float:
     kernel = np.exp(-(np.arange(-3, 4) ** 2) / 50.0)
     kernel /= kernel.sum()
     eased = cv2.sepFilter2D(error, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
-    return float(np.vdot(np.minimum(error, eased), inside.astype(np.float64)))
+    least = np.minimum(error, eased, out=eased)
+    least *= inside
+    return float(cv2.sumElems(least)[0])  # adds up in float64
 
 
-def _carry(error: Floats, inside: npt.NDArray[np.uint8], distance: Array) -> None:
+def _carry(error: Array, inside: npt.NDArray[np.uint8], distance: Array) -> None:
     """Give the pixels within a 7 x 7 square of the truth the error of their nearest true pixel.
 
     Of equally near ones the leftmost counts, then the topmost: the choice of SciPy's transform.
@@ -137,8 +139,9 @@ def _steps() -> tuple[Indices, Indices]:
     return table[0], table[1]
 
 
-def _false_weight(error: Floats, distance: Array) -> float:
+def _false_weight(error: Array, distance: Array) -> float:
     """Errors outside the truth, weighted 1 at its border rising to 2 far from it."""
     distance *= np.float32(np.log(0.5) / 5.0)
-    near = cv2.exp(distance, dst=distance)
-    return 2.0 * float(error.sum()) - float(np.vdot(error, near.astype(np.float64)))
+    weight = 2.0 - cv2.exp(distance, dst=distance)
+    weight *= error
+    return float(cv2.sumElems(weight)[0])

@@ -116,14 +116,14 @@ class Sample:
         return min_max(self.probability)
 
     @cached_property
-    def cropped(self) -> tuple[npt.NDArray[np.float64], Mask]:
-        """The normalised 2-D map, and the truth, where there is anything, and 3 pixels around."""
+    def cropped(self) -> tuple[Array, Mask]:
+        """The normalised 2-D map and the truth; of an 8-bit map, `box` and 3 pixels around."""
         if not self.is_8_bit:
             return self.stretched, self.truth
         box = grown(self.box, 3, self.truth.shape)
         levels = np.ascontiguousarray(self.probability[box])
-        stretched = np.asarray(cv2.LUT(levels, stretching(*self.range)), dtype=np.float64)
-        return stretched, self.truth[box]
+        table = stretching(*self.range).astype(np.float32)
+        return cv2.LUT(levels, table), self.truth[box]
 
     @cached_property
     def sweep(self) -> Histogram:

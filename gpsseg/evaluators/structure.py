@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gpsseg.evaluators.counts import LEVELS, Mask, bounding_box
+from gpsseg.evaluators.counts import LEVELS, Array, Mask, bounding_box
 
 Floats = npt.NDArray[np.float64]
 Box = tuple[slice, slice]
@@ -78,21 +78,30 @@ def quadrant_histogram(
     Returns:
         (4, 2, 256) int64.
     """
-    code = truth[box].astype(np.uint16)
-    rows, columns = (
-        slice(min(max(at - side.start, 0), length), None)
-        for at, side, length in zip(cut, box, code.shape, strict=True)
+    crop, solid = levels[box], truth[box]
+    row, column = (
+        min(max(at - side.start, 0), length)
+        for at, side, length in zip(cut, box, crop.shape, strict=True)
     )
-    code[rows] += 4
-    code[:, columns] += 2
-    code <<= 8
-    code += levels[box]
-    counts = np.bincount(code.ravel(), minlength=8 * LEVELS).reshape(4, 2, LEVELS)
-    for quadrant, place in enumerate(quadrant_slices(cut, levels.shape)):
-        left = levels[place].size - int(counts[quadrant].sum())
+    counts = np.zeros((4, 2, LEVELS), np.int64)
+    for i, place in enumerate(quadrant_slices((row, column), crop.shape)):
+        counts[i, 1] = _level_counts(crop[place], solid[place])
+        counts[i, 0] = _level_counts(crop[place]) - counts[i, 1]
+    for i, place in enumerate(quadrant_slices(cut, levels.shape)):
+        left = levels[place].size - int(counts[i].sum())
         if left:
-            counts[quadrant, 0, _outside(levels, box)] += left
+            counts[i, 0, _outside(levels, box)] += left
     return counts
+
+
+def _level_counts(levels: npt.NDArray[np.uint8], mask: Mask | None = None) -> Array:
+    """(256,) pixels of each level, in a mask if there is one."""
+    if levels.size == 0:
+        return np.zeros(LEVELS, np.int64)
+    if levels.size >= 2**24:  # OpenCV counts in float32
+        return np.bincount((levels if mask is None else levels[mask]).ravel(), minlength=LEVELS)
+    within = None if mask is None else mask.view(np.uint8)
+    return cv2.calcHist([levels], [0], within, [LEVELS], [0, LEVELS]).ravel().astype(np.int64)
 
 
 def _outside(levels: npt.NDArray[np.uint8], box: Box) -> int:

@@ -109,3 +109,20 @@ def test_a_perfect_mask():
     assert mean_absolute_error(quadrants_of_map(stretched, truth)) == 0.0
     swept = e_measure(histogram(sweep_levels(stretched), truth))
     assert swept == pytest.approx(400 / 399 * (255 + 0.25) / 256, abs=1e-9)
+
+
+def test_a_crop_changes_nothing():
+    """8-bit maps are scored where there is anything, float maps whole: the scores are the same."""
+    rng = np.random.default_rng(4)
+    row, column = np.mgrid[:90, :120]
+    for top, left in ((2, 2), (40, 60), (88, 117), (45, 0)):
+        truth = np.hypot((row - top) / 9, (column - left) / 14) < 1
+        soft = np.hypot((row - top - 3) / 12, (column - left - 2) / 13) + rng.normal(
+            0, 0.1, (90, 120)
+        )
+        for floor in (0, 9):
+            levels = np.clip(255 * (1.6 - soft), floor, 255).astype(np.uint8)
+            scored = Scorer(("pranet", "medsam-adapter"))
+            eight, real = scored.add("8", levels, truth), scored.add("f", levels / 255.0, truth)
+            for name in (key for key in eight if key.startswith(("pranet", "medsam"))):
+                assert eight[name] == pytest.approx(real[name], abs=1e-6), name
