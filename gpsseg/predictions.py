@@ -259,10 +259,10 @@ def score_predictions(
 
 
 def _resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A map resized bilinearly, float in [0, 1]."""
-    scale = np.float32(255 if values.dtype == np.uint8 else 1)
-    kept = values.dtype if values.dtype == np.float64 else np.dtype(np.float32)
-    return resize_bilinear(values.astype(kept) / scale, (shape[0], shape[1])).clip(0, 1)
+    """A map resized bilinearly, float64 in [0, 1]: 8-bit levels stay exactly k / 255."""
+    scale = 255 if values.dtype == np.uint8 else 1
+    resized = resize_bilinear(values.astype(np.float64), (shape[0], shape[1]))
+    return (resized / scale).clip(0, 1)
 
 
 @functools.cache

@@ -88,8 +88,8 @@ def _interpolate(image: Image, along: Taps, wanted: slice, start: int) -> Image:
     left, right, weight = along[0][wanted], along[1][wanted], along[2][wanted]
     share = weight[:, None].astype(image.dtype)
     found = image.take(left - start, axis=0)
-    found *= 1 - share
-    second = image.take(right - start, axis=0)
-    second *= share
-    found += second
+    step = image.take(right - start, axis=0)
+    step -= found
+    step *= share
+    found += step  # a + w (b - a): equal neighbours give themselves, to the last bit
     return found

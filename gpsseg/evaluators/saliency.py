@@ -71,7 +71,8 @@ def weighted_f(stretched: Array, truth: Mask, beta_squared: float = 1.0) -> floa
     if not truth.any():
         return 0.0
     box = grown(bounding_box((stretched > 0) | truth), 3, truth.shape)
-    stretched, truth = stretched[box].astype(np.float32, copy=False), truth[box]
+    stretched = np.asarray(stretched[box], dtype=np.float32, order="C")
+    truth = np.ascontiguousarray(truth[box])
     outside = 1 - truth.view(np.uint8)
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     near = grown(bounding_box(truth), 3, truth.shape)
@@ -95,6 +96,7 @@ def _missed(stretched: Array, truth: Mask, distance: Array) -> float:
     """
     inside = np.ascontiguousarray(truth).view(np.uint8)
     error = (1.0 - stretched) * inside
+    assert error.flags.c_contiguous  # _carry writes through a flat view
     _carry(error, inside, distance)
     kernel = np.exp(-(np.arange(-3, 4) ** 2) / 50.0)
     kernel /= kernel.sum()

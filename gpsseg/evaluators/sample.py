@@ -144,7 +144,7 @@ def checked_sample(
     Raises:
         UserError: shapes differ, a dtype or a value is out of range, or the spacing does not fit.
     """
-    probability, truth = np.asarray(probability), np.asarray(truth)
+    probability, truth = np.asarray(probability, order="C"), np.asarray(truth, order="C")
     if probability.shape != truth.shape or probability.size == 0:
         raise UserError(
             f"{case_id}: prediction is {_size(probability)} but truth is {_size(truth)}. "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpsseg.evaluators.counts import histogram, min_max, sweep_levels
-from gpsseg.evaluators.protocols import Scorer
+from gpsseg.evaluators.protocols import Scorer, registry
 from gpsseg.evaluators.saliency import e_measure, weighted_f
 from gpsseg.evaluators.structure import mean_absolute_error, quadrants_of_map
 from gpsseg.evaluators.structure import s_measure as s_measure_of_sums
@@ -126,3 +126,22 @@ def test_a_crop_changes_nothing():
             eight, real = scored.add("8", levels, truth), scored.add("f", levels / 255.0, truth)
             for name in (key for key in eight if key.startswith(("pranet", "medsam"))):
                 assert eight[name] == pytest.approx(real[name], abs=1e-6), name
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("layout", ["columns first", "strided", "backwards"])
+def test_the_layout_in_memory_does_not_matter(cases, dtype, layout):
+    all_protocols = [name for name in registry() if name != "volume"]
+    arrange = {
+        "columns first": np.asfortranarray,
+        "strided": lambda array: np.repeat(np.repeat(array, 2, axis=0), 3, axis=1)[::2, ::3],
+        "backwards": lambda array: array[::-1, ::-1].copy()[::-1, ::-1],
+    }[layout]
+    for name, levels, truth in cases[:40]:
+        values = levels if dtype is np.uint8 else levels / np.float32(255)
+        scored = Scorer(all_protocols)
+        plain = scored.add(name, values, truth)
+        other = scored.add(name + "*", arrange(values), arrange(truth))
+        assert {**other, "id": name} == plain, name
+        stretched = min_max(values)
+        assert weighted_f(arrange(stretched), arrange(truth)) == weighted_f(stretched, truth)
