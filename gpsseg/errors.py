@@ -13,6 +13,18 @@ class UserError(Exception):
     """A mistake the user can fix; its text is one clear sentence and is shown without traceback."""
 
 
+def few(names: Iterable[object], shown: int = 3) -> str:
+    """Name the first few and count the rest; what a terminal cannot print becomes U+FFFD.
+
+    >>> few(["a", "b", "c", "d", "e"])
+    'a, b, c (and 2 more)'
+    """
+    words = [str(name) for name in names]
+    plain = ["".join(c if c.isprintable() else "\ufffd" for c in word) for word in words[:shown]]
+    rest = len(words) - len(plain)
+    return ", ".join(plain) + (f" (and {rest} more)" if rest else "")
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the option nearest to ``name``, or an empty string.
 

@@ -1,15 +1,16 @@
-"""`python -m gpsseg.evaluate`: score a run on the test split of its own or another data set."""
+"""`python -m gpsseg.evaluate`: score a run, or any tool's predictions, under named protocols."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import EvaluateConfig, FinetuneConfig
+from gpsseg.config import DataConfig, EvaluateConfig, FinetuneConfig
 from gpsseg.console import progress, run_command, say
-from gpsseg.files import new_folder, write_json
+from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone, Facts
@@ -17,33 +18,49 @@ if TYPE_CHECKING:
     from gpsseg.data.cases import Case, Split
     from gpsseg.evaluators import Scorer
     from gpsseg.machine import Machine
-    from gpsseg.report.thumbnails import Thumbnail
+    from gpsseg.paired import Others
+    from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
 PROTOCOLS = ("per-image", "micro")
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Score a run, write metrics.json and per_image.csv, and return the metrics."""
+    """Write metrics.json, per_image.csv and report.html, and return the metrics.
+
+    Raises:
+        UserError: see ``EvaluateConfig``; nothing is written unless every file could be read.
+    """
+    return _evaluate_run(config) if config.run else _evaluate_predictions(config)
+
+
+def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
+    """Predict the test split with a run's network, and score it."""
     from gpsseg.data.cards import load_card
     from gpsseg.data.checks import check_cases
     from gpsseg.leakage import check_run, leak_pictures
     from gpsseg.machine import make_machine
-    from gpsseg.report import write_report
-    from gpsseg.runs import load_run, write_rows
+    from gpsseg.paired import open_other
+    from gpsseg.predictions import resolve_protocols
+    from gpsseg.runs import load_run
     from gpsseg.select import find_split
 
+    assert config.run is not None
     trained, model = load_run(config.run)
     trained = dataclasses.replace(trained, batch_size=config.batch_size or trained.batch_size)
+    protocols = resolve_protocols(config.protocol)
     card = load_card(config.dataset or trained.dataset)
     split = find_split(card, _evaluation_data(config, trained))
     for note in check_cases(split.test):
         say(note, style="yellow")
+    others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     leaks, seen = check_run(config.run, trained, split.test, config.strict)
     output = new_folder(config.output or config.run / f"evaluate-{card.name}-{stamp}")
     machine = make_machine(config.device, trained.precision)
     thumbnails: list[Thumbnail] = []
-    scorer = score_cases(model, split.test, card, trained, machine, thumbnails=thumbnails)
+    scorer = score_cases(
+        model, split.test, card, trained, machine, "evaluating", protocols, thumbnails, pool=True
+    )
     metrics = {
         **provenance(card, split, trained, model.facts),
         "run": str(config.run),
@@ -53,11 +70,95 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "calibration": scorer.calibration(),
         "leaks": leaks,
     }
+    pictures = leak_pictures(leaks, seen, split.test)
+    return _finish(output, metrics, scorer.rows(), thumbnails, others, pictures)
+
+
+def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
+    """Score a folder of masks or maps."""
+    from gpsseg.data.maps import relative_name
+    from gpsseg.paired import open_other
+    from gpsseg.predictions import (
+        collect_thumbnails,
+        open_predictions,
+        resolve_protocols,
+        score_predictions,
+    )
+
+    assert config.predictions is not None
+    if config.output:
+        refuse_existing(config.output)
+    cases, facts = _given_truth(config)
+    predictions = open_predictions(config.predictions, cases)
+    protocols = resolve_protocols(config.protocol, predictions.axes)
+    others = {folder: open_other(folder, cases) for folder in config.against}
+    name = config.predictions.resolve().name
+    output = new_run_folder(config.output, f"evaluate-{name}")
+    thumbnails: list[Thumbnail] = []
+    picture = collect_thumbnails(thumbnails, len(cases), config.truth is None)
+    scored = score_predictions(predictions, protocols, picture=picture)
+    metrics = {
+        **facts,
+        "images": len(cases),
+        "seed": 0,
+        "predictions": str(config.predictions),
+        "extra_files": [
+            relative_name(path, config.predictions) for path in predictions.pairs.extra
+        ],
+        "unused_masks": [
+            relative_name(path, config.predictions) for path in predictions.pairs.aside
+        ],
+        "resized": list(scored.resized),
+        "after": scored.summary,
+        "strata": scored.scorer.strata(),
+    }
+    if predictions.soft:
+        metrics["calibration"] = scored.scorer.calibration()
+    return _finish(output, metrics, scored.rows, thumbnails, others)
+
+
+def _given_truth(config: EvaluateConfig) -> tuple[Sequence[Case], dict[str, Any]]:
+    """The cases to score, and what metrics.json says of them."""
+    if config.truth:
+        from gpsseg.data.pairs import truth_cases
+
+        title = f"predictions against the masks in {config.truth.resolve().name}"
+        facts = {"data": "given folder", "title": title, "truth": str(config.truth)}
+        return truth_cases(config.truth), facts
+    from gpsseg.data.cards import load_card
+    from gpsseg.data.checks import check_cases
+    from gpsseg.select import find_split
+
+    assert config.dataset is not None
+    card = load_card(config.dataset)
+    split = find_split(card, DataConfig(dataset=config.dataset, data_root=config.data_root))
+    for note in check_cases(split.test):
+        say(note, style="yellow")
+    return split.test, data_facts(card, split)
+
+
+def _finish(
+    output: Path,
+    metrics: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    thumbnails: Sequence[Thumbnail],
+    others: dict[Path, Others],
+    leak_pictures: Sequence[LeakPicture] = (),
+) -> dict[str, Any]:
+    """Add comparisons; write and print everything."""
+    from gpsseg.announce import say_breakdown, say_protocols, say_scores
+    from gpsseg.paired import compare, say_paired
+    from gpsseg.report import write_report
+
+    if others:
+        metrics["paired"] = compare(rows, others, metrics["seed"])
     write_json(output / "metrics.json", metrics)
-    write_rows(output / "per_image.csv", scorer.rows())
+    write_rows(output / "per_image.csv", rows)
     say_scores("test", metrics["after"])
-    report = write_report(output, thumbnails, leak_pictures(leaks, seen, split.test))
-    say(f"report: {report}", style="bold")
+    say_protocols(metrics["after"])
+    say_breakdown(metrics)
+    say_paired(metrics.get("paired", ()))
+    say(f"report: {write_report(output, thumbnails, leak_pictures)}", style="bold")
     return metrics
 
 
@@ -70,6 +171,7 @@ def score_cases(
     description: str | None = "evaluating",
     protocols: Sequence[str] = PROTOCOLS,
     thumbnails: list[Thumbnail] | None = None,
+    pool: bool = False,
 ) -> Scorer:
     """Predict cases and score each against its mask at native size.
 
@@ -82,6 +184,7 @@ def score_cases(
         description: of the progress bar; None shows none.
         protocols: names from ``gpsseg.evaluators``.
         thumbnails: is given one small picture per case, for the report.
+        pool: as for ``Scorer``.
     """
     from gpsseg.data.cache import cache_folder
     from gpsseg.data.images import read_image, read_mask
@@ -97,7 +200,7 @@ def score_cases(
     loader = make_loader(dataset, config.batch_size, config.workers)
     model.to(machine.accelerator.device)
     maps = predict(model, loader, machine)
-    scorer = Scorer(protocols, seed=config.seed)
+    scorer = Scorer(protocols, seed=config.seed, pool=pool)
     for index, probability in progress(maps, description, len(cases)) if description else maps:
         case = cases[index]
         assert case.mask is not None
@@ -112,13 +215,7 @@ def score_cases(
 def provenance(card: Card, split: Split, config: FinetuneConfig, facts: Facts) -> dict[str, Any]:
     """The part of metrics.json that says what was scored, and with what."""
     return {
-        "data": split.data,
-        "dataset": card.name,
-        "title": card.title,
-        "citation": card.citation,
-        "homepage": card.homepage,
-        "licence": card.licence,
-        "split": {"name": split.name, "sha256": split.sha256},
+        **data_facts(card, split),
         "images": len(split.test),
         "seed": config.seed,
         "backbone": config.backbone,
@@ -128,15 +225,17 @@ def provenance(card: Card, split: Split, config: FinetuneConfig, facts: Facts) -
     }
 
 
-def say_scores(name: str, summary: dict[str, Any]) -> None:
-    """Print mDice and mIoU with their intervals."""
-    score = summary["per-image"]
-    (d0, d1), (i0, i1) = score["dice_ci95"], score["iou_ci95"]
-    say(
-        f"{name:<7} mDice {score['dice']:.3f} [{d0:.3f}, {d1:.3f}]   mIoU {score['iou']:.3f} "
-        f"[{i0:.3f}, {i1:.3f}]   (per-image protocol, native size, {score['images']} images)",
-        style="bold",
-    )
+def data_facts(card: Card, split: Split) -> dict[str, Any]:
+    """The part of metrics.json that says which images were scored."""
+    return {
+        "data": split.data,
+        "dataset": card.name,
+        "title": card.title,
+        "citation": card.citation,
+        "homepage": card.homepage,
+        "licence": card.licence,
+        "split": {"name": split.name, "sha256": split.sha256},
+    }
 
 
 def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:

@@ -200,10 +200,11 @@ def score_before_and_after(
 
     The tuned network is put together from the files of the run, as a user would get it.
     """
+    from gpsseg.announce import say_scores
     from gpsseg.backbones import load_backbone
-    from gpsseg.evaluate import provenance, say_scores, score_cases
+    from gpsseg.evaluate import PROTOCOLS, provenance, score_cases
+    from gpsseg.files import write_rows
     from gpsseg.gps import Delta
-    from gpsseg.runs import write_rows
 
     model = load_backbone(config.backbone, config.prompt, config.seed)
     base_scores = score_cases(model, split.test, card, config, machine, "testing the base")
@@ -211,7 +212,7 @@ def score_before_and_after(
     Delta.load(run / "delta.safetensors").apply(model)
     thumbnails: list[Thumbnail] = []
     scorer = score_cases(
-        model, split.test, card, config, machine, "testing the result", thumbnails=thumbnails
+        model, split.test, card, config, machine, "testing the result", PROTOCOLS, thumbnails, True
     )
     after = scorer.summary()
     write_rows(run / "per_image.csv", scorer.rows())

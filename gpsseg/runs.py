@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import atexit
-import csv
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.config import FinetuneConfig
@@ -102,14 +99,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             versions[library] = "not installed"
     return versions
-
-
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV with one row an image (UTF-8)."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def read_config(folder: Path) -> FinetuneConfig:

@@ -41,8 +41,25 @@ def read_mask(path: Path) -> np.ndarray:
     Raises:
         UserError: as ``read_image``, or the mask holds several classes (as 0, 1, 2).
     """
+    return to_mask(read_channel(path), path)
+
+
+def read_channel(path: Path) -> np.ndarray:
+    """Read a grey image as (H, W) with the values as stored; of a coloured one, its brightest.
+
+    Raises:
+        UserError: as ``read_image``.
+    """
     values = np.asarray(_decode(path, {"1", "L", "RGB", *DEEP}))
-    values = values.max(axis=2) if values.ndim == 3 else values
+    return values.max(axis=2) if values.ndim == 3 else values
+
+
+def to_mask(values: np.ndarray, path: Path) -> np.ndarray:
+    """The foreground of stored values, by the rule of ``read_mask``.
+
+    Raises:
+        UserError: there are several classes; the text names ``path``.
+    """
     low, top = values.min(), values.max()
     if 1 < top <= 127 and not ((values == low) | (values == top)).all():
         levels = np.unique(values)

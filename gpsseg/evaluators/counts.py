@@ -21,6 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -141,6 +142,21 @@ def normalised(raw: Histogram) -> Histogram:
     )
 
 
+def bounding_box(mask: Mask) -> tuple[slice, slice]:
+    """The smallest box that holds a 2-D mask; empty slices where it is empty."""
+    left, top, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+    return slice(top, top + height), slice(left, left + width)
+
+
+def grown(box: tuple[slice, slice], margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """A box with a margin, cut off at the image's border."""
+    rows, columns = (
+        slice(max(side.start - margin, 0), min(side.stop + margin, length))
+        for side, length in zip(box, shape, strict=True)
+    )
+    return rows, columns
+
+
 def min_max(probability: Array) -> npt.NDArray[np.float64]:
     """Stretch a map to [0, 1]; a constant map stays as it is.
 
@@ -151,16 +167,22 @@ def min_max(probability: Array) -> npt.NDArray[np.float64]:
         (...) float64 in [0, 1].
     """
     if probability.dtype == np.uint8:
-        levels = np.arange(LEVELS) / 255.0
-        low, high = levels[probability.min()], levels[probability.max()]
-        table = (levels - low) / (high - low) if high > low else levels
-        return table.take(probability)
+        return stretching(int(probability.min()), int(probability.max())).take(probability)
     scaled = probability.astype(np.float64)
     low, high = scaled.min(), scaled.max()
     if high > low:
         scaled -= low
         scaled /= high - low
     return scaled
+
+
+def stretching(low: int, high: int) -> npt.NDArray[np.float64]:
+    """(256,) what `min_max` makes of each level of an 8-bit map from `low` to `high`.
+
+    Levels outside are meaningless unless the map is constant.
+    """
+    levels = np.arange(LEVELS) / 255.0
+    return (levels - levels[low]) / (levels[high] - levels[low]) if high > low else levels
 
 
 def sweep_levels(probability: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:

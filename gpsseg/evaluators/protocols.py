@@ -82,6 +82,10 @@ class Scorer:
         seed: of the bootstrap intervals.
         tolerance: of NSD, in pixels (2-D) or mm (3-D).
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
+        pool: also add up all images' histograms, for `calibration`.
+
+    Attributes:
+        pooled: the histograms' sum; None without `pool`, or before the first image.
 
     Raises:
         UserError: an unknown protocol.
@@ -102,6 +106,7 @@ class Scorer:
         seed: int = 0,
         tolerance: float = 2.0,
         saliency: bool = True,
+        pool: bool = False,
     ) -> None:
         """See the class."""
         names = [*protocols, "boundary"] if surface else list(protocols)
@@ -109,8 +114,9 @@ class Scorer:
             protocol_named(name, tolerance, saliency) for name in dict.fromkeys(names)
         ]
         self.seed = seed
+        self.pool = pool
+        self.pooled: Histogram | None = None
         self._rows: dict[str, Row] = {}
-        self._levels: Histogram | None = None
 
     def add(
         self,
@@ -155,7 +161,8 @@ class Scorer:
             self._check_axes(protocol, sample)
             scores = protocol.measure(sample)
             row.update({protocol.prefix + name: value for name, value in scores.items()})
-        self._levels = sample.levels + self._levels if self._levels else sample.levels
+        if self.pool:
+            self.pooled = sample.levels if self.pooled is None else self.pooled + sample.levels
         self._rows[case_id] = row
         return dict(row)
 
@@ -200,11 +207,11 @@ class Scorer:
             {"ece", "bins": [{"confidence", "accuracy", "pixels"}, ...]}, without empty bins.
 
         Raises:
-            UserError: nothing was added.
+            UserError: nothing was pooled.
         """
-        if self._levels is None:
-            raise UserError("Nothing to calibrate: no image was scored. Check the folder or split.")
-        found = calibration(self._levels)
+        if self.pooled is None:
+            raise UserError("Nothing to calibrate: no image was scored with pool=True.")
+        found = calibration(self.pooled)
         bins = zip(found.confidence, found.accuracy, found.pixels, strict=True)
         return {
             "ece": found.ece,

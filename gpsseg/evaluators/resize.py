@@ -1,4 +1,4 @@
-"""Bilinear resizing to a fixed grid, for the one protocol that scores at 256 x 256."""
+"""Bilinear resizing, for the one protocol that scores at 256 x 256 and for maps of another size."""
 
 from __future__ import annotations
 
@@ -7,44 +7,89 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
+
+Image = npt.NDArray[Any]
+Taps = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
 @lru_cache(maxsize=256)
-def interpolation_matrix(source: int, target: int, dtype: str = "float32") -> sparse.csr_matrix:
-    """Weights of linear interpolation along one axis, two a row.
+def taps(source: int, target: int) -> Taps:
+    """Linear interpolation along one axis: left and right neighbour, and the right one's weight.
 
     Pixel centres are aligned (`align_corners=False`), there is no antialiasing.
 
     Args:
         source: length before.
         target: length after.
-        dtype: of the weights.
 
     Returns:
-        (target, source) sparse matrix whose rows sum to 1.
+        Three (target,) arrays.
     """
     position = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
-    left = np.minimum(position.astype(int), max(source - 2, 0))
-    weight = position - left
-    row = np.arange(target)
-    right = np.minimum(left + 1, source - 1)
-    entries = np.concatenate([1 - weight, weight]), (np.r_[row, row], np.r_[left, right])
-    return sparse.csr_matrix(entries, shape=(target, source), dtype=np.dtype(dtype))
+    left = np.minimum(position.astype(np.int64), max(source - 2, 0))
+    return left, np.minimum(left + 1, source - 1), position - left
 
 
-def resize_bilinear(image: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
+def resize_bilinear(image: Image, shape: tuple[int, int]) -> Image:
     """Resize a map, as ``torch.nn.functional.interpolate(mode="bilinear")`` does.
 
     Args:
-        image: (H, W) float32 or float64.
+        image: (H, W) float32 or float64; other numbers become float32.
         shape: (height, width) wanted.
 
     Returns:
-        `shape`, of the image's dtype; the image itself where it already has that shape.
+        `shape`, float; the image itself where it already has that shape.
     """
     if image.shape == shape:
         return image
-    down = interpolation_matrix(image.shape[0], shape[0], image.dtype.name) @ image
-    across = interpolation_matrix(image.shape[1], shape[1], image.dtype.name)
-    return (across @ np.ascontiguousarray(down.T)).T
+    height, width = image.shape
+    return resize_box(image, shape, (slice(0, height), slice(0, width)))
+
+
+def resize_box(image: Image, shape: tuple[int, int], box: tuple[slice, slice]) -> Image:
+    """The part of the resized image that a box of the image reaches.
+
+    Args:
+        image: (H, W).
+        shape: (height, width) of the whole image, resized.
+        box: of the image.
+
+    Returns:
+        (h, w) float32, or float64 if the image is.
+    """
+    down, rows, from_rows = _reach(image.shape[0], shape[0], box[0])
+    across, columns, from_columns = _reach(image.shape[1], shape[1], box[1])
+    kept = np.result_type(image.dtype, np.float32)
+    part = image[from_rows, from_columns].astype(kept, copy=False)
+    if image.shape == shape:
+        return part
+    half = _interpolate(part, down, rows, from_rows.start)
+    return _interpolate(np.ascontiguousarray(half.T), across, columns, from_columns.start).T
+
+
+def _reach(source: int, target: int, side: slice) -> tuple[Taps, slice, slice]:
+    """Taps of an axis, the results that a box reaches, and all sources of these results."""
+    left, right, weight = taps(source, target)
+    first = int(np.searchsorted(right, side.start))
+    last = max(int(np.searchsorted(left, side.stop)), first)
+    sources = slice(int(left[first]), int(right[last - 1]) + 1) if last > first else slice(0, 0)
+    return (left, right, weight), slice(first, last), sources
+
+
+def _interpolate(image: Image, along: Taps, wanted: slice, start: int) -> Image:
+    """Interpolate between rows.
+
+    Args:
+        image: (h, w) rows from `start` on.
+        along: the taps of all rows of the whole image.
+        wanted: the rows to compute.
+        start: the first row of the image in the whole image.
+    """
+    left, right, weight = along[0][wanted], along[1][wanted], along[2][wanted]
+    share = weight[:, None].astype(image.dtype)
+    found = image.take(left - start, axis=0)
+    step = image.take(right - start, axis=0)
+    step -= found
+    step *= share
+    found += step  # a + w (b - a): equal neighbours give themselves, to the last bit
+    return found

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from gpsseg.errors import UserError
-from gpsseg.evaluators.counts import Array
+from gpsseg.evaluators.counts import Array, bounding_box
 from gpsseg.evaluators.overlap import dice, iou, recall, sweep_scores
-from gpsseg.evaluators.resize import resize_bilinear
-from gpsseg.evaluators.saliency import e_measure, mean_absolute_error, s_measure, weighted_f
+from gpsseg.evaluators.resize import resize_box
+from gpsseg.evaluators.saliency import e_measure, weighted_f
 from gpsseg.evaluators.sample import Sample
 from gpsseg.evaluators.statistics import Floats
+from gpsseg.evaluators.structure import mean_absolute_error, s_measure
 from gpsseg.evaluators.summary import Table
 from gpsseg.evaluators.surface import (
     average_distance,
@@ -70,10 +71,10 @@ def pranet(sample: Sample, saliency: bool = True) -> Scores:
     return {
         "dice": swept_dice,
         "iou": swept_iou,
-        "s_measure": s_measure(sample.stretched, sample.truth),
+        "s_measure": s_measure(sample.sums, sample.truth, lambda box: sample.stretched[box]),
         "e_measure": e_measure(sample.sweep),
-        "weighted_f": weighted_f(sample.stretched, sample.truth),
-        "mae": mean_absolute_error(sample.stretched, sample.truth),
+        "weighted_f": weighted_f(*sample.cropped),
+        "mae": mean_absolute_error(sample.sums),
     }
 
 
@@ -112,23 +113,24 @@ def medsam_adapter(sample: Sample, side: int = 256) -> Scores:
     ties. The published code's smoothing terms (1e-6 in IoU, 1e-4 in Dice) are left out: they
     matter only where both masks are empty, which scores 1 here and there.
     """
-    probability = _resized(sample.probability, side)
-    truth = _resized(sample.truth, side)
-    margin = np.asarray(1e-6, dtype=probability.dtype)
-    tp, predicted, positive = np.zeros((3, 5), dtype=np.int64)
-    for i, threshold in enumerate((0.1, 0.3, 0.5, 0.7, 0.9)):
-        mask, true = probability > threshold + margin, truth > threshold + margin
-        tp[i] = np.count_nonzero(mask & true)
-        predicted[i], positive[i] = np.count_nonzero(mask), np.count_nonzero(true)
-    fp, fn = predicted - tp, positive - tp
+    least = 25 if sample.is_8_bit else 0.1
+    box = bounding_box((sample.probability > least) | sample.truth)
+    scale = np.float32(255 if sample.is_8_bit else 1)
+    levels = _passed(resize_box(sample.probability, (side, side), box) / scale)
+    levels += 6 * _passed(resize_box(sample.truth, (side, side), box))
+    joint = np.bincount(levels.ravel(order="K"), minlength=36).reshape(6, 6)
+    at_least = joint[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
+    tp = at_least.diagonal()[1:]
+    fp, fn = at_least[0, 1:] - tp, at_least[1:, 0] - tp
     return {"dice": float(dice(tp, fp, fn).mean()), "iou": float(iou(tp, fp, fn).mean())}
 
 
-def _resized(image: Array, side: int) -> Array:
-    """A map or mask in [0, 1] at side x side, float32 (float64 stays)."""
-    real = image.astype(np.result_type(image.dtype, np.float32), copy=False)
-    resized = resize_bilinear(real, (side, side))
-    return resized / np.float32(255) if image.dtype == np.uint8 else resized
+def _passed(image: Array) -> Array:
+    """How many of the five thresholds each pixel is above, uint8."""
+    passed = np.zeros_like(image, dtype=np.uint8)
+    for threshold in (0.1, 0.3, 0.5, 0.7, 0.9):
+        passed += image > np.asarray(threshold + 1e-6, dtype=image.dtype)
+    return passed
 
 
 def gps_repo(sample: Sample) -> Scores:

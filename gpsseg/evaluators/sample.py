@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,12 +15,22 @@ from gpsseg.evaluators.counts import (
     Counts,
     Histogram,
     Mask,
+    bounding_box,
     count_pixels,
+    grown,
     histogram,
     min_max,
     normalised,
     quantise,
+    stretching,
     sweep_levels,
+)
+from gpsseg.evaluators.structure import (
+    Quadrants,
+    centroid_cut,
+    quadrant_histogram,
+    quadrants_of_histogram,
+    quadrants_of_map,
 )
 
 
@@ -45,8 +56,39 @@ class Sample:
         return self.probability.dtype == np.uint8
 
     @cached_property
+    def range(self) -> tuple[int, int]:
+        """Smallest and largest level of an 8-bit map."""
+        return int(self.probability.min()), int(self.probability.max())
+
+    @cached_property
+    def box(self) -> tuple[slice, slice]:
+        """Holds the truth, and all of an 8-bit 2-D map that `stretched` does not make 0."""
+        low, high = self.range
+        return bounding_box((self.probability > (low if high > low else 0)) | self.truth)
+
+    @cached_property
+    def cut(self) -> tuple[int, int]:
+        """Where the quadrants of `structure` meet."""
+        return centroid_cut(self.truth[self.box], (self.box[0].start, self.box[1].start))
+
+    @cached_property
+    def by_quadrant(self) -> npt.NDArray[np.int64]:
+        """(4, 2, 256), pixels of an 8-bit 2-D map by quadrant, truth and level."""
+        return quadrant_histogram(self.probability, self.truth, self.box, self.cut)
+
+    @cached_property
+    def sums(self) -> Quadrants:
+        """Sums of the normalised 2-D map over the quadrants."""
+        if self.is_8_bit:
+            return quadrants_of_histogram(self.by_quadrant, stretching(*self.range), self.cut)
+        return quadrants_of_map(self.stretched, self.truth)
+
+    @cached_property
     def levels(self) -> Histogram:
         """Histogram of the map at 8 bits, not normalised; exact where the map is 8-bit."""
+        if self.is_8_bit and self.truth.ndim == 2:
+            background, foreground = self.by_quadrant.sum(axis=0)
+            return Histogram(foreground, background)
         return histogram(quantise(self.probability), self.truth)
 
     @cached_property
@@ -74,6 +116,16 @@ class Sample:
         return min_max(self.probability)
 
     @cached_property
+    def cropped(self) -> tuple[Array, Mask]:
+        """The normalised 2-D map and the truth; of an 8-bit map, `box` and 3 pixels around."""
+        if not self.is_8_bit:
+            return self.stretched, self.truth
+        box = grown(self.box, 3, self.truth.shape)
+        levels = np.ascontiguousarray(self.probability[box])
+        table = stretching(*self.range).astype(np.float32)
+        return cv2.LUT(levels, table), self.truth[box]
+
+    @cached_property
     def sweep(self) -> Histogram:
         """Histogram of the min-max normalised map, for the sweep over 256 thresholds."""
         if self.is_8_bit:
@@ -92,7 +144,7 @@ def checked_sample(
     Raises:
         UserError: shapes differ, a dtype or a value is out of range, or the spacing does not fit.
     """
-    probability, truth = np.asarray(probability), np.asarray(truth)
+    probability, truth = np.asarray(probability, order="C"), np.asarray(truth, order="C")
     if probability.shape != truth.shape or probability.size == 0:
         raise UserError(
             f"{case_id}: prediction is {_size(probability)} but truth is {_size(truth)}. "

@@ -97,7 +97,7 @@ def _protocol(name: str, metrics: Json) -> Protocol:
         rule=PROTOCOLS.get(name, ""),
         overlap=tuple(compare(*pair) for pair in overlap),
         others=tuple(compare(key, SCORE_NAMES.get(key, key)) for key in others),
-        warning=after.get("warning", ""),
+        warning=after.get("warning") or after.get("omitted", ""),
     )
 
 
@@ -225,6 +225,9 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ("Split", split.get("name")),
         ("Split SHA-256", split.get("sha256")),
         ("Images", ", ".join(sizes) or f"{metrics.get('images')} test"),
+        ("Predictions", metrics.get("predictions")),
+        ("Truth", metrics.get("truth")),
+        ("Resized", f"{len(metrics['resized'])} predictions" if metrics.get("resized") else ""),
         ("Seed", metrics.get("seed")),
         ("Backbone", metrics.get("backbone")),
         ("Method", METHODS.get(metrics.get("method", ""), metrics.get("method"))),

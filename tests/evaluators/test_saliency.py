@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from gpsseg.evaluators.counts import histogram, min_max, sweep_levels
-from gpsseg.evaluators.protocols import Scorer
-from gpsseg.evaluators.saliency import e_measure, mean_absolute_error, s_measure, weighted_f
+from gpsseg.evaluators.protocols import Scorer, registry
+from gpsseg.evaluators.saliency import e_measure, weighted_f
+from gpsseg.evaluators.structure import mean_absolute_error, quadrants_of_map
+from gpsseg.evaluators.structure import s_measure as s_measure_of_sums
+
+
+def s_measure(stretched, truth):
+    return s_measure_of_sums(quadrants_of_map(stretched, truth), truth, stretched.__getitem__)
+
 
 oracle = pytest.importorskip("py_sod_metrics")
 
@@ -84,7 +91,7 @@ def test_a_large_image_agrees_too():
 def test_by_hand():
     truth = np.array([[True, False], [False, False]])
     stretched = np.array([[1.0, 0.0], [0.5, 0.0]])
-    assert mean_absolute_error(stretched, truth) == pytest.approx(0.125)
+    assert mean_absolute_error(quadrants_of_map(stretched, truth)) == pytest.approx(0.125)
     assert s_measure(stretched, np.zeros((2, 2), bool)) == pytest.approx(1 - 0.375)
     assert s_measure(stretched, np.ones((2, 2), bool)) == pytest.approx(0.375)
     assert weighted_f(stretched, np.zeros((2, 2), bool)) == 0.0
@@ -99,6 +106,42 @@ def test_a_perfect_mask():
     stretched = truth.astype(float)
     assert s_measure(stretched, truth) == pytest.approx(1.0)
     assert weighted_f(stretched, truth) == pytest.approx(1.0)
-    assert mean_absolute_error(stretched, truth) == 0.0
+    assert mean_absolute_error(quadrants_of_map(stretched, truth)) == 0.0
     swept = e_measure(histogram(sweep_levels(stretched), truth))
     assert swept == pytest.approx(400 / 399 * (255 + 0.25) / 256, abs=1e-9)
+
+
+def test_a_crop_changes_nothing():
+    """8-bit maps are scored where there is anything, float maps whole: the scores are the same."""
+    rng = np.random.default_rng(4)
+    row, column = np.mgrid[:90, :120]
+    for top, left in ((2, 2), (40, 60), (88, 117), (45, 0)):
+        truth = np.hypot((row - top) / 9, (column - left) / 14) < 1
+        soft = np.hypot((row - top - 3) / 12, (column - left - 2) / 13) + rng.normal(
+            0, 0.1, (90, 120)
+        )
+        for floor in (0, 9):
+            levels = np.clip(255 * (1.6 - soft), floor, 255).astype(np.uint8)
+            scored = Scorer(("pranet", "medsam-adapter"))
+            eight, real = scored.add("8", levels, truth), scored.add("f", levels / 255.0, truth)
+            for name in (key for key in eight if key.startswith(("pranet", "medsam"))):
+                assert eight[name] == pytest.approx(real[name], abs=1e-6), name
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("layout", ["columns first", "strided", "backwards"])
+def test_the_layout_in_memory_does_not_matter(cases, dtype, layout):
+    all_protocols = [name for name in registry() if name != "volume"]
+    arrange = {
+        "columns first": np.asfortranarray,
+        "strided": lambda array: np.repeat(np.repeat(array, 2, axis=0), 3, axis=1)[::2, ::3],
+        "backwards": lambda array: array[::-1, ::-1].copy()[::-1, ::-1],
+    }[layout]
+    for name, levels, truth in cases[:40]:
+        values = levels if dtype is np.uint8 else levels / np.float32(255)
+        scored = Scorer(all_protocols)
+        plain = scored.add(name, values, truth)
+        other = scored.add(name + "*", arrange(values), arrange(truth))
+        assert {**other, "id": name} == plain, name
+        stretched = min_max(values)
+        assert weighted_f(arrange(stretched), arrange(truth)) == weighted_f(stretched, truth)

@@ -1,0 +1,51 @@
+"""What an evaluation prints: each protocol's scores, scores by lesion size, and calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpsseg.console import say
+
+
+def say_scores(name: str, summary: dict[str, Any]) -> None:
+    """Print mDice and mIoU with their intervals."""
+    score = summary["per-image"]
+    (d0, d1), (i0, i1) = score["dice_ci95"], score["iou_ci95"]
+    say(
+        f"{name:<7} mDice {score['dice']:.3f} [{d0:.3f}, {d1:.3f}]   mIoU {score['iou']:.3f} "
+        f"[{i0:.3f}, {i1:.3f}]   (per-image protocol, native size, {score['images']} images)",
+        style="bold",
+    )
+
+
+def say_protocols(summary: dict[str, Any]) -> None:
+    """Print the other protocols' scores, a line each, with their warnings."""
+    for name, scores in summary.items():
+        if name == "per-image":
+            continue
+        if "omitted" in scores:
+            say(f"{name:<14} omitted: {scores['omitted']}", style="yellow")
+            continue
+        values = [(key, scores[key]) for key in scores if f"{key}_ci95" in scores]
+        say(f"{name:<14} {'   '.join(f'{key} {value:.3f}' for key, value in values)}")
+        if "warning" in scores:
+            say(f"{'':<14} warning: {scores['warning']}", style="bold yellow")
+
+
+def say_breakdown(metrics: Mapping[str, Any]) -> None:
+    """Print strata, empty cases and ECE, a line each."""
+    parts = [
+        f"{100 * stratum['low']:g}-{100 * stratum['high']:g} %: {stratum['dice']:.3f} "
+        f"({stratum['images']})"
+        for stratum in metrics["strata"]
+    ]
+    if parts:
+        say(f"mDice by lesion size, share of the image (images): {'   '.join(parts)}")
+    counts = metrics["after"]["per-image"]
+    say(
+        f"empty images: {counts['empty_truth']} by the truth, {counts['empty_prediction']} by the "
+        f"prediction, {counts['both_empty']} by both"
+    )
+    if "calibration" in metrics:
+        say(f"calibration: ECE {metrics['calibration']['ece']:.4f} over all pixels")

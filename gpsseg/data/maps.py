@@ -1,0 +1,223 @@
+"""Read what any tool wrote for one image: a mask or a probability map; PNG, NumPy or NIfTI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpsseg.data.images import EXTENSIONS, read_channel, to_mask
+from gpsseg.errors import UserError
+
+NIFTI = (".nii.gz", ".nii")
+ENDINGS = (*NIFTI, ".npy", *sorted(EXTENSIONS))
+MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+FULL = (1, 255, 65535)  # what whole numbers may mean by "certainly foreground"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Values as they lie in a file.
+
+    Attributes:
+        values: (H, W) or (X, Y, Z), bool, integer or float; rows and columns of a 2-D NIfTI file
+            are y and x.
+        spacing: mm a pixel along each axis; None where the format has none.
+        affine: (4, 4) of a NIfTI file, else None.
+    """
+
+    values: np.ndarray
+    spacing: tuple[float, ...] | None = None
+    affine: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one look at a prediction tells.
+
+    Attributes:
+        kind: name of the dtype.
+        top: largest value.
+        soft: whether there are values between "background" and "foreground"; JPEG's do not count.
+        several: whether it looks like labels of several classes.
+    """
+
+    kind: str
+    top: float
+    soft: bool
+    several: bool
+
+
+def ending(path: Path) -> str:
+    """The file's known ending in lower case (".nii.gz" is one), or an empty string."""
+    return next((end for end in ENDINGS if path.name.lower().endswith(end)), "")
+
+
+def stem(path: Path) -> str:
+    """The name without its known ending; bytes that are no UTF-8 become U+FFFD."""
+    return _utf8(path.name[: len(path.name) - len(ending(path))])
+
+
+def relative_name(path: Path, folder: Path) -> str:
+    """The path below a folder, with slashes; bytes that are no UTF-8 become U+FFFD."""
+    return _utf8(path.relative_to(folder).as_posix())
+
+
+def _utf8(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def find_maps(folder: Path, option: str) -> list[Path]:
+    """Every mask or map in a folder and below, sorted; hidden files do not count.
+
+    Raises:
+        UserError: there is no such folder, or nothing in it; the text names ``option``.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise UserError(f"{option} {folder} {what}. Pass a folder of masks or probability maps.")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if ending(path)
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        raise UserError(
+            f"{option} {folder} holds no mask or map; expected files ending in "
+            f"{', '.join(ENDINGS)}."
+        )
+    return found
+
+
+def read_stored(path: Path) -> Stored:
+    """Read one file.
+
+    Raises:
+        UserError: it cannot be read, is neither 2-D nor (NIfTI) 3-D, or holds no numbers, NaN or
+            infinity; the text names it.
+    """
+    end = ending(path)
+    if end in NIFTI:
+        stored = _read_nifti(path)
+    else:
+        stored = Stored(_read_npy(path) if end == ".npy" else read_channel(path))
+    values = stored.values
+    if values.dtype.kind not in "buif":
+        raise UserError(f"{path} holds {values.dtype}, expected whole numbers or floats.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        bad = values.size - int(np.count_nonzero(np.isfinite(values)))
+        raise UserError(
+            f"{path} holds NaN or infinity in {bad} of {values.size} values, expected "
+            "probabilities in [0, 1]. Look for a division by zero where it was made."
+        )
+    if values.size == 0 or values.ndim not in ((2, 3) if end in NIFTI else (2,)):
+        wanted = "2-D or 3-D" if end in NIFTI else "2-D (height, width); save volumes as NIfTI"
+        raise UserError(f"{path} has the shape {values.shape}, expected {wanted}.")
+    return stored
+
+
+def read_truth(path: Path) -> tuple[np.ndarray, Stored]:
+    """Read a ground truth as bool, by the rule of ``gpsseg.data.images.read_mask``.
+
+    Raises:
+        UserError: as ``read_stored``, or there are several classes or negative values.
+    """
+    stored = read_stored(path)
+    if stored.values.min() < 0:
+        raise UserError(f"{path} holds {stored.values.min()}, expected a mask such as 0 and 255.")
+    return to_mask(stored.values, path), stored
+
+
+def survey(path: Path, values: np.ndarray) -> Survey:
+    """Look at one prediction.
+
+    Raises:
+        UserError: floats lie outside [0, 1], or whole numbers outside 0..65535.
+    """
+    low, top = values.min(), values.max()
+    is_float = values.dtype.kind == "f"
+    if low < 0 or top > (1 if is_float else FULL[-1]):
+        expected = "probabilities in [0, 1]" if is_float else "0 to 1, 0 to 255 or 0 to 65535"
+        raise UserError(
+            f"{path} ranges from {low:g} to {top:g}, expected {expected}. Apply the sigmoid to "
+            "logits, or divide by the largest possible value."
+        )
+    full = 1 if is_float else full_value(top)
+    between = bool(((values > 0) & (values < full)).any())
+    several = not is_float and 1 < top <= 127 and len(np.unique(values)) <= 16
+    soft = between and ending(path) not in (".jpg", ".jpeg")
+    return Survey(values.dtype.name, float(top), soft, several)
+
+
+def full_value(top: float) -> int:
+    """The smallest of 1, 255 and 65535 that is at least ``top``."""
+    return next(full for full in FULL if top <= full)
+
+
+def full_values(surveys: Iterable[Survey]) -> dict[str, int]:
+    """What "certainly foreground" is for each dtype in a folder.
+
+    One file cannot tell: an 8-bit map that finds almost nothing holds 0 and 1 only, and so does a
+    mask. So the largest value of *all* files decides.
+    """
+    tops: dict[str, float] = {}
+    for each in surveys:
+        tops[each.kind] = max(tops.get(each.kind, 0), each.top)
+    return {kind: full_value(top) for kind, top in tops.items()}
+
+
+def to_map(values: np.ndarray, full: dict[str, int]) -> np.ndarray:
+    """A prediction as float in [0, 1], uint8 0..255 or bool.
+
+    Args:
+        values: (...) as stored.
+        full: from ``full_values``.
+    """
+    if values.dtype.kind in "bf":
+        return values
+    top = full[values.dtype.name]
+    if top == 1:
+        return values > 0
+    return values.astype(np.uint8) if top == 255 else values.astype(np.float32) / np.float32(top)
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    """A .npy file; axes of length 1 beyond two are dropped. Pickled objects are refused."""
+    try:
+        values = np.load(path, allow_pickle=False)
+    except Exception as error:  # a damaged header fails in many ways
+        raise UserError(
+            f"{path} cannot be read ({error}). Write it again with numpy.save."
+        ) from None
+    return values.squeeze() if values.ndim > 2 else values
+
+
+def _read_nifti(path: Path) -> Stored:
+    """A NIfTI file, its scaling applied; trailing axes of length 1 beyond two are dropped."""
+    try:
+        import nibabel
+    except ImportError:
+        raise UserError(
+            f"{path} is a NIfTI file, and reading it needs nibabel: pip install nibabel."
+        ) from None
+    try:
+        image: Any = nibabel.load(path)
+        values = np.asanyarray(image.dataobj)
+        unit = image.header.get_xyzt_units()[0]
+        zooms = [float(z) * MILLIMETRES.get(unit, 1.0) for z in image.header.get_zooms()]
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be read ({error}). Copy it again from its source."
+        ) from None
+    while values.ndim > 2 and values.shape[-1] == 1:
+        values = values[..., 0]
+    spacing = tuple(zooms[: values.ndim])
+    if values.ndim == 2:
+        values, spacing = values.T, spacing[::-1]
+    return Stored(values, spacing, np.asarray(image.affine))

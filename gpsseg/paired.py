@@ -1,0 +1,138 @@
+"""Paired comparison: the scores of one evaluation against others on the same images."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpsseg.console import say
+from gpsseg.data.cases import Case
+from gpsseg.errors import UserError, few
+from gpsseg.evaluators import holm, paired_comparison
+
+SCORES = ("dice", "iou")
+Row = Mapping[str, Any]
+Others = Callable[[], dict[str, Row]]
+
+
+def open_other(folder: Path, cases: Sequence[Case]) -> Others:
+    """Find the other side's scores, and check that it has the same images.
+
+    Args:
+        folder: of a run or an evaluation (its per_image.csv is read), or of predictions.
+        cases: the images that are scored.
+
+    Returns:
+        A function that gives the rows by id; it scores predictions only when it is called.
+
+    Raises:
+        UserError: it is none of these, or has other images.
+    """
+    table = folder / "per_image.csv"
+    if table.is_file():
+        rows = read_scores(table)
+        _refuse_other_images(folder, [case.id for case in cases], list(rows))
+        return lambda: rows
+    if (folder / "config.json").is_file():
+        raise UserError(
+            f"--against {folder} is a run without per_image.csv: it was stopped before it had a "
+            "result. Name a finished run, or a folder of predictions."
+        )
+    from gpsseg.predictions import open_predictions, score_predictions
+
+    predictions = open_predictions(folder, cases, "--against")
+    return lambda: {row["id"]: row for row in score_predictions(predictions, ["per-image"]).rows}
+
+
+def read_scores(table: Path) -> dict[str, Row]:
+    """Dice and IoU (protocol per-image) of a per_image.csv, by id.
+
+    Raises:
+        UserError: a column is missing, a score is no number in [0, 1], or an id comes twice.
+    """
+    rows: dict[str, Row] = {}
+    with table.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in ("id", *SCORES) if name not in (reader.fieldnames or ())]
+        if missing:
+            raise UserError(
+                f"{table} has no column {missing[0]}, expected id, dice and iou. Name a "
+                "folder that `python -m gpsseg.evaluate` or `python -m gpsseg.finetune` wrote."
+            )
+        for row in reader:
+            scores = {name: _score(row[name]) for name in SCORES}
+            if row["id"] in rows or any(math.isnan(score) for score in scores.values()):
+                why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
+                raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")
+            rows[row["id"]] = scores
+    return rows
+
+
+def _score(text: str | None) -> float:
+    """A number in [0, 1], else nan."""
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return math.nan
+    return value if 0 <= value <= 1 else math.nan
+
+
+def _refuse_other_images(folder: Path, mine: Sequence[str], theirs: Sequence[str]) -> None:
+    lacks = sorted(set(mine) - set(theirs))
+    more = sorted(set(theirs) - set(mine))
+    if lacks or more:
+        parts = [f"it lacks {len(lacks)} of {len(mine)}: {few(lacks)}"] if lacks else []
+        parts += [f"it has {len(more)} others: {few(more)}"] if more else []
+        raise UserError(
+            f"--against {folder} does not score the same images: {'; '.join(parts)}. Score both on "
+            "one split."
+        )
+
+
+def compare(
+    rows: Sequence[Row], others: Mapping[Path, Others], seed: int = 0
+) -> list[dict[str, Any]]:
+    """Compare the rows with each other side, as in metrics.json under "paired".
+
+    Differences are these rows minus the other's, under the protocol per-image; "p_holm" is
+    adjusted over the other sides, for each score by itself.
+    """
+    groups = [row["group"] for row in rows]
+    known = groups if any(group is not None for group in groups) else None
+    paired: list[dict[str, Any]] = []
+    for folder, read in others.items():
+        theirs = read()
+        entry: dict[str, Any] = {"against": str(folder), "protocol": "per-image"}
+        for score in SCORES:
+            a = [row[score] for row in rows]
+            b = [theirs[row["id"]][score] for row in rows]
+            found = paired_comparison(a, b, known, seed)
+            entry |= {"images": found.images, "units": found.units}
+            entry[score] = {
+                "difference": found.difference,
+                "ci95": list(found.interval),
+                "p": found.p_value,
+            }
+        paired.append(entry)
+    for score in SCORES:
+        adjusted = holm([entry[score]["p"] for entry in paired])
+        for entry, p in zip(paired, adjusted, strict=True):
+            entry[score]["p_holm"] = p
+    return paired
+
+
+def say_paired(paired: Sequence[Mapping[str, Any]]) -> None:
+    """Print one line a comparison."""
+    for entry in paired:
+        parts = []
+        for score, label in (("dice", "Dice"), ("iou", "IoU")):
+            found = entry[score]
+            low, high = found["ci95"]
+            p = f"p {found['p']:.2g}"
+            if len(paired) > 1:
+                p += f", Holm {found['p_holm']:.2g}"
+            parts.append(f"{label} {found['difference']:+.3f} [{low:+.3f}, {high:+.3f}] ({p})")
+        say(f"against {entry['against']}: {'   '.join(parts)}", style="bold")

@@ -1,0 +1,291 @@
+"""Score a folder of predictions that any tool made, against truth of one's own or a data set's."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpsseg.console import progress, say
+from gpsseg.data.cases import Case
+from gpsseg.data.maps import (
+    Stored,
+    Survey,
+    full_values,
+    read_stored,
+    read_truth,
+    survey,
+    to_map,
+)
+from gpsseg.data.pairs import Pairs, pair
+from gpsseg.errors import UserError, few
+from gpsseg.evaluators import Scorer, registry
+from gpsseg.evaluators.resize import resize_bilinear
+
+if TYPE_CHECKING:
+    from gpsseg.report.thumbnails import Thumbnail
+
+SHOWN = 10
+ISIC_OMITTED = (
+    "Its rule takes predictions of the truth's size only, and {count} of {images} differ. Export "
+    "them at native size."
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A folder of predictions, every file of which was read once.
+
+    Attributes:
+        place: option and folder, as messages name it.
+        cases: the truth, in the order of scoring.
+        pairs: which file is whose.
+        full: what "certainly foreground" is, by dtype.
+        axes: 2 for images, 3 for volumes.
+        soft: whether they are probabilities; False for masks.
+        moved: ids of volumes whose header disagrees with their truth's.
+    """
+
+    place: str
+    cases: Sequence[Case]
+    pairs: Pairs
+    full: dict[str, int]
+    axes: int
+    soft: bool
+    moved: tuple[str, ...]
+
+    def map_of(self, case: Case) -> np.ndarray:
+        """The prediction: float in [0, 1], uint8 0..255 or bool, at its own size."""
+        return to_map(read_stored(self.pairs.files[case.id]).values, self.full)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What checking one pair found."""
+
+    survey: Survey | None = None
+    axes: int = 0
+    moved: bool = False
+    fault: str = ""
+
+
+def open_predictions(
+    folder: Path, cases: Sequence[Case], option: str = "--predictions"
+) -> Predictions:
+    """Pair a folder with the truth, read every file once, and say what is worth knowing.
+
+    Raises:
+        UserError: a prediction is missing, unclear, unreadable or out of range, or does not fit
+            its truth; up to 10 files are named.
+    """
+    pairs = pair(folder, cases, option)
+    with ThreadPoolExecutor() as pool:
+        tasks = pool.map(lambda case: _look(case, pairs.files[case.id]), cases)
+        looks = list(progress(tasks, "checking predictions", len(cases)))
+    faults = [look.fault for look in looks if look.fault]
+    if faults:
+        more = f"\n... and {len(faults) - SHOWN} more." if len(faults) > SHOWN else ""
+        raise UserError("\n".join(faults[:SHOWN]) + more)
+    axes = {look.axes for look in looks}
+    if len(axes) > 1:
+        raise UserError(
+            "Got images (2-D) and volumes (3-D) together, expected one kind. Score them apart."
+        )
+    surveys = [look.survey for look in looks if look.survey]
+    full = full_values(surveys)
+    _refuse_classes(folder, option, surveys, full)
+    moved = tuple(case.id for case, look in zip(cases, looks, strict=True) if look.moved)
+    soft = any(each.soft for each in surveys)
+    predictions = Predictions(f"{option} {folder}", cases, pairs, full, axes.pop(), soft, moved)
+    _say_notes(predictions, folder)
+    return predictions
+
+
+def _look(case: Case, path: Path) -> _Look:
+    """Read one prediction with its truth."""
+    assert case.mask is not None
+    try:
+        truth, header = read_truth(case.mask)
+        stored = read_stored(path)
+        looked = survey(path, stored.values)
+    except UserError as error:
+        return _Look(fault=str(error))
+    got, expected = stored.values.shape, truth.shape
+    sizes = f"{path} is {_size(got)} and its truth {case.mask} is {_size(expected)}"
+    if len(got) != len(expected) or (len(got) == 3 and got != expected):
+        return _Look(fault=f"{sizes}; volumes must have their truth's grid. Resample it first.")
+    if got != expected and got == expected[::-1]:
+        return _Look(
+            fault=f"{sizes} (height x width): turned by 90 degrees? Transpose the prediction."
+        )
+    if not _same_way_up(stored, header):
+        return _Look(
+            fault=f"{path} and {case.mask} have their axes in different directions, by their "
+            "headers. Save the prediction with its image's affine."
+        )
+    moved = (
+        stored.affine is not None
+        and header.affine is not None
+        and not np.allclose(stored.affine, header.affine, rtol=1e-3, atol=1e-2)
+    )
+    return _Look(looked, len(expected), moved)
+
+
+def _same_way_up(one: Stored, other: Stored) -> bool:
+    """Whether two NIfTI headers agree where the axes point; other formats do not say."""
+    if one.affine is None or other.affine is None:
+        return True
+    from nibabel import aff2axcodes
+
+    return bool(aff2axcodes(one.affine) == aff2axcodes(other.affine))
+
+
+def _refuse_classes(
+    folder: Path, option: str, surveys: Sequence[Survey], full: dict[str, int]
+) -> None:
+    """Refuse label maps: few whole numbers, none of them large, in all files."""
+    for kind in full:
+        same = [each for each in surveys if each.kind == kind]
+        if any(each.several for each in same) and max(each.top for each in same) <= 127:
+            top = max(each.top for each in same)
+            raise UserError(
+                f"{option} {folder}: the largest value of all files is {top:g}, and there are few "
+                "others: masks of several classes, or of a scale of their own? Expected masks of "
+                "0 and 1 or 0 and 255, or probability maps. Save one class, as 0 and 255."
+            )
+
+
+def _say_notes(predictions: Predictions, folder: Path) -> None:
+    extra, aside = predictions.pairs.extra, predictions.pairs.aside
+    if extra:
+        names = few(path.relative_to(folder) for path in extra)
+        say(f"note: {predictions.place}: no image for {len(extra)} files: {names}", "yellow")
+    if aside:
+        names = few(path.relative_to(folder) for path in aside)
+        say(f"note: {len(aside)} masks beside probability maps are not used: {names}", "yellow")
+    if predictions.moved:
+        say(
+            f"note: the headers of {len(predictions.moved)} volumes place them elsewhere than "
+            f"their truth: {few(predictions.moved)}. Voxels are compared as stored, with the "
+            "truth's spacing.",
+            "yellow",
+        )
+
+
+def resolve_protocols(names: Sequence[str], axes: int = 2) -> list[str]:
+    """The protocols to score: ``per-image`` first, and ``volume`` for volumes.
+
+    Args:
+        names: as given; "all" stands for every protocol that scores this number of axes.
+        axes: 2 or 3.
+
+    Raises:
+        UserError: no such protocol, or it does not score that number of axes.
+    """
+    known = registry()
+    fitting = [name for name, protocol in known.items() if axes in protocol.dimensions]
+    base = ["per-image", "volume"] if axes == 3 else ["per-image"]
+    Scorer([name for name in names if name != "all"])  # names the nearest where one is unknown
+    asked = [n for name in names for n in (fitting if name == "all" else [name])]
+    wrong = [name for name in asked if name not in fitting]
+    if wrong:
+        raise UserError(
+            f"--protocol {wrong[0]} does not score {axes}-D predictions; expected one of "
+            f"{', '.join(fitting)}, or all."
+        )
+    return list(dict.fromkeys([*base, *asked]))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What scoring a folder gave.
+
+    Attributes:
+        summary: each protocol's scores; of one that could not be used, {"omitted": why}.
+        rows: one flat dict an image.
+        resized: ids of the predictions that did not have their truth's size.
+        scorer: holds the pooled histogram.
+    """
+
+    summary: dict[str, dict[str, Any]]
+    rows: list[dict[str, Any]]
+    resized: tuple[str, ...]
+    scorer: Scorer
+
+
+def score_predictions(
+    predictions: Predictions,
+    protocols: Sequence[str],
+    seed: int = 0,
+    picture: Callable[[Case, np.ndarray, np.ndarray], None] | None = None,
+) -> Scored:
+    """Score every case; a prediction of another size is resized bilinearly before thresholding.
+
+    Args:
+        predictions: from ``open_predictions``.
+        protocols: from ``resolve_protocols``.
+        seed: of the bootstrap intervals.
+        picture: is called with each case, its predicted mask and its truth, both (H, W) bool.
+    """
+    scorer = Scorer(protocols, seed=seed, pool=True)
+    resized = []
+    for case in progress(predictions.cases, "evaluating", len(predictions.cases)):
+        assert case.mask is not None
+        truth, header = read_truth(case.mask)
+        values = predictions.map_of(case)
+        if values.shape != truth.shape:
+            resized.append(case.id)
+            values = _resized(values, truth.shape)
+        scorer.add(case.id, values, truth, case.group, header.spacing)
+        if picture is not None and truth.ndim == 2:
+            picture(case, values >= (128 if values.dtype == np.uint8 else 0.5), truth)
+    if resized:
+        say(
+            f"note: {predictions.place}: {len(resized)} of {len(predictions.cases)} predictions do "
+            f"not have their truth's size and were resized bilinearly: {few(resized)}",
+            style="yellow",
+        )
+    summary, rows = scorer.summary(), scorer.rows()
+    if resized and "isic" in summary:
+        why = ISIC_OMITTED.format(count=len(resized), images=len(rows))
+        summary["isic"] = {"omitted": why}
+        rows = [{k: v for k, v in row.items() if not k.startswith("isic_")} for row in rows]
+    return Scored(summary, rows, tuple(resized), scorer)
+
+
+def _resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A map resized bilinearly, float64 in [0, 1]: 8-bit levels stay exactly k / 255."""
+    scale = 255 if values.dtype == np.uint8 else 1
+    resized = resize_bilinear(values.astype(np.float64), (shape[0], shape[1]))
+    return (resized / scale).clip(0, 1)
+
+
+@functools.cache
+def grey_picture(height: int, width: int) -> np.ndarray:
+    """Stands for an image that is not at hand: (H, W, 3) uint8."""
+    return np.full((height, width, 3), 96, np.uint8)
+
+
+def collect_thumbnails(
+    thumbnails: list[Thumbnail], images: int, with_image: bool
+) -> Callable[[Case, np.ndarray, np.ndarray], None]:
+    """A ``picture`` for ``score_predictions`` that fills ``thumbnails`` for the report."""
+    from gpsseg.data.images import read_image
+    from gpsseg.report.thumbnails import make_thumbnail, thumbnail_side
+
+    side = thumbnail_side(images)
+
+    def picture(case: Case, mask: np.ndarray, truth: np.ndarray) -> None:
+        image = read_image(case.image) if with_image else grey_picture(*truth.shape)
+        thumbnails.append(make_thumbnail(case.id, image, mask, truth, side))
+
+    return picture
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
