@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gpsseg.gps import Selection
 
 MB = 2**20
+RANK = 8  # of lora and shira
 COLUMNS = {
     "method": "{}",
     "top_k": "{}",
@@ -140,7 +141,7 @@ def _in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
             "--batch-size."
         ) from None
     process.join()
-    if isinstance(answer, UserError):
+    if isinstance(answer, Exception):
         raise answer
     return answer
 
@@ -148,7 +149,7 @@ def _in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
 def _call_and_send(sender: Any, function: Callable[..., Any], *arguments: Any) -> None:
     try:
         sender.send(function(*arguments))
-    except UserError as error:
+    except Exception as error:  # of the user's or ours; the parent raises it
         sender.send(error)
 
 
@@ -303,17 +304,21 @@ def _decoder(backbone: Backbone, selection: Selection | None) -> None:
 
 
 def _peft(backbone: Backbone, config_name: str) -> None:
-    """Inject a PEFT adapter of rank 8 into every linear layer, as is usual."""
+    """Inject a PEFT adapter into every linear layer in which its rank saves anything."""
     import peft
     from torch import nn
 
-    layers = [name for name, module in backbone.named_modules() if type(module) is nn.Linear]
+    layers = [
+        name
+        for name, module in backbone.named_modules()
+        if type(module) is nn.Linear and RANK * sum(module.weight.shape) < module.weight.numel()
+    ]
     if not layers:
         raise UserError(
             f"{backbone.facts.name} has no linear layer for lora or shira. Leave them out of "
             "--methods."
         )
-    config = getattr(peft, config_name)(r=8, target_modules=layers)
+    config = getattr(peft, config_name)(r=RANK, target_modules=layers)
     peft.inject_adapter_in_model(config, backbone)
 
 
