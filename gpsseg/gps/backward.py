@@ -85,7 +85,8 @@ class SelectedLinear(Function):
         if ctx.needs_input_grad[2]:
             db = flat.sum(0)
         if ctx.needs_input_grad[3]:
-            dvalues = (flat.T @ kept.flatten(0, -2)).flatten()[gather]
+            small = kept.flatten(0, -2).T @ flat  # (c, out): twice as fast as its transpose
+            dvalues = small.T.flatten()[gather]
         return dx, None, db, dvalues, None, None
 
 
