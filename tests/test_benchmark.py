@@ -48,3 +48,15 @@ def test_an_unknown_method_is_refused_with_the_nearest():
 def test_a_process_that_the_system_ends_is_a_clear_error():
     with pytest.raises(UserError, match="want of memory"):
         module._in_own_process(os._exit, 9)
+
+
+def test_ratios_are_taken_within_a_round():
+    """The machine is three times slower in the second round: the ratio is still 2."""
+    rounds = {
+        ("floor", 0): [{"seconds": [1, 1], "memory_mb": 10}, {"seconds": [3, 3], "memory_mb": 10}],
+        ("gps", 1): [{"seconds": [2, 2], "memory_mb": 5}, {"seconds": [6, 6], "memory_mb": 5}],
+    }
+    ratios = module._ratios(rounds["gps", 1], rounds)
+    assert ratios["step_vs_floor"] == 2
+    assert ratios["memory_vs_floor"] == 0.5
+    assert ratios["step_vs_full"] is ratios["memory_vs_full"] is None

@@ -1,0 +1,215 @@
+"""One measurement of the benchmark: a method is prepared, and its training steps are timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpsseg.config import BenchmarkConfig
+from gpsseg.errors import UserError
+from gpsseg.files import bundled
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gpsseg.backbones import Backbone
+    from gpsseg.gps import Selection
+
+MB = 2**20
+RANK = 8  # of lora and shira
+
+
+def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -> dict[str, Any]:
+    """Time training steps of one method in this process.
+
+    Returns:
+        "seconds" of each step, "memory_mb", "trainable", "optimizer_bytes", "delta_bytes",
+        "precision".
+    """
+    import torch
+
+    from gpsseg import gps
+    from gpsseg.backbones import load_backbone
+    from gpsseg.engine import (
+        checkpoint_activations,
+        segmentation_loss,
+        tuning_mode,
+    )
+    from gpsseg.machine import make_machine
+
+    assert config.image_size, "settled by benchmark()"
+    assert config.batch_size, "settled by benchmark()"
+    machine = make_machine(config.device, config.precision)
+    torch.manual_seed(0)
+    shape = (config.batch_size, 3, config.image_size, config.image_size)
+    image = torch.rand(shape)
+    batch = machine.place({"image": image, "mask": (image[:, :1] > 0.7).float()})
+    backbone = load_backbone(config.backbone, random_weights=config.random_weights).to(
+        machine.accelerator.device
+    )
+    if config.checkpoint_activations:
+        checkpoint_activations(backbone)
+    tuning_mode(backbone)
+    selection = gps.Selection.load(selection_file) if selection_file else None
+    PREPARE[method](backbone, selection)
+    batch["image"].requires_grad_(method == "floor")
+    trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-5) if trained else None
+    before, seconds = _memory_mb(machine.accelerator.device, reset=True), []
+    for _ in range(config.steps + 1):
+        started = time.perf_counter()
+        with machine.autocast():
+            logits = backbone(batch["image"])
+        segmentation_loss(logits, batch["mask"]).backward()
+        if optimizer:
+            optimizer.step()
+            optimizer.zero_grad()
+        batch["image"].grad = None
+        if machine.accelerator.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    trainable = sum(parameter.numel() for parameter in trained)
+    sparse = sum(len(index) for index in selection.indices.values()) if selection else 0
+    if selection and method == "masked":  # the mask stands before most of what has a gradient
+        trainable = sparse + sum(backbone.get_parameter(n).numel() for n in selection.dense)
+    state = optimizer.state.values() if optimizer else ()
+    moments = [t for s in state for t in s.values() if isinstance(t, torch.Tensor)]
+    return {
+        "seconds": seconds[1:],
+        "memory_mb": _memory_mb(machine.accelerator.device) - before,
+        "trainable": trainable,
+        "optimizer_bytes": sum(t.numel() * t.element_size() for t in moments),
+        "delta_bytes": 4 * trainable + 4 * sparse,
+        "precision": machine.precision,
+    }
+
+
+def _memory_mb(device: Any, reset: bool = False) -> float:
+    """Peak memory of this process so far; with ``reset``, what it holds now."""
+    import resource
+
+    import torch
+
+    if device.type == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated() / MB
+    status = Path("/proc/self/status")
+    if reset and status.exists():
+        resident = next(x for x in status.read_text().splitlines() if x.startswith("VmRSS"))
+        return int(resident.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def select_on_sample(config: BenchmarkConfig, top_k: int, path: Path) -> None:
+    """Select on four images of the bundled sample, in this process, and save the selection."""
+    from gpsseg.backbones import load_backbone
+    from gpsseg.config import SelectConfig
+    from gpsseg.data.cards import load_card
+    from gpsseg.data.cases import make_split
+    from gpsseg.machine import make_machine
+    from gpsseg.select import choose, settle, training_batches
+
+    backbone, card = (
+        load_backbone(config.backbone, random_weights=config.random_weights),
+        load_card("kvasir"),
+    )
+    settings = SelectConfig(
+        top_k=top_k,
+        decoder_top_k=config.decoder_top_k,
+        image_size=config.image_size,
+        batch_size=1,
+        workers=0,
+        cache="off",
+    )
+    settings = settle(settings, backbone.facts)
+    batches = training_batches(
+        card, make_split(card, bundled("sample_data") / "kvasir", train_size=4), settings
+    )
+    selection, _ = choose(
+        backbone, batches, settings, make_machine(config.device, config.precision)
+    )
+    selection.save(path)
+
+
+def _floor(backbone: Backbone, selection: Selection | None) -> None:
+    """Nothing trains; with a gradient for the image this is the least that GPS could cost."""
+    backbone.requires_grad_(False)
+
+
+def _gps(backbone: Backbone, selection: Selection | None) -> None:
+    from gpsseg import gps
+
+    assert selection is not None
+    gps.sparsify(backbone, selection)
+
+
+def _masked(backbone: Backbone, selection: Selection | None) -> None:
+    """The same entries by dense gradients times a mask, as the method's public code has it."""
+    import torch
+
+    assert selection is not None
+    _train_only(backbone, {*selection.indices, *selection.dense})
+    for name, index in selection.indices.items():
+        weight = backbone.get_parameter(name)
+        mask = torch.zeros_like(weight)
+        mask.view(-1)[index.long()] = 1
+        weight.register_hook(mask.mul)
+
+
+def _full(backbone: Backbone, selection: Selection | None) -> None:
+    from gpsseg import tuning
+
+    _train_only(backbone, set(tuning.full(backbone.roles())))
+
+
+def _decoder(backbone: Backbone, selection: Selection | None) -> None:
+    from gpsseg import tuning
+
+    _train_only(backbone, set(tuning.decoder(backbone.roles())))
+
+
+def _peft(backbone: Backbone, config_name: str) -> None:
+    """Inject a PEFT adapter into every linear layer in which its rank saves anything."""
+    import peft
+    from torch import nn
+
+    layers = [
+        name
+        for name, module in backbone.named_modules()
+        if type(module) is nn.Linear and RANK * sum(module.weight.shape) < module.weight.numel()
+    ]
+    if not layers:
+        raise UserError(
+            f"{backbone.facts.name} has no linear layer for lora or shira. Leave them out of "
+            "--methods."
+        )
+    config = getattr(peft, config_name)(r=RANK, target_modules=layers)
+    peft.inject_adapter_in_model(config, backbone)
+
+
+def _lora(backbone: Backbone, selection: Selection | None) -> None:
+    _peft(backbone, "LoraConfig")
+
+
+def _shira(backbone: Backbone, selection: Selection | None) -> None:
+    _peft(backbone, "ShiraConfig")
+
+
+def _train_only(backbone: nn.Module, names: set[str]) -> None:
+    for name, parameter in backbone.named_parameters():
+        parameter.requires_grad_(name in names)
+
+
+Prepare = Callable[["Backbone", "Selection | None"], None]
+PREPARE: Mapping[str, Prepare] = {
+    "floor": _floor,
+    "gps": _gps,
+    "masked": _masked,
+    "decoder": _decoder,
+    "full": _full,
+    "lora": _lora,
+    "shira": _shira,
+}
