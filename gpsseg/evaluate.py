@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gpsseg.paired import Others
     from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
-PROTOCOLS = ("per-image", "micro")
+PROTOCOLS = ("per-image", "micro", "isic", "medsam-adapter", "pranet")  # of finetune
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -59,7 +59,15 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     machine = make_machine(config.device, trained.precision)
     thumbnails: list[Thumbnail] = []
     scorer = score_cases(
-        model, split.test, card, trained, machine, "evaluating", protocols, thumbnails, pool=True
+        model,
+        split.test,
+        card,
+        trained,
+        machine,
+        protocols=protocols,
+        thumbnails=thumbnails,
+        pool=True,
+        saliency=True,
     )
     metrics = {
         **provenance(card, split, trained, model.facts),
@@ -172,6 +180,7 @@ def score_cases(
     protocols: Sequence[str] = PROTOCOLS,
     thumbnails: list[Thumbnail] | None = None,
     pool: bool = False,
+    saliency: bool = False,
 ) -> Scorer:
     """Predict cases and score each against its mask at native size.
 
@@ -185,6 +194,7 @@ def score_cases(
         protocols: names from ``gpsseg.evaluators``.
         thumbnails: is given one small picture per case, for the report.
         pool: as for ``Scorer``.
+        saliency: as for ``Scorer``.
     """
     from gpsseg.data.cache import cache_folder
     from gpsseg.data.images import read_image, read_mask
@@ -200,7 +210,7 @@ def score_cases(
     loader = make_loader(dataset, config.batch_size, config.workers)
     model.to(machine.accelerator.device)
     maps = predict(model, loader, machine)
-    scorer = Scorer(protocols, seed=config.seed, pool=pool)
+    scorer = Scorer(protocols, seed=config.seed, pool=pool, saliency=saliency)
     for index, probability in progress(maps, description, len(cases)) if description else maps:
         case = cases[index]
         assert case.mask is not None

@@ -112,6 +112,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "has_groups": any(case.group for case in cases),
         "columns": sections.columns(cases),
         "strata": metrics.get("strata", []),
+        "paired": metrics.get("paired", []),
         "leaks": sections.leak_check(contents),
         "showcase": sections.showcase(cases),
         "charts": [chart for chart in charts if chart],

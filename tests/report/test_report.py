@@ -196,6 +196,16 @@ def test_strata_and_calibration_are_shown_where_there_are_any(run, tools):
     assert "Reliability" not in page.text
 
 
+def test_paired_comparisons_are_shown_with_their_names_as_text(run, tools):
+    found = {"difference": 0.0125, "ci95": [-0.5, 0.25], "p": 0.02, "p_holm": 0.04}
+    row = {"against": "<b>other</b>", "images": 7, "dice": found, "iou": found}
+    with_metrics(run, tools, paired=[row, row])
+    page = tools.Page(write_report(run).read_text(encoding="utf-8"))
+    assert "<b>other</b>" in page.text
+    assert "+0.013 [-0.500, +0.250]" in page.text
+    assert "adjusted by Holm for 2 comparisons" in page.text
+
+
 def test_every_picture_and_chart_has_an_alternative(run, tools):
     page = tools.Page(write_report(run, tools.make_run(run)).read_text(encoding="utf-8"))
     assert all("alt" in attributes for tag, attributes in page.tags if tag == "img")
