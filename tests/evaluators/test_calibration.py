@@ -56,7 +56,7 @@ def test_the_scorer_pools_its_images_for_calibration():
     rng = np.random.default_rng(0)
     maps = [rng.integers(0, 256, (6, 7), dtype=np.uint8) for _ in range(3)]
     truths = [rng.random((6, 7)) < 0.4 for _ in range(3)]
-    scorer = Scorer()
+    scorer = Scorer(pool=True)
     for i, (probability, truth) in enumerate(zip(maps, truths, strict=True)):
         scorer.add(str(i), probability, truth)
     pooled = histogram(np.stack(maps), np.stack(truths))
@@ -64,7 +64,7 @@ def test_the_scorer_pools_its_images_for_calibration():
     assert found["ece"] == expected.ece
     assert sum(entry["pixels"] for entry in found["bins"]) == 3 * 6 * 7
     with pytest.raises(UserError, match="no image"):
-        Scorer().calibration()
+        Scorer(pool=True).calibration()
 
 
 def test_strata_leave_out_images_without_a_lesion():
