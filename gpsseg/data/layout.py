@@ -213,6 +213,7 @@ def _wild(text: str) -> str:
         elif sign in "*?":
             parts.append("[^/]*" if sign == "*" else "[^/]")
         else:
-            parts.append(sign.replace("[!", "[^", 1))
+            inside = re.sub(r"([\\\[^&~|])", r"\\\1", sign[1:-1].removeprefix("!"))
+            parts.append(f"[{'^' if sign[1] == '!' else ''}{inside}]")
         end = wild.end()
     return "".join([*parts, re.escape(text[end:])])

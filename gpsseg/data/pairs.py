@@ -79,8 +79,9 @@ def pair(
 ) -> Pairs:
     """Find the prediction (or the mask) of every case.
 
-    A name counts as the case's if it is equal with its sub-folder, else if it is equal, else if it
-    is equal once words such as ``_mask`` or ``pred_`` are left out of both.
+    A name counts as the case's if it is equal with its sub-folder, else if it is equal, else (again
+    with its sub-folder first) if it is equal once words such as ``_mask`` or ``pred_`` are left out
+    of both.
 
     Args:
         folder: is searched with its sub-folders.
@@ -96,6 +97,7 @@ def pair(
     steps = (
         _index((case.id, case.id) for case in cases),
         _index((name, case.id) for case in cases for name in _names(case)),
+        _index((_bare_below(case.id), case.id) for case in cases),
         _index((bare(name), case.id) for case in cases for name in _names(case)),
     )
     found: dict[str, list[Path]] = defaultdict(list)
@@ -104,7 +106,8 @@ def pair(
     for path in find_maps(folder, option):
         if path in images:
             continue
-        keys = (_below(path, folder), stem(path), bare(stem(path)))
+        below = _below(path, folder)
+        keys = (below, stem(path), _bare_below(below), bare(stem(path)))
         fits = next((step[k] for step, k in zip(steps, keys, strict=True) if k in step), set())
         if len(fits) > 1:
             unclear.append(f"{path.relative_to(folder)} fits {few(sorted(fits))}")
@@ -120,6 +123,12 @@ def pair(
 def _below(path: Path, folder: Path) -> str:
     """The path below a folder without its ending, with slashes."""
     return relative_name(path.with_name(stem(path) or path.name), folder)
+
+
+def _bare_below(name: str) -> str:
+    """A path with slashes whose last part is without the usual words."""
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{bare(last)}"
 
 
 def _names(case: Case) -> set[str]:
