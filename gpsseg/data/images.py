@@ -88,6 +88,8 @@ def _read_labels(path: Path, labels: Labels) -> np.ndarray:
         distances = np.stack([((image - colour) ** 2).sum(axis=2) for colour in colours])
         return np.isin(distances.argmin(axis=0) - 1, labels.chosen)
     image = np.asarray(_decode(path, {"1", "L", "P", "RGB", *DEEP}))
+    if image.dtype == bool:
+        image = (image.view(np.uint8) > 0).astype(np.uint8)
     values = image.max(axis=2) if image.ndim == 3 else image
     known = [value for (value,) in labels.classes]
     foreign = set(np.unique(values).tolist()) - {0, *known}
@@ -106,6 +108,8 @@ def read_channel(path: Path) -> np.ndarray:
         UserError: as ``read_image``.
     """
     values = np.asarray(_decode(path, {"1", "L", "RGB", *DEEP}))
+    if values.dtype == bool:  # Pillow's True is the byte 255, NumPy's is 1
+        return values.view(np.uint8) > 0
     return values.max(axis=2) if values.ndim == 3 else values
 
 
