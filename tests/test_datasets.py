@@ -118,7 +118,7 @@ def test_new_without_images_or_with_a_wrong_ending(tmp_path: Path) -> None:
 
 
 def test_download_without_a_direct_link_says_where_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no direct official link\. The homepage gives the archive"):
+    with pytest.raises(UserError, match=r"no direct official link\. The homepage gives"):
         datasets.download(DownloadConfig("polypgen", tmp_path, accept_licence=True))
 
 
