@@ -25,14 +25,48 @@ def _at_least(least: int, config: object, *names: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Which images."""
+class SourceConfig:
+    """Which images: a known data set, or one's own."""
 
     dataset: str = "kvasir"
     """A name from `python -m gpsseg.datasets list`, or the path of your own data card (YAML)."""
     data_root: Path | None = None
     """Folder that holds the real data set as published. Default: $GPSSEG_DATA; without either the
     bundled synthetic sample is used, and labelled as such."""
+    images: Path | None = None
+    """Instead of --dataset: folder of your own images. --masks goes with it."""
+    masks: Path | None = None
+    """Folder of their masks, which have the images' names; words such as _mask after or before them
+    do not matter. It may be the same folder."""
+    table: Path | None = None
+    """Instead of --dataset: a CSV or Parquet table of your own cases with the columns image and
+    mask, and perhaps group (patient), split (train, val, test) and id; or the dataset.json of MONAI
+    or MSD."""
+    classes: tuple[str, ...] = ()
+    """Which classes of a set with several are foreground. Default: all of them."""
+
+    def __post_init__(self) -> None:
+        if (self.images is None) != (self.masks is None):
+            given, other = ("images", "masks") if self.images else ("masks", "images")
+            raise UserError(
+                f"--{given} goes with --{other}: pass a folder of images and one of masks. Where "
+                "both lie in one folder, name it twice."
+            )
+        if self.images and self.table:
+            raise UserError("Got --images and --table, expected one of them. Leave one out.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(SourceConfig):
+    """Which images, and how they are split and read."""
+
+    split: str | None = None
+    """One of the data set's splits by name (see `python -m gpsseg.datasets info NAME`), or a file
+    that `python -m gpsseg.datasets split` or another run wrote (split.json). Default: the set's
+    best."""
+    anonymous_ids: bool = False
+    """Write hashes instead of image names and groups into everything that the run leaves behind.
+    The salt stays in the run folder (salt.txt): keep it from whoever must not re-identify."""
     train_size: int | None = None
     """Train on a seeded subset of this many images. Default: all."""
     val_share: float = 0.15
@@ -51,6 +85,7 @@ class DataConfig:
     """Seed of everything random: subset, validation split, order, augmentation, new layers."""
 
     def __post_init__(self) -> None:
+        SourceConfig.__post_init__(self)
         _at_least(1, self, "image_size", "batch_size")
         _at_least(0, self, "workers", "seed")
         if not 0 < self.val_share < 1:
@@ -183,6 +218,11 @@ class EvaluateConfig:
     """A data set, whose test split is scored. Default: the one the run was trained on."""
     data_root: Path | None = None
     """Folder that holds the real data set. Default: the run's, or $GPSSEG_DATA."""
+    split: str | None = None
+    """One of the data set's splits by name, or a split file; its test part is scored. Default: the
+    run's, or the set's best."""
+    anonymous_ids: bool = False
+    """Write hashes instead of image names into the results. A run that was made so stays so."""
     protocol: tuple[str, ...] = ("per-image", "micro")
     """per-image (always scored), micro, pranet, isic, medsam-adapter, boundary (distances), volume
     (3-D), gps-repo (to reproduce that script only); or all."""
@@ -219,8 +259,10 @@ class EvaluateConfig:
                 "--truth goes with --predictions; a run is scored on a data set. Pass --dataset, "
                 "or write masks with `python -m gpsseg.predict` and score these."
             )
-        if self.truth and self.data_root:
-            raise UserError("--data-root goes with --dataset, not with --truth. Leave one out.")
+        for name in ("data_root", "split"):
+            if self.truth and getattr(self, name):
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag} goes with --dataset, not with --truth. Leave one out.")
         if not self.protocol:
             raise UserError("--protocol needs a name, such as per-image, or all.")
 
@@ -321,8 +363,8 @@ class SynthesizeConfig:
 
     output: Path
     """Folder to write to; must not exist or be empty."""
-    layout: Literal["kvasir", "isic2017"] = "kvasir"
-    """Which set's look and layout."""
+    layout: str = "kvasir"
+    """Which set's look and layout: a name from `python -m gpsseg.datasets list`, or a data card."""
     cases: int = 24
     """Number of image and mask pairs."""
     size: int = 320

@@ -35,23 +35,24 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
-    from gpsseg.data.cards import load_card
-    from gpsseg.data.checks import check_cases
+    from gpsseg.data.checks import say_notes
+    from gpsseg.data.own import card_of
     from gpsseg.leakage import check_run, leak_pictures
     from gpsseg.machine import make_machine
     from gpsseg.paired import open_other
     from gpsseg.predictions import resolve_protocols
-    from gpsseg.runs import load_run
+    from gpsseg.runs import load_run, salt_for_evaluation
     from gpsseg.select import find_split
 
     assert config.run is not None
     trained, model = load_run(config.run)
     trained = dataclasses.replace(trained, batch_size=config.batch_size or trained.batch_size)
     protocols = resolve_protocols(config.protocol)
-    card = load_card(config.dataset or trained.dataset)
-    split = find_split(card, _evaluation_data(config, trained))
-    for note in check_cases(split.test):
-        say(note, style="yellow")
+    data = _evaluation_data(config, trained)
+    card = card_of(data)
+    salt = salt_for_evaluation(config.run, trained, config.anonymous_ids)
+    split = find_split(card, data, training=False, salt=salt)
+    say_notes(split.test, anonymous=salt is not None)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     leaks, seen = check_run(config.run, trained, split.test, config.strict)
@@ -72,7 +73,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     metrics = {
         **provenance(card, split, trained, model.facts),
         "run": str(config.run),
-        "trained_on": trained.dataset,
+        "trained_on": card_of(trained).name,
         "after": scorer.summary(),
         "strata": scorer.strata(),
         "calibration": scorer.calibration(),
@@ -84,6 +85,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
 
 def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     """Score a folder of masks or maps."""
+    from gpsseg.data.anonymous import new_salt, save_salt
     from gpsseg.data.maps import relative_name
     from gpsseg.paired import open_other
     from gpsseg.predictions import (
@@ -122,7 +124,10 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     }
     if predictions.soft:
         metrics["calibration"] = scored.scorer.calibration()
-    return _finish(output, metrics, scored.rows, thumbnails, others)
+    salt = new_salt() if config.anonymous_ids else None
+    if salt is not None:
+        save_salt(output, salt)
+    return _finish(output, metrics, scored.rows, thumbnails, others, salt=salt)
 
 
 def _given_truth(config: EvaluateConfig) -> tuple[Sequence[Case], dict[str, Any]]:
@@ -134,14 +139,14 @@ def _given_truth(config: EvaluateConfig) -> tuple[Sequence[Case], dict[str, Any]
         facts = {"data": "given folder", "title": title, "truth": str(config.truth)}
         return truth_cases(config.truth), facts
     from gpsseg.data.cards import load_card
-    from gpsseg.data.checks import check_cases
+    from gpsseg.data.checks import say_notes
     from gpsseg.select import find_split
 
     assert config.dataset is not None
     card = load_card(config.dataset)
-    split = find_split(card, DataConfig(dataset=config.dataset, data_root=config.data_root))
-    for note in check_cases(split.test):
-        say(note, style="yellow")
+    data = DataConfig(dataset=config.dataset, data_root=config.data_root, split=config.split)
+    split = find_split(card, data, training=False)
+    say_notes(split.test, config.anonymous_ids)
     return split.test, data_facts(card, split)
 
 
@@ -152,14 +157,17 @@ def _finish(
     thumbnails: Sequence[Thumbnail],
     others: dict[Path, Others],
     leak_pictures: Sequence[LeakPicture] = (),
+    salt: str | None = None,
 ) -> dict[str, Any]:
-    """Add comparisons; write and print everything."""
+    """Add comparisons; write and print everything. With a salt, written ids are hashed."""
     from gpsseg.announce import say_breakdown, say_protocols, say_scores
     from gpsseg.paired import compare, say_paired
     from gpsseg.report import write_report
 
     if others:
         metrics["paired"] = compare(rows, others, metrics["seed"])
+    if salt is not None:
+        rows, thumbnails = _hide_names(metrics, rows, thumbnails, salt)
     write_json(output / "metrics.json", metrics)
     write_rows(output / "per_image.csv", rows)
     say_scores("test", metrics["after"])
@@ -168,6 +176,29 @@ def _finish(
     say_paired(metrics.get("paired", ()))
     say(f"report: {write_report(output, thumbnails, leak_pictures)}", style="bold")
     return metrics
+
+
+def _hide_names(
+    metrics: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    thumbnails: Sequence[Thumbnail],
+    salt: str,
+) -> tuple[list[dict[str, Any]], list[Thumbnail]]:
+    """Rows and thumbnails with hashed ids; lists of files in ``metrics`` become numbers."""
+    from gpsseg.data.anonymous import hashed
+
+    for name in ("extra_files", "unused_masks"):
+        metrics[name] = [f"{len(metrics[name])} files"] if metrics[name] else []
+    metrics["resized"] = [hashed(name, salt) for name in metrics["resized"]]
+    kept = [
+        {
+            **row,
+            "id": hashed(row["id"], salt),
+            "group": row["group"] and hashed(f"group {row['group']}", salt),
+        }
+        for row in rows
+    ]
+    return kept, [dataclasses.replace(t, id=hashed(t.id, salt)) for t in thumbnails]
 
 
 def score_cases(
@@ -197,7 +228,8 @@ def score_cases(
         saliency: as for ``Scorer``.
     """
     from gpsseg.data.cache import cache_folder
-    from gpsseg.data.images import read_image, read_mask
+    from gpsseg.data.case import case_mask
+    from gpsseg.data.images import read_image
     from gpsseg.data.loader import CaseDataset, make_loader
     from gpsseg.engine import predict
     from gpsseg.evaluators import Scorer
@@ -213,8 +245,7 @@ def score_cases(
     scorer = Scorer(protocols, seed=config.seed, pool=pool, saliency=saliency)
     for index, probability in progress(maps, description, len(cases)) if description else maps:
         case = cases[index]
-        assert case.mask is not None
-        truth = read_mask(case.mask)
+        truth = case_mask(case)
         scorer.add(case.id, probability, truth, case.group)
         if thumbnails is not None:
             image, side = read_image(case.image), thumbnail_side(len(cases))
@@ -256,7 +287,9 @@ def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> Finetun
         trained,
         dataset=config.dataset or trained.dataset,
         data_root=root,
-        train_size=trained.train_size if same else None,
+        split=config.split or (trained.split if same else None),
+        classes=trained.classes if same else (),
+        train_size=trained.train_size if same and not config.split else None,
     )
 
 

@@ -30,8 +30,8 @@ def finetune(config: FinetuneConfig) -> Path:
     """
     from gpsseg import engine, gps, runs, tuning
     from gpsseg.backbones import load_backbone
-    from gpsseg.data.cards import load_card
-    from gpsseg.data.checks import check_cases
+    from gpsseg.data.checks import say_notes
+    from gpsseg.data.own import card_of
     from gpsseg.errors import look_up
     from gpsseg.files import is_main_process, write_json
     from gpsseg.leakage import check_leaks, leak_pictures
@@ -51,18 +51,18 @@ def finetune(config: FinetuneConfig) -> Path:
     watch = Stopwatch()
     config = runs.resumed(config)
     tune = look_up(config.method, {"gps": None, **tuning.METHODS}, "method")
-    card = load_card(config.dataset)
+    card = card_of(config)
     backbone = load_backbone(config.backbone, config.prompt, config.seed)
     config = settle(config, backbone.facts)
     if config.checkpoint_activations:
         engine.checkpoint_activations(backbone)
-    split = find_split(card, config)
-    for note in check_cases((*split.train, *split.val, *split.test)):
-        say(note, style="yellow")
+    salt = runs.salt_of(config)
+    split = find_split(card, config, salt=salt)
+    say_notes((*split.train, *split.val, *split.test), anonymous=salt is not None)
     seen = (*split.train, *split.val)
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision, config.accumulate)
-    run = runs.open_run(config, card.name, split, machine.precision)
+    run = runs.open_run(config, card, split, machine.precision, salt)
     watch.lap("loading")
 
     how: dict[str, Any] = {}

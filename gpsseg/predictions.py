@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpsseg.console import progress, say
-from gpsseg.data.cases import Case
+from gpsseg.data.case import Case, case_mask
 from gpsseg.data.maps import (
     Stored,
     Survey,
@@ -110,7 +110,7 @@ def _look(case: Case, path: Path) -> _Look:
     """Read one prediction with its truth."""
     assert case.mask is not None
     try:
-        truth, header = read_truth(case.mask)
+        truth, header = _truth(case)
         stored = read_stored(path)
         looked = survey(path, stored.values)
     except UserError as error:
@@ -134,6 +134,15 @@ def _look(case: Case, path: Path) -> _Look:
         and not np.allclose(stored.affine, header.affine, rtol=1e-3, atol=1e-2)
     )
     return _Look(looked, len(expected), moved)
+
+
+def _truth(case: Case) -> tuple[np.ndarray, Stored]:
+    """A case's truth as bool, and its file's header."""
+    assert case.mask is not None
+    if case.labels is None and not case.opinions:
+        return read_truth(case.mask)
+    mask = case_mask(case)
+    return mask, Stored(mask)
 
 
 def _same_way_up(one: Stored, other: Stored) -> bool:
@@ -235,8 +244,7 @@ def score_predictions(
     scorer = Scorer(protocols, seed=seed, pool=True)
     resized = []
     for case in progress(predictions.cases, "evaluating", len(predictions.cases)):
-        assert case.mask is not None
-        truth, header = read_truth(case.mask)
+        truth, header = _truth(case)
         values = predictions.map_of(case)
         if values.shape != truth.shape:
             resized.append(case.id)

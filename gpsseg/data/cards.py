@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from gpsseg.data.card_faults import card_fault
+from gpsseg.data.images import Labels
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import bundled
 
@@ -28,6 +31,17 @@ REQUIRED = (
     "splits",
     "transforms",
 )
+OPTIONAL = (
+    "name",
+    "root",
+    "allows",
+    "note",
+    "sources",
+    "get",
+    "group",
+    "classes",
+    "synthetic",
+)
 
 
 @dataclass(frozen=True)
@@ -35,12 +49,22 @@ class Card:
     """A data card.
 
     Attributes:
-        name: the file's name without extension.
+        name: "name" in the file, or else the file's name without extension.
         title, homepage, licence, citation: what to cite and to obey.
         folder: name of the published set's top folder.
         foreground: what the mask marks.
         splits: the ways to split it, best first; see pipelines/kvasir.yaml.
-        transforms: "load" and "augment", lists in MONAI's ``_target_`` syntax.
+        transforms: "load" and "augment", lists in MONAI's ``_target_`` syntax; in the file, also
+            the name of a list in pipelines/transforms.
+        root: where one's own set lies, if the card says so.
+        allows: what the licence allows, in a sentence.
+        note: what a user should know of the set, such as images that it shares with another.
+        sources: official files, {"url", and perhaps "sha256", "bytes" and "into"}.
+        get: how to get the set where there is no direct link.
+        group: which cases belong together, see ``gpsseg.data.groups.with_groups``.
+        classes: name -> value or colour in a label map.
+        chosen: which classes are foreground; all of them where empty.
+        synthetic: what ``datasets synthesize`` draws: {"scene", "names", "split"}.
     """
 
     name: str
@@ -52,6 +76,25 @@ class Card:
     foreground: str
     splits: list[dict[str, Any]]
     transforms: dict[str, list[dict[str, Any]]]
+    root: Path | None = None
+    allows: str = ""
+    note: str = ""
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    get: str = ""
+    group: dict[str, Any] | None = None
+    classes: dict[str, Any] = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
+    synthetic: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> Labels | None:
+        """How its masks are read; None where they have two levels."""
+        if not self.classes:
+            return None
+        values = [v if isinstance(v, list) else [v] for v in self.classes.values()]
+        names = list(self.classes)
+        chosen = tuple(names.index(name) for name in self.chosen or names)
+        return Labels(tuple(tuple(value) for value in values), chosen)
 
 
 def card_names() -> list[str]:
@@ -71,43 +114,71 @@ def load_card(dataset: str) -> Card:
     else:
         known = {name: bundled("pipelines") / f"{name}.yaml" for name in card_names()}
         path = look_up(dataset, known, "data set")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"The data card {path} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"The data card {path} is not valid YAML: {error}") from None
-    if not isinstance(content, dict) or set(content) != set(REQUIRED):
-        got = set(content) if isinstance(content, dict) else set()
+    content = _read(path, "data card")
+    got = set(content) if isinstance(content, dict) else set()
+    if not isinstance(content, dict) or set(REQUIRED) - got or got - {*REQUIRED, *OPTIONAL}:
         raise UserError(
             f"The data card {path} lacks {sorted(set(REQUIRED) - got)} and has unknown keys "
-            f"{sorted(got - set(REQUIRED))}. Copy pipelines/kvasir.yaml and change it."
+            f"{sorted(got - {*REQUIRED, *OPTIONAL})}. Copy pipelines/kvasir.yaml and change it."
         )
-    faults = [fault for split in content["splits"] or [None] if (fault := _split_fault(split))]
-    if not isinstance(content["transforms"], dict):
-        faults.append("transforms holds the lists load and augment")
-    if faults:
-        raise UserError(f"The data card {path}: {faults[0]}. See pipelines/kvasir.yaml.")
-    return Card(name=path.stem, **content)
+    if isinstance(content["transforms"], str):
+        content["transforms"] = named_transforms(content["transforms"])
+    if fault := card_fault(content):
+        raise UserError(f"The data card {path}: {fault}. See pipelines/kvasir.yaml.")
+    if "root" in content:
+        content["root"] = (path.parent / Path(str(content["root"])).expanduser()).absolute()
+    return Card(**{"name": path.stem, **content})
 
 
-def _split_fault(split: Any) -> str:
-    """Say what is wrong with one entry of a card's splits, or return an empty string."""
-    if not isinstance(split, dict) or "name" not in split:
-        return "every split needs a name"
-    parts = set(split) - {"name", "test_share"}
-    if parts not in ({"all"}, {"train", "test"}, {"train", "val", "test"}):
-        return f"split {split['name']} has {sorted(parts)}, expected train, (val,) test; or all"
-    share = split.get("test_share")
-    if ("all" in parts) != (isinstance(share, float) and 0 < share < 1):
-        return f"split {split['name']} needs test_share (such as 0.12) with all, and only then"
-    for part in parts:
-        rule = split[part]
-        if not isinstance(rule, dict) or set(rule) - {"ids"} != {"images", "masks"}:
-            return f"{part} of split {split['name']} needs images and masks (and may name ids)"
-        if "{id}" not in str(rule["masks"]):
-            return f"masks of {part} is {rule['masks']}, expected {{id}} in it: the image's name"
-    return ""
+def named_transforms(name: str) -> dict[str, list[dict[str, Any]]]:
+    """Read a list of transforms that several cards share.
+
+    Raises:
+        UserError: there is none of that name (the nearest is suggested).
+    """
+    known = {path.stem: path for path in bundled("pipelines").glob("transforms/*.yaml")}
+    content: dict[str, list[dict[str, Any]]] = _read(look_up(name, known, "transforms"), "list")
+    return content
+
+
+def save_card(card: Card, path: Path, heading: str = "") -> None:
+    """Write a card as YAML that ``load_card`` reads again, with ``heading`` as its comment."""
+    content = {name: getattr(card, name) for name in ("name", *REQUIRED, *OPTIONAL[1:])}
+    if content["transforms"] == named_transforms("rgb"):
+        content["transforms"] = "rgb"
+    content["root"] = str(card.root) if card.root else None
+    kept = {name: value for name, value in content.items() if name in REQUIRED or value}
+    text = "".join(f"# {line}".rstrip() + "\n" for line in heading.splitlines())
+    body = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=96)
+    path.write_text(text + body, encoding="utf-8")
+
+
+def choose_classes(card: Card, names: tuple[str, ...]) -> Card:
+    """Return the card with only these classes as foreground; without names, as it is.
+
+    Raises:
+        UserError: the card has no such class (the nearest is suggested), or no classes at all.
+    """
+    if names and not card.classes:
+        raise UserError(
+            f"--classes {' '.join(names)}: {card.title} has one class, {card.foreground}. Leave "
+            "--classes out, or list the classes in your data card."
+        )
+    for name in names:
+        look_up(name, card.classes, "class")
+    chosen = tuple(name for name in card.classes if name in names)
+    return dataclasses.replace(
+        card, chosen=chosen, foreground=" and ".join(chosen) or card.foreground
+    )
+
+
+def _read(path: Path, what: str) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"The {what} {path} is not valid YAML: {error}") from None
 
 
 def build_transform(card: Card, stage: str, image_size: int) -> Any:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,28 +14,16 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.cards import Card
-from gpsseg.errors import UserError
+from gpsseg.data.case import Case as Case
+from gpsseg.data.groups import with_groups
+from gpsseg.data.layout import describe_part, mask_files, part_cases, part_present
+from gpsseg.data.splits import is_split_file, read_split
+from gpsseg.data.tables import table_cases
+from gpsseg.errors import UserError, look_up
 from gpsseg.files import bundled
 
 SYNTHETIC = "synthetic sample"
 SMALLEST_VAL = 32
-
-
-@dataclass(frozen=True)
-class Case:
-    """One image with its mask.
-
-    Attributes:
-        id: unique within the set; the image's name without extension.
-        image: path of the image.
-        mask: path of its mask; None where there is no truth.
-        group: cases of one group (a patient, a sequence) belong on one side of a split.
-    """
-
-    id: str
-    image: Path
-    mask: Path | None = None
-    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,12 +60,13 @@ def find_root(card: Card, data_root: Path | None) -> tuple[Path, str]:
 
     Args:
         card: of the set.
-        data_root: folder that holds the set; None looks into $GPSSEG_DATA, and where that is not
-            set takes the bundled sample.
+        data_root: folder that holds the set; None takes the card's own root, or else looks into
+            $GPSSEG_DATA, and where that is not set takes the bundled sample.
 
     Raises:
         UserError: a data root is given but the set is not in it.
     """
+    data_root = data_root or card.root
     if data_root is None and os.environ.get("GPSSEG_DATA"):
         data_root = Path(os.environ["GPSSEG_DATA"])
     if data_root is None:
@@ -93,14 +82,24 @@ def find_root(card: Card, data_root: Path | None) -> tuple[Path, str]:
         if any(_parts_present(folder, split) for split in card.splits):
             return folder, SYNTHETIC if (folder / "SYNTHETIC.txt").exists() else "real"
     layout = "; or ".join(
-        ", ".join(f"{rule['images']} with {rule['masks']}" for _, rule in _rules(split))
-        for split in card.splits
+        ", ".join(describe_part(rule) for _, rule in _rules(split)) for split in card.splits
     )
     places = " nor ".join(str(folder) for folder in looked_in)
     raise UserError(
         f"{card.title} is neither in {places}. Expected in {card.folder}/: {layout}. "
-        f"Download it from {card.homepage}, or leave out --data-root to try the synthetic sample."
+        + _where_from(card)
     )
+
+
+def _where_from(card: Card) -> str:
+    """What to do where a set is not found."""
+    if card.root is not None:
+        return f"Were the files moved from {card.root}? Pass --data-root with their new place."
+    where = card.get or f"Download it from {card.homepage}."
+    sample = bundled("sample_data") / card.name
+    if not sample.is_dir():
+        return where
+    return f"{where.rstrip('.')}, or leave out --data-root to try the synthetic sample."
 
 
 def make_split(
@@ -109,6 +108,7 @@ def make_split(
     train_size: int | None = None,
     val_share: float = 0.15,
     seed: int = 0,
+    split: str | None = None,
 ) -> Split:
     """Find a set's cases and split them: the official split where there is one.
 
@@ -116,18 +116,20 @@ def make_split(
     tested on the same images. Validation cases are carved out of *train* by ``seed``, unless the
     split brings its own. ``train_size`` then takes a seeded subset of what is left, and of
     carved-out validation cases as large a share, but at least 32 where there are as many: fewer
-    cannot tell a good epoch from a lucky one.
+    cannot tell a good epoch from a lucky one. ``split`` names one of the card's splits, or a file
+    of ids such as ``datasets split`` writes. Of a split that is a test set only, train and val are
+    empty. Cases of one group stay on one side of whatever is carved.
 
     Raises:
-        UserError: the set is not there, an image has no mask or is in two parts, or there are too
-            few images.
+        UserError: the set or the split is not there, an image has no mask or is in two parts, or
+            there are too few images.
     """
     root, data = find_root(card, data_root)
-    rule = next(split for split in card.splits if _parts_present(root, split))
-    parts = {part: _cases(root, part_rule) for part, part_rule in _rules(rule)}
-    _refuse_overlap(parts, root)
+    rule, parts = _parts(card, root, split)
     if "all" in parts:
         parts["train"], parts["test"] = _carve(parts.pop("all"), rule["test_share"], 0)
+    if "train" not in parts:
+        return Split(rule["name"], data, root, (), (), tuple(parts["test"]))
     own_val = "val" in parts
     if not own_val:
         parts["train"], parts["val"] = _carve(parts["train"], val_share, seed)
@@ -147,49 +149,90 @@ def make_split(
     return Split(rule["name"], data, root, *(tuple(parts[p]) for p in ("train", "val", "test")))
 
 
-def _rules(split: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:
+@dataclass(frozen=True)
+class Found:
+    """All that is there of a set, sound or not.
+
+    Attributes:
+        data: "real" or "synthetic sample".
+        root: the set's folder.
+        parts: the cases of each part of the set's first split; images without mask have None.
+        lone_masks: masks of no image.
+    """
+
+    data: str
+    root: Path
+    parts: Mapping[str, Sequence[Case]]
+    lone_masks: tuple[Path, ...]
+
+    @property
+    def cases(self) -> list[Case]:
+        """The cases of all parts."""
+        return [case for part in self.parts.values() for case in part]
+
+
+def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -> Found:
+    """Find all images and masks of a set, by the first of its splits whose files are there.
+
+    Raises:
+        UserError: as ``make_split``; images without mask are an error with ``require_masks`` only.
+    """
+    root, data = find_root(card, data_root)
+    rule = next(rule for rule in card.splits if _parts_present(root, rule))
+    parts = {part: _read_part(card, root, how, require_masks) for part, how in _rules(rule)}
+    used = {path for cases in parts.values() for case in cases for path in _files(case)}
+    masks = {path for _, how in _rules(rule) for path in mask_files(root, how)}
+    return Found(data, root, parts, tuple(sorted(masks - used)))
+
+
+def _files(case: Case) -> list[Path]:
+    return [case.image, *([case.mask] if case.mask else []), *case.opinions]
+
+
+def _parts(
+    card: Card, root: Path, split: str | None
+) -> tuple[dict[str, Any], dict[str, list[Case]]]:
+    """Choose a split and read its cases; of a split by a file, those that the file names."""
+    present = [rule for rule in card.splits if _parts_present(root, rule)]
+    rule = present[0]
+    if split is not None and not is_split_file(split):
+        named = {rule["name"]: rule for rule in (*card.splits[::-1], *present[::-1])}
+        rule = look_up(split, named, "split")
+        if rule not in present:
+            needed = ", ".join(describe_part(part) for _, part in _rules(rule))
+            raise UserError(f"The files of split {split} are not all in {root}: {needed}.")
+    parts = {part: _read_part(card, root, part_rule) for part, part_rule in _rules(rule)}
+    _refuse_overlap(parts, root)
+    file = Path(split) if split and is_split_file(split) else None
+    if file is None and "file" in rule:
+        file = root / rule["file"]
+    if file is not None:
+        parts = read_split(file, [case for cases in parts.values() for case in cases])
+        rule = {"name": file.stem}
+    return rule, parts
+
+
+def _read_part(
+    card: Card, root: Path, rule: Mapping[str, Any], require_masks: bool = True
+) -> list[Case]:
+    """The cases of one part of a split, with their groups and classes."""
+    if "table" in rule:
+        cases = table_cases(root / rule["table"]).get(rule.get("part", "all"), [])
+    else:
+        cases = part_cases(root, rule, require_masks)
+    cases = with_groups(cases, card.group, root)
+    labels = card.labels
+    return cases if labels is None else [replace(case, labels=labels) for case in cases]
+
+
+def _rules(split: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(part, split[part]) for part in ("all", "train", "val", "test") if part in split]
 
 
-def _parts_present(root: Path, split: dict[str, Any]) -> bool:
-    for _, rule in _rules(split):
-        if "ids" in rule and not (root / rule["ids"]).is_file():
-            return False
-        if not any(root.glob(rule["images"])):
-            return False
-    return True
-
-
-def _cases(root: Path, rule: dict[str, str]) -> list[Case]:
-    """Pair images with masks, sorted by id or in the order of the id list."""
-    images: dict[str, Path] = {}
-    for path in sorted(root.glob(rule["images"])):
-        if path.name.startswith("."):  # what file managers leave behind
-            continue
-        if path.stem in images:
-            raise UserError(
-                f"{images[path.stem]} and {path.name} are two images of one name, {path.stem}. "
-                "Rename or remove one of them."
-            )
-        images[path.stem] = path
-    if "ids" in rule:
-        ids = (root / rule["ids"]).read_text(encoding="utf-8-sig").split("\n")
-        ids = [line.strip() for line in ids if line.strip()]
-        missing = [name for name in ids if name not in images]
-        if missing:
-            raise UserError(
-                f"{root / rule['ids']} lists {missing[0]} (and {len(missing) - 1} more) without an "
-                f"image {rule['images']}. Unpack the set again, or correct the list."
-            )
-        images = {name: images[name] for name in ids}
-    cases = [Case(n, path, root / rule["masks"].replace("{id}", n)) for n, path in images.items()]
-    unmasked = [case for case in cases if case.mask is not None and not case.mask.is_file()]
-    if unmasked:
-        raise UserError(
-            f"{unmasked[0].image} has no mask: expected {unmasked[0].mask} (and "
-            f"{len(unmasked) - 1} more images lack theirs). Add the mask, or remove the image."
-        )
-    return cases
+def _parts_present(root: Path, split: Mapping[str, Any]) -> bool:
+    if "file" in split and not (root / split["file"]).is_file():
+        return False
+    return all(part_present(root, rule) for _, rule in _rules(split))
 
 
 def _refuse_overlap(parts: Mapping[str, Sequence[Case]], root: Path) -> None:

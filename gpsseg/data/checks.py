@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from gpsseg.console import progress
-from gpsseg.data.cases import Case
-from gpsseg.data.images import read_image, read_mask
+from gpsseg.console import progress, say
+from gpsseg.data.case import Case, case_mask
+from gpsseg.data.images import read_image
 from gpsseg.errors import UserError
 
 SHOWN = 10
@@ -31,13 +31,26 @@ def check_cases(cases: Sequence[Case]) -> list[str]:
     return [note for _, note in found if note]
 
 
+def say_notes(cases: Sequence[Case], anonymous: bool = False) -> None:
+    """Check cases and print the notes; ``anonymous`` counts them and names no file.
+
+    Raises:
+        UserError: as ``check_cases``.
+    """
+    notes = check_cases(cases)
+    if anonymous and notes:
+        notes = [f"{len(notes)} masks are all black: they count as images without lesion."]
+    for note in notes:
+        say(note, style="yellow")
+
+
 def _check(case: Case) -> tuple[str, str]:
     """Return (error, note), each empty if there is none."""
     try:
         image = read_image(case.image)
         if case.mask is None:
             return "", ""
-        mask = read_mask(case.mask)
+        mask = case_mask(case)
     except UserError as error:
         return str(error), ""
     if mask.shape != image.shape[:2]:

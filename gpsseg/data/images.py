@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +12,22 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gpsseg.errors import UserError
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif"})
 DEEP = frozenset({"I", "I;16", "I;16L", "I;16B", "F"})  # Pillow's modes of more than 8 bits
 RANGES = (1, 255, 4095, 65535)  # of a deep image's values: float, 8, 12 and 16 bits
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of a label map.
+
+    Attributes:
+        classes: of each class its stored value, (v,), or its colour, (red, green, blue), 0..255.
+        chosen: which of them are foreground, by index; everything else is background.
+    """
+
+    classes: tuple[tuple[int, ...], ...]
+    chosen: tuple[int, ...]
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -31,17 +45,60 @@ def read_image(path: Path) -> np.ndarray:
     return np.asarray(image)
 
 
-def read_mask(path: Path) -> np.ndarray:
+def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
     """Read a mask as bool (H, W), upright; True is foreground.
 
     Foreground is what lies above the middle of the range: 127 for a mask of 0 and 255 (which
     removes JPEG artefacts), half of the largest value for any other (0 and 1, 0 and 100, 0 and
-    65535). A coloured mask counts by its brightest channel.
+    65535). A coloured mask counts by its brightest channel. With ``labels`` foreground is where one
+    of the chosen classes is: by its value, or by the nearest of their colours and black (which
+    removes JPEG artefacts too).
 
     Raises:
-        UserError: as ``read_image``, or the mask holds several classes (as 0, 1, 2).
+        UserError: as ``read_image``, or the mask holds several classes (as 0, 1, 2) and there are
+            no labels, or a value that is no class.
     """
-    return to_mask(read_channel(path), path)
+    return to_mask(read_channel(path), path) if labels is None else _read_labels(path, labels)
+
+
+def read_votes(paths: Sequence[Path], labels: Labels | None = None) -> np.ndarray:
+    """Read one or several annotators' masks of one image as bool (H, W), by majority.
+
+    Half of the votes is not a majority: two annotators must agree.
+
+    Raises:
+        UserError: as ``read_mask``, or the masks differ in size.
+    """
+    masks = [read_mask(path, labels) for path in paths]
+    for path, mask in zip(paths, masks, strict=True):
+        if mask.shape != masks[0].shape:
+            got, other = ("x".join(map(str, size)) for size in (mask.shape, masks[0].shape))
+            raise UserError(
+                f"{path} is {got} but {paths[0]} is {other} (height x width): the annotators' "
+                "masks of one image must have one size. Export them again."
+            )
+    return masks[0] if len(masks) == 1 else np.sum(masks, axis=0) * 2 > len(masks)
+
+
+def _read_labels(path: Path, labels: Labels) -> np.ndarray:
+    """A label map's foreground, bool (H, W)."""
+    if len(labels.classes[0]) == 3:
+        image = np.asarray(_decode(path, {"RGB"}), np.int32)
+        colours = [(0, 0, 0), *labels.classes]
+        distances = np.stack([((image - colour) ** 2).sum(axis=2) for colour in colours])
+        return np.isin(distances.argmin(axis=0) - 1, labels.chosen)
+    image = np.asarray(_decode(path, {"1", "L", "P", "RGB", *DEEP}))
+    if image.dtype == bool:
+        image = (image.view(np.uint8) > 0).astype(np.uint8)
+    values = image.max(axis=2) if image.ndim == 3 else image
+    known = [value for (value,) in labels.classes]
+    foreign = set(np.unique(values).tolist()) - {0, *known}
+    if foreign:
+        raise UserError(
+            f"{path} holds the value {min(foreign)}, expected 0 or a class of the data card: "
+            f"{', '.join(map(str, known))}. Add it to `classes`, or mend the mask."
+        )
+    return np.isin(values, [known[index] for index in labels.chosen])
 
 
 def read_channel(path: Path) -> np.ndarray:
@@ -51,6 +108,8 @@ def read_channel(path: Path) -> np.ndarray:
         UserError: as ``read_image``.
     """
     values = np.asarray(_decode(path, {"1", "L", "RGB", *DEEP}))
+    if values.dtype == bool:  # Pillow's True is the byte 255, NumPy's is 1
+        return values.view(np.uint8) > 0
     return values.max(axis=2) if values.ndim == 3 else values
 
 
@@ -107,8 +166,8 @@ def _decode(
         raise UserError(f"{path} does not exist.") from None
     except Exception as error:  # damaged files make decoders fail in every way there is
         raise UserError(
-            f"{path} {_why(path, error)}; expected a JPEG, PNG, BMP or TIFF image. Copy it again "
-            "from its source, or remove it together with its mask."
+            f"{path} {_why(path, error)}; expected a JPEG, PNG, BMP, TIFF or GIF image. Copy it "
+            "again from its source, or remove it together with its mask."
         ) from None
 
 

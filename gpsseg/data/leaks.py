@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.console import progress
-from gpsseg.data.cases import Case
+from gpsseg.data.case import Case
 from gpsseg.data.likeness import Floats, candidates, likeness, oriented, read_grey, sketch
 from gpsseg.files import sha256_of_file
 
@@ -79,6 +79,23 @@ def find_leaks(train: Sequence[Case], test: Sequence[Case]) -> tuple[Leak, ...]:
             key=lambda leak: (kinds.index(leak.kind), place[leak.test_id], leak.train_id),
         )
     )
+
+
+def find_duplicates(cases: Sequence[Case]) -> tuple[Leak, ...]:
+    """Find the pairs of pictures within one set that are alike, each pair once.
+
+    Of each image the three most alike others are compared closely. Groups do not count.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    found: dict[frozenset[str], Leak] = {}
+    for leak in (*_pictures(cases, cases), *_copies(cases, cases)):
+        if leak.train_id != leak.test_id:
+            pair = frozenset((leak.train_id, leak.test_id))
+            if pair not in found or (leak.similarity or 0) >= (found[pair].similarity or 0):
+                found[pair] = leak
+    return tuple(sorted(found.values(), key=lambda leak: (-(leak.similarity or 0), leak.test_id)))
 
 
 def _copies(train: Sequence[Case], test: Sequence[Case]) -> Iterator[Leak]:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from gpsseg.data.cache import entry_name, pipeline_key, read_entry, write_entry
 from gpsseg.data.cards import Card, build_transform
-from gpsseg.data.cases import Case
+from gpsseg.data.case import Case
 from gpsseg.errors import UserError
 
 
@@ -94,7 +94,8 @@ class CaseDataset(PersistentDataset):
 
     def _load(self, case: Case) -> dict[str, Any]:
         try:
-            return self._pre_transform({"image": case.image, "mask": case.mask})
+            facts = {name: getattr(case, name) for name in ("image", "mask", "opinions", "labels")}
+            return self._pre_transform(facts)
         except RuntimeError as error:  # MONAI wraps whatever goes wrong in one of its steps
             if isinstance(error.__cause__, UserError):
                 raise error.__cause__ from None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.data.cases import Case
+from gpsseg.data.case import Case
 from gpsseg.data.maps import find_maps, relative_name, stem
 from gpsseg.errors import UserError, few
 
@@ -69,16 +69,27 @@ def truth_cases(folder: Path) -> list[Case]:
     return [Case(name, path, path) for name, path in first.items()]
 
 
-def pair(folder: Path, cases: Sequence[Case], option: str = "--predictions") -> Pairs:
-    """Find the prediction of every case.
+def pair(
+    folder: Path,
+    cases: Sequence[Case],
+    option: str = "--predictions",
+    what: str = "prediction",
+    own: bool = False,
+    partial: bool = False,
+) -> Pairs:
+    """Find the prediction (or the mask) of every case.
 
-    A name counts as the case's if it is equal with its sub-folder, else if it is equal, else if it
-    is equal once words such as ``_mask`` or ``pred_`` are left out of both.
+    A name counts as the case's if it is equal with its sub-folder, else if it is equal, else (again
+    with its sub-folder first) if it is equal once words such as ``_mask`` or ``pred_`` are left out
+    of both.
 
     Args:
         folder: is searched with its sub-folders.
         cases: what needs a prediction; ids are unique.
         option: what error messages call the folder.
+        what: what they call a file in it.
+        own: whether the cases' images may lie in the folder too; they are no predictions.
+        partial: whether cases without prediction are no error.
 
     Raises:
         UserError: a case has no prediction, or several, or a file fits several cases.
@@ -86,12 +97,17 @@ def pair(folder: Path, cases: Sequence[Case], option: str = "--predictions") -> 
     steps = (
         _index((case.id, case.id) for case in cases),
         _index((name, case.id) for case in cases for name in _names(case)),
+        _index((_bare_below(case.id), case.id) for case in cases),
         _index((bare(name), case.id) for case in cases for name in _names(case)),
     )
     found: dict[str, list[Path]] = defaultdict(list)
     extra, unclear = [], []
+    images = {case.image for case in cases} if own else set()
     for path in find_maps(folder, option):
-        keys = (_below(path, folder), stem(path), bare(stem(path)))
+        if path in images:
+            continue
+        below = _below(path, folder)
+        keys = (below, stem(path), _bare_below(below), bare(stem(path)))
         fits = next((step[k] for step, k in zip(steps, keys, strict=True) if k in step), set())
         if len(fits) > 1:
             unclear.append(f"{path.relative_to(folder)} fits {few(sorted(fits))}")
@@ -100,13 +116,19 @@ def pair(folder: Path, cases: Sequence[Case], option: str = "--predictions") -> 
         else:
             extra.append(path)
     chosen, aside = _one_each(found, folder, unclear)
-    _refuse(cases, chosen, unclear, folder, option)
+    _refuse(() if partial else cases, chosen, unclear, folder, option, what)
     return Pairs(chosen, tuple(extra), tuple(aside))
 
 
 def _below(path: Path, folder: Path) -> str:
     """The path below a folder without its ending, with slashes."""
     return relative_name(path.with_name(stem(path) or path.name), folder)
+
+
+def _bare_below(name: str) -> str:
+    """A path with slashes whose last part is without the usual words."""
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{bare(last)}"
 
 
 def _names(case: Case) -> set[str]:
@@ -143,6 +165,7 @@ def _refuse(
     unclear: Sequence[str],
     folder: Path,
     option: str,
+    what: str,
 ) -> None:
     """Say which names are unclear or missing."""
     if unclear:
@@ -153,7 +176,7 @@ def _refuse(
     missing = [case.id for case in cases if case.id not in chosen]
     if missing:
         raise UserError(
-            f"{option} {folder}: {len(missing)} of {len(cases)} images have no prediction: "
+            f"{option} {folder}: {len(missing)} of {len(cases)} images have no {what}: "
             f"{few(missing)}. Expected a file of that name, such as {few(missing[:1])}.png; words "
             "such as _mask, _pred or _probability after it are fine."
         )

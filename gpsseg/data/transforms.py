@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.transforms import MapTransform, RandomizableTransform, Transform
 
-from gpsseg.data.images import read_image, read_mask
+from gpsseg.data.images import read_image, read_votes
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the package index
 
@@ -19,7 +19,8 @@ class ReadCased(Transform):
     """Read a case's files, given as paths.
 
     ``image`` becomes float32 (3, H, W) in [0, 1], ``mask`` (if there) float32 (1, H, W) of 0 and 1;
-    ``height`` and ``width`` are added: the native size in pixels.
+    ``height`` and ``width`` are added: the native size in pixels. ``opinions`` and ``labels`` (if
+    there) say how the mask is read, see ``gpsseg.data.case.Case``.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -28,7 +29,9 @@ class ReadCased(Transform):
         case = {**data, "height": image.shape[0], "width": image.shape[1]}
         case["image"] = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)
         if data.get("mask") is not None:
-            case["mask"] = torch.from_numpy(read_mask(data["mask"])[None].astype(np.float32))
+            paths = (data["mask"], *data.get("opinions", ()))
+            mask = read_votes(paths, data.get("labels"))
+            case["mask"] = torch.from_numpy(mask[None].astype(np.float32))
         else:
             case.pop("mask", None)
         return case

@@ -166,7 +166,7 @@ def checked_sample(
 def _checked_values(case_id: str, probability: Array) -> Array:
     """Masks become 0 and 255; floats must lie in [0, 1]; other dtypes are refused."""
     if probability.dtype == bool:
-        return probability.view(np.uint8) * np.uint8(255)
+        return np.where(probability, np.uint8(255), np.uint8(0))  # True may be any byte but 0
     if probability.dtype == np.uint8:
         return probability
     if not np.issubdtype(probability.dtype, np.floating):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.images import read_image, read_mask
+from gpsseg.data.images import read_channel, read_image, read_mask
 from gpsseg.errors import UserError
 
 RED = np.zeros((4, 6, 3), np.uint8)
@@ -131,6 +131,17 @@ def test_palette_mask(tmp_path: Path, colour: tuple[int, int, int]) -> None:
     image = image.convert("P")
     image.putpalette([0, 0, 0, *colour])
     np.testing.assert_array_equal(read_mask(saved(tmp_path / "m.png", image)), TRUTH)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif", ".bmp", ".tif"])
+def test_one_bit_masks_hold_numpys_true(tmp_path: Path, suffix: str) -> None:
+    """Pillow's True is the byte 255: arithmetic on such bytes goes wrong."""
+    path = saved(tmp_path / f"m{suffix}", Image.fromarray(TRUTH))
+    values = read_channel(path)
+    np.testing.assert_array_equal(values > 0, TRUTH)
+    if values.dtype == bool:
+        assert values.view(np.uint8).max() == 1
+    np.testing.assert_array_equal(read_mask(path), TRUTH)
 
 
 @pytest.mark.parametrize("quality", [50, 75, 95])

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from gpsseg.data.synthetic import lesion_case, polyp_case, synthesize
+from gpsseg.errors import UserError
 
 SAMPLE = Path(__file__).parents[2] / "sample_data"
 Case = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -140,8 +141,8 @@ def test_the_set_says_that_it_is_synthetic(tmp_path: Path, layout: str) -> None:
 
 
 def test_unknown_layout_and_too_few_cases(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="layout is 'cvc', expected one of kvasir, isic2017"):
-        synthesize("cvc", tmp_path)
+    with pytest.raises(UserError, match=r"Unknown data set 'kvasri'\. Did you mean 'kvasir'"):
+        synthesize("kvasri", tmp_path)
     with pytest.raises(ValueError, match="cases is 3, expected 4 or more"):
         synthesize("kvasir", tmp_path, cases=3)
     assert not list(tmp_path.iterdir())

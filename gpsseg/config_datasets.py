@@ -1,0 +1,117 @@
+"""What `python -m gpsseg.datasets` can be asked; see gpsseg/config.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from gpsseg.config import SourceConfig
+from gpsseg.errors import UserError
+
+
+@dataclass(frozen=True)
+class InfoConfig:
+    """Say what a data set is: licence, citation, layout, splits, and how to get it.
+
+    Example: python -m gpsseg.datasets info polypgen
+    """
+
+    dataset: Positional[str]
+    """A name from `python -m gpsseg.datasets list`, or the path of a data card (YAML)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckConfig(SourceConfig):
+    """Read every file and report what is broken, odd or double, in one HTML page.
+
+    Unreadable files, images and masks without partner, sizes that differ, empty and full masks,
+    masks with more than two levels, near-duplicates; sizes, colours and examples.
+
+    Example: python -m gpsseg.datasets check --images scans --masks truth --output check.html
+    """
+
+    output: Path | None = None
+    """The page to write; must not exist. Default: check-<name>.html in the working folder."""
+    duplicates: bool = True
+    """Also look for pictures that are alike; the slowest part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig(SourceConfig):
+    """Split a set by a seed: whole groups, even in lesion size; as files for --split.
+
+    Example: python -m gpsseg.datasets split --dataset cvc-clinicdb --folds 5 --output folds
+
+    Example: python -m gpsseg.datasets split --table cases.csv --test-share 0.2 --output split
+    """
+
+    output: Path
+    """Folder for split.json, or for fold-1.json to fold-K.json; must not exist or be empty."""
+    folds: int | None = None
+    """Make K splits for cross-validation: each case is in the test part of one of them."""
+    test_share: float = 0.2
+    """Share of the images for the test part, without --folds."""
+    val_share: float = 0.0
+    """Share of the images for a validation part. Default: none; a run carves its own."""
+    seed: int = 0
+    """Seed; the same seed gives the same split."""
+
+    def __post_init__(self) -> None:
+        SourceConfig.__post_init__(self)
+        if self.folds is not None and self.folds < 2:
+            raise UserError(f"--folds must be at least 2, got {self.folds}.")
+        if not 0 < self.test_share < 1:
+            raise UserError(f"--test-share must lie between 0 and 1, got {self.test_share}.")
+        if not 0 <= self.val_share < 1 - (0 if self.folds else self.test_share):
+            raise UserError(
+                f"--val-share {self.val_share} leaves no images for training. Make it smaller."
+            )
+
+
+@dataclass(frozen=True)
+class DownloadConfig:
+    """Fetch a data set from its official place, after its licence was shown and accepted.
+
+    A broken download is gone on with, checksums are verified where they are known, and archives are
+    unpacked safely. Proxies are taken from the environment (https_proxy).
+
+    Example: python -m gpsseg.datasets download kvasir --output ~/data
+    """
+
+    dataset: Positional[str]
+    """A name from `python -m gpsseg.datasets list`."""
+    output: Path
+    """Your folder of data sets: what you pass as --data-root later."""
+    accept_licence: bool = False
+    """Say yes to the licence here, where nobody can be asked."""
+    keep_archives: bool = False
+    """Keep the archives after they are unpacked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewConfig:
+    """Write a data card for your own images, and say what it found.
+
+    Example: python -m gpsseg.datasets new --images scans --masks truth --output mine.yaml
+    """
+
+    images: Path | None = None
+    """Folder of images."""
+    masks: Path | None = None
+    """Folder of their masks, with the images' names; words such as _mask do not matter."""
+    table: Path | None = None
+    """Or: a CSV, a Parquet or a dataset.json, as for finetune."""
+    output: Path
+    """The card to write, a .yaml; must not exist."""
+    foreground: str = "foreground"
+    """What the masks mark, such as polyp."""
+
+    def __post_init__(self) -> None:
+        if (self.images is None) != (self.masks is None) or not (self.images or self.table):
+            raise UserError("Pass --images and --masks, or --table: nothing else can be described.")
+        if self.images and self.table:
+            raise UserError("Got --images and --table, expected one of them. Leave one out.")
+        if self.output.suffix not in (".yaml", ".yml"):
+            raise UserError(f"--output {self.output} should end in .yaml.")

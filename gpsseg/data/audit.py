@@ -1,0 +1,130 @@
+"""Look at every file of a data set: what is broken, odd or double, and what the images are like."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gpsseg.console import progress
+from gpsseg.data.case import Case, case_mask
+from gpsseg.data.images import read_channel, read_image
+from gpsseg.data.leaks import Leak, find_duplicates
+from gpsseg.errors import UserError
+
+FULL = 0.98  # share of foreground from which on a mask marks everything
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one case is like.
+
+    Attributes:
+        case: the case.
+        fault: why it cannot be used, in a sentence; empty if it can.
+        size: (height, width) in pixels.
+        colour: mean (red, green, blue), 0..255.
+        share: share of the image that is foreground; None without a mask.
+        grey: share of the mask's pixels that are neither of its two levels; they are thresholded.
+    """
+
+    case: Case
+    fault: str = ""
+    size: tuple[int, int] = (0, 0)
+    colour: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    share: float | None = None
+    grey: float = 0.0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What all cases are like.
+
+    Attributes:
+        looks: one a case, in their order.
+        duplicates: pairs of pictures that are alike.
+        lone_masks: names of masks without an image, relative to the set's folder.
+    """
+
+    looks: Sequence[Look]
+    duplicates: Sequence[Leak] = ()
+    lone_masks: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def sound(self) -> list[Look]:
+        """The cases that can be used."""
+        return [look for look in self.looks if not look.fault]
+
+    @property
+    def faults(self) -> list[str]:
+        """What must be mended: unreadable files, sizes that differ, images and masks alone."""
+        alone = [f"{name} is a mask without an image." for name in self.lone_masks]
+        return [look.fault for look in self.looks if look.fault] + alone
+
+    @property
+    def empty(self) -> list[Look]:
+        """The cases whose mask is all background."""
+        return [look for look in self.sound if look.share == 0]
+
+    @property
+    def full(self) -> list[Look]:
+        """The cases whose mask is (nearly) all foreground."""
+        return [look for look in self.sound if (look.share or 0) >= FULL]
+
+    @property
+    def not_binary(self) -> list[Look]:
+        """The cases whose mask has values between its two levels."""
+        return [look for look in self.sound if look.grey > 0]
+
+    @property
+    def sizes(self) -> list[tuple[tuple[int, int], int]]:
+        """Each (height, width) with the number of images that have it, most first."""
+        return Counter(look.size for look in self.sound).most_common()
+
+
+def audit(cases: Sequence[Case], lone_masks: Sequence[str] = (), duplicates: bool = True) -> Audit:
+    """Read every image and mask.
+
+    Args:
+        cases: of the set; those without mask are a fault.
+        lone_masks: masks of no image.
+        duplicates: whether to look for pictures that are alike, too.
+    """
+    with ThreadPoolExecutor() as pool:
+        looks = list(progress(pool.map(look_at, cases), "reading files", len(cases)))
+    sound = [look.case for look in looks if look.size != (0, 0)]
+    pairs = find_duplicates(sound) if duplicates and sound else ()
+    return Audit(looks, pairs, lone_masks)
+
+
+def look_at(case: Case) -> Look:
+    """Read one case."""
+    try:
+        image = read_image(case.image)
+    except UserError as error:
+        return Look(case, str(error))
+    size = (image.shape[0], image.shape[1])
+    red, green, blue = (float(value) for value in image.mean(axis=(0, 1)))
+    colour = (red, green, blue)
+    if case.mask is None:
+        return Look(case, f"{case.image} is an image without a mask.", size, colour)
+    try:
+        mask = case_mask(case)
+        grey = 0.0 if case.labels else _between(read_channel(case.mask))
+    except UserError as error:
+        return Look(case, str(error), size, colour)
+    if mask.shape != size:
+        got, expected = ("x".join(map(str, shape)) for shape in (mask.shape, size))
+        fault = f"{case.mask}: the mask is {got} but its image is {expected} (height x width)."
+        return Look(case, fault, size, colour)
+    return Look(case, "", size, colour, float(mask.mean()), grey)
+
+
+def _between(values: np.ndarray) -> float:
+    """The share of values that are neither the lowest nor the highest possible level."""
+    low, top = values.min(), values.max()
+    full = 255 if 127 < top <= 255 else top
+    return float(((values > low) & (values < full)).mean()) if low < top else 0.0

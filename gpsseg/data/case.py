@@ -1,0 +1,41 @@
+"""A case: one image with its mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpsseg.data.images import Labels, read_votes
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image with its mask.
+
+    Attributes:
+        id: unique within the set; the image's name without extension, or what the data card says.
+        image: path of the image.
+        mask: path of its mask; None where there is no truth.
+        group: cases of one group (a patient, a sequence) belong on one side of a split.
+        opinions: masks of further annotators; a pixel is foreground where most of all masks say so.
+        labels: which stored values or colours are foreground; None for masks of two levels.
+    """
+
+    id: str
+    image: Path
+    mask: Path | None = None
+    group: str | None = None
+    opinions: tuple[Path, ...] = ()
+    labels: Labels | None = None
+
+
+def case_mask(case: Case) -> np.ndarray:
+    """Read a case's truth as bool (H, W), by the rule of ``gpsseg.data.images.read_mask``.
+
+    Raises:
+        UserError: see there; or the annotators' masks differ in size.
+    """
+    assert case.mask is not None
+    return read_votes((case.mask, *case.opinions), case.labels)

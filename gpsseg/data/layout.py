@@ -1,0 +1,219 @@
+"""How a published set lies on disk: patterns of a data card -> cases.
+
+A pattern is a path below the set's folder with the wildcards of a shell and with places:
+``data_{centre}/images_{centre}/{id}.jpg``. A place stands for one part of a file or folder name;
+the same place twice means the same text. ``{centre:C[1-5]}`` takes only what the wildcards fit.
+Without ``{id}``, the id is the image's name without extension.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gpsseg.data.case import Case
+from gpsseg.data.images import EXTENSIONS
+from gpsseg.data.pairs import bare, pair
+from gpsseg.errors import UserError
+
+PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
+WILD = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
+Places = dict[str, str]
+
+
+def find_files(root: Path, pattern: str) -> list[tuple[Path, Places]]:
+    """Find the files that fit a pattern, sorted, with what its places stand for.
+
+    Hidden files do not count, nor, where the pattern leaves the ending open, files of other endings
+    than an image's.
+    """
+    fits = re.compile(_expression(pattern))
+    ending_open = pattern.endswith("*")
+    found = []
+    for path in sorted(root.glob(PLACE.sub(lambda place: place[2] or "*", pattern))):
+        name = path.relative_to(root).as_posix()
+        fit = fits.fullmatch(name)
+        if not fit or any(part.startswith(".") for part in name.split("/")):
+            continue
+        if ending_open and (path.suffix.lower() not in EXTENSIONS or not path.is_file()):
+            continue
+        found.append((path, {"id": path.stem, **fit.groupdict()}))
+    return found
+
+
+def fill(pattern: str, places: Mapping[str, str]) -> str:
+    """Put text into a pattern's places; a place without text stays.
+
+    >>> fill("masks_{centre}/{id}_mask.jpg", {"centre": "C1", "id": "7"})
+    'masks_C1/7_mask.jpg'
+    """
+    return PLACE.sub(lambda place: places.get(place[1], place[0]), pattern)
+
+
+def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) -> list[Case]:
+    """Pair the images of one part of a split with their masks, sorted by path or as its list says.
+
+    Args:
+        root: the set's folder.
+        rule: "images" with "masks" (a pattern, or one for each annotator) or with "masks_in" (a
+            folder where masks are found by name); and perhaps "id" (such as "{centre}/{id}"),
+            "ids" (a list of ids, one a line) and "annotator" (a name, or "majority").
+        require_masks: whether an image without mask is an error; it has the mask None else.
+
+    Raises:
+        UserError: two images have one name, an image has no mask or two, or a listed image is not
+            there.
+    """
+    found: dict[str, tuple[Path, Places]] = {}
+    for path, places in _images(root, rule):
+        name = fill(rule.get("id", "{id}"), places)
+        if name in found:
+            raise UserError(
+                f"{found[name][0]} and {path.name} are two images of one name, {name}. "
+                "Rename or remove one of them."
+            )
+        found[name] = path, places
+    if "ids" in rule:
+        found = _listed(root, rule, found)
+    if "masks_in" in rule:
+        cases = [Case(name, path) for name, (path, _) in found.items()]
+        folder = root / rule["masks_in"]
+        found_masks = pair(folder, cases, "the masks in", "mask", True, not require_masks)
+        return [Case(case.id, case.image, found_masks.files.get(case.id)) for case in cases]
+    cases = [Case(n, path, *_masks(root, rule, places)) for n, (path, places) in found.items()]
+    unmasked = [case for case in cases if case.mask is not None and not case.mask.is_file()]
+    if unmasked and not require_masks:
+        without = {case.id for case in unmasked}
+        return [replace(case, mask=None) if case.id in without else case for case in cases]
+    if unmasked:
+        raise UserError(
+            f"{unmasked[0].image} has no mask: expected {unmasked[0].mask} (and "
+            f"{len(unmasked) - 1} more images lack theirs). Add the mask, or remove the image."
+        )
+    return cases
+
+
+def mask_files(root: Path, rule: Mapping[str, Any]) -> list[Path]:
+    """All files that a part's mask patterns fit, whether there is an image to them or not."""
+    if "masks_in" in rule:
+        return [path for path, _ in find_files(root, f"{rule['masks_in']}/**/*")]
+    masks = rule.get("masks", {})
+    patterns = [masks] if isinstance(masks, str) else masks.values()
+    return [path for pattern in patterns for path, _ in find_files(root, pattern)]
+
+
+def part_present(root: Path, rule: Mapping[str, Any]) -> bool:
+    """Whether what a part of a split names is there: its list or table, and an image."""
+    if "table" in rule:
+        return (root / rule["table"]).is_file()
+    if "ids" in rule and not (root / rule["ids"]).is_file():
+        return False
+    return bool(find_files(root, rule["images"]))
+
+
+def describe_part(rule: Mapping[str, Any]) -> str:
+    """A few words that tell a user what files a part of a split needs."""
+    if "table" in rule:
+        return f"the table {rule['table']}"
+    if "masks_in" in rule:
+        return f"{rule['images']} with masks of the same names in {rule['masks_in']}"
+    masks = rule["masks"]
+    return f"{rule['images']} with {masks if isinstance(masks, str) else ', '.join(masks.values())}"
+
+
+def _images(root: Path, rule: Mapping[str, Any]) -> list[tuple[Path, Places]]:
+    """The images of a part; of a folder that also holds the masks, those that are no masks."""
+    found = find_files(root, rule["images"])
+    if "masks_in" not in rule:
+        return found
+    names = [path.stem for path, _ in found]
+    if len(set(names)) < len(names):  # sub-folders tell them apart
+        fixed = re.sub(r"\[([?\[])\]", r"\1", rule["images"].partition("*")[0])  # glob.escape
+        base = root / fixed.rpartition("/")[0]
+        for path, places in found:
+            places["id"] = path.relative_to(base).with_suffix("").as_posix()
+    folder = (root / rule["masks_in"]).resolve()
+    stems = {(path.parent, path.stem) for path, _ in found}
+    return [
+        (path, places)
+        for path, places in found
+        if not path.resolve().is_relative_to(folder)
+        or bare(path.stem) == path.stem
+        or (path.parent, bare(path.stem)) not in stems
+    ]
+
+
+def _listed(
+    root: Path, rule: Mapping[str, Any], found: Mapping[str, tuple[Path, Places]]
+) -> dict[str, tuple[Path, Places]]:
+    ids = (root / rule["ids"]).read_text(encoding="utf-8-sig").split("\n")
+    ids = [line.strip() for line in ids if line.strip()]
+    missing = [name for name in ids if name not in found]
+    if missing:
+        raise UserError(
+            f"{root / rule['ids']} lists {missing[0]} (and {len(missing) - 1} more) without an "
+            f"image {rule['images']}. Unpack the set again, or correct the list."
+        )
+    return {name: found[name] for name in ids}
+
+
+def _masks(
+    root: Path, rule: Mapping[str, Any], places: Places
+) -> tuple[Path, None, tuple[Path, ...]]:
+    """An image's mask, no group yet, and the masks of further annotators that vote."""
+    masks = rule["masks"]
+    if isinstance(masks, str):
+        return _mask(root, masks, places), None, ()
+    annotator = rule.get("annotator", "majority")
+    if annotator != "majority":
+        return _mask(root, masks[annotator], places), None, ()
+    paths = [_mask(root, pattern, places) for pattern in masks.values()]
+    paths = [path for path in paths if path.is_file()] or paths[:1]  # not everybody saw every image
+    return paths[0], None, tuple(paths[1:])
+
+
+def _mask(root: Path, pattern: str, places: Places) -> Path:
+    """The file that a mask pattern names; with wildcards in it, the only one that fits."""
+    if not WILD.search(pattern):
+        return root / fill(pattern, places)
+    wild = fill(pattern, {name: glob.escape(text) for name, text in places.items()})
+    fitting = [path for path in sorted(root.glob(wild)) if not path.name.startswith(".")]
+    if len(fitting) > 1:
+        raise UserError(
+            f"{fitting[0]} and {fitting[1].name} both fit {wild}: one mask an image is expected. "
+            "Remove one of them."
+        )
+    return fitting[0] if fitting else root / wild
+
+
+def _expression(pattern: str) -> str:
+    """A pattern as a regular expression with a named group for each place."""
+    parts, seen, end = [], set(), 0
+    for place in PLACE.finditer(pattern):
+        parts.append(_wild(pattern[end : place.start()]))
+        name = place[1]
+        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_wild(place[2] or '*')})")
+        seen.add(name)
+        end = place.end()
+    return "".join([*parts, _wild(pattern[end:])])
+
+
+def _wild(text: str) -> str:
+    """The wildcards of a shell as a regular expression."""
+    parts, end = [], 0
+    for wild in WILD.finditer(text):
+        parts.append(re.escape(text[end : wild.start()]))
+        sign = wild[0]
+        if sign.startswith("**"):
+            parts.append(".*")
+        elif sign in "*?":
+            parts.append("[^/]*" if sign == "*" else "[^/]")
+        else:
+            inside = re.sub(r"([\\\[^&~|])", r"\\\1", sign[1:-1].removeprefix("!"))
+            parts.append(f"[{'^' if sign[1] == '!' else ''}{inside}]")
+        end = wild.end()
+    return "".join([*parts, re.escape(text[end:])])

@@ -1,0 +1,102 @@
+"""Data cards for one's own data: from two folders, from a table, or by name."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from gpsseg.config import SourceConfig
+from gpsseg.data.cards import Card, card_names, choose_classes, load_card, named_transforms
+from gpsseg.data.tables import table_cases
+from gpsseg.errors import UserError
+
+TEST_SHARE = 0.2
+UNSTATED = "not stated"
+HEADING = """Your data card. Fill in title, homepage, licence and citation if others see results.
+
+root        where the images lie; paths below are relative to it
+splits      the first whose files are there is used. `all` with test_share is split by a fixed seed;
+            write train, (val) and test instead where you have them apart, or `file: fold-1.json`
+images      a pattern; masks_in is the folder where masks of the same names are looked for
+group       which images belong together, so that no patient is in training and test: for names such
+            as patient12_3.png write  group: {id: "(patient\\d+)_.*"}
+            or  group: {csv: patients.csv, key: image, value: patient}
+classes     for masks of several classes: {liver: 1, tumour: 2} or {polyp: [255, 0, 0]}
+transforms  rgb, or lists of your own as in pipelines/transforms/rgb.yaml"""
+
+
+def card_of(config: SourceConfig) -> Card:
+    """Return the data card that a command's options ask for, with the classes they choose.
+
+    Raises:
+        UserError: the card, the folders or the table are not there or not usable.
+    """
+    if config.images and config.masks:
+        card = folder_card(config.images, config.masks)
+    elif config.table:
+        card = table_card(config.table)
+    else:
+        card = load_card(config.dataset)
+    return choose_classes(card, config.classes)
+
+
+def folder_card(images: Path, masks: Path) -> Card:
+    """Describe a folder of images and one of masks; sub-folders are searched too.
+
+    Raises:
+        UserError: one of them is no folder, or they lie on two drives.
+    """
+    for option, folder in (("--images", images), ("--masks", masks)):
+        if not folder.is_dir():
+            what = "is a file" if folder.exists() else "does not exist"
+            raise UserError(f"{option} {folder} {what}. Pass a folder.")
+    images, masks = images.resolve(), masks.resolve()
+    try:
+        root = Path(os.path.commonpath([images, masks]))
+    except ValueError:
+        raise UserError(f"{images} and {masks} lie on two drives. Copy them to one.") from None
+    pattern = f"{glob.escape(images.relative_to(root).as_posix())}/**/*".removeprefix("./")
+    rule = {"images": pattern, "masks_in": masks.relative_to(root).as_posix()}
+    split = {"name": "seeded-80-20", "all": rule, "test_share": TEST_SHARE}
+    return _card(root, f"images in {images.name}", [split])
+
+
+def table_card(table: Path) -> Card:
+    """Describe a table of cases.
+
+    Raises:
+        UserError: see ``gpsseg.data.tables.table_cases``; or its splits are not enough.
+    """
+    parts = table_cases(table)
+    table = table.resolve()
+    if "all" in parts:
+        rule: dict[str, Any] = {"all": {"table": table.name}, "test_share": TEST_SHARE}
+        return _card(table.parent, f"cases of {table.name}", [{"name": "seeded-80-20", **rule}])
+    if not {"train", "test"} <= set(parts):
+        raise UserError(
+            f"{table} has {' and '.join(sorted(parts))} cases only, expected train and test (and "
+            "perhaps val). Leave the column split out to have them split by a seed."
+        )
+    split = {part: {"table": table.name, "part": part} for part in parts}
+    return _card(table.parent, f"cases of {table.name}", [{"name": table.stem, **split}])
+
+
+def _card(root: Path, title: str, splits: list[dict[str, Any]]) -> Card:
+    name = re.sub(r"[^\w.-]+", "-", root.name).strip("-.")
+    if not name or name in card_names():
+        name = f"own-{name}".rstrip("-")
+    return Card(
+        name=name,
+        title=title,
+        homepage="",
+        licence=UNSTATED,
+        citation=UNSTATED,
+        folder=root.name or "data",
+        foreground="foreground",
+        splits=splits,
+        transforms=named_transforms("rgb"),
+        root=root,
+    )

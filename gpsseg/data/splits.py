@@ -1,0 +1,120 @@
+"""Splits as files, and how they are made: seeded, by whole groups, even in lesion size."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from gpsseg.console import progress
+from gpsseg.data.case import Case, case_mask
+from gpsseg.errors import UserError, few
+from gpsseg.files import read_json, write_json
+
+PARTS = ("train", "val", "test")
+
+
+def is_split_file(split: str) -> bool:
+    """Whether ``--split`` names a file, and not a split of the data card."""
+    return split.endswith(".json")
+
+
+def read_split(path: Path, cases: Sequence[Case]) -> dict[str, list[Case]]:
+    """Sort cases into the parts that a file of ids names, in its order.
+
+    Args:
+        path: JSON with the lists "train", "test" and perhaps "val", such as ``write_split`` or a
+            run (split.json) writes.
+        cases: all of the set; those that the file does not name are left out.
+
+    Raises:
+        UserError: the file is none, names a case that is not there, or one twice.
+    """
+    content = read_json(path)
+    lists: dict[str, list[str]] = {}
+    for part in PARTS if isinstance(content, dict) else ():
+        if isinstance(content.get(part), list):
+            lists[part] = content[part]
+    if not {"train", "test"} <= set(lists):
+        raise UserError(
+            f"{path} is no split: expected the lists train and test (and perhaps val) of image "
+            "names. Make one with `python -m gpsseg.datasets split`."
+        )
+    names = [name for ids in lists.values() for name in ids]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise UserError(
+            f"{path} names {few(twice)} twice; an image belongs to one part only. Correct the file."
+        )
+    known = {case.id: case for case in cases}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise UserError(
+            f"{path} names {len(missing)} images that the set does not have: {few(missing)}. It "
+            "belongs to another set, or images were removed since it was made."
+        )
+    return {part: [known[name] for name in ids] for part, ids in lists.items()}
+
+
+def write_split(path: Path, name: str, parts: Mapping[str, Sequence[Case]]) -> None:
+    """Write the ids of each part as JSON, in the cases' order."""
+    ids = {part: [case.id for case in parts[part]] for part in PARTS if part in parts}
+    write_json(path, {"name": name, **ids})
+
+
+def lesion_shares(cases: Sequence[Case]) -> list[float]:
+    """Read every mask and return the share of it that is lesion, 0..1.
+
+    Raises:
+        UserError: a mask cannot be read.
+    """
+    with ThreadPoolExecutor() as pool:
+        shares = pool.map(lambda case: float(case_mask(case).mean()), cases)
+        return list(progress(shares, "reading masks", len(cases)))
+
+
+def deal(
+    cases: Sequence[Case], sizes: Sequence[float], shares: Sequence[float], seed: int
+) -> list[list[Case]]:
+    """Deal cases into folds of given shares, each with about one mix of lesion sizes.
+
+    Whole groups are dealt. They are shuffled by ``seed``; then, the largest first, each goes where
+    it evens out best: the sum over folds and four bins of lesion size (their quartiles) of the
+    squared number of images, over the fold's share, grows least.
+
+    Args:
+        cases: what to deal; a case without group is its own.
+        sizes: share of each image that is lesion, 0..1.
+        shares: of the folds; equal ones for cross-validation.
+        seed: of the order.
+
+    Returns:
+        The folds, each in the order of ``cases``.
+
+    Raises:
+        UserError: there are fewer groups than folds.
+    """
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, case in enumerate(cases):
+        members[f"group {case.group}" if case.group else f"case {case.id}"].append(index)
+    if len(members) < len(shares):
+        raise UserError(
+            f"{len(cases)} images in {len(members)} groups cannot be dealt into {len(shares)} "
+            "parts, as a group is never torn apart. Ask for fewer parts."
+        )
+    bins = np.digitize(sizes, np.quantile(sizes, [0.25, 0.5, 0.75]))
+    names = sorted(members)
+    names = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    names.sort(key=lambda name: -len(members[name]))  # stable: equal sizes stay shuffled
+    counts, weight = np.zeros((len(shares), 4)), np.asarray(shares, float)
+    folds: list[list[int]] = [[] for _ in shares]
+    for name in names:
+        added = np.bincount(bins[members[name]], minlength=4)
+        cost = (((counts + added) ** 2) - counts**2).sum(axis=1) / weight
+        fold = int(np.lexsort((counts.sum(axis=1) / weight, cost))[0])
+        counts[fold] += added
+        folds[fold] += members[name]
+    return [[cases[index] for index in sorted(fold)] for fold in folds]

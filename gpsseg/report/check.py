@@ -1,0 +1,117 @@
+"""The page of `python -m gpsseg.datasets check`: what is broken, odd or double in a data set."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gpsseg.data.audit import Audit, Look
+from gpsseg.data.cards import Card
+from gpsseg.data.case import case_mask
+from gpsseg.data.cases import Found
+from gpsseg.data.images import read_image
+from gpsseg.report import fill
+from gpsseg.report.thumbnails import leak_picture
+
+EXAMPLES, PAIRS, NAMED = 12, 24, 200
+SIDE = 240  # pixels
+GREEN = np.array([0, 200, 83])
+STEPS = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1)  # lesion sizes, share of the image
+
+
+def summary(audit: Audit) -> list[str]:
+    """A few lines for the console."""
+    shares = [look.share for look in audit.sound if look.share is not None]
+    sizes = ", ".join(f"{w} x {h} ({count})" for (h, w), count in audit.sizes[:3])
+    more = f" and {len(audit.sizes) - 3} more" if len(audit.sizes) > 3 else ""
+    lines = [
+        f"{len(audit.looks)} images: {len(audit.sound)} sound, {len(audit.faults)} faults",
+        f"masks: {len(audit.empty)} empty, {len(audit.full)} full, {len(audit.not_binary)} with "
+        "more than two levels (thresholded)",
+        f"sizes (width x height): {sizes}{more}",
+        f"near-duplicates: {len(audit.duplicates)} pairs",
+    ]
+    if shares:
+        low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
+        lines.append(f"lesion size: median {middle:.1%} of the image, half {low:.1%} to {high:.1%}")
+    return lines
+
+
+def render_check(card: Card, found: Found, audit: Audit) -> str:
+    """The page as HTML, in one file."""
+    colours = np.array([look.colour for look in audit.sound]) if audit.sound else np.zeros((1, 3))
+    by_id = {look.case.id: look.case.image for look in audit.looks}
+    context: dict[str, Any] = {
+        "title": card.title,
+        "synthetic": found.data.startswith("synthetic"),
+        "root": found.root,
+        "parts": {part: len(cases) for part, cases in found.parts.items()},
+        "groups": len({case.group for case in found.cases if case.group}),
+        "lines": summary(audit),
+        "faults": audit.faults,
+        "notes": _notes(audit),
+        "named": NAMED,
+        "sizes": audit.sizes[:20],
+        "more_sizes": max(0, len(audit.sizes) - 20),
+        "colours": list(zip(colours.mean(axis=0), colours.std(axis=0), strict=True)),
+        "bars": _bars([look.share for look in audit.sound if look.share is not None]),
+        "duplicates": [
+            (leak, leak_picture(by_id[leak.train_id], by_id[leak.test_id]))
+            for leak in audit.duplicates[:PAIRS]
+        ],
+        "all_duplicates": len(audit.duplicates),
+        "examples": [(look.case.id, _overlay(look)) for look in _examples(audit.sound)],
+        "facts": [("Licence", card.licence), ("Cite", card.citation), ("Homepage", card.homepage)],
+    }
+    return fill("check.html", (), context)
+
+
+def _notes(audit: Audit) -> list[tuple[str, list[str]]]:
+    """Lists of cases that are no faults but worth a look."""
+    return [
+        (title, [look.case.id for look in looks])
+        for title, looks in (
+            ("Empty masks: they count as images without lesion", audit.empty),
+            ("Full masks: nearly every pixel is foreground", audit.full),
+            ("Masks with more than two levels, such as JPEG's: thresholded", audit.not_binary),
+        )
+        if looks
+    ]
+
+
+def _bars(shares: Sequence[float]) -> list[tuple[str, int, float]]:
+    """A histogram of lesion sizes: (range, images, share of the longest bar)."""
+    counts = np.histogram([share for share in shares if share > 0], STEPS)[0]
+    names = [f"{100 * a:g} to {100 * b:g} %" for a, b in pairwise(STEPS)]
+    longest = max(1, int(counts.max()))
+    return [(n, int(c), float(c) / longest) for n, c in zip(names, counts, strict=True)]
+
+
+def _examples(looks: Sequence[Look]) -> list[Look]:
+    """Cases of all lesion sizes, evenly spread."""
+    ordered = sorted(looks, key=lambda look: look.share or 0)
+    places = np.linspace(0, len(ordered) - 1, min(EXAMPLES, len(ordered))).round().astype(int)
+    return [ordered[place] for place in places]
+
+
+def _overlay(look: Look) -> bytes:
+    """A reduced image with its mask tinted and outlined, as JPEG."""
+    image, mask = read_image(look.case.image), case_mask(look.case)
+    scale = min(1.0, SIDE / max(mask.shape))
+    size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
+    small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)).astype(float)
+    inside = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    edge = inside.copy()
+    edge[1:-1, 1:-1] &= ~(
+        inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    )
+    small[inside] = 0.75 * small[inside] + 0.25 * GREEN
+    small[edge] = GREEN
+    buffer = io.BytesIO()
+    Image.fromarray(small.round().astype(np.uint8)).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()

@@ -1,0 +1,111 @@
+"""The data check: every kind of fault is found, and sound sets have none."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gpsseg.config import SourceConfig
+from gpsseg.config_datasets import CheckConfig
+from gpsseg.data.audit import audit
+from gpsseg.data.cards import load_card
+from gpsseg.data.cases import find_cases
+from gpsseg.data.own import card_of
+from gpsseg.data.synthetic import polyp_case
+from gpsseg.datasets import check
+from gpsseg.errors import UserError
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """Twelve pairs; 1 to 7 have a fault or something odd each, 9 is a copy of 8."""
+    root = tmp_path / "Study"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for i in range(12):
+        image, mask = polyp_case(np.random.default_rng([3, 8 if i == 9 else i]), 96)
+        Image.fromarray(image).save(root / "images" / f"{i}.jpg", quality=90 - i)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(root / "masks" / f"{i}_mask.png")
+    (root / "images" / "1.jpg").write_bytes(b"\xff\xd8 cut off")
+    Image.new("L", (5, 5)).save(root / "masks" / "2_mask.png")
+    for number, value in ((3, 0), (4, 255)):
+        with Image.open(root / "images" / f"{number}.jpg") as image:
+            Image.new("L", image.size, value).save(root / "masks" / f"{number}_mask.png")
+    with Image.open(root / "masks" / "5_mask.png") as mask:
+        mask.convert("RGB").save(root / "masks" / "5_mask.jpg", quality=80)
+    (root / "masks" / "5_mask.png").unlink()
+    (root / "masks" / "6_mask.png").unlink()
+    (root / "images" / "7.jpg").unlink()
+    return root
+
+
+def test_every_kind_of_fault_is_found(broken: Path) -> None:
+    card = card_of(SourceConfig(images=broken / "images", masks=broken / "masks"))
+    found = find_cases(card, None, require_masks=False)
+    assert [path.name for path in found.lone_masks] == ["7_mask.png"]
+    result = audit(found.cases, ["masks/7_mask.png"])
+    faults = "\n".join(result.faults)
+    assert len(result.faults) == 4
+    for message in (
+        r"1\.jpg is not a readable image",
+        r"2_mask\.png: the mask is 5x5 but its image is",
+        r"6\.jpg is an image without a mask\.",
+        r"masks/7_mask\.png is a mask without an image\.",
+    ):
+        assert re.search(message, faults), message
+    assert [look.case.id for look in result.empty] == ["3"]
+    assert [look.case.id for look in result.full] == ["4"]
+    assert [look.case.id for look in result.not_binary] == ["5"]
+    assert [{leak.train_id, leak.test_id} for leak in result.duplicates] == [{"8", "9"}]
+    assert len(result.sound) == 8
+    assert sum(count for _, count in result.sizes) == 8
+
+
+def test_the_page_is_one_file_and_names_everything(
+    broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "new" / "check.html"
+    config = CheckConfig(images=broken / "images", masks=broken / "masks", output=page)
+    check(config)
+    html = page.read_text(encoding="utf-8")
+    for text in ("Faults: 4", "2_mask.png: the mask is 5x5", "Near-duplicates: 1 pairs", "8 = 9"):
+        assert text in html
+    assert html.count("data:image/jpeg") == 8 + 2
+    assert not re.search(r"(src|href)=\"(?!data:|#)", html), "loads nothing"
+    assert "<script" not in html
+    said = capsys.readouterr().out
+    assert "11 images: 8 sound, 4 faults" in said
+    assert "masks: 1 empty, 1 full, 1 with more than two levels (thresholded)" in said
+    with pytest.raises(UserError, match=r"check\.html already exists; gpsseg never overwrites"):
+        check(config)
+
+
+def test_a_sound_set_has_no_fault(kvasir: Path, tmp_path: Path) -> None:
+    config = CheckConfig(data_root=kvasir, output=tmp_path / "c.html", duplicates=False)
+    result = check(config)
+    assert (len(result.sound), result.faults, result.empty, result.full) == (8, [], [], [])
+    assert len(result.not_binary) == 8, "Kvasir's masks are JPEG"
+    assert all(look.share and 0 < look.share < 1 for look in result.sound)
+    assert "SYNTHETIC SAMPLE" in (tmp_path / "c.html").read_text(encoding="utf-8")
+
+
+def test_ids_are_escaped(tmp_path: Path) -> None:
+    for folder in ("i", "m"):
+        (tmp_path / folder).mkdir()
+        for name in ("<b>1", "2"):
+            Image.new("L", (9, 9), 255).save(tmp_path / folder / f"{name}.png")
+    page = tmp_path / "c.html"
+    check(CheckConfig(images=tmp_path / "i", masks=tmp_path / "m", output=page))
+    assert "<b>1" not in page.read_text(encoding="utf-8")
+    assert "&lt;b&gt;1" in page.read_text(encoding="utf-8")
+
+
+def test_real_kvasir_has_no_fault(real_data: Path) -> None:
+    found = find_cases(load_card("kvasir"), real_data, require_masks=False)
+    assert len(found.cases) == 1000
+    assert not found.lone_masks
+    result = audit(found.cases[:40], duplicates=False)
+    assert result.faults == []
+    assert result.empty == []

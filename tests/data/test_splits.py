@@ -1,0 +1,113 @@
+"""Splits as files: grouped, even in lesion size, and what is wrong with a file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpsseg.data.cards import load_card
+from gpsseg.data.case import Case
+from gpsseg.data.cases import make_split
+from gpsseg.data.splits import deal, write_split
+from gpsseg.errors import UserError
+
+KVASIR = load_card("kvasir")
+
+
+def named(groups: list[int]) -> list[Case]:
+    return [Case(f"c{i}", Path("x"), group=f"p{g}") for i, g in enumerate(groups)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 8), min_size=1, max_size=50),
+    st.integers(2, 5),
+    st.integers(0, 2**32),
+)
+def test_dealing_covers_is_disjoint_and_keeps_groups_together(
+    groups: list[int], folds: int, seed: int
+) -> None:
+    cases = named(groups)
+    sizes = np.random.default_rng(seed).random(len(cases)).tolist()
+    if len(set(groups)) < folds:
+        with pytest.raises(UserError, match="a group is never torn apart"):
+            deal(cases, sizes, [1 / folds] * folds, seed)
+        return
+    dealt = deal(cases, sizes, [1 / folds] * folds, seed)
+    assert sorted((case for fold in dealt for case in fold), key=cases.index) == cases
+    homes = [{case.group for case in fold} for fold in dealt]
+    assert sum(map(len, homes)) == len(set(groups))
+    assert all(fold == sorted(fold, key=cases.index) for fold in dealt)
+    assert deal(cases, sizes, [1 / folds] * folds, seed) == dealt
+
+
+def test_folds_are_even_in_number_and_lesion_size() -> None:
+    cases = named(list(range(200)))
+    sizes = np.random.default_rng(0).lognormal(-3, 1, 200)
+    size_of = dict(zip([case.id for case in cases], sizes, strict=True))
+    folds = deal(cases, sizes.tolist(), [0.2] * 5, 1)
+    assert [len(fold) for fold in folds] == [40] * 5
+    large = [sum(size_of[c.id] > np.median(sizes) for c in fold) for fold in folds]
+    assert max(large) - min(large) <= 1
+    assert deal(cases, sizes.tolist(), [0.2] * 5, 2) != folds
+
+
+@pytest.mark.parametrize("share", [0.05, 0.12, 0.3, 0.5, 0.75])
+def test_a_hold_out_has_the_share_asked_for(share: float) -> None:
+    cases = named([i // 2 for i in range(400)])
+    out, rest = deal(cases, np.linspace(0, 1, 400).tolist(), [share, 1 - share], 0)
+    assert abs(len(out) - 400 * share) <= 4
+    assert len(out) + len(rest) == 400
+
+
+def write(kvasir: Path, tmp_path: Path, **parts: list[str]) -> str:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"name": "mine", **parts}))
+    return str(path)
+
+
+def test_a_split_file_decides_the_order_too(kvasir: Path, tmp_path: Path) -> None:
+    names = [f"synthetic_polyp_{i:03d}" for i in range(8)]
+    file = write(kvasir, tmp_path, train=names[:4][::-1], val=[names[5]], test=names[6:])
+    split = make_split(KVASIR, kvasir, split=file)
+    assert split.name == "mine"
+    assert split.ids == {"train": names[:4][::-1], "val": [names[5]], "test": names[6:]}
+    carved = make_split(
+        KVASIR, kvasir, split=write(kvasir, tmp_path, train=names[:6], test=names[6:])
+    )
+    assert len(carved.train) + len(carved.val) == 6
+
+
+def test_another_runs_split_is_a_split_file(kvasir: Path, tmp_path: Path) -> None:
+    first = make_split(KVASIR, kvasir, seed=7)
+    parts = {"train": first.train, "val": first.val, "test": first.test}
+    write_split(tmp_path / "split.json", "again", parts)
+    assert make_split(KVASIR, kvasir, split=str(tmp_path / "split.json")).sha256 == first.sha256
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"train": ["synthetic_polyp_000"]}, "is no split: expected the lists train and test"),
+        ({"train": ["x"], "test": ["synthetic_polyp_000"]}, "names 1 images that .* not have: x"),
+        ({"train": ["a", "b"], "test": ["b"]}, "names b twice; an image belongs to one part only"),
+    ],
+)
+def test_a_bad_split_file(
+    kvasir: Path, tmp_path: Path, parts: dict[str, list[str]], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        make_split(KVASIR, kvasir, split=write(kvasir, tmp_path, **parts))
+
+
+def test_a_split_that_is_not_there(kvasir: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.json cannot be read"):
+        make_split(KVASIR, kvasir, split=str(tmp_path / "gone.json"))
+    with pytest.raises(UserError, match=r"Unknown split 'offical-880-120'\. Did you mean 'offici"):
+        make_split(KVASIR, kvasir, split="offical-880-120")
+    (kvasir / "Kvasir-SEG" / "splits" / "val.txt").unlink()
+    with pytest.raises(UserError, match="files of split official-880-120 are not all in"):
+        make_split(KVASIR, kvasir, split="official-880-120")

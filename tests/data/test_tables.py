@@ -1,0 +1,161 @@
+"""Tables of cases, and cards for one's own folders."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gpsseg.config import SourceConfig
+from gpsseg.data.cards import load_card, save_card
+from gpsseg.data.cases import find_cases, make_split
+from gpsseg.data.own import card_of
+from gpsseg.data.tables import table_cases
+from gpsseg.errors import UserError
+
+
+def pictures(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (5, 4), 255).save(root / name)
+    return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pairs = [f"{kind}/{i}.png" for kind in ("i", "m") for i in range(10)]
+    return pictures(tmp_path / "Study", *pairs)
+
+
+def write_table(folder: Path, rows: list[str], name: str = "cases.csv") -> Path:
+    (folder / name).write_text("\n".join(rows), encoding="utf-8")
+    return folder / name
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_a_table_with_groups_and_splits(folder: Path, sign: str) -> None:
+    rows = ["image,mask,group,split"]
+    parts = ["train"] * 6 + ["val"] * 2 + ["test"] * 2
+    rows += [f"i/{i}.png,m/{i}.png,p{i // 2},{parts[i]}" for i in range(10)]
+    table = write_table(folder, [row.replace(",", sign) for row in rows])
+    split = make_split(card_of(SourceConfig(table=table)), None)
+    assert split.ids == {
+        "train": [str(i) for i in range(6)], "val": ["6", "7"], "test": ["8", "9"],
+    }  # fmt: skip
+    assert [case.group for case in split.test] == ["p4", "p4"]
+    assert split.name == "cases"
+    assert split.data == "real"
+
+
+def test_a_table_without_splits_is_split_by_groups(folder: Path) -> None:
+    rows = ["image,mask,group", *(f"i/{i}.png,m/{i}.png,p{i // 2}" for i in range(10))]
+    split = make_split(card_of(SourceConfig(table=write_table(folder, rows))), None)
+    assert [len(part) for part in (split.train, split.val, split.test)] == [6, 2, 2]
+    groups = [{case.group for case in part} for part in (split.train, split.val, split.test)]
+    assert not groups[0] & groups[1]
+    assert not (groups[0] | groups[1]) & groups[2]
+
+
+def test_names_that_repeat_take_their_folder(tmp_path: Path) -> None:
+    pictures(tmp_path, "p1/a.png", "p2/a.png", "m/1.png", "m/2.png")
+    table = write_table(tmp_path, ["image,mask", "p1/a.png,m/1.png", "p2/a.png,m/2.png"])
+    assert [case.id for case in table_cases(table)["all"]] == ["p1/a", "p2/a"]
+    absolute = [f"{tmp_path}/p1/a.png,{tmp_path}/m/1.png", f"{tmp_path}/p2/a.png,m/2.png"]
+    table = write_table(tmp_path, ["image,mask", *absolute])
+    assert [case.id for case in table_cases(table)["all"]] == ["p1/a", "p2/a"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["image,label", "i/0.png,m/0.png"], r"has no column mask\. .*It has: image, label"),
+        (["image,maks", "i/0.png,m/0.png"], r"no column mask\. Did you mean 'maks'\?"),
+        (["image,mask"], "holds no case; expected a row for each image"),
+        (["image,mask", "i/99.png,m/0.png"], r"row 1: .*99\.png does not exist\. Paths are rel"),
+        (["image,mask", "i/0.png,"], "row 1: the cell mask is empty"),
+        (["image,mask,split", "i/0.png,m/0.png,tran"], "row 1: split is 'tran', expected train"),
+        (
+            ["image,mask,split", "i/0.png,m/0.png,train", "i/1.png,m/1.png,"],
+            "1 rows name no split while others do",
+        ),
+        (["image,mask", "i/0.png,m/0.png", "i/0.png,m/1.png"], "rows 1 and 2 are both called "),
+        (["image,mask,split", "i/0.png,m/0.png,train"], "has train cases only, expected train and"),
+    ],
+)
+def test_a_bad_table_names_the_row(folder: Path, rows: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        card_of(SourceConfig(table=write_table(folder, rows)))
+
+
+def test_no_table(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--table .*gone\.csv does not exist"):
+        table_cases(tmp_path / "gone.csv")
+    (tmp_path / "latin.csv").write_bytes("image,mask\nL\xe4sion.png,x".encode("latin-1"))
+    with pytest.raises(UserError, match="cannot be read as a CSV in UTF-8"):
+        table_cases(tmp_path / "latin.csv")
+
+
+def test_parquet(folder: Path) -> None:
+    pytest.importorskip("pyarrow")
+    from pyarrow import Table, parquet
+
+    rows = [{"image": f"i/{i}.png", "mask": f"m/{i}.png", "group": i // 2} for i in range(10)]
+    parquet.write_table(Table.from_pylist(rows), folder / "cases.parquet")
+    cases = table_cases(folder / "cases.parquet")["all"]
+    assert [case.group for case in cases][:3] == ["0", "0", "1"]
+    (folder / "bad.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(UserError, match="cannot be read as a Parquet table"):
+        table_cases(folder / "bad.parquet")
+
+
+def test_dataset_json_of_msd_and_monai(folder: Path) -> None:
+    entries = [{"image": f"./i/{i}.png", "label": f"./m/{i}.png"} for i in range(10)]
+    msd = {"name": "x", "training": entries[:8], "test": ["./i/8.png", "./i/9.png"]}
+    table = folder / "dataset.json"
+    table.write_text(json.dumps(msd))
+    assert list(table_cases(table)) == ["all"], "MSD's test images have no labels"
+    assert len(make_split(card_of(SourceConfig(table=table)), None).test) == 2
+    monai = {"training": entries[:6], "validation": entries[6:8], "testing": entries[8:]}
+    table.write_text(json.dumps(monai))
+    split = make_split(card_of(SourceConfig(table=table)), None)
+    assert split.ids["val"] == ["6", "7"]
+    assert split.ids["test"] == ["8", "9"]
+    table.write_text(json.dumps({"train": entries}))
+    with pytest.raises(UserError, match="has no list `training`; expected MONAI's or MSD's form"):
+        table_cases(table)
+
+
+def test_two_folders_become_a_card_that_can_be_kept(folder: Path, tmp_path: Path) -> None:
+    card = card_of(SourceConfig(images=folder / "i", masks=folder / "m"))
+    assert (card.name, card.root) == ("Study", folder)
+    split = make_split(card, None)
+    assert [len(part) for part in (split.train, split.val, split.test)] == [7, 1, 2]
+    save_card(card, tmp_path / "kept.yaml")
+    again = load_card(str(tmp_path / "kept.yaml"))
+    assert make_split(again, None) == split
+    assert make_split(again, folder) == split, "the root that a run records"
+
+
+def test_folders_with_strange_names(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "a [1] ü", *(f"{k} *[x]/{i}.png" for k in "im" for i in range(8)))
+    card = card_of(SourceConfig(images=root / "i *[x]", masks=root / "m *[x]"))
+    assert len(find_cases(card, None).cases) == 8
+
+
+def test_own_images_are_never_called_by_a_known_name(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "kvasir", *(f"{k}/{i}.png" for k in "im" for i in range(8)))
+    assert card_of(SourceConfig(images=root / "i", masks=root / "m")).name == "own-kvasir"
+
+
+def test_folders_that_are_none(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--masks .*gone does not exist\. Pass a folder"):
+        card_of(SourceConfig(images=folder / "i", masks=tmp_path / "gone"))
+    with pytest.raises(UserError, match="--images goes with --masks"):
+        SourceConfig(images=folder / "i")
+    with pytest.raises(UserError, match="Got --images and --table, expected one"):
+        SourceConfig(images=folder, masks=folder, table=folder)
+    moved = card_of(SourceConfig(images=folder / "i", masks=folder / "m"))
+    folder.rename(tmp_path / "Moved")
+    with pytest.raises(UserError, match=r"Were the files moved from .*Study\? Pass --data-root"):
+        make_split(moved, None)
+    assert len(make_split(moved, tmp_path / "Moved").test) == 2

@@ -1,0 +1,143 @@
+"""`python -m gpsseg.datasets`: what each command promises."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gpsseg import datasets
+from gpsseg.config_datasets import DownloadConfig, InfoConfig, NewConfig, SplitConfig
+from gpsseg.data.cards import card_names, load_card
+from gpsseg.data.cases import make_split
+from gpsseg.data.synthetic import synthesize
+from gpsseg.errors import UserError
+
+
+@pytest.mark.parametrize("name", card_names())
+def test_info_says_what_must_be_known(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    card = datasets.info(InfoConfig(name))
+    said = " ".join(capsys.readouterr().out.split())
+    for text in (card.title, card.homepage, card.licence, card.citation, card.note):
+        assert " ".join(text.split()) in said
+    assert f"datasets download {name}" in said if card.sources else card.get.rstrip() in said
+    assert all(split["name"] in said for split in card.splits)
+
+
+def test_split_makes_folds_that_a_run_can_use(tmp_path: Path) -> None:
+    synthesize("cvc-clinicdb", tmp_path, cases=12, size=48)
+    card = load_card("cvc-clinicdb")
+    config = SplitConfig(
+        dataset="cvc-clinicdb", data_root=tmp_path, folds=3, output=tmp_path / "folds", seed=2
+    )
+    files = datasets.split(config)
+    assert [file.name for file in files] == ["fold-1.json", "fold-2.json", "fold-3.json"]
+    tested: list[str] = []
+    for file in files:
+        split = make_split(card, tmp_path, split=str(file))
+        assert len(split.train) + len(split.val) + len(split.test) == 12
+        groups = {case.group for case in split.test}
+        assert not groups & {case.group for case in (*split.train, *split.val)}
+        tested += split.ids["test"]
+    assert len(set(tested)) == len(tested) == 12
+    with pytest.raises(UserError, match="already exists and is not empty"):
+        datasets.split(config)
+    again = dataclasses.replace(config, output=tmp_path / "again")
+    assert [f.read_bytes() for f in datasets.split(again)] == [f.read_bytes() for f in files]
+
+
+def test_split_holds_out_test_and_validation(kvasir: Path, tmp_path: Path) -> None:
+    config = SplitConfig(data_root=kvasir, test_share=0.25, val_share=0.25, output=tmp_path / "s")
+    (file,) = datasets.split(config)
+    content = json.loads(file.read_text())
+    assert [len(content[part]) for part in ("train", "val", "test")] == [4, 2, 2]
+    card = dataclasses.replace(
+        load_card("kvasir"),
+        splits=[{"name": "mine", "all": {"images": "images/*", "masks": "masks/{id}.jpg"},
+                 "file": str(file)}],
+    )  # fmt: skip
+    assert make_split(card, kvasir).ids == {
+        part: content[part] for part in ("train", "val", "test")
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"folds": 1}, "--folds must be at least 2, got 1"),
+        ({"test_share": 1.0}, "--test-share must lie between 0 and 1, got 1.0"),
+        ({"val_share": 0.9}, r"--val-share 0\.9 leaves no images for training"),
+    ],
+)
+def test_split_options_out_of_range(
+    tmp_path: Path, options: dict[str, float], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        SplitConfig(output=tmp_path, **options)
+
+
+def own_images(tmp_path: Path) -> Path:
+    for folder in ("scans", "truth"):
+        (tmp_path / folder).mkdir()
+        for i in range(10):
+            Image.new("L", (6, 5), 255).save(tmp_path / folder / f"patient{i // 2}_{i}.png")
+    return tmp_path
+
+
+def test_new_writes_a_card_that_works_and_explains_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = own_images(tmp_path)
+    card = tmp_path / "cards" / "mine.yaml"
+    config = NewConfig(
+        images=root / "scans", masks=root / "truth", output=card, foreground="lesion"
+    )
+    assert datasets.new(config) == card
+    said = capsys.readouterr().out
+    assert "10 cases in" in said
+    assert "No groups. If several images show one patient" in said
+    text = card.read_text(encoding="utf-8")
+    assert text.startswith("# Your data card.")
+    loaded = load_card(str(card))
+    assert (loaded.name, loaded.foreground) == ("mine", "lesion")
+    assert len(make_split(loaded, None).test) == 2
+    card.write_text(text + 'group: {id: "(patient[0-9]+)_.*"}\n', encoding="utf-8")
+    grouped = make_split(load_card(str(card)), None)
+    assert len(grouped.test) == 2
+    assert len({case.group for case in grouped.test}) == 1
+    with pytest.raises(UserError, match=r"mine\.yaml already exists"):
+        datasets.new(config)
+
+
+def test_new_without_images_or_with_a_wrong_ending(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Pass --images and --masks, or --table"):
+        NewConfig(output=tmp_path / "a.yaml")
+    with pytest.raises(UserError, match=r"a\.txt should end in \.yaml"):
+        NewConfig(table=tmp_path / "t.csv", output=tmp_path / "a.txt")
+
+
+def test_download_without_a_direct_link_says_where_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no direct official link\. The homepage gives"):
+        datasets.download(DownloadConfig("polypgen", tmp_path, accept_licence=True))
+
+
+def test_download_asks_for_the_licence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(
+        "gpsseg.data.download.fetch_source", lambda source, *_: fetched.append(source["url"])
+    )
+    with pytest.raises(UserError, match="pass --accept-licence if you do"):
+        datasets.download(DownloadConfig("kvasir", tmp_path))
+    assert "free for research and education" in capsys.readouterr().out, "shown before"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: "no")
+    with pytest.raises(UserError, match="The licence was not accepted; nothing was fetched"):
+        datasets.download(DownloadConfig("kvasir", tmp_path))
+    assert not fetched
+    monkeypatch.setattr("builtins.input", lambda _: "Yes")
+    assert datasets.download(DownloadConfig("kvasir", tmp_path)) == tmp_path
+    datasets.download(DownloadConfig("isic2016", tmp_path, accept_licence=True))
+    assert len(fetched) == 1 + 4
