@@ -173,7 +173,9 @@ def test_predict_writes_masks_at_native_size_under_the_same_stem(run, tiny_kvasi
     image = Image.open(source)
     image.save(folder / "Ünï code.jpg")
     image.resize((50, 31)).convert("L").save(folder / "grey.png")
-    config = PredictConfig(run=run, input=folder, output=tmp_path / "out", save_probabilities=True)
+    config = PredictConfig(
+        run=run, input=(folder,), output=tmp_path / "out", save_probabilities=True
+    )
     masks = predict(config)
     assert [mask.name for mask in masks] == ["grey.png", "Ünï code.png"]
     assert Image.open(masks[0]).size == (50, 31)
