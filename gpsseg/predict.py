@@ -110,8 +110,12 @@ def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan])
     for _, results in groupby(done, key=lambda result: result[0].writer):
         for frame, pixels, probability in results:
             frame.writer.put(frame.index, pixels, probability)
-        if not frame.writer.failed:
+        if frame.writer.failed:
+            continue
+        try:
             frame.writer.finish()
+        except UserError as error:
+            frame.writer.fail(str(error))
 
 
 def _keep_settings(config: PredictConfig) -> None:

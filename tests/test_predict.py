@@ -21,7 +21,10 @@ import gpsseg.writer
 from gpsseg import engine
 from gpsseg.config import FinetuneConfig, PredictConfig
 from gpsseg.console import run_command
+from gpsseg.data.cards import load_card
+from gpsseg.data.cases import Case
 from gpsseg.data.dicom import group_headers, read_dicom, read_header
+from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.data.volumes import read_volume
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.machine import make_machine
@@ -193,6 +196,19 @@ def _batch(image: Tensor) -> dict[str, Tensor]:
     return {"image": image, "height": one, "width": one, "index": torch.tensor([0])}
 
 
+def test_pictures_are_prepared_as_in_training_and_evaluation(
+    go: Callable[..., list[Path]], model: Bright, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg")
+    go(tmp_path / "a.jpg", save_probabilities=True)
+    dataset = CaseDataset([Case("a", tmp_path / "a.jpg")], load_card("kvasir"), SIZE)
+    loader = make_loader(dataset, 1, 0)
+    ((_, expected),) = engine.predict(model, loader, make_machine("cpu", "fp32"))
+    soft = read(tmp_path / "out" / "a_probability.png")
+    np.testing.assert_array_equal(soft, np.round(expected * 255).astype(np.uint8))
+
+
 def test_overlays_and_probabilities(go: Callable[..., list[Path]], tmp_path: Path) -> None:
     picture(tmp_path / "in" / "a.png", blob())
     go(tmp_path / "in", overlays=True, save_probabilities=True)
@@ -342,6 +358,61 @@ def test_a_dicom_seg_refers_to_its_source(
     assert series.SeriesInstanceUID == maker.SERIES
     assert segmentation.StudyInstanceUID == f"{maker.SERIES}.0"
     assert segmentation.SegmentSequence[0].SegmentLabel == "polyp"
+
+
+def test_a_dicom_seg_lies_where_its_source_does(
+    go: Callable[..., list[Path]], maker: ModuleType, tmp_path: Path
+) -> None:
+    highdicom = pytest.importorskip("highdicom")
+    directions = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    maker.write_series(tmp_path / "ct", ct_values(), directions)
+    (path,) = go(tmp_path / "ct", format="dicom-seg")
+    found = highdicom.seg.segread(path).get_volume(combine_segments=True)
+    (expected,) = go(tmp_path / "ct", output=tmp_path / "nrrd")
+    volume = read_volume(expected)
+    affine, values = found.affine, found.array
+    if affine[:3, 0] @ volume.affine[:3, 0] < 0:  # the same voxels, counted from the other end
+        affine = affine @ [[-1, 0, 0, 7], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+        values = values[::-1]
+    np.testing.assert_allclose(affine, volume.affine, atol=1e-5)
+    np.testing.assert_array_equal(values, volume.values)
+
+
+def test_a_capture_without_a_place_in_space_can_be_a_dicom_seg(
+    go: Callable[..., list[Path]],
+    maker: ModuleType,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    highdicom = pytest.importorskip("highdicom")
+    colours = np.repeat(blob()[..., None] * np.uint8(255), 3, axis=2)
+    maker.write_dicom(tmp_path / "derm.dcm", colours, PatientName="Geheim^\udcff\nGrete")
+    (path,) = go(tmp_path / "derm.dcm", format="dicom-seg")
+    pixels = highdicom.seg.segread(path).pixel_array
+    np.testing.assert_array_equal(np.squeeze(pixels) > 0, blob())
+    said = "".join(capfd.readouterr())
+    assert not any(secret in said for secret in maker.SECRETS)
+
+
+def test_images_that_share_no_frame_of_reference_are_said_without_quoting_them(
+    go: Callable[..., list[Path]],
+    maker: ModuleType,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("highdicom")
+    maker.write_series(tmp_path / "ct", ct_values())
+    from pydicom import dcmread
+
+    for number, path in enumerate(sorted((tmp_path / "ct").iterdir())):
+        dataset = dcmread(path)
+        dataset.FrameOfReferenceUID = f"1.2.826.0.1.3680043.8.498.77.{number}"
+        dataset.save_as(path)
+    with pytest.raises(SomeFailedError, match="no DICOM-SEG can refer to these images") as caught:
+        go(tmp_path / "ct", format="dicom-seg")
+    said = [*capfd.readouterr(), str(caught.value)]
+    assert not any(secret in text for secret in maker.SECRETS for text in said)
+    assert files(tmp_path / "out") == set()
 
 
 def test_an_empty_dicom_seg(

@@ -11,7 +11,7 @@ import numpy as np
 from gpsseg.errors import UserError
 
 ENDINGS = frozenset({".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
-MISSING = 0.02  # headers may be this far off the number of frames
+MISSING = 0.02  # headers may be this far off
 
 
 def count_frames(path: Path) -> int | None:
@@ -34,12 +34,13 @@ def read_video(path: Path) -> Iterator[np.ndarray]:
 
     capture: Any = cv2.VideoCapture(str(path))
     try:
-        promised, read = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0
+        promised, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        read, seconds = 0, 0.0
         while capture.isOpened():
             there, frame = capture.read()
             if not there:
                 break
-            read += 1
+            read, seconds = read + 1, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     finally:
         capture.release()
@@ -47,7 +48,8 @@ def read_video(path: Path) -> Iterator[np.ndarray]:
         raise UserError(
             f"{path} holds no frame that can be decoded. Copy it again, or convert it to MP4."
         )
-    if read < promised * (1 - MISSING) - 1:
+    # Where frames follow each other unevenly, headers overstate their number, but not the time.
+    if max(read, seconds * rate) < promised * (1 - MISSING) - 2:
         raise UserError(
-            f"{path} ends after {read} of {promised} frames: cut off or damaged? Copy it again."
+            f"{path} ends after {read} of {promised:.0f} frames: cut off or damaged? Copy it again."
         )

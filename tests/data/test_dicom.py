@@ -148,6 +148,33 @@ def test_a_tilted_gantry_shears_the_volume(maker: ModuleType, tmp_path: Path) ->
     np.testing.assert_allclose(read_dicom(group, tmp_path).affine, affine, atol=1e-6)
 
 
+@pytest.mark.parametrize("directions", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_an_enhanced_file_lies_where_its_slices_do(
+    maker: ModuleType, tmp_path: Path, directions: np.ndarray
+) -> None:
+    highdicom = pytest.importorskip("highdicom")
+    from pydicom import dcmread
+
+    values = RNG.integers(-1000, 1000, (5, 4, 3)).astype(np.int16)
+    rest = ("KVP", "PositionReferenceIndicator", "SoftwareVersions", "ManufacturerModelName")
+    tags = {"RescaleSlope": 1, "RescaleIntercept": -10, "RescaleType": "HU"}
+    tags |= {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "DeviceSerialNumber": "1"}
+    maker.write_series(tmp_path / "ct", values, directions, **dict.fromkeys(rest, None), **tags)
+    slices = [dcmread(path) for path in sorted((tmp_path / "ct").iterdir())]
+    enhanced = highdicom.legacy.LegacyConvertedEnhancedCTImage(slices, "1.2.3", 2, "1.2.3.4", 1)
+    enhanced.save_as(tmp_path / "enhanced.dcm")
+    (group,) = series(tmp_path / "ct")
+    one = read_header(tmp_path / "enhanced.dcm")
+    assert one.spatial
+    expected, got = (read_dicom(files, tmp_path) for files in (group, [one]))
+    same_way = float(expected.affine[:3, 0] @ got.affine[:3, 0]) > 0
+    values, affine = got.values, got.affine
+    if not same_way:
+        values, affine = values[::-1], affine @ _turn(5)
+    np.testing.assert_array_equal(values, expected.values)
+    np.testing.assert_allclose(affine, expected.affine, atol=1e-6)
+
+
 def test_scouts_and_other_series_are_kept_apart(maker: ModuleType, tmp_path: Path) -> None:
     maker.write_series(tmp_path / "a", np.zeros((4, 3, 3), np.int16))
     maker.write_series(tmp_path / "b", np.zeros((2, 3, 3), np.int16), DIRECTIONS["sagittal"])
