@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from gpsseg.config import PredictConfig
-from gpsseg.data.dicomseg import write_dicom_seg
+from gpsseg.config_predict import PredictConfig
+from gpsseg.data.dicom_seg import write_dicom_seg
 from gpsseg.data.slicing import Slicing
 from gpsseg.data.sources import Source
 from gpsseg.data.volumes import Volume, volume_ending, write_volume

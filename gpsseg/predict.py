@@ -8,7 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpsseg.config import FinetuneConfig, PredictConfig
+from gpsseg.config import FinetuneConfig
+from gpsseg.config_predict import PredictConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.files import make_folder, read_json, sha256_of_file, write_json
@@ -35,7 +36,7 @@ def predict(config: PredictConfig) -> list[Path]:
         SomeFailedError: some files could not be segmented; the masks of all others are written.
     """
     from gpsseg.data.cards import load_card
-    from gpsseg.data.dicomseg import require_highdicom
+    from gpsseg.data.dicom_seg import require_highdicom
     from gpsseg.data.sources import find_sources
     from gpsseg.outputs import plan_outputs
     from gpsseg.runs import load_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpsseg.config import SlicesConfig
+from gpsseg.config_predict import SlicesConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import SomeFailedError, UserError, few
 from gpsseg.files import make_folder, new_folder, write_rows
@@ -90,7 +90,7 @@ def _slices(
     """Yield (index, picture, truth): (H, W, 3) uint8 RGB and (H, W) bool, upright."""
     import numpy as np
 
-    from gpsseg.data.dicom import read_dicom
+    from gpsseg.data.dicom_series import read_dicom
     from gpsseg.data.images import to_mask
     from gpsseg.data.slicing import find_slicing, grey_range, to_rgb
     from gpsseg.data.volumes import read_volume

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.console import say
-from gpsseg.data.dicom import read_dicom
+from gpsseg.data.dicom_series import read_dicom
 from gpsseg.data.images import read_image
 from gpsseg.data.slicing import Slicing, find_slicing, grey_range, to_rgb
 from gpsseg.data.sources import Failures

@@ -14,10 +14,10 @@ from gpsseg.config import (
     EvaluateConfig,
     FinetuneConfig,
     ListConfig,
-    PredictConfig,
     SelectConfig,
     SynthesizeConfig,
 )
+from gpsseg.config_predict import PredictConfig
 from gpsseg.console import run_command
 from gpsseg.data.sources import find_sources
 from gpsseg.datasets import list_datasets, synthesize

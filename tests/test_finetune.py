@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from gpsseg import Delta, engine, gps, load_backbone
-from gpsseg.config import EvaluateConfig, FinetuneConfig, PredictConfig
+from gpsseg.config import EvaluateConfig, FinetuneConfig
+from gpsseg.config_predict import PredictConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate

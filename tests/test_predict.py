@@ -19,11 +19,13 @@ from torch import Tensor, nn
 import gpsseg.runs
 import gpsseg.writer
 from gpsseg import engine
-from gpsseg.config import FinetuneConfig, PredictConfig
+from gpsseg.config import FinetuneConfig
+from gpsseg.config_predict import PredictConfig
 from gpsseg.console import run_command
 from gpsseg.data.cards import load_card
 from gpsseg.data.cases import Case
-from gpsseg.data.dicom import group_headers, read_dicom, read_header
+from gpsseg.data.dicom import read_header
+from gpsseg.data.dicom_series import group_headers, read_dicom
 from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.data.volumes import read_volume
 from gpsseg.errors import SomeFailedError, UserError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.config import SlicesConfig
+from gpsseg.config_predict import SlicesConfig
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.slices import cut
 

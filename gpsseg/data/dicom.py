@@ -1,4 +1,4 @@
-"""DICOM: which files belong together, and their pixels as numbers or RGB. Read by SimpleITK (GDCM).
+"""DICOM files: what they are, and what is needed of their headers. Read by SimpleITK (GDCM).
 
 A patient's data is never read into anything here: ``Header`` has no field for it, and no message
 quotes the file. An error therefore names the file and what is wrong, never what a library said.
@@ -7,15 +7,10 @@ quotes the file. An error therefore names the file and what is wrong, never what
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gpsseg.data.volumes import Volume, itk_affine
 from gpsseg.errors import UserError
 
 ENDINGS = (".dcm", ".dicom", ".ima")
@@ -26,14 +21,10 @@ ENHANCED = (  # SOP classes (with their legacy twins) that keep geometry frame b
 )
 NO_IMAGE = (  # directory, presentation states, raw data, segmentations, reports, PDF, RT objects
     *("1.2.840.10008.1.3.10", "1.2.840.10008.5.1.4.1.1.11.", "1.2.840.10008.5.1.4.1.1.66"),
-    *(
-        "1.2.840.10008.5.1.4.1.1.88.",
-        "1.2.840.10008.5.1.4.1.1.104.",
-        "1.2.840.10008.5.1.4.1.1.481.",
-    ),
+    *("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104."),
+    "1.2.840.10008.5.1.4.1.1.481.",
 )
 SLICES = ("CT", "MR", "PT", "NM")  # modalities whose numbers have no natural black and white
-UNEVEN = 0.02  # of the distance between slices; scanners round their positions
 
 
 @dataclass(frozen=True)
@@ -47,6 +38,7 @@ class Header:
         position: (3,) LPS mm of the first pixel; None where the file says nothing of space.
         directions: (6,) unit vectors along a row and along a column.
         spacing: mm from row to row and from column to column.
+        thickness: mm, of a slice; 1 where the file does not say.
         enhanced: whether one file holds a whole volume with its geometry.
         window: (low, high) shown as black and white; None where the file does not say.
         limits: the lowest and highest value that its bits can hold, rescaled.
@@ -59,6 +51,7 @@ class Header:
     position: tuple[float, ...] | None
     directions: tuple[float, ...] | None
     spacing: tuple[float, float]
+    thickness: float
     enhanced: bool
     window: tuple[float, float] | None
     limits: tuple[float, float]
@@ -98,12 +91,12 @@ def read_header(path: Path) -> Header:
     Raises:
         UserError: the file cannot be read as a DICOM image; the text names it.
     """
-    reader = _reader(path)
+    reader = reader_of(path)
     try:
         reader.ReadImageInformation()
         size = (*reader.GetSize(), 1)[:3]
     except Exception:  # what GDCM says may quote the file
-        raise _unreadable(path) from None
+        raise unreadable(path) from None
     position, directions = _numbers(reader, "0020|0032"), _numbers(reader, "0020|0037")
     placed = len(position) == 3 and len(directions) == 6
     apart = _numbers(reader, "0028|0030") or tuple(reader.GetSpacing()[1::-1])
@@ -114,6 +107,7 @@ def read_header(path: Path) -> Header:
         position=position if placed else None,
         directions=directions if placed else None,
         spacing=(apart[0], apart[-1]),
+        thickness=(_numbers(reader, "0018|0050") or (1.0,))[0] or 1.0,
         enhanced=_tag(reader, "0008|0016") in ENHANCED,
         window=_window(reader),
         limits=_limits(reader),
@@ -121,58 +115,8 @@ def read_header(path: Path) -> Header:
     )
 
 
-def group_headers(headers: Iterable[Header]) -> list[list[Header]]:
-    """Put the slices of a volume together, in order along it; every other file is by itself.
-
-    Slices belong together if series, orientation, size and spacing are alike.
-    """
-    groups: dict[Any, list[Header]] = defaultdict(list)
-    for header in headers:
-        if header.position is None or header.enhanced or header.shape[0] > 1:
-            groups[header.path].append(header)
-            continue
-        assert header.directions is not None
-        turned = tuple(round(value, 3) + 0.0 for value in header.directions)
-        groups[header.series, turned, header.shape, header.spacing].append(header)
-    return [sorted(group, key=_along) for group in groups.values()]
-
-
-def read_dicom(headers: Sequence[Header], place: Path) -> Volume:
-    """Read a volume, or the frames of one file.
-
-    Args:
-        headers: a group of ``group_headers``.
-        place: what messages call it: the file, or the folder of the series.
-
-    Returns:
-        Rescaled values (CT: Hounsfield units), or RGB whatever the file's colours. Where it says
-        nothing of space, the affine is that of pixels of its spacing, or of 1 mm.
-
-    Raises:
-        UserError: a file cannot be read, or slices are missing or doubled.
-    """
-    first = headers[0]
-    affine = _affine(headers, place) if first.spatial and not first.enhanced else None
-    values: np.ndarray | None = None
-    for index, header in enumerate(headers):
-        image = _read(header.path)
-        pixels = _pixels(image, header.path)
-        if header.inverted:  # ITK mirrors such values within their bits; a window is for the others
-            pixels = sum(header.limits) - pixels.astype(np.float32)
-        if values is None:  # slices of one series are rescaled each by its own numbers
-            kind = pixels.dtype if len(headers) == 1 or pixels.ndim == 4 else np.float32
-            values = np.empty((len(headers) * len(pixels), *pixels.shape[1:]), kind)
-        if pixels.shape[1:] != values.shape[1:]:
-            raise UserError(f"{header.path} differs in size from its series. Remove it.")
-        values[index * len(pixels) : (index + 1) * len(pixels)] = pixels
-    assert values is not None
-    if affine is None:
-        affine = itk_affine(image)
-    middle = headers[len(headers) // 2]
-    return Volume(values, affine, place, middle.window, middle.inverted)
-
-
-def _reader(path: Path) -> Any:
+def reader_of(path: Path) -> Any:
+    """A SimpleITK reader of one file, by GDCM and silent."""
     import SimpleITK
 
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # warnings quote the file
@@ -183,37 +127,13 @@ def _reader(path: Path) -> Any:
     return reader
 
 
-def _read(path: Path) -> Any:
-    import SimpleITK
-
-    try:
-        image = _reader(path).Execute()
-        return SimpleITK.JoinSeries([image]) if image.GetDimension() == 2 else image
-    except Exception:  # what GDCM says may quote the file
-        raise _unreadable(path) from None
-
-
-def _unreadable(path: Path) -> UserError:
+def unreadable(path: Path) -> UserError:
+    """What to say of a file that cannot be read, without a word of what is in it."""
     empty = path.is_file() and path.stat().st_size == 0
     return UserError(
         f"{path} {'is an empty file (0 bytes)' if empty else 'cannot be read'}; expected a DICOM "
         "image. Export it again, uncompressed if it is a video."
     )
-
-
-def _pixels(image: Any, path: Path) -> np.ndarray:
-    """(F, H, W) numbers or (F, H, W, 3) uint8 RGB."""
-    import SimpleITK
-
-    values = SimpleITK.GetArrayFromImage(image)
-    if values.ndim == 4 and values.shape[-1] == 3:
-        if values.dtype != np.uint8:
-            top = 255.0 / np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 255.0
-            values = np.rint(values * top).clip(0, 255).astype(np.uint8)
-        return values
-    if values.ndim != 3:
-        raise UserError(f"{path} holds {values.shape[-1]} channels, expected grey or colour.")
-    return values
 
 
 def _tag(reader: Any, key: str) -> str:
@@ -249,53 +169,3 @@ def _limits(reader: Any) -> tuple[float, float]:
     slope = (_numbers(reader, "0028|1053") or (1.0,))[0]
     intercept = (_numbers(reader, "0028|1052") or (0.0,))[0]
     return lowest * slope + intercept, (lowest + 2.0**bits - 1) * slope + intercept
-
-
-def _normal(header: Header) -> np.ndarray:
-    assert header.directions is not None
-    return np.cross(header.directions[:3], header.directions[3:])
-
-
-def _along(header: Header) -> float:
-    """Where a slice lies along the normal of its plane, in mm."""
-    return 0.0 if header.position is None else float(_normal(header) @ header.position)
-
-
-def _affine(headers: Sequence[Header], place: Path) -> np.ndarray:
-    """Index (d, h, w) -> LPS mm, from the slices' own positions (a tilted gantry shears it)."""
-    first, last = headers[0], headers[-1]
-    assert first.directions is not None
-    assert first.position is not None
-    assert last.position is not None
-    affine = np.eye(4)
-    affine[:3, 1] = np.multiply(first.directions[3:], first.spacing[0])
-    affine[:3, 2] = np.multiply(first.directions[:3], first.spacing[1])
-    affine[:3, 3] = first.position
-    if len(headers) == 1:
-        affine[:3, 0] = _normal(first) * _thickness(first.path)
-        return affine
-    _refuse_gaps([_along(header) for header in headers], place)
-    affine[:3, 0] = np.subtract(last.position, first.position) / (len(headers) - 1)
-    return affine
-
-
-def _thickness(path: Path) -> float:
-    reader = _reader(path)
-    reader.ReadImageInformation()
-    return (_numbers(reader, "0018|0050") or (1.0,))[0] or 1.0
-
-
-def _refuse_gaps(along: Sequence[float], place: Path) -> None:
-    steps = np.diff(along)
-    usual = float(np.median(steps))
-    if steps.min() < 1e-3:
-        raise UserError(
-            f"{place} has several slices at one position: time points or echoes in one series? "
-            "Expected one volume. Put each into a folder of its own."
-        )
-    worst = int(np.argmax(np.abs(steps - usual)))
-    if abs(steps[worst] - usual) > UNEVEN * usual + 0.01:
-        raise UserError(
-            f"{place}: from slice {worst + 1} to {worst + 2} it is {steps[worst]:.3g} mm, from "
-            f"others {usual:.3g} mm: a slice is missing or damaged. Export the series again."
-        )

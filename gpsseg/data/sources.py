@@ -14,6 +14,7 @@ from typing import Literal
 
 from gpsseg.console import progress
 from gpsseg.data import dicom, images, video, volumes
+from gpsseg.data.dicom_series import group_headers
 from gpsseg.errors import UserError
 
 Failures = list[tuple[Path, str]]
@@ -150,22 +151,22 @@ def _dicom_sources(in_folders: dict[Path, list[Path]], base: Path) -> tuple[list
             elif look is not None:
                 failures.append((path, look))
     for folder, found in headers.items():
-        groups = dicom.group_headers(found)
-        series = [group for group in groups if group[0].spatial and not group[0].enhanced]
-        names = _series_names(folder, base, series)
-        for group in groups:
-            header = group[0]
-            if any(group is each for each in series):
-                name = names[id(group)]
-                sources.append(Source(folder, name, "volume", tuple(group), len(group)))
-                continue
-            end = next((e for e in dicom.ENDINGS if header.path.name.lower().endswith(e)), "")
-            kind: Literal["image", "frames", "volume"] = (
-                "volume" if header.enhanced else "frames" if header.shape[0] > 1 else "image"
-            )
-            name = _name(header.path, base, end)
-            sources.append(Source(header.path, name, kind, (header,), header.shape[0]))
+        groups = group_headers(found)
+        series = [group for group in groups if len(group) > 1]
+        for group, name in zip(series, _series_names(folder, base, series), strict=True):
+            sources.append(Source(folder, name, "volume", tuple(group), len(group)))
+        sources += [_one_file(group[0], base) for group in groups if len(group) == 1]
     return sources, failures
+
+
+def _one_file(header: dicom.Header, base: Path) -> Source:
+    """A DICOM file that is by itself is named as it is called."""
+    ending = next((end for end in dicom.ENDINGS if header.path.name.lower().endswith(end)), "")
+    kind: Literal["image", "frames", "volume"] = "frames" if header.shape[0] > 1 else "image"
+    if header.spatial:
+        kind = "volume"
+    name = _name(header.path, base, ending)
+    return Source(header.path, name, kind, (header,), header.shape[0])
 
 
 def _look(path: Path) -> dicom.Header | str | None:
@@ -178,17 +179,15 @@ def _look(path: Path) -> dicom.Header | str | None:
         return str(error)
 
 
-def _series_names(
-    folder: Path, base: Path, series: Sequence[Sequence[dicom.Header]]
-) -> dict[int, str]:
+def _series_names(folder: Path, base: Path, series: Sequence[Sequence[dicom.Header]]) -> list[str]:
     """Name each series: after its folder, or if that holds several, by a hash of its UID."""
     below = Path(os.path.abspath(folder)).relative_to(base).as_posix()
     if len(series) == 1:
-        return {id(series[0]): base.name if below == "." else below}
-    names: dict[int, str] = {}
+        return [base.name if below == "." else below]
+    names: list[str] = []
     for group in series:
         short = hashlib.sha256(group[0].series.encode()).hexdigest()[:8]
         name = f"series-{short}" if below == "." else f"{below}/series-{short}"
-        same = sum(1 for other in names.values() if other == name or other.startswith(f"{name}-"))
-        names[id(group)] = f"{name}-{same + 1}" if same else name
+        same = sum(other == name or other.startswith(f"{name}-") for other in names)
+        names.append(f"{name}-{same + 1}" if same else name)
     return names

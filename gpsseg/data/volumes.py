@@ -182,7 +182,10 @@ def _write_nifti(path: Path, values: np.ndarray, like: Volume) -> None:
     import nibabel
 
     affine = RAS @ like.affine[:, [2, 1, 0, 3]]
-    image: Any = nibabel.Nifti1Image(values.transpose(2, 1, 0), affine)
+    # NIfTI-2 keeps geometry in float64, NIfTI-1 in float32.
+    double = like.place is not None and like.place["srow_x"].dtype == np.float64
+    kind = nibabel.Nifti2Image if double else nibabel.Nifti1Image
+    image: Any = kind(values.transpose(2, 1, 0), affine)
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)
     image.header.set_xyzt_units("mm")
@@ -192,7 +195,7 @@ def _write_nifti(path: Path, values: np.ndarray, like: Volume) -> None:
     for name, value in like.place.items():
         image.header[name] = value
     # An image made of a finished header keeps it: nothing is computed from an affine again.
-    nibabel.save(nibabel.Nifti1Image(image.dataobj, None, image.header), path)
+    nibabel.save(kind(image.dataobj, None, image.header), path)
 
 
 def _write_itk(path: Path, values: np.ndarray, like: Volume) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.dicom import Header, group_headers, holds_image, is_dicom, read_dicom, read_header
+from gpsseg.data.dicom import Header, holds_image, is_dicom, read_header
+from gpsseg.data.dicom_series import group_headers, read_dicom
 from gpsseg.data.slicing import grey_range, to_rgb
 from gpsseg.errors import UserError
 
@@ -219,7 +220,7 @@ def test_what_is_dicom_and_what_is_an_image(maker: ModuleType, tmp_path: Path) -
 def test_a_header_cannot_hold_a_patient(maker: ModuleType, tmp_path: Path) -> None:
     header = read_header(maker.write_dicom(tmp_path / "a.dcm", GREYS))
     known = {"path", "series", "shape", "position", "directions", "spacing", "enhanced"}
-    known |= {"window", "limits", "inverted"}
+    known |= {"window", "limits", "inverted", "thickness"}
     assert {field.name for field in dataclasses.fields(Header)} == known
     said = repr(dataclasses.replace(header, series=""))
     assert not any(secret in said for secret in maker.SECRETS)

@@ -87,6 +87,15 @@ def test_nifti_keeps_its_header_geometry_bit_for_bit(
     assert bytes(back.header["descrip"].item()) == b"", "no text is taken over"
 
 
+def test_nifti_2_keeps_its_double_precision(tmp_path: Path) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = DIRECTIONS["oblique"] / 3
+    nibabel.save(nibabel.Nifti2Image(np.zeros((5, 4, 3), np.int16), affine), tmp_path / "a.nii")
+    volume = read_volume(tmp_path / "a.nii")
+    write_volume(tmp_path / "b.nii", volume.values.astype(np.uint8), volume)
+    np.testing.assert_array_equal(nibabel.load(tmp_path / "b.nii").affine, affine)
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
 def test_nifti_and_itk_agree_where_a_voxel_lies(tmp_path: Path, direction: np.ndarray) -> None:
     SimpleITK.WriteImage(itk_image(direction), str(tmp_path / "a.nii.gz"))
