@@ -197,8 +197,8 @@ class SelectConfig(BackboneConfig, DataConfig):
 class EvaluateConfig:
     """Score a finished run, or any tool's predictions, under named protocols.
 
-    Masks and probability maps may be PNG (8 or 16 bits), TIFF, .npy or NIfTI; they are paired with
-    the truth by name, and words such as _mask or _pred in it do not matter.
+    Masks and probability maps may be PNG (8 or 16 bits), TIFF, .npy, NIfTI, NRRD or MHA; they are
+    paired with the truth by name, and words such as _mask or _pred in it do not matter.
 
     Example: python -m gpsseg.evaluate --run runs/kvasir-litemedsam-gps-... --dataset isic2017
 
@@ -265,30 +265,6 @@ class EvaluateConfig:
                 raise UserError(f"--{flag} goes with --dataset, not with --truth. Leave one out.")
         if not self.protocol:
             raise UserError("--protocol needs a name, such as per-image, or all.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictConfig:
-    """Write a binary PNG mask, at native size and with the same stem, for every image.
-
-    Example: python -m gpsseg.predict --run runs/... --input my_images/ --output my_masks/
-    """
-
-    run: Path
-    """Folder of a finished run."""
-    input: Path
-    """An image, or a folder of images."""
-    output: Path
-    """Folder for the masks; existing files are never overwritten."""
-    save_probabilities: bool = False
-    """Also write <stem>_probability.png: 0..255 for 0..1."""
-    batch_size: int | None = None
-    """Images per forward pass. Default: the run's."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-
-    def __post_init__(self) -> None:
-        _at_least(1, self, "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)

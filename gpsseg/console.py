@@ -50,7 +50,8 @@ def progress(
 def run_command(function: Callable[[Config], Any], config_type: Any, name: str) -> None:
     """Parse the command line into ``config_type`` and call ``function`` with it.
 
-    A user's mistake is one sentence on stderr and exit status 2; Ctrl-C is exit status 130.
+    A user's mistake is one sentence on stderr and exit status 2; where only some of the files could
+    be used, it is 3; Ctrl-C is exit status 130.
     """
     import tyro
 
@@ -58,7 +59,7 @@ def run_command(function: Callable[[Config], Any], config_type: Any, name: str) 
         function(tyro.cli(config_type, prog=f"python -m gpsseg.{name}"))
     except UserError as error:
         print(f"gpsseg: error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(error.status) from None
     except KeyboardInterrupt:
         print("gpsseg: stopped by the user.", file=sys.stderr)
         raise SystemExit(130) from None

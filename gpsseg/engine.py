@@ -85,21 +85,27 @@ def checkpoint_activations(backbone: Backbone) -> None:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, batches: Iterable[Batch], machine: Machine
+    model: nn.Module, batches: Iterable[Batch], machine: Machine, flips: bool = False
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield ``(index, probability)`` for every image of ``batches``.
 
     ``probability`` is float32 (H, W) in [0, 1] at the image's native size: the network's map,
-    resized bilinearly (the caller thresholds it afterwards).
+    resized bilinearly (the caller thresholds it afterwards). With ``flips`` it is the mean over the
+    image and its three mirror images.
     """
     model.eval()
+    mirrored = ((), (-1,), (-2,), (-2, -1)) if flips else ((),)
     for batch in batches:
         batch = machine.place(batch)
         with machine.autocast():
-            logits = model(batch["image"])
+            views = [
+                (axes, model(batch["image"].flip(axes) if axes else batch["image"]))
+                for axes in mirrored
+            ]
         for i, index in enumerate(batch["index"].tolist()):
             size = (int(batch["height"][i]), int(batch["width"][i]))
-            map_ = logits[i : i + 1].float().sigmoid()
+            maps = [logits[i : i + 1].float().sigmoid().flip(axes) for axes, logits in views]
+            map_ = torch.stack(maps).mean(0) if flips else maps[0]
             native = F.interpolate(map_, size, mode="bilinear", align_corners=False)
             yield index, native[0, 0].cpu().numpy()
 

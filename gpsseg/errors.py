@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 Value = TypeVar("Value")
 
 
 class UserError(Exception):
-    """A mistake the user can fix; its text is one clear sentence and is shown without traceback."""
+    """A mistake the user can fix; its text is one clear sentence and is shown without traceback.
+
+    Attributes:
+        status: the command's exit status.
+    """
+
+    status = 2
+
+
+class SomeFailedError(UserError):
+    """Some of the files could not be used; the others were, and their results are there.
+
+    Attributes:
+        failed: (file or folder, why), in the order in which they failed.
+    """
+
+    status = 3
+
+    def __init__(self, text: str, failed: Sequence[tuple[Path, str]]):
+        super().__init__(text)
+        self.failed = tuple(failed)
 
 
 def few(names: Iterable[object], shown: int = 3) -> str:

@@ -1,93 +1,160 @@
-"""`python -m gpsseg.predict`: masks for new images."""
+"""`python -m gpsseg.predict`: masks for new images, volumes, DICOM and videos."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gpsseg.config import PredictConfig
+from gpsseg.config import FinetuneConfig
+from gpsseg.config_predict import PredictConfig
 from gpsseg.console import progress, run_command, say
-from gpsseg.errors import UserError
-from gpsseg.files import make_folder
+from gpsseg.errors import SomeFailedError, UserError
+from gpsseg.files import make_folder, read_json, sha256_of_file, write_json
+
+if TYPE_CHECKING:
+    from gpsseg.backbones import Backbone
+    from gpsseg.data.cards import Card
+    from gpsseg.data.sources import Failures
+    from gpsseg.outputs import Plan
+    from gpsseg.segmenter import Done, Segmenter
+    from gpsseg.writer import Frame
+
+SETTINGS = "predict.json"
+SHOWN = 10
 
 
 def predict(config: PredictConfig) -> list[Path]:
-    """Write a mask for every image and return the masks' paths, in the images' order.
+    """Write a mask for everything in the input and return the masks' paths, in order of the names.
 
-    Masks are 8-bit PNG of 0 and 255 at the image's native (upright) size.
+    See ``PredictConfig``. Pictures are read, segmented and written as a stream.
 
     Raises:
-        UserError: there is no image, a mask exists already, or an image cannot be read; images
-            are checked before the first mask is written.
+        UserError: there is nothing to segment, or a mask exists already; nothing was written.
+        SomeFailedError: some files could not be segmented; the masks of all others are written.
     """
-    import numpy as np
-    from PIL import Image
-
-    from gpsseg import engine
     from gpsseg.data.cards import load_card
-    from gpsseg.data.cases import Case
-    from gpsseg.data.checks import check_cases
-    from gpsseg.data.loader import CaseDataset, make_loader
-    from gpsseg.machine import make_machine
+    from gpsseg.data.dicom_seg import require_highdicom
+    from gpsseg.data.sources import find_sources
+    from gpsseg.outputs import plan_outputs
     from gpsseg.runs import load_run
 
-    images = find_images(config.input)
-    masks = [config.output / f"{image.stem}.png" for image in images]
-    soft = [mask.with_name(f"{mask.stem}_probability.png") for mask in masks]
-    planned = list(zip(images, masks, strict=True))
-    if config.save_probabilities:
-        planned += zip(images, soft, strict=True)
-    _refuse_collisions(planned)
+    inputs = (config.input,) if isinstance(config.input, Path) else config.input
+    sources, failures = find_sources(inputs, config.output)
+    plans = plan_outputs(sources, config)
+    if config.format == "dicom-seg":
+        require_highdicom()
+    for _, why in failures:
+        say(f"failed: {why}", style="yellow")
+    todo = [plan for plan in plans if not plan.finished]
+    if len(todo) < len(plans):
+        say(f"{len(plans) - len(todo)} of {len(plans)} are finished already.")
     trained, model = load_run(config.run)
-    cases = [Case(image.stem, image) for image in images]
-    check_cases(cases)
-    machine = make_machine(config.device, trained.precision)
-    model.to(machine.accelerator.device)
-    assert trained.image_size is not None
-    assert trained.batch_size is not None
-    dataset = CaseDataset(cases, load_card(trained.dataset), trained.image_size)
-    loader = make_loader(dataset, config.batch_size or trained.batch_size, trained.workers)
     make_folder(config.output)
-    maps = engine.predict(model, loader, machine)
-    for index, probability in progress(maps, "predicting", len(cases)):
-        Image.fromarray((probability >= 0.5).astype(np.uint8) * 255).save(masks[index])
-        if config.save_probabilities:
-            Image.fromarray((probability * 255).round().astype(np.uint8)).save(soft[index])
+    _keep_settings(config)
+    card = load_card(trained.dataset)
+    segmenter = make_segmenter(config, trained, model, card)
+    try:
+        _write(segmenter, _frames(todo, config, card.foreground, failures), todo)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or config.output} cannot be written: {error.strerror}. What is "
+            "finished stays; go on with --resume."
+        ) from None
+    masks = [plan.mask for plan in plans if plan.finished]
     say(f"{len(masks)} masks written to {config.output}. Not for diagnostic use.")
+    if failures:
+        raise _some_failed(failures, len(masks), config.output)
     return masks
 
 
-def find_images(path: Path) -> list[Path]:
-    """Return the image itself, or the images directly in a folder, sorted by name.
+def make_segmenter(
+    config: PredictConfig, trained: FinetuneConfig, model: Backbone, card: Card
+) -> Segmenter:
+    """Put the network on its device, with the run's image size and precision."""
+    from gpsseg.machine import make_machine
+    from gpsseg.segmenter import Segmenter
+
+    assert trained.image_size is not None
+    assert trained.batch_size is not None
+    machine = make_machine(config.device, trained.precision)
+    model.to(machine.accelerator.device)
+    size, batch = trained.image_size, config.batch_size or trained.batch_size
+    return Segmenter(model, machine, card, size, batch, config.tta == "flips", config.tile)
+
+
+def _frames(
+    plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures
+) -> Iterator[Frame]:
+    """All pictures of all sources; a source that cannot be read is reported, and the next comes."""
+    from gpsseg.writer import open_source, report
+
+    for plan in plans:
+        frame = None
+        try:
+            for frame in open_source(plan, failures, config.axis, config.window, label):
+                yield frame
+        except UserError as error:
+            if frame is None:
+                report(failures, plan.source.path, str(error))
+            else:
+                frame.writer.fail(str(error))
+
+
+def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan]) -> None:
+    """Hand every result to its source's writer."""
+    counts = [plan.source.frames for plan in plans]
+    total = None if None in counts else sum(count or 0 for count in counts)
+    done: Iterable[Done] = progress(segmenter.segment(frames), "predicting", total)
+    for _, results in groupby(done, key=lambda result: result[0].writer):
+        for frame, pixels, probability in results:
+            frame.writer.put(frame.index, pixels, probability)
+        if frame.writer.failed:
+            continue
+        try:
+            frame.writer.finish()
+        except UserError as error:
+            frame.writer.fail(str(error))
+
+
+def _keep_settings(config: PredictConfig) -> None:
+    """Keep beside the masks what they were made with; never mix two ways in one folder.
 
     Raises:
-        UserError: there is none.
+        UserError: the folder holds masks that were made otherwise.
     """
-    from gpsseg.data.images import EXTENSIONS
-
-    if path.is_file():
-        return [path]
+    names = ("format", "axis", "window", "tta", "tile", "save_probabilities", "overlays")
+    settings = {
+        "run": config.run.resolve().name,
+        "delta_sha256": sha256_of_file(config.run / "delta.safetensors"),
+        **{name: value for name, value in dataclasses.asdict(config).items() if name in names},
+    }
+    if config.window is not None:
+        settings["window"] = list(config.window)
+    path = config.output / SETTINGS
     if not path.exists():
-        raise UserError(f"--input {path} does not exist. Pass an image, or a folder of images.")
-    files = (file for file in path.iterdir() if file.suffix.lower() in EXTENSIONS)
-    images = sorted(file for file in files if file.is_file() and not file.name.startswith("."))
-    if not images:
-        known = ", ".join(sorted(EXTENSIONS))
-        raise UserError(f"--input {path} holds no image; expected files ending in {known}.")
-    return images
+        write_json(path, settings)
+        return
+    there = read_json(path)
+    other = [name for name, value in settings.items() if there.get(name) != value]
+    if other:
+        raise UserError(
+            f"{path} says that the masks in this folder were made otherwise: {other[0]} was "
+            f"{there.get(other[0])}, now it is {settings[other[0]]}. Name another --output."
+        )
 
 
-def _refuse_collisions(planned: list[tuple[Path, Path]]) -> None:
-    seen: dict[Path, Path] = {}
-    for image, mask in planned:
-        if mask in seen:
-            raise UserError(
-                f"{seen[mask].name} and {image.name} would both become {mask.name}. Rename one."
-            )
-        if mask.exists():
-            raise UserError(
-                f"{mask} exists already; gpsseg never overwrites. Name another --output."
-            )
-        seen[mask] = image
+def _some_failed(failures: Failures, masks: int, output: Path) -> SomeFailedError:
+    lines = [why for _, why in failures[:SHOWN]]
+    if len(failures) > SHOWN:
+        lines.append(f"... and {len(failures) - SHOWN} more.")
+    return SomeFailedError(
+        f"{len(failures)} could not be segmented; {masks} masks are in {output}. Mend these and "
+        "pass --resume:\n" + "\n".join(lines),
+        failures,
+    )
 
 
 if __name__ == "__main__":

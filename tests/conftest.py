@@ -1,8 +1,10 @@
 """Data that several rooms' tests share."""
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -17,6 +19,20 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real images: {folder} is not there; set GPSSEG_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def maker() -> ModuleType:
+    """The functions of dicom_maker.py."""
+    pytest.importorskip("pydicom")
+    spec = importlib.util.spec_from_file_location(
+        "dicom_maker", Path(__file__).with_name("dicom_maker.py")
+    )
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,20 +14,21 @@ from gpsseg.config import (
     EvaluateConfig,
     FinetuneConfig,
     ListConfig,
-    PredictConfig,
     SelectConfig,
     SynthesizeConfig,
 )
+from gpsseg.config_predict import PredictConfig
 from gpsseg.console import run_command
+from gpsseg.data.sources import find_sources
 from gpsseg.datasets import list_datasets, synthesize
-from gpsseg.errors import UserError
+from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.files import new_folder, new_run_folder, read_json, write_json
 from gpsseg.finetune import finetune
-from gpsseg.predict import find_images, predict
+from gpsseg.predict import predict
 from gpsseg.select import select
 
-COMMANDS = ["finetune", "select", "evaluate", "predict", "datasets"]
+COMMANDS = ["finetune", "select", "evaluate", "predict", "slices", "datasets"]
 CHECKOUT = Path(__file__).resolve().parents[1]
 PROBE = """
 import runpy, sys
@@ -128,7 +129,7 @@ def test_other_options_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--batch-size must be at least 1"):
         EvaluateConfig(run=tmp_path, batch_size=0)
     with pytest.raises(UserError, match="--batch-size must be at least 1"):
-        PredictConfig(run=tmp_path, input=tmp_path, output=tmp_path, batch_size=0)
+        PredictConfig(run=tmp_path, input=(tmp_path,), output=tmp_path, batch_size=0)
     for options in ({"cases": 3}, {"size": 4}, {"seed": -1}):
         with pytest.raises(UserError, match=f"--{next(iter(options))} must be at least"):
             SynthesizeConfig(output=tmp_path, **options)
@@ -229,7 +230,7 @@ def picture(path: Path) -> Path:
 
 
 def predict_config(tmp_path: Path, images: Path, **options: bool) -> PredictConfig:
-    return PredictConfig(run=tmp_path, input=images, output=tmp_path / "masks", **options)
+    return PredictConfig(run=tmp_path, input=(images,), output=tmp_path / "masks", **options)
 
 
 def test_predict_input_missing_or_empty(tmp_path: Path) -> None:
@@ -247,8 +248,10 @@ def test_predict_finds_images_whatever_the_case_of_their_ending(tmp_path: Path) 
     names = ["Läsion 1.JPG", "b.tiff", "c.Png"]
     for name in names:
         picture(tmp_path / name)
-    assert [path.name for path in find_images(tmp_path)] == sorted(names)
-    assert find_images(tmp_path / "b.tiff") == [tmp_path / "b.tiff"]
+    sources, _ = find_sources([tmp_path], tmp_path / "out")
+    assert [source.path.name for source in sources] == sorted(names)
+    ((alone,), _) = find_sources([tmp_path / "b.tiff"], tmp_path / "out")
+    assert alone.path == tmp_path / "b.tiff"
 
 
 def test_predict_two_images_of_one_stem(tmp_path: Path) -> None:
@@ -337,14 +340,14 @@ def test_predict_takes_images_however_they_were_saved(untrained_run: Path, tmp_p
         image.save(folder / name, **({"exif": turned} if name == "turned.jpg" else {}))
     config = PredictConfig(
         run=untrained_run,
-        input=folder,
+        input=(folder,),
         output=tmp_path / "masks",
         save_probabilities=True,
         device="cpu",
     )
     masks = predict(config)
     assert [mask.stem for mask in masks] == sorted(Path(name).stem for name in images)
-    assert len(list((tmp_path / "masks").iterdir())) == 2 * len(images)
+    assert len(list((tmp_path / "masks").iterdir())) == 2 * len(images) + 1  # and predict.json
     for mask in masks:
         with Image.open(mask) as image, Image.open(mask.with_stem(f"{mask.stem}_probability")) as p:
             assert image.mode == p.mode == "L"
@@ -354,26 +357,25 @@ def test_predict_takes_images_however_they_were_saved(untrained_run: Path, tmp_p
         np.testing.assert_array_equal(binary[soft != 127] > 0, soft[soft != 127] > 127)
 
 
-def test_predict_names_every_bad_image_and_writes_nothing(
-    untrained_run: Path, tmp_path: Path
-) -> None:
+def test_predict_names_every_bad_image_and_goes_on(untrained_run: Path, tmp_path: Path) -> None:
     picture(tmp_path / "images" / "a.png")
     (tmp_path / "images" / "b.jpg").touch()
     (tmp_path / "images" / "c.jpg").write_bytes(b"\xff\xd8 cut off")
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(SomeFailedError) as caught:
         predict(
             PredictConfig(
                 run=untrained_run,
-                input=tmp_path / "images",
+                input=(tmp_path / "images",),
                 output=tmp_path / "masks",
                 device="cpu",
             )
         )
-    lines = str(caught.value).splitlines()
-    assert ["b.jpg is an empty file" in lines[0], "c.jpg is not a readable" in lines[1]] == [
-        True
-    ] * 2
-    assert not (tmp_path / "masks").exists()
+    assert caught.value.status == 3
+    said, *lines = str(caught.value).splitlines()
+    assert said.startswith("2 could not be segmented; 1 masks are in")
+    assert "b.jpg is an empty file" in lines[0]
+    assert "c.jpg is not a readable" in lines[1]
+    assert {path.name for path in (tmp_path / "masks").iterdir()} == {"a.png", "predict.json"}
 
 
 def test_predict_output_that_is_a_file(untrained_run: Path, tmp_path: Path) -> None:
@@ -382,7 +384,7 @@ def test_predict_output_that_is_a_file(untrained_run: Path, tmp_path: Path) -> N
         predict(
             PredictConfig(
                 run=untrained_run,
-                input=picture(tmp_path / "a.png"),
+                input=(picture(tmp_path / "a.png"),),
                 output=tmp_path / "masks",
                 device="cpu",
             )

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from gpsseg import Delta, engine, gps, load_backbone
-from gpsseg.config import EvaluateConfig, FinetuneConfig, PredictConfig
+from gpsseg.config import EvaluateConfig, FinetuneConfig
+from gpsseg.config_predict import PredictConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
@@ -175,7 +176,9 @@ def test_predict_writes_masks_at_native_size_under_the_same_stem(run, tiny_kvasi
     image = Image.open(source)
     image.save(folder / "Ünï code.jpg")
     image.resize((50, 31)).convert("L").save(folder / "grey.png")
-    config = PredictConfig(run=run, input=folder, output=tmp_path / "out", save_probabilities=True)
+    config = PredictConfig(
+        run=run, input=(folder,), output=tmp_path / "out", save_probabilities=True
+    )
     masks = predict(config)
     assert [mask.name for mask in masks] == ["grey.png", "Ünï code.png"]
     assert Image.open(masks[0]).size == (50, 31)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class CaseDataset(PersistentDataset):
         file = self._entry(case)
         kept = read_entry(file) if file else None
         if kept is None:
-            kept = self._to_8_bits(self._load(case), case)
+            kept = _to_8_bits(self._load(case), self.card, case.image.name)
             if file is not None and file == self._entry(case):  # not changed while it was read
                 write_entry(file, kept)
         height, width = kept.pop("size").tolist()
@@ -101,25 +101,43 @@ class CaseDataset(PersistentDataset):
                 raise error.__cause__ from None
             raise
 
-    def _to_8_bits(self, data: dict[str, Any], case: Case) -> dict[str, np.ndarray]:
-        """Make what is kept: "image" uint8, "mask" bool (if there is one), "size" int64 (2,).
 
-        Raises:
-            UserError: the image is far from the range 0 to 1 that the networks are promised; what
-                an interpolation adds to either end is cut off.
-        """
-        image = np.asarray(_plain(data["image"]), np.float32)
-        low, high = float(image.min()), float(image.max())
-        if not (low > -0.5 and high < 1.5):
-            raise UserError(
-                f"Data card {self.card}: after its load steps the pixels of {case.image.name} hold "
-                f"values from {low:.3g} to {high:.3g}, expected 0 to 1. Leave out the step that "
-                "scales them; every network does its own."
-            )
-        kept = {"image": np.rint(image.clip(0, 1) * 255).astype(np.uint8)}
-        if "mask" in data:
-            kept["mask"] = np.asarray(_plain(data["mask"])) >= 0.5
-        return {**kept, "size": np.array([data["height"], data["width"]], np.int64)}
+def _to_8_bits(data: Mapping[str, Any], card: str, name: str) -> dict[str, np.ndarray]:
+    """Make what is kept: "image" uint8, "mask" bool (if there is one), "size" int64 (2,).
+
+    Raises:
+        UserError: the image is far from the range 0 to 1 that the networks are promised; what
+            an interpolation adds to either end is cut off.
+    """
+    image = np.asarray(_plain(data["image"]), np.float32)
+    low, high = float(image.min()), float(image.max())
+    if not (low > -0.5 and high < 1.5):
+        raise UserError(
+            f"Data card {card}: after its load steps the pixels of {name} hold "
+            f"values from {low:.3g} to {high:.3g}, expected 0 to 1. Leave out the step that "
+            "scales them; every network does its own."
+        )
+    kept = {"image": np.rint(image.clip(0, 1) * 255).astype(np.uint8)}
+    if "mask" in data:
+        kept["mask"] = np.asarray(_plain(data["mask"])) >= 0.5
+    return {**kept, "size": np.array([data["height"], data["width"]], np.int64)}
+
+
+def prepare_picture(pixels: np.ndarray, load: Any, card: str) -> dict[str, Any]:
+    """Prepare a picture that is no file, as ``CaseDataset`` prepares an image.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        load: the card's load steps, from ``build_transform``.
+        card: its name.
+
+    Returns:
+        "image" (3, S, S) float32 in [0, 1], and "height", "width": the native size in pixels.
+    """
+    kept = _to_8_bits(load({"image": pixels}), card, "a picture")
+    height, width = kept["size"].tolist()
+    image = torch.from_numpy(kept["image"]).float() / 255
+    return {"image": image, "height": height, "width": width}
 
 
 class Batches(DataLoader[dict[str, Any]]):

@@ -1,4 +1,4 @@
-"""Read what any tool wrote for one image: a mask or a probability map; PNG, NumPy or NIfTI."""
+"""Read what any tool wrote for one image: a mask or a probability map; PNG, NumPy or a volume."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.images import EXTENSIONS, read_channel, to_mask
+from gpsseg.data.volumes import ENDINGS as VOLUMES
+from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, RAS, read_volume
 from gpsseg.errors import UserError
 
-NIFTI = (".nii.gz", ".nii")
-ENDINGS = (*NIFTI, ".npy", *sorted(EXTENSIONS))
-MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+ENDINGS = (*VOLUMES, ".npy", *sorted(EXTENSIONS))
 FULL = (1, 255, 65535)  # what whole numbers may mean by "certainly foreground"
 
 
@@ -24,10 +24,10 @@ class Stored:
     """Values as they lie in a file.
 
     Attributes:
-        values: (H, W) or (X, Y, Z), bool, integer or float; rows and columns of a 2-D NIfTI file
+        values: (H, W) or (X, Y, Z), bool, integer or float; rows and columns of a 2-D volume file
             are y and x.
         spacing: mm a pixel along each axis; None where the format has none.
-        affine: (4, 4) of a NIfTI file, else None.
+        affine: (4, 4) of a volume, index -> RAS mm; else None.
     """
 
     values: np.ndarray
@@ -99,12 +99,14 @@ def read_stored(path: Path) -> Stored:
     """Read one file.
 
     Raises:
-        UserError: it cannot be read, is neither 2-D nor (NIfTI) 3-D, or holds no numbers, NaN or
+        UserError: it cannot be read, is neither 2-D nor (volumes) 3-D, or holds no numbers, NaN or
             infinity; the text names it.
     """
     end = ending(path)
     if end in NIFTI:
         stored = _read_nifti(path)
+    elif end in ITK:
+        stored = _read_itk(path)
     else:
         stored = Stored(_read_npy(path) if end == ".npy" else read_channel(path))
     values = stored.values
@@ -116,8 +118,8 @@ def read_stored(path: Path) -> Stored:
             f"{path} holds NaN or infinity in {bad} of {values.size} values, expected "
             "probabilities in [0, 1]. Look for a division by zero where it was made."
         )
-    if values.size == 0 or values.ndim not in ((2, 3) if end in NIFTI else (2,)):
-        wanted = "2-D or 3-D" if end in NIFTI else "2-D (height, width); save volumes as NIfTI"
+    if values.size == 0 or values.ndim not in ((2, 3) if end in VOLUMES else (2,)):
+        wanted = "2-D or 3-D" if end in VOLUMES else "2-D (height, width); save volumes as NIfTI"
         raise UserError(f"{path} has the shape {values.shape}, expected {wanted}.")
     return stored
 
@@ -221,3 +223,13 @@ def _read_nifti(path: Path) -> Stored:
     if values.ndim == 2:
         values, spacing = values.T, spacing[::-1]
     return Stored(values, spacing, np.asarray(image.affine))
+
+
+def _read_itk(path: Path) -> Stored:
+    """An NRRD or MetaImage file, its axes in NIfTI's order."""
+    volume = read_volume(path)
+    values, affine = volume.values, RAS @ volume.affine[:, [2, 1, 0, 3]]
+    if values.ndim == 3 and len(values) == 1:
+        return Stored(values[0], tuple(volume.spacing[1:].tolist()), affine)
+    axes = (2, 1, 0, *range(3, values.ndim))
+    return Stored(values.transpose(axes), tuple(volume.spacing[::-1].tolist()), affine)

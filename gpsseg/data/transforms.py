@@ -16,7 +16,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks t
 
 
 class ReadCased(Transform):
-    """Read a case's files, given as paths.
+    """Read a case's files, given as paths; ``image`` may also be pixels: (H, W, 3) uint8 RGB.
 
     ``image`` becomes float32 (3, H, W) in [0, 1], ``mask`` (if there) float32 (1, H, W) of 0 and 1;
     ``height`` and ``width`` are added: the native size in pixels. ``opinions`` and ``labels`` (if
@@ -25,7 +25,8 @@ class ReadCased(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a new dictionary."""
-        image = read_image(data["image"])
+        given = data["image"]
+        image = given if isinstance(given, np.ndarray) else read_image(given)
         case = {**data, "height": image.shape[0], "width": image.shape[1]}
         case["image"] = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)
         if data.get("mask") is not None:

@@ -190,3 +190,21 @@ def test_folders_that_hold_nothing(tmp_path: Path) -> None:
         find_maps(tmp_path, "--truth")
     with pytest.raises(UserError, match=r"notes\.txt is a file\. Pass a folder"):
         find_maps(tmp_path / "notes.txt", "--truth")
+
+
+@pytest.mark.parametrize("kind", [".nrrd", ".mha"])
+def test_itk_formats_are_read_as_nifti_is(tmp_path: Path, kind: str) -> None:
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
+    image.SetSpacing((0.5, 0.75, 3))
+    image.SetOrigin((1, 2, 3))
+    image.SetDirection((0, 1, 0, -1, 0, 0, 0, 0, 1))
+    for name in ("a.nii.gz", f"a{kind}"):
+        SimpleITK.WriteImage(image, str(tmp_path / name))
+    nifti, other = (read_stored(tmp_path / name) for name in ("a.nii.gz", f"a{kind}"))
+    np.testing.assert_array_equal(other.values, nifti.values)
+    assert other.spacing == pytest.approx(nifti.spacing)
+    assert nifti.affine is not None
+    assert other.affine is not None
+    np.testing.assert_allclose(other.affine, nifti.affine, atol=1e-6)

@@ -1,0 +1,106 @@
+"""What `python -m gpsseg.predict` and `gpsseg.slices` can be asked; see gpsseg/config.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gpsseg.errors import UserError
+
+SMALLEST_TILE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """Write a mask for every image, volume, DICOM series and video, under its name, in its place.
+
+    Images, video frames and DICOM images without a place in space give PNG masks of 0 and 255 at
+    native size (a video a folder of them). NIfTI, NRRD and MHA give masks of 0 and 1 in the same
+    format and the same place in space; a DICOM series gives an NRRD named after its folder.
+
+    A file that cannot be used is reported, the others go on, and the exit status is 3. Patient tags
+    of DICOM are never written or shown, except into a DICOM-SEG, which must name its source.
+    Overlays show the pixels as they are, also names that a device has burned into them.
+
+    Example: python -m gpsseg.predict --run runs/... --input my_images/ --output my_masks/
+
+    Example: python -m gpsseg.predict --run runs/... --input 'ct/**/*.nii.gz' --output out
+    --window 40 400 --axis axial
+    """
+
+    run: Path
+    """Folder of a finished run."""
+    input: tuple[Path, ...]
+    """Images, volumes, DICOM, videos, folders (with all below them), or patterns in quotes."""
+    output: Path
+    """Folder for the masks; sub-folders are kept, and existing files are never overwritten."""
+    resume: bool = False
+    """Go on with a prediction that was stopped: what is finished is skipped."""
+    format: Literal["auto", "nifti", "nrrd", "mha", "dicom-seg"] = "auto"
+    """Of volumes' masks. auto: as the input, NRRD for DICOM. dicom-seg refers to the source series
+    and names its patient, as the standard demands (pip install 'gpsseg[dicom-seg]')."""
+    axis: Literal["auto", "axial", "coronal", "sagittal"] = "auto"
+    """How volumes are cut into slices. auto: as they were stored."""
+    window: tuple[float, float] | None = None
+    """Centre and width of the greys shown to the network, for volumes and DICOM (CT, soft tissue:
+    40 400). Default: the file's own, or else its 0.5 and 99.5 percentiles."""
+    tile: int | None = None
+    """Cut images larger than this many pixels into overlapping tiles of this side."""
+    tta: Literal["none", "flips"] = "none"
+    """flips: mean over the image and its mirror images, in four times the time."""
+    save_probabilities: bool = False
+    """Also write <name>_probability: 0..255 for 0..1."""
+    overlays: bool = False
+    """Also write <name>_overlay: the image with the mask's outline; of volumes, slices that have
+    any."""
+    batch_size: int | None = None
+    """Images per forward pass. Default: the run's."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UserError(f"--batch-size must be at least 1, got {self.batch_size}.")
+        if self.tile is not None and self.tile < SMALLEST_TILE:
+            raise UserError(f"--tile must be at least {SMALLEST_TILE} pixels, got {self.tile}.")
+        if not self.input:
+            raise UserError("--input needs a file, a folder or a pattern.")
+        _check_window(self.window)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlicesConfig:
+    """Cut volumes and their masks into PNG slices to train on, upright, with a table of them.
+
+    Volumes are NIfTI, NRRD, MHA or DICOM series. In the table, cases.csv, the slices of one volume
+    are one group, so that no split parts them.
+
+    Example: python -m gpsseg.slices --images ct/ --masks segmentations/ --output cut
+    --window 40 400
+    """
+
+    images: Path
+    """Folder of the volumes."""
+    masks: Path
+    """Folder of their masks, on the same grid; paired by name (x_seg.nii.gz will do for x.nrrd)."""
+    output: Path
+    """Folder for images/, masks/ and cases.csv; must not exist or be empty."""
+    axis: Literal["auto", "axial", "coronal", "sagittal"] = "auto"
+    """Which slices. auto: as they were stored."""
+    window: tuple[float, float] | None = None
+    """Centre and width of the greys. Default: the file's own, or else its 0.5 and 99.5
+    percentiles."""
+    skip_empty: bool = False
+    """Leave out slices whose mask is empty."""
+
+    def __post_init__(self) -> None:
+        _check_window(self.window)
+
+
+def _check_window(window: tuple[float, float] | None) -> None:
+    if window is not None and not 0 < window[1] < float("inf"):
+        raise UserError(
+            f"--window is CENTER WIDTH with a width above 0, got {window[0]:g} {window[1]:g}. For "
+            "soft tissue in CT pass --window 40 400."
+        )

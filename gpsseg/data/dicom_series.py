@@ -1,0 +1,143 @@
+"""DICOM series and frames: which files belong together, where they lie, and their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpsseg.data.dicom import Header, reader_of, unreadable
+from gpsseg.data.volumes import Volume, itk_affine
+from gpsseg.errors import UserError
+
+UNEVEN = 0.02  # of the distance between slices; scanners round their positions
+TURNED = 1e-3  # unit vectors of one series may differ by this
+
+
+def group_headers(headers: Iterable[Header]) -> list[list[Header]]:
+    """Put the slices of a volume together, in order along it; every other file is by itself.
+
+    Slices belong together if series, orientation, size and spacing are alike.
+    """
+    groups: list[list[Header]] = []
+    for header in headers:
+        fitting = (group for group in groups if _belongs(header, group[0]))
+        group = next(fitting, None)
+        if group is None:
+            groups.append([header])
+        else:
+            group.append(header)
+    return [sorted(group, key=_along) for group in groups]
+
+
+def _belongs(one: Header, other: Header) -> bool:
+    if one.directions is None or other.directions is None or one.enhanced or other.enhanced:
+        return False
+    same = (one.series, one.shape, one.spacing) == (other.series, other.shape, other.spacing)
+    return same and one.shape[0] == 1 and np.allclose(one.directions, other.directions, atol=TURNED)
+
+
+def read_dicom(headers: Sequence[Header], place: Path) -> Volume:
+    """Read a volume, or the frames of one file.
+
+    Args:
+        headers: a group of ``group_headers``.
+        place: what messages call it: the file, or the folder of the series.
+
+    Returns:
+        Rescaled values (CT: Hounsfield units), or RGB whatever the file's colours. Where it says
+        nothing of space, the affine is that of pixels of its spacing, or of 1 mm.
+
+    Raises:
+        UserError: a file cannot be read, or slices are missing or doubled.
+    """
+    first = headers[0]
+    affine = _affine(headers, place) if first.spatial and not first.enhanced else None
+    values: np.ndarray | None = None
+    for index, header in enumerate(headers):
+        image = _read(header.path)
+        pixels = _pixels(image, header.path)
+        if header.inverted:  # ITK mirrors such values within their bits; a window is for the others
+            pixels = sum(header.limits) - pixels.astype(np.float32)
+        if values is None:  # slices of one series are rescaled each by its own numbers
+            kind = pixels.dtype if len(headers) == 1 or pixels.ndim == 4 else np.float32
+            values = np.empty((len(headers) * len(pixels), *pixels.shape[1:]), kind)
+        if pixels.shape[1:] != values.shape[1:]:
+            raise UserError(f"{header.path} differs in size from its series. Remove it.")
+        values[index * len(pixels) : (index + 1) * len(pixels)] = pixels
+    assert values is not None
+    if affine is None:
+        affine = itk_affine(image)
+    middle = headers[len(headers) // 2]
+    return Volume(values, affine, place, middle.window, middle.inverted)
+
+
+def _read(path: Path) -> Any:
+    import SimpleITK
+
+    try:
+        image = reader_of(path).Execute()
+        return SimpleITK.JoinSeries([image]) if image.GetDimension() == 2 else image
+    except Exception:  # what GDCM says may quote the file
+        raise unreadable(path) from None
+
+
+def _pixels(image: Any, path: Path) -> np.ndarray:
+    """(F, H, W) numbers or (F, H, W, 3) uint8 RGB."""
+    import SimpleITK
+
+    values = SimpleITK.GetArrayFromImage(image)
+    if values.ndim == 4 and values.shape[-1] == 3:
+        if values.dtype != np.uint8:
+            top = 255.0 / np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 255.0
+            values = np.rint(values * top).clip(0, 255).astype(np.uint8)
+        return values
+    if values.ndim != 3:
+        raise UserError(f"{path} holds {values.shape[-1]} channels, expected grey or colour.")
+    return values
+
+
+def _normal(header: Header) -> np.ndarray:
+    assert header.directions is not None
+    return np.cross(header.directions[:3], header.directions[3:])
+
+
+def _along(header: Header) -> float:
+    """Where a slice lies along the normal of its plane, in mm."""
+    return 0.0 if header.position is None else float(_normal(header) @ header.position)
+
+
+def _affine(headers: Sequence[Header], place: Path) -> np.ndarray:
+    """Index (d, h, w) -> LPS mm, from the slices' own positions (a tilted gantry shears it)."""
+    first, last = headers[0], headers[-1]
+    assert first.directions is not None
+    assert first.position is not None
+    assert last.position is not None
+    affine = np.eye(4)
+    affine[:3, 1] = np.multiply(first.directions[3:], first.spacing[0])
+    affine[:3, 2] = np.multiply(first.directions[:3], first.spacing[1])
+    affine[:3, 3] = first.position
+    if len(headers) == 1:
+        affine[:3, 0] = _normal(first) * first.thickness
+        return affine
+    _refuse_gaps([_along(header) for header in headers], place)
+    affine[:3, 0] = np.subtract(last.position, first.position) / (len(headers) - 1)
+    return affine
+
+
+def _refuse_gaps(along: Sequence[float], place: Path) -> None:
+    steps = np.diff(along)
+    usual = float(np.median(steps))
+    if steps.min() < 1e-3:
+        raise UserError(
+            f"{place} has several slices at one position: time points or echoes in one series? "
+            "Expected one volume. Put each into a folder of its own."
+        )
+    worst = int(np.argmax(np.abs(steps - usual)))
+    if abs(steps[worst] - usual) > UNEVEN * usual + 0.01:
+        raise UserError(
+            f"{place}: from slice {worst + 1} to {worst + 2} it is {steps[worst]:.3g} mm, from "
+            f"others {usual:.3g} mm: a slice is missing or damaged. Export the series again."
+        )

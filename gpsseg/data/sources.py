@@ -1,0 +1,193 @@
+"""What there is to segment: images, volumes, DICOM series and videos, in folders or by pattern."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gpsseg.console import progress
+from gpsseg.data import dicom, images, video, volumes
+from gpsseg.data.dicom_series import group_headers
+from gpsseg.errors import UserError
+
+Failures = list[tuple[Path, str]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing to segment, of which comes one mask, or a folder of them.
+
+    Attributes:
+        path: the file, or the folder of a DICOM series: what messages call it.
+        name: its path below the input without ending, with slashes; results are named so.
+        kind: image; frames (a video, a multi-frame DICOM file); or volume.
+        headers: of a DICOM source its files, in order.
+        frames: how many pictures it holds; None where only reading tells.
+    """
+
+    path: Path
+    name: str
+    kind: Literal["image", "frames", "volume"]
+    headers: tuple[dicom.Header, ...] = ()
+    frames: int | None = 1
+
+
+def find_sources(inputs: Sequence[Path], output: Path) -> tuple[list[Source], Failures]:
+    """Find everything to segment, in the order of its names; DICOM headers are read.
+
+    Names keep the sub-folders below the input; of several inputs, below the folder that all of
+    them share. Hidden files and whatever lies in ``output`` do not count.
+
+    Args:
+        inputs: files, folders (searched with their sub-folders) and patterns such as ``a/*.png``.
+        output: where results go.
+
+    Returns:
+        The sources, and the DICOM files that cannot be read with the reason.
+
+    Raises:
+        UserError: an input does not exist, or there is nothing to segment.
+    """
+    bases, files = [], []
+    for given in inputs:
+        base, found = _expand(given, output)
+        bases.append(os.path.abspath(base))
+        files += found
+    base = Path(os.path.commonpath(bases))
+    named = {path for path in inputs if path.is_file()}
+    sources, in_folders = [], defaultdict(list)
+    for path in sorted(set(files)):
+        if volumes.volume_ending(path):
+            end = volumes.volume_ending(path)
+            sources.append(Source(path, _name(path, base, end), "volume", frames=None))
+        elif path.suffix.lower() in video.ENDINGS:
+            count = video.count_frames(path)
+            sources.append(Source(path, _name(path, base, path.suffix), "frames", frames=count))
+        elif path.suffix.lower() in images.EXTENSIONS:
+            sources.append(Source(path, _name(path, base, path.suffix), "image"))
+        elif dicom.is_dicom(path):
+            in_folders[path.parent].append(path)
+        elif path in named:  # reading it will say what is wrong
+            sources.append(Source(path, _name(path, base, path.suffix), "image"))
+    found_dicom, failures = _dicom_sources(in_folders, base)
+    sources = sorted([*sources, *found_dicom], key=lambda source: source.name)
+    if not sources and not failures:
+        _refuse_nothing(inputs)
+    return sources, failures
+
+
+def _expand(given: Path, output: Path) -> tuple[Path, list[Path]]:
+    """The folder that names are counted from, and the files of one input."""
+    if given.is_file():
+        return given.parent, [given]
+    if given.is_dir():
+        return given, list(_walk(given, output))
+    if not glob.has_magic(str(given)):
+        raise UserError(
+            f"--input {given} does not exist. Pass images, volumes, videos, folders of them, or a "
+            "pattern in quotes such as 'scans/**/*.nii.gz'."
+        )
+    plain = list(given.parts)
+    while any(glob.has_magic(part) for part in plain):
+        plain.pop()
+    base = Path(*plain)
+    files: list[Path] = []
+    for path in sorted(base.glob(str(Path(*given.parts[len(plain) :])))):
+        if path.is_file() and not path.name.startswith("."):
+            files.append(path)
+        elif path.is_dir():
+            files += _walk(path, output)
+    if not files:
+        raise UserError(f"--input {given} matches no file. Check the pattern.")
+    return base, files
+
+
+def _walk(folder: Path, output: Path) -> Iterator[Path]:
+    """The files below a folder, without hidden ones and results of an earlier call."""
+    above, results = folder.resolve(), output.resolve()
+    inside = results != above and results.is_relative_to(above)
+    for path in sorted(folder.rglob("*")):
+        below = path.relative_to(folder)
+        if any(part.startswith(".") for part in below.parts) or not path.is_file():
+            continue
+        if not (inside and (above / below).is_relative_to(results)):
+            yield path
+
+
+def _name(path: Path, base: Path, ending: str) -> str:
+    """The path below a folder, without its ending, with slashes."""
+    below = Path(os.path.abspath(path)).relative_to(base).as_posix()
+    return below[: len(below) - len(ending)] if ending else below
+
+
+def _refuse_nothing(inputs: Sequence[Path]) -> None:
+    known = ", ".join(sorted(images.EXTENSIONS))
+    raise UserError(
+        f"--input {inputs[0]} holds no image; expected files ending in {known}, volumes "
+        f"({', '.join(volumes.ENDINGS)}), DICOM, or videos ({', '.join(sorted(video.ENDINGS))})."
+    )
+
+
+def _dicom_sources(in_folders: dict[Path, list[Path]], base: Path) -> tuple[list[Source], Failures]:
+    """Read every header, and group the files of each folder."""
+    paths = [path for found in in_folders.values() for path in found]
+    sources: list[Source] = []
+    failures: Failures = []
+    headers: dict[Path, list[dicom.Header]] = defaultdict(list)
+    with ThreadPoolExecutor() as pool:
+        looks: Iterable[dicom.Header | str | None] = pool.map(_look, paths)
+        if paths:
+            looks = progress(looks, "reading DICOM", len(paths))
+        for path, look in zip(paths, looks, strict=True):
+            if isinstance(look, dicom.Header):
+                headers[path.parent].append(look)
+            elif look is not None:
+                failures.append((path, look))
+    for folder, found in headers.items():
+        groups = group_headers(found)
+        series = [group for group in groups if len(group) > 1]
+        for group, name in zip(series, _series_names(folder, base, series), strict=True):
+            sources.append(Source(folder, name, "volume", tuple(group), len(group)))
+        sources += [_one_file(group[0], base) for group in groups if len(group) == 1]
+    return sources, failures
+
+
+def _one_file(header: dicom.Header, base: Path) -> Source:
+    """A DICOM file that is by itself is named as it is called."""
+    ending = next((end for end in dicom.ENDINGS if header.path.name.lower().endswith(end)), "")
+    kind: Literal["image", "frames", "volume"] = "frames" if header.shape[0] > 1 else "image"
+    if header.spatial:
+        kind = "volume"
+    name = _name(header.path, base, ending)
+    return Source(header.path, name, kind, (header,), header.shape[0])
+
+
+def _look(path: Path) -> dicom.Header | str | None:
+    """A header, what is wrong with the file, or None if it is no image."""
+    if not dicom.holds_image(path):
+        return None
+    try:
+        return dicom.read_header(path)
+    except UserError as error:
+        return str(error)
+
+
+def _series_names(folder: Path, base: Path, series: Sequence[Sequence[dicom.Header]]) -> list[str]:
+    """Name each series: after its folder, or if that holds several, by a hash of its UID."""
+    below = Path(os.path.abspath(folder)).relative_to(base).as_posix()
+    if len(series) == 1:
+        return [base.name if below == "." else below]
+    names: list[str] = []
+    for group in series:
+        short = hashlib.sha256(group[0].series.encode()).hexdigest()[:8]
+        name = f"series-{short}" if below == "." else f"{below}/series-{short}"
+        same = sum(other == name or other.startswith(f"{name}-") for other in names)
+        names.append(f"{name}-{same + 1}" if same else name)
+    return names

@@ -1,0 +1,55 @@
+"""Frames of a video, one at a time, by OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpsseg.errors import UserError
+
+ENDINGS = frozenset({".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
+MISSING = 0.02  # headers may be this far off
+
+
+def count_frames(path: Path) -> int | None:
+    """How many frames the header promises; None where it does not say."""
+    import cv2
+
+    capture = cv2.VideoCapture(str(path))
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    capture.release()
+    return count if count > 0 else None
+
+
+def read_video(path: Path) -> Iterator[np.ndarray]:
+    """Yield the frames, upright, as uint8 (H, W, 3) RGB; one is held at a time.
+
+    Raises:
+        UserError: it cannot be opened, or ends before it should; after the frames that are there.
+    """
+    import cv2
+
+    capture: Any = cv2.VideoCapture(str(path))
+    try:
+        promised, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        read, seconds = 0, 0.0
+        while capture.isOpened():
+            there, frame = capture.read()
+            if not there:
+                break
+            read, seconds = read + 1, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    finally:
+        capture.release()
+    if not read:
+        raise UserError(
+            f"{path} holds no frame that can be decoded. Copy it again, or convert it to MP4."
+        )
+    # Where frames follow each other unevenly, headers overstate their number, but not the time.
+    if max(read, seconds * rate) < promised * (1 - MISSING) - 2:
+        raise UserError(
+            f"{path} ends after {read} of {promised:.0f} frames: cut off or damaged? Copy it again."
+        )

@@ -1,0 +1,208 @@
+"""Volumes with their place in space: NIfTI by nibabel, NRRD and MetaImage by SimpleITK.
+
+Arrays are (D, H, W): the file's axes in reverse, so that W is the one that changes fastest on disk
+(SimpleITK's z, y, x; nibabel's k, j, i). Positions are in mm, in DICOM's and ITK's frame LPS (x to
+the patient's left, y to the back, z to the head); NIfTI's RAS differs by two signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpsseg.errors import UserError
+from gpsseg.files import replacing
+
+NIFTI = (".nii.gz", ".nii")
+ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
+ENDINGS = (*NIFTI, *ITK)
+MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS -> RAS, and back
+PLACE = (  # the fields of a NIfTI header that say where the voxels lie; no others are copied
+    *("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"),
+)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels, and where they lie.
+
+    Attributes:
+        values: (D, H, W) numbers as the file means them (CT: Hounsfield units), or (D, H, W, 3)
+            uint8 RGB.
+        affine: (4, 4) float64: index (d, h, w, 1) -> position (x, y, z, 1) in mm, LPS.
+        source: the file or folder it came from.
+        window: (low, high): what the file asks to be shown as black and as white; None where it
+            does not say.
+        inverted: whether low values are to be shown white (DICOM's MONOCHROME1).
+        place: of a NIfTI file the header's geometry, as stored, so that it can be written back bit
+            for bit.
+    """
+
+    values: np.ndarray
+    affine: np.ndarray
+    source: Path
+    window: tuple[float, float] | None = None
+    inverted: bool = False
+    place: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        edges = self.affine[:3, :3]
+        if not np.isfinite(self.affine).all() or abs(np.linalg.det(edges)) < 1e-12:
+            raise UserError(
+                f"{self.source}: its header gives the voxels no size or no direction. Write it "
+                "again with spacing and direction."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(D, H, W)."""
+        depth, height, width = self.values.shape[:3]
+        return depth, height, width
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """(3,) float64: mm from one voxel to the next along D, H and W."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def origin(self) -> np.ndarray:
+        """(3,) float64: position (x, y, z) in mm, LPS, of the voxel [0, 0, 0]'s centre."""
+        return self.affine[:3, 3].copy()
+
+    @property
+    def direction(self) -> np.ndarray:
+        """(3, 3) float64: its columns are unit vectors (x, y, z), LPS, along D, H and W."""
+        return self.affine[:3, :3] / self.spacing
+
+
+def volume_ending(path: Path) -> str:
+    """The file's ending if it is a volume's, in lower case (".nii.gz" is one), or ''."""
+    return next((end for end in ENDINGS if path.name.lower().endswith(end)), "")
+
+
+def read_volume(path: Path) -> Volume:
+    """Read a NIfTI, NRRD or MetaImage file.
+
+    Raises:
+        UserError: it cannot be read, or holds several time points or channels; the text names it.
+    """
+    if not path.exists():
+        raise UserError(f"{path} does not exist.")
+    read = _read_nifti if volume_ending(path) in NIFTI else _read_itk
+    try:
+        return read(path)
+    except UserError:
+        raise
+    except Exception:  # damaged files make readers fail in every way there is
+        empty = path.is_file() and path.stat().st_size == 0
+        raise UserError(
+            f"{path} {'is an empty file (0 bytes)' if empty else 'cannot be read'}; expected a "
+            "NIfTI, NRRD or MHA volume. Copy it again from its source."
+        ) from None
+
+
+def write_volume(path: Path, values: np.ndarray, like: Volume) -> None:
+    """Write voxels where another volume's lie, in the format of the path's ending, atomically.
+
+    Nothing but geometry is taken over: no description, comment or other text of the source.
+
+    Args:
+        path: ends in .nii, .nii.gz, .nrrd or .mha.
+        values: (D, H, W), on the grid of ``like``.
+        like: gives the geometry.
+    """
+    assert values.shape == like.shape, "not on the volume's grid"
+    with replacing(path) as partial:
+        if volume_ending(path) in NIFTI:
+            _write_nifti(partial, values, like)
+        else:
+            _write_itk(partial, values, like)
+
+
+def itk_affine(image: Any) -> np.ndarray:
+    """The affine of a three-dimensional SimpleITK image: (4, 4), index (d, h, w) -> LPS mm."""
+    affine = np.eye(4)
+    edges = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
+    affine[:3, :3], affine[:3, 3] = edges[:, ::-1], image.GetOrigin()
+    return affine
+
+
+def _read_nifti(path: Path) -> Volume:
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    values = np.asanyarray(image.dataobj)
+    coloured = values.dtype.names is not None
+    if coloured:  # RGB (and alpha) are stored as records
+        values = np.stack([values[channel] for channel in ("R", "G", "B")], axis=-1)
+    elif values.ndim == 2:
+        values = values[..., None]
+    elif values.ndim > 3 and set(values.shape[3:]) == {1}:
+        values = values.reshape(values.shape[:3])
+    if values.ndim != (4 if coloured else 3):
+        _refuse_shape(path, image.shape)
+    unit = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    affine = RAS @ np.asarray(image.affine, np.float64)
+    affine[:3] *= unit
+    place = {name: image.header[name].copy() for name in PLACE} if unit == 1.0 else None
+    axes = (2, 1, 0, *range(3, values.ndim))
+    return Volume(values.transpose(axes), affine[:, [2, 1, 0, 3]], path, place=place)
+
+
+def _read_itk(path: Path) -> Volume:
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    image = SimpleITK.ReadImage(str(path))
+    if image.GetDimension() == 2:
+        image = SimpleITK.JoinSeries([image])
+    values = SimpleITK.GetArrayFromImage(image)
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() not in (1, 3):
+        _refuse_shape(path, values.shape[::-1])
+    if values.ndim == 4 and values.dtype != np.uint8:
+        _refuse_shape(path, values.shape[::-1])
+    return Volume(values, itk_affine(image), path)
+
+
+def _refuse_shape(path: Path, shape: tuple[int, ...]) -> None:
+    size = "x".join(map(str, shape))
+    raise UserError(
+        f"{path} holds {size} values, expected one three-dimensional volume. Split time points or "
+        "channels into files."
+    )
+
+
+def _write_nifti(path: Path, values: np.ndarray, like: Volume) -> None:
+    import nibabel
+
+    affine = RAS @ like.affine[:, [2, 1, 0, 3]]
+    # NIfTI-2 keeps geometry in float64, NIfTI-1 in float32.
+    double = like.place is not None and like.place["srow_x"].dtype == np.float64
+    kind = nibabel.Nifti2Image if double else nibabel.Nifti1Image
+    image: Any = kind(values.transpose(2, 1, 0), affine)
+    image.set_qform(affine, code=1)
+    image.set_sform(affine, code=1)
+    image.header.set_xyzt_units("mm")
+    if like.place is None:
+        nibabel.save(image, path)
+        return
+    for name, value in like.place.items():
+        image.header[name] = value
+    # An image made of a finished header keeps it: nothing is computed from an affine again.
+    nibabel.save(kind(image.dataobj, None, image.header), path)
+
+
+def _write_itk(path: Path, values: np.ndarray, like: Volume) -> None:
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(values)
+    image.SetSpacing(like.spacing[::-1].tolist())
+    image.SetOrigin(like.origin.tolist())
+    image.SetDirection(like.direction[:, ::-1].reshape(-1).tolist())
+    SimpleITK.WriteImage(image, str(path), useCompression=True)

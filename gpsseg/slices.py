@@ -1,0 +1,120 @@
+"""`python -m gpsseg.slices`: volumes with masks -> pictures to train a 2-D network on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpsseg.config_predict import SlicesConfig
+from gpsseg.console import progress, run_command, say
+from gpsseg.errors import SomeFailedError, UserError, few
+from gpsseg.files import make_folder, new_folder, write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+    from gpsseg.data.sources import Source
+
+
+def cut(config: SlicesConfig) -> Path:
+    """Write images/, masks/ and cases.csv, and return the table's path; see ``SlicesConfig``.
+
+    Raises:
+        UserError: there is no volume, or one has no mask; nothing was written.
+        SomeFailedError: some volumes cannot be read or do not fit their mask; the others are there.
+    """
+    from gpsseg.outputs import save_picture
+
+    pairs = _pair(config)
+    new_folder(config.output)
+    rows: list[dict[str, str]] = []
+    failed: list[tuple[Path, str]] = []
+    for image, mask in progress(pairs, "cutting", len(pairs)):
+        try:
+            for index, picture, truth in _slices(image, mask, config):
+                if config.skip_empty and not truth.any():
+                    continue
+                name = f"{image.name}_{index:04d}.png"
+                for kind, pixels in (("images", picture), ("masks", truth)):
+                    path = config.output / kind / name
+                    make_folder(path.parent)
+                    save_picture(path, pixels)
+                row = {"image": f"images/{name}", "mask": f"masks/{name}", "group": image.name}
+                rows.append(row)
+        except UserError as error:
+            say(f"failed: {error}", style="yellow")
+            failed.append((image.path, str(error)))
+    table = config.output / "cases.csv"
+    if rows:
+        write_rows(table, rows)
+    say(f"{len(rows)} slices of {len(pairs) - len(failed)} volumes are listed in {table}.")
+    if failed:
+        raise SomeFailedError(
+            f"{len(failed)} of {len(pairs)} volumes could not be cut:\n"
+            + "\n".join(why for _, why in failed),
+            failed,
+        )
+    return table
+
+
+def _pair(config: SlicesConfig) -> list[tuple[Source, Source]]:
+    """Find the mask of every volume: by its name, words such as _seg or _mask left out."""
+    from gpsseg.data.pairs import bare
+    from gpsseg.data.sources import find_sources
+
+    found = []
+    for option, folder in (("--images", config.images), ("--masks", config.masks)):
+        sources, failures = find_sources([folder], config.output)
+        if failures:
+            raise UserError("\n".join(why for _, why in failures))
+        volumes = [source for source in sources if source.kind == "volume"]
+        if not volumes:
+            raise UserError(f"{option} {folder} holds no volume: NIfTI, NRRD, MHA or DICOM series.")
+        found.append(volumes)
+    images, masks = found
+    by_name = {bare(mask.name): mask for mask in masks}
+    missing = [image.name for image in images if bare(image.name) not in by_name]
+    if missing:
+        raise UserError(
+            f"--masks {config.masks}: {len(missing)} of {len(images)} volumes have no mask: "
+            f"{few(missing)}. Expected a file of that name."
+        )
+    return [(image, by_name[bare(image.name)]) for image in images]
+
+
+def _slices(
+    image: Source, mask: Source, config: SlicesConfig
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield (index, picture, truth): (H, W, 3) uint8 RGB and (H, W) bool, upright."""
+    import numpy as np
+
+    from gpsseg.data.dicom_series import read_dicom
+    from gpsseg.data.images import to_mask
+    from gpsseg.data.slicing import find_slicing, grey_range, to_rgb
+    from gpsseg.data.volumes import read_volume
+
+    volume, marked = (
+        read_dicom(source.headers, source.path) if source.headers else read_volume(source.path)
+        for source in (image, mask)
+    )
+    if volume.shape != marked.shape or not np.allclose(
+        volume.affine, marked.affine, rtol=1e-3, atol=1e-2
+    ):
+        sizes = ["x".join(map(str, each.shape)) for each in (volume, marked)]
+        raise UserError(
+            f"{mask.path} does not lie on the grid of {image.path} ({sizes[1]} and {sizes[0]} "
+            "voxels, or another place in space). Resample the mask on its image."
+        )
+    slicing, (low, high) = (
+        find_slicing(volume.affine, config.axis),
+        grey_range(volume, config.window),
+    )
+    truths = slicing.view(to_mask(marked.values, mask.path))
+    for index, values in enumerate(slicing.view(volume.values)):
+        yield index, to_rgb(values, low, high, volume.inverted), truths[index]
+
+
+if __name__ == "__main__":
+    run_command(cut, SlicesConfig, "slices")

@@ -1,0 +1,162 @@
+"""Open a source picture by picture, and take the results of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from gpsseg.console import say
+from gpsseg.data.dicom_series import read_dicom
+from gpsseg.data.images import read_image
+from gpsseg.data.slicing import Slicing, find_slicing, grey_range, to_rgb
+from gpsseg.data.sources import Failures
+from gpsseg.data.video import read_video
+from gpsseg.data.volumes import Volume, read_volume
+from gpsseg.files import make_folder
+from gpsseg.outputs import FolderTarget, PictureTarget, Plan, Target, VolumeTarget
+from gpsseg.report.overlays import draw_overlay
+
+AS_STORED = Slicing((0, 1, 2), ())
+
+
+@dataclass(eq=False)
+class Writer:
+    """Takes the probability map of every picture of one source.
+
+    Attributes:
+        plan: what is written.
+        failures: is given (path, why) if something goes wrong.
+        mask, probability, overlay: where pictures go.
+        failed: whether the results are not to appear under their names.
+    """
+
+    plan: Plan
+    failures: Failures
+    mask: Target
+    probability: Target | None = None
+    overlay: Target | None = None
+    failed: bool = field(default=False, init=False)
+
+    def has(self, index: int) -> bool:
+        """Whether a frame's results are there already, from a prediction that was stopped."""
+        targets = [t for t in (self.overlay, self.probability, self.mask) if t is not None]
+        return all(isinstance(t, FolderTarget) and t.place(index).exists() for t in targets)
+
+    def put(self, index: int, pixels: np.ndarray, probability: np.ndarray) -> None:
+        """Take one picture.
+
+        Args:
+            index: its number within the source.
+            pixels: (H, W, 3) uint8 RGB, what the network was shown.
+            probability: (H, W) float32 in [0, 1]; >= 0.5 is foreground.
+        """
+        mask = probability >= 0.5
+        if self.overlay is not None and (mask.any() or self.plan.source.kind != "volume"):
+            self.overlay.put(index, draw_overlay(pixels, mask))
+        if self.probability is not None:
+            self.probability.put(index, (probability * 255).round().astype(np.uint8))
+        self.mask.put(index, mask)
+
+    def finish(self) -> None:
+        """All pictures have come. The mask comes last: where it is, all is."""
+        for target in (self.overlay, self.probability, self.mask):
+            if target is not None:
+                target.finish()
+
+    def fail(self, why: str) -> None:
+        """Say that the source cannot be segmented."""
+        if not self.failed:
+            report(self.failures, self.plan.source.path, why)
+        self.failed = True
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture to segment: ``read`` gives it as (H, W, 3) uint8 RGB."""
+
+    writer: Writer
+    index: int
+    read: Callable[[], np.ndarray]
+
+
+def report(failures: Failures, path: Path, why: str) -> None:
+    """Say and remember that a file cannot be used."""
+    failures.append((path, why))
+    say(f"failed: {why}", style="yellow")
+
+
+def open_source(
+    plan: Plan,
+    failures: Failures,
+    axis: str = "auto",
+    window: tuple[float, float] | None = None,
+    label: str = "lesion",
+) -> Iterator[Frame]:
+    """Yield the pictures of a source, one at a time; those of a video that are done are left out.
+
+    Args:
+        plan: of the source.
+        failures: for the writer.
+        axis: as for ``find_slicing``.
+        window: centre and width of the greys shown, for volumes and DICOM.
+        label: what a mask marks.
+
+    Raises:
+        UserError: the source cannot be read, or not to its end.
+    """
+    source = plan.source
+    make_folder(plan.mask.parent)
+    if source.kind == "image" and not source.headers:
+        writer = Writer(plan, failures, *_targets(plan, PictureTarget))
+        yield Frame(writer, 0, partial(read_image, source.path))
+        return
+    if source.kind == "frames" and not source.headers:
+        writer = Writer(plan, failures, *_targets(plan, FolderTarget))
+        pictures = (lambda pixels=pixels: pixels for pixels in read_video(source.path))
+        yield from _missing(writer, pictures)
+        return
+    volume = read_dicom(source.headers, source.path) if source.headers else read_volume(source.path)
+    slicing = find_slicing(volume.affine, axis) if source.kind == "volume" else AS_STORED
+    writer = Writer(plan, failures, *_volume_targets(plan, volume, slicing, label))
+    (low, high), slices = grey_range(volume, window), slicing.view(volume.values)
+    shown = (partial(to_rgb, values, low, high, volume.inverted) for values in slices)
+    yield from _missing(writer, shown)
+
+
+def _missing(writer: Writer, pictures: Iterable[Callable[[], np.ndarray]]) -> Iterator[Frame]:
+    """The pictures that the writer does not have; if there is none, the source is finished."""
+    left = False
+    for index, read in enumerate(pictures):
+        if not writer.has(index):
+            left = True
+            yield Frame(writer, index, read)
+    if not left:
+        writer.finish()
+
+
+def _targets(
+    plan: Plan, make: Callable[[Path], Target]
+) -> tuple[Target, Target | None, Target | None]:
+    """Targets of the mask, the probability and the overlay."""
+    overlay: Target | None = None
+    if plan.overlay is not None:
+        folder = plan.source.kind != "image"
+        overlay = FolderTarget(plan.overlay, ".jpg") if folder else PictureTarget(plan.overlay)
+    return make(plan.mask), None if plan.probability is None else make(plan.probability), overlay
+
+
+def _volume_targets(
+    plan: Plan, volume: Volume, slicing: Slicing, label: str
+) -> tuple[Target, Target | None, Target | None]:
+    """The same for what comes as an array of slices or frames."""
+
+    def make(path: Path) -> Target:
+        if plan.source.kind == "volume" or path.suffix == ".dcm":
+            return VolumeTarget(path, volume, slicing, plan.source, label)
+        return FolderTarget(path) if plan.source.kind == "frames" else PictureTarget(path)
+
+    return _targets(plan, make)

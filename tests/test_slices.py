@@ -1,0 +1,73 @@
+"""Volumes with masks become pairs of pictures, grouped by volume."""
+
+import csv
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from gpsseg.config_predict import SlicesConfig
+from gpsseg.errors import SomeFailedError, UserError
+from gpsseg.slices import cut
+
+FLIPPED = np.diag([-1.0, 1, 2, 1])  # in RAS: i leads to the left, j to the front
+
+
+def volumes(folder: Path, names: list[str]) -> None:
+    for kind, suffix in (("ct", ""), ("seg", "_seg")):
+        (folder / kind).mkdir()
+        for name in names:
+            values = np.zeros((6, 5, 4), np.int16)
+            values[:3, 0, 1:] = 100 if kind == "ct" else 1
+            image = nibabel.Nifti1Image(values, FLIPPED)
+            nibabel.save(image, folder / kind / f"{name}{suffix}.nii.gz")
+
+
+def rows(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_slices_are_upright_pairs_in_groups(tmp_path: Path) -> None:
+    volumes(tmp_path, ["a", "b"])
+    table = cut(
+        SlicesConfig(
+            images=tmp_path / "ct",
+            masks=tmp_path / "seg",
+            output=tmp_path / "cut",
+            window=(50, 100),
+            skip_empty=True,
+        )
+    )
+    listed = rows(table)
+    assert [row["group"] for row in listed] == ["a"] * 3 + ["b"] * 3
+    assert listed[0] == {"image": "images/a_0001.png", "mask": "masks/a_0001.png", "group": "a"}
+    for row in listed:
+        image, mask = (read(tmp_path / "cut" / row[kind]) for kind in ("image", "mask"))
+        assert image.shape == (5, 6, 3)
+        # The lowest j is the patient's back, at the bottom; the lowest i the right, on the left.
+        expected = np.zeros((5, 6), bool)
+        expected[4, :3] = True
+        np.testing.assert_array_equal(mask > 0, expected)
+        np.testing.assert_array_equal(image[..., 0], mask)
+
+
+def test_a_mask_that_does_not_fit_and_one_that_is_missing(tmp_path: Path) -> None:
+    volumes(tmp_path, ["a", "b", "c"])
+    options = {"images": tmp_path / "ct", "masks": tmp_path / "seg", "output": tmp_path / "cut"}
+    moved = nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), np.eye(4))
+    nibabel.save(moved, tmp_path / "seg" / "b_seg.nii.gz")
+    with pytest.raises(SomeFailedError, match=r"1 of 3 volumes could not be cut:\n.*b_seg.* does"):
+        cut(SlicesConfig(**options))
+    assert {row["group"] for row in rows(tmp_path / "cut" / "cases.csv")} == {"a", "c"}
+    (tmp_path / "seg" / "c_seg.nii.gz").unlink()
+    with pytest.raises(UserError, match=r"1 of 3 volumes have no mask: c\. Expected a"):
+        cut(SlicesConfig(**{**options, "output": tmp_path / "again"}))
+    assert not (tmp_path / "again").exists()
