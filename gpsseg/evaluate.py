@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpsseg.config import DataConfig, EvaluateConfig, FinetuneConfig
 from gpsseg.console import progress, run_command, say
+from gpsseg.errors import UserError
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     metrics = {
         **provenance(card, split, trained, model.facts),
         "run": str(config.run),
-        "trained_on": card_of(trained).name,
+        "trained_on": _name_of_data(trained),
         "after": scorer.summary(),
         "strata": scorer.strata(),
         "calibration": scorer.calibration(),
@@ -277,6 +278,16 @@ def data_facts(card: Card, split: Split) -> dict[str, Any]:
         "licence": card.licence,
         "split": {"name": split.name, "sha256": split.sha256},
     }
+
+
+def _name_of_data(trained: FinetuneConfig) -> str:
+    """What the data of a run are called; also where its data card is no longer there."""
+    from gpsseg.data.own import card_of
+
+    try:
+        return card_of(trained).name
+    except UserError:
+        return trained.dataset
 
 
 def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:

@@ -74,7 +74,8 @@ def find_root(card: Card, data_root: Path | None) -> tuple[Path, str]:
         if not sample.is_dir():
             raise UserError(
                 f"There is no sample of {card.name}. Pass --data-root FOLDER (or set GPSSEG_DATA), "
-                f"where FOLDER holds {card.folder}/."
+                f"where FOLDER holds {card.folder}/; `python -m gpsseg.datasets info {card.name}` "
+                "says where to get it, and `synthesize --layout` draws one."
             )
         return sample, SYNTHETIC
     looked_in = [data_root / card.folder, data_root]

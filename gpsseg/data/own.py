@@ -21,6 +21,8 @@ root        where the images lie; paths below are relative to it
 splits      the first whose files are there is used. `all` with test_share is split by a fixed seed;
             write train, (val) and test instead where you have them apart, or `file: fold-1.json`
 images      a pattern; masks_in is the folder where masks of the same names are looked for
+masks       instead of masks_in: a pattern such as "masks/{id}_seg.png"; or one for each annotator,
+            {anna: "anna/{id}.png", ben: "ben/{id}.png"}, with annotator: majority (or a name)
 group       which images belong together, so that no patient is in training and test: for names such
             as patient12_3.png write  group: {id: "(patient\\d+)_.*"}
             or  group: {csv: patients.csv, key: image, value: patient}

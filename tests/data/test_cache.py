@@ -18,6 +18,7 @@ from gpsseg.data import cache, transforms
 from gpsseg.data.cache import cache_folder, read_entry, write_entry
 from gpsseg.data.cards import Card, load_card
 from gpsseg.data.cases import Case, make_split
+from gpsseg.data.images import Labels
 from gpsseg.data.loader import CaseDataset, default_workers, make_loader
 from gpsseg.errors import UserError
 
@@ -310,3 +311,25 @@ def test_workers_by_default(cores: int, workers: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     assert default_workers() == workers
+
+
+def test_other_classes_or_annotators_are_another_entry(
+    cases: tuple[Case, ...], folder: Path, decoded: list[str]
+) -> None:
+    """The same two files give other masks with other classes chosen, or with a further opinion."""
+    case = cases[0]
+    assert case.mask is not None
+    with Image.open(case.mask) as stored:
+        Image.fromarray(np.asarray(stored.convert("L")) // 128 + np.uint8(1)).save(
+            case.mask.with_suffix(".png")
+        )
+    mapped = dataclasses.replace(case, mask=case.mask.with_suffix(".png"))
+    one, two = (
+        dataclasses.replace(mapped, labels=Labels(((1,), (2,)), (chosen,))) for chosen in (0, 1)
+    )
+    for _ in range(2):
+        (of_one,), (of_two,) = read_all([one], folder), read_all([two], folder)
+        assert torch.equal(of_one["mask"], 1 - of_two["mask"])
+    assert len(decoded) == 2
+    opinions = dataclasses.replace(case, opinions=(cases[1].mask,))
+    assert cache.entry_name(case, "p") != cache.entry_name(opinions, "p")
