@@ -28,6 +28,7 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.data.checks import check_cases
     from gpsseg.data.loader import CaseDataset, make_loader
     from gpsseg.machine import make_machine
+    from gpsseg.prompts import Prompter, check_prompts, from_file, is_given, no_prompt
     from gpsseg.runs import load_run
 
     images = find_images(config.input)
@@ -38,6 +39,16 @@ def predict(config: PredictConfig) -> list[Path]:
         planned += zip(images, soft, strict=True)
     _refuse_collisions(planned)
     trained, model = load_run(config.run)
+    prompt = model.facts.prompt
+    prompter: Prompter = no_prompt
+    check_prompts(model, config.prompts)
+    if config.prompts:
+        prompter = from_file(config.prompts, prompt, images)
+    elif is_given(prompt):
+        raise UserError(
+            f"This run needs a {prompt} for every image. Pass --prompts FILE, a CSV with a row "
+            "for each (see --help)."
+        )
     cases = [Case(image.stem, image) for image in images]
     check_cases(cases)
     machine = make_machine(config.device, trained.precision)
@@ -47,7 +58,7 @@ def predict(config: PredictConfig) -> list[Path]:
     dataset = CaseDataset(cases, load_card(trained.dataset), trained.image_size)
     loader = make_loader(dataset, config.batch_size or trained.batch_size, trained.workers)
     make_folder(config.output)
-    maps = engine.predict(model, loader, machine)
+    maps = engine.predict(model, loader, machine, prompter)
     for index, probability in progress(maps, "predicting", len(cases)):
         Image.fromarray((probability >= 0.5).astype(np.uint8) * 255).save(masks[index])
         if config.save_probabilities:

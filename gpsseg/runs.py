@@ -46,7 +46,9 @@ def open_run(config: FinetuneConfig, dataset: str, split: Split, precision: str)
                 "not match them. Start a new run."
             )
         return config.resume
-    folder = new_run_folder(config.output, f"{dataset}-{config.backbone}-{config.method}")
+    folder = new_run_folder(
+        config.output, f"{dataset}-{_in_a_name(config.backbone)}-{config.method}"
+    )
     findable = dataclasses.replace(
         config,
         dataset=str(Path(config.dataset).resolve()) if Path(config.dataset).suffix else dataset,
@@ -56,6 +58,8 @@ def open_run(config: FinetuneConfig, dataset: str, split: Split, precision: str)
         cache=str(Path(config.cache).expanduser().resolve())
         if config.cache not in (None, "off")
         else config.cache,
+        backbone=_findable(config.backbone) or config.backbone,
+        weights=_findable(config.weights),
     )
     content = {
         "config": dataclasses.asdict(findable),
@@ -66,6 +70,21 @@ def open_run(config: FinetuneConfig, dataset: str, split: Split, precision: str)
     write_json(folder / "config.json", content)
     write_json(folder / "split.json", {"name": split.name, "sha256": split.sha256, **split.ids})
     return folder
+
+
+def _findable(name: str | None) -> str | None:
+    """A file's or folder's whole path; any other name as it is."""
+    return str(Path(name).resolve()) if name and Path(name).exists() else name
+
+
+def _in_a_name(backbone: str) -> str:
+    """A backbone as part of a folder's name: a path's last part, and a dash for a colon.
+
+    >>> _in_a_name("unet:resnet50"), _in_a_name("weights/medsam_vit_b.pth")
+    ('unet-resnet50', 'medsam_vit_b')
+    """
+    path = Path(backbone)
+    return (path.stem if path.exists() or path.suffix == ".pth" else path.name).replace(":", "-")
 
 
 def resumed(config: FinetuneConfig) -> FinetuneConfig:
@@ -136,6 +155,6 @@ def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:
             f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
             "Start it again with the command in its config.json."
         )
-    model = load_backbone(config.backbone, config.prompt, config.seed)
+    model = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
     Delta.load(folder / "delta.safetensors").apply(model)
     return config, model
