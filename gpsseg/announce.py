@@ -8,13 +8,14 @@ from typing import Any
 from gpsseg.console import say
 
 
-def say_scores(name: str, summary: dict[str, Any]) -> None:
-    """Print mDice and mIoU with their intervals."""
+def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) -> None:
+    """Print mDice and mIoU with their intervals, and a prompt that somebody had to give."""
+    told = f", PROMPTED: {prompt}" if prompt and " from " in prompt else ""
     score = summary["per-image"]
     (d0, d1), (i0, i1) = score["dice_ci95"], score["iou_ci95"]
     say(
         f"{name:<7} mDice {score['dice']:.3f} [{d0:.3f}, {d1:.3f}]   mIoU {score['iou']:.3f} "
-        f"[{i0:.3f}, {i1:.3f}]   (per-image protocol, native size, {score['images']} images)",
+        f"[{i0:.3f}, {i1:.3f}]   (per-image protocol, native size, {score['images']} images{told})",
         style="bold",
     )
 

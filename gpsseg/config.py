@@ -99,10 +99,15 @@ class BackboneConfig:
     """Which network, and what of it GPS selects."""
 
     backbone: str = "litemedsam"
-    """litemedsam, unet-efficientnet-lite0, or sam-vit-base (fetched from the Hugging Face hub)."""
-    prompt: Literal["full-box", "none"] | None = None
-    """Automatic prompt of a SAM backbone: its whole image as the box, or no prompt. Default: the
-    backbone's own (litemedsam: full-box)."""
+    """A name from `python -m gpsseg.backbones`, such as litemedsam or sam-vit-base; a pair such as
+    unet:resnet50; a SAM checkpoint (.pth); or a folder written by save_pretrained."""
+    weights: str | None = None
+    """Your own checkpoint for the network that --backbone names: of all of it, or of a UNet's
+    encoder. `random` starts from random weights. Default: the published ones."""
+    prompt: Literal["none", "full-box", "box", "point"] | None = None
+    """What a SAM backbone is told: nothing; the whole image as its box, which knows nothing of the
+    truth; or a box or point from the truth (with --prompts from a file), and then every score is
+    labelled as prompted. Default: the backbone's own (litemedsam and medsam: full-box)."""
     top_k: int | None = None
     """Input connections kept per neuron in the encoder. Default: the most that stays under 1 % of
     the encoder (litemedsam: 2, unet-efficientnet-lite0: 1)."""
@@ -231,6 +236,9 @@ class EvaluateConfig:
     of predictions. P-values of several are adjusted together (Holm)."""
     batch_size: int | None = None
     """Images per forward pass. Default: the run's."""
+    prompts: Path | None = None
+    """CSV (image, x0, y0, x1, y1 or image, x, y) or JSON ({"image": [...]}) with a box or point in
+    pixels for every image, for a run trained with --prompt box or point. Default: the truth's."""
     strict: bool = False
     """Stop before anything is scored if a test image is also among the run's training images, or if
     those are no longer there to compare with."""
@@ -254,6 +262,8 @@ class EvaluateConfig:
                 "expected one beside --predictions: --dataset NAME, or --truth FOLDER with the "
                 "true masks."
             )
+        if self.prompts and not self.run:
+            raise UserError("--prompts goes with --run: predictions are scored as they are.")
         if self.run and self.truth:
             raise UserError(
                 "--truth goes with --predictions; a run is scored on a data set. Pass --dataset, "
@@ -275,7 +285,7 @@ class BenchmarkConfig:
     """
 
     backbone: str = "unet-efficientnet-lite0"
-    """litemedsam, unet-efficientnet-lite0, or sam-vit-base (fetched from the Hugging Face hub)."""
+    """A name from `python -m gpsseg.backbones`, or as finetune's option of this name."""
     methods: tuple[str, ...] = ("floor", "gps", "masked", "decoder", "full")
     """floor (forward and input gradients, all frozen), gps, masked (GPS by dense gradients times a
     mask), decoder, full, and PEFT's lora and shira (rank 8, on every linear layer)."""
@@ -317,6 +327,17 @@ class ReportConfig:
     """Two to eight folders of runs or evaluations; the others are compared with the first."""
     output: Path
     """Folder for comparison.html; must not exist."""
+
+
+@dataclass(frozen=True)
+class ListBackbonesConfig:
+    """List the networks that can be adapted, and whether their weights are on this machine.
+
+    Example: python -m gpsseg.backbones
+    """
+
+    missing: bool = True
+    """Also list those whose weights are not on this machine."""
 
 
 @dataclass(frozen=True)

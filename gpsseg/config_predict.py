@@ -35,6 +35,9 @@ class PredictConfig:
     """Images, volumes, DICOM, videos, folders (with all below them), or patterns in quotes."""
     output: Path
     """Folder for the masks; sub-folders are kept, and existing files are never overwritten."""
+    prompts: Path | None = None
+    """CSV (image, x0, y0, x1, y1 or image, x, y) or JSON ({"image": [...]}) with a box or point in
+    pixels for every image, for a run trained with --prompt box or point."""
     resume: bool = False
     """Go on with a prediction that was stopped: what is finished is skipped."""
     format: Literal["auto", "nifti", "nrrd", "mha", "dicom-seg"] = "auto"

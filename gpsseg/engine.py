@@ -25,6 +25,7 @@ from gpsseg.console import progress, say
 from gpsseg.errors import UserError
 from gpsseg.files import log_to
 from gpsseg.machine import Batch, Machine
+from gpsseg.prompts import Prompter, from_truth, no_prompt
 from gpsseg.resume import load_state, save_state
 
 if TYPE_CHECKING:
@@ -38,18 +39,21 @@ class TrainingDivergedError(UserError):
 
 
 def segmentation_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Binary cross-entropy plus soft IoU loss, the loss of the GPS segmentation experiments.
+    """Cross-entropy plus soft IoU loss, the loss of the GPS segmentation experiments.
 
     Args:
-        logits: (B, 1, H, W) float.
-        mask: (B, 1, H, W) float of 0 and 1.
+        logits: (B, C, H, W) float.
+        mask: (B, 1, H, W) float of 0 and 1, or with C > 1 of the classes 0 (background) to C - 1.
 
     Returns:
-        Scalar: mean cross-entropy over pixels + mean over images of 1 - soft IoU.
+        Scalar: mean cross-entropy over pixels + mean over images, and over the classes but the
+        background, of 1 - soft IoU.
     """
     logits = logits.float()
-    if logits.shape != mask.shape:
+    if logits.shape[-2:] != mask.shape[-2:]:
         logits = F.interpolate(logits, mask.shape[-2:], mode="bilinear", align_corners=False)
+    if logits.shape[1] > 1:
+        return _loss_of_classes(logits, mask[:, 0].long())
     probability = logits.sigmoid()
     overlap = (probability * mask).sum((1, 2, 3))
     union = (probability + mask).sum((1, 2, 3)) - overlap
@@ -57,16 +61,33 @@ def segmentation_loss(logits: Tensor, mask: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, mask) + (1 - soft_iou).mean()
 
 
-def batch_loss(machine: Machine) -> Callable[[nn.Module, Batch], Tensor]:
+def _loss_of_classes(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss for (B, C, H, W) logits and (B, H, W) integer labels."""
+    probability = logits.softmax(dim=1)[:, 1:]
+    truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1)[:, 1:]
+    overlap = (probability * truth).sum((2, 3))
+    union = (probability + truth).sum((2, 3)) - overlap
+    soft_iou = (overlap + 1) / (union + 1)
+    return F.cross_entropy(logits, labels) + (1 - soft_iou).mean()
+
+
+def batch_loss(
+    machine: Machine, prompter: Prompter = no_prompt
+) -> Callable[[nn.Module, Batch], Tensor]:
     """Return ``loss(model, batch)``, as scoring and training both use it."""
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         batch = machine.place(batch)
         with machine.autocast():
-            logits = model(batch["image"])
+            logits = _forward(model, batch, prompter)
         return segmentation_loss(logits, batch["mask"])
 
     return loss
+
+
+def _forward(model: nn.Module, batch: Batch, prompter: Prompter) -> Tensor:
+    prompt = prompter(batch)
+    return model(batch["image"]) if prompt is None else model(batch["image"], prompt)
 
 
 def tuning_mode(model: nn.Module) -> None:
@@ -85,7 +106,11 @@ def checkpoint_activations(backbone: Backbone) -> None:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, batches: Iterable[Batch], machine: Machine, flips: bool = False
+    model: nn.Module,
+    batches: Iterable[Batch],
+    machine: Machine,
+    prompter: Prompter = no_prompt,
+    flips: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield ``(index, probability)`` for every image of ``batches``.
 
@@ -99,7 +124,7 @@ def predict(
         batch = machine.place(batch)
         with machine.autocast():
             views = [
-                (axes, model(batch["image"].flip(axes) if axes else batch["image"]))
+                (axes, _forward(model, {**batch, "image": batch["image"].flip(axes)}, prompter))
                 for axes in mirrored
             ]
         for i, index in enumerate(batch["index"].tolist()):
@@ -173,6 +198,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor(schedule.last_epoch)
     ready, stepper = machine.accelerator.prepare(model, optimizer)
+    loss_of = batch_loss(machine, from_truth(config.prompt, varied=True))
     epochs = range(len(history.epochs) + 1, config.epochs + 1)
     shown = progress(_all_steps(batches_of, epochs), "training", len(epochs) * steps)
     try:
@@ -181,7 +207,7 @@ def train(
             tuning_mode(model)
             torch.manual_seed(config.seed * 100_003 + epoch)  # of dropout, if there is any
             batches = itertools.islice(shown, steps)
-            row = _train_epoch(ready, epoch, batches, stepper, schedule, machine, log)
+            row = _train_epoch(ready, epoch, batches, loss_of, stepper, schedule, machine, log)
             for name, parameter in trained.items():
                 _require_finite(parameter, f"{name} is not finite", epoch, steps)
             row |= {"val_dice": validate(), "lr": float(max(schedule.get_last_lr()))}
@@ -208,13 +234,14 @@ def _train_epoch(
     model: nn.Module,
     epoch: int,
     batches: Iterable[tuple[int, Any, float]],
+    loss_of: Callable[[nn.Module, Batch], Tensor],
     optimizer: Any,
     schedule: torch.optim.lr_scheduler.LambdaLR,
     machine: Machine,
     log: Callable[[Mapping[str, Any]], None],
 ) -> dict[str, float]:
     """Take one epoch's steps. Returns its mean loss, and the share of time waited for data."""
-    loss_of, losses, waiting, started = batch_loss(machine), [], 0.0, time.perf_counter()
+    losses, waiting, started = [], 0.0, time.perf_counter()
     for step, batch, waited in batches:
         waiting += waited
         with machine.accelerator.accumulate(model):

@@ -42,11 +42,13 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.machine import make_machine
     from gpsseg.paired import open_other
     from gpsseg.predictions import resolve_protocols
+    from gpsseg.prompts import check_prompts
     from gpsseg.runs import load_run, salt_for_evaluation
     from gpsseg.select import find_split
 
     assert config.run is not None
     trained, model = load_run(config.run)
+    check_prompts(model, config.prompts)
     trained = dataclasses.replace(trained, batch_size=config.batch_size or trained.batch_size)
     protocols = resolve_protocols(config.protocol)
     data = _evaluation_data(config, trained)
@@ -70,9 +72,10 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         thumbnails=thumbnails,
         pool=True,
         saliency=True,
+        prompts=config.prompts,
     )
     metrics = {
-        **provenance(card, split, trained, model.facts),
+        **provenance(card, split, trained, model.facts, config.prompts),
         "run": str(config.run),
         "trained_on": _name_of_data(trained),
         "after": scorer.summary(),
@@ -171,7 +174,7 @@ def _finish(
         rows, thumbnails = _hide_names(metrics, rows, thumbnails, salt)
     write_json(output / "metrics.json", metrics)
     write_rows(output / "per_image.csv", rows)
-    say_scores("test", metrics["after"])
+    say_scores("test", metrics["after"], metrics.get("prompt"))
     say_protocols(metrics["after"])
     say_breakdown(metrics)
     say_paired(metrics.get("paired", ()))
@@ -213,6 +216,7 @@ def score_cases(
     thumbnails: list[Thumbnail] | None = None,
     pool: bool = False,
     saliency: bool = False,
+    prompts: Path | None = None,
 ) -> Scorer:
     """Predict cases and score each against its mask at native size.
 
@@ -227,6 +231,8 @@ def score_cases(
         thumbnails: is given one small picture per case, for the report.
         pool: as for ``Scorer``.
         saliency: as for ``Scorer``.
+        prompts: a user's file of the prompts, see ``gpsseg.prompts``; None takes those that the
+            network needs from the truth.
     """
     from gpsseg.data.cache import cache_folder
     from gpsseg.data.case import case_mask
@@ -234,15 +240,21 @@ def score_cases(
     from gpsseg.data.loader import CaseDataset, make_loader
     from gpsseg.engine import predict
     from gpsseg.evaluators import Scorer
+    from gpsseg.prompts import from_file, from_truth, is_given
     from gpsseg.report.thumbnails import make_thumbnail, thumbnail_side
 
     assert config.image_size, "settle the configuration first"
     assert config.batch_size, "settle the configuration first"
-    images = [dataclasses.replace(case, mask=None) for case in cases]
+    prompt = model.facts.prompt
+    prompter = from_truth(prompt)
+    if prompts:
+        prompter = from_file(prompts, prompt, [case.image for case in cases])
+    blind = prompts is not None or not is_given(prompt)
+    images = [dataclasses.replace(case, mask=None) for case in cases] if blind else cases
     dataset = CaseDataset(images, card, config.image_size, cache=cache_folder(config.cache))
     loader = make_loader(dataset, config.batch_size, config.workers)
     model.to(machine.accelerator.device)
-    maps = predict(model, loader, machine)
+    maps = predict(model, loader, machine, prompter)
     scorer = Scorer(protocols, seed=config.seed, pool=pool, saliency=saliency)
     for index, probability in progress(maps, description, len(cases)) if description else maps:
         case = cases[index]
@@ -254,14 +266,18 @@ def score_cases(
     return scorer
 
 
-def provenance(card: Card, split: Split, config: FinetuneConfig, facts: Facts) -> dict[str, Any]:
+def provenance(
+    card: Card, split: Split, config: FinetuneConfig, facts: Facts, prompts: Path | None = None
+) -> dict[str, Any]:
     """The part of metrics.json that says what was scored, and with what."""
+    from gpsseg.prompts import prompt_label
+
     return {
         **data_facts(card, split),
         "images": len(split.test),
         "seed": config.seed,
         "backbone": config.backbone,
-        "prompt": facts.prompt,
+        "prompt": prompt_label(facts.prompt, prompts),
         "pretraining": facts.pretraining,
         "method": config.method,
     }

@@ -52,7 +52,7 @@ def finetune(config: FinetuneConfig) -> Path:
     config = runs.resumed(config)
     tune = look_up(config.method, {"gps": None, **tuning.METHODS}, "method")
     card = card_of(config)
-    backbone = load_backbone(config.backbone, config.prompt, config.seed)
+    backbone = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
     config = settle(config, backbone.facts)
     if config.checkpoint_activations:
         engine.checkpoint_activations(backbone)
@@ -186,8 +186,10 @@ def identify_base(
     scratch = backbone.facts.scratch
     roles = backbone.roles()
     free = tuple(name for name in selection.dense if roles[name] in scratch)
+    weights = f"weights {Path(config.weights).name}, " if config.weights else ""
+    settings = f"{weights}prompt {backbone.facts.prompt}, seed {config.seed}"
     return {
-        "base": f"{config.backbone} (prompt {backbone.facts.prompt}, seed {config.seed})",
+        "base": f"{Path(config.backbone).name} ({settings})",
         "base_hash": model_hash(backbone, free),
         "free": free,
     }
@@ -206,7 +208,7 @@ def score_before_and_after(
     from gpsseg.files import write_rows
     from gpsseg.gps import Delta
 
-    model = load_backbone(config.backbone, config.prompt, config.seed)
+    model = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
     base_scores = score_cases(model, split.test, card, config, machine, "testing the base")
     before = base_scores.summary()
     Delta.load(run / "delta.safetensors").apply(model)
@@ -216,9 +218,9 @@ def score_before_and_after(
     )
     after = scorer.summary()
     write_rows(run / "per_image.csv", scorer.rows())
-    say_scores("before", before)
-    say_scores("after", after)
     metrics = provenance(card, split, config, model.facts)
+    say_scores("before", before, metrics["prompt"])
+    say_scores("after", after, metrics["prompt"])
     details = {"strata": scorer.strata(), "calibration": scorer.calibration()}
     return {**metrics, "before": before, "after": after, **details}, thumbnails
 

@@ -39,6 +39,7 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.data.dicom_seg import require_highdicom
     from gpsseg.data.sources import find_sources
     from gpsseg.outputs import plan_outputs
+    from gpsseg.prompts import check_prompts
     from gpsseg.runs import load_run
 
     inputs = (config.input,) if isinstance(config.input, Path) else config.input
@@ -52,10 +53,11 @@ def predict(config: PredictConfig) -> list[Path]:
     if len(todo) < len(plans):
         say(f"{len(plans) - len(todo)} of {len(plans)} are finished already.")
     trained, model = load_run(config.run)
+    check_prompts(model, config.prompts)
     make_folder(config.output)
     _keep_settings(config)
     card = load_card(trained.dataset)
-    segmenter = make_segmenter(config, trained, model, card)
+    segmenter = make_segmenter(config, trained, model, card, todo)
     try:
         _write(segmenter, _frames(todo, config, card.foreground, failures), todo)
     except OSError as error:
@@ -71,7 +73,11 @@ def predict(config: PredictConfig) -> list[Path]:
 
 
 def make_segmenter(
-    config: PredictConfig, trained: FinetuneConfig, model: Backbone, card: Card
+    config: PredictConfig,
+    trained: FinetuneConfig,
+    model: Backbone,
+    card: Card,
+    plans: Sequence[Plan],
 ) -> Segmenter:
     """Put the network on its device, with the run's image size and precision."""
     from gpsseg.machine import make_machine
@@ -82,7 +88,38 @@ def make_segmenter(
     machine = make_machine(config.device, trained.precision)
     model.to(machine.accelerator.device)
     size, batch = trained.image_size, config.batch_size or trained.batch_size
-    return Segmenter(model, machine, card, size, batch, config.tta == "flips", config.tile)
+    segmenter = Segmenter(model, machine, card, size, batch, config.tta == "flips", config.tile)
+    return _with_prompts(segmenter, config, model.facts.prompt, plans)
+
+
+def _with_prompts(
+    segmenter: Segmenter, config: PredictConfig, prompt: str, plans: Sequence[Plan]
+) -> Segmenter:
+    """Give the segmenter the user's boxes or points, where the run needs them.
+
+    Raises:
+        UserError: they are missing, or cannot be given for this input.
+    """
+    from gpsseg.prompts import from_file, is_given
+
+    if not is_given(prompt):
+        return segmenter
+    if config.prompts is None:
+        raise UserError(
+            f"This run needs a {prompt} for every image. Pass --prompts FILE, a CSV with a row "
+            "for each (see --help)."
+        )
+    if config.tile or config.tta != "none" or any(p.source.kind != "image" for p in plans):
+        raise UserError(
+            f"A {prompt} is given for a whole picture: leave out --tile and --tta, and pass "
+            "pictures, no volumes or videos."
+        )
+    images = [plan.source.path for plan in plans]
+    return dataclasses.replace(
+        segmenter,
+        prompter=from_file(config.prompts, prompt, images),
+        numbers={path: i for i, path in enumerate(images)},
+    )
 
 
 def _frames(

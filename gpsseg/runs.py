@@ -74,7 +74,8 @@ def open_run(
                 "not match them. Start a new run."
             )
         return config.resume
-    folder = new_run_folder(config.output, f"{card.name}-{config.backbone}-{config.method}")
+    name = _in_a_name(config.backbone)
+    folder = new_run_folder(config.output, f"{card.name}-{name}-{config.method}")
     if salt is not None:
         save_salt(folder, salt)
     own = bool(config.images or config.table) or config.dataset != card.name
@@ -95,6 +96,8 @@ def open_run(
         cache=str(Path(config.cache).expanduser().resolve())
         if config.cache not in (None, "off")
         else config.cache,
+        backbone=_findable(config.backbone) or config.backbone,
+        weights=_findable(config.weights),
     )
     content = {
         "config": dataclasses.asdict(findable),
@@ -105,6 +108,21 @@ def open_run(
     write_json(folder / "config.json", content)
     write_json(folder / "split.json", {"name": split.name, "sha256": split.sha256, **split.ids})
     return folder
+
+
+def _findable(name: str | None) -> str | None:
+    """A file's or folder's whole path; any other name as it is."""
+    return str(Path(name).resolve()) if name and Path(name).exists() else name
+
+
+def _in_a_name(backbone: str) -> str:
+    """A backbone as part of a folder's name: a path's last part, and a dash for a colon.
+
+    >>> _in_a_name("unet:resnet50"), _in_a_name("weights/medsam_vit_b.pth")
+    ('unet-resnet50', 'medsam_vit_b')
+    """
+    path = Path(backbone)
+    return (path.stem if path.exists() or path.suffix == ".pth" else path.name).replace(":", "-")
 
 
 def resumed(config: FinetuneConfig) -> FinetuneConfig:
@@ -178,6 +196,6 @@ def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:
             f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
             "Start it again with the command in its config.json."
         )
-    model = load_backbone(config.backbone, config.prompt, config.seed)
+    model = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
     Delta.load(folder / "delta.safetensors").apply(model)
     return config, model

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from gpsseg.data.cards import Card, build_transform
 from gpsseg.data.loader import prepare_picture
 from gpsseg.errors import UserError
 from gpsseg.machine import Machine
+from gpsseg.prompts import Prompter, no_prompt
 from gpsseg.writer import Frame
 
 Item = TypeVar("Item")
@@ -42,6 +44,8 @@ class Segmenter:
         flips: whether to average over the picture and its mirror images.
         tile: side in pixels of overlapping squares that larger pictures are cut into; None shows
             the network every picture as a whole.
+        prompter: what the network is told of each picture, see ``gpsseg.prompts``.
+        numbers: path -> place of a picture's prompt.
     """
 
     model: nn.Module
@@ -51,6 +55,8 @@ class Segmenter:
     batch_size: int
     flips: bool = False
     tile: int | None = None
+    prompter: Prompter = no_prompt
+    numbers: Mapping[Path, int] = field(default_factory=dict)
 
     def segment(self, frames: Iterable[Frame]) -> Iterator[Done]:
         """Yield (frame, pixels, probability) in order, at native size.
@@ -78,13 +84,16 @@ class Segmenter:
         """A picture, and what the network is shown of it; None if it is to be cut into tiles."""
         pixels = frame.read()
         tiled = self.tile is not None and max(pixels.shape[:2]) > self.tile
-        return pixels, None if tiled else self._prepare(pixels)
+        number = self.numbers.get(frame.writer.plan.source.path, 0)
+        return pixels, None if tiled else {**self._prepare(pixels), "index": number}
 
     def _maps(self, prepared: Sequence[dict[str, Any]]) -> Iterator[np.ndarray]:
         if not prepared:
             return
-        batch = default_collate([{**one, "index": i} for i, one in enumerate(prepared)])
-        for _, probability in engine.predict(self.model, [batch], self.machine, self.flips):
+        batch = default_collate([{"index": 0, **one} for one in prepared])
+        for _, probability in engine.predict(
+            self.model, [batch], self.machine, self.prompter, self.flips
+        ):
             yield probability
 
     def _tiled(self, pixels: np.ndarray) -> np.ndarray:

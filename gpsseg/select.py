@@ -33,7 +33,7 @@ def select(config: SelectConfig) -> Selection:
     from gpsseg.engine import checkpoint_activations
     from gpsseg.machine import make_machine
 
-    backbone = load_backbone(config.backbone, config.prompt, config.seed)
+    backbone = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
     card = card_of(config)
     config = settle(config, backbone.facts)
     if config.checkpoint_activations:
@@ -154,13 +154,14 @@ def choose(
 
     from gpsseg import gps
     from gpsseg.engine import batch_loss, tuning_mode
+    from gpsseg.prompts import from_truth
 
     top_k, whole = _what_trains(backbone, config)
     gps.check_top_k(backbone, top_k)
     backbone.to(machine.accelerator.device)
     tuning_mode(backbone)
     torch.manual_seed(seed)  # of dropout and the criterion "random"
-    seen, early, loss = 0, None, batch_loss(machine)
+    seen, early, loss = 0, None, batch_loss(machine, from_truth(config.prompt))
     shown = progress(batches, "scoring weights")
     for scores in gps.running_scores(backbone, shown, loss, list(top_k), config.criterion):
         seen += 1

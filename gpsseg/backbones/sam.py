@@ -1,43 +1,116 @@
-"""Segment Anything (Kirillov et al., 2023) by way of transformers, without a prompt from the truth.
+"""Segment Anything (Kirillov et al., 2023) and MedSAM (Ma et al., 2024) by way of transformers.
 
-The position embeddings of images other than 1024 x 1024 are interpolated at every pass, so that the
-network itself, and with it a delta, is the same for all sizes.
+The position embeddings of images of another size than in pre-training are interpolated at every
+pass, so that the network itself, and with it a delta, is the same for all sizes.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gpsseg.backbones.base import Backbone, Facts
+from gpsseg.backbones.base import (
+    IMAGENET,
+    PROMPTS,
+    Backbone,
+    Facts,
+    Family,
+    Order,
+    Prompt,
+    Published,
+    full_precision,
+    normalised,
+    stretched,
+)
+from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.sam_original import read_original
 from gpsseg.errors import UserError
 
-HUB = "facebook/sam-vit-base"
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = IMAGENET
+HOMEPAGE = "https://github.com/facebookresearch/segment-anything"
+SA1B = "SA-1B: 11 million photographs; not known to hold medical images."
+MEDICAL = (
+    "SA-1B photographs, then 1.6 million medical images of 10 modalities with box prompts; they "
+    "include public endoscopy and dermoscopy images, so a score on such a set may be optimistic."
+)
+UNKNOWN = "A checkpoint of the user's own; what it was trained on is not known to gpsseg."
+REPOSITORIES = {
+    "sam-vit-base": Repository("facebook/sam-vit-base"),
+    "sam-vit-large": Repository("facebook/sam-vit-large"),
+    "sam-vit-huge": Repository("facebook/sam-vit-huge"),
+    "medsam": Repository(
+        "wanglab/medsam-vit-base",
+        "de8488bca37bb1d4fb190f612c516126d739ce3b",
+        ("config.json", "pytorch_model.bin"),
+    ),
+}
+ORIGINALS = {
+    "sam-vit-base": "sam_vit_b_01ec64.pth",
+    "sam-vit-large": "sam_vit_l_0b3195.pth",
+    "sam-vit-huge": "sam_vit_h_4b8939.pth",
+    "medsam": "medsam_vit_b.pth",
+}
+BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
+ENCODERS: Mapping[str, dict[str, Any]] = {
+    "sam-vit-base": {**BASE, "global_attn_indexes": [2, 5, 8, 11]},
+    "medsam": {**BASE, "global_attn_indexes": [2, 5, 8, 11]},
+    "sam-vit-large": {
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "global_attn_indexes": [5, 11, 17, 23],
+    },
+    "sam-vit-huge": {
+        "hidden_size": 1280,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 16,
+        "global_attn_indexes": [7, 15, 23, 31],
+    },
+}
+PARAMETERS = {
+    "sam-vit-base": 93_735_728,
+    "sam-vit-large": 312_343_088,
+    "sam-vit-huge": 641_090_864,
+    "medsam": 93_735_728,
+}
 
 
 class Sam(Backbone):
-    """SAM with an automatic prompt.
+    """SAM or MedSAM.
 
     Args:
         net: a transformers ``SamModel``.
-        prompt: "none", or "full-box" for the box around the whole image.
+        name: as on the command line.
+        prompt: see ``Facts.prompt``.
+        medical: prepare images as MedSAM does, each stretched to its own range, and not by the
+            mean and standard deviation of photographs.
+        pretraining: see ``Facts.pretraining``.
     """
 
-    def __init__(self, net: Any, prompt: Literal["full-box", "none"] = "none"):
+    def __init__(
+        self,
+        net: Any,
+        name: str = "sam-vit-base",
+        prompt: Prompt = "none",
+        medical: bool = False,
+        pretraining: str = SA1B,
+    ):
         super().__init__()
-        self.net = net
+        self.net, self.medical = net, medical
+        vision = net.config.vision_config
         self.facts = Facts(
-            name="sam-vit-base",
-            licence="Apache-2.0",
-            homepage="https://github.com/facebookresearch/segment-anything",
-            pretraining="SA-1B: 11 million photographs; not known to hold medical images.",
-            image_size=net.config.vision_config.image_size,
-            image_multiple=net.config.vision_config.patch_size,
+            name=name,
+            licence="the checkpoint's own" if pretraining == UNKNOWN else "Apache-2.0",
+            homepage="https://github.com/bowang-lab/MedSAM" if medical else HOMEPAGE,
+            pretraining=pretraining,
+            image_size=vision.image_size,
+            image_multiple=vision.patch_size,
             prompt=prompt,
             batch_size=1,
             top_k=1,
@@ -59,16 +132,17 @@ class Sam(Backbone):
         """The ViT's layers."""
         return list(self.net.vision_encoder.layers)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
-        mean, std = image.new_tensor([MEAN, STD])[..., None, None]
-        features = self._encode((image - mean) / std)
-        corners = torch.tensor([[0.0, 0.0], [1.0, 1.0]], device=image.device)
-        sparse, dense = self._prompt(corners.expand(len(image), 1, 2, 2), features)
+        self.facts.require_prompt(prompt, len(image))
+        features = self._encode(stretched(image) if self.medical else normalised(image, MEAN, STD))
+        with full_precision(image):
+            positions = image_positions(self.net, features)
+            sparse, dense = self._prompt(image, prompt, features)
         logits, *_ = self.net.mask_decoder(
             image_embeddings=features,
-            image_positional_embeddings=self._positions(features),
+            image_positional_embeddings=positions,
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=False,
@@ -79,51 +153,107 @@ class Sam(Backbone):
         """(B, 3, H, W) -> (B, 256, H / 16, W / 16)."""
         encoder = self.net.vision_encoder
         x = encoder.patch_embed.projection(image).permute(0, 2, 3, 1)
-        grid = encoder.pos_embed.permute(0, 3, 1, 2)
-        if grid.shape[-2:] != x.shape[1:3]:
-            grid = F.interpolate(grid, x.shape[1:3], mode="bicubic", antialias=True)
-        x = x + grid.permute(0, 2, 3, 1)
+        if encoder.pos_embed is not None:
+            grid = encoder.pos_embed.permute(0, 3, 1, 2)
+            if grid.shape[-2:] != x.shape[1:3]:
+                grid = F.interpolate(grid, x.shape[1:3], mode="bicubic", antialias=True)
+            x = x + grid.permute(0, 2, 3, 1)
         for layer in encoder.layers:  # these interpolate their relative positions themselves
             x = layer(x)
         return encoder.neck(x)
 
-    def _positions(self, features: Tensor) -> Tensor:
-        """The (B, 256, h, w) encoding of where each feature lies."""
-        height, width = features.shape[-2:]
-        y = (torch.arange(height, device=features.device) + 0.5) / height
-        x = (torch.arange(width, device=features.device) + 0.5) / width
-        where = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
-        encoded = self.net.shared_image_embedding(where).permute(2, 0, 1)
-        return encoded.expand(len(features), -1, -1, -1)
-
-    def _prompt(self, corners: Tensor, features: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Embed the automatic prompt: (B, 1, 2, 256) corners or None, and (B, 256, h, w)."""
+    def _prompt(
+        self, image: Tensor, given: Tensor | None, features: Tensor
+    ) -> tuple[Tensor | None, Tensor]:
+        """Embed the prompt: (B, 1, 2, 256) tokens or None, and (B, 256, h, w)."""
         encoder = self.net.prompt_encoder
         dense = encoder.no_mask_embed.weight.view(1, -1, 1, 1).expand(features.shape)
-        if self.facts.prompt == "none":
+        where = prompt_points(self.facts.prompt, image, given)
+        if where is None:
             return None, dense
-        points = torch.cat([encoder.point_embed[2].weight, encoder.point_embed[3].weight])
-        return encoder.shared_embedding(corners) + points, dense
+        tokens = encoder.shared_embedding(where)
+        if self.facts.prompt == "point":
+            tokens = tokens + encoder.point_embed[1].weight
+            padding = encoder.not_a_point_embed.weight.expand_as(tokens)
+            return torch.cat([tokens, padding], dim=2), dense
+        corners = torch.cat([encoder.point_embed[2].weight, encoder.point_embed[3].weight])
+        return tokens + corners, dense
 
 
-def load(prompt: Literal["full-box", "none"] | None = None, random_weights: bool = False) -> Sam:
-    """Build SAM ViT-B with its published weights from the Hugging Face hub, or with random ones.
+def image_positions(net: Any, features: Tensor) -> Tensor:
+    """Encode where each of (B, C, h, w) features lies in the image, as SAM and SAM 2 do."""
+    height, width = features.shape[-2:]
+    y = (torch.arange(height, device=features.device) + 0.5) / height
+    x = (torch.arange(width, device=features.device) + 0.5) / width
+    where = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
+    encoded = net.shared_image_embedding(where).permute(2, 0, 1)
+    return encoded.expand(len(features), -1, -1, -1)
+
+
+def prompt_points(prompt: Prompt, image: Tensor, given: Tensor | None) -> Tensor | None:
+    """The prompt as (B, 1, points, 2) shares of the sides: a box is its two corners."""
+    if prompt == "none":
+        return None
+    if given is None:  # the whole image
+        given = torch.tensor([0.0, 0.0, 1.0, 1.0], device=image.device).expand(len(image), 4)
+    return given.float().view(len(image), 1, -1, 2)
+
+
+def load(order: Order) -> Sam:
+    """Build SAM or MedSAM from the hub, a local folder, an original checkpoint, or at random.
+
+    A checkpoint with "medsam" in its name, or one named beside ``medsam``, gets images as MedSAM
+    wants them.
 
     Raises:
-        UserError: the hub cannot be reached and the weights are not on this machine.
+        UserError: the weights are not on this machine and the hub cannot be reached, or a
+            checkpoint is not SAM's.
     """
     from transformers import SamConfig, SamModel
 
-    if random_weights:
-        return Sam(random_sam(SamConfig()), prompt or "none")
+    order.refuse_classes()
+    medical = "medsam" in Path(order.name).name.lower() or (
+        order.path is not None and "medsam" in order.path.name.lower()
+    )
+    prompt = order.choose_prompt(PROMPTS, "full-box" if medical else "none")
+    pretraining = MEDICAL if medical else SA1B
+    if order.path:
+        net = _own(order.path)
+        _require_encoder(order, net)
+        pretraining = pretraining if order.path.name in ORIGINALS.values() else UNKNOWN
+    elif order.random_weights:
+        net = random_sam(SamConfig(vision_config=dict(ENCODERS[order.name])))
+    else:
+        original = ORIGINALS[order.name]
+        instead = f"--backbone FOLDER (or, with the original {original}, --backbone {original})"
+        net = SamModel.from_pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
+    return Sam(net, order.name, prompt, medical, pretraining)
+
+
+def _own(path: Path) -> Any:
+    """A ``SamModel`` from a folder that save_pretrained wrote, or from an original checkpoint."""
+    from transformers import SamModel
+
+    if not path.is_dir():
+        return read_original(path)
     try:
-        return Sam(SamModel.from_pretrained(HUB), prompt or "none")
-    except OSError:
+        return SamModel.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"The weights of sam-vit-base are not on this machine, and {HUB} cannot be fetched "
-            "from the Hugging Face hub. Connect once, or take a backbone that comes with pip: "
-            "litemedsam or unet-efficientnet-lite0."
+            f"{path} is not a folder of a SAM that save_pretrained wrote ({error}). It needs "
+            "config.json and model.safetensors."
         ) from None
+
+
+def _require_encoder(order: Order, net: Any) -> None:
+    """Refuse weights of another size than the name says."""
+    expected = ENCODERS.get(order.name)
+    found = net.config.vision_config.hidden_size
+    if expected and found != expected["hidden_size"]:
+        raise UserError(
+            f"{order.path} holds an encoder {found} wide, but {order.name} has "
+            f"{expected['hidden_size']}. Pass the file itself as --backbone."
+        )
 
 
 def random_sam(config: Any) -> Any:
@@ -137,3 +267,35 @@ def random_sam(config: Any) -> Any:
             if name in ("pos_embed", "rel_pos_h", "rel_pos_w"):
                 nn.init.normal_(parameter, std=0.02)
     return net
+
+
+def model_type(folder: str) -> str:
+    """What a folder's config.json says it is; empty if there is none."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        return ""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return ""
+    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
+
+
+FAMILY = Family(
+    title="SAM and MedSAM",
+    pattern="any SAM checkpoint (.pth) or folder",
+    published={
+        name: Published(
+            parameters=PARAMETERS[name],
+            input="1024 x 1024, or any multiple of 16",
+            licence="Apache-2.0",
+            homepage="https://github.com/bowang-lab/MedSAM" if name == "medsam" else HOMEPAGE,
+            pretraining=MEDICAL if name == "medsam" else SA1B,
+            source=repository.source,
+            present=repository.present,
+        )
+        for name, repository in REPOSITORIES.items()
+    },
+    takes=lambda name: Path(name).is_file() or model_type(name) == "sam",
+    load=load,
+)

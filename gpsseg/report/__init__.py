@@ -102,6 +102,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "title": sections.title(metrics),
         "synthetic": str(metrics.get("data")).startswith("synthetic"),
         "metrics": metrics,
+        "prompted": sections.prompted(metrics),
         "method": sections.METHODS.get(metrics.get("method", ""), metrics.get("method")),
         "headline": next((rule for rule in rules if rule.overlap), rules[0]),
         "protocols": rules,

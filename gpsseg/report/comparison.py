@@ -142,6 +142,9 @@ def unpaired(first: Run, run: Run) -> str:
     splits = [metrics.get("split", {}).get("name") for metrics in (ours, theirs)]
     if splits[0] != splits[1]:
         return f"they were tested on different splits, {splits[0]} and {splits[1]}"
+    told = [sections.prompted(metrics) or "none" for metrics in (ours, theirs)]
+    if told[0] != told[1]:
+        return f"they were told differently where to look: {told[0]} and {told[1]}"
     if first.scores.name != run.scores.name:
         return f"their protocols differ: {first.scores.name} and {run.scores.name}"
     mine, other = _by_id(first), _by_id(run)

@@ -230,6 +230,7 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ("Resized", f"{len(metrics['resized'])} predictions" if metrics.get("resized") else ""),
         ("Seed", metrics.get("seed")),
         ("Backbone", metrics.get("backbone")),
+        ("Prompt", metrics.get("prompt")),
         ("Method", METHODS.get(metrics.get("method", ""), metrics.get("method"))),
         ("Trained on", metrics.get("trained_on")),
         ("Run", metrics.get("run")),
@@ -237,6 +238,12 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ("Epoch kept", metrics.get("best_epoch")),
     ]
     return [(name, value) for name, value in rows if value not in (None, "")]
+
+
+def prompted(metrics: Json) -> str:
+    """What somebody had to tell the network, "box from the truth"; empty where nobody did."""
+    prompt = str(metrics.get("prompt", ""))
+    return prompt if " from " in prompt else ""
 
 
 def title(metrics: Json) -> str:

@@ -54,6 +54,9 @@ def test_every_parameter_has_one_role(backbone: Backbone) -> None:
     roles = backbone.roles()
     assert set(roles) == {name for name, _ in backbone.named_parameters()}
     assert {"encoder", "decoder"} <= set(roles.values()) <= {"encoder", "decoder", "prompt"}
+    published = BACKBONES[backbone.facts.name].published[backbone.facts.name]
+    assert published.parameters == sum(p.numel() for p in backbone.parameters())
+    assert published.present()
 
 
 def test_the_same_seed_gives_the_same_network(

@@ -1,0 +1,82 @@
+"""All families, and how a name on the command line finds its backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, unet
+from gpsseg.backbones.base import Backbone, Family, Order, Prompt, is_path
+from gpsseg.errors import UserError, nearest
+
+FAMILIES: tuple[Family, ...] = (
+    litemedsam.FAMILY,
+    sam.FAMILY,
+    sam2.FAMILY,
+    unet.FAMILY,
+    monai_nets.FAMILY,
+)
+
+BACKBONES: Mapping[str, Family] = {name: f for f in FAMILIES for name in f.published}
+
+
+def load_backbone(
+    name: str,
+    prompt: Prompt | None = None,
+    seed: int = 0,
+    random_weights: bool = False,
+    weights: str | None = None,
+    classes: int = 1,
+) -> Backbone:
+    """Load a backbone with its pre-trained weights, in evaluation mode, on the CPU.
+
+    Args:
+        name: a key of ``BACKBONES``, a pattern such as "unet:resnet50" or "monai:DynUNet", a folder
+            written by ``save_pretrained``, or an original SAM checkpoint (.pth).
+        prompt: see ``Facts.prompt``; None is the backbone's own.
+        seed: of whatever no checkpoint gives (a UNet's decoder). The global random state is kept.
+        random_weights: read no checkpoint; for measuring time and memory.
+        weights: your own checkpoint for the network of this name: of all of it, or of a UNet's
+            encoder; "random" starts from random weights.
+        classes: C of the logits; the SAM family knows 1 only.
+
+    Raises:
+        UserError: the name is unknown (the nearest is suggested), or its weights are not in place.
+    """
+    family = find_family(name)
+    if weights and weights != "random" and not Path(weights).exists():
+        raise UserError(f"--weights {weights} does not exist. Pass a checkpoint, or `random`.")
+    order = Order(name, prompt, weights, random_weights or weights == "random", classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return family.load(order).eval()
+
+
+def find_family(name: str) -> Family:
+    """Return the family that loads ``name``.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if is_path(name) and not Path(name).exists():
+        raise UserError(
+            f"--backbone {name} does not exist. Pass a checkpoint (.pth), a folder written by "
+            "save_pretrained, or a name from `python -m gpsseg.backbones`."
+        )
+    for family in FAMILIES:
+        if family.takes(name):
+            return family
+    if is_path(name):
+        raise UserError(
+            f"--backbone {name} is of no known family. Expected an original SAM checkpoint, or a "
+            "folder with the config.json of a SAM, SAM 2 or segmentation-models-pytorch network."
+        )
+    patterns = ", ".join(family.pattern for family in FAMILIES if family.pattern)
+    raise UserError(
+        f"Unknown backbone '{name}'.{nearest(name, BACKBONES)} Known: "
+        f"{', '.join(sorted(BACKBONES))}; and {patterns}."
+    )

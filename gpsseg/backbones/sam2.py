@@ -1,0 +1,240 @@
+"""Segment Anything 2 and 2.1 (Ravi et al., 2024), and EdgeTAM, on single images.
+
+By way of transformers; what follows objects through a video is not loaded. One mask is asked for,
+and it is the same mask token in training and afterwards: SAM 2's choice among several masks by
+their stability is switched off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gpsseg.backbones.base import (
+    IMAGENET,
+    PROMPTS,
+    Backbone,
+    Facts,
+    Family,
+    Order,
+    Prompt,
+    Published,
+    full_precision,
+    normalised,
+    repeated_blocks,
+)
+from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.sam import UNKNOWN, image_positions, model_type, prompt_points
+from gpsseg.errors import UserError
+
+MEAN, STD = IMAGENET
+HOMEPAGE = "https://github.com/facebookresearch/sam2"
+MULTIPLE = 32  # patches of 4 pixels in windows of 8
+SAV = "SA-1B photographs and SA-V videos; not known to hold medical images."
+HIERA: Mapping[str, dict[str, Any]] = {
+    "tiny": {},
+    "small": {"blocks_per_stage": [1, 2, 11, 2], "global_attention_blocks": [7, 10, 13]},
+    "base-plus": {
+        "hidden_size": 112,
+        "num_attention_heads": 2,
+        "blocks_per_stage": [2, 3, 16, 3],
+        "embed_dim_per_stage": [112, 224, 448, 896],
+        "num_attention_heads_per_stage": [2, 4, 8, 16],
+        "global_attention_blocks": [12, 16, 20],
+        "window_positional_embedding_background_size": [14, 14],
+    },
+    "large": {
+        "hidden_size": 144,
+        "num_attention_heads": 2,
+        "blocks_per_stage": [2, 6, 36, 4],
+        "embed_dim_per_stage": [144, 288, 576, 1152],
+        "num_attention_heads_per_stage": [2, 4, 8, 16],
+        "window_size_per_stage": [8, 4, 16, 8],
+        "global_attention_blocks": [23, 33, 43],
+    },
+}
+EDGETAM = "edgetam"
+PARAMETERS = {  # without what follows objects through a video
+    "tiny": 31_440_721,
+    "small": 38_538_577,
+    "base-plus": 73_328_401,
+    "large": 216_924_865,
+    EDGETAM: 9_120_641,
+}
+REPVIT = {
+    "model_type": "timm_wrapper",
+    "architecture": "repvit_m1",
+    "num_classes": 1,
+    "model_args": {"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]},
+}
+REPOSITORIES = {
+    **{
+        f"{version}-hiera-{size}": Repository(f"facebook/{version}-hiera-{size}")
+        for version in ("sam2.1", "sam2")
+        for size in HIERA
+    },
+    EDGETAM: Repository("yonigozlan/EdgeTAM-hf"),
+}
+
+
+class Sam2(Backbone):
+    """SAM 2 without its memory.
+
+    Args:
+        net: a transformers ``Sam2Model`` or ``EdgeTamModel``.
+        name: as on the command line.
+        prompt: see ``Facts.prompt``.
+        pretraining: see ``Facts.pretraining``.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        name: str = "sam2.1-hiera-tiny",
+        prompt: Prompt = "none",
+        pretraining: str = SAV,
+    ):
+        super().__init__()
+        self.net = net
+        net.mask_decoder.dynamic_multimask_via_stability = False
+        self.facts = Facts(
+            name=name,
+            licence="the checkpoint's own" if pretraining == UNKNOWN else "Apache-2.0",
+            homepage=HOMEPAGE,
+            pretraining=pretraining,
+            image_size=net.config.prompt_encoder_config.image_size,
+            image_multiple=MULTIPLE,
+            prompt=prompt,
+            batch_size=1,
+            top_k=1,
+            learning_rates={"values": 2e-4, "full": 2e-5, "decoder": 1e-4},
+        )
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """The image encoder with its pyramid, the mask decoder, and what embeds prompts."""
+        net = self.net
+        without_memory = nn.ParameterList([net.no_memory_embedding])
+        prompt = [net.prompt_encoder, net.shared_image_embedding, without_memory]
+        return {
+            "encoder": net.vision_encoder,
+            "decoder": net.mask_decoder,
+            "prompt": nn.ModuleList(prompt),
+        }
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """Hiera's blocks, or what EdgeTAM's encoder repeats."""
+        return repeated_blocks(self.net.vision_encoder.backbone)
+
+    def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
+        """See ``Backbone.forward``. As in SAM 2, logits are enlarged from a quarter of the side."""
+        self.facts.require_size(*image.shape[-2:])
+        self.facts.require_prompt(prompt, len(image))
+        net, decoder = self.net, self.net.mask_decoder
+        pyramid = net.vision_encoder(normalised(image, MEAN, STD)).fpn_hidden_states
+        fine, middle, coarse = pyramid
+        features = coarse + net.no_memory_embedding.view(1, -1, 1, 1)
+        with full_precision(image):
+            positions = image_positions(net, features)
+            sparse = self._tokens(image, prompt)
+        dense = net.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1).expand(features.shape)
+        logits, *_ = decoder(
+            image_embeddings=features,
+            image_positional_embeddings=positions,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=False,
+            high_resolution_features=[decoder.conv_s0(fine), decoder.conv_s1(middle)],
+        )
+        return F.interpolate(logits[:, 0], image.shape[-2:], mode="bilinear")
+
+    def _tokens(self, image: Tensor, given: Tensor | None) -> Tensor:
+        """Embed the prompt: (B, 1, tokens, 256). The last token says that no more points come.
+
+        Without a prompt there are two of that kind, as in SAM 2's own training.
+        """
+        encoder = self.net.prompt_encoder
+        end = encoder.not_a_point_embed.weight.expand(len(image), 1, 1, -1)
+        where = prompt_points(self.facts.prompt, image, given)
+        if where is None:
+            return end.expand(-1, -1, 2, -1)
+        kind = encoder.point_embed.weight
+        label = kind[1:2] if self.facts.prompt == "point" else kind[2:4]
+        return torch.cat([encoder.shared_embedding(where) + label, end], dim=2)
+
+
+def load(order: Order) -> Sam2:
+    """Build SAM 2 or EdgeTAM from the hub, from a folder that save_pretrained wrote, or at random.
+
+    Raises:
+        UserError: the weights are not on this machine and the hub cannot be reached.
+    """
+    order.refuse_classes()
+    prompt = order.choose_prompt(PROMPTS, "none")
+    pretraining = UNKNOWN if order.path else SAV
+    if order.path:
+        net = _pretrained(order.path)
+    elif order.random_weights:
+        net = random_net(order.name)
+    else:
+        net = _pretrained(fetch(REPOSITORIES[order.name], order.name, "--backbone FOLDER"))
+    return Sam2(net, order.name, prompt, pretraining)
+
+
+def _pretrained(folder: Path) -> Any:
+    from transformers import EdgeTamModel, Sam2Model
+
+    kind = model_type(str(folder))
+    model = EdgeTamModel if kind.startswith(EDGETAM) else Sam2Model
+    try:
+        return model.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{folder} is not a folder of SAM 2 that save_pretrained wrote ({error}). It needs "
+            "config.json and model.safetensors; an original .pt of SAM 2 does not fit."
+        ) from None
+
+
+def random_net(name: str) -> Any:
+    """A network of a published one's size with random weights."""
+    from transformers import EdgeTamConfig, EdgeTamModel, Sam2Config, Sam2Model
+
+    if name == EDGETAM:
+        return EdgeTamModel(EdgeTamConfig(vision_config={"backbone_config": REPVIT}))
+    hiera = dict(HIERA[name.partition("-hiera-")[2]])
+    channels = hiera.get("embed_dim_per_stage", [96, 192, 384, 768])[::-1]
+    vision = {
+        "backbone_config": {"model_type": "sam2_hiera_det_model", **hiera},
+        "backbone_channel_list": channels,
+    }
+    net = Sam2Model(Sam2Config(vision_config={"model_type": "sam2_vision_model", **vision}))
+    for name_, parameter in net.named_parameters():
+        if "pos_embed" in name_ or name_ == "no_memory_embedding":
+            nn.init.normal_(parameter, std=0.02)
+    return net
+
+
+FAMILY = Family(
+    title="SAM 2 and EdgeTAM on single images",
+    pattern="",
+    published={
+        name: Published(
+            parameters=PARAMETERS[name.rpartition("-hiera-")[2]],
+            input="1024 x 1024, or any multiple of 32",
+            licence="Apache-2.0",
+            homepage=HOMEPAGE,
+            pretraining=SAV,
+            source=repository.source,
+            present=repository.present,
+        )
+        for name, repository in REPOSITORIES.items()
+    },
+    takes=lambda name: model_type(name) in ("sam2", "sam2_video", "edgetam", "edgetam_video"),
+    load=load,
+)

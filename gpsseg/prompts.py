@@ -1,0 +1,231 @@
+"""Prompts for networks that are told where to look: from the truth, or from a user's file.
+
+A prompt from the truth gives away where the lesion is and how large. Such a score says how well a
+network outlines what somebody has already found, and is labelled so wherever it is shown.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpsseg.errors import UserError, few
+
+if TYPE_CHECKING:
+    from gpsseg.backbones import Backbone
+
+Prompter = Callable[[Mapping[str, Tensor]], Tensor | None]
+COLUMNS = {"box": ("x0", "y0", "x1", "y1"), "point": ("x", "y")}
+NOISE, MOST = 0.1, 20 / 1024  # SAM's training: a tenth of the side, at most 20 of 1024 pixels
+
+
+def is_given(prompt: str | None) -> bool:
+    """Whether a prompt of this kind must come from somebody."""
+    return prompt in COLUMNS
+
+
+def check_prompts(backbone: Backbone, file: Path | None) -> None:
+    """Refuse a file of prompts for a network that takes none.
+
+    Raises:
+        UserError: it takes none.
+    """
+    if file and not is_given(backbone.facts.prompt):
+        raise UserError(
+            f"--prompts {file.name}: this run was trained with --prompt {backbone.facts.prompt}, "
+            "which takes none from a file. Leave the option out, or train with --prompt box."
+        )
+
+
+def prompt_label(prompt: str, file: Path | None = None) -> str:
+    """What metrics.json, console and report call it.
+
+    >>> prompt_label("full-box"), prompt_label("box"), prompt_label("box", Path("a/mine.csv"))
+    ('full-box', 'box from the truth', 'box from mine.csv')
+    """
+    if not is_given(prompt):
+        return prompt
+    return f"{prompt} from {file.name if file else 'the truth'}"
+
+
+def no_prompt(batch: Mapping[str, Tensor]) -> Tensor | None:
+    """Give none."""
+    return None
+
+
+def from_truth(prompt: str | None, varied: bool = False) -> Prompter:
+    """Return a function that makes each batch's prompts out of its masks.
+
+    Args:
+        prompt: "box" or "point"; with any other there are none.
+        varied: as for training: boxes off by as much as SAM's were (Kirillov et al., 2023), points
+            anywhere inside; drawn from torch's random state. Otherwise the tight box, and the point
+            farthest from the outline.
+
+    The prompts are (B, 4) or (B, 2) float, see ``Backbone.forward``. An image without foreground
+    gets the whole image as its box, or its middle as the point.
+    """
+    if not is_given(prompt):
+        return no_prompt
+    if prompt == "box":
+        return lambda b: shaken(boxes_of(b["mask"])) if varied else boxes_of(b["mask"])
+    return lambda b: random_points(b["mask"]) if varied else deepest_points(b["mask"])
+
+
+def boxes_of(mask: Tensor) -> Tensor:
+    """The tight boxes around the foreground of (B, 1, H, W) masks.
+
+    >>> mask = torch.zeros(1, 1, 10, 20)
+    >>> mask[0, 0, 2:5, 4:8] = 1
+    >>> boxes_of(mask).tolist()
+    [[0.20000000298023224, 0.20000000298023224, 0.4000000059604645, 0.5]]
+    """
+    sides = []
+    for axis in (2, 1):  # columns hold x, rows y
+        seen = (mask[:, 0] > 0).any(dim=3 - axis)
+        length = seen.shape[1]
+        first = seen.int().argmax(dim=1)
+        last = length - seen.flip(1).int().argmax(dim=1)
+        sides.append((first / length, last / length))
+    (x0, x1), (y0, y1) = sides
+    return torch.stack([x0, y0, x1, y1], dim=1).float()
+
+
+def shaken(boxes: Tensor) -> Tensor:
+    """Move each edge of (B, 4) boxes at random; they stay in the image and keep half their side."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    side = high - low
+    noise = torch.randn(len(boxes), 4).to(boxes) * NOISE * side.repeat(1, 2)
+    noise = noise.clamp(-MOST, MOST)
+    quarter = side / 4
+    low = torch.minimum(low + noise[:, :2], low + quarter)
+    high = torch.maximum(high + noise[:, 2:], high - quarter)
+    return torch.cat([low, high], dim=1).clamp(0, 1)
+
+
+def random_points(mask: Tensor) -> Tensor:
+    """The middle of a foreground pixel of each (1, H, W) mask, each pixel as likely as the next."""
+    return torch.stack([_pixel(each[0] > 0, _any_pixel) for each in mask.cpu()]).to(mask.device)
+
+
+def deepest_points(mask: Tensor) -> Tensor:
+    """The middle of the foreground pixel farthest from the outline of each (1, H, W) mask."""
+    return torch.stack([_pixel(each[0] > 0, _deepest) for each in mask.cpu()]).to(mask.device)
+
+
+def _pixel(foreground: Tensor, choose: Callable[[Tensor], int]) -> Tensor:
+    if not foreground.any():
+        return torch.tensor([0.5, 0.5])
+    height, width = foreground.shape
+    y, x = divmod(choose(foreground), width)
+    return torch.tensor([(x + 0.5) / width, (y + 0.5) / height])
+
+
+def _any_pixel(foreground: Tensor) -> int:
+    places = foreground.flatten().nonzero()[:, 0]
+    return int(places[torch.randint(len(places), ())])
+
+
+def _deepest(foreground: Tensor) -> int:
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(foreground.numpy(), 1))[1:-1, 1:-1]
+    return int(depth.argmax())
+
+
+def from_file(path: Path, prompt: str, images: Sequence[Path]) -> Prompter:
+    """Return a function that looks each batch's prompts up in a user's file.
+
+    Args:
+        path: CSV with the columns image, x0, y0, x1, y1 (or image, x, y), or JSON with
+            {"image": [x0, y0, x1, y1]}; in pixels of the image as it is, from its upper left
+            corner. Images are named with or without their extension.
+        prompt: "box" or "point".
+        images: which ones need prompts; a batch's "index" counts them.
+
+    Raises:
+        UserError: the file cannot be read, an image is missing or named twice, or a box is empty.
+    """
+    given = read_prompts(path, prompt)
+    missing = [image.name for image in images if image.stem not in given]
+    if missing:
+        raise UserError(
+            f"{path} has no {prompt} for {len(missing)} of {len(images)} images: {few(missing)}. "
+            "Add a row for each."
+        )
+
+    def prompter(batch: Mapping[str, Tensor]) -> Tensor:
+        rows = []
+        for i, index in enumerate(batch["index"].tolist()):
+            size = [float(batch["width"][i]), float(batch["height"][i])]
+            values = given[images[index].stem]
+            shares = [value / size[k % 2] for k, value in enumerate(values)]
+            rows.append([min(1.0, max(0.0, share)) for share in shares])
+            if prompt == "box" and not (rows[-1][0] < rows[-1][2] and rows[-1][1] < rows[-1][3]):
+                raise UserError(
+                    f"{path}: the box of {images[index].name}, {list(values)}, holds nothing of "
+                    f"its {size[0]:g}x{size[1]:g} pixels. Expected x0 < x1 and y0 < y1, in pixels."
+                )
+        return torch.tensor(rows, device=batch["image"].device)
+
+    return prompter
+
+
+def read_prompts(path: Path, prompt: str) -> dict[str, tuple[float, ...]]:
+    """Read image name (without extension) -> numbers.
+
+    Raises:
+        UserError: see ``from_file``.
+    """
+    columns = COLUMNS[prompt]
+    found: dict[str, tuple[float, ...]] = {}
+    for name, values in _rows(path, columns):
+        try:
+            numbers = tuple(float(value) for value in values)
+        except (TypeError, ValueError):
+            numbers = ()
+        if len(numbers) != len(columns) or not all(map(math.isfinite, numbers)):
+            raise UserError(
+                f"{path}: {name} has {values!r}, expected {len(columns)} numbers: "
+                f"{', '.join(columns)}."
+            )
+        stem = Path(name).stem
+        if stem in found:
+            raise UserError(
+                f"{path} names {stem} twice. One {prompt} an image; join several boxes into one."
+            )
+        found[stem] = numbers
+    return found
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise UserError(
+            f"--prompts {path} cannot be read. Pass a CSV or JSON file with one prompt an image."
+        ) from None
+    if path.suffix.lower() == ".json":
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{path} is not readable as JSON ({error}).") from None
+        if not isinstance(content, dict):
+            raise UserError(f'{path} holds a list, expected {{"image": [{", ".join(columns)}]}}.')
+        return [(str(name), values) for name, values in content.items()]
+    rows = list(csv.DictReader(text.splitlines()))
+    lacking = [c for c in ("image", *columns) if not rows or c not in rows[0]]
+    if lacking:
+        raise UserError(
+            f"{path} lacks the columns {', '.join(lacking)}; expected a first line "
+            f"image,{','.join(columns)} and a row for each image."
+        )
+    return [(row["image"], [row[column] for column in columns]) for row in rows]
