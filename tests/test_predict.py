@@ -389,7 +389,7 @@ def test_a_capture_without_a_place_in_space_can_be_a_dicom_seg(
 ) -> None:
     highdicom = pytest.importorskip("highdicom")
     colours = np.repeat(blob()[..., None] * np.uint8(255), 3, axis=2)
-    maker.write_dicom(tmp_path / "derm.dcm", colours, PatientName="Geheim^\udcff\nGrete")
+    maker.write_dicom(tmp_path / "derm.dcm", colours)
     (path,) = go(tmp_path / "derm.dcm", format="dicom-seg")
     pixels = highdicom.seg.segread(path).pixel_array
     np.testing.assert_array_equal(np.squeeze(pixels) > 0, blob())
