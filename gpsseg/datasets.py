@@ -104,34 +104,27 @@ def split(config: SplitConfig) -> list[Path]:
     """
     from gpsseg.data.cases import find_cases
     from gpsseg.data.own import card_of
-    from gpsseg.data.splits import deal, lesion_shares, write_split
+    from gpsseg.data.splits import deal, hold_out, lesion_shares, write_split
 
     card = card_of(config)
     found: Found = find_cases(card, config.data_root)
-    cases, sizes = found.cases, lesion_shares(found.cases)
+    cases = found.cases
     groups = len({case.group or case.id for case in cases})
     say(f"{card.title}: {len(cases)} images in {groups} groups, {found.root}")
-    output = new_folder(config.output)
+    shares = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
+    sizes = list(shares.values())
     if config.folds:
         tests = deal(cases, sizes, [1 / config.folds] * config.folds, config.seed)
         names = [f"fold-{number}" for number in range(1, config.folds + 1)]
     else:
-        shares = [config.test_share, 1 - config.test_share]
-        tests, names = deal(cases, sizes, shares, config.seed)[:1], ["split"]
-    share_of, files = dict(zip([case.id for case in cases], sizes, strict=True)), []
+        tests = deal(cases, sizes, [config.test_share, 1 - config.test_share], config.seed)[:1]
+        names = ["split"]
+    output, files = new_folder(config.output), []
     for name, test in zip(names, tests, strict=True):
-        tested = {case.id for case in test}
-        parts = {"train": [case for case in cases if case.id not in tested], "test": test}
-        if config.val_share:
-            left = len(parts["train"]) / len(cases)
-            shares = [config.val_share / left, 1 - config.val_share / left]
-            of_rest = [share_of[case.id] for case in parts["train"]]
-            parts["val"], parts["train"] = deal(parts["train"], of_rest, shares, config.seed)
+        parts = hold_out(cases, shares, test, config.val_share, config.seed)
         files.append(output / f"{name}.json")
         write_split(files[-1], f"{card.name}-{name}-seed-{config.seed}", parts)
-        counts = ", ".join(f"{len(parts[part])} {part}" for part in ("train", "val", "test")
-                           if part in parts)  # fmt: skip
-        say(f"{files[-1]}: {counts}")
+        say(f"{files[-1]}: {', '.join(f'{len(parts[part])} {part}' for part in parts)}")
     say(f"Use one by --split {files[0]}, or name it as `file` in a split of your data card.")
     return files
 

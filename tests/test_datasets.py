@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,3 +144,40 @@ def test_download_asks_for_the_licence(
     assert datasets.download(DownloadConfig("kvasir", tmp_path)) == tmp_path
     datasets.download(DownloadConfig("isic2016", tmp_path, accept_licence=True))
     assert len(fetched) == 1 + 4
+
+
+@pytest.mark.parametrize(
+    "command", ["list", "info", "check", "split", "download", "synthesize", "new"]
+)
+def test_help_of_each_command_is_fast_and_shows_an_example(command: str) -> None:
+    words = [sys.executable, "-X", "importtime", "-m", "gpsseg.datasets", command, "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert f"Example: python -m gpsseg.datasets {command}" in " ".join(done.stdout.split())
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not imported & {"torch", "monai", "numpy", "PIL"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["info", "kvasri"], "Unknown data set 'kvasri'. Did you mean 'kvasir'?"),
+        (["check", "--images", "gone", "--masks", "gone"], "--images gone does not exist."),
+        (["split", "--output", "x", "--folds", "1"], "--folds must be at least 2, got 1."),
+        (["synthesize", "--layout", "kvasri", "--output", "x"], "Unknown data set 'kvasri'."),
+        (["new", "--output", "a.yaml"], "Pass --images and --masks, or --table"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gpsseg.datasets", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"gpsseg: error: {message}")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -101,8 +101,10 @@ def mask_files(root: Path, rule: Mapping[str, Any]) -> list[Path]:
     """All files that a part's mask patterns fit, whether there is an image to them or not."""
     if "masks_in" in rule:
         return [path for path, _ in find_files(root, f"{rule['masks_in']}/**/*")]
-    masks = rule.get("masks", {})
-    patterns = [masks] if isinstance(masks, str) else masks.values()
+    masks, annotator = rule.get("masks", {}), rule.get("annotator", "majority")
+    patterns = [masks] if isinstance(masks, str) else list(masks.values())
+    if annotator != "majority":
+        patterns = [masks[annotator]]
     return [path for pattern in patterns for path, _ in find_files(root, pattern)]
 
 

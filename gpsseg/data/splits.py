@@ -118,3 +118,31 @@ def deal(
         counts[fold] += added
         folds[fold] += members[name]
     return [[cases[index] for index in sorted(fold)] for fold in folds]
+
+
+def hold_out(
+    cases: Sequence[Case],
+    shares: Mapping[str, float],
+    test: Sequence[Case],
+    val_share: float,
+    seed: int,
+) -> dict[str, list[Case]]:
+    """The parts of a split whose test part is given.
+
+    Args:
+        cases: all of them.
+        shares: id -> share of the image that is lesion.
+        test: the test part.
+        val_share: share of all cases for validation; 0 makes no such part.
+        seed: of the validation part.
+
+    Raises:
+        UserError: as ``deal``.
+    """
+    tested = {case.id for case in test}
+    rest = [case for case in cases if case.id not in tested]
+    if not val_share:
+        return {"train": rest, "test": list(test)}
+    share = val_share * len(cases) / len(rest)
+    val, train = deal(rest, [shares[case.id] for case in rest], [share, 1 - share], seed)
+    return {"train": train, "val": val, "test": list(test)}

@@ -29,10 +29,12 @@ def summary(audit: Audit) -> list[str]:
     shares = [look.share for look in audit.sound if look.share is not None]
     sizes = ", ".join(f"{w} x {h} ({count})" for (h, w), count in audit.sizes[:3])
     more = f" and {len(audit.sizes) - 3} more" if len(audit.sizes) > 3 else ""
+    most = max((look.grey for look in audit.not_binary), default=0)
+    grey = f" (up to {most:.1%} of their pixels; thresholded)" if most else ""
     lines = [
         f"{len(audit.looks)} images: {len(audit.sound)} sound, {len(audit.faults)} faults",
         f"masks: {len(audit.empty)} empty, {len(audit.full)} full, {len(audit.not_binary)} with "
-        "more than two levels (thresholded)",
+        f"more than two levels{grey}",
         f"sizes (width x height): {sizes}{more}",
         f"near-duplicates: {len(audit.duplicates)} pairs",
     ]

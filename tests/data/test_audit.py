@@ -77,7 +77,7 @@ def test_the_page_is_one_file_and_names_everything(
     assert "<script" not in html
     said = capsys.readouterr().out
     assert "11 images: 8 sound, 4 faults" in said
-    assert "masks: 1 empty, 1 full, 1 with more than two levels (thresholded)" in said
+    assert "masks: 1 empty, 1 full, 1 with more than two levels (up to " in said
     with pytest.raises(UserError, match=r"check\.html already exists; gpsseg never overwrites"):
         check(config)
 

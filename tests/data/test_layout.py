@@ -153,6 +153,7 @@ def test_annotators_vote_or_one_is_chosen(
     tmp_path: Path, rule: dict[str, str], marked: int
 ) -> None:
     card = annotated(tmp_path, **rule)
+    assert not find_cases(card, tmp_path).lone_masks
     for case in make_split(card, tmp_path).train:
         assert case_mask(case)[0].tolist() == [True] * marked + [False] * (4 - marked)
 
