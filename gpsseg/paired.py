@@ -12,6 +12,7 @@ from gpsseg.console import say
 from gpsseg.data.cases import Case
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, paired_comparison
+from gpsseg.files import read_json
 
 SCORES = ("dice", "iou")
 Row = Mapping[str, Any]
@@ -106,6 +107,8 @@ def compare(
     for folder, read in others.items():
         theirs = read()
         entry: dict[str, Any] = {"against": str(folder), "protocol": "per-image"}
+        if told := _told(folder):
+            entry["prompt"] = told
         for score in SCORES:
             a = [row[score] for row in rows]
             b = [theirs[row["id"]][score] for row in rows]
@@ -124,6 +127,13 @@ def compare(
     return paired
 
 
+def _told(folder: Path) -> str:
+    """The prompt that the other side needed from somebody; empty if none."""
+    metrics = folder / "metrics.json"
+    prompt = str(read_json(metrics).get("prompt", "")) if metrics.is_file() else ""
+    return prompt if " from " in prompt else ""
+
+
 def say_paired(paired: Sequence[Mapping[str, Any]]) -> None:
     """Print one line a comparison."""
     for entry in paired:
@@ -135,4 +145,5 @@ def say_paired(paired: Sequence[Mapping[str, Any]]) -> None:
             if len(paired) > 1:
                 p += f", Holm {found['p_holm']:.2g}"
             parts.append(f"{label} {found['difference']:+.3f} [{low:+.3f}, {high:+.3f}] ({p})")
-        say(f"against {entry['against']}: {'   '.join(parts)}", style="bold")
+        told = f" (PROMPTED: {entry['prompt']})" if "prompt" in entry else ""
+        say(f"against {entry['against']}{told}: {'   '.join(parts)}", style="bold")

@@ -38,6 +38,24 @@ def test_loss_of_logits_zero_is_worked_out_by_hand():
     assert loss.item() == pytest.approx(expected)
 
 
+def test_the_loss_of_two_classes_is_the_binary_loss():
+    """The softmax of (0, z) is the sigmoid of z."""
+    logits, mask = torch.randn(2, 1, 4, 4), (torch.rand(2, 1, 4, 4) > 0.5).float()
+    two = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    binary = engine.segmentation_loss(logits, mask)
+    torch.testing.assert_close(engine.segmentation_loss(two, mask), binary)
+
+
+def test_the_loss_of_three_classes_is_worked_out_by_hand():
+    mask = torch.tensor([[[[0.0, 1.0], [2.0, 2.0]]]])
+    logits = 2 * BIG * nn.functional.one_hot(mask[:, 0].long(), 3).movedim(-1, 1).float()
+    assert engine.segmentation_loss(logits, mask).item() == pytest.approx(0, abs=1e-6)
+    # All equal: p = 1/3. Class 1: overlap 1/3, union 2. Class 2: overlap 2/3, union 8/3.
+    soft_iou = ((1 + 1 / 3) / 3 + (1 + 2 / 3) / (1 + 8 / 3)) / 2
+    expected = math.log(3) + 1 - soft_iou
+    assert engine.segmentation_loss(0 * logits, mask).item() == pytest.approx(expected)
+
+
 def test_tuning_mode_freezes_batch_statistics():
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout()).eval()
     engine.tuning_mode(model)

@@ -196,6 +196,18 @@ def test_boxes_from_a_file_at_inference(prompted_run, tmp_path, capsys):
     assert np.asarray(Image.open(mask)).shape == Image.open(images[0]).size[::-1]
 
 
+def test_an_opponent_that_was_prompted_is_labelled(tmp_path, capsys):
+    from gpsseg.paired import compare, say_paired
+
+    (tmp_path / "metrics.json").write_text(json.dumps({"prompt": "box from the truth"}))
+    scores = {f"{i}": {"dice": i / 10, "iou": i / 20} for i in range(5)}
+    rows = [{"id": name, "group": None, **row} for name, row in scores.items()]
+    paired = compare(rows, {tmp_path: lambda: scores})
+    assert paired[0]["prompt"] == "box from the truth"
+    say_paired(paired)
+    assert "(PROMPTED: box from the truth)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_prompts_for_a_network_that_takes_none():
     from gpsseg.backbones import load_backbone
 

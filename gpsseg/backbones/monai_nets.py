@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,7 +35,13 @@ class Network:
 
 
 def swin_unetr(classes: int, **settings: Any) -> nn.Module:
-    """A Swin transformer with a convolutional decoder (Hatamizadeh et al., 2022), 6.3 M in 2-D."""
+    """A Swin transformer with a convolutional decoder (Hatamizadeh et al., 2022), 6.3 M in 2-D.
+
+    Raises:
+        UserError: einops, which MONAI needs for it, is not installed.
+    """
+    if find_spec("einops") is None:
+        raise UserError("monai:SwinUNETR needs einops, which is missing. Run: pip install einops")
     from monai.networks.nets import SwinUNETR
 
     return SwinUNETR(in_channels=3, out_channels=classes, spatial_dims=2, **settings)

@@ -29,6 +29,7 @@ from gpsseg.backbones.base import (
     stretched,
 )
 from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.positions import image_positions, prompt_points
 from gpsseg.backbones.sam_original import read_original
 from gpsseg.errors import UserError
 
@@ -178,25 +179,6 @@ class Sam(Backbone):
             return torch.cat([tokens, padding], dim=2), dense
         corners = torch.cat([encoder.point_embed[2].weight, encoder.point_embed[3].weight])
         return tokens + corners, dense
-
-
-def image_positions(net: Any, features: Tensor) -> Tensor:
-    """Encode where each of (B, C, h, w) features lies in the image, as SAM and SAM 2 do."""
-    height, width = features.shape[-2:]
-    y = (torch.arange(height, device=features.device) + 0.5) / height
-    x = (torch.arange(width, device=features.device) + 0.5) / width
-    where = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
-    encoded = net.shared_image_embedding(where).permute(2, 0, 1)
-    return encoded.expand(len(features), -1, -1, -1)
-
-
-def prompt_points(prompt: Prompt, image: Tensor, given: Tensor | None) -> Tensor | None:
-    """The prompt as (B, 1, points, 2) shares of the sides: a box is its two corners."""
-    if prompt == "none":
-        return None
-    if given is None:  # the whole image
-        given = torch.tensor([0.0, 0.0, 1.0, 1.0], device=image.device).expand(len(image), 4)
-    return given.float().view(len(image), 1, -1, 2)
 
 
 def load(order: Order) -> Sam:

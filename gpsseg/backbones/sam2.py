@@ -29,7 +29,8 @@ from gpsseg.backbones.base import (
     repeated_blocks,
 )
 from gpsseg.backbones.hub import Repository, fetch
-from gpsseg.backbones.sam import UNKNOWN, image_positions, model_type, prompt_points
+from gpsseg.backbones.positions import image_positions, prompt_points
+from gpsseg.backbones.sam import UNKNOWN, model_type
 from gpsseg.errors import UserError
 
 MEAN, STD = IMAGENET

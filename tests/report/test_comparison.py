@@ -71,6 +71,7 @@ def test_runs_on_the_same_images_are_paired_with_the_first(folders):
         ({"data": "synthetic sample"}, "one is on real, one on synthetic images"),
         ({"dataset": "other"}, "tested on test-set and other"),
         ({"split": {"name": "seeded", "sha256": "ab" * 32}}, "splits, official and seeded"),
+        ({"prompt": "box from the truth"}, "where to look: none and box from the truth"),
         ({"after": {"micro": {"dice": 0.5}}}, "protocols differ: per-image and micro"),
     ],
 )
