@@ -41,6 +41,7 @@ MEDICAL = (
     "include public endoscopy and dermoscopy images, so a score on such a set may be optimistic."
 )
 UNKNOWN = "A checkpoint of the user's own; what it was trained on is not known to gpsseg."
+TUNED = "Then whatever the given checkpoint was tuned on, which is not known to gpsseg."
 REPOSITORIES = {
     "sam-vit-base": Repository("facebook/sam-vit-base"),
     "sam-vit-large": Repository("facebook/sam-vit-large"),
@@ -202,12 +203,17 @@ def load(order: Order) -> Sam:
     if order.path:
         net = _own(order.path)
         _require_encoder(order, net)
-        pretraining = pretraining if order.path.name in ORIGINALS.values() else UNKNOWN
+        if order.name in PARAMETERS:
+            pretraining = f"{pretraining} {TUNED}"
+        elif order.path.name not in ORIGINALS.values():
+            pretraining = UNKNOWN
     elif order.random_weights:
         net = random_sam(SamConfig(vision_config=dict(ENCODERS[order.name])))
     else:
         original = ORIGINALS[order.name]
-        instead = f"--backbone FOLDER (or, with the original {original}, --backbone {original})"
+        instead = (
+            f"--backbone {order.name} --weights FOLDER, or --weights {original} if you have it"
+        )
         net = SamModel.from_pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
     return Sam(net, order.name, prompt, medical, pretraining)
 

@@ -30,7 +30,7 @@ from gpsseg.backbones.base import (
 )
 from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.positions import image_positions, prompt_points
-from gpsseg.backbones.sam import UNKNOWN, model_type
+from gpsseg.backbones.sam import TUNED, UNKNOWN, model_type
 from gpsseg.errors import UserError
 
 MEAN, STD = IMAGENET
@@ -178,13 +178,15 @@ def load(order: Order) -> Sam2:
     """
     order.refuse_classes()
     prompt = order.choose_prompt(PROMPTS, "none")
-    pretraining = UNKNOWN if order.path else SAV
+    named = order.name in REPOSITORIES
+    pretraining = (f"{SAV} {TUNED}" if named else UNKNOWN) if order.path else SAV
     if order.path:
         net = _pretrained(order.path)
     elif order.random_weights:
         net = random_net(order.name)
     else:
-        net = _pretrained(fetch(REPOSITORIES[order.name], order.name, "--backbone FOLDER"))
+        instead = f"--backbone {order.name} --weights FOLDER"
+        net = _pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
     return Sam2(net, order.name, prompt, pretraining)
 
 

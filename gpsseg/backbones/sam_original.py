@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gpsseg.backbones.weights import fill, read_checkpoint
@@ -67,15 +68,16 @@ def read_original(path: Path) -> Any:
     shared = "prompt_encoder.shared_embedding.positional_embedding"
     if shared in renamed:
         renamed["shared_image_embedding.positional_embedding"] = renamed[shared]
-    net = SamModel(config)
-    fill(net, renamed, path, "a SAM checkpoint without additions")
+    with torch.device("meta"):  # no time and memory for random weights that are replaced anyway
+        net = SamModel(config)
+    fill(net, renamed, path, "a SAM checkpoint without additions", assign=True)
+    net.tie_weights()
     return net
 
 
 def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give original tensors the names of transformers.
 
-    >>> import torch
     >>> list(rename({"image_encoder.blocks.0.norm1.bias": torch.zeros(1)}))
     ['vision_encoder.layers.0.layer_norm1.bias']
     """

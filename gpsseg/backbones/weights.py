@@ -103,7 +103,13 @@ def _read(path: Path) -> Any:
         ) from None
 
 
-def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, what: str) -> None:
+def fill(
+    net: nn.Module,
+    tensors: Mapping[str, Tensor],
+    path: Path | str,
+    what: str,
+    assign: bool = False,
+) -> None:
     """Copy tensors into a network that has the same names and shapes.
 
     Args:
@@ -111,6 +117,7 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, what: 
         tensors: one for each of its own; counters of batches may be missing.
         path: where they come from, for the error.
         what: is expected there, for the error.
+        assign: make the tensors themselves the network's, which then needs none of its own.
 
     Raises:
         UserError: a tensor is missing, is too many, or has another shape.
@@ -128,7 +135,7 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, what: 
                 f"{path} is not {what}: {name} is {tuple(tensor.shape)}, expected "
                 f"{tuple(own[name].shape)}."
             )
-    net.load_state_dict(tensors, strict=False)
+    net.load_state_dict(tensors, strict=False, assign=assign)
 
 
 def fill_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

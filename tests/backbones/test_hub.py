@@ -92,7 +92,7 @@ def test_a_hub_without_the_file(small_hub):
             "wanglab/medsam-vit-base/resolve/de8488bca37bb1d4fb190f612c516126d739ce3b",
             ".p",
         ),
-        ("sam2.1-hiera-tiny", "facebook/sam2.1-hiera-tiny/resolve/main", "--backbone FOLDER"),
+        ("sam2.1-hiera-tiny", "facebook/sam2.1-hiera-tiny/resolve/main", "--weights FOLDER"),
         ("unet:resnet18", "smp-hub/resnet18.imagenet/resolve/3f2325ff", "--weights FOLDER/model"),
     ],
 )

@@ -173,7 +173,7 @@ def test_a_folder_written_by_save_pretrained(make_tiny, tmp_path):
     model.net.save_pretrained(tmp_path / "mine")
     again = load_backbone(str(tmp_path / "mine"))
     assert again.facts.prompt == "none"
-    assert "not known" in again.facts.pretraining
+    assert again.facts.pretraining == sam.UNKNOWN
     torch.testing.assert_close(again(image), model(image))
 
 
@@ -207,6 +207,11 @@ def test_what_is_no_sam_checkpoint_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.pth does not exist"):
         load_backbone(str(tmp_path / "nowhere.pth"))
     torch.save(state, path)
+    (tmp_path / "not-a-sam").mkdir()
+    with pytest.raises(UserError, match="is not a folder of a SAM"):
+        load_backbone("sam-vit-base", weights=str(tmp_path / "not-a-sam"))
+    with pytest.raises(UserError, match="is of no known family"):
+        load_backbone(str(tmp_path / "not-a-sam"))
     with pytest.raises(UserError, match="24 wide, but sam-vit-base has 768"):
         load_backbone("sam-vit-base", weights=str(path))
 
