@@ -1,5 +1,7 @@
 """Every family as a tiny network with random weights: nothing is downloaded."""
 
+import copy
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -172,13 +174,19 @@ TINY: dict[str, Callable[..., Backbone]] = {
 }
 
 
+@functools.cache
+def built(family: str, *arguments) -> Backbone:
+    """Each is built once; tests get copies."""
+    torch.manual_seed(0)
+    return TINY[family](*arguments)
+
+
 @pytest.fixture
 def make_tiny():
     """``make_tiny(family, prompt, classes)``: a tiny network of a family, in evaluation mode."""
 
     def make(family: str, *arguments) -> Backbone:
-        torch.manual_seed(0)
-        return TINY[family](*arguments).eval()
+        return copy.deepcopy(built(family, *arguments)).eval()
 
     return make
 
