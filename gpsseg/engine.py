@@ -90,6 +90,10 @@ def _forward(model: nn.Module, batch: Batch, prompter: Prompter) -> Tensor:
     return model(batch["image"]) if prompt is None else model(batch["image"], prompt)
 
 
+def _flipped(batch: Batch, axes: tuple[int, ...]) -> Batch:
+    return {**batch, "image": batch["image"].flip(axes)} if axes else batch
+
+
 def tuning_mode(model: nn.Module) -> None:
     """Training mode, but with normalisation by the running statistics of pre-training."""
     model.train()
@@ -123,10 +127,7 @@ def predict(
     for batch in batches:
         batch = machine.place(batch)
         with machine.autocast():
-            views = [
-                (axes, _forward(model, {**batch, "image": batch["image"].flip(axes)}, prompter))
-                for axes in mirrored
-            ]
+            views = [(axes, _forward(model, _flipped(batch, axes), prompter)) for axes in mirrored]
         for i, index in enumerate(batch["index"].tolist()):
             size = (int(batch["height"][i]), int(batch["width"][i]))
             maps = [logits[i : i + 1].float().sigmoid().flip(axes) for axes, logits in views]

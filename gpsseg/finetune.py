@@ -121,14 +121,13 @@ def fit(
     from gpsseg.evaluate import score_cases
 
     size, batch_size = config.image_size, config.batch_size
+    cache = cache_folder(config.cache)
     workers = default_workers() if config.workers is None else config.workers
     assert size, "settle the configuration first"
     assert batch_size, "settle the configuration first"
 
     def batches_of(epoch: int) -> DataLoader[Any]:
-        dataset = CaseDataset(
-            split.train, card, size, True, config.seed, epoch, cache_folder(config.cache)
-        )
+        dataset = CaseDataset(split.train, card, size, True, config.seed, epoch, cache)
         return machine.share(make_loader(dataset, batch_size, workers, shuffle=True))
 
     def validate() -> float:

@@ -28,7 +28,7 @@ Config = TypeVar("Config", FinetuneConfig, SelectConfig)
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
     from gpsseg.backbones import load_backbone
-    from gpsseg.data.checks import check_cases
+    from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.engine import checkpoint_activations
     from gpsseg.machine import make_machine
@@ -39,8 +39,7 @@ def select(config: SelectConfig) -> Selection:
     if config.checkpoint_activations:
         checkpoint_activations(backbone)
     split = find_split(card, config)
-    for note in check_cases(split.train):
-        say(note, style="yellow")
+    say_notes(split.train)
     output = new_folder(config.output) if config.output else None
     machine = make_machine(config.device, config.precision)
     batches = training_batches(card, split, config)
@@ -165,7 +164,7 @@ def choose(
     shown = progress(batches, "scoring weights")
     for scores in gps.running_scores(backbone, shown, loss, list(top_k), config.criterion):
         seen += 1
-        if 2 * seen == len(batches) or 2 * seen == len(batches) - 1:
+        if seen == len(batches) // 2:
             early = gps.select(backbone, scores, top_k, config.level)
     selection = gps.select(backbone, scores, top_k, config.level)
     if scores.without_gradient:

@@ -35,6 +35,7 @@ from gpsseg.errors import UserError
 
 MEAN, STD = IMAGENET
 HOMEPAGE = "https://github.com/facebookresearch/segment-anything"
+MEDSAM_HOMEPAGE = "https://github.com/bowang-lab/MedSAM"
 SA1B = "SA-1B: 11 million photographs; not known to hold medical images."
 MEDICAL = (
     "SA-1B photographs, then 1.6 million medical images of 10 modalities with box prompts; they "
@@ -83,6 +84,24 @@ PARAMETERS = {
 }
 
 
+def facts_of_sam(
+    name: str, homepage: str, pretraining: str, size: int, multiple: int, prompt: Prompt
+) -> Facts:
+    """What all of SAM's kind have in common, SAM 2 too; see ``Facts``."""
+    return Facts(
+        name=name,
+        licence="the checkpoint's own" if pretraining == UNKNOWN else "Apache-2.0",
+        homepage=homepage,
+        pretraining=pretraining,
+        image_size=size,
+        image_multiple=multiple,
+        prompt=prompt,
+        batch_size=1,
+        top_k=1,
+        learning_rates={"values": 2e-4, "full": 2e-5, "decoder": 1e-4},
+    )
+
+
 class Sam(Backbone):
     """SAM or MedSAM.
 
@@ -106,18 +125,9 @@ class Sam(Backbone):
         super().__init__()
         self.net, self.medical = net, medical
         vision = net.config.vision_config
-        self.facts = Facts(
-            name=name,
-            licence="the checkpoint's own" if pretraining == UNKNOWN else "Apache-2.0",
-            homepage="https://github.com/bowang-lab/MedSAM" if medical else HOMEPAGE,
-            pretraining=pretraining,
-            image_size=vision.image_size,
-            image_multiple=vision.patch_size,
-            prompt=prompt,
-            batch_size=1,
-            top_k=1,
-            learning_rates={"values": 2e-4, "full": 2e-5, "decoder": 1e-4},
-        )
+        homepage = MEDSAM_HOMEPAGE if medical else HOMEPAGE
+        size, multiple = vision.image_size, vision.patch_size
+        self.facts = facts_of_sam(name, homepage, pretraining, size, multiple, prompt)
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
@@ -277,7 +287,7 @@ FAMILY = Family(
             parameters=PARAMETERS[name],
             input="1024 x 1024, or any multiple of 16",
             licence="Apache-2.0",
-            homepage="https://github.com/bowang-lab/MedSAM" if name == "medsam" else HOMEPAGE,
+            homepage=MEDSAM_HOMEPAGE if name == "medsam" else HOMEPAGE,
             pretraining=MEDICAL if name == "medsam" else SA1B,
             source=repository.source,
             present=repository.present,

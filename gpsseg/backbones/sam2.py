@@ -19,7 +19,6 @@ from gpsseg.backbones.base import (
     IMAGENET,
     PROMPTS,
     Backbone,
-    Facts,
     Family,
     Order,
     Prompt,
@@ -30,7 +29,7 @@ from gpsseg.backbones.base import (
 )
 from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.positions import image_positions, prompt_points
-from gpsseg.backbones.sam import TUNED, UNKNOWN, model_type
+from gpsseg.backbones.sam import TUNED, UNKNOWN, facts_of_sam, model_type
 from gpsseg.errors import UserError
 
 MEAN, STD = IMAGENET
@@ -103,18 +102,8 @@ class Sam2(Backbone):
         super().__init__()
         self.net = net
         net.mask_decoder.dynamic_multimask_via_stability = False
-        self.facts = Facts(
-            name=name,
-            licence="the checkpoint's own" if pretraining == UNKNOWN else "Apache-2.0",
-            homepage=HOMEPAGE,
-            pretraining=pretraining,
-            image_size=net.config.prompt_encoder_config.image_size,
-            image_multiple=MULTIPLE,
-            prompt=prompt,
-            batch_size=1,
-            top_k=1,
-            learning_rates={"values": 2e-4, "full": 2e-5, "decoder": 1e-4},
-        )
+        size = net.config.prompt_encoder_config.image_size
+        self.facts = facts_of_sam(name, HOMEPAGE, pretraining, size, MULTIPLE, prompt)
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:

@@ -1,7 +1,11 @@
 """A small finished run, and how its report is read."""
 
 import csv
+import html
 import json
+import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,6 +132,30 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
+def browse(harness, profile):
+    """Open a harness page in headless Chromium, and return what it wrote into its element "seen".
+
+    The page must log nothing to the console.
+    """
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("needs chromium or google-chrome on the PATH")
+    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking "
+    flags += "--allow-file-access-from-files --disable-web-security --enable-logging=stderr "
+    flags += f"--virtual-time-budget=5000 --dump-dom --user-data-dir={profile}"
+    done = subprocess.run(
+        [chromium, *flags.split(), harness.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "CONSOLE" not in done.stderr, done.stderr
+    found = re.search(r'<pre id="seen">(.+?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stdout[:2000]
+    return json.loads(html.unescape(found[1]))
+
+
 @pytest.fixture
 def tools():
     """The helpers of this file, for tests to call."""
@@ -139,4 +167,5 @@ def tools():
         write=write,
         write_rows=write_rows,
         Page=Page,
+        browse=browse,
     )

@@ -1,14 +1,11 @@
 """Runs side by side: what is paired, what is not, and what the page says."""
 
 import csv
-import html
 import json
-import re
 import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +15,6 @@ from gpsseg.errors import UserError
 from gpsseg.evaluators.statistics import holm, paired_comparison
 from gpsseg.report.__main__ import report
 from gpsseg.report.comparison import differing_settings, image_rows, pair_runs, read_runs
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def change(folder, tools, shift=0.0, **metrics):
@@ -212,25 +207,11 @@ onload = () => {
 </script>"""
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="needs chromium or google-chrome on the PATH")
-def test_in_a_browser(folders, tmp_path):
+def test_in_a_browser(folders, tmp_path, tools):
     path = report(ReportConfig(compare=tuple(folders), output=tmp_path / "out"))
     harness = path.with_name("harness.html")
     harness.write_text(HARNESS, encoding="utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking "
-    flags += "--allow-file-access-from-files --disable-web-security --enable-logging=stderr "
-    flags += f"--virtual-time-budget=5000 --dump-dom --user-data-dir={tmp_path / 'profile'}"
-    done = subprocess.run(
-        [str(CHROMIUM), *flags.split(), Path(harness).as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert "CONSOLE" not in done.stderr, done.stderr
-    found = re.search(r'<pre id="seen">(.+?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stdout[:2000]
-    seen = json.loads(html.unescape(found[1]))
+    seen = tools.browse(harness, tmp_path / "profile")
     assert len(seen["start"]) == 10
     assert seen["sorted"] == sorted(seen["sorted"])
     assert seen["left"] == ["case-1"]
