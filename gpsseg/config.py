@@ -148,13 +148,18 @@ class FinetuneConfig(BackboneConfig, DataConfig):
     """
 
     method: str = "gps"
-    """gps (selected weights only), full (every weight), or decoder (the decoder only)."""
+    """gps, or another way to tune to compare it with: full (every weight), decoder (that alone),
+    bias, norm, lora, dora, adapter, ssf, or the selections of neuroada and shira. A decoder that
+    starts from random weights trains whole beside any of them."""
+    rank: int = 8
+    """Of lora's and dora's updates; channels of adapter's bottleneck."""
     epochs: int = 4
     """Passes over the training images."""
     lr: float | None = None
     """Peak learning rate (for gps: of the selected values). Default: the backbone's."""
     decoder_lr: float | None = None
-    """Peak learning rate of a decoder that gps trains densely. Default: the backbone's."""
+    """Peak learning rate of a decoder that trains whole. Default: the backbone's; for --method full
+    and decoder, --lr."""
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay; it acts on trained weights only."""
     warmup: float = 0.1
@@ -172,7 +177,7 @@ class FinetuneConfig(BackboneConfig, DataConfig):
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)
         DataConfig.__post_init__(self)
-        _at_least(1, self, "epochs", "accumulate")
+        _at_least(1, self, "epochs", "accumulate", "rank")
         for name in ("lr", "decoder_lr"):
             rate = getattr(self, name)
             if rate is not None and not 0 < rate < float("inf"):
@@ -288,7 +293,8 @@ class BenchmarkConfig:
     """A name from `python -m gpsseg.backbones`, or as finetune's option of this name."""
     methods: tuple[str, ...] = ("floor", "gps", "masked", "decoder", "full")
     """floor (forward and input gradients, all frozen), gps, masked (GPS by dense gradients times a
-    mask), decoder, full, and PEFT's lora and shira (rank 8, on every linear layer)."""
+    mask), PEFT's shira (rank 8, on every linear layer), and full, decoder, bias, norm, lora, dora,
+    adapter and ssf as finetune has them."""
     random_weights: bool = False
     """Measure without the published weights, which time and memory hardly depend on."""
     top_k: tuple[int, ...] = ()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +30,63 @@ def finetune(config: FinetuneConfig) -> Path:
     Raises:
         UserError: bad input, named in one sentence; a run folder keeps what there was.
     """
-    from gpsseg import engine, gps, runs, tuning
+    from gpsseg.files import is_main_process, write_json
+    from gpsseg.leakage import check_leaks, leak_pictures
+    from gpsseg.report import write_report
+
+    tuned = tune(config)
+    if not is_main_process():
+        return tuned.run
+    seen, test = (*tuned.split.train, *tuned.split.val), tuned.split.test
+    leaks = tuned.leaks or check_leaks(seen, test, strict=False)
+    metrics, thumbnails = score_before_and_after(tuned)
+    metrics |= {
+        "trainable": tuned.trainable,
+        "best_epoch": tuned.history.best_epoch,
+        "leaks": leaks,
+    }
+    tuned.watch.lap("evaluation")
+    write_json(tuned.run / "metrics.json", {**metrics, "seconds": tuned.watch.laps})
+    report = write_report(tuned.run, thumbnails, leak_pictures(leaks, seen, test))
+    say(f"report: {report}", style="bold")
+    return tuned.run
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A finished training, before any test image was looked at.
+
+    Attributes:
+        run: its folder, with config.json, split.json, selection, delta.safetensors, log.jsonl.
+        config: settled.
+        card, split, machine: what it was made with.
+        trainable: counts as in metrics.json.
+        history: of the epochs.
+        leaks: as in metrics.json, where ``strict`` asked for them before training.
+        watch: seconds of each stage.
+    """
+
+    run: Path
+    config: FinetuneConfig
+    card: Card
+    split: Split
+    machine: Machine
+    trainable: dict[str, Any]
+    history: History
+    leaks: dict[str, Any] | None
+    watch: Stopwatch
+
+
+def tune(config: FinetuneConfig) -> Tuned:
+    """Load, select, sparsify and train: all of ``finetune`` that comes before the test split."""
+    from gpsseg import engine, gps, runs
     from gpsseg.backbones import load_backbone
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
-    from gpsseg.errors import look_up
-    from gpsseg.files import is_main_process, write_json
-    from gpsseg.leakage import check_leaks, leak_pictures
+    from gpsseg.leakage import check_leaks
     from gpsseg.machine import make_machine
-    from gpsseg.report import write_report
+    from gpsseg.methods import add_layers, identify_base, method_of, what_trains
     from gpsseg.select import (
-        choose,
         describe,
         find_split,
         layer_table,
@@ -50,7 +98,7 @@ def finetune(config: FinetuneConfig) -> Path:
 
     watch = Stopwatch()
     config = runs.resumed(config)
-    tune = look_up(config.method, {"gps": None, **tuning.METHODS}, "method")
+    method_of(config)
     card = card_of(config)
     backbone = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
     config = settle(config, backbone.facts)
@@ -65,21 +113,20 @@ def finetune(config: FinetuneConfig) -> Path:
     run = runs.open_run(config, card, split, machine.precision, salt)
     watch.lap("loading")
 
-    how: dict[str, Any] = {}
+    base = identify_base(backbone, config)
     if config.resume:
+        add_layers(backbone, config)
         selection = gps.Selection.load(config.resume / "selection.safetensors")
-    elif tune:
-        selection = gps.Selection({}, {}, tuple(tune(backbone.roles())))
+        layers = layer_table(backbone, selection)
     else:
-        batches = training_batches(card, split, config)
-        selection, how = choose(backbone, batches, config, machine, config.seed)
-    layers = layer_table(backbone, selection)
-    if not config.resume:
+        batches = functools.partial(training_batches, card, split, config)
+        selection, how = what_trains(backbone, config, machine, batches)
+        layers = layer_table(backbone, selection)
         save_selection(run, selection, layers, how)
-    say(describe(trainable_counts(layers)))
+    trainable = trainable_counts(layers)
+    say(describe(trainable))
     watch.lap("selection")
 
-    base = identify_base(backbone, selection, config)
     gps.sparsify(backbone, selection)
     say_dense(gps.with_dense_gradient(backbone))
     try:
@@ -88,21 +135,7 @@ def finetune(config: FinetuneConfig) -> Path:
         delta = gps.extract(backbone, **base, dataset=card.name, split_sha256=split.sha256)
         delta.save(run / "delta.safetensors")
     watch.lap("training")
-    if not is_main_process():
-        return run
-
-    leaks = leaks or check_leaks(seen, split.test, strict=False)
-    metrics, thumbnails = score_before_and_after(run, card, split, config, machine)
-    metrics |= {
-        "trainable": trainable_counts(layers),
-        "best_epoch": history.best_epoch,
-        "leaks": leaks,
-    }
-    watch.lap("evaluation")
-    write_json(run / "metrics.json", {**metrics, "seconds": watch.laps})
-    report = write_report(run, thumbnails, leak_pictures(leaks, seen, split.test))
-    say(f"report: {report}", style="bold")
-    return run
+    return Tuned(run, config, card, split, machine, trainable, history, leaks, watch)
 
 
 def fit(
@@ -119,6 +152,7 @@ def fit(
     from gpsseg.data.loader import CaseDataset, default_workers, make_loader
     from gpsseg.engine import train
     from gpsseg.evaluate import score_cases
+    from gpsseg.methods import learning_rates
 
     size, batch_size = config.image_size, config.batch_size
     cache = cache_folder(config.cache)
@@ -160,60 +194,32 @@ def say_waiting(shares: Sequence[float], workers: int) -> None:
         )
 
 
-def learning_rates(
-    backbone: Backbone, selection: Selection, config: FinetuneConfig
-) -> dict[str, float]:
-    """Parameter name -> peak learning rate: the user's, or what suits the backbone and method."""
-    defaults = backbone.facts.learning_rates
-    if config.method != "gps":
-        return dict.fromkeys(selection.dense, config.lr or defaults[config.method])
-    values, dense = config.lr or defaults["values"], config.decoder_lr or defaults["decoder"]
-    roles = {name: backbone.roles().get(name) for name in selection.dense}
-    rates = {name: dense if roles[name] == "decoder" else values for name in selection.dense}
-    return rates | {f"{name}_values": values for name in selection.indices}
-
-
-def identify_base(
-    backbone: Backbone, selection: Selection, config: FinetuneConfig
-) -> dict[str, Any]:
-    """Name and hash of the network that a delta is about to be trained on.
-
-    Whatever starts from random weights and trains whole is replaced by the delta and not hashed.
-    """
-    from gpsseg.gps import model_hash
-
-    scratch = backbone.facts.scratch
-    roles = backbone.roles()
-    free = tuple(name for name in selection.dense if roles[name] in scratch)
-    weights = f"weights {Path(config.weights).name}, " if config.weights else ""
-    settings = f"{weights}prompt {backbone.facts.prompt}, seed {config.seed}"
-    return {
-        "base": f"{Path(config.backbone).name} ({settings})",
-        "base_hash": model_hash(backbone, free),
-        "free": free,
-    }
-
-
-def score_before_and_after(
-    run: Path, card: Card, split: Split, config: FinetuneConfig, machine: Machine
-) -> tuple[dict[str, Any], list[Thumbnail]]:
+def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail]]:
     """Score the test split, for the first and only time: the untuned base, then base plus delta.
 
     The tuned network is put together from the files of the run, as a user would get it.
     """
     from gpsseg.announce import say_scores
     from gpsseg.backbones import load_backbone
-    from gpsseg.evaluate import PROTOCOLS, provenance, score_cases
+    from gpsseg.evaluate import provenance, score_cases
     from gpsseg.files import write_rows
-    from gpsseg.gps import Delta
+    from gpsseg.runs import apply_delta
 
+    run, config, card, split = tuned.run, tuned.config, tuned.card, tuned.split
     model = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
-    base_scores = score_cases(model, split.test, card, config, machine, "testing the base")
-    before = base_scores.summary()
-    Delta.load(run / "delta.safetensors").apply(model)
+    base = score_cases(model, split.test, card, config, tuned.machine, "testing the base")
+    before = base.summary()
+    apply_delta(run / "delta.safetensors", model, config)
     thumbnails: list[Thumbnail] = []
     scorer = score_cases(
-        model, split.test, card, config, machine, "testing the result", PROTOCOLS, thumbnails, True
+        model,
+        split.test,
+        card,
+        config,
+        tuned.machine,
+        "testing the result",
+        thumbnails=thumbnails,
+        pool=True,
     )
     after = scorer.summary()
     write_rows(run / "per_image.csv", scorer.rows())

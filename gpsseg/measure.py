@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import BenchmarkConfig
+from gpsseg.config import BenchmarkConfig, FinetuneConfig
 from gpsseg.errors import UserError
 from gpsseg.files import bundled
 
@@ -159,43 +160,27 @@ def _masked(backbone: Backbone, selection: Selection | None) -> None:
         weight.register_hook(mask.mul)
 
 
-def _full(backbone: Backbone, selection: Selection | None) -> None:
-    from gpsseg import tuning
-
-    _train_only(backbone, set(tuning.full(backbone.roles())))
-
-
-def _decoder(backbone: Backbone, selection: Selection | None) -> None:
-    from gpsseg import tuning
-
-    _train_only(backbone, set(tuning.decoder(backbone.roles())))
-
-
-def _peft(backbone: Backbone, config_name: str) -> None:
-    """Inject a PEFT adapter into every linear layer in which its rank saves anything."""
+def _shira(backbone: Backbone, selection: Selection | None) -> None:
+    """PEFT's own: it clones the weight at every forward pass."""
     import peft
-    from torch import nn
 
-    layers = [
-        name
-        for name, module in backbone.named_modules()
-        if type(module) is nn.Linear and RANK * sum(module.weight.shape) < module.weight.numel()
-    ]
+    from gpsseg.tuning.lora import low_rank_layers
+
+    weights = [name for name, p in backbone.named_parameters() if p.dim() == 2]
+    layers = low_rank_layers(backbone, weights, RANK)
     if not layers:
         raise UserError(
-            f"{backbone.facts.name} has no linear layer for lora or shira. Leave them out of "
-            "--methods."
+            f"{backbone.facts.name} has no linear layer for shira. Leave it out of --methods."
         )
-    config = getattr(peft, config_name)(r=RANK, target_modules=layers)
-    peft.inject_adapter_in_model(config, backbone)
+    peft.inject_adapter_in_model(peft.ShiraConfig(r=RANK, target_modules=layers), backbone)
 
 
-def _lora(backbone: Backbone, selection: Selection | None) -> None:
-    _peft(backbone, "LoraConfig")
+def _tune(method: str, backbone: Backbone, selection: Selection | None) -> None:
+    from gpsseg import gps
+    from gpsseg.methods import added_and_whole
 
-
-def _shira(backbone: Backbone, selection: Selection | None) -> None:
-    _peft(backbone, "ShiraConfig")
+    names = added_and_whole(backbone, FinetuneConfig(method=method, rank=RANK))
+    gps.sparsify(backbone, gps.Selection({}, {}, tuple(names)))
 
 
 def _train_only(backbone: nn.Module, names: set[str]) -> None:
@@ -208,8 +193,9 @@ PREPARE: Mapping[str, Prepare] = {
     "floor": _floor,
     "gps": _gps,
     "masked": _masked,
-    "decoder": _decoder,
-    "full": _full,
-    "lora": _lora,
     "shira": _shira,
+    **{
+        name: functools.partial(_tune, name)
+        for name in ("full", "decoder", "bias", "norm", "lora", "dora", "adapter", "ssf")
+    },
 }

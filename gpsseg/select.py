@@ -155,7 +155,7 @@ def choose(
     from gpsseg.engine import batch_loss, tuning_mode
     from gpsseg.prompts import from_truth
 
-    top_k, whole = _what_trains(backbone, config)
+    top_k, whole = what_trains(backbone, config)
     gps.check_top_k(backbone, top_k)
     backbone.to(machine.accelerator.device)
     tuning_mode(backbone)
@@ -177,7 +177,7 @@ def choose(
     return dataclasses.replace(selection, dense=tuple(whole)), how
 
 
-def _what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, int], list[str]]:
+def what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, int], list[str]]:
     """K of every weight that GPS selects from, and the parameters that train whole."""
     from gpsseg import gps
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,8 +91,15 @@ class Delta:
         return cls(sparse, dense, metadata, free)
 
     @torch.no_grad()
-    def apply(self, model: nn.Module) -> AppliedDelta:
+    def apply(
+        self, model: nn.Module, add_layers: Callable[[nn.Module], None] | None = None
+    ) -> AppliedDelta:
         """Write the trained entries into the base network, in place.
+
+        Args:
+            model: the base.
+            add_layers: for a delta of a method that brings layers of its own, such as LoRA: puts
+                them into the model, once it is known to be the right one.
 
         Raises:
             UserError: ``model`` is not the base this delta was made from. It is left untouched.
@@ -104,6 +111,8 @@ class Delta:
                 f"{expected[:12]}, but the network at hand has hash {found[:12]}. Load that base "
                 "with gpsseg.load_backbone (a delta cannot be applied twice or to another base)."
             )
+        if add_layers:
+            add_layers(model)
         parameters = dict(model.named_parameters())
         replaced = Delta(
             {n: (i, parameters[n].view(-1)[i.long()].clone()) for n, (i, _) in self.sparse.items()},
@@ -121,7 +130,7 @@ class AppliedDelta:
     replaced: Delta
 
     def remove(self) -> None:
-        """Put the base's own entries back, bit for bit."""
+        """Put the base's own entries back, bit for bit; added layers do nothing again."""
         _write(self.model, self.replaced)
 
 

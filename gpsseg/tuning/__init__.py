@@ -1,22 +1,62 @@
-"""Other ways to tune: each names the parameters that train whole; everything else is the same."""
+"""Other ways to tune: each says what trains; the loop, the loss and the data are the same for all.
+
+A method trains parameters that are there (``whole.py``), adds layers of its own and trains those
+(``lora.py``, ``adapter.py``, ``ssf.py``), or selects entries as GPS does, by another rule. What
+starts from random weights, such as a UNet's decoder, trains whole beside any of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["METHODS", "decoder", "full"]
+from torch import nn
 
-Roles = Mapping[str, str]
+from gpsseg.tuning.adapter import add_adapters
+from gpsseg.tuning.lora import add_dora, add_lora
+from gpsseg.tuning.ssf import add_ssf
+from gpsseg.tuning.whole import Roles, bias, decoder, full, norm
 
-
-def full(roles: Roles) -> list[str]:
-    """Train every weight of encoder and decoder: full fine-tuning."""
-    return [name for name, role in roles.items() if role != "prompt"]
-
-
-def decoder(roles: Roles) -> list[str]:
-    """Train the decoder only (the GPS paper's "linear" for segmentation)."""
-    return [name for name, role in roles.items() if role == "decoder"]
+__all__ = ["METHODS", "Method", "Roles", "bias", "decoder", "full", "norm"]
 
 
-METHODS: Mapping[str, Callable[[Roles], list[str]]] = {"full": full, "decoder": decoder}
+@dataclass(frozen=True)
+class Method:
+    """A way to tune: exactly one of ``trains``, ``adds`` and ``selects``.
+
+    Attributes:
+        title: what it is, in a few words, with its source.
+        rate: which of the backbone's learning rates is its default; "values" suits few numbers.
+        trains: (model, parameter name -> role) -> names of the parameters that train whole.
+        adds: (model, names of the weights to tune, blocks, rank) -> None; puts layers of the
+            method's own into the model, in place, such that it computes what it did before.
+        selects: settings of GPS that make it this method.
+    """
+
+    title: str
+    rate: str = "values"
+    trains: Callable[[nn.Module, Roles], list[str]] | None = None
+    adds: Callable[[nn.Module, Sequence[str], Sequence[nn.Module], int], None] | None = None
+    selects: Mapping[str, Any] | None = None
+
+
+METHODS: Mapping[str, Method] = {
+    "gps": Method("top inputs of every neuron by gradient (Zhang et al. 2024)", selects={}),
+    "neuroada": Method(
+        "top inputs of every neuron by magnitude (2510.18940)",
+        selects={"criterion": "magnitude", "level": "neuron"},
+    ),
+    "shira": Method(
+        "random entries of every layer, as SHiRA's random mask (2406.13175)",
+        selects={"criterion": "random", "level": "layer"},
+    ),
+    "full": Method("every weight", "full", trains=full),
+    "decoder": Method("the decoder only (the GPS paper's linear)", "decoder", trains=decoder),
+    "bias": Method("all biases (BitFit, 2106.10199)", trains=bias),
+    "norm": Method("scale and shift of the normalisation layers", trains=norm),
+    "lora": Method("low-rank updates of every layer (2106.09685)", adds=add_lora),
+    "dora": Method("LoRA with magnitude and direction apart (2402.09353)", adds=add_dora),
+    "adapter": Method("a bottleneck after every block (1902.00751)", adds=add_adapters),
+    "ssf": Method("scale and shift after every layer (2210.08823)", adds=add_ssf),
+}

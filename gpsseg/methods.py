@@ -1,0 +1,132 @@
+"""A method on a backbone: what it adds, what trains and how fast, and what the base is called."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpsseg.config import FinetuneConfig
+from gpsseg.errors import look_up
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from gpsseg.backbones import Backbone
+    from gpsseg.gps import Selection
+    from gpsseg.machine import Machine
+    from gpsseg.tuning import Method
+
+
+def method_of(config: FinetuneConfig) -> Method:
+    """Look the method up by its name.
+
+    Raises:
+        UserError: it is unknown.
+    """
+    from gpsseg.tuning import METHODS
+
+    return look_up(config.method, METHODS, "method")
+
+
+def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:
+    """Put the method's own layers into the plain backbone, in place; most methods have none."""
+    import torch
+
+    method, roles = method_of(config), backbone.roles()
+    if method.adds:
+        torch.manual_seed(config.seed)
+        tuned = [n for n in roles if roles[n] != "prompt" and n not in _from_scratch(backbone)]
+        method.adds(backbone, tuned, backbone.blocks, config.rank)
+
+
+def what_trains(
+    backbone: Backbone,
+    config: FinetuneConfig,
+    machine: Machine,
+    batches: Callable[[], DataLoader[Any]],
+) -> tuple[Selection, dict[str, Any]]:
+    """Add the method's layers, and find what trains.
+
+    Args:
+        backbone: plain; the method's own layers are added in place.
+        config: settled.
+        machine: where to score.
+        batches: gives the training images, for a method that scores them.
+
+    Returns:
+        What trains, and how a selection was made (see ``gpsseg.select.choose``; else empty).
+    """
+    from gpsseg import gps
+    from gpsseg.select import choose
+
+    method = method_of(config)
+    if method.selects is not None:
+        settings: Any = dataclasses.replace(config, **method.selects)
+        return choose(backbone, batches(), settings, machine, config.seed)
+    return gps.Selection({}, {}, tuple(added_and_whole(backbone, config))), {}
+
+
+def added_and_whole(backbone: Backbone, config: FinetuneConfig) -> list[str]:
+    """Add the method's layers, and name all parameters that train, for one that selects none."""
+    whole = whole_parameters(backbone, config)
+    before = {id(parameter) for parameter in backbone.parameters()}
+    add_layers(backbone, config)
+    return whole + [name for name, p in backbone.named_parameters() if id(p) not in before]
+
+
+def whole_parameters(backbone: Backbone, config: FinetuneConfig) -> list[str]:
+    """Names of the plain backbone's parameters that train whole."""
+    from gpsseg import select
+
+    method, roles = method_of(config), backbone.roles()
+    if method.selects is not None:
+        return select.what_trains(backbone, config)[1]
+    chosen = set(method.trains(backbone, roles)) if method.trains else set()
+    chosen |= _from_scratch(backbone)
+    return [name for name in roles if name in chosen]
+
+
+def _from_scratch(backbone: Backbone) -> set[str]:
+    """Names of a decoder's parameters that start from random weights."""
+    if "decoder" not in backbone.facts.scratch:
+        return set()
+    return {name for name, role in backbone.roles().items() if role == "decoder"}
+
+
+def learning_rates(
+    backbone: Backbone, selection: Selection, config: FinetuneConfig
+) -> dict[str, float]:
+    """Parameter name -> peak learning rate: the user's, or what suits the backbone and method.
+
+    A decoder that trains whole has a rate of its own.
+    """
+    method, defaults, roles = method_of(config), backbone.facts.learning_rates, backbone.roles()
+    rate = config.lr or defaults[method.rate]
+    decoder_rate = config.decoder_lr or (rate if method.rate != "values" else defaults["decoder"])
+    dense = method.selects is not None and config.decoder_top_k == "dense"
+    apart = dense or method.rate != "values" or "decoder" in backbone.facts.scratch
+    rates = {
+        name: decoder_rate if apart and roles[name] == "decoder" else rate
+        for name in selection.dense
+    }
+    return rates | {f"{name}_values": rate for name in selection.indices}
+
+
+def identify_base(backbone: Backbone, config: FinetuneConfig) -> dict[str, Any]:
+    """Name and hash of the plain network that a delta is about to be trained on.
+
+    Whatever starts from random weights and trains whole is replaced by the delta and not hashed.
+    """
+    from gpsseg.gps import model_hash
+
+    scratch, roles = backbone.facts.scratch, backbone.roles()
+    free = tuple(n for n in whole_parameters(backbone, config) if roles[n] in scratch)
+    weights = f"weights {Path(config.weights).name}, " if config.weights else ""
+    settings = f"{weights}prompt {backbone.facts.prompt}, seed {config.seed}"
+    return {
+        "base": f"{Path(config.backbone).name} ({settings})",
+        "base_hash": model_hash(backbone, free),
+        "free": free,
+    }
