@@ -15,7 +15,7 @@ Criterion = Literal[
 ]
 
 
-def _at_least(least: int, config: object, *names: str) -> None:
+def at_least(least: int, config: object, *names: str) -> None:
     """Refuse a smaller number in any of the named options (None is their default)."""
     for name in names:
         value = getattr(config, name)
@@ -57,8 +57,8 @@ class SourceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(SourceConfig):
-    """Which images, and how they are split and read."""
+class PreparationConfig(SourceConfig):
+    """Which images, how they are split, and how they are read."""
 
     split: str | None = None
     """One of the data set's splits by name (see `python -m gpsseg.datasets info NAME`), or a file
@@ -67,8 +67,6 @@ class DataConfig(SourceConfig):
     anonymous_ids: bool = False
     """Write hashes instead of image names and groups into everything that the run leaves behind.
     The salt stays in the run folder (salt.txt): keep it from whoever must not re-identify."""
-    train_size: int | None = None
-    """Train on a seeded subset of this many images. Default: all."""
     val_share: float = 0.15
     """Share of the training images set aside for validation, where the set brings none."""
     image_size: int | None = None
@@ -81,17 +79,29 @@ class DataConfig(SourceConfig):
     """Folder for decoded and shrunk copies of the images, which later epochs and runs read instead;
     it may be deleted at any time. `off` keeps none. Default: $GPSSEG_CACHE, or else gpsseg in the
     user's cache folder (~/.cache)."""
-    seed: int = 0
-    """Seed of everything random: subset, validation split, order, augmentation, new layers."""
 
     def __post_init__(self) -> None:
         SourceConfig.__post_init__(self)
-        _at_least(1, self, "image_size", "batch_size")
-        _at_least(0, self, "workers", "seed")
+        at_least(1, self, "image_size", "batch_size")
+        at_least(0, self, "workers")
         if not 0 < self.val_share < 1:
             raise UserError(
                 f"--val-share must lie between 0 and 1 (0.15 is 15 %), got {self.val_share}."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(PreparationConfig):
+    """The images of one run."""
+
+    train_size: int | None = None
+    """Train on a seeded subset of this many images. Default: all."""
+    seed: int = 0
+    """Seed of everything random: subset, validation split, order, augmentation, new layers."""
+
+    def __post_init__(self) -> None:
+        PreparationConfig.__post_init__(self)
+        at_least(0, self, "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +147,7 @@ class BackboneConfig:
             raise UserError(
                 f"--decoder-top-k must be at least 1 or 'dense', got {self.decoder_top_k}."
             )
-        _at_least(1, self, "selection_images")
+        at_least(1, self, "selection_images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +187,7 @@ class FinetuneConfig(BackboneConfig, DataConfig):
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)
         DataConfig.__post_init__(self)
-        _at_least(1, self, "epochs", "accumulate", "rank")
+        at_least(1, self, "epochs", "accumulate", "rank")
         for name in ("lr", "decoder_lr"):
             rate = getattr(self, name)
             if rate is not None and not 0 < rate < float("inf"):
@@ -254,7 +264,7 @@ class EvaluateConfig:
     """auto, cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
-        _at_least(1, self, "batch_size")
+        at_least(1, self, "batch_size")
         if (self.run is None) == (self.predictions is None):
             raise UserError(
                 f"Got {'neither' if self.run is None else 'both'} of --run and --predictions, "
@@ -319,7 +329,7 @@ class BenchmarkConfig:
     """Folder for benchmark.json; must not exist. Default: print only."""
 
     def __post_init__(self) -> None:
-        _at_least(1, self, "image_size", "batch_size", "steps", "rounds")
+        at_least(1, self, "image_size", "batch_size", "steps", "rounds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -376,6 +386,6 @@ class SynthesizeConfig:
     """Seed; the same seed gives the same files."""
 
     def __post_init__(self) -> None:
-        _at_least(4, self, "cases")  # a quarter becomes the test or validation part
-        _at_least(16, self, "size")
-        _at_least(0, self, "seed")
+        at_least(4, self, "cases")  # a quarter becomes the test or validation part
+        at_least(16, self, "size")
+        at_least(0, self, "seed")

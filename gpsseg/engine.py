@@ -143,7 +143,7 @@ class History:
     Attributes:
         epochs: one dict an epoch: epoch, loss, val_dice, lr, seconds (with validation), waiting
             (share of the time of its steps, from asking for the first batch on, that went into
-            waiting for images).
+            waiting for images), step_seconds (of a step, without that).
         best_epoch: the epoch whose weights the model holds in the end; 0 before the first.
         best_dice: its mDice on the validation images.
     """
@@ -241,7 +241,7 @@ def _train_epoch(
     machine: Machine,
     log: Callable[[Mapping[str, Any]], None],
 ) -> dict[str, float]:
-    """Take one epoch's steps. Returns its mean loss, and the share of time waited for data."""
+    """Take one epoch's steps. Returns their part of the epoch's row, see ``History``."""
     losses, waiting, started = [], 0.0, time.perf_counter()
     for step, batch, waited in batches:
         waiting += waited
@@ -255,8 +255,13 @@ def _train_epoch(
                 schedule.step()
             optimizer.zero_grad()
         log({"event": "step", "epoch": epoch, "step": step, "loss": losses[-1]})
-    share = waiting / (time.perf_counter() - started)
-    return {"epoch": epoch, "loss": sum(losses) / len(losses), "waiting": share}
+    seconds = time.perf_counter() - started
+    return {
+        "epoch": epoch,
+        "loss": sum(losses) / len(losses),
+        "waiting": waiting / seconds,
+        "step_seconds": (seconds - waiting) / len(losses),
+    }
 
 
 def _require_finite(tensor: Tensor, what: str, epoch: int, step: int) -> None:

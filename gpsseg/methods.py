@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,20 +95,29 @@ def _from_scratch(backbone: Backbone) -> set[str]:
     return {name for name, role in backbone.roles().items() if role == "decoder"}
 
 
+def default_rates(config: FinetuneConfig, defaults: Mapping[str, float]) -> tuple[float, float]:
+    """Peak learning rates of what a method trains, and of a decoder that trains whole beside it.
+
+    Args:
+        config: method, and the rates that the user asked for.
+        defaults: the backbone's, see ``Facts.learning_rates``.
+    """
+    method = method_of(config)
+    rate = config.lr or defaults[method.rate]
+    apart = method.rate == "values"
+    return rate, config.decoder_lr or (defaults["decoder"] if apart else rate)
+
+
 def learning_rates(
     backbone: Backbone, selection: Selection, config: FinetuneConfig
 ) -> dict[str, float]:
-    """Parameter name -> peak learning rate: the user's, or what suits the backbone and method.
-
-    A decoder that trains whole has a rate of its own.
-    """
-    method, defaults, roles = method_of(config), backbone.facts.learning_rates, backbone.roles()
-    rate = config.lr or defaults[method.rate]
-    decoder_rate = config.decoder_lr or (rate if method.rate != "values" else defaults["decoder"])
+    """Parameter name -> peak learning rate: the user's, or what suits the backbone and method."""
+    method, roles = method_of(config), backbone.roles()
+    rate, decoder_rate = default_rates(config, backbone.facts.learning_rates)
     dense = method.selects is not None and config.decoder_top_k == "dense"
-    apart = dense or method.rate != "values" or "decoder" in backbone.facts.scratch
+    whole = dense or method.rate != "values" or "decoder" in backbone.facts.scratch
     rates = {
-        name: decoder_rate if apart and roles[name] == "decoder" else rate
+        name: decoder_rate if whole and roles[name] == "decoder" else rate
         for name in selection.dense
     }
     return rates | {f"{name}_values": rate for name in selection.indices}

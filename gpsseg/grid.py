@@ -1,0 +1,198 @@
+"""The cells of a comparison: one run each, with its settings, its folder and what it found."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpsseg.config import FinetuneConfig
+from gpsseg.config_compare import CompareConfig
+from gpsseg.errors import UserError, look_up
+from gpsseg.files import read_json, write_json, write_rows
+
+OPTIONS = ("top_k", "decoder_top_k", "criterion", "level", "selection_images", "rank", "warmup")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a comparison.
+
+    Attributes:
+        method: as the user wrote it, such as "gps:top_k=8".
+        train_size: number of training images; None for all.
+        factor: of the method's default learning rates.
+        seed: of the run.
+    """
+
+    method: str
+    train_size: int | None
+    factor: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its folder's name.
+
+        >>> Cell("gps:top_k=8", 20, 3.0, 0).name
+        'gps-top_k=8-n20-lr3-seed0'
+        """
+        size = "all" if self.train_size is None else f"n{self.train_size}"
+        method = self.method.replace(":", "-").replace(",", "-")
+        return f"{method}-{size}-lr{self.factor:g}-seed{self.seed}"
+
+
+def parse_method(text: str) -> tuple[str, dict[str, Any]]:
+    """Read a method with options.
+
+    >>> parse_method("gps:top_k=8,criterion=fisher")
+    ('gps', {'top_k': 8, 'criterion': 'fisher'})
+
+    Raises:
+        UserError: the method or an option is unknown, or an option has no value.
+    """
+    from gpsseg.tuning import METHODS
+
+    name, _, rest = text.partition(":")
+    look_up(name, METHODS, "method")
+    options: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        option, equals, value = part.partition("=")
+        look_up(option, dict.fromkeys(OPTIONS), f"option in --methods {text}")
+        if not equals or not value:
+            raise UserError(f"--methods {text}: {option} has no value. Write {option}=VALUE.")
+        options[option] = _number(value)
+    return name, options
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def settings_of(cell: Cell, config: CompareConfig, rates: Mapping[str, float]) -> FinetuneConfig:
+    """The run of a cell.
+
+    Args:
+        cell: which.
+        config: of the comparison.
+        rates: of the backbone, see ``Facts.learning_rates``.
+
+    Raises:
+        UserError: an option of the method has a value that finetune refuses.
+    """
+    from gpsseg.methods import default_rates
+
+    name, options = parse_method(cell.method)
+    shared = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(FinetuneConfig)
+        if hasattr(config, field.name)
+    }
+    settings = FinetuneConfig(
+        **shared | options | {"method": name, "train_size": cell.train_size, "seed": cell.seed}
+    )
+    rate, decoder_rate = default_rates(settings, rates)
+    return dataclasses.replace(
+        settings,
+        lr=rate * cell.factor,
+        decoder_lr=decoder_rate * cell.factor,
+        output=config.output / "cells" / cell.name,
+    )
+
+
+def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
+    """Train a cell, unless it is trained, and where asked test it, unless it is tested.
+
+    What the run prints goes into console.txt of its folder.
+
+    Returns:
+        The folder, with cell.json; and metrics.json and per_image.csv, if tested.
+    """
+    import contextlib
+
+    import torch
+
+    assert config.output is not None
+    torch.set_num_threads(threads)
+    config.output.parent.mkdir(exist_ok=True)
+    console = config.output.with_suffix(".txt")
+    with (
+        console.open("a", encoding="utf-8") as text,
+        contextlib.redirect_stdout(text),
+        contextlib.redirect_stderr(text),
+    ):
+        if not (config.output / "cell.json").is_file():
+            _train(config)
+        if test and not (config.output / "metrics.json").is_file():
+            _test(config.output)
+    return config.output
+
+
+def _train(config: FinetuneConfig) -> None:
+    """Train; a run that diverges counts with its best epoch, as finetune leaves it."""
+    import resource
+
+    from gpsseg.engine import TrainingDivergedError
+    from gpsseg.finetune import tune
+
+    run = config.output
+    assert run is not None
+    shutil.rmtree(run, ignore_errors=True)  # of a stopped comparison
+    diverged = False
+    try:
+        tune(config)
+    except TrainingDivergedError:
+        diverged = True
+    epochs = [row for row in read_log(run) if row["event"] == "epoch"]
+    best = max(epochs, key=lambda row: row["val_dice"], default=None)
+    selection = read_json(run / "selection.json")
+    names = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
+    content = {
+        "val_dice": best["val_dice"] if best else 0.0,
+        "best_epoch": best["epoch"] if best else 0,
+        "epochs": len(epochs),
+        "diverged": diverged,
+        "step_seconds": min((row["step_seconds"] for row in epochs), default=None),
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "delta_bytes": (run / "delta.safetensors").stat().st_size,
+        "lr": config.lr,
+        "decoder_lr": config.decoder_lr,
+        "trainable": {name: selection[name] for name in names},
+    }
+    shutil.rmtree(run / "state", ignore_errors=True)
+    write_json(run / "cell.json", content)
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log.jsonl; none where it was stopped before the first."""
+    import json
+
+    log = run / "log.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+
+
+def _test(run: Path) -> None:
+    """Score the test split, for the first and only time, under two protocols."""
+    from gpsseg.data.own import card_of
+    from gpsseg.evaluate import provenance, score_cases
+    from gpsseg.machine import make_machine
+    from gpsseg.runs import load_run
+    from gpsseg.select import find_split
+
+    config, model = load_run(run)
+    card = card_of(config)
+    split = find_split(card, config)
+    machine = make_machine(config.device, config.precision)
+    protocols = ("per-image", "micro")
+    scorer = score_cases(model, split.test, card, config, machine, protocols=protocols)
+    write_rows(run / "per_image.csv", scorer.rows())
+    metrics = provenance(card, split, config, model.facts)
+    write_json(run / "metrics.json", {**metrics, "after": scorer.summary()})

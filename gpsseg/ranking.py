@@ -1,0 +1,142 @@
+"""The rows of a comparison: mean over seeds, intervals over images, tests against a baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpsseg.config_compare import CompareConfig
+from gpsseg.evaluators import bootstrap_interval, holm, paired_comparison
+from gpsseg.files import read_json
+from gpsseg.grid import Cell, parse_method
+from gpsseg.paired import read_scores
+
+Group = tuple[int | None, str]
+
+
+def rank(
+    config: CompareConfig,
+    trials: Mapping[Group, Sequence[Cell]],
+    picked: Mapping[Group, Cell],
+) -> dict[str, Any]:
+    """Put the finished cells into rows, as in compare.json.
+
+    A row's "dice" and "iou" are means over seeds of the mean over the test images (protocol
+    per-image). Their intervals resample the images (each with its mean over seeds), so they hold
+    what another set of images would change; "dice_of_seeds" shows what another subset, order and
+    start would. "against" has the paired difference to the baseline, image by image on the means
+    over seeds, with Holm's adjustment over the methods of the same training size.
+    """
+    rows = {group: _row(config, trials[group], cell) for group, cell in picked.items()}
+    scores = {group: _mean_scores(config, cell) for group, cell in picked.items()}
+    for size in dict.fromkeys(size for size, _ in picked):
+        _compare_with_baseline(config, size, rows, scores)
+    first = read_json(_folder(config, next(iter(picked.values()))) / "metrics.json")
+    facts = ("data", "title", "citation", "licence", "split", "images", "prompt", "pretraining")
+    return {
+        **{name: first.get(name) for name in facts},
+        "protocol": "per-image",
+        "settings": {k: v for k, v in dataclasses.asdict(config).items() if k != "output"},
+        "resolved": _resolved(config, next(iter(picked.values()))),
+        "machine": {"processor": _processor(), "python": platform.python_version()},
+        "command": sys.argv,
+        "rows": list(rows.values()),
+    }
+
+
+def _row(config: CompareConfig, trials: Sequence[Cell], cell: Cell) -> dict[str, Any]:
+    cells = _seeds(config, cell)
+    found = [read_json(_folder(config, one) / "cell.json") for one in cells]
+    metrics = [read_json(_folder(config, one) / "metrics.json") for one in cells]
+    each = {s: [m["after"]["per-image"][s] for m in metrics] for s in ("dice", "iou")}
+    scores, factors = _mean_scores(config, cell), sorted(config.lr_factors)
+    return {
+        "method": cell.method,
+        "kind": parse_method(cell.method)[0],
+        "dataset": metrics[0]["dataset"],
+        "backbone": config.backbone,
+        "train_size": len(read_json(_folder(config, cell) / "split.json")["train"]),
+        "seeds": len(cells),
+        "trials": len(trials),
+        "lr": found[0]["lr"],
+        "decoder_lr": found[0]["decoder_lr"],
+        "lr_factor": cell.factor,
+        "lr_at_edge": len(factors) > 1 and cell.factor in (factors[0], factors[-1]),
+        "val_dice": found[0]["val_dice"],
+        "dice": statistics.mean(each["dice"]),
+        "dice_ci95": list(bootstrap_interval(scores["dice"])),
+        "dice_of_seeds": each["dice"],
+        "iou": statistics.mean(each["iou"]),
+        "iou_ci95": list(bootstrap_interval(scores["iou"])),
+        "diverged": sum(one["diverged"] for one in found),
+        **found[0]["trainable"],
+        "delta_bytes": found[0]["delta_bytes"],
+        "step_seconds": statistics.median(one["step_seconds"] or 0 for one in found),
+        "memory_mb": max(one["memory_mb"] for one in found),
+    }
+
+
+def _compare_with_baseline(
+    config: CompareConfig,
+    size: int | None,
+    rows: Mapping[Group, dict[str, Any]],
+    scores: Mapping[Group, Mapping[str, np.ndarray]],
+) -> None:
+    """Add "against" to the rows of one training size, where the baseline is among them."""
+    base = (size, config.baseline)
+    if base not in scores:
+        return
+    others = [group for group in rows if group[0] == size and group != base]
+    for group in others:
+        found = paired_comparison(scores[group]["dice"], scores[base]["dice"])
+        rows[group]["against"] = {
+            "method": config.baseline,
+            "difference": found.difference,
+            "ci95": list(found.interval),
+            "p": found.p_value,
+        }
+    adjusted = holm([rows[group]["against"]["p"] for group in others])
+    for group, p in zip(others, adjusted, strict=True):
+        rows[group]["against"]["p_holm"] = p
+
+
+def _mean_scores(config: CompareConfig, cell: Cell) -> dict[str, np.ndarray]:
+    """Dice and IoU of every test image, (images,), each the mean over the seeds."""
+    tables = [read_scores(_folder(config, c) / "per_image.csv") for c in _seeds(config, cell)]
+    return {
+        score: np.mean([[t[image][score] for image in tables[0]] for t in tables], axis=0)
+        for score in ("dice", "iou")
+    }
+
+
+def _seeds(config: CompareConfig, cell: Cell) -> list[Cell]:
+    return [dataclasses.replace(cell, seed=seed) for seed in config.seeds]
+
+
+def _folder(config: CompareConfig, cell: Cell) -> Path:
+    return config.output / "cells" / cell.name
+
+
+def _resolved(config: CompareConfig, cell: Cell) -> dict[str, Any]:
+    """What the backbone chose where the options left it the choice."""
+    run = read_json(_folder(config, cell) / "config.json")
+    names = ("image_size", "batch_size", "prompt")
+    return {name: run["config"][name] for name in names} | run["resolved"]
+
+
+def _processor() -> str:
+    """The processor's name, and how many cores there are."""
+    import os
+
+    name, info = platform.processor(), Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
+        name = next(lines, f": {name}").partition(":")[2].strip()
+    return f"{name}, {os.cpu_count()} cores"

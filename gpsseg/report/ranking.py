@@ -1,0 +1,84 @@
+"""A comparison's table: on the console, as markdown, CSV and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpsseg.files import write_json, write_rows, write_text
+
+Row = Mapping[str, Any]
+COLUMNS = (
+    "method", "train", "lr", "mDice", "95 % CI", "seeds", "mIoU", "against", "p (Holm)",
+    "trained", "delta",
+)  # fmt: skip
+
+
+def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write compare.json, compare.md and compare.csv."""
+    write_json(folder / "compare.json", result)
+    write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
+    write_text(folder / "compare.md", markdown(result["rows"]))
+
+
+def cells_of(row: Row) -> list[str]:
+    """One row's cells, in the order of ``COLUMNS``."""
+    low, high = row["dice_ci95"]
+    against = row.get("against")
+    seeds = row["dice_of_seeds"]
+    edge = " (edge)" if row["lr_at_edge"] else ""
+    return [
+        row["method"],
+        f"{row['train_size']}",
+        f"{row['lr']:.1e}{edge}",
+        f"{row['dice']:.3f}",
+        f"[{low:.3f}, {high:.3f}]",
+        f"{min(seeds):.3f} to {max(seeds):.3f}",
+        f"{row['iou']:.3f}",
+        f"{against['difference']:+.3f}" if against else "",
+        f"{against['p_holm']:.2g}" if against else "",
+        f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%})",
+        f"{row['delta_bytes'] / 2**20:.2f} MB",
+    ]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table, the best mDice of each training size in bold."""
+    best = {size: max(r["dice"] for r in rows if r["train_size"] == size) for size in _sizes(rows)}
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
+    for row in rows:
+        cells = cells_of(row)
+        if row["dice"] == best[row["train_size"]]:
+            cells[3] = f"**{cells[3]}**"
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def say_rows(rows: Sequence[Row]) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for row in rows:
+        table.add_row(*cells_of(row))
+    Console(width=160).print(table)
+
+
+def _sizes(rows: Sequence[Row]) -> list[int]:
+    return sorted({row["train_size"] for row in rows})
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    """A row for the CSV: intervals in columns of their own."""
+    flat = {k: v for k, v in row.items() if not isinstance(v, list | dict)}
+    for name in ("dice_ci95", "iou_ci95"):
+        flat[f"{name}_low"], flat[f"{name}_high"] = row[name]
+    flat["dice_of_seeds"] = " ".join(f"{value:.6f}" for value in row["dice_of_seeds"])
+    against = row.get("against") or {}
+    for name in ("difference", "p", "p_holm"):
+        flat[f"against_{name}"] = against.get(name)
+    return flat
