@@ -35,7 +35,7 @@ STATE = Path("state", "last.safetensors")
 
 
 class TrainingDivergedError(UserError):
-    """The loss or a weight is no longer finite; the model holds its last good state."""
+    """A loss, weight or prediction is not finite; in training the last good state is kept."""
 
 
 def segmentation_loss(logits: Tensor, mask: Tensor) -> Tensor:
@@ -121,6 +121,9 @@ def predict(
     ``probability`` is float32 (H, W) in [0, 1] at the image's native size: the network's map,
     resized bilinearly (the caller thresholds it afterwards). With ``flips`` it is the mean over the
     image and its three mirror images.
+
+    Raises:
+        TrainingDivergedError: a probability is NaN.
     """
     model.eval()
     mirrored = ((), (-1,), (-2,), (-2, -1)) if flips else ((),)
@@ -132,6 +135,11 @@ def predict(
             size = (int(batch["height"][i]), int(batch["width"][i]))
             maps = [logits[i : i + 1].float().sigmoid().flip(axes) for axes, logits in views]
             map_ = torch.stack(maps).mean(0) if flips else maps[0]
+            if not bool(torch.isfinite(map_).all()):
+                raise TrainingDivergedError(
+                    "The network's probabilities are not finite: its weights are too large. Train "
+                    "with a --lr ten times smaller."
+                )
             native = F.interpolate(map_, size, mode="bilinear", align_corners=False)
             yield index, native[0, 0].cpu().numpy()
 

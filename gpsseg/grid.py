@@ -14,7 +14,17 @@ from gpsseg.config_compare import CompareConfig
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import read_json, write_json, write_rows
 
-OPTIONS = ("top_k", "decoder_top_k", "criterion", "level", "selection_images", "rank", "warmup")
+OPTIONS = (
+    "top_k",
+    "decoder_top_k",
+    "criterion",
+    "level",
+    "selection_images",
+    "rank",
+    "lr",
+    "decoder_lr",
+    "warmup",
+)
 
 
 @dataclass(frozen=True)

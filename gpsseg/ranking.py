@@ -17,6 +17,7 @@ from gpsseg.evaluators import bootstrap_interval, holm, paired_comparison
 from gpsseg.files import read_json
 from gpsseg.grid import Cell, parse_method
 from gpsseg.paired import read_scores
+from gpsseg.tuning import METHODS
 
 Group = tuple[int | None, str]
 
@@ -57,9 +58,13 @@ def _row(config: CompareConfig, trials: Sequence[Cell], cell: Cell) -> dict[str,
     metrics = [read_json(_folder(config, one) / "metrics.json") for one in cells]
     each = {s: [m["after"]["per-image"][s] for m in metrics] for s in ("dice", "iou")}
     scores, factors = _mean_scores(config, cell), sorted(config.lr_factors)
+    kind, options = parse_method(cell.method)
+    run = read_json(_folder(config, cell) / "config.json")["config"]
     return {
         "method": cell.method,
-        "kind": parse_method(cell.method)[0],
+        "kind": kind,
+        "options": options,
+        "top_k": run["top_k"] if METHODS[kind].selects is not None else None,
         "dataset": metrics[0]["dataset"],
         "backbone": config.backbone,
         "train_size": len(read_json(_folder(config, cell) / "split.json")["train"]),

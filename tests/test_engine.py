@@ -77,6 +77,15 @@ def test_predictions_come_at_native_size_and_in_range(machine):
     assert all(map_.min() >= 0 and map_.max() <= 1 for map_ in found.values())
 
 
+def test_predictions_of_a_diverged_network_are_refused(machine):
+    model = nn.Conv2d(3, 1, 1)
+    nn.init.constant_(model.bias, math.nan)
+    size = torch.tensor([5])
+    batch = {"image": torch.rand(1, 3, 8, 8), "index": size, "height": size, "width": size}
+    with pytest.raises(engine.TrainingDivergedError, match="--lr ten times smaller"):
+        list(engine.predict(model, [batch], machine))
+
+
 def batches(epoch, count=3):
     generator = torch.Generator().manual_seed(epoch)
     images = [torch.rand(2, 3, 8, 8, generator=generator) for _ in range(count)]

@@ -44,6 +44,7 @@ class Chart:
         bars: of a histogram.
         dots: of a scatter plot.
         rule: x of a vertical line and its text, or None.
+        texts: what is written beside points: x, y, text.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Chart:
     bars: list[Mark] = field(default_factory=list)
     dots: list[Mark] = field(default_factory=list)
     rule: tuple[float, str] | None = None
+    texts: list[tuple[float, float, str]] = field(default_factory=list)
 
 
 def histogram(cases: Sequence[Case]) -> Chart | None:
@@ -66,8 +68,8 @@ def histogram(cases: Sequence[Case]) -> Chart | None:
     bins = [0] * 20
     for score in scores:
         bins[min(int(score * 20), 19)] += 1
-    x, top = _linear(0, 1, _X), max(bins)
-    y = _linear(0, top, _Y)
+    x, top = linear(0, 1, _X), max(bins)
+    y = linear(0, top, _Y)
     mean = fmean(scores)
     return Chart(
         "Dice per image",
@@ -75,7 +77,7 @@ def histogram(cases: Sequence[Case]) -> Chart | None:
         "Dice",
         "images",
         [(x(tick), f"{tick:g}") for tick in (0, 0.2, 0.4, 0.6, 0.8, 1)],
-        [(y(tick), f"{tick:g}") for tick in _ticks(0, top) if tick == int(tick)],
+        [(y(tick), f"{tick:g}") for tick in round_ticks(0, top) if tick == int(tick)],
         bars=[
             Mark(
                 x(i / 20) + 0.75,
@@ -98,7 +100,7 @@ def dice_against_size(cases: Sequence[Case]) -> Chart | None:
         return None
     sizes = [math.log10(case.size or 1) for case in known]
     low, high = math.floor(min(sizes)), max(math.ceil(max(sizes)), math.floor(min(sizes)) + 1)
-    x, y = _linear(low, high, _X), _linear(0, 1, _Y)
+    x, y = linear(low, high, _X), linear(0, 1, _Y)
     empty = len(cases) - len(known)
     return Chart(
         "Dice against lesion size",
@@ -126,7 +128,7 @@ def reliability(calibration: Json) -> Chart | None:
     bins = calibration.get("bins") or []
     if not bins:
         return None
-    x, y = _linear(0, 1, _X), _linear(0, 1, _Y)
+    x, y = linear(0, 1, _X), linear(0, 1, _Y)
     points = [(entry["confidence"], entry["accuracy"]) for entry in bins]
     total = sum(entry["pixels"] for entry in bins)
     return Chart(
@@ -163,14 +165,14 @@ def loss_curve(log: Sequence[Json]) -> Chart | None:
         return None
     last = math.ceil(max(epoch for epoch, _ in each + mean))
     low, high = min(0, *values), max(values)
-    x, y = _linear(0, last, _X), _linear(low, high, _Y)
+    x, y = linear(0, last, _X), linear(low, high, _Y)
     return Chart(
         "Training loss, by step and epoch",
         f"Training loss over {last} epochs, from {values[0]:.3f} to {(mean or each)[-1][1]:.3f}.",
         "epoch",
         "loss",
         _epoch_ticks(x, last),
-        [(y(tick), f"{tick:g}") for tick in _ticks(low, high)],
+        [(y(tick), f"{tick:g}") for tick in round_ticks(low, high)],
         lines=[("faint", _polyline(each, x, y)), ("strong", _polyline(mean, x, y))],
         dots=[
             Mark(x(e), y(v), 0, 0, f"epoch {e + 0.5:g}: mean loss {v:.4f}") for e, v in mean[:60]
@@ -184,7 +186,7 @@ def validation_curve(log: Sequence[Json], best: int | None) -> Chart | None:
     if not points:
         return None
     last = max(epoch for epoch, _ in points)
-    x, y = _linear(0, last, _X), _linear(0, 1, _Y)
+    x, y = linear(0, last, _X), linear(0, 1, _Y)
     score = dict(points).get(best or 0)
     return Chart(
         "Validation mDice",
@@ -213,7 +215,7 @@ def overlaid(logs: Sequence[tuple[str, Sequence[Json]]], key: str) -> Chart | No
     values = [value for curve in curves for _, value in curve]
     last = max(epoch for curve in curves for epoch, _ in curve)
     low, high = (0.0, 1.0) if key == "val_dice" else (min(0.0, *values), max(values))
-    x, y = _linear(0, last, _X), _linear(low, high, _Y)
+    x, y = linear(0, last, _X), linear(low, high, _Y)
     name = "Validation mDice" if key == "val_dice" else "Mean training loss"
     ends = "; ".join(
         f"{run}: {curve[-1][1]:.3f} after epoch {curve[-1][0]:g}"
@@ -226,7 +228,7 @@ def overlaid(logs: Sequence[tuple[str, Sequence[Json]]], key: str) -> Chart | No
         "epoch",
         "mDice on validation images" if key == "val_dice" else "loss",
         _epoch_ticks(x, last),
-        [(y(tick), f"{tick:g}") for tick in _ticks(low, high)],
+        [(y(tick), f"{tick:g}") for tick in round_ticks(low, high)],
         lines=[
             (f"run{i}", _polyline(curve if len(curve) > 1 else curve * 2, x, y))
             for i, curve in enumerate(curves)
@@ -239,16 +241,16 @@ _X = (LEFT, WIDTH - RIGHT)
 _Y = (HEIGHT - BOTTOM, TOP)
 
 
-def _linear(low: float, high: float, ends: tuple[float, float]) -> Scale:
+def linear(low: float, high: float, ends: tuple[float, float]) -> Scale:
     """Map [low, high] to the two ends of an axis, in SVG units rounded to a tenth."""
     span = (high - low) or 1.0
     return lambda value: round(ends[0] + (value - low) / span * (ends[1] - ends[0]), 1)
 
 
-def _ticks(low: float, high: float, count: int = 5) -> list[float]:
+def round_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """About ``count`` round numbers in [low, high].
 
-    >>> _ticks(0, 3.9)
+    >>> round_ticks(0, 3.9)
     [0.0, 1.0, 2.0, 3.0]
     """
     rough = (high - low or 1.0) / count
@@ -263,7 +265,7 @@ def _unit_ticks(y: Scale) -> list[tuple[float, str]]:
 
 
 def _epoch_ticks(x: Scale, last: float) -> list[tuple[float, str]]:
-    return [(x(tick), f"{tick:g}") for tick in _ticks(0, last, 8) if tick == int(tick)]
+    return [(x(tick), f"{tick:g}") for tick in round_ticks(0, last, 8) if tick == int(tick)]
 
 
 def _epochs(log: Sequence[Json], key: str) -> list[Json]:

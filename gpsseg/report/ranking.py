@@ -16,10 +16,11 @@ COLUMNS = (
 
 
 def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write compare.json, compare.md and compare.csv."""
+    """Write compare.json, .csv, .md and .html."""
     write_json(folder / "compare.json", result)
     write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
     write_text(folder / "compare.md", markdown(result["rows"]))
+    write_text(folder / "compare.html", page(result))
 
 
 def cells_of(row: Row) -> list[str]:
@@ -45,7 +46,7 @@ def cells_of(row: Row) -> list[str]:
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table, the best mDice of each training size in bold."""
-    best = {size: max(r["dice"] for r in rows if r["train_size"] == size) for size in _sizes(rows)}
+    best = _best(rows)
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
     for row in rows:
         cells = cells_of(row)
@@ -53,6 +54,28 @@ def markdown(rows: Sequence[Row]) -> str:
             cells[3] = f"**{cells[3]}**"
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def page(result: Mapping[str, Any]) -> str:
+    """The comparison as one self-contained page."""
+    from gpsseg.report import fill, plots
+    from gpsseg.report.ranking_plots import charts
+
+    rows = result["rows"]
+    synthetic = str(result["data"]).startswith("synthetic")
+    hidden = ("methods", "seeds", "train_sizes", "lr_factors", "baseline", "processes")
+    settings = {**result["settings"], **result["resolved"], **result["machine"]}
+    shown = {k: v for k, v in settings.items() if v not in (None, [], ()) and k not in hidden}
+    context = {
+        "result": result,
+        "synthetic": synthetic,
+        "sizes": _sizes(rows),
+        "best": _best(rows),
+        "charts": charts(rows),
+        "frame": plots,
+        "settings": shown,
+    }
+    return fill("ranking.html", (), context)
 
 
 def say_rows(rows: Sequence[Row]) -> None:
@@ -66,6 +89,11 @@ def say_rows(rows: Sequence[Row]) -> None:
     for row in rows:
         table.add_row(*cells_of(row))
     Console(width=160).print(table)
+
+
+def _best(rows: Sequence[Row]) -> dict[int, float]:
+    """The highest mDice of each training size."""
+    return {size: max(r["dice"] for r in rows if r["train_size"] == size) for size in _sizes(rows)}
 
 
 def _sizes(rows: Sequence[Row]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,20 +15,19 @@ class ScaleShift(nn.Module):
 
     Args:
         channels: of y.
-        last: whether the channels are y's last axis, (B, ..., C), rather than (B, C, ...).
+        first: numbers of axes of a y whose channels are the second, (B, C, ...); of any other y
+            they are the last.
     """
 
-    def __init__(self, channels: int, last: bool) -> None:
+    def __init__(self, channels: int, first: Sequence[int]) -> None:
         super().__init__()
-        self.scale, self.shift = (
-            nn.Parameter(torch.ones(channels)),
-            nn.Parameter(torch.zeros(channels)),
-        )
-        self.last = last
+        self.scale = nn.Parameter(torch.ones(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
+        self.first = tuple(first)
 
     def forward(self, y: Tensor) -> Tensor:
         """Scale and shift y, of any dtype."""
-        shape = (-1,) if self.last else (-1, *(1,) * (y.dim() - 2))
+        shape = (-1, *(1,) * (y.dim() - 2)) if y.dim() in self.first else (-1,)
         return y * self.scale.to(y.dtype).view(shape) + self.shift.to(y.dtype).view(shape)
 
 
@@ -40,13 +40,29 @@ def add_ssf(model: nn.Module, names: Sequence[str], blocks: Sequence[nn.Module],
             continue  # the first is looked up, the second uses its weights without calling a layer
         assert isinstance(layer.weight, Tensor)
         outputs = getattr(layer, "out_channels", len(layer.weight))
-        layer.add_module("ssf", ScaleShift(outputs, _channels_last(layer)).to(layer.weight))
+        layer.add_module("ssf", ScaleShift(outputs, channels_first(layer)).to(layer.weight))
         layer.register_forward_hook(_scale_and_shift)
 
 
-def _channels_last(layer: nn.Module) -> bool:
-    first = getattr(layer, "data_format", "") == "channels_first"  # transformers' LayerNorm
-    return isinstance(layer, nn.Linear | nn.LayerNorm | nn.RMSNorm) and not first
+@torch.no_grad()
+def channels_first(layer: nn.Module) -> list[int]:
+    """How many axes the inputs have whose channels a layer takes to be the second axis.
+
+    Linear layers take none, convolutions all. Normalisations, of which there are many makes, are
+    tried out on inputs whose other axes are of another length.
+    """
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    if weight.dim() > 1:
+        return [] if isinstance(layer, nn.Linear) else [3, 4, 5]
+    other, training, found = 2 if len(weight) != 2 else 3, layer.training, []
+    layer.eval()
+    for axes in (3, 4, 5):
+        with contextlib.suppress(RuntimeError, ValueError, AssertionError):
+            layer(weight.new_zeros(1, len(weight), *(other,) * (axes - 2)))
+            found.append(axes)
+    layer.train(training)
+    return found
 
 
 def _scale_and_shift(layer: Any, inputs: Any, output: Tensor) -> Tensor:

@@ -1,0 +1,78 @@
+"""One contract for every method on every family."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+from gpsseg import engine, gps
+from gpsseg.config import FinetuneConfig
+from gpsseg.methods import add_layers, added_and_whole
+
+
+def batch_of(net):
+    side = net.facts.image_size if not net.facts.image_multiple else 64
+    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(1))
+    image[..., : side // 2] *= 0.3
+    return image, (image[:, :1] > 0.5).float()
+
+
+def pretrained(net):
+    """As if its decoder had been trained too, so that methods have something to do in it."""
+    net.facts = dataclasses.replace(net.facts, scratch=frozenset())
+    return net
+
+
+@pytest.mark.parametrize("name", ["lora", "adapter", "ssf"])
+def test_a_method_that_adds_layers(tiny, name, tmp_path):
+    check_contract(tiny, name, tmp_path)
+
+
+@pytest.mark.parametrize("family", ["sam", "unet"])
+@pytest.mark.parametrize("name", ["full", "decoder", "bias", "norm", "dora"])
+def test_a_method_that_does_not_depend_on_how_features_are_laid_out(
+    make_tiny, family, name, tmp_path
+):
+    check_contract(make_tiny(family), name, tmp_path)
+
+
+def check_contract(net, name, folder):
+    """It starts at the base, trains what it names and nothing else, and its delta holds that."""
+    base, config = pretrained(net), FinetuneConfig(method=name, rank=1)
+    image, mask = batch_of(base)
+    model = copy.deepcopy(base)
+    with torch.no_grad():
+        untouched = model(image)
+    names = added_and_whole(model, config)
+    assert names
+    assert all(model.roles()[n] in ("encoder", "decoder") for n in names)
+    with torch.no_grad():
+        torch.testing.assert_close(model(image), untouched, atol=1e-4, rtol=1e-3)
+
+    gps.sparsify(model, gps.Selection({}, {}, tuple(names)))
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert set(trained) == set(names)
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(trained.values(), lr=1e-2, weight_decay=0.1)
+    engine.tuning_mode(model)
+    for _ in range(2):
+        engine.segmentation_loss(model(image), mask).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    aliases = {id(p) for p in trained.values()}
+    for n, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in aliases:
+            assert torch.equal(tensor, before[n]), f"{n} is frozen bit for bit"
+    moved = sum(not torch.equal(p, before[n]) for n, p in trained.items())
+    assert moved > 0.4 * len(trained)
+
+    gps.extract(model, base="tiny", base_hash=gps.model_hash(base)).save(folder / "delta")
+    delta = gps.Delta.load(folder / "delta")
+    model.eval()
+    with torch.no_grad():
+        tuned, plain = model(image), base(image)
+        applied = delta.apply(base, lambda net: add_layers(net, config))
+        torch.testing.assert_close(base(image), tuned)
+        applied.remove()
+        torch.testing.assert_close(base(image), plain, atol=1e-4, rtol=1e-3)

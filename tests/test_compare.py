@@ -1,0 +1,248 @@
+"""The comparison of methods: what is run, what is picked, what is kept, what the rows say."""
+
+import csv
+import json
+
+import pytest
+
+import gpsseg.compare as module
+from gpsseg.config_compare import CompareConfig
+from gpsseg.errors import UserError
+from gpsseg.grid import Cell, parse_method, settings_of
+from gpsseg.ranking import rank
+from gpsseg.report.ranking import cells_of, markdown, page, write_ranking
+
+UNET = "unet-efficientnet-lite0"
+RATES = {"values": 2e-3, "full": 3e-4, "decoder": 1e-3}
+
+
+def config(output, **settings):
+    chosen = {"methods": ("gps", "full"), "seeds": (0, 1), "lr_factors": (0.3, 1.0)}
+    return CompareConfig(output=output, backbone=UNET, **chosen | settings)
+
+
+def finished(settings, cell, dice, val=0.5, diverged=False, trainable=0.1):
+    """The folder of a finished cell, with one test image for each of ``dice``."""
+    folder = settings.output / "cells" / cell.name
+    folder.mkdir(parents=True)
+    shares = {"encoder": 1, "decoder": 2, "total": 3, "share_of_encoder": trainable}
+    content = {
+        "val_dice": val,
+        "diverged": diverged,
+        "lr": 1e-3 * cell.factor,
+        "decoder_lr": 1e-3,
+        "trainable": shares | {"share_of_total": trainable},
+        "delta_bytes": 2**20,
+        "step_seconds": 0.5,
+        "memory_mb": 100.0,
+    }
+    (folder / "cell.json").write_text(json.dumps(content))
+    mean = sum(dice) / len(dice)
+    metrics = {
+        "data": "synthetic sample",
+        "dataset": "kvasir",
+        "title": "Kvasir-SEG",
+        "images": len(dice),
+        "split": {"name": "official", "sha256": "ab"},
+        "prompt": "none",
+        "pretraining": "photographs",
+        "after": {"per-image": {"dice": mean, "iou": mean / 2}},
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "split.json").write_text(json.dumps({"train": ["a", "b"]}))
+    run = {"top_k": 1, "image_size": 64, "batch_size": 4, "prompt": "none"}
+    (folder / "config.json").write_text(
+        json.dumps({"config": run, "resolved": {"precision": "fp32"}})
+    )
+    with (folder / "per_image.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "dice", "iou"])
+        writer.writerows([f"image-{i}", d, d / 2] for i, d in enumerate(dice))
+
+
+@pytest.fixture
+def ranked(tmp_path):
+    """Two methods, two seeds, three test images; gps is 0.1 better on each image."""
+    settings = config(tmp_path)
+    gps, full = Cell("gps", None, 1.0, 0), Cell("full", None, 0.3, 0)
+    finished(settings, gps, [0.5, 0.7, 0.9])
+    finished(settings, Cell("gps", None, 1.0, 1), [0.7, 0.7, 0.7], diverged=True)
+    finished(settings, full, [0.4, 0.6, 0.8], trainable=1.0)
+    finished(settings, Cell("full", None, 0.3, 1), [0.6, 0.6, 0.6], trainable=1.0)
+    picked = {(None, "gps"): gps, (None, "full"): full}
+    trials = {group: [cell, cell] for group, cell in picked.items()}
+    return rank(settings, trials, picked)
+
+
+def test_a_row_is_the_mean_over_seeds_and_images(ranked):
+    gps, full = ranked["rows"]
+    assert gps["dice"] == pytest.approx(0.7)
+    assert gps["iou"] == pytest.approx(0.35)
+    assert gps["dice_of_seeds"] == pytest.approx([0.7, 0.7])
+    low, high = gps["dice_ci95"]
+    assert 0.599 < low < 0.7 < high < 0.801, "of the images' means over seeds: 0.6, 0.7, 0.8"
+    assert (gps["seeds"], gps["trials"], gps["train_size"], gps["diverged"]) == (2, 2, 2, 1)
+    assert gps["against"]["difference"] == pytest.approx(0.1)
+    assert gps["against"]["ci95"] == pytest.approx([0.1, 0.1])
+    assert gps["against"]["p_holm"] == gps["against"]["p"], "one comparison needs no adjustment"
+    assert "against" not in full
+    assert (gps["lr_at_edge"], full["lr_at_edge"]) == (True, True)
+
+
+def test_the_table_marks_the_best_and_the_edge(ranked):
+    text = markdown(ranked["rows"])
+    assert "**0.700**" in text
+    assert "**0.600**" not in text
+    assert cells_of(ranked["rows"][0])[2] == "1.0e-03 (edge)"
+    assert "+0.100" in text
+
+
+def test_all_files_are_written_and_the_page_says_synthetic(ranked, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    write_ranking(out, ranked)
+    names = {path.name for path in out.iterdir()}
+    assert names == {"compare.json", "compare.csv", "compare.md", "compare.html"}
+    rows = list(csv.DictReader((out / "compare.csv").open()))
+    assert [row["method"] for row in rows] == ["gps", "full"]
+    html = page(ranked)
+    assert "SYNTHETIC SAMPLE" in html
+    assert "edge of the trials" in html
+    assert "1 diverged" in html
+
+
+def test_every_method_has_the_same_trials_and_its_own_rates(tmp_path):
+    settings = config(tmp_path, methods=("gps", "full"))
+    gps = settings_of(Cell("gps:top_k=8,lr=1e-4", 20, 3.0, 1), settings, RATES)
+    assert (gps.method, gps.top_k, gps.train_size, gps.seed) == ("gps", 8, 20, 1)
+    assert (gps.lr, gps.decoder_lr) == pytest.approx((3e-4, 3e-3))
+    full = settings_of(Cell("full", None, 0.3, 0), settings, RATES)
+    assert (full.lr, full.decoder_lr) == pytest.approx((9e-5, 9e-5))
+    lora = settings_of(Cell("lora:rank=1", None, 1.0, 0), settings, RATES)
+    assert (lora.rank, lora.lr, lora.decoder_lr) == (1, 2e-3, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gpt", "Did you mean 'gps'"),
+        ("gps:topk=8", "Did you mean 'top_k'"),
+        ("gps:top_k", "has no value"),
+        ("gps:top_k=", "has no value"),
+    ],
+)
+def test_a_wrong_method_is_one_clear_sentence(text, said):
+    with pytest.raises(UserError, match=said):
+        parse_method(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"methods": ("gps", "gps")}, "different values"),
+        ({"seeds": ()}, "one or more"),
+        ({"lr_factors": (0.0,)}, "above 0"),
+        ({"train_sizes": (0,)}, "1 or more"),
+        ({"processes": 0}, "at least 1"),
+    ],
+)
+def test_wrong_options_are_refused(tmp_path, settings, said):
+    with pytest.raises(UserError, match=said):
+        config(tmp_path, **settings)
+
+
+def test_validation_picks_the_trial_and_of_equals_the_gentler(tmp_path):
+    settings = config(tmp_path)
+    cells = [Cell("gps", None, factor, 0) for factor in (0.3, 1.0, 3.0)]
+    for cell, val in zip(cells, (0.6, 0.7, 0.7), strict=True):
+        finished(settings, cell, [0.1], val)
+    assert module.pick(settings, cells).factor == 1.0
+
+
+def test_a_folder_is_taken_up_with_more_methods_but_not_with_other_settings(tmp_path):
+    settings = config(tmp_path / "c", epochs=2)
+    module.open_comparison(settings)
+    module.open_comparison(config(tmp_path / "c", epochs=2, methods=("lora",), seeds=(0, 1, 2)))
+    with pytest.raises(UserError, match="begun with epochs 2, got 3"):
+        module.open_comparison(config(tmp_path / "c", epochs=3))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(UserError, match="no comparison"):
+        module.open_comparison(config(tmp_path / "other"))
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Cells run in this process."""
+
+    def side_by_side(jobs, test, processes):
+        for job in jobs:
+            yield module.run_cell(job, test, threads=1)
+
+    monkeypatch.setattr(module, "_run_side_by_side", side_by_side)
+
+
+def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, here, tmp_path):
+    """A stopped comparison: one trial is finished, another was stopped in the middle."""
+    options = {
+        "data_root": kvasir,
+        "image_size": 32,
+        "epochs": 1,
+        "methods": ("gps", "decoder"),
+        "seeds": (0,),
+        "lr_factors": (1.0,),
+        "val_share": 0.3,
+    }
+    settings = config(tmp_path / "c", **options)
+    result = module.compare(settings)
+    assert [row["method"] for row in result["rows"]] == ["gps", "decoder"]
+    assert result["data"] == "synthetic sample", "drawn images are known as such"
+    assert json.loads((tmp_path / "c" / "compare.json").read_text())["rows"][0]["dice"] >= 0
+
+    cells = tmp_path / "c" / "cells"
+    kept, stopped = cells / "gps-all-lr1-seed0", cells / "decoder-all-lr1-seed0"
+    written = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
+    (stopped / "cell.json").unlink()
+    (stopped / "metrics.json").unlink()
+    again = module.compare(settings)
+    assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == written
+    assert (stopped / "metrics.json").is_file()
+    assert again["rows"][1]["dice"] == result["rows"][1]["dice"], "the same seed, the same score"
+
+
+def test_a_trial_that_is_not_picked_never_sees_the_test_images(kvasir, here, tmp_path):
+    options = {"methods": ("decoder",), "seeds": (0,), "lr_factors": (0.01, 1.0)}
+    settings = config(
+        tmp_path / "c", data_root=kvasir, image_size=32, epochs=1, val_share=0.3, **options
+    )
+    (row,) = module.compare(settings)["rows"]
+    picked = f"decoder-all-lr{row['lr_factor']:g}-seed0"
+    tested = [path.parent.name for path in (tmp_path / "c" / "cells").rglob("metrics.json")]
+    assert tested == [picked]
+
+
+def test_a_diverged_run_counts_with_its_best_epoch(kvasir, here, tmp_path):
+    options = {"methods": ("full",), "seeds": (0,), "lr_factors": (1e30,)}
+    settings = config(
+        tmp_path / "c", data_root=kvasir, image_size=32, epochs=1, val_share=0.3, **options
+    )
+    (row,) = module.compare(settings)["rows"]
+    assert row["diverged"] == 1
+    assert 0 <= row["dice"] <= 1
+
+
+def test_as_many_runs_as_memory_and_cores_allow():
+    assert module._as_many_as_fit(1000, 10_000, cores=4) == 4
+    assert module._as_many_as_fit(3000, 10_000, cores=4) == 2
+    assert module._as_many_as_fit(9000, 10_000, cores=4) == 1
+
+
+def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
+    from concurrent.futures.process import BrokenProcessPool
+
+    class Broken:
+        def result(self):
+            raise BrokenProcessPool
+
+    with pytest.raises(UserError, match="want of memory"):
+        module._result(Broken())
