@@ -45,10 +45,16 @@ class SplitConfig(SourceConfig):
     Example: python -m gpsseg.datasets split --dataset cvc-clinicdb --folds 5 --output folds
 
     Example: python -m gpsseg.datasets split --table cases.csv --test-share 0.2 --output split
+
+    Example: python -m gpsseg.datasets split --dataset kvasir --without-leaks official-880-120
+    --output clean
     """
 
     output: Path
     """Folder for split.json, or for fold-1.json to fold-K.json; must not exist or be empty."""
+    without_leaks: str | None = None
+    """Deal nothing anew: take the set's split of this name (see `info`), and leave out of training
+    and validation what is also in its test part, as the same picture or another frame of it."""
     folds: int | None = None
     """Make K splits for cross-validation: each case is in the test part of one of them."""
     test_share: float = 0.2
@@ -60,6 +66,8 @@ class SplitConfig(SourceConfig):
 
     def __post_init__(self) -> None:
         SourceConfig.__post_init__(self)
+        if self.without_leaks and self.folds:
+            raise UserError("Got --without-leaks and --folds, expected one of them.")
         if self.folds is not None and self.folds < 2:
             raise UserError(f"--folds must be at least 2, got {self.folds}.")
         if not 0 < self.test_share < 1:

@@ -107,6 +107,8 @@ def split(config: SplitConfig) -> list[Path]:
     from gpsseg.data.splits import deal, hold_out, lesion_shares, write_split
 
     card = card_of(config)
+    if config.without_leaks:
+        return [_split_without_leaks(config, config.without_leaks)]
     found: Found = find_cases(card, config.data_root)
     cases = found.cases
     groups = len({case.group or case.id for case in cases})
@@ -127,6 +129,29 @@ def split(config: SplitConfig) -> list[Path]:
         say(f"{files[-1]}: {', '.join(f'{len(parts[part])} {part}' for part in parts)}")
     say(f"Use one by --split {files[0]}, or name it as `file` in a split of your data card.")
     return files
+
+
+def _split_without_leaks(config: SplitConfig, name: str) -> Path:
+    """Write a set's own split without the training images that are also test images."""
+    from gpsseg.data.cases import named_parts
+    from gpsseg.data.leaks import find_leaks
+    from gpsseg.data.own import card_of
+    from gpsseg.data.splits import write_split
+
+    card = card_of(config)
+    parts = named_parts(card, config.data_root, name)
+    parts = {part: sorted(cases, key=lambda case: case.id) for part, cases in parts.items()}
+    left_out: set[str] = set()
+    seen = [*parts["train"], *parts.get("val", ())]
+    while leaks := find_leaks([c for c in seen if c.id not in left_out], parts["test"]):
+        left_out |= {leak.train_id for leak in leaks}  # of a test image, the four most alike
+    for part in set(parts) - {"test"}:
+        parts[part] = [case for case in parts[part] if case.id not in left_out]
+    file = new_folder(config.output) / "split.json"
+    write_split(file, f"{card.name}-{name}-without-leaks", parts)
+    say(f"left out of training: {len(left_out)} images that are also among the test images")
+    say(f"{file}: {', '.join(f'{len(cases)} {part}' for part, cases in parts.items())}")
+    return file
 
 
 def download(config: DownloadConfig) -> Path:

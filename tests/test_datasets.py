@@ -50,6 +50,25 @@ def test_split_makes_folds_that_a_run_can_use(tmp_path: Path) -> None:
     assert [f.read_bytes() for f in datasets.split(again)] == [f.read_bytes() for f in files]
 
 
+def test_a_set_s_own_split_without_what_leaks(kvasir: Path, tmp_path: Path) -> None:
+    """Two of the training images are copies of the two test images."""
+    card = load_card("kvasir")
+    before = make_split(card, kvasir, val_share=0.2)
+    copies = [*before.train, *before.val][:2]
+    for case, test in zip(copies, before.test, strict=True):
+        case.image.write_bytes(test.image.read_bytes())
+    config = SplitConfig(
+        data_root=kvasir, without_leaks="official-880-120", output=tmp_path / "clean"
+    )
+    (file,) = datasets.split(config)
+    after = make_split(card, kvasir, split=str(file), val_share=0.2)
+    seen = {case.id for case in (*after.train, *after.val)}
+    assert seen == {case.id for case in (*before.train, *before.val)} - {c.id for c in copies}
+    assert set(after.ids["test"]) == set(before.ids["test"])
+    with pytest.raises(UserError, match="expected one of them"):
+        SplitConfig(without_leaks="official-880-120", folds=3, output=tmp_path)
+
+
 def test_split_holds_out_test_and_validation(kvasir: Path, tmp_path: Path) -> None:
     config = SplitConfig(data_root=kvasir, test_share=0.25, val_share=0.25, output=tmp_path / "s")
     (file,) = datasets.split(config)

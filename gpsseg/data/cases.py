@@ -150,6 +150,22 @@ def make_split(
     return Split(rule["name"], data, root, *(tuple(parts[p]) for p in ("train", "val", "test")))
 
 
+def named_parts(card: Card, data_root: Path | None, name: str) -> dict[str, list[Case]]:
+    """All cases of each part of a set's split, as it comes, with nothing carved out or left out.
+
+    Raises:
+        UserError: as ``make_split``; or it is a test set only.
+    """
+    root, _ = find_root(card, data_root)
+    rule, parts = _parts(card, root, name)
+    if not {"train", "test"} <= set(parts):
+        raise UserError(
+            f"Split {rule['name']} of {card.title} has no training part beside a test part, so "
+            "nothing can leak. Name another split."
+        )
+    return parts
+
+
 @dataclass(frozen=True)
 class Found:
     """All that is there of a set, sound or not.
