@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted({found.strip() for found in re.findall(r"python -m gpsseg[^`\n|]*", README)})
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEXTS = [README, *(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))]
+COMMANDS = sorted(
+    {c.strip() for text in TEXTS for c in re.findall(r"python -m gpsseg[^`\n|]*", text)}
+)
 
 
 def test_there_are_commands_to_check():
