@@ -49,9 +49,7 @@ def score_against_share(rows: Sequence[Row], size: int) -> Chart | None:
         "share of the encoder that trains",
         series,
         logarithmic=10,
-        tick_text=lambda share: (
-            f"{share:.4%}".rstrip("0").rstrip(".%") + " %" if share < 1 else "100 %"
-        ),
+        tick_text=lambda share: f"{100 * share:g} %",
     )
 
 
@@ -118,8 +116,10 @@ def _chart(
     low, high = max(0.0, low - margin), min(1.0, high + margin)
     y = linear(low, high, (HEIGHT - BOTTOM, TOP))
     exponents = [math.log(x, logarithmic) for x, _ in points]
-    first, last = math.floor(min(exponents) - 0.1), math.ceil(max(exponents) + 0.1)
-    along = linear(first, last, (LEFT, WIDTH - RIGHT))
+    first, last = math.floor(min(exponents) - 0.1), math.ceil(max(exponents) - 1e-9)
+    joined = any(len(each) > 1 for each in series.values())
+    room = 0.3 + (0.35 * (last - first) if joined else 0)  # on the right, for the lines' names
+    along = linear(first, last + room, (LEFT, WIDTH - RIGHT))
     ticks = [(along(e), tick_text(float(logarithmic) ** e)) for e in range(first, last + 1)]
 
     def x_of(value: float) -> float:
