@@ -135,6 +135,7 @@ def tune(config: FinetuneConfig) -> Tuned:
         delta = gps.extract(backbone, **base, dataset=card.name, split_sha256=split.sha256)
         delta.save(run / "delta.safetensors")
     watch.lap("training")
+    say(f"delta: {(run / 'delta.safetensors').stat().st_size / 2**20:.2f} MB")
     return Tuned(run, config, card, split, machine, trainable, history, leaks, watch)
 
 

@@ -239,12 +239,12 @@ def trainable_counts(layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 def describe(counts: dict[str, Any]) -> str:
     """One sentence for the console."""
+    alone = f"; selected weights alone {counts['selected_share_of_encoder']:.2%}"
     return (
         f"training {counts['total']:,} of {counts['parameters']:,} entries "
         f"({counts['share_of_total']:.2%}): encoder {counts['encoder']:,} "
-        f"({counts['share_of_encoder']:.2%}; selected weights alone "
-        f"{counts['selected_share_of_encoder']:.2%}), decoder {counts['decoder']:,} "
-        f"({counts['share_of_decoder']:.2%})"
+        f"({counts['share_of_encoder']:.2%}{alone if counts['selected'] else ''}), "
+        f"decoder {counts['decoder']:,} ({counts['share_of_decoder']:.2%})"
     )
 
 

@@ -15,6 +15,14 @@ METHODS = {
     "gps": "gradient-based parameter selection (GPS)",
     "full": "full fine-tuning",
     "decoder": "decoder-only fine-tuning",
+    "bias": "tuning of biases (BitFit)",
+    "norm": "tuning of normalisation layers",
+    "lora": "low-rank adaptation (LoRA)",
+    "dora": "weight-decomposed low-rank adaptation (DoRA)",
+    "adapter": "bottleneck adapters",
+    "ssf": "scaling and shifting of features (SSF)",
+    "neuroada": "selection by magnitude (NeuroAda)",
+    "shira": "selection at random (SHiRA)",
 }
 
 PROTOCOLS = {
