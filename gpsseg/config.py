@@ -130,6 +130,10 @@ class BackboneConfig:
     level: Literal["neuron", "layer", "net"] = "neuron"
     """Where entries compete: within their neuron (the paper's), their layer, or the whole network;
     as many are selected in all."""
+    biases: Literal["none", "layers", "all"] = "layers"
+    """Which biases of the encoder gps trains whole: those of linear layers and convolutions (the
+    paper's); with `all` also the shifts of batch normalisations, which are the biases of the
+    convolutions before them."""
     selection_images: int | None = None
     """Score the weights on this many training images. Default: all."""
     checkpoint_activations: bool = False

@@ -19,6 +19,7 @@ OPTIONS = (
     "decoder_top_k",
     "criterion",
     "level",
+    "biases",
     "selection_images",
     "rank",
     "lr",

@@ -186,7 +186,8 @@ def what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, i
     assert encoder_k, "settle the configuration first"
     assert decoder_k, "settle the configuration first"
     top_k = {n: encoder_k for n in gps.neuron_weights(backbone) if roles[n] == "encoder"}
-    whole = [n for n in gps.neuron_biases(backbone) if roles[n] == "encoder"]
+    biases = gps.neuron_biases(backbone, shifts=config.biases == "all")
+    whole = [n for n in biases if roles[n] == "encoder" and config.biases != "none"]
     if decoder_k == "dense":
         whole += [name for name, role in roles.items() if role == "decoder"]
     else:

@@ -1,7 +1,7 @@
 """Frozen batch normalisation that keeps nothing of its input for backward.
 
-With frozen statistics and weights it is ``y = a x + b`` per channel, so the gradient of x is
-``a dy``: the input, which autograd would keep for gradients that nobody asks for, can go. In a
+With frozen statistics and scale it is ``y = a x + b`` per channel, so the gradient of x is ``a dy``
+and that of b the sum of dy: the input, which autograd would keep for the scale's, can go. In a
 network of convolutions this is a fifth of all memory kept for backward.
 """
 
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
-    """``nn.BatchNorm2d`` whose parameters are frozen; the same output, bit for bit."""
+    """``nn.BatchNorm2d`` whose scale is frozen; the same output, bit for bit."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, C, H, W) by the running statistics, unless in training mode."""
@@ -54,7 +54,9 @@ class _FrozenNorm(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         var, weight = ctx.saved_tensors
         scale = (var + ctx.eps).rsqrt() * weight
-        return dy * scale.to(dy.dtype)[:, None, None], None, None, None, None, None
+        dx = dy * scale.to(dy.dtype)[:, None, None] if ctx.needs_input_grad[0] else None
+        shift = dy.float().sum((0, 2, 3)) if ctx.needs_input_grad[4] else None
+        return dx, None, None, None, shift, None
 
 
 FROZEN: dict[type, type] = {
@@ -65,10 +67,9 @@ PLAIN = {frozen: plain for plain, frozen in FROZEN.items()}
 
 
 def freeze_norms(model: nn.Module) -> None:
-    """Swap in the frozen class wherever a batch normalisation has no parameter that trains."""
+    """Swap in the frozen class wherever the scale of a batch normalisation is frozen."""
     for module in model.modules():
-        trains = any(parameter.requires_grad for parameter in module.parameters(recurse=False))
-        if type(module) in FROZEN and module.affine and not trains:
+        if type(module) in FROZEN and module.affine and not module.weight.requires_grad:
             module.__class__ = FROZEN[type(module)]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -24,9 +25,19 @@ def neuron_weights(model: nn.Module) -> list[str]:
     return _owned(model, lambda weight: weight)
 
 
-def neuron_biases(model: nn.Module) -> list[str]:
-    """Return the names of the biases of the same layers (not those of normalisation layers)."""
-    return _owned(model, lambda weight: weight.replace("weight", "bias"))
+def neuron_biases(model: nn.Module, shifts: bool = False) -> list[str]:
+    """Return the names of the biases of the same layers.
+
+    Args:
+        model: any network.
+        shifts: also those of batch normalisations. With frozen statistics these are the affine end
+            of the convolution before them, which has no bias of its own: their shift is its bias.
+    """
+    biases = _owned(model, lambda weight: weight.replace("weight", "bias"))
+    norms = [name for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)]
+    own = {name for name, _ in model.named_parameters()}
+    found = (f"{name}.bias".lstrip(".") for name in norms if shifts)
+    return biases + [name for name in found if name in own]
 
 
 def _owned(model: nn.Module, attribute_of: Callable[[str], str]) -> list[str]:

@@ -155,6 +155,7 @@ def test_neurons_are_found_by_type_and_norm_layers_are_not_among_them():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.LayerNorm(5), nn.Linear(5, 5))
     assert gps.neuron_weights(model) == ["0.weight", "3.weight"]
     assert gps.neuron_biases(model) == ["0.bias", "3.bias"]
+    assert gps.neuron_biases(model, shifts=True) == ["0.bias", "3.bias", "1.bias"]
 
 
 def test_attention_weights_are_neurons_too():

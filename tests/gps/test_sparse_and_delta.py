@@ -179,11 +179,13 @@ def test_merge_gives_the_plain_classes_back_with_the_trained_weights():
     assert torch.equal(model(x), expected)
 
 
-def test_frozen_batch_normalisation_is_the_same_function_and_keeps_no_input():
+@pytest.mark.parametrize("dense", [(), ("0.bias",)], ids=["frozen", "shift trains"])
+def test_frozen_batch_normalisation_is_the_same_function_and_keeps_no_input(dense):
     model = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 1)).eval()
     model[0].running_mean.uniform_(), model[0].running_var.uniform_(0.5, 2)
     twin = copy.deepcopy(model)
-    gps.sparsify(model, random_selection(model))
+    selection = random_selection(model)
+    gps.sparsify(model, gps.Selection(selection.indices, selection.shapes, dense))
     x1 = torch.randn(2, 3, 5, 5, requires_grad=True)
     x2 = x1.detach().clone().requires_grad_(True)
     kept = []
@@ -193,6 +195,8 @@ def test_frozen_batch_normalisation_is_the_same_function_and_keeps_no_input():
     assert torch.equal(y, twin[0](x2))
     model(x1).sum().backward(), twin(x2).sum().backward()
     torch.testing.assert_close(x1.grad, x2.grad)
+    if dense:
+        torch.testing.assert_close(model[0].bias.grad, twin[0].bias.grad)
 
 
 def test_sparse_networks_can_be_copied_and_pickled():
