@@ -110,6 +110,7 @@ def tune(config: FinetuneConfig) -> Tuned:
     seen = (*split.train, *split.val)
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision, config.accumulate)
+    engine.depthwise_in_float32(backbone, machine)
     run = runs.open_run(config, card, split, machine.precision, salt)
     watch.lap("loading")
 

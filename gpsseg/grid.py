@@ -134,7 +134,7 @@ def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
     assert config.output is not None
     torch.set_num_threads(threads)
     config.output.parent.mkdir(exist_ok=True)
-    console = config.output.with_suffix(".txt")
+    console = config.output.with_name(f"{config.output.name}.txt")
     with (
         console.open("a", encoding="utf-8") as text,
         contextlib.redirect_stdout(text),

@@ -35,6 +35,7 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     from gpsseg.backbones import load_backbone
     from gpsseg.engine import (
         checkpoint_activations,
+        depthwise_in_float32,
         segmentation_loss,
         tuning_mode,
     )
@@ -52,6 +53,7 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     )
     if config.checkpoint_activations:
         checkpoint_activations(backbone)
+    depthwise_in_float32(backbone, machine)
     tuning_mode(backbone)
     selection = gps.Selection.load(selection_file) if selection_file else None
     PREPARE[method](backbone, selection)
