@@ -11,7 +11,7 @@ from gpsseg.files import write_json, write_rows, write_text
 Row = Mapping[str, Any]
 COLUMNS = (
     "method", "train", "lr", "mDice", "95 % CI", "seeds", "mIoU", "against", "p (Holm)",
-    "trained", "delta",
+    "trained", "delta", "step", "memory",
 )  # fmt: skip
 
 
@@ -41,6 +41,8 @@ def cells_of(row: Row) -> list[str]:
         f"{against['p_holm']:.2g}" if against else "",
         f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%})",
         f"{row['delta_bytes'] / 2**20:.2f} MB",
+        f"{row['step_seconds']:.2f} s",
+        f"{row['memory_mb'] / 1024:.1f} GB",
     ]
 
 
