@@ -89,9 +89,9 @@ def whole_parameters(backbone: Backbone, config: FinetuneConfig) -> list[str]:
 
 
 def _from_scratch(backbone: Backbone) -> set[str]:
-    """Names of a decoder's parameters that start from random weights."""
+    """Names of a decoder's parameters that start from random weights, or were added to it."""
     if "decoder" not in backbone.facts.scratch:
-        return set()
+        return set(backbone.added_parameters())
     return {name for name, role in backbone.roles().items() if role == "decoder"}
 
 
@@ -116,8 +116,9 @@ def learning_rates(
     rate, decoder_rate = default_rates(config, backbone.facts.learning_rates)
     dense = method.selects is not None and config.decoder_top_k == "dense"
     whole = dense or method.rate != "values" or "decoder" in backbone.facts.scratch
+    new = set(backbone.added_parameters())
     rates = {
-        name: decoder_rate if whole and roles[name] == "decoder" else rate
+        name: decoder_rate if name in new or (whole and roles[name] == "decoder") else rate
         for name in selection.dense
     }
     return rates | {f"{name}_values": rate for name in selection.indices}

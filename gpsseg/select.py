@@ -142,8 +142,8 @@ def choose(
 ) -> tuple[Selection, dict[str, Any]]:
     """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
 
-    A dense decoder trains whole. Normalisation layers, position embeddings and the prompt encoder
-    stay frozen.
+    A dense decoder trains whole, and so does what was added to one for several classes.
+    Normalisation layers, position embeddings and the prompt encoder stay frozen.
 
     Returns:
         The selection, and how it was made: "criterion", "level", "batches", and
@@ -191,8 +191,10 @@ def what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, i
     if decoder_k == "dense":
         whole += [name for name, role in roles.items() if role == "decoder"]
     else:
-        k = int(decoder_k)
-        top_k |= {n: k for n in gps.neuron_weights(backbone) if roles[n] == "decoder"}
+        k, new = int(decoder_k), backbone.added_parameters()
+        decoder = [n for n in gps.neuron_weights(backbone) if roles[n] == "decoder"]
+        top_k |= {name: k for name in decoder if name not in new}
+        whole += new
     return top_k, whole
 
 

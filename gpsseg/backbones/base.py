@@ -208,6 +208,16 @@ class Backbone(nn.Module, ABC):
     def blocks(self) -> Sequence[nn.Module]:
         """What activation checkpointing computes again, one at a time: the deep stages' layers."""
 
+    @property
+    def added(self) -> Sequence[nn.Module]:
+        """Parts of the decoder that no checkpoint holds, because it knew other classes."""
+        return ()
+
+    def added_parameters(self) -> list[str]:
+        """Names of the parameters of ``added``: they train whole, whatever the method."""
+        new = {id(p) for part in self.added for p in part.parameters()}
+        return [name for name, parameter in self.named_parameters() if id(parameter) in new]
+
     def roles(self) -> dict[str, str]:
         """Return parameter name -> role."""
         owner = {id(p): role for role, part in self.parts.items() for p in part.parameters()}

@@ -40,7 +40,7 @@ def load_backbone(
         random_weights: read no checkpoint; for measuring time and memory.
         weights: your own checkpoint for the network of this name: of all of it, or of a UNet's
             encoder; "random" starts from random weights.
-        classes: C of the logits; the SAM family knows 1 only.
+        classes: C of the logits: 1, or the background and every class.
 
     Raises:
         UserError: the name is unknown (the nearest is suggested), or its weights are not in place.

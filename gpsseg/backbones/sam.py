@@ -29,6 +29,7 @@ from gpsseg.backbones.base import (
     stretched,
 )
 from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points
 from gpsseg.backbones.sam_original import read_original
 from gpsseg.errors import UserError
@@ -112,6 +113,7 @@ class Sam(Backbone):
         medical: prepare images as MedSAM does, each stretched to its own range, and not by the
             mean and standard deviation of photographs.
         pretraining: see ``Facts.pretraining``.
+        classes: C of the logits.
     """
 
     def __init__(
@@ -121,9 +123,11 @@ class Sam(Backbone):
         prompt: Prompt = "none",
         medical: bool = False,
         pretraining: str = SA1B,
+        classes: int = 1,
     ):
         super().__init__()
-        self.net, self.medical = net, medical
+        self.net, self.medical, self.classes = net, medical, classes
+        add_classes(net.mask_decoder, classes)
         vision = net.config.vision_config
         homepage = MEDSAM_HOMEPAGE if medical else HOMEPAGE
         size, multiple = vision.image_size, vision.patch_size
@@ -144,6 +148,11 @@ class Sam(Backbone):
         """The ViT's layers."""
         return list(self.net.vision_encoder.layers)
 
+    @property
+    def added(self) -> Sequence[nn.Module]:
+        """The classes' mask tokens and hypernetworks."""
+        return class_layers(self.net.mask_decoder, self.classes)
+
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
@@ -157,9 +166,10 @@ class Sam(Backbone):
             image_positional_embeddings=positions,
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=False,
+            multimask_output=self.classes > 1,
         )
-        return F.interpolate(logits[:, 0], image.shape[-2:], mode="bilinear")
+        logits = class_logits(logits[:, 0], self.classes)
+        return F.interpolate(logits, image.shape[-2:], mode="bilinear")
 
     def _encode(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, 256, H / 16, W / 16)."""
@@ -204,7 +214,6 @@ def load(order: Order) -> Sam:
     """
     from transformers import SamConfig, SamModel
 
-    order.refuse_classes()
     medical = "medsam" in Path(order.name).name.lower() or (
         order.path is not None and "medsam" in order.path.name.lower()
     )
@@ -225,7 +234,7 @@ def load(order: Order) -> Sam:
             f"--backbone {order.name} --weights FOLDER, or --weights {original} if you have it"
         )
         net = SamModel.from_pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
-    return Sam(net, order.name, prompt, medical, pretraining)
+    return Sam(net, order.name, prompt, medical, pretraining, order.classes)
 
 
 def _own(path: Path) -> Any:

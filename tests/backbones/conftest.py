@@ -78,7 +78,7 @@ def random_weights(net: nn.Module) -> nn.Module:
 def sam(prompt="none", classes=1):
     from gpsseg.backbones.sam import Sam, random_sam
 
-    return Sam(random_sam(tiny_sam_config()), prompt=prompt)
+    return Sam(random_sam(tiny_sam_config()), prompt=prompt, classes=classes)
 
 
 def sam2(prompt="none", classes=1):
@@ -86,7 +86,8 @@ def sam2(prompt="none", classes=1):
 
     from gpsseg.backbones.sam2 import Sam2
 
-    return Sam2(random_weights(Sam2Model(tiny_sam2_config())), prompt=prompt)
+    net = random_weights(Sam2Model(tiny_sam2_config()))
+    return Sam2(net, prompt=prompt, classes=classes)
 
 
 def edgetam(prompt="none", classes=1):
@@ -109,7 +110,7 @@ def edgetam(prompt="none", classes=1):
         "fpn_hidden_size": 32,
     }
     net = EdgeTamModel(EdgeTamConfig(vision_config=vision, **tiny_heads()))
-    return Sam2(random_weights(net), name="edgetam", prompt=prompt)
+    return Sam2(random_weights(net), name="edgetam", prompt=prompt, classes=classes)
 
 
 def litemedsam(prompt="full-box", classes=1):
@@ -133,7 +134,7 @@ def litemedsam(prompt="full-box", classes=1):
     layers = TwoWayTransformer(depth=1, embedding_dim=256, mlp_dim=16, num_heads=2)
     decoder = MaskDecoder(transformer_dim=256, transformer=layers, iou_head_hidden_dim=8)
     prompts = PromptEncoder(256, (64, 64), (256, 256), 4)
-    return LiteMedSAM(prompt, MedSAMLite(encoder, decoder, prompts))
+    return LiteMedSAM(prompt, MedSAMLite(encoder, decoder, prompts), classes)
 
 
 def named(name: str) -> Callable[..., Backbone]:
@@ -186,11 +187,17 @@ def make_tiny():
     """``make_tiny(family, prompt, classes)``: a tiny network of a family, in evaluation mode."""
 
     def make(family: str, *arguments) -> Backbone:
-        return copy.deepcopy(built(family, *arguments)).eval()
+        model = copy.deepcopy(built(family, *arguments)).eval()
+        model.built_for = arguments[1] if len(arguments) > 1 else 1  # classes
+        return model
 
     return make
 
 
-@pytest.fixture(params=TINY)
+SEVERAL = ("litemedsam", "sam", "sam2", "edgetam", "unet")  # also tested with three classes
+
+
+@pytest.fixture(params=[*TINY, *(f"{family} with 3 classes" for family in SEVERAL)])
 def tiny(request, make_tiny) -> Backbone:
-    return make_tiny(request.param)
+    family, *several = request.param.split(" with ")
+    return make_tiny(family, "full-box" if "lite" in family else "none", 3 if several else 1)
