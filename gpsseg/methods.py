@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import FinetuneConfig
+from gpsseg.config import FinetuneConfig, SelectConfig
 from gpsseg.errors import look_up
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from gpsseg.backbones import Backbone
+    from gpsseg.data.cards import Card
     from gpsseg.gps import Selection
     from gpsseg.machine import Machine
     from gpsseg.tuning import Method
@@ -28,6 +29,15 @@ def method_of(config: FinetuneConfig) -> Method:
     from gpsseg.tuning import METHODS
 
     return look_up(config.method, METHODS, "method")
+
+
+def load_base(config: FinetuneConfig | SelectConfig, card: Card) -> Backbone:
+    """The untuned network, with as many logits as the data need."""
+    from gpsseg.backbones import load_backbone
+
+    return load_backbone(
+        config.backbone, config.prompt, config.seed, weights=config.weights, classes=card.logits
+    )
 
 
 def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:

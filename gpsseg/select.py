@@ -27,14 +27,14 @@ Config = TypeVar("Config", FinetuneConfig, SelectConfig)
 
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
-    from gpsseg.backbones import load_backbone
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.engine import checkpoint_activations
     from gpsseg.machine import make_machine
+    from gpsseg.methods import load_base
 
-    backbone = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
     card = card_of(config)
+    backbone = load_base(config, card)
     config = settle(config, backbone.facts)
     if config.checkpoint_activations:
         checkpoint_activations(backbone)
