@@ -57,8 +57,8 @@ class Order:
         """
         if self.classes != 1:
             raise UserError(
-                f"{self.name} segments one class, got {self.classes}. Take a network of the UNet "
-                "family, such as unet:resnet34, or one mask per class."
+                f"{self.name} segments one foreground, got {self.classes - 1} classes. Take "
+                "another backbone, such as litemedsam, or leave out --separate-classes."
             )
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, unet
+from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, sam_hq, unet
 from gpsseg.backbones.base import Backbone, Family, Order, Prompt, is_path
 from gpsseg.errors import UserError, nearest
 
 FAMILIES: tuple[Family, ...] = (
     litemedsam.FAMILY,
     sam.FAMILY,
+    sam_hq.FAMILY,
     sam2.FAMILY,
     unet.FAMILY,
     monai_nets.FAMILY,

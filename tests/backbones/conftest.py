@@ -81,6 +81,23 @@ def sam(prompt="none", classes=1):
     return Sam(random_sam(tiny_sam_config()), prompt=prompt, classes=classes)
 
 
+def sam_hq(prompt="none", classes=1):
+    from transformers import SamHQConfig, SamHQModel
+
+    from gpsseg.backbones.sam import random_sam
+    from gpsseg.backbones.sam_hq import SamHQ
+
+    like_sam = tiny_sam_config()
+    parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
+    settings = {name: getattr(like_sam, name).to_dict() for name in parts}
+    for each in settings.values():
+        each.pop("model_type")
+    settings["mask_decoder_config"]["vit_dim"] = 24
+    net = random_sam(SamHQConfig(**settings), SamHQModel)
+    random_weights(net.mask_decoder)
+    return SamHQ(net, prompt=prompt)
+
+
 def sam2(prompt="none", classes=1):
     from transformers import Sam2Model
 
@@ -161,6 +178,7 @@ def monai(name: str, **settings) -> Callable[..., Backbone]:
 TINY: dict[str, Callable[..., Backbone]] = {
     "litemedsam": litemedsam,
     "sam": sam,
+    "sam-hq": sam_hq,
     "sam2": sam2,
     "edgetam": edgetam,
     "unet": named("unet:tu-lcnet_035"),
