@@ -9,6 +9,7 @@ import torch
 import yaml
 from PIL import Image
 
+from gpsseg.backbones.sam import random_sam
 from gpsseg.config import EvaluateConfig, FinetuneConfig, SelectConfig
 from gpsseg.config_predict import PredictConfig
 from gpsseg.data.cards import choose_classes, load_card
@@ -95,7 +96,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classes")
     card = draw(folder / "spots")
     unet = {"backbone": "unet:tu-lcnet_035", "weights": "random", "image_size": SIDE}
-    finetune(settings(card, folder / "run", epochs=30, lr=1e-2, decoder_lr=1e-2, **unet))
+    finetune(settings(card, folder / "run", epochs=20, lr=1e-2, decoder_lr=1e-2, **unet))
     return folder / "run"
 
 
@@ -204,9 +205,36 @@ def test_predict_writes_labels(run, tmp_path):
         predict(PredictConfig(run=run, input=(large,), output=tmp_path / "no", format="dicom-seg"))
 
 
-def test_litemedsam_from_selection_to_a_delta_that_comes_off_again(tmp_path):
-    card = draw(tmp_path / "spots", 6)
-    config = settings(card, tmp_path / "run", backbone="litemedsam", epochs=1, train_size=2)
+def tiny_sam(folder):
+    """A folder of a very small SAM, as save_pretrained writes it."""
+    from transformers import SamConfig
+
+    vision = {
+        "hidden_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": SIDE,
+        "window_size": 2,
+        "global_attn_indexes": [1],
+        "output_channels": 32,
+        "num_pos_feats": 16,
+    }
+    small = {"hidden_size": 32}
+    prompt = {**small, "image_size": SIDE, "mask_input_channels": 4}
+    decoder = {**small, "mlp_dim": 32, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    config = SamConfig(
+        vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder
+    )
+    random_sam(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("method", ["gps", "bias"])
+def test_sam_learns_classes_and_its_delta_comes_off_again(tmp_path, method):
+    """What was added for the classes trains whole under every method, and comes with the delta."""
+    sam, card = tiny_sam(tmp_path / "sam"), draw(tmp_path / "spots", 6)
+    config = settings(card, tmp_path / "run", backbone=sam, method=method, epochs=2, lr=1e-2)
     finetune(config)
     metrics = read_json(tmp_path / "run/metrics.json")
     assert list(metrics["classes"]["after"]) == ["red spot", "blue spot"]
@@ -216,12 +244,14 @@ def test_litemedsam_from_selection_to_a_delta_that_comes_off_again(tmp_path):
     layers = read_json(tmp_path / "run/selection.json")["layers"]
     whole = {row["layer"] for row in layers if row["whole"] == row["weights"]}
     assert {name.rpartition(".")[0] for name in added} <= whole
+    before = {name: model.get_parameter(name).clone() for name in added}
     applied = delta.apply(model)
-    assert model_hash(model) != base
+    assert not any(torch.equal(model.get_parameter(n), old) for n, old in before.items())
     applied.remove()
     assert model_hash(model) == base
+    one_foreground = load_base(config, choose_classes(load_card(card), ()))
     with pytest.raises(UserError):
-        delta.apply(load_base(config, choose_classes(load_card(card), ())))
+        delta.apply(one_foreground)
 
 
 def test_what_is_refused(tmp_path):
