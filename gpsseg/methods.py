@@ -31,12 +31,13 @@ def method_of(config: FinetuneConfig) -> Method:
     return look_up(config.method, METHODS, "method")
 
 
-def load_base(config: FinetuneConfig | SelectConfig, card: Card) -> Backbone:
-    """The untuned network, with as many logits as the data need."""
+def load_base(config: FinetuneConfig | SelectConfig, card: Card | None) -> Backbone:
+    """The untuned network, with as many logits as the data need; one without a card."""
     from gpsseg.backbones import load_backbone
 
+    classes = card.logits if card else 1
     return load_backbone(
-        config.backbone, config.prompt, config.seed, weights=config.weights, classes=card.logits
+        config.backbone, config.prompt, config.seed, weights=config.weights, classes=classes
     )
 
 

@@ -198,7 +198,7 @@ def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:
             f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
             "Start it again with the command in its config.json."
         )
-    model = load_base(config, card_of(config))
+    model = load_base(config, card_of(config) if config.separate_classes else None)
     apply_delta(folder / "delta.safetensors", model, config)
     return config, model
 

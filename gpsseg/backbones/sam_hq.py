@@ -17,7 +17,7 @@ from gpsseg.backbones.sam import ENCODERS, TUNED, UNKNOWN, Sam, facts_of_sam, mo
 from gpsseg.errors import UserError
 
 HOMEPAGE = "https://github.com/SysCV/SAM-HQ"
-HQ44K = "SA-1B, then 44,000 finely outlined photographs; not known to hold medical images."
+HQ44K = "SA-1B, then 44,000 finely outlined images; not known to hold medical ones."
 REPOSITORIES = {
     f"sam-hq-vit-{size}": Repository(f"syscv-community/sam-hq-vit-{size}")
     for size in ("base", "large", "huge")
