@@ -20,6 +20,17 @@ def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) ->
     )
 
 
+def say_classes(classes: Mapping[str, Any]) -> None:
+    """Print the scores of classes that are told apart, a line each, before and after."""
+    for when, scores in classes.items():
+        for name, score in scores.items():
+            (d0, d1), (i0, i1) = score["dice_ci95"], score["iou_ci95"]
+            say(
+                f"{when:<7} {name}: mDice {score['dice']:.3f} [{d0:.3f}, {d1:.3f}]   mIoU "
+                f"{score['iou']:.3f} [{i0:.3f}, {i1:.3f}]   (in {score['images']} images' truth)"
+            )
+
+
 def say_protocols(summary: dict[str, Any]) -> None:
     """Print the other protocols' scores, a line each, with their warnings."""
     for name, scores in summary.items():

@@ -44,6 +44,9 @@ class SourceConfig:
     or MSD."""
     classes: tuple[str, ...] = ()
     """Which classes of a set with several are foreground. Default: all of them."""
+    separate_classes: bool = False
+    """Tell these classes apart, each with its own label and scores. Default: together they are one
+    foreground."""
 
     def __post_init__(self) -> None:
         if (self.images is None) != (self.masks is None):

@@ -21,6 +21,8 @@ class PredictConfig:
 
     A file that cannot be used is reported, the others go on, and the exit status is 3. Patient tags
     of DICOM are never written or shown, except into a DICOM-SEG, which must name its source.
+    Where a run tells classes apart, masks hold their labels 1, 2, ... (predict.json names them) and
+    probabilities are of any class.
     Overlays show the pixels as they are, also names that a device has burned into them.
 
     Example: python -m gpsseg.predict --run runs/... --input my_images/ --output my_masks/

@@ -145,8 +145,8 @@ def predict(
     """Yield ``(index, probability)`` for every image of ``batches``.
 
     ``probability`` is float32 (H, W) in [0, 1] at the image's native size: the network's map,
-    resized bilinearly (the caller thresholds it afterwards). With ``flips`` it is the mean over the
-    image and its three mirror images.
+    resized bilinearly (the caller thresholds it afterwards); with several classes (C, H, W), the
+    background first. With ``flips`` it is the mean over the image and its three mirror images.
 
     Raises:
         TrainingDivergedError: a probability is NaN.
@@ -159,7 +159,7 @@ def predict(
             views = [(axes, _forward(model, _flipped(batch, axes), prompter)) for axes in mirrored]
         for i, index in enumerate(batch["index"].tolist()):
             size = (int(batch["height"][i]), int(batch["width"][i]))
-            maps = [logits[i : i + 1].float().sigmoid().flip(axes) for axes, logits in views]
+            maps = [_probability(logits[i : i + 1]).flip(axes) for axes, logits in views]
             map_ = torch.stack(maps).mean(0) if flips else maps[0]
             if not bool(torch.isfinite(map_).all()):
                 raise TrainingDivergedError(
@@ -167,7 +167,12 @@ def predict(
                     "with a --lr ten times smaller."
                 )
             native = F.interpolate(map_, size, mode="bilinear", align_corners=False)
-            yield index, native[0, 0].cpu().numpy()
+            yield index, native[0].squeeze(0).cpu().numpy()
+
+
+def _probability(logits: Tensor) -> Tensor:
+    """(B, C, H, W) logits -> probabilities, see ``Backbone.forward``."""
+    return logits.float().softmax(1) if logits.shape[1] > 1 else logits.float().sigmoid()
 
 
 @dataclass(frozen=True)

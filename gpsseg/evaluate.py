@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gpsseg.backbones import Backbone, Facts
     from gpsseg.data.cards import Card
     from gpsseg.data.cases import Case, Split
-    from gpsseg.evaluators import Scorer
+    from gpsseg.evaluators import ClassTable, Scorer
     from gpsseg.machine import Machine
     from gpsseg.paired import Others
     from gpsseg.report.thumbnails import LeakPicture, Thumbnail
@@ -62,6 +62,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     output = new_folder(config.output or config.run / f"evaluate-{card.name}-{stamp}")
     machine = make_machine(config.device, trained.precision)
     thumbnails: list[Thumbnail] = []
+    classes = class_table(card)
     scorer = score_cases(
         model,
         split.test,
@@ -73,6 +74,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         pool=True,
         saliency=True,
         prompts=config.prompts,
+        classes=classes,
     )
     metrics = {
         **provenance(card, split, trained, model.facts, config.prompts),
@@ -82,9 +84,11 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         "strata": scorer.strata(),
         "calibration": scorer.calibration(),
         "leaks": leaks,
+        **class_metrics(trained.seed, after=classes),
     }
     pictures = leak_pictures(leaks, seen, split.test)
-    return _finish(output, metrics, scorer.rows(), thumbnails, others, pictures)
+    rows = with_class_scores(scorer.rows(), classes)
+    return _finish(output, metrics, rows, thumbnails, others, pictures)
 
 
 def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
@@ -164,7 +168,7 @@ def _finish(
     salt: str | None = None,
 ) -> dict[str, Any]:
     """Add comparisons; write and print everything. With a salt, written ids are hashed."""
-    from gpsseg.announce import say_breakdown, say_protocols, say_scores
+    from gpsseg.announce import say_breakdown, say_classes, say_protocols, say_scores
     from gpsseg.paired import compare, say_paired
     from gpsseg.report import write_report
 
@@ -175,6 +179,7 @@ def _finish(
     write_json(output / "metrics.json", metrics)
     write_rows(output / "per_image.csv", rows)
     say_scores("test", metrics["after"], metrics.get("prompt"))
+    say_classes(metrics.get("classes", {}))
     say_protocols(metrics["after"])
     say_breakdown(metrics)
     say_paired(metrics.get("paired", ()))
@@ -217,6 +222,7 @@ def score_cases(
     pool: bool = False,
     saliency: bool = False,
     prompts: Path | None = None,
+    classes: ClassTable | None = None,
 ) -> Scorer:
     """Predict cases and score each against its mask at native size.
 
@@ -233,13 +239,15 @@ def score_cases(
         saliency: as for ``Scorer``.
         prompts: a user's file of the prompts, see ``gpsseg.prompts``; None takes those that the
             network needs from the truth.
+        classes: is given each image's labels, where the network tells classes apart. The scorer is
+            given the foreground, which is all classes together.
     """
     from gpsseg.data.cache import cache_folder
-    from gpsseg.data.case import case_mask
+    from gpsseg.data.case import case_labels, case_mask
     from gpsseg.data.images import read_image
     from gpsseg.data.loader import CaseDataset, make_loader
     from gpsseg.engine import predict
-    from gpsseg.evaluators import Scorer
+    from gpsseg.evaluators import Scorer, foreground, label_map
     from gpsseg.prompts import from_file, from_truth, is_given
     from gpsseg.report.thumbnails import make_thumbnail, thumbnail_side
 
@@ -258,12 +266,35 @@ def score_cases(
     scorer = Scorer(protocols, seed=config.seed, pool=pool, saliency=saliency)
     for index, probability in progress(maps, description, len(cases)) if description else maps:
         case = cases[index]
-        truth = case_mask(case)
+        if classes is not None:
+            classes.add(label_map(probability), case_labels(case), case.group)
+        truth, probability = case_mask(case), foreground(probability)
         scorer.add(case.id, probability, truth, case.group)
         if thumbnails is not None:
             image, side = read_image(case.image), thumbnail_side(len(cases))
             thumbnails.append(make_thumbnail(case.id, image, probability, truth, side))
     return scorer
+
+
+def class_table(card: Card) -> ClassTable | None:
+    """Where to collect the scores of classes that are told apart; None if none are."""
+    from gpsseg.evaluators import ClassTable
+
+    return ClassTable(card.told_apart) if card.told_apart else None
+
+
+def class_metrics(seed: int, **tables: ClassTable | None) -> dict[str, Any]:
+    """The part of metrics.json that scores the classes: "classes": {"after": {class: scores}}."""
+    found = {name: table.summary(seed) for name, table in tables.items() if table is not None}
+    return {"classes": found} if found else {}
+
+
+def with_class_scores(
+    rows: Sequence[dict[str, Any]], classes: ClassTable | None
+) -> list[dict[str, Any]]:
+    """The rows of per_image.csv with the columns of the classes."""
+    more = classes.rows if classes is not None else [{}] * len(rows)
+    return [{**row, **scores} for row, scores in zip(rows, more, strict=True)]
 
 
 def provenance(
@@ -316,6 +347,7 @@ def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> Finetun
         data_root=root,
         split=config.split or (trained.split if same else None),
         classes=trained.classes if same else (),
+        separate_classes=trained.separate_classes and same,
         train_size=trained.train_size if same and not config.split else None,
     )
 

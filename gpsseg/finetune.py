@@ -80,12 +80,11 @@ class Tuned:
 def tune(config: FinetuneConfig) -> Tuned:
     """Load, select, sparsify and train: all of ``finetune`` that comes before the test split."""
     from gpsseg import engine, gps, runs
-    from gpsseg.backbones import load_backbone
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.leakage import check_leaks
     from gpsseg.machine import make_machine
-    from gpsseg.methods import add_layers, identify_base, method_of, what_trains
+    from gpsseg.methods import add_layers, identify_base, load_base, method_of, what_trains
     from gpsseg.select import (
         describe,
         find_split,
@@ -100,7 +99,7 @@ def tune(config: FinetuneConfig) -> Tuned:
     config = runs.resumed(config)
     method_of(config)
     card = card_of(config)
-    backbone = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
+    backbone = load_base(config, card)
     config = settle(config, backbone.facts)
     if config.checkpoint_activations:
         engine.checkpoint_activations(backbone)
@@ -149,11 +148,14 @@ def fit(
     machine: Machine,
     run: Path,
 ) -> History:
-    """Train the prepared network; validation mDice picks the epoch it ends with."""
+    """Train the prepared network; validation mDice picks the epoch it ends with.
+
+    Where classes are told apart it is the mean over them.
+    """
     from gpsseg.data.cache import cache_folder
     from gpsseg.data.loader import CaseDataset, default_workers, make_loader
     from gpsseg.engine import train
-    from gpsseg.evaluate import score_cases
+    from gpsseg.evaluate import class_table, score_cases
     from gpsseg.methods import learning_rates
 
     size, batch_size = config.image_size, config.batch_size
@@ -167,8 +169,11 @@ def fit(
         return machine.share(make_loader(dataset, batch_size, workers, shuffle=True))
 
     def validate() -> float:
-        scorer = score_cases(backbone, split.val, card, config, machine, None, ("per-image",))
-        return scorer.summary()["per-image"]["dice"]
+        protocols, classes = ("per-image",), class_table(card)
+        scorer = score_cases(
+            backbone, split.val, card, config, machine, None, protocols, classes=classes
+        )
+        return scorer.summary()["per-image"]["dice"] if classes is None else classes.macro_dice
 
     rates = learning_rates(backbone, selection, config)
     history = train(backbone, batches_of, validate, rates, config, machine, run)
@@ -201,15 +206,24 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
 
     The tuned network is put together from the files of the run, as a user would get it.
     """
-    from gpsseg.announce import say_scores
-    from gpsseg.backbones import load_backbone
-    from gpsseg.evaluate import provenance, score_cases
+    from gpsseg.announce import say_classes, say_scores
+    from gpsseg.evaluate import (
+        class_metrics,
+        class_table,
+        provenance,
+        score_cases,
+        with_class_scores,
+    )
     from gpsseg.files import write_rows
+    from gpsseg.methods import load_base
     from gpsseg.runs import apply_delta
 
     run, config, card, split = tuned.run, tuned.config, tuned.card, tuned.split
-    model = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
-    base = score_cases(model, split.test, card, config, tuned.machine, "testing the base")
+    model = load_base(config, card)
+    untuned, classes = class_table(card), class_table(card)
+    base = score_cases(
+        model, split.test, card, config, tuned.machine, "testing the base", classes=untuned
+    )
     before = base.summary()
     apply_delta(run / "delta.safetensors", model, config)
     thumbnails: list[Thumbnail] = []
@@ -222,13 +236,16 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
         "testing the result",
         thumbnails=thumbnails,
         pool=True,
+        classes=classes,
     )
     after = scorer.summary()
-    write_rows(run / "per_image.csv", scorer.rows())
+    write_rows(run / "per_image.csv", with_class_scores(scorer.rows(), classes))
     metrics = provenance(card, split, config, model.facts)
     say_scores("before", before, metrics["prompt"])
     say_scores("after", after, metrics["prompt"])
-    details = {"strata": scorer.strata(), "calibration": scorer.calibration()}
+    by_class = class_metrics(config.seed, before=untuned, after=classes)
+    say_classes(by_class.get("classes", {}))
+    details = {"strata": scorer.strata(), "calibration": scorer.calibration(), **by_class}
     return {**metrics, "before": before, "after": after, **details}, thumbnails
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import FinetuneConfig
+from gpsseg.config import FinetuneConfig, SelectConfig
 from gpsseg.errors import look_up
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from gpsseg.backbones import Backbone
+    from gpsseg.data.cards import Card
     from gpsseg.gps import Selection
     from gpsseg.machine import Machine
     from gpsseg.tuning import Method
@@ -28,6 +29,16 @@ def method_of(config: FinetuneConfig) -> Method:
     from gpsseg.tuning import METHODS
 
     return look_up(config.method, METHODS, "method")
+
+
+def load_base(config: FinetuneConfig | SelectConfig, card: Card | None) -> Backbone:
+    """The untuned network, with as many logits as the data need; one without a card."""
+    from gpsseg.backbones import load_backbone
+
+    classes = card.logits if card else 1
+    return load_backbone(
+        config.backbone, config.prompt, config.seed, weights=config.weights, classes=classes
+    )
 
 
 def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:
@@ -89,9 +100,9 @@ def whole_parameters(backbone: Backbone, config: FinetuneConfig) -> list[str]:
 
 
 def _from_scratch(backbone: Backbone) -> set[str]:
-    """Names of a decoder's parameters that start from random weights."""
+    """Names of a decoder's parameters that start from random weights, or were added to it."""
     if "decoder" not in backbone.facts.scratch:
-        return set()
+        return set(backbone.added_parameters())
     return {name for name, role in backbone.roles().items() if role == "decoder"}
 
 
@@ -116,8 +127,9 @@ def learning_rates(
     rate, decoder_rate = default_rates(config, backbone.facts.learning_rates)
     dense = method.selects is not None and config.decoder_top_k == "dense"
     whole = dense or method.rate != "values" or "decoder" in backbone.facts.scratch
+    new = set(backbone.added_parameters())
     rates = {
-        name: decoder_rate if whole and roles[name] == "decoder" else rate
+        name: decoder_rate if name in new or (whole and roles[name] == "decoder") else rate
         for name in selection.dense
     }
     return rates | {f"{name}_values": rate for name in selection.indices}

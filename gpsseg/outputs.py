@@ -191,7 +191,7 @@ class VolumeTarget:
         self.slices = slicing.view(self.values)
 
     def put(self, index: int, picture: np.ndarray) -> None:
-        """Take one slice; a mask is stored as 0 and 1."""
+        """Take one slice; a mask is stored as 0 and 1, labels as they are."""
         self.slices[index] = picture
 
     def finish(self) -> None:

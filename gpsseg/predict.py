@@ -35,8 +35,8 @@ def predict(config: PredictConfig) -> list[Path]:
         UserError: there is nothing to segment, or a mask exists already; nothing was written.
         SomeFailedError: some files could not be segmented; the masks of all others are written.
     """
-    from gpsseg.data.cards import load_card
     from gpsseg.data.dicom_seg import require_highdicom
+    from gpsseg.data.own import card_of
     from gpsseg.data.sources import find_sources
     from gpsseg.outputs import plan_outputs
     from gpsseg.prompts import check_prompts
@@ -54,9 +54,10 @@ def predict(config: PredictConfig) -> list[Path]:
         say(f"{len(plans) - len(todo)} of {len(plans)} are finished already.")
     trained, model = load_run(config.run)
     check_prompts(model, config.prompts)
+    card = card_of(trained)
+    _refuse_dicom_seg(config, card)
     make_folder(config.output)
-    _keep_settings(config)
-    card = load_card(trained.dataset)
+    _keep_settings(config, card)
     segmenter = make_segmenter(config, trained, model, card, todo)
     try:
         _write(segmenter, _frames(todo, config, card.foreground, failures), todo)
@@ -156,7 +157,20 @@ def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan])
             frame.writer.fail(str(error))
 
 
-def _keep_settings(config: PredictConfig) -> None:
+def _refuse_dicom_seg(config: PredictConfig, card: Card) -> None:
+    """Refuse labels of several classes in a format that is written for one.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    if config.format == "dicom-seg" and card.told_apart:
+        raise UserError(
+            f"--format dicom-seg is written with one segment, this run tells "
+            f"{len(card.told_apart)} classes apart. Leave --format out, or pass nrrd."
+        )
+
+
+def _keep_settings(config: PredictConfig, card: Card) -> None:
     """Keep beside the masks what they were made with; never mix two ways in one folder.
 
     Raises:
@@ -168,6 +182,8 @@ def _keep_settings(config: PredictConfig) -> None:
         "delta_sha256": sha256_of_file(config.run / "delta.safetensors"),
         **{name: value for name, value in dataclasses.asdict(config).items() if name in names},
     }
+    if card.told_apart:
+        settings["labels"] = {name: i for i, name in enumerate(card.told_apart, start=1)}
     if config.window is not None:
         settings["window"] = list(config.window)
     path = config.output / SETTINGS

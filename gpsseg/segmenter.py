@@ -105,7 +105,8 @@ class Segmenter:
         def maps(tiles: Tensor) -> Tensor:
             pictures = tiles.byte().permute(0, 2, 3, 1).numpy()
             found = self._maps([self._prepare(picture) for picture in pictures])
-            return torch.from_numpy(np.stack(list(found))[:, None])
+            stacked = torch.from_numpy(np.stack(list(found)))
+            return stacked[:, None] if stacked.dim() == 3 else stacked
 
         image = torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32))
         sides = [min(self.tile, side) for side in pixels.shape[:2]]
@@ -113,7 +114,7 @@ class Segmenter:
             image, sides, self.batch_size, maps, overlap=OVERLAP, mode="gaussian"
         )
         assert isinstance(whole, Tensor)
-        return whole[0, 0].clamp(0, 1).numpy()
+        return whole[0].squeeze(0).clamp(0, 1).numpy()
 
 
 def _ahead(

@@ -27,14 +27,14 @@ Config = TypeVar("Config", FinetuneConfig, SelectConfig)
 
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
-    from gpsseg.backbones import load_backbone
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.engine import checkpoint_activations
     from gpsseg.machine import make_machine
+    from gpsseg.methods import load_base
 
-    backbone = load_backbone(config.backbone, config.prompt, config.seed, weights=config.weights)
     card = card_of(config)
+    backbone = load_base(config, card)
     config = settle(config, backbone.facts)
     if config.checkpoint_activations:
         checkpoint_activations(backbone)
@@ -142,8 +142,8 @@ def choose(
 ) -> tuple[Selection, dict[str, Any]]:
     """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
 
-    A dense decoder trains whole. Normalisation layers, position embeddings and the prompt encoder
-    stay frozen.
+    A dense decoder trains whole, and so does what was added to one for several classes.
+    Normalisation layers, position embeddings and the prompt encoder stay frozen.
 
     Returns:
         The selection, and how it was made: "criterion", "level", "batches", and
@@ -191,8 +191,10 @@ def what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, i
     if decoder_k == "dense":
         whole += [name for name, role in roles.items() if role == "decoder"]
     else:
-        k = int(decoder_k)
-        top_k |= {n: k for n in gps.neuron_weights(backbone) if roles[n] == "decoder"}
+        k, new = int(decoder_k), backbone.added_parameters()
+        decoder = [n for n in gps.neuron_weights(backbone) if roles[n] == "decoder"]
+        top_k |= {name: k for name in decoder if name not in new}
+        whole += new
     return top_k, whole
 
 

@@ -16,6 +16,7 @@ from gpsseg.data.slicing import Slicing, find_slicing, grey_range, to_rgb
 from gpsseg.data.sources import Failures
 from gpsseg.data.video import read_video
 from gpsseg.data.volumes import Volume, read_volume
+from gpsseg.evaluators import foreground, label_map
 from gpsseg.files import make_folder
 from gpsseg.outputs import FolderTarget, PictureTarget, Plan, Target, VolumeTarget
 from gpsseg.report.overlays import draw_overlay
@@ -52,14 +53,17 @@ class Writer:
         Args:
             index: its number within the source.
             pixels: (H, W, 3) uint8 RGB, what the network was shown.
-            probability: (H, W) float32 in [0, 1]; >= 0.5 is foreground.
+            probability: (H, W) float32 in [0, 1]; >= 0.5 is foreground. Of several classes
+                (C, H, W), the background first: labels are written, see ``label_map``.
         """
+        labels = label_map(probability) if probability.ndim == 3 else None
+        probability = foreground(probability)
         mask = probability >= 0.5
         if self.overlay is not None and (mask.any() or self.plan.source.kind != "volume"):
             self.overlay.put(index, draw_overlay(pixels, mask))
         if self.probability is not None:
             self.probability.put(index, (probability * 255).round().astype(np.uint8))
-        self.mask.put(index, mask)
+        self.mask.put(index, mask if labels is None else labels)
 
     def finish(self) -> None:
         """All pictures have come. The mask comes last: where it is, all is."""

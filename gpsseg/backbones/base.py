@@ -57,8 +57,8 @@ class Order:
         """
         if self.classes != 1:
             raise UserError(
-                f"{self.name} segments one class, got {self.classes}. Take a network of the UNet "
-                "family, such as unet:resnet34, or one mask per class."
+                f"{self.name} segments one foreground, got {self.classes - 1} classes. Take "
+                "another backbone, such as litemedsam, or leave out --separate-classes."
             )
 
 
@@ -207,6 +207,16 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def blocks(self) -> Sequence[nn.Module]:
         """What activation checkpointing computes again, one at a time: the deep stages' layers."""
+
+    @property
+    def added(self) -> Sequence[nn.Module]:
+        """Parts of the decoder that no checkpoint holds, because it knew other classes."""
+        return ()
+
+    def added_parameters(self) -> list[str]:
+        """Names of the parameters of ``added``: they train whole, whatever the method."""
+        new = {id(p) for part in self.added for p in part.parameters()}
+        return [name for name, parameter in self.named_parameters() if id(parameter) in new]
 
     def roles(self) -> dict[str, str]:
         """Return parameter name -> role."""

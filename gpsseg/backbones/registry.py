@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, unet
+from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, sam_hq, unet
 from gpsseg.backbones.base import Backbone, Family, Order, Prompt, is_path
 from gpsseg.errors import UserError, nearest
 
 FAMILIES: tuple[Family, ...] = (
     litemedsam.FAMILY,
     sam.FAMILY,
+    sam_hq.FAMILY,
     sam2.FAMILY,
     unet.FAMILY,
     monai_nets.FAMILY,
@@ -40,7 +41,7 @@ def load_backbone(
         random_weights: read no checkpoint; for measuring time and memory.
         weights: your own checkpoint for the network of this name: of all of it, or of a UNet's
             encoder; "random" starts from random weights.
-        classes: C of the logits; the SAM family knows 1 only.
+        classes: C of the logits: 1, or the background and every class.
 
     Raises:
         UserError: the name is unknown (the nearest is suggested), or its weights are not in place.

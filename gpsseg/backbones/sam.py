@@ -29,6 +29,7 @@ from gpsseg.backbones.base import (
     stretched,
 )
 from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points
 from gpsseg.backbones.sam_original import read_original
 from gpsseg.errors import UserError
@@ -112,6 +113,7 @@ class Sam(Backbone):
         medical: prepare images as MedSAM does, each stretched to its own range, and not by the
             mean and standard deviation of photographs.
         pretraining: see ``Facts.pretraining``.
+        classes: C of the logits.
     """
 
     def __init__(
@@ -121,9 +123,11 @@ class Sam(Backbone):
         prompt: Prompt = "none",
         medical: bool = False,
         pretraining: str = SA1B,
+        classes: int = 1,
     ):
         super().__init__()
-        self.net, self.medical = net, medical
+        self.net, self.medical, self.classes = net, medical, classes
+        add_classes(net.mask_decoder, classes)
         vision = net.config.vision_config
         homepage = MEDSAM_HOMEPAGE if medical else HOMEPAGE
         size, multiple = vision.image_size, vision.patch_size
@@ -144,25 +148,37 @@ class Sam(Backbone):
         """The ViT's layers."""
         return list(self.net.vision_encoder.layers)
 
+    @property
+    def added(self) -> Sequence[nn.Module]:
+        """The classes' mask tokens and hypernetworks."""
+        return class_layers(self.net.mask_decoder, self.classes)
+
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
         self.facts.require_prompt(prompt, len(image))
-        features = self._encode(stretched(image) if self.medical else normalised(image, MEAN, STD))
+        prepared = stretched(image) if self.medical else normalised(image, MEAN, STD)
+        features, early = self._encode(prepared)
         with full_precision(image):
             positions = image_positions(self.net, features)
             sparse, dense = self._prompt(image, prompt, features)
-        logits, *_ = self.net.mask_decoder(
+        masks = self._decode(
+            early,
             image_embeddings=features,
             image_positional_embeddings=positions,
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=False,
         )
-        return F.interpolate(logits[:, 0], image.shape[-2:], mode="bilinear")
+        logits = class_logits(masks[:, 0], self.classes)
+        return F.interpolate(logits, image.shape[-2:], mode="bilinear")
 
-    def _encode(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, 256, H / 16, W / 16)."""
+    def _decode(self, early: Tensor, **embeddings: Any) -> Tensor:
+        """(B, 1, masks, H / 4, W / 4) logits; SAM-HQ takes the early features too."""
+        masks, *_ = self.net.mask_decoder(**embeddings, multimask_output=self.classes > 1)
+        return masks
+
+    def _encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) -> (B, 256, H / 16, W / 16), and the first global layer's output."""
         encoder = self.net.vision_encoder
         x = encoder.patch_embed.projection(image).permute(0, 2, 3, 1)
         if encoder.pos_embed is not None:
@@ -170,9 +186,11 @@ class Sam(Backbone):
             if grid.shape[-2:] != x.shape[1:3]:
                 grid = F.interpolate(grid, x.shape[1:3], mode="bicubic", antialias=True)
             x = x + grid.permute(0, 2, 3, 1)
+        early = None
         for layer in encoder.layers:  # these interpolate their relative positions themselves
             x = layer(x)
-        return encoder.neck(x)
+            early = x if early is None and layer.window_size == 0 else early
+        return encoder.neck(x), x if early is None else early
 
     def _prompt(
         self, image: Tensor, given: Tensor | None, features: Tensor
@@ -204,7 +222,6 @@ def load(order: Order) -> Sam:
     """
     from transformers import SamConfig, SamModel
 
-    order.refuse_classes()
     medical = "medsam" in Path(order.name).name.lower() or (
         order.path is not None and "medsam" in order.path.name.lower()
     )
@@ -225,7 +242,7 @@ def load(order: Order) -> Sam:
             f"--backbone {order.name} --weights FOLDER, or --weights {original} if you have it"
         )
         net = SamModel.from_pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
-    return Sam(net, order.name, prompt, medical, pretraining)
+    return Sam(net, order.name, prompt, medical, pretraining, order.classes)
 
 
 def _own(path: Path) -> Any:
@@ -254,12 +271,15 @@ def _require_encoder(order: Order, net: Any) -> None:
         )
 
 
-def random_sam(config: Any) -> Any:
-    """A ``SamModel`` whose random weights are of a trained one's size; its own are near zero."""
+def random_sam(config: Any, kind: Any = None) -> Any:
+    """A ``SamModel`` (or ``kind``) whose random weights are of a trained one's size.
+
+    Its own are near zero.
+    """
     from transformers import SamModel
 
     config.vision_config.initializer_range = 0.02
-    net = SamModel(config)
+    net = (kind or SamModel)(config)
     for module in net.vision_encoder.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if name in ("pos_embed", "rel_pos_h", "rel_pos_w"):

@@ -28,6 +28,7 @@ from gpsseg.backbones.base import (
     repeated_blocks,
 )
 from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points
 from gpsseg.backbones.sam import TUNED, UNKNOWN, facts_of_sam, model_type
 from gpsseg.errors import UserError
@@ -90,6 +91,7 @@ class Sam2(Backbone):
         name: as on the command line.
         prompt: see ``Facts.prompt``.
         pretraining: see ``Facts.pretraining``.
+        classes: C of the logits.
     """
 
     def __init__(
@@ -98,9 +100,11 @@ class Sam2(Backbone):
         name: str = "sam2.1-hiera-tiny",
         prompt: Prompt = "none",
         pretraining: str = SAV,
+        classes: int = 1,
     ):
         super().__init__()
-        self.net = net
+        self.net, self.classes = net, classes
+        add_classes(net.mask_decoder, classes)
         net.mask_decoder.dynamic_multimask_via_stability = False
         size = net.config.prompt_encoder_config.image_size
         self.facts = facts_of_sam(name, HOMEPAGE, pretraining, size, MULTIPLE, prompt)
@@ -122,6 +126,11 @@ class Sam2(Backbone):
         """Hiera's blocks, or what EdgeTAM's encoder repeats."""
         return repeated_blocks(self.net.vision_encoder.backbone)
 
+    @property
+    def added(self) -> Sequence[nn.Module]:
+        """The classes' mask tokens and hypernetworks."""
+        return class_layers(self.net.mask_decoder, self.classes)
+
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM 2, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
@@ -139,10 +148,11 @@ class Sam2(Backbone):
             image_positional_embeddings=positions,
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=False,
+            multimask_output=self.classes > 1,
             high_resolution_features=[decoder.conv_s0(fine), decoder.conv_s1(middle)],
         )
-        return F.interpolate(logits[:, 0], image.shape[-2:], mode="bilinear")
+        logits = class_logits(logits[:, 0], self.classes)
+        return F.interpolate(logits, image.shape[-2:], mode="bilinear")
 
     def _tokens(self, image: Tensor, given: Tensor | None) -> Tensor:
         """Embed the prompt: (B, 1, tokens, 256). The last token says that no more points come.
@@ -165,7 +175,6 @@ def load(order: Order) -> Sam2:
     Raises:
         UserError: the weights are not on this machine and the hub cannot be reached.
     """
-    order.refuse_classes()
     prompt = order.choose_prompt(PROMPTS, "none")
     named = order.name in REPOSITORIES
     pretraining = (f"{SAV} {TUNED}" if named else UNKNOWN) if order.path else SAV
@@ -176,7 +185,7 @@ def load(order: Order) -> Sam2:
     else:
         instead = f"--backbone {order.name} --weights FOLDER"
         net = _pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
-    return Sam2(net, order.name, prompt, pretraining)
+    return Sam2(net, order.name, prompt, pretraining, order.classes)
 
 
 def _pretrained(folder: Path) -> Any:

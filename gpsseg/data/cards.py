@@ -64,6 +64,7 @@ class Card:
         group: which cases belong together, see ``gpsseg.data.groups.with_groups``.
         classes: name -> value or colour in a label map.
         chosen: which classes are foreground; all of them where empty.
+        separate: whether a network is to tell them apart.
         synthetic: what ``datasets synthesize`` draws: {"scene", "names", "split"}.
     """
 
@@ -84,6 +85,7 @@ class Card:
     group: dict[str, Any] | None = None
     classes: dict[str, Any] = field(default_factory=dict)
     chosen: tuple[str, ...] = ()
+    separate: bool = False
     synthetic: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -94,7 +96,17 @@ class Card:
         values = [v if isinstance(v, list) else [v] for v in self.classes.values()]
         names = list(self.classes)
         chosen = tuple(names.index(name) for name in self.chosen or names)
-        return Labels(tuple(tuple(value) for value in values), chosen)
+        return Labels(tuple(tuple(value) for value in values), chosen, self.separate)
+
+    @property
+    def told_apart(self) -> tuple[str, ...]:
+        """The classes that a network is to tell apart, in the order of their labels 1, 2, ..."""
+        return (self.chosen or tuple(self.classes)) if self.separate else ()
+
+    @property
+    def logits(self) -> int:
+        """How many the network needs: one, or one for the background and each class."""
+        return 1 + len(self.told_apart) if self.separate else 1
 
 
 def card_names() -> list[str]:
@@ -153,11 +165,17 @@ def save_card(card: Card, path: Path, heading: str = "") -> None:
     path.write_text(text + body, encoding="utf-8")
 
 
-def choose_classes(card: Card, names: tuple[str, ...]) -> Card:
+def choose_classes(card: Card, names: tuple[str, ...], separate: bool = False) -> Card:
     """Return the card with only these classes as foreground; without names, as it is.
 
+    Args:
+        card: of the set.
+        names: of the classes; empty for all.
+        separate: whether a network is to tell them apart.
+
     Raises:
-        UserError: the card has no such class (the nearest is suggested), or no classes at all.
+        UserError: the card has no such class (the nearest is suggested), or no classes at all; or
+            there is only one to tell apart.
     """
     if names and not card.classes:
         raise UserError(
@@ -167,8 +185,17 @@ def choose_classes(card: Card, names: tuple[str, ...]) -> Card:
     for name in names:
         look_up(name, card.classes, "class")
     chosen = tuple(name for name in card.classes if name in names)
+    if separate and len(chosen or card.classes) < 2:
+        raise UserError(
+            f"--separate-classes needs two classes or more, {card.title} has "
+            f"{' and '.join(chosen) or 'one: ' + card.foreground}. Leave the option out, or list "
+            "the classes in your data card."
+        )
     return dataclasses.replace(
-        card, chosen=chosen, foreground=" and ".join(chosen) or card.foreground
+        card,
+        chosen=chosen,
+        separate=separate,
+        foreground=" and ".join(chosen) or card.foreground,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpsseg.data.images import Labels, read_votes
+from gpsseg.data.images import Labels, read_label_votes, read_votes
 
 
 @dataclass(frozen=True)
@@ -39,3 +39,13 @@ def case_mask(case: Case) -> np.ndarray:
     """
     assert case.mask is not None
     return read_votes((case.mask, *case.opinions), case.labels)
+
+
+def case_labels(case: Case) -> np.ndarray:
+    """Read a case's truth as uint8 (H, W): 0 is background, n the n-th of the chosen classes.
+
+    Raises:
+        UserError: as ``case_mask``.
+    """
+    assert case.mask is not None
+    return read_label_votes((case.mask, *case.opinions), case.labels)

@@ -24,10 +24,12 @@ class Labels:
     Attributes:
         classes: of each class its stored value, (v,), or its colour, (red, green, blue), 0..255.
         chosen: which of them are foreground, by index; everything else is background.
+        separate: whether a network is to tell them apart.
     """
 
     classes: tuple[tuple[int, ...], ...]
     chosen: tuple[int, ...]
+    separate: bool = False
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -58,7 +60,20 @@ def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
         UserError: as ``read_image``, or the mask holds several classes (as 0, 1, 2) and there are
             no labels, or a value that is no class.
     """
-    return to_mask(read_channel(path), path) if labels is None else _read_labels(path, labels)
+    return read_labels(path, labels) > 0
+
+
+def read_labels(path: Path, labels: Labels | None = None) -> np.ndarray:
+    """Read a mask as uint8 (H, W): 0 is background, n the n-th of the chosen classes.
+
+    Without ``labels`` there is one class. The rules and the errors are those of ``read_mask``.
+    """
+    if labels is None:
+        return to_mask(read_channel(path), path).view(np.uint8)
+    numbers = np.zeros(1 + len(labels.classes), np.uint8)
+    for number, index in enumerate(labels.chosen, start=1):
+        numbers[1 + index] = number
+    return numbers[_read_classes(path, labels)]
 
 
 def read_votes(paths: Sequence[Path], labels: Labels | None = None) -> np.ndarray:
@@ -69,7 +84,26 @@ def read_votes(paths: Sequence[Path], labels: Labels | None = None) -> np.ndarra
     Raises:
         UserError: as ``read_mask``, or the masks differ in size.
     """
-    masks = [read_mask(path, labels) for path in paths]
+    return _majority(paths, [read_mask(path, labels) for path in paths])
+
+
+def read_label_votes(paths: Sequence[Path], labels: Labels | None) -> np.ndarray:
+    """The same as ``read_labels``: uint8 (H, W). Where no class has a majority is background.
+
+    Raises:
+        UserError: as ``read_votes``.
+    """
+    maps = [read_labels(path, labels) for path in paths]
+    if len(maps) == 1:
+        return maps[0]
+    voted = np.zeros_like(maps[0])
+    for number in range(1, 1 + (len(labels.chosen) if labels else 1)):
+        voted[_majority(paths, [labelled == number for labelled in maps])] = number
+    return voted
+
+
+def _majority(paths: Sequence[Path], masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Where most of bool masks are True; the paths are for the error."""
     for path, mask in zip(paths, masks, strict=True):
         if mask.shape != masks[0].shape:
             got, other = ("x".join(map(str, size)) for size in (mask.shape, masks[0].shape))
@@ -80,13 +114,13 @@ def read_votes(paths: Sequence[Path], labels: Labels | None = None) -> np.ndarra
     return masks[0] if len(masks) == 1 else np.sum(masks, axis=0) * 2 > len(masks)
 
 
-def _read_labels(path: Path, labels: Labels) -> np.ndarray:
-    """A label map's foreground, bool (H, W)."""
+def _read_classes(path: Path, labels: Labels) -> np.ndarray:
+    """A label map as integers (H, W): 0 is background, 1 + i the class of index i."""
     if len(labels.classes[0]) == 3:
         image = np.asarray(_decode(path, {"RGB"}), np.int32)
         colours = [(0, 0, 0), *labels.classes]
         distances = np.stack([((image - colour) ** 2).sum(axis=2) for colour in colours])
-        return np.isin(distances.argmin(axis=0) - 1, labels.chosen)
+        return distances.argmin(axis=0)
     image = np.asarray(_decode(path, {"1", "L", "P", "RGB", *DEEP}))
     if image.dtype == bool:
         image = (image.view(np.uint8) > 0).astype(np.uint8)
@@ -98,7 +132,10 @@ def _read_labels(path: Path, labels: Labels) -> np.ndarray:
             f"{path} holds the value {min(foreign)}, expected 0 or a class of the data card: "
             f"{', '.join(map(str, known))}. Add it to `classes`, or mend the mask."
         )
-    return np.isin(values, [known[index] for index in labels.chosen])
+    classes = np.zeros(values.shape, np.uint8)
+    for index, value in enumerate(known, start=1):
+        classes[values == value] = index
+    return classes
 
 
 def read_channel(path: Path) -> np.ndarray:

@@ -22,8 +22,9 @@ class CaseDataset(PersistentDataset):
     """Cases, prepared by a data card: decoded and resized once, then kept on disk.
 
     What the card's load steps make of a case, up to the first random one, is rounded to 8 bits
-    (image) and one bit (mask). It is rounded with and without a cache, so that both give the same
-    batches bit for bit; a kept image of S x S pixels takes 4 S^2 bytes.
+    (image) and one bit (mask; a class's number where they are told apart). It is rounded with and
+    without a cache, so that both give the same batches bit for bit; a kept image of S x S pixels
+    takes 4 S^2 bytes.
 
     Random steps draw from ``(seed, epoch, index)`` alone: they do not depend on the number of
     workers, and any epoch can be repeated.
@@ -79,7 +80,8 @@ class CaseDataset(PersistentDataset):
         file = self._entry(case)
         kept = read_entry(file) if file else None
         if kept is None:
-            kept = _to_8_bits(self._load(case), self.card, case.image.name)
+            several = case.labels is not None and case.labels.separate
+            kept = _to_8_bits(self._load(case), self.card, case.image.name, several)
             if file is not None and file == self._entry(case):  # not changed while it was read
                 write_entry(file, kept)
         height, width = kept.pop("size").tolist()
@@ -102,12 +104,17 @@ class CaseDataset(PersistentDataset):
             raise
 
 
-def _to_8_bits(data: Mapping[str, Any], card: str, name: str) -> dict[str, np.ndarray]:
+def _to_8_bits(
+    data: Mapping[str, Any], card: str, name: str, several: bool = False
+) -> dict[str, np.ndarray]:
     """Make what is kept: "image" uint8, "mask" bool (if there is one), "size" int64 (2,).
 
+    A mask of ``several`` classes is uint8.
+
     Raises:
-        UserError: the image is far from the range 0 to 1 that the networks are promised; what
-            an interpolation adds to either end is cut off.
+        UserError: the load steps mix the labels of several classes; or the image is far from the
+            range 0 to 1 that the networks are promised; what an interpolation adds to either end
+            is cut off.
     """
     image = np.asarray(_plain(data["image"]), np.float32)
     low, high = float(image.min()), float(image.max())
@@ -119,7 +126,13 @@ def _to_8_bits(data: Mapping[str, Any], card: str, name: str) -> dict[str, np.nd
         )
     kept = {"image": np.rint(image.clip(0, 1) * 255).astype(np.uint8)}
     if "mask" in data:
-        kept["mask"] = np.asarray(_plain(data["mask"])) >= 0.5
+        mask = np.asarray(_plain(data["mask"]))
+        kept["mask"] = mask.astype(np.uint8) if several else mask >= 0.5
+        if several and (kept["mask"] != mask).any():
+            raise UserError(
+                f"Data card {card}: its load steps mix the labels of {name}'s classes. Resize the "
+                "mask with the mode nearest-exact."
+            )
     return {**kept, "size": np.array([data["height"], data["width"]], np.int64)}
 
 
@@ -168,9 +181,9 @@ def make_loader(
 ) -> Batches:
     """Return batches of ``dataset``; a shuffled order depends on its seed and epoch alone.
 
-    Each batch holds "image" (B, 3, S, S) float32 in [0, 1], "mask" (B, 1, S, S) float32 of 0 and 1,
-    and (B,) int64 "height", "width" (native, pixels) and "index". With CUDA they lie in pinned
-    memory.
+    Each batch holds "image" (B, 3, S, S) float32 in [0, 1], "mask" (B, 1, S, S) float32 of 0 and 1
+    (or of the numbers of classes that are told apart), and (B,) int64 "height", "width" (native,
+    pixels) and "index". With CUDA they lie in pinned memory.
     """
     workers = default_workers() if workers is None else workers
     generator = torch.Generator().manual_seed(dataset.seed * 100_003 + dataset.epoch)

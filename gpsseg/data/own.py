@@ -42,7 +42,7 @@ def card_of(config: SourceConfig) -> Card:
         card = table_card(config.table)
     else:
         card = load_card(config.dataset)
-    return choose_classes(card, config.classes)
+    return choose_classes(card, config.classes, config.separate_classes)
 
 
 def folder_card(images: Path, masks: Path) -> Card:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.transforms import MapTransform, RandomizableTransform, Transform
 
-from gpsseg.data.images import read_image, read_votes
+from gpsseg.data.images import read_image, read_label_votes, read_votes
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the package index
 
@@ -18,9 +18,10 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks t
 class ReadCased(Transform):
     """Read a case's files, given as paths; ``image`` may also be pixels: (H, W, 3) uint8 RGB.
 
-    ``image`` becomes float32 (3, H, W) in [0, 1], ``mask`` (if there) float32 (1, H, W) of 0 and 1;
-    ``height`` and ``width`` are added: the native size in pixels. ``opinions`` and ``labels`` (if
-    there) say how the mask is read, see ``gpsseg.data.case.Case``.
+    ``image`` becomes float32 (3, H, W) in [0, 1], ``mask`` (if there) float32 (1, H, W) of 0 and 1,
+    or of the numbers of the classes where the network is to tell them apart; ``height`` and
+    ``width`` are added: the native size in pixels. ``opinions`` and ``labels`` (if there) say how
+    the mask is read, see ``gpsseg.data.case.Case``.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -31,7 +32,9 @@ class ReadCased(Transform):
         case["image"] = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)
         if data.get("mask") is not None:
             paths = (data["mask"], *data.get("opinions", ()))
-            mask = read_votes(paths, data.get("labels"))
+            labels = data.get("labels")
+            read = read_label_votes if labels is not None and labels.separate else read_votes
+            mask = read(paths, labels)
             case["mask"] = torch.from_numpy(mask[None].astype(np.float32))
         else:
             case.pop("mask", None)

@@ -2,7 +2,14 @@
 
 from gpsseg.evaluators.calibration import Calibration, calibration
 from gpsseg.evaluators.counts import Counts, Histogram, count_pixels, histogram, quantise
-from gpsseg.evaluators.labels import LabelScores, label_counts, label_scores
+from gpsseg.evaluators.labels import (
+    ClassTable,
+    LabelScores,
+    foreground,
+    label_counts,
+    label_map,
+    label_scores,
+)
 from gpsseg.evaluators.overlap import dice, iou
 from gpsseg.evaluators.protocols import Protocol, Scorer, protocol_named, registry
 from gpsseg.evaluators.statistics import (
@@ -24,6 +31,7 @@ from gpsseg.evaluators.surface import (
 
 __all__ = [
     "Calibration",
+    "ClassTable",
     "Comparison",
     "Counts",
     "Histogram",
@@ -39,11 +47,13 @@ __all__ = [
     "calibration",
     "count_pixels",
     "dice",
+    "foreground",
     "hausdorff95",
     "histogram",
     "holm",
     "iou",
     "label_counts",
+    "label_map",
     "label_scores",
     "paired_comparison",
     "protocol_named",

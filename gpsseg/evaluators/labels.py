@@ -1,8 +1,10 @@
-"""Multi-class scores from integer label maps: per class, macro and micro."""
+"""Multi-class scores: from probabilities to label maps, and per class, macro and micro."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,9 @@ import numpy.typing as npt
 from gpsseg.errors import UserError
 from gpsseg.evaluators.counts import Array
 from gpsseg.evaluators.overlap import Floats, dice, iou
+from gpsseg.evaluators.summary import Row, Table
+
+CI = ("", "_ci95")
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,79 @@ class LabelScores:
     macro_iou: float
     micro_dice: float
     micro_iou: float
+
+
+def foreground(probability: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Probability that a pixel is of any class: (H, W) as it is, of (C, H, W) 1 - the first.
+
+    >>> foreground(np.array([[[0.4]], [[0.35]], [[0.25]]])).tolist()
+    [[0.6]]
+    """
+    return probability if probability.ndim == 2 else (1 - probability[0]).clip(0, 1)
+
+
+def label_map(probability: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """(C, H, W) probabilities, the background first -> uint8 (H, W) labels 0..C - 1.
+
+    A pixel is foreground by the same threshold as with one class, 0.5; its label is then the most
+    probable class.
+
+    >>> label_map(np.array([[[0.4, 0.6]], [[0.35, 0.4]], [[0.25, 0.0]]])).tolist()
+    [[1, 0]]
+    """
+    best = 1 + probability[1:].argmax(axis=0)
+    return np.where(foreground(probability) >= 0.5, best, 0).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Collects the scores of each class, image by image.
+
+    Attributes:
+        names: of the labels 1, 2, ...
+        rows: one an image: "dice_NAME" and "iou_NAME"; a class absent from both maps scores 1,
+            absent from one 0.
+        groups: of the images.
+        present: of each image, which classes are in its truth.
+    """
+
+    names: Sequence[str]
+    rows: list[Row] = field(default_factory=list)
+    groups: list[str | None] = field(default_factory=list)
+    present: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+
+    def add(self, prediction: Array, truth: Array, group: str | None = None) -> None:
+        """Score one image's integer labels (H, W)."""
+        tp, fp, fn = label_counts(prediction, truth, 1 + len(self.names))[1:].T
+        scores = {"dice": dice(tp, fp, fn), "iou": iou(tp, fp, fn)}
+        self.rows.append(
+            {
+                f"{score}_{name}": float(value)
+                for score, values in scores.items()
+                for name, value in zip(self.names, values, strict=True)
+            }
+        )
+        self.groups.append(group)
+        self.present.append(tp + fn > 0)
+
+    @property
+    def macro_dice(self) -> float:
+        """Mean Dice over classes and images."""
+        return float(np.mean([row[f"dice_{name}"] for row in self.rows for name in self.names]))
+
+    def summary(self, seed: int = 0) -> dict[str, Any]:
+        """Class -> means over images with 95 % intervals, and how many images' truth shows it."""
+        groups = None if all(group is None for group in self.groups) else self.groups
+        table = Table(self.rows, groups, seed)
+        columns = [f"{score}_{name}" for name in self.names for score in ("dice", "iou")]
+        means, images = table.means("", columns), np.sum(self.present, axis=0)
+        return {
+            name: {
+                **{f"{s}{ci}": means[f"{s}_{name}{ci}"] for s in ("dice", "iou") for ci in CI},
+                "images": int(count),
+            }
+            for name, count in zip(self.names, images, strict=True)
+        }
 
 
 def label_counts(prediction: Array, truth: Array, classes: int) -> npt.NDArray[np.int64]:

@@ -112,6 +112,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "cases": cases,
         "has_groups": any(case.group for case in cases),
         "columns": sections.columns(cases),
+        "classes": sections.classes(metrics),
         "strata": metrics.get("strata", []),
         "paired": metrics.get("paired", []),
         "leaks": sections.leak_check(contents),

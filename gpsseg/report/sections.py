@@ -116,6 +116,22 @@ def _score(summary: Json, key: str) -> Score | None:
     return Score(summary[key], low, high)
 
 
+def classes(metrics: Json) -> list[dict[str, Any]]:
+    """Of each class that is told apart: name, images, and its scores "before", "dice" and "iou"."""
+    found = metrics.get("classes", {})
+    before = found.get("before", {})
+    return [
+        {
+            "name": name,
+            "images": scores["images"],
+            "before": _score(before.get(name, {}), "dice"),
+            "dice": _score(scores, "dice"),
+            "iou": _score(scores, "iou"),
+        }
+        for name, scores in found.get("after", {}).items()
+    ]
+
+
 def columns(cases: Sequence[Case]) -> list[tuple[str, str, str]]:
     """(name, unit, "text" | "number") of the columns of the table of images."""
     group = [("Group", "", "text")] if any(case.group for case in cases) else []

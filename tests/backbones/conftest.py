@@ -78,7 +78,24 @@ def random_weights(net: nn.Module) -> nn.Module:
 def sam(prompt="none", classes=1):
     from gpsseg.backbones.sam import Sam, random_sam
 
-    return Sam(random_sam(tiny_sam_config()), prompt=prompt)
+    return Sam(random_sam(tiny_sam_config()), prompt=prompt, classes=classes)
+
+
+def sam_hq(prompt="none", classes=1):
+    from transformers import SamHQConfig, SamHQModel
+
+    from gpsseg.backbones.sam import random_sam
+    from gpsseg.backbones.sam_hq import SamHQ
+
+    like_sam = tiny_sam_config()
+    parts = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
+    settings = {name: getattr(like_sam, name).to_dict() for name in parts}
+    for each in settings.values():
+        each.pop("model_type")
+    settings["mask_decoder_config"]["vit_dim"] = 24
+    net = random_sam(SamHQConfig(**settings), SamHQModel)
+    random_weights(net.mask_decoder)
+    return SamHQ(net, prompt=prompt)
 
 
 def sam2(prompt="none", classes=1):
@@ -86,7 +103,8 @@ def sam2(prompt="none", classes=1):
 
     from gpsseg.backbones.sam2 import Sam2
 
-    return Sam2(random_weights(Sam2Model(tiny_sam2_config())), prompt=prompt)
+    net = random_weights(Sam2Model(tiny_sam2_config()))
+    return Sam2(net, prompt=prompt, classes=classes)
 
 
 def edgetam(prompt="none", classes=1):
@@ -109,7 +127,7 @@ def edgetam(prompt="none", classes=1):
         "fpn_hidden_size": 32,
     }
     net = EdgeTamModel(EdgeTamConfig(vision_config=vision, **tiny_heads()))
-    return Sam2(random_weights(net), name="edgetam", prompt=prompt)
+    return Sam2(random_weights(net), name="edgetam", prompt=prompt, classes=classes)
 
 
 def litemedsam(prompt="full-box", classes=1):
@@ -133,7 +151,7 @@ def litemedsam(prompt="full-box", classes=1):
     layers = TwoWayTransformer(depth=1, embedding_dim=256, mlp_dim=16, num_heads=2)
     decoder = MaskDecoder(transformer_dim=256, transformer=layers, iou_head_hidden_dim=8)
     prompts = PromptEncoder(256, (64, 64), (256, 256), 4)
-    return LiteMedSAM(prompt, MedSAMLite(encoder, decoder, prompts))
+    return LiteMedSAM(prompt, MedSAMLite(encoder, decoder, prompts), classes)
 
 
 def named(name: str) -> Callable[..., Backbone]:
@@ -160,6 +178,7 @@ def monai(name: str, **settings) -> Callable[..., Backbone]:
 TINY: dict[str, Callable[..., Backbone]] = {
     "litemedsam": litemedsam,
     "sam": sam,
+    "sam-hq": sam_hq,
     "sam2": sam2,
     "edgetam": edgetam,
     "unet": named("unet:tu-lcnet_035"),
@@ -186,11 +205,17 @@ def make_tiny():
     """``make_tiny(family, prompt, classes)``: a tiny network of a family, in evaluation mode."""
 
     def make(family: str, *arguments) -> Backbone:
-        return copy.deepcopy(built(family, *arguments)).eval()
+        model = copy.deepcopy(built(family, *arguments)).eval()
+        model.built_for = arguments[1] if len(arguments) > 1 else 1  # classes
+        return model
 
     return make
 
 
-@pytest.fixture(params=TINY)
+SEVERAL = ("litemedsam", "sam", "sam2", "edgetam", "unet")  # also tested with three classes
+
+
+@pytest.fixture(params=[*TINY, *(f"{family} with 3 classes" for family in SEVERAL)])
 def tiny(request, make_tiny) -> Backbone:
-    return make_tiny(request.param)
+    family, *several = request.param.split(" with ")
+    return make_tiny(family, "full-box" if "lite" in family else "none", 3 if several else 1)

@@ -149,3 +149,17 @@ def test_litemedsam_takes_its_own_size_and_both_prompts() -> None:
     assert not torch.allclose(box(image), none(image), atol=0.1)
     with pytest.raises(UserError, match="litemedsam takes 256x256 images, got 512x512"):
         box(images(1, 512))
+
+
+@torch.no_grad()
+def test_litemedsam_begins_every_class_with_what_it_segments_untuned() -> None:
+    """A further token takes part in the attention, so that the masks are alike and not the same."""
+    one, several = (load_backbone("litemedsam", "box", classes=classes) for classes in (1, 3))
+    y, x = torch.meshgrid(torch.arange(256), torch.arange(256), indexing="ij")
+    disc = (x - 100) ** 2 + (y - 140) ** 2 < 50**2
+    image = torch.where(disc, 0.3, 0.7).expand(1, 3, -1, -1)
+    box = torch.tensor([[50, 90, 150, 190]]) / 256
+    single, logits = one(image, box) > 0, several(image, box)
+    assert (logits.shape, single.sum() > 5000) == ((1, 3, 256, 256), True)
+    for mask in (logits[:, 1:2] > 0, logits[:, 2:] > 0):
+        assert 2 * (mask & single).sum() > 0.95 * (mask.sum() + single.sum())

@@ -1,6 +1,7 @@
 """The contract of every family, end to end through GPS, on tiny networks with random weights."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -8,16 +9,18 @@ import torch
 from gpsseg import engine, gps
 from gpsseg.gps.neurons import as_rows, owner
 
-SAM_LIKE = ("litemedsam", "sam", "sam2", "edgetam")
+SAM_LIKE = ("litemedsam", "sam", "sam-hq", "sam2", "edgetam")
 
 
 def batch_of(model, count=2):
-    """Noise on a bright and a dark half; the truth is a square."""
+    """Noise on a bright and a dark half; the truth is a square, half of it of a second class."""
     side = 256 if model.facts.image_multiple == 0 else 64
     image = torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1))
     image[..., : side // 2] *= 0.3
     mask = torch.zeros(count, 1, side, side)
     mask[..., side // 4 : side // 2, side // 3 :] = 1
+    if model.built_for > 1:
+        mask[..., side // 4 : side // 2, side // 2 :] = 2
     return {"image": image, "mask": mask}
 
 
@@ -30,7 +33,8 @@ def test_shapes_roles_and_gradients(tiny):
     with torch.no_grad():
         together = tiny(batch["image"])
         alone = tiny(batch["image"][1:])
-    assert (together.shape, together.dtype) == (batch["mask"].shape, torch.float32)
+    assert together.shape == (2, tiny.built_for, *batch["mask"].shape[-2:])
+    assert together.dtype == torch.float32
     torch.testing.assert_close(together[1:], alone, atol=1e-4, rtol=1e-4)
     assert not torch.equal(together[0], together[1])
 
@@ -45,12 +49,16 @@ def test_shapes_roles_and_gradients(tiny):
 
 
 def test_gps_from_scores_to_a_delta_that_comes_off_again(tiny, tmp_path):
-    """Select K = 1, train 3 steps with weight decay; only what was selected has moved."""
+    """Select K = 1, train 3 steps with weight decay; only what was selected has moved.
+
+    What was added for several classes trains whole beside it, and comes with the delta.
+    """
     engine.tuning_mode(tiny)
     base, base_hash, batch = copy.deepcopy(tiny), gps.model_hash(tiny), batch_of(tiny, 1)
     before = {name: tensor.clone() for name, tensor in tiny.state_dict().items()}
     roles = tiny.roles()
-    weights = [n for n in gps.neuron_weights(tiny) if roles[n] != "prompt"]
+    added = tiny.added_parameters()
+    weights = [n for n in gps.neuron_weights(tiny) if roles[n] != "prompt" and n not in added]
     scores = gps.score(tiny, [batch], loss_of, weights)
     assert gps.model_hash(tiny) == base_hash, "scoring changes nothing"
     selection = gps.select(tiny, scores, dict.fromkeys(weights, 1))
@@ -63,6 +71,7 @@ def test_gps_from_scores_to_a_delta_that_comes_off_again(tiny, tmp_path):
         rows = as_rows(tiny.get_parameter(name), owner(tiny, name))
         assert len(selection.indices[name]) == len(rows), "one entry a neuron"
 
+    selection = dataclasses.replace(selection, dense=tuple(added))
     gps.sparsify(tiny, selection)
     trained = [parameter for parameter in tiny.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-2, weight_decay=0.1)
@@ -79,6 +88,9 @@ def test_gps_from_scores_to_a_delta_that_comes_off_again(tiny, tmp_path):
     moved = 0
     for name, tensor in tiny.state_dict().items():
         changed = (tensor != before[name]).reshape(-1)
+        if name in added:
+            assert changed.any(), f"{name} trains"
+            continue
         if name in selection.indices:
             moved += int(changed.sum())
             changed[selection.indices[name].long()] = False
@@ -150,11 +162,27 @@ def test_a_box_or_point_steers_the_answer(make_tiny, family):
             model(image)
 
 
-@pytest.mark.parametrize("family", ["unet", "segformer", "monai-swinunetr", "monai-dynunet"])
+@pytest.mark.parametrize("family", [name for name in SAM_LIKE if name != "sam-hq"])
+def test_classes_start_alike(make_tiny, family):
+    """Nothing is random and none is preferred; the background's logits are 0."""
+    one = make_tiny(family)
+    several = make_tiny(family, one.facts.prompt, 3)
+    image = batch_of(one)["image"]
+    with torch.no_grad():
+        logits = several(image)
+    assert (logits[:, 0] == 0).all()
+    torch.testing.assert_close(logits[:, 1], logits[:, 2])
+    assert one.added_parameters() == []
+    added = several.added_parameters()
+    assert {several.roles()[name] for name in added} == {"decoder"}
+    own = sum(p.numel() for n, p in several.named_parameters() if n not in added)
+    assert own == sum(p.numel() for p in one.parameters()), "all else is as it was"
+
+
+@pytest.mark.parametrize("family", ["segformer", "monai-swinunetr", "monai-dynunet"])
 def test_several_classes(make_tiny, family):
     model = make_tiny(family, "none", 3)
     batch = batch_of(model)
-    batch["mask"][..., :8, :8] = 2
     logits = model(batch["image"])
     assert logits.shape == (2, 3, 64, 64)
     loss_of(model, batch).backward()

@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from gpsseg import gps
+from gpsseg.backbones import load_backbone
 from gpsseg.gps.neurons import as_rows, owner
 
 PAGE = Path(__file__).parents[2] / "docs" / "classification.md"
@@ -85,14 +86,48 @@ def test_select_train_and_take_off_again(model, tmp_path):
     assert gps.model_hash(base) == base_hash
 
 
-def test_the_documented_example_runs():
-    """For one epoch: that it learns is shown on the page, that it runs is shown here."""
+@pytest.fixture(scope="module")
+def page():
+    """What the page's code defines, both examples in one."""
     pytest.importorskip("sklearn")
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     names = {"__name__": "example"}
-    exec(compile(code, str(PAGE), "exec"), names)
-    found = list(names["main"](epochs=1))
+    for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):
+        exec(compile(code, str(PAGE), "exec"), names)
+    return names
+
+
+def check(found):
+    """Every method ran, and trained as many numbers as it should."""
     counts = {method: count for method, count, _ in found}
     assert set(counts) == {"gps", "full", "head"}
     assert counts["head"] < counts["gps"] < counts["full"]
     assert all(0 <= accuracy <= 1 for *_, accuracy in found)
+
+
+def test_the_documented_example_runs(page):
+    """For one epoch: that it learns is shown on the page, that it runs is shown here."""
+    check(list(page["main"](epochs=1)))
+
+
+def test_the_network_of_the_second_example_is_pre_trained(page):
+    """Its weights are those of the UNet's encoder, which maps them by itself; its head is new."""
+    model = page["lite0"]()
+    encoder = load_backbone("unet-efficientnet-lite0").net.encoder.state_dict()
+    own = model.state_dict()
+    for name, tensor in encoder.items():
+        assert torch.equal(own[name.removeprefix("model.")], tensor)
+    assert model.get_classifier().out_features == 3
+
+
+def test_the_example_on_skin_lesions_runs(page, real_data):
+    """On a few real images, where the set is."""
+    folder = real_data / "ISIC-2017"
+    if not (folder / "ISIC-2017_Training_Part3_GroundTruth.csv").is_file():
+        pytest.skip("needs ISIC 2017's diagnosis labels: ISIC-2017_Training_Part3_GroundTruth.csv")
+    data, held_out = page["lesions"](folder, 6, 4)
+    assert data[0].shape == (18, 3, 128, 128)
+    assert -1 <= data[0].min() < data[0].max() <= 1
+    assert torch.bincount(data[1]).tolist() == [6, 6, 6]
+    assert torch.bincount(held_out[1]).tolist() == [4, 4, 4]
+    rates = dict.fromkeys(("gps", "full", "head"), (1e-3,))
+    check(list(page["skin"](folder, epochs=1, train_each=6, test_each=4, rates=rates)))

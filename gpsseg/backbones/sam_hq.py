@@ -1,0 +1,124 @@
+"""SAM-HQ (Ke et al., 2023) by way of transformers: SAM with a decoder for finer masks.
+
+The encoders are SAM's. The decoder has a further token, whose mask also draws on what the encoder's
+first global attention layer saw; it is added to SAM's own mask, as transformers does by default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gpsseg.backbones.base import PROMPTS, Family, Order, Prompt, Published
+from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.sam import ENCODERS, TUNED, UNKNOWN, Sam, facts_of_sam, model_type, random_sam
+from gpsseg.errors import UserError
+
+HOMEPAGE = "https://github.com/SysCV/SAM-HQ"
+HQ44K = "SA-1B, then 44,000 finely outlined images; not known to hold medical ones."
+REPOSITORIES = {
+    f"sam-hq-vit-{size}": Repository(f"syscv-community/sam-hq-vit-{size}")
+    for size in ("base", "large", "huge")
+}
+PARAMETERS = {
+    "sam-hq-vit-base": 94_806_832,
+    "sam-hq-vit-large": 313_676_336,
+    "sam-hq-vit-huge": 642_686_256,
+}
+
+
+class SamHQ(Sam):
+    """SAM-HQ.
+
+    Args:
+        net: a transformers ``SamHQModel``.
+        name: as on the command line.
+        prompt: see ``Facts.prompt``.
+        pretraining: see ``Facts.pretraining``.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        name: str = "sam-hq-vit-base",
+        prompt: Prompt = "none",
+        pretraining: str = HQ44K,
+    ):
+        super().__init__(net, name, prompt, pretraining=pretraining)
+        size, multiple = self.facts.image_size, self.facts.image_multiple
+        self.facts = facts_of_sam(name, HOMEPAGE, pretraining, size, multiple, prompt)
+
+    def _decode(self, early: Tensor, **embeddings: Any) -> Tensor:
+        masks, *_ = self.net.mask_decoder(
+            **embeddings,
+            multimask_output=False,
+            hq_token_only=False,
+            intermediate_embeddings=[early],
+        )
+        return masks
+
+
+def load(order: Order) -> SamHQ:
+    """Build SAM-HQ from the hub, from a folder that save_pretrained wrote, or at random.
+
+    Raises:
+        UserError: the weights are not on this machine and the hub cannot be reached, or several
+            classes were asked for: its further masks come in no fixed order.
+    """
+    from transformers import SamHQModel
+
+    order.refuse_classes()
+    prompt = order.choose_prompt(PROMPTS, "none")
+    named = order.name in REPOSITORIES
+    pretraining = (f"{HQ44K} {TUNED}" if named else UNKNOWN) if order.path else HQ44K
+    if order.path:
+        net = _pretrained(order.path)
+    elif order.random_weights:
+        net = random_sam(config_of(order.name), SamHQModel)
+    else:
+        instead = f"--backbone {order.name} --weights FOLDER"
+        net = _pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
+    return SamHQ(net, order.name, prompt, pretraining)
+
+
+def config_of(name: str) -> Any:
+    """The configuration of a published size: SAM's encoder of that size."""
+    from transformers import SamHQConfig
+
+    encoder = ENCODERS[name.replace("-hq", "")]
+    decoder = {"vit_dim": encoder["hidden_size"]}
+    return SamHQConfig(vision_config=dict(encoder), mask_decoder_config=decoder)
+
+
+def _pretrained(folder: Path) -> Any:
+    from transformers import SamHQModel
+
+    try:
+        return SamHQModel.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{folder} is not a folder of SAM-HQ that save_pretrained wrote ({error}). It needs "
+            "config.json and model.safetensors; an original sam_hq_vit_*.pth does not fit."
+        ) from None
+
+
+FAMILY = Family(
+    title="SAM-HQ",
+    pattern="",
+    published={
+        name: Published(
+            parameters=PARAMETERS[name],
+            input="1024 x 1024, or any multiple of 16",
+            licence="Apache-2.0",
+            homepage=HOMEPAGE,
+            pretraining=HQ44K,
+            source=repository.source,
+            present=repository.present,
+        )
+        for name, repository in REPOSITORIES.items()
+    },
+    takes=lambda name: model_type(name) == "sam_hq",
+    load=load,
+)
