@@ -87,11 +87,30 @@ def test_a_bad_table_names_the_row(folder: Path, rows: list[str], message: str) 
         card_of(SourceConfig(table=write_table(folder, rows)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nimage;mask\r\ni/0.png;m/0.png\r\n",
+        "\n\nimage,mask\n\ni/0.png,m/0.png\n,\n",
+        "Image,MASK\ri/0.png,m/0.png\r",
+        "image,mask\ni\\0.png,.\\m\\0.png\n",
+        'image,mask,group\n"i/0.png","m/0.png","p 1,\nward 2"\n',
+    ],
+    ids=["Excel's sep=", "blank lines", "capitals and old Mac lines", "Windows paths", "quotes"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_as_programs_write_them(folder: Path, text: str, encoding: str) -> None:
+    (folder / "cases.csv").write_bytes(text.encode(encoding))
+    (case,) = table_cases(folder / "cases.csv")["all"]
+    assert (case.id, case.image, case.mask) == ("0", folder / "i/0.png", folder / "m/0.png")
+    assert case.group in (None, "p 1,\nward 2")
+
+
 def test_no_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--table .*gone\.csv does not exist"):
         table_cases(tmp_path / "gone.csv")
     (tmp_path / "latin.csv").write_bytes("image,mask\nL\xe4sion.png,x".encode("latin-1"))
-    with pytest.raises(UserError, match="cannot be read as a CSV in UTF-8"):
+    with pytest.raises(UserError, match="cannot be read as a CSV in UTF-8. Save it again as `CSV"):
         table_cases(tmp_path / "latin.csv")
 
 
