@@ -43,9 +43,10 @@ def _require(rows: Sequence[Row], columns: Iterable[str], path: Path) -> None:
 def table_cases(path: Path) -> dict[str, list[Case]]:
     """Read the cases of a table, by part: "train", "val", "test", or "all" where none is named.
 
-    Columns are image and mask, and perhaps group, split and id, in capitals or not; paths are
-    relative to the table's folder, with slashes or, as Windows writes them, backslashes. In a dataset.json the lists training, validation and test (or testing) hold
-    {"image": ..., "label": ...}; test entries without label are left out.
+    Columns are image and mask, and perhaps group, split and id, in capitals or not. Paths are
+    relative to the table's folder; backslashes, as Windows writes them, will do. In a dataset.json
+    the lists training, validation and test (or testing) hold {"image": ..., "label": ...}; test
+    entries without label are left out.
 
     Raises:
         UserError: a file is not there, a name is used twice, a split is unknown, or only some rows
@@ -138,7 +139,7 @@ def _csv(path: Path) -> list[Row]:
 
 
 def _text(path: Path) -> str:
-    """A text file in UTF-8, or in UTF-16 where its first bytes say so; lines end in \\n."""
+    """A text file in UTF-8, or in UTF-16 where its first bytes say so; lines end as Python's do."""
     try:
         raw = path.read_bytes()
         wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
