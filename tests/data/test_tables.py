@@ -144,6 +144,14 @@ def test_dataset_json_of_msd_and_monai(folder: Path) -> None:
         table_cases(table)
 
 
+def test_a_table_of_volumes_says_how_to_cut_them(folder: Path) -> None:
+    (folder / "ct.nii.gz").touch()
+    entry = {"image": "ct.nii.gz", "label": "m/1.png"}
+    (folder / "dataset.json").write_text(json.dumps({"training": [entry]}))
+    with pytest.raises(UserError, match=r"lists volumes, such as ct\.nii\.gz; .*slices --table"):
+        card_of(SourceConfig(table=folder / "dataset.json"))
+
+
 def test_two_folders_become_a_card_that_can_be_kept(folder: Path, tmp_path: Path) -> None:
     card = card_of(SourceConfig(images=folder / "i", masks=folder / "m"))
     assert (card.name, card.root) == ("Study", folder)
@@ -173,6 +181,15 @@ def test_folders_that_are_none(folder: Path, tmp_path: Path) -> None:
         SourceConfig(images=folder / "i")
     with pytest.raises(UserError, match="Got --images and --table, expected one"):
         SourceConfig(images=folder, masks=folder, table=folder)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match=r"--images .*none holds no file; expected images in \.bmp"):
+        card_of(SourceConfig(images=tmp_path / "none", masks=folder / "m"))
+    (tmp_path / "none" / "a.webp").touch()
+    with pytest.raises(UserError, match=r"holds 1 files of other kinds: \.webp; expected"):
+        card_of(SourceConfig(images=tmp_path / "none", masks=folder / "m"))
+    (tmp_path / "none" / "a.nii.gz").touch()
+    with pytest.raises(UserError, match=r"holds volumes or DICOM.* python -m gpsseg\.slices"):
+        card_of(SourceConfig(images=tmp_path / "none", masks=folder / "m"))
     moved = card_of(SourceConfig(images=folder / "i", masks=folder / "m"))
     folder.rename(tmp_path / "Moved")
     with pytest.raises(UserError, match=r"Were the files moved from .*Study\? Pass --data-root"):
