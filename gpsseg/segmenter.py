@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import default_collate
 
 from gpsseg import engine
@@ -97,23 +96,47 @@ class Segmenter:
             yield probability
 
     def _tiled(self, pixels: np.ndarray) -> np.ndarray:
-        """Segment a large picture tile by tile; where tiles overlap, their middles count more."""
-        from monai.inferers import sliding_window_inference
+        """Segment a large picture tile by tile; where tiles overlap, their middles count more.
 
+        Beside the picture one map of its size is held, whatever the number of tiles.
+        """
         assert self.tile is not None
-
-        def maps(tiles: Tensor) -> Tensor:
-            pictures = tiles.byte().permute(0, 2, 3, 1).numpy()
-            found = self._maps([self._prepare(picture) for picture in pictures])
-            return torch.from_numpy(np.stack(list(found))[:, None])
-
-        image = torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32))
-        sides = [min(self.tile, side) for side in pixels.shape[:2]]
-        whole = sliding_window_inference(
-            image, sides, self.batch_size, maps, overlap=OVERLAP, mode="gaussian"
+        (tops, height, rows), (lefts, width, columns) = (
+            _cut(side, self.tile) for side in pixels.shape[:2]
         )
-        assert isinstance(whole, Tensor)
-        return whole[0, 0].clamp(0, 1).numpy()
+        whole = np.zeros(pixels.shape[:2], np.float32)
+        weight = np.outer(rows, columns)
+        places = [(slice(y, y + height), slice(x, x + width)) for y in tops for x in lefts]
+        for start in range(0, len(places), self.batch_size):
+            batch = places[start : start + self.batch_size]
+            found = self._maps([self._prepare(pixels[place]) for place in batch])
+            for place, probability in zip(batch, found, strict=True):
+                whole[place] += probability * weight
+        whole /= _sums(tops, rows, pixels.shape[0])[:, None]
+        whole /= _sums(lefts, columns, pixels.shape[1])
+        return whole.clip(0, 1, out=whole)
+
+
+def _cut(side: int, tile: int) -> tuple[list[int], int, np.ndarray]:
+    """Where tiles begin along one side, how long they are, and what each of their pixels counts.
+
+    >>> _cut(250, 100)[:2], _cut(80, 100)[:2]
+    (([0, 75, 150], 100), ([0], 80))
+    """
+    length = min(side, tile)
+    step = max(1, int(length * (1 - OVERLAP)))
+    count = -(-(side - length) // step) + 1
+    starts = [min(index * step, side - length) for index in range(count)]
+    off_centre = (np.arange(length) - (length - 1) / 2) / (length / 8)
+    return starts, length, np.maximum(np.exp(-(off_centre**2) / 2), 1e-3).astype(np.float32)
+
+
+def _sums(starts: Sequence[int], weight: np.ndarray, side: int) -> np.ndarray:
+    """What all tiles together count at each pixel of one side, (side,) float32."""
+    sums = np.zeros(side, np.float32)
+    for start in starts:
+        sums[start : start + len(weight)] += weight
+    return sums
 
 
 def _ahead(

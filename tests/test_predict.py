@@ -1,6 +1,7 @@
 """`predict` on every kind of input, with a network that marks what is bright."""
 
 import gzip
+import tracemalloc
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,19 @@ def test_large_images_in_tiles(go: Callable[..., list[Path]], tmp_path: Path) ->
     go(tmp_path / "in", tile=SIZE)
     np.testing.assert_array_equal(read(tmp_path / "out" / "large.png") > 0, mask)
     np.testing.assert_array_equal(read(tmp_path / "out" / "small.png") > 0, blob())
+
+
+def test_tiles_need_little_memory_beside_the_picture(
+    go: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    picture(tmp_path / "in" / "large.png", blob(5, (1000, 1200)))
+    tracemalloc.start()
+    try:
+        go(tmp_path / "in", tile=4 * SIZE)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 1000 * 1200 * 16 + 8e6, "bytes: the picture, a map, and what writing them takes"
 
 
 def test_flips_are_the_mean_over_mirror_images() -> None:
@@ -601,6 +615,15 @@ def test_a_video_that_is_cut_off(go: Callable[..., list[Path]], tmp_path: Path) 
         go(tmp_path / "in")
     assert {path.name for path, _ in caught.value.failed} == {"cut.avi", "none.mp4"}
     assert (tmp_path / "out" / "z.png").exists()
+
+
+def test_a_source_that_fails_at_once_leaves_no_folder(
+    go: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    with pytest.raises(SomeFailedError, match=r"bad\.mp4 holds no frame"):
+        go(tmp_path / "bad.mp4")
+    assert not any(path.is_dir() for path in (tmp_path / "out").iterdir())
 
 
 def test_a_video_and_a_folder_of_one_name(go: Callable[..., list[Path]], tmp_path: Path) -> None:

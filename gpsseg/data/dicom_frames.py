@@ -82,7 +82,8 @@ def read_frames(path: Path) -> Frames:
     spacing = _numbers(first, shared, "PixelMeasures", "PixelSpacing") or (1.0, 1.0)
     thickness = _numbers(first, shared, "PixelMeasures", "SliceThickness") or (1.0,)
     middle = frames[len(frames) // 2]
-    window = [_numbers(middle, shared, "FrameVOILUT", f"Window{n}") for n in ("Center", "Width")]
+    centre = _numbers(middle, shared, "FrameVOILUT", "WindowCenter")
+    width = _numbers(middle, shared, "FrameVOILUT", "WindowWidth")
     rescale = [
         [
             (_numbers(f, shared, "PixelValueTransformation", f"Rescale{n}") or (default,))[0]
@@ -96,7 +97,7 @@ def read_frames(path: Path) -> Frames:
         (spacing[0], spacing[-1]),
         thickness[0] or 1.0,
         np.array(rescale),
-        show_range(*window),
+        show_range(centre, width),
     )
 
 

@@ -137,7 +137,8 @@ def _read_nifti(path: Path) -> Volume:
     import nibabel
 
     image: Any = nibabel.load(path)
-    values = np.asanyarray(image.dataobj)
+    scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+    values = np.asanyarray(image.dataobj, np.float32 if scaled else None)  # nibabel's is float64
     coloured = values.dtype.names is not None
     if coloured:  # RGB (and alpha) are stored as records
         values = np.stack([values[channel] for channel in ("R", "G", "B")], axis=-1)
