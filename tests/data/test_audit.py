@@ -1,5 +1,6 @@
 """The data check: every kind of fault is found, and sound sets have none."""
 
+import os
 import re
 from pathlib import Path
 
@@ -118,6 +119,22 @@ def test_images_that_exif_turns_are_listed_and_shown(tmp_path: Path) -> None:
     result = check(CheckConfig(images=tmp_path / "i", masks=tmp_path / "m", output=page))
     assert [look.case.id for look in result.turned] == ["b"]
     assert "Images turned by their EXIF orientation" in page.read_text(encoding="utf-8")
+
+
+def test_file_names_may_hold_any_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("i", "m"):
+        (tmp_path / folder).mkdir()
+        for name in (b"\xe4b.png", b"cut\xff.png"):
+            try:
+                Image.new("L", (9, 9), 255).save(tmp_path / folder / os.fsdecode(name))
+            except OSError:
+                pytest.skip("this file system allows UTF-8 names only")
+    (tmp_path / "i" / os.fsdecode(b"cut\xff.png")).write_bytes(b"")
+    page = tmp_path / "c.html"
+    result = check(CheckConfig(images=tmp_path / "i", masks=tmp_path / "m", output=page))
+    assert [look.case.id for look in result.sound] == ["\ufffdb"]
+    assert "cut?.png is an empty file" in page.read_text(encoding="utf-8")
+    assert "cut?.png is an empty file" in capsys.readouterr().out
 
 
 def test_ids_are_escaped(tmp_path: Path) -> None:
