@@ -83,12 +83,18 @@ class SlicesConfig:
 
     Example: python -m gpsseg.slices --images ct/ --masks segmentations/ --output cut
     --window 40 400
+
+    Example: python -m gpsseg.slices --table Task03_Liver/dataset.json --labels 1 2 --output cut
     """
 
-    images: Path
+    images: Path | None = None
     """Folder of the volumes."""
-    masks: Path
+    masks: Path | None = None
     """Folder of their masks, on the same grid; paired by name (x_seg.nii.gz will do for x.nrrd)."""
+    table: Path | None = None
+    """Or: MSD's or MONAI's dataset.json, or a CSV or Parquet of volumes, as for finetune."""
+    labels: tuple[int, ...] = ()
+    """Which values are foreground, of masks of several classes. Default: masks have two levels."""
     output: Path
     """Folder for images/, masks/ and cases.csv; must not exist or be empty."""
     axis: Literal["auto", "axial", "coronal", "sagittal"] = "auto"
@@ -100,6 +106,8 @@ class SlicesConfig:
     """Leave out slices whose mask is empty."""
 
     def __post_init__(self) -> None:
+        if (self.images is None) != (self.masks is None) or bool(self.images) == bool(self.table):
+            raise UserError("Pass --images and --masks, or else --table: the volumes to cut.")
         _check_window(self.window)
 
 

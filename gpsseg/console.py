@@ -19,6 +19,7 @@ def say(text: str, style: str = "") -> None:
         return
     from rich.console import Console
 
+    text = text.encode("utf-8", "replace").decode()  # a file name may hold any bytes
     Console(highlight=False, soft_wrap=True).print(text, style=style or None, markup=False)
 
 

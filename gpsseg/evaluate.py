@@ -36,6 +36,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
+    from gpsseg.data.anonymous import anonymous_card
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.leakage import check_run, leak_pictures
@@ -54,6 +55,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     data = _evaluation_data(config, trained)
     card = card_of(data)
     salt = salt_for_evaluation(config.run, trained, config.anonymous_ids)
+    card = anonymous_card(card, salt)
     split = find_split(card, data, training=False, salt=salt)
     say_notes(split.test, anonymous=salt is not None)
     others = {folder: open_other(folder, split.test) for folder in config.against}
@@ -78,8 +80,8 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     )
     metrics = {
         **provenance(card, split, trained, model.facts, config.prompts),
-        "run": str(config.run),
-        "trained_on": _name_of_data(trained),
+        "run": str(config.run) if salt is None else config.run.name,
+        "trained_on": _name_of_data(trained, salt),
         "after": scorer.summary(),
         "strata": scorer.strata(),
         "calibration": scorer.calibration(),
@@ -193,9 +195,14 @@ def _hide_names(
     thumbnails: Sequence[Thumbnail],
     salt: str,
 ) -> tuple[list[dict[str, Any]], list[Thumbnail]]:
-    """Rows and thumbnails with hashed ids; lists of files in ``metrics`` become numbers."""
+    """Rows and thumbnails with hashed ids; ``metrics`` then names neither files nor folders."""
     from gpsseg.data.anonymous import hashed
 
+    for name in ("predictions", "truth"):
+        if name in metrics:
+            metrics[name] = "a folder"
+    if "truth" in metrics:
+        metrics["title"] = "predictions against given masks"
     for name in ("extra_files", "unused_masks"):
         metrics[name] = [f"{len(metrics[name])} files"] if metrics[name] else []
     metrics["resized"] = [hashed(name, salt) for name in metrics["resized"]]
@@ -327,12 +334,13 @@ def data_facts(card: Card, split: Split) -> dict[str, Any]:
     }
 
 
-def _name_of_data(trained: FinetuneConfig) -> str:
+def _name_of_data(trained: FinetuneConfig, salt: str | None) -> str:
     """What the data of a run are called; also where its data card is no longer there."""
+    from gpsseg.data.anonymous import anonymous_card
     from gpsseg.data.own import card_of
 
     try:
-        return card_of(trained).name
+        return anonymous_card(card_of(trained), salt).name
     except UserError:
         return trained.dataset
 

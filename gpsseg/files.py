@@ -33,9 +33,12 @@ def sha256_of_file(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` (UTF-8) atomically: a reader sees the old file or the new one."""
+    """Write ``text`` (UTF-8) atomically: a reader sees the old file or the new one.
+
+    What cannot be written, such as a file name's byte that is no UTF-8, becomes a question mark.
+    """
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(text, encoding="utf-8", errors="replace")
     os.replace(partial, path)
 
 

@@ -80,6 +80,7 @@ class Tuned:
 def tune(config: FinetuneConfig) -> Tuned:
     """Load, select, sparsify and train: all of ``finetune`` that comes before the test split."""
     from gpsseg import engine, gps, runs
+    from gpsseg.data.anonymous import anonymous_card
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.leakage import check_leaks
@@ -104,6 +105,7 @@ def tune(config: FinetuneConfig) -> Tuned:
     if config.checkpoint_activations:
         engine.checkpoint_activations(backbone)
     salt = runs.salt_of(config)
+    card = anonymous_card(card, salt)
     split = find_split(card, config, salt=salt)
     say_notes((*split.train, *split.val, *split.test), anonymous=salt is not None)
     seen = (*split.train, *split.val)

@@ -155,19 +155,18 @@ class FolderTarget:
     path: Path
     ending: str = ".png"
 
-    def __post_init__(self) -> None:
-        _partial(self.path).mkdir(parents=True, exist_ok=True)
-
     def place(self, index: int) -> Path:
         """The file of a frame, while the folder is not complete."""
         return _partial(self.path) / f"{index:06d}{self.ending}"
 
     def put(self, index: int, picture: np.ndarray) -> None:
-        """Write one."""
+        """Write one; the folder is made for the first, so that a failed source leaves none."""
+        _partial(self.path).mkdir(parents=True, exist_ok=True)
         save_picture(self.place(index), picture)
 
     def finish(self) -> None:
         """Give the folder its name; one that has it already is complete, and stays."""
+        _partial(self.path).mkdir(parents=True, exist_ok=True)  # a volume without any overlay
         if self.path.exists():
             shutil.rmtree(_partial(self.path))
         else:

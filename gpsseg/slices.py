@@ -31,7 +31,7 @@ def cut(config: SlicesConfig) -> Path:
     new_folder(config.output)
     rows: list[dict[str, str]] = []
     failed: list[tuple[Path, str]] = []
-    for image, mask in progress(pairs, "cutting", len(pairs)):
+    for image, mask, facts in progress(pairs, "cutting", len(pairs)):
         try:
             for index, picture, truth in _slices(image, mask, config):
                 if config.skip_empty and not truth.any():
@@ -41,8 +41,7 @@ def cut(config: SlicesConfig) -> Path:
                     path = config.output / kind / name
                     make_folder(path.parent)
                     save_picture(path, pixels)
-                row = {"image": f"images/{name}", "mask": f"masks/{name}", "group": image.name}
-                rows.append(row)
+                rows.append({"image": f"images/{name}", "mask": f"masks/{name}", **facts})
         except UserError as error:
             say(f"failed: {error}", style="yellow")
             failed.append((image.path, str(error)))
@@ -59,11 +58,18 @@ def cut(config: SlicesConfig) -> Path:
     return table
 
 
-def _pair(config: SlicesConfig) -> list[tuple[Source, Source]]:
+Pair = tuple["Source", "Source", dict[str, str]]  # a volume, its mask, columns of its slices' rows
+
+
+def _pair(config: SlicesConfig) -> list[Pair]:
     """Find the mask of every volume: by its name, words such as _seg or _mask left out."""
     from gpsseg.data.pairs import bare
     from gpsseg.data.sources import find_sources
 
+    if config.table:
+        return _listed(config.table)
+    assert config.images is not None
+    assert config.masks is not None
     found = []
     for option, folder in (("--images", config.images), ("--masks", config.masks)):
         sources, failures = find_sources([folder], config.output)
@@ -81,7 +87,26 @@ def _pair(config: SlicesConfig) -> list[tuple[Source, Source]]:
             f"--masks {config.masks}: {len(missing)} of {len(images)} volumes have no mask: "
             f"{few(missing)}. Expected a file of that name."
         )
-    return [(image, by_name[bare(image.name)]) for image in images]
+    return [(image, by_name[bare(image.name)], {"group": image.name}) for image in images]
+
+
+def _listed(table: Path) -> list[Pair]:
+    """The volumes of a table with their masks, groups and parts."""
+    from gpsseg.data.sources import Source
+    from gpsseg.data.tables import table_cases
+    from gpsseg.data.volumes import ENDINGS, volume_ending
+
+    pairs: list[Pair] = []
+    for part, cases in table_cases(table).items():
+        for case in cases:
+            assert case.mask is not None
+            for path in (case.image, case.mask):
+                if not volume_ending(path):
+                    raise UserError(f"{table}: {path} is no volume, expected {few(ENDINGS, 9)}.")
+            image, mask = (Source(path, case.id, "volume") for path in (case.image, case.mask))
+            split = {} if part == "all" else {"split": part}
+            pairs.append((image, mask, {"group": case.group or case.id, **split}))
+    return pairs
 
 
 def _slices(
@@ -91,7 +116,6 @@ def _slices(
     import numpy as np
 
     from gpsseg.data.dicom_series import read_dicom
-    from gpsseg.data.images import to_mask
     from gpsseg.data.slicing import find_slicing, grey_range, to_rgb
     from gpsseg.data.volumes import read_volume
 
@@ -111,9 +135,23 @@ def _slices(
         find_slicing(volume.affine, config.axis),
         grey_range(volume, config.window),
     )
-    truths = slicing.view(to_mask(marked.values, mask.path))
+    truths = slicing.view(_foreground(marked.values, mask.path, config.labels))
     for index, values in enumerate(slicing.view(volume.values)):
         yield index, to_rgb(values, low, high, volume.inverted), truths[index]
+
+
+def _foreground(values: np.ndarray, path: Path, labels: tuple[int, ...]) -> np.ndarray:
+    """A mask's foreground as bool: two levels, or the chosen of several."""
+    import numpy as np
+
+    from gpsseg.data.images import to_mask
+
+    if labels:
+        return np.isin(values, labels)
+    try:
+        return to_mask(values, path)
+    except UserError as error:
+        raise UserError(f"{error} Or name the foreground's values, such as --labels 1.") from None
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 SECRETS = ("Geheim", "Grete", "PID-4711", "19500101", "1.2.826.0.1.3680043.8.498.77")
 SERIES = "1.2.826.0.1.3680043.8.498.77.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 MR = "1.2.840.10008.5.1.4.1.1.4"
 SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
 FRAMES_OF_COLOUR = "1.2.840.10008.5.1.4.1.1.7.4"
@@ -96,3 +97,41 @@ def write_series(
             **tags,
         )
     return affine
+
+
+def write_enhanced(
+    path: Path,
+    values: np.ndarray,
+    places: list[int],
+    slopes: list[float] | None = None,
+    window: tuple[float, float] | None = None,
+) -> Path:
+    """Write (D, H, W) int16 values as an enhanced CT; frame i lies at places[i] * 2.5 mm."""
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    def group(**tags: Any) -> Sequence:
+        item = Dataset()
+        for name, value in tags.items():
+            setattr(item, name, value)
+        return Sequence([item])
+
+    shared, frames = Dataset(), []
+    shared.PlaneOrientationSequence = group(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+    shared.PixelMeasuresSequence = group(PixelSpacing=[0.75, 0.5], SliceThickness=2.5)
+    if window:
+        shared.FrameVOILUTSequence = group(WindowCenter=window[0], WindowWidth=window[1])
+    for place, slope in zip(places, slopes or [1.0] * len(values), strict=True):
+        frame = Dataset()
+        frame.PlanePositionSequence = group(ImagePositionPatient=[-100.5, 20.25, 2.5 * place])
+        frame.PixelValueTransformationSequence = group(RescaleSlope=slope, RescaleIntercept=-10)
+        frames.append(frame)
+    return write_dicom(
+        path,
+        values,
+        ENHANCED_CT,
+        Modality="CT",
+        FrameOfReferenceUID=f"{SERIES}.9",
+        SharedFunctionalGroupsSequence=Sequence([shared]),
+        PerFrameFunctionalGroupsSequence=Sequence(frames),
+    )

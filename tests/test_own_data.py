@@ -124,6 +124,22 @@ def everything_but_paths(folder: Path) -> str:
     return "\n".join(f"{f.name}\n{f.read_bytes().decode('latin-1')}" for f in files)
 
 
+def test_a_nameless_run_names_no_folder(
+    nameless: Path, run: Path, clinic: Path, tmp_path: Path
+) -> None:
+    """Folders, too, are called after patients and hospitals; two files must say where they are."""
+    outputs = [tmp_path / "run", tmp_path / "again", tmp_path / "masks"]
+    evaluate(EvaluateConfig(run=nameless, output=outputs[0], device="cpu"))
+    evaluate(EvaluateConfig(run=run, output=outputs[1], device="cpu", anonymous_ids=True))
+    truth = {"predictions": clinic / "truth", "truth": clinic / "truth"}
+    evaluate(EvaluateConfig(**truth, output=outputs[2], anonymous_ids=True))
+    for folder in (nameless, *outputs):
+        text = everything_but_paths(folder)
+        for name in ("Clinic", clinic.parent.name, str(clinic), "truth</", "cases.csv"):
+            assert name not in text, (folder, name)
+    assert read(nameless, "metrics.json")["title"] == "own images"
+
+
 @pytest.fixture(scope="module")
 def nameless(clinic: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("runs") / "nameless"

@@ -381,6 +381,30 @@ def test_a_dicom_seg_lies_where_its_source_does(
     np.testing.assert_array_equal(values, volume.values)
 
 
+def test_a_dicom_seg_of_an_enhanced_file_marks_the_frames_that_the_mask_does(
+    go: Callable[..., list[Path]], maker: ModuleType, tmp_path: Path
+) -> None:
+    highdicom = pytest.importorskip("highdicom")
+    values = ct_values()
+    values[0] = -5  # no frame is like the others
+    places = [*range(1, len(values)), 0]
+    maker.write_enhanced(tmp_path / "ct.dcm", values[places], places)
+    (mask,) = go(tmp_path / "ct.dcm", output=tmp_path / "nrrd", window=(0, 10))
+    marked = read_volume(mask).values.any(axis=(1, 2))
+    assert not marked[0]
+    assert marked[1:].any()
+    (path,) = go(tmp_path / "ct.dcm", format="dicom-seg", window=(0, 10))
+    found = highdicom.seg.segread(path)
+    frames = found.get_pixels_by_source_frame(
+        found.SourceImageSequence[0].ReferencedSOPInstanceUID
+        if "SourceImageSequence" in found
+        else f"{maker.SERIES}.1",
+        list(range(1, len(values) + 1)),
+        combine_segments=True,
+    )
+    np.testing.assert_array_equal(frames.any(axis=(1, 2)), marked[places])
+
+
 def test_a_capture_without_a_place_in_space_can_be_a_dicom_seg(
     go: Callable[..., list[Path]],
     maker: ModuleType,
@@ -577,6 +601,15 @@ def test_a_video_that_is_cut_off(go: Callable[..., list[Path]], tmp_path: Path) 
         go(tmp_path / "in")
     assert {path.name for path, _ in caught.value.failed} == {"cut.avi", "none.mp4"}
     assert (tmp_path / "out" / "z.png").exists()
+
+
+def test_a_source_that_fails_at_once_leaves_no_folder(
+    go: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    with pytest.raises(SomeFailedError, match=r"bad\.mp4 holds no frame"):
+        go(tmp_path / "bad.mp4")
+    assert not any(path.is_dir() for path in (tmp_path / "out").iterdir())
 
 
 def test_a_video_and_a_folder_of_one_name(go: Callable[..., list[Path]], tmp_path: Path) -> None:

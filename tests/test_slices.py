@@ -1,6 +1,7 @@
 """Volumes with masks become pairs of pictures, grouped by volume."""
 
 import csv
+import json
 from pathlib import Path
 
 import nibabel
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpsseg.config import SourceConfig
 from gpsseg.config_predict import SlicesConfig
+from gpsseg.data.cases import make_split
+from gpsseg.data.own import card_of
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.slices import cut
 
@@ -71,3 +75,40 @@ def test_a_mask_that_does_not_fit_and_one_that_is_missing(tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"1 of 3 volumes have no mask: c\. Expected a"):
         cut(SlicesConfig(**{**options, "output": tmp_path / "again"}))
     assert not (tmp_path / "again").exists()
+
+
+def test_a_dataset_json_of_volumes_with_several_classes(tmp_path: Path) -> None:
+    volumes(tmp_path, ["a", "b", "c"])
+    for path in (tmp_path / "seg").iterdir():
+        values = np.asarray(nibabel.load(path).dataobj).copy()
+        values[0, 0, 1:] = 2
+        nibabel.save(nibabel.Nifti1Image(values, FLIPPED), path)
+    entries = [
+        {"image": f"./ct/{name}.nii.gz", "label": f"./seg/{name}_seg.nii.gz"} for name in "abc"
+    ]
+    table = tmp_path / "dataset.json"
+    table.write_text(json.dumps({"training": entries, "test": ["./ct/d.nii.gz"]}))
+    options = {"table": table, "skip_empty": True}
+    with pytest.raises(SomeFailedError, match=r"3 different values.*such as --labels 1\."):
+        cut(SlicesConfig(**options, output=tmp_path / "fails"))
+    for labels, pixels in (((1,), 2), ((2,), 1), ((1, 2), 3)):
+        output = tmp_path / f"cut-{len(labels)}-{labels[0]}"
+        listed = rows(cut(SlicesConfig(**options, labels=labels, output=output)))
+        assert [row["group"] for row in listed] == [name for name in "abc" for _ in range(3)]
+        assert (read(output / listed[0]["mask"]) > 0).sum() == pixels
+    parts = {"training": entries[:1], "validation": entries[1:2], "test": entries[2:]}
+    table.write_text(json.dumps(parts))
+    listed = rows(cut(SlicesConfig(**options, labels=(1, 2), output=tmp_path / "parts")))
+    assert [row["split"] for row in listed] == ["train"] * 3 + ["val"] * 3 + ["test"] * 3
+    card = card_of(SourceConfig(table=tmp_path / "parts" / "cases.csv"))
+    assert len(make_split(card, None).test) == 3
+
+
+def test_what_is_to_be_cut_is_said_once(tmp_path: Path) -> None:
+    for given in ({}, {"images": tmp_path}, {"table": tmp_path, "images": tmp_path}):
+        with pytest.raises(UserError, match="Pass --images and --masks, or else --table"):
+            SlicesConfig(**given, output=tmp_path)
+    (tmp_path / "a.png").touch()
+    (tmp_path / "t.csv").write_text("image,mask\na.png,a.png\n")
+    with pytest.raises(UserError, match=r"t\.csv: .*a\.png is no volume, expected \.nii\.gz"):
+        cut(SlicesConfig(table=tmp_path / "t.csv", output=tmp_path / "cut"))

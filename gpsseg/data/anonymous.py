@@ -9,8 +9,10 @@ import os
 import secrets
 from pathlib import Path
 
+from gpsseg.data.cards import Card
 from gpsseg.data.case import Case
 from gpsseg.data.cases import Split
+from gpsseg.data.own import UNSTATED
 from gpsseg.errors import UserError
 
 FILE = "salt.txt"
@@ -59,6 +61,17 @@ def anonymous_case(case: Case, salt: str) -> Case:
     """The case with its id and its group hashed; its files stay what they are."""
     group = None if case.group is None else hashed(f"group {case.group}", salt)
     return dataclasses.replace(case, id=hashed(case.id, salt), group=group)
+
+
+def anonymous_card(card: Card, salt: str | None) -> Card:
+    """The card of one's own folder or table without that one's name; any other as it is.
+
+    Who writes a card, or publishes a set, has named it.
+    """
+    own = card.root is not None and card.licence == UNSTATED
+    if salt is None or not own:
+        return card
+    return dataclasses.replace(card, name="own-images", title="own images")
 
 
 def anonymous_split(split: Split, salt: str | None) -> Split:

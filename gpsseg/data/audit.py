@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gpsseg.console import progress
-from gpsseg.data.case import Case, case_mask
-from gpsseg.data.images import read_channel, read_image
+from gpsseg.data.case import Case, case_mask, size_fault
+from gpsseg.data.images import is_turned, read_channel, read_image
 from gpsseg.data.leaks import Leak, find_duplicates
 from gpsseg.errors import UserError
 
@@ -29,6 +29,7 @@ class Look:
         colour: mean (red, green, blue), 0..255.
         share: share of the image that is foreground; None without a mask.
         grey: share of the mask's pixels that are neither of its two levels; they are thresholded.
+        turned: whether the image is shown upright by its EXIF orientation.
     """
 
     case: Case
@@ -37,6 +38,7 @@ class Look:
     colour: tuple[float, float, float] = (0.0, 0.0, 0.0)
     share: float | None = None
     grey: float = 0.0
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ class Audit:
         return [look for look in self.sound if look.grey > 0]
 
     @property
+    def turned(self) -> list[Look]:
+        """The cases whose image is turned by its EXIF orientation; their masks may not be."""
+        return [look for look in self.sound if look.turned]
+
+    @property
     def sizes(self) -> list[tuple[tuple[int, int], int]]:
         """Each (height, width) with the number of images that have it, most first."""
         return Counter(look.size for look in self.sound).most_common()
@@ -117,14 +124,10 @@ def look_at(case: Case) -> Look:
     except UserError as error:
         return Look(case, str(error), size, colour)
     if mask.shape != size:
-        got, expected = ("x".join(map(str, shape)) for shape in (mask.shape, size))
-        fault = f"{case.mask}: the mask is {got} but its image is {expected} (height x width)."
-        return Look(case, fault, size, colour)
-    return Look(case, "", size, colour, float(mask.mean()), grey)
+        return Look(case, size_fault(case, mask.shape, size), size, colour)
+    return Look(case, "", size, colour, float(mask.mean()), grey, is_turned(case.image))
 
 
 def _between(values: np.ndarray) -> float:
-    """The share of values that are neither the lowest nor the highest possible level."""
-    low, top = values.min(), values.max()
-    full = 255 if 127 < top <= 255 else top
-    return float(((values > low) & (values < full)).mean()) if low < top else 0.0
+    """The share of values that are neither the lowest nor the highest."""
+    return float(((values > values.min()) & (values < values.max())).mean())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpsseg.data.images import Labels, read_label_votes, read_votes
+from gpsseg.data.images import Labels, is_turned, read_label_votes, read_votes
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,12 @@ def case_labels(case: Case) -> np.ndarray:
     """
     assert case.mask is not None
     return read_label_votes((case.mask, *case.opinions), case.labels)
+
+
+def size_fault(case: Case, mask: tuple[int, ...], image: tuple[int, ...]) -> str:
+    """What to say of a mask whose (height, width) is not its image's."""
+    got, expected = ("x".join(map(str, size)) for size in (mask, image))
+    text = f"{case.mask}: the mask is {got} but its image is {expected} (height x width)."
+    if mask == image[::-1] and is_turned(case.image):
+        return f"{text} The image is turned by its EXIF orientation; turn the mask too."
+    return f"{text} Masks must match their image; export it again at the image's size."

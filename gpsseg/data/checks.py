@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from gpsseg.console import progress, say
-from gpsseg.data.case import Case, case_mask
+from gpsseg.data.case import Case, case_mask, size_fault
 from gpsseg.data.images import read_image
 from gpsseg.errors import UserError
 
@@ -54,11 +54,7 @@ def _check(case: Case) -> tuple[str, str]:
     except UserError as error:
         return str(error), ""
     if mask.shape != image.shape[:2]:
-        got, expected = ("x".join(map(str, size)) for size in (mask.shape, image.shape[:2]))
-        return (
-            f"{case.mask}: the mask is {got} but its image is {expected} (height x width). Masks "
-            "must match their image; export it again at the image's size."
-        ), ""
+        return size_fault(case, mask.shape, image.shape[:2]), ""
     return (
         "",
         "" if mask.any() else f"{case.mask} is all black: it counts as an image without lesion.",

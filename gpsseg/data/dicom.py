@@ -7,6 +7,7 @@ quotes the file. An error therefore names the file and what is wrong, never what
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,18 +149,31 @@ def _numbers(reader: Any, key: str) -> tuple[float, ...]:
 
 
 def _window(reader: Any) -> tuple[float, float] | None:
-    """(low, high) of the file's first window (DICOM PS3.3 C.11.2.1.2), or of its bits.
+    """(low, high) of the file's first window, or of its bits.
 
     Values of CT and MR without a window have no natural black and white: None.
     """
     centre, width = _numbers(reader, "0028|1050"), _numbers(reader, "0028|1051")
-    if centre and width and width[0] > 0:
-        if _tag(reader, "0028|1056") in ("", "LINEAR") and width[0] > 1:
-            middle, half = centre[0] - 0.5, (width[0] - 1) / 2
-        else:
-            middle, half = centre[0], width[0] / 2
-        return middle - half, middle + half
+    if window := show_range(centre, width, _tag(reader, "0028|1056") or "LINEAR"):
+        return window
     return None if _tag(reader, "0008|0060") in SLICES else _limits(reader)
+
+
+def show_range(
+    centre: Sequence[float], width: Sequence[float], function: str = "LINEAR"
+) -> tuple[float, float] | None:
+    """(low, high) of the first of a file's windows (DICOM PS3.3 C.11.2.1.2); None without any.
+
+    >>> show_range([40.0, 300.0], [401.0, 1500.0])
+    (-160.5, 239.5)
+    """
+    if not centre or not width or width[0] <= 0:
+        return None
+    if function == "LINEAR" and width[0] > 1:
+        middle, half = centre[0] - 0.5, (width[0] - 1) / 2
+    else:
+        middle, half = centre[0], width[0] / 2
+    return middle - half, middle + half
 
 
 def _limits(reader: Any) -> tuple[float, float]:

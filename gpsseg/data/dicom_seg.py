@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gpsseg.data.dicom_frames import read_frames
 from gpsseg.errors import UserError
 from gpsseg.files import replacing
 
@@ -46,7 +47,8 @@ def write_dicom_seg(
 
     Args:
         path: of the new file.
-        mask: (D, H, W) bool, in the order of ``sources`` (or of the frames of the only one).
+        mask: (D, H, W) bool, in the order of ``sources``, or of an enhanced file's frames as they
+            lie in space.
         sources: the DICOM files.
         label: of the segment: what the mask marks.
         version: of gpsseg.
@@ -75,6 +77,8 @@ def _segmentation(mask: np.ndarray, sources: Sequence[Path], label: str, version
     from pydicom.sr.codedict import codes
 
     images = [dcmread(source, stop_before_pixels=True) for source in sources]
+    if len(sources) == 1 and len(mask) > 1:  # the frames of an enhanced file, as they lie in space
+        mask = mask[np.argsort(read_frames(sources[0]).order)]
     for image in images:
         for name in REQUIRED:
             if name not in image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.dicom import Header, reader_of, unreadable
+from gpsseg.data.dicom_frames import read_frames
 from gpsseg.data.volumes import Volume, itk_affine
 from gpsseg.errors import UserError
 
@@ -54,7 +56,9 @@ def read_dicom(headers: Sequence[Header], place: Path) -> Volume:
         UserError: a file cannot be read, or slices are missing or doubled.
     """
     first = headers[0]
-    affine = _affine(headers, place) if first.spatial and not first.enhanced else None
+    if first.enhanced:
+        return _read_enhanced(first, place)
+    affine = _affine(headers, place) if first.spatial else None
     values: np.ndarray | None = None
     for index, header in enumerate(headers):
         image = _read(header.path)
@@ -72,6 +76,33 @@ def read_dicom(headers: Sequence[Header], place: Path) -> Volume:
         affine = itk_affine(image)
     middle = headers[len(headers) // 2]
     return Volume(values, affine, place, middle.window, middle.inverted)
+
+
+def _read_enhanced(header: Header, place: Path) -> Volume:
+    """Read the frames of an enhanced file in the order in which they lie in the patient."""
+    frames = read_frames(header.path)
+    order = frames.order
+    values = _pixels(_read(header.path), header.path)
+    if len(values) != len(order):
+        raise UserError(
+            f"{header.path} holds {len(values)} frames and says where {len(order)} lie. Export it "
+            "again."
+        )
+    if (frames.rescale != frames.rescale[0]).any():  # ITK rescales all by the first frame's numbers
+        slope, intercept = frames.rescale[0]
+        own = frames.rescale.astype(np.float32)[:, :, None, None]
+        values = (values.astype(np.float32) - intercept) / slope * own[:, 0] + own[:, 1]
+    places = [
+        dataclasses.replace(
+            header,
+            position=tuple(frames.positions[index]),
+            directions=frames.directions,
+            spacing=frames.spacing,
+            thickness=frames.thickness,
+        )
+        for index in order
+    ]
+    return Volume(values[order], _affine(places, place), place, frames.window)
 
 
 def _read(path: Path) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from gpsseg.errors import UserError
 
@@ -186,6 +186,15 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
     return image
 
 
+def is_turned(path: Path) -> bool:
+    """Whether an image's EXIF orientation turns or mirrors it; the pixels are not decoded."""
+    try:
+        with Image.open(path) as image:
+            return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # reading it will say what is wrong
+        return False
+
+
 def _decode(
     path: Path, modes: Collection[str], draft: tuple[str, int] | None = None
 ) -> Image.Image:
@@ -205,6 +214,12 @@ def _decode(
             return image if image.mode in modes else image.convert("RGB")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise UserError(
+            f"{path} has more than {most:.0f} million pixels, the most that are read of one image. "
+            "Cut it into parts, or save it smaller."
+        ) from None
     except Exception as error:  # damaged files make decoders fail in every way there is
         raise UserError(
             f"{path} {_why(path, error)}; expected a JPEG, PNG, BMP, TIFF or GIF image. Copy it "

@@ -17,6 +17,7 @@ from typing import Any
 
 from gpsseg.data.case import Case
 from gpsseg.data.images import EXTENSIONS
+from gpsseg.data.maps import utf8
 from gpsseg.data.pairs import bare, pair
 from gpsseg.errors import UserError
 
@@ -70,7 +71,7 @@ def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) 
     """
     found: dict[str, tuple[Path, Places]] = {}
     for path, places in _images(root, rule):
-        name = fill(rule.get("id", "{id}"), places)
+        name = utf8(fill(rule.get("id", "{id}"), places))
         if name in found:
             raise UserError(
                 f"{found[name][0]} and {path.name} are two images of one name, {name}. "

@@ -125,7 +125,9 @@ def _groups(train: Sequence[Case], test: Sequence[Case]) -> Iterator[Leak]:
 def _pictures(train: Sequence[Case], test: Sequence[Case]) -> Iterator[Leak]:
     """Pairs of pictures that are alike."""
     grey = lru_cache(maxsize=4 * BLOCK)(read_grey)
-    known, asked = _sketches([case.image for case in (*train, *test)], len(train))
+    known = asked = _sketches([case.image for case in train])
+    if test is not train:
+        asked = _sketches([case.image for case in test])
     for start in range(0, len(test), BLOCK):
         close = candidates(known, asked[start : start + BLOCK], CLOSEST)
         for case, closest in zip(test[start : start + BLOCK], close, strict=True):
@@ -137,9 +139,7 @@ def _pictures(train: Sequence[Case], test: Sequence[Case]) -> Iterator[Leak]:
                     yield Leak(train[index].id, case.id, kind, round(similarity, 3))
 
 
-def _sketches(paths: Sequence[Path], first: int) -> tuple[Floats, Floats]:
-    """The sketches of the first paths, and of the others."""
+def _sketches(paths: Sequence[Path]) -> Floats:
     with ThreadPoolExecutor() as pool:
         drawn = pool.map(lambda path: sketch(read_grey(path)), paths)
-        every = np.stack(list(progress(drawn, "looking for leaks", len(paths))))
-    return every[:first], every[first:]
+        return np.stack(list(progress(drawn, "comparing images", len(paths))))

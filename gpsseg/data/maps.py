@@ -59,15 +59,16 @@ def ending(path: Path) -> str:
 
 def stem(path: Path) -> str:
     """The name without its known ending; bytes that are no UTF-8 become U+FFFD."""
-    return _utf8(path.name[: len(path.name) - len(ending(path))])
+    return utf8(path.name[: len(path.name) - len(ending(path))])
 
 
 def relative_name(path: Path, folder: Path) -> str:
     """The path below a folder, with slashes; bytes that are no UTF-8 become U+FFFD."""
-    return _utf8(path.relative_to(folder).as_posix())
+    return utf8(path.relative_to(folder).as_posix())
 
 
-def _utf8(name: str) -> str:
+def utf8(name: str) -> str:
+    """A name that can be written anywhere: bytes that are no UTF-8 become U+FFFD."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 

@@ -6,12 +6,16 @@ import glob
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from gpsseg.config import SourceConfig
 from gpsseg.data.cards import Card, card_names, choose_classes, load_card, named_transforms
+from gpsseg.data.dicom import is_dicom
+from gpsseg.data.images import EXTENSIONS
+from gpsseg.data.layout import find_files
 from gpsseg.data.tables import table_cases
-from gpsseg.errors import UserError
+from gpsseg.data.volumes import volume_ending
+from gpsseg.errors import UserError, few
 
 TEST_SHARE = 0.2
 UNSTATED = "not stated"
@@ -49,7 +53,7 @@ def folder_card(images: Path, masks: Path) -> Card:
     """Describe a folder of images and one of masks; sub-folders are searched too.
 
     Raises:
-        UserError: one of them is no folder, or they lie on two drives.
+        UserError: one of them is no folder or holds no image, or they lie on two drives.
     """
     for option, folder in (("--images", images), ("--masks", masks)):
         if not folder.is_dir():
@@ -61,9 +65,28 @@ def folder_card(images: Path, masks: Path) -> Card:
     except ValueError:
         raise UserError(f"{images} and {masks} lie on two drives. Copy them to one.") from None
     pattern = f"{glob.escape(images.relative_to(root).as_posix())}/**/*".removeprefix("./")
+    if not find_files(root, pattern):
+        _refuse_without_images(images)
     rule = {"images": pattern, "masks_in": masks.relative_to(root).as_posix()}
     split = {"name": "seeded-80-20", "all": rule, "test_share": TEST_SHARE}
     return _card(root, f"images in {images.name}", [split])
+
+
+def _refuse_without_images(images: Path) -> NoReturn:
+    """Say what there is instead of images."""
+    files = [path for path in images.rglob("*") if path.is_file() and path.name[0] != "."]
+    if any(volume_ending(path) or is_dicom(path) for path in files):
+        raise UserError(
+            f"--images {images} holds volumes or DICOM, expected images. Cut them into slices "
+            "first: python -m gpsseg.slices --images ... --masks ... --output cut; then pass "
+            "--table cut/cases.csv."
+        )
+    endings = sorted({path.suffix.lower() or "no ending" for path in files})
+    there = f"{len(files)} files of other kinds: {few(endings)}" if files else "no file"
+    raise UserError(
+        f"--images {images} holds {there}; expected images in {', '.join(sorted(EXTENSIONS))}. "
+        "Name another folder, or convert them."
+    )
 
 
 def table_card(table: Path) -> Card:
@@ -73,6 +96,13 @@ def table_card(table: Path) -> Card:
         UserError: see ``gpsseg.data.tables.table_cases``; or its splits are not enough.
     """
     parts = table_cases(table)
+    for case in (case for cases in parts.values() for case in cases):
+        if volume_ending(case.image):
+            raise UserError(
+                f"{table} lists volumes, such as {case.image.name}; expected images. Cut them into "
+                f"slices first: python -m gpsseg.slices --table {table} --output cut; then pass "
+                "--table cut/cases.csv."
+            )
     table = table.resolve()
     if "all" in parts:
         rule: dict[str, Any] = {"all": {"table": table.name}, "test_share": TEST_SHARE}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,21 +27,26 @@ def read_rows(path: Path, columns: Iterable[str]) -> list[Row]:
         UserError: it cannot be read, or lacks one of ``columns`` (the nearest is suggested).
     """
     rows = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _csv(path)
+    _require(rows, columns, path)
+    return rows
+
+
+def _require(rows: Sequence[Row], columns: Iterable[str], path: Path) -> None:
     have = list(rows[0]) if rows else []
     for column in columns:
         if rows and column not in have:
             raise UserError(
                 f"{path} has no column {column}.{nearest(column, have)} It has: {few(have, 10)}."
             )
-    return rows
 
 
 def table_cases(path: Path) -> dict[str, list[Case]]:
     """Read the cases of a table, by part: "train", "val", "test", or "all" where none is named.
 
-    Columns are image and mask, and perhaps group, split and id; paths are relative to the table's
-    folder. In a dataset.json the lists training, validation and test (or testing) hold
-    {"image": ..., "label": ...}; test entries without label are left out.
+    Columns are image and mask, and perhaps group, split and id, in capitals or not. Paths are
+    relative to the table's folder; backslashes, as Windows writes them, will do. In a dataset.json
+    the lists training, validation and test (or testing) hold {"image": ..., "label": ...}; test
+    entries without label are left out.
 
     Raises:
         UserError: a file is not there, a name is used twice, a split is unknown, or only some rows
@@ -47,7 +54,12 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
     """
     if not path.is_file():
         raise UserError(f"--table {path} does not exist. Pass a CSV, a Parquet or a dataset.json.")
-    rows = _json(path) if path.suffix.lower() == ".json" else read_rows(path, COLUMNS[:2])
+    if path.suffix.lower() == ".json":
+        rows = _json(path)
+    else:
+        rows = [{name.lower(): cell for name, cell in row.items()} for row in read_rows(path, ())]
+        _require(rows, COLUMNS[:2], path)
+    rows = [_with_slashes(row, path.parent) for row in rows]
     if not rows:
         raise UserError(f"{path} holds no case; expected a row for each image, with its mask.")
     names = _ids(rows)
@@ -57,7 +69,7 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
         if name in seen:
             raise UserError(
                 f"{path}: rows {seen[name]} and {number} are both called {name}. Leave one out, or "
-                "add a column id."
+                "give each a name of its own in a column id."
             )
         seen[name] = number
         part = _part(path, number, row.get("split", ""))
@@ -69,6 +81,16 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
             "or test in every row, or in none."
         )
     return parts
+
+
+def _with_slashes(row: Row, folder: Path) -> Row:
+    """The row with Windows' backslashes turned, unless a file is really called so."""
+    turned = dict(row)
+    for column in COLUMNS[:2]:
+        name = row.get(column, "")
+        if "\\" in name and not (folder / name).is_file():
+            turned[column] = name.replace("\\", "/")
+    return turned
 
 
 def _ids(rows: Sequence[Row]) -> list[str]:
@@ -104,14 +126,32 @@ def _file(path: Path, number: int, name: str, column: str) -> Path:
 
 
 def _csv(path: Path) -> list[Row]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as a CSV in UTF-8: {error}.") from None
-    head = text.partition("\n")[0]
+    text = _text(path).lstrip("\n")
+    head, _, rest = text.partition("\n")
+    if head.strip().lower().startswith("sep="):  # Excel's word to itself
+        text, head = rest, rest.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
-    return [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in reader]
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in reader]
+    while rows and not any(rows[-1].values()):
+        rows.pop()
+    return rows
+
+
+def _text(path: Path) -> str:
+    """A text file in UTF-8, or in UTF-16 where its first bytes say so; lines end as Python's do."""
+    try:
+        raw = path.read_bytes()
+        wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = raw.decode("utf-16" if wide else "utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{path} cannot be read as a CSV in UTF-8. Save it again as `CSV UTF-8` (in Excel's "
+            "list of file types), or as Parquet."
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _parquet(path: Path) -> list[Row]:

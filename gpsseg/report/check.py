@@ -38,6 +38,10 @@ def summary(audit: Audit) -> list[str]:
         f"sizes (width x height): {sizes}{more}",
         f"near-duplicates: {len(audit.duplicates)} pairs",
     ]
+    if audit.turned:
+        lines.append(
+            f"turned by their EXIF orientation: {len(audit.turned)} images; look at their masks"
+        )
     if shares:
         low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
         lines.append(f"lesion size: median {middle:.1%} of the image, half {low:.1%} to {high:.1%}")
@@ -81,6 +85,10 @@ def _notes(audit: Audit) -> list[tuple[str, list[str]]]:
             ("Empty masks: they count as images without lesion", audit.empty),
             ("Full masks: nearly every pixel is foreground", audit.full),
             ("Masks with more than two levels, such as JPEG's: thresholded", audit.not_binary),
+            (
+                "Images turned by their EXIF orientation: see below whether their masks are, too",
+                audit.turned,
+            ),
         )
         if looks
     ]
@@ -95,10 +103,12 @@ def _bars(shares: Sequence[float]) -> list[tuple[str, int, float]]:
 
 
 def _examples(looks: Sequence[Look]) -> list[Look]:
-    """Cases of all lesion sizes, evenly spread."""
-    ordered = sorted(looks, key=lambda look: look.share or 0)
-    places = np.linspace(0, len(ordered) - 1, min(EXAMPLES, len(ordered))).round().astype(int)
-    return [ordered[place] for place in places]
+    """A few that are turned by EXIF, then cases of all lesion sizes, evenly spread."""
+    turned = [look for look in looks if look.turned][: EXAMPLES // 3]
+    ordered = sorted((look for look in looks if look not in turned), key=lambda x: x.share or 0)
+    count = min(EXAMPLES - len(turned), len(ordered))
+    places = np.linspace(0, len(ordered) - 1, count).round().astype(int)
+    return turned + [ordered[place] for place in places]
 
 
 def _overlay(look: Look) -> bytes:

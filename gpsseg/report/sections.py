@@ -11,6 +11,7 @@ from typing import Any
 from gpsseg.report.contents import Case, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
 
+HIDDEN = "a path, see config.json"
 METHODS = {
     "gps": "gradient-based parameter selection (GPS)",
     "full": "full fine-tuning",
@@ -211,14 +212,25 @@ def leak_check(contents: Contents) -> LeakCheck | None:
 
 
 def settings(config: Json) -> list[tuple[str, str]]:
-    """The resolved configuration, name and value; unset ones say so."""
+    """The resolved configuration, name and value; unset ones say so.
+
+    Of a run with hashed ids no path is shown: folders, too, are called after patients.
+    """
     resolved = config.get("resolved", {})
     values = {**config.get("config", {}), **resolved}
+    if values.get("anonymous_ids"):
+        values = {k: HIDDEN if _is_place(k, v) else v for k, v in values.items()}
     return [(name, "default" if value is None else str(value)) for name, value in values.items()]
 
 
+def _is_place(name: str, value: Any) -> bool:
+    return isinstance(value, str) and (name == "output" or "/" in value or "\\" in value)
+
+
 def command(config: Json) -> str:
-    """The command line that repeats the run, as typed in a shell."""
+    """The command line that repeats the run, as typed in a shell; none of one with hashed ids."""
+    if config.get("config", {}).get("anonymous_ids"):
+        return ""
     arguments = [str(part) for part in config.get("command", [])]
     if arguments and PurePath(arguments[0]).parent.name == "gpsseg":
         module = f"gpsseg.{PurePath(arguments[0]).stem}"

@@ -1,5 +1,6 @@
 """The data check: every kind of fault is found, and sound sets have none."""
 
+import os
 import re
 from pathlib import Path
 
@@ -89,6 +90,51 @@ def test_a_sound_set_has_no_fault(kvasir: Path, tmp_path: Path) -> None:
     assert len(result.not_binary) == 8, "Kvasir's masks are JPEG"
     assert all(look.share and 0 < look.share < 1 for look in result.sound)
     assert "SYNTHETIC SAMPLE" in (tmp_path / "c.html").read_text(encoding="utf-8")
+
+
+def test_two_levels_are_two_whatever_they_are(tmp_path: Path) -> None:
+    for folder in ("i", "m"):
+        (tmp_path / folder).mkdir()
+    values = np.repeat([[0], [1]], 8, axis=0).repeat(8, axis=1).astype(np.uint8)
+    Image.new("RGB", (8, 16)).save(tmp_path / "i" / "palette.png")
+    mask = Image.fromarray(values).convert("P")
+    mask.putpalette([0, 0, 0, 128, 0, 0] + [0] * 762)
+    mask.save(tmp_path / "m" / "palette.png")
+    Image.new("RGB", (8, 16)).save(tmp_path / "i" / "deep.png")
+    Image.fromarray(values.astype(np.uint16) * 4095).save(tmp_path / "m" / "deep.png")
+    card = card_of(SourceConfig(images=tmp_path / "i", masks=tmp_path / "m"))
+    result = audit(find_cases(card, None).cases, duplicates=False)
+    assert [look.share for look in result.looks] == [0.5, 0.5]
+    assert result.not_binary == []
+
+
+def test_images_that_exif_turns_are_listed_and_shown(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: the sizes fit, and still the mask may not
+    for folder, kind in (("i", "RGB"), ("m", "L")):
+        (tmp_path / folder).mkdir()
+        Image.new(kind, (9, 9), "white").save(tmp_path / folder / "a.png")
+        Image.new(kind, (9, 9), "white").save(tmp_path / folder / "b.png", exif=exif)
+    page = tmp_path / "c.html"
+    result = check(CheckConfig(images=tmp_path / "i", masks=tmp_path / "m", output=page))
+    assert [look.case.id for look in result.turned] == ["b"]
+    assert "Images turned by their EXIF orientation" in page.read_text(encoding="utf-8")
+
+
+def test_file_names_may_hold_any_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("i", "m"):
+        (tmp_path / folder).mkdir()
+        for name in (b"\xe4b.png", b"cut\xff.png"):
+            try:
+                Image.new("L", (9, 9), 255).save(tmp_path / folder / os.fsdecode(name))
+            except OSError:
+                pytest.skip("this file system allows UTF-8 names only")
+    (tmp_path / "i" / os.fsdecode(b"cut\xff.png")).write_bytes(b"")
+    page = tmp_path / "c.html"
+    result = check(CheckConfig(images=tmp_path / "i", masks=tmp_path / "m", output=page))
+    assert [look.case.id for look in result.sound] == ["\ufffdb"]
+    assert "cut?.png is an empty file" in page.read_text(encoding="utf-8")
+    assert "cut?.png is an empty file" in capsys.readouterr().out
 
 
 def test_ids_are_escaped(tmp_path: Path) -> None:

@@ -33,6 +33,15 @@ def test_sizes_that_differ_are_named_in_full(tmp_path: Path) -> None:
     assert "export it again at the image's size" in str(caught.value)
 
 
+def test_an_image_that_exif_turns_is_named_as_the_reason(tmp_path: Path) -> None:
+    turned = case(tmp_path, "phone")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (10, 8)).save(turned.image, exif=exif)
+    with pytest.raises(UserError, match=r"is 8x10 but its image is 10x8 .* by its EXIF orientat"):
+        check_cases([turned])
+
+
 def test_a_black_mask_is_a_note(tmp_path: Path) -> None:
     black = case(tmp_path, "b")
     assert black.mask is not None

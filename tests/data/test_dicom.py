@@ -176,6 +176,44 @@ def test_an_enhanced_file_lies_where_its_slices_do(
     np.testing.assert_allclose(affine, expected.affine, atol=1e-6)
 
 
+def test_frames_of_an_enhanced_file_are_put_in_order_and_in_place(
+    maker: ModuleType, tmp_path: Path
+) -> None:
+    values = RNG.integers(-1000, 1000, (5, 4, 6)).astype(np.int16)
+    places = [3, 1, 0, 4, 2]
+    path = maker.write_enhanced(tmp_path / "a.dcm", values, places, window=(40, 401))
+    volume = read_dicom([read_header(path)], path)
+    np.testing.assert_array_equal(volume.values[places], values - 10)
+    expected = np.eye(4)
+    expected[:3] = [[0, 0, 0.5, -100.5], [0, 0.75, 0, 20.25], [2.5, 0, 0, 0]]
+    np.testing.assert_allclose(volume.affine, expected, atol=1e-6)
+    assert volume.window == (-160.5, 239.5)
+
+
+def test_frames_of_an_enhanced_file_are_rescaled_each_by_its_own_numbers(
+    maker: ModuleType, tmp_path: Path
+) -> None:
+    values = RNG.integers(0, 1000, (3, 4, 6)).astype(np.int16)
+    slopes = [2.0, 0.5, 4.0]
+    path = maker.write_enhanced(tmp_path / "a.dcm", values, [0, 1, 2], slopes)
+    got = read_dicom([read_header(path)], path).values
+    np.testing.assert_allclose(got, values * np.reshape(slopes, (3, 1, 1)) - 10)
+
+
+def test_an_enhanced_file_that_is_no_volume_is_an_error(maker: ModuleType, tmp_path: Path) -> None:
+    values = np.zeros((4, 4, 6), np.int16)
+    for places, message in (
+        ([0, 1, 2, 2], "several slices at one position"),
+        ([0, 1, 3, 4], "from slice 2 to 3 it is 5 mm"),
+    ):
+        path = maker.write_enhanced(tmp_path / "a.dcm", values, places)
+        with pytest.raises(UserError, match=message):
+            read_dicom([read_header(path)], path)
+    lost = maker.write_dicom(tmp_path / "lost.dcm", values, maker.ENHANCED_CT)
+    with pytest.raises(UserError, match=r"lost\.dcm does not say where its frames lie"):
+        read_dicom([read_header(lost)], lost)
+
+
 def test_scouts_and_other_series_are_kept_apart(maker: ModuleType, tmp_path: Path) -> None:
     maker.write_series(tmp_path / "a", np.zeros((4, 3, 3), np.int16))
     maker.write_series(tmp_path / "b", np.zeros((2, 3, 3), np.int16), DIRECTIONS["sagittal"])

@@ -204,7 +204,7 @@ def test_not_an_image_missing_and_a_folder(tmp_path: Path, reader: Reader) -> No
 def test_an_image_too_large_to_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "slide.png", RED)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow refuses twice as many
-    with pytest.raises(UserError, match=r"slide\.png cannot be read \(Image size \(24 pixels\)"):
+    with pytest.raises(UserError, match=r"slide\.png has more than .* million pixels, the m"):
         read_image(path)
 
 

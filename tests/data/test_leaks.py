@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from gpsseg.data import leaks
 from gpsseg.data.cards import load_card
 from gpsseg.data.cases import Case, make_split
-from gpsseg.data.leaks import COPY, GROUP, NEAR, TURNED, VIEW, Leak, find_leaks
+from gpsseg.data.leaks import COPY, GROUP, NEAR, TURNED, VIEW, Leak, find_duplicates, find_leaks
 from gpsseg.data.likeness import candidates, likeness, oriented, read_grey, sketch
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
@@ -179,3 +179,12 @@ def test_what_is_known_of_the_real_sets_is_found(real_data):
         found = find_leaks((*split.train, *split.val), split.test)
         assert {kind: sum(leak.kind == kind for leak in found) for kind in kinds} == kinds
         assert len(found) == sum(kinds.values())
+
+
+def test_within_one_set_every_picture_is_sketched_once(
+    images: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr(leaks, "sketch", lambda grey: drawn.append(1) or sketch(grey))
+    assert find_duplicates(images) == ()
+    assert len(drawn) == len(images)

@@ -87,11 +87,30 @@ def test_a_bad_table_names_the_row(folder: Path, rows: list[str], message: str) 
         card_of(SourceConfig(table=write_table(folder, rows)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nimage;mask\r\ni/0.png;m/0.png\r\n",
+        "\n\nimage,mask\n\ni/0.png,m/0.png\n,\n",
+        "Image,MASK\ri/0.png,m/0.png\r",
+        "image,mask\ni\\0.png,.\\m\\0.png\n",
+        'image,mask,group\n"i/0.png","m/0.png","p 1,\nward 2"\n',
+    ],
+    ids=["Excel's sep=", "blank lines", "capitals and old Mac lines", "Windows paths", "quotes"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_as_programs_write_them(folder: Path, text: str, encoding: str) -> None:
+    (folder / "cases.csv").write_bytes(text.encode(encoding))
+    (case,) = table_cases(folder / "cases.csv")["all"]
+    assert (case.id, case.image, case.mask) == ("0", folder / "i/0.png", folder / "m/0.png")
+    assert case.group in (None, "p 1,\nward 2")
+
+
 def test_no_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--table .*gone\.csv does not exist"):
         table_cases(tmp_path / "gone.csv")
     (tmp_path / "latin.csv").write_bytes("image,mask\nL\xe4sion.png,x".encode("latin-1"))
-    with pytest.raises(UserError, match="cannot be read as a CSV in UTF-8"):
+    with pytest.raises(UserError, match=r"cannot be read as a CSV in UTF-8\. Save it again as"):
         table_cases(tmp_path / "latin.csv")
 
 
@@ -125,6 +144,14 @@ def test_dataset_json_of_msd_and_monai(folder: Path) -> None:
         table_cases(table)
 
 
+def test_a_table_of_volumes_says_how_to_cut_them(folder: Path) -> None:
+    (folder / "ct.nii.gz").touch()
+    entry = {"image": "ct.nii.gz", "label": "m/1.png"}
+    (folder / "dataset.json").write_text(json.dumps({"training": [entry]}))
+    with pytest.raises(UserError, match=r"lists volumes, such as ct\.nii\.gz; .*slices --table"):
+        card_of(SourceConfig(table=folder / "dataset.json"))
+
+
 def test_two_folders_become_a_card_that_can_be_kept(folder: Path, tmp_path: Path) -> None:
     card = card_of(SourceConfig(images=folder / "i", masks=folder / "m"))
     assert (card.name, card.root) == ("Study", folder)
@@ -154,6 +181,15 @@ def test_folders_that_are_none(folder: Path, tmp_path: Path) -> None:
         SourceConfig(images=folder / "i")
     with pytest.raises(UserError, match="Got --images and --table, expected one"):
         SourceConfig(images=folder, masks=folder, table=folder)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match=r"--images .*none holds no file; expected images in \.bmp"):
+        card_of(SourceConfig(images=tmp_path / "none", masks=folder / "m"))
+    (tmp_path / "none" / "a.webp").touch()
+    with pytest.raises(UserError, match=r"holds 1 files of other kinds: \.webp; expected"):
+        card_of(SourceConfig(images=tmp_path / "none", masks=folder / "m"))
+    (tmp_path / "none" / "a.nii.gz").touch()
+    with pytest.raises(UserError, match=r"holds volumes or DICOM.* python -m gpsseg\.slices"):
+        card_of(SourceConfig(images=tmp_path / "none", masks=folder / "m"))
     moved = card_of(SourceConfig(images=folder / "i", masks=folder / "m"))
     folder.rename(tmp_path / "Moved")
     with pytest.raises(UserError, match=r"Were the files moved from .*Study\? Pass --data-root"):

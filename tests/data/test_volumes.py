@@ -166,3 +166,14 @@ def test_what_is_no_volume_is_named(tmp_path: Path) -> None:
         read_volume(tmp_path / "gone.mha")
     with pytest.raises(UserError, match="its header gives the voxels no size"):
         Volume(np.zeros((1, 1, 1)), np.diag([1.0, 0, 1, 1]), Path("flat.nii"))
+
+
+def test_scaled_nifti_is_what_nibabel_says_in_half_the_memory(tmp_path: Path) -> None:
+    stored = np.random.default_rng(0).integers(-1000, 1000, (5, 4, 3)).astype(np.int16)
+    image = nibabel.Nifti1Image(stored, np.eye(4))
+    image.header.set_slope_inter(1.5, -1024)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    values = read_volume(tmp_path / "a.nii.gz").values
+    expected = np.asanyarray(nibabel.load(tmp_path / "a.nii.gz").dataobj)
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values.transpose(2, 1, 0), expected, rtol=1e-6)
