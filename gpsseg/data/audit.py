@@ -49,11 +49,13 @@ class Audit:
         looks: one a case, in their order.
         duplicates: pairs of pictures that are alike.
         lone_masks: names of masks without an image, relative to the set's folder.
+        compared: whether alike pictures were looked for.
     """
 
     looks: Sequence[Look]
     duplicates: Sequence[Leak] = ()
     lone_masks: Sequence[str] = field(default_factory=tuple)
+    compared: bool = True
 
     @property
     def sound(self) -> list[Look]:
@@ -104,7 +106,7 @@ def audit(cases: Sequence[Case], lone_masks: Sequence[str] = (), duplicates: boo
         looks = list(progress(pool.map(look_at, cases), "reading files", len(cases)))
     sound = [look.case for look in looks if look.size != (0, 0)]
     pairs = find_duplicates(sound) if duplicates and sound else ()
-    return Audit(looks, pairs, lone_masks)
+    return Audit(looks, pairs, lone_masks, duplicates)
 
 
 def look_at(case: Case) -> Look:

@@ -36,7 +36,9 @@ def summary(audit: Audit) -> list[str]:
         f"masks: {len(audit.empty)} empty, {len(audit.full)} full, {len(audit.not_binary)} with "
         f"more than two levels{grey}",
         f"sizes (width x height): {sizes}{more}",
-        f"near-duplicates: {len(audit.duplicates)} pairs",
+        f"near-duplicates: {len(audit.duplicates)} pairs"
+        if audit.compared
+        else "near-duplicates: not looked for",
     ]
     if audit.turned:
         lines.append(
@@ -71,6 +73,7 @@ def render_check(card: Card, found: Found, audit: Audit) -> str:
             for leak in audit.duplicates[:PAIRS]
         ],
         "all_duplicates": len(audit.duplicates),
+        "compared": audit.compared,
         "examples": [(look.case.id, _overlay(look)) for look in _examples(audit.sound)],
         "facts": [("Licence", card.licence), ("Cite", card.citation), ("Homepage", card.homepage)],
     }

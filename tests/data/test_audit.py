@@ -89,7 +89,9 @@ def test_a_sound_set_has_no_fault(kvasir: Path, tmp_path: Path) -> None:
     assert (len(result.sound), result.faults, result.empty, result.full) == (8, [], [], [])
     assert len(result.not_binary) == 8, "Kvasir's masks are JPEG"
     assert all(look.share and 0 < look.share < 1 for look in result.sound)
-    assert "SYNTHETIC SAMPLE" in (tmp_path / "c.html").read_text(encoding="utf-8")
+    page = (tmp_path / "c.html").read_text(encoding="utf-8")
+    assert "SYNTHETIC SAMPLE" in page
+    assert "Near-duplicates: not looked for" in page, "and not: none found"
 
 
 def test_two_levels_are_two_whatever_they_are(tmp_path: Path) -> None:
