@@ -32,7 +32,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(data, tmp_path):
     two = [*parallel, *given, "--batch-size", "1", "--output", str(tmp_path / "two")]
     for arguments in (one, two):
         done = subprocess.run(
-            [sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=280
+            [sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("report: ") == 1, "one process speaks"

@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TEXTS = [README, *(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))]
+TEXTS = [
+    path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "RESULTS.md", *(ROOT / "docs").glob("*.md"))
+]
 COMMANDS = sorted(
     {c.strip() for text in TEXTS for c in re.findall(r"python -m gpsseg[^`\n|]*", text)}
 )
