@@ -71,7 +71,7 @@ class LiteMedSAM(Backbone):
             prompt=prompt,
             batch_size=2,
             top_k=2,
-            learning_rates={"values": 5e-4, "full": 1e-4, "decoder": 1e-4},
+            learning_rates={"values": 5e-4, "full": 3e-5, "decoder": 3e-4},
         )
 
     @property
