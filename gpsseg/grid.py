@@ -122,7 +122,7 @@ def settings_of(cell: Cell, config: CompareConfig, rates: Mapping[str, float]) -
 def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
     """Train a cell, unless it is trained, and where asked test it, unless it is tested.
 
-    What the run prints goes into console.txt of its folder.
+    What the run prints goes into a text file beside its folder, of the same name.
 
     Returns:
         The folder, with cell.json; and metrics.json and per_image.csv, if tested.
