@@ -74,7 +74,7 @@ def open_comparison(config: CompareConfig) -> None:
     path = config.output / SETTINGS
     if path.is_file():
         before = read_json(path)
-        changed = [name for name in fixed if before.get(name) != fixed[name]]
+        changed = [name for name in fixed if before.get(name, fixed[name]) != fixed[name]]
         if changed:
             name = changed[0]
             raise UserError(

@@ -183,6 +183,9 @@ class FinetuneConfig(BackboneConfig, DataConfig):
     """Share of all steps over which the learning rate rises from zero."""
     accumulate: int = 1
     """Batches whose gradients are added before each step."""
+    validate_every: int = 1
+    """Score the validation images after every so many epochs, and after the last; the best of these
+    is kept. With few training images validation is much of the work."""
     strict: bool = False
     """Stop before anything is trained if a test image is also among the training images: the same
     file, the same picture saved otherwise, a neighbouring video frame, or the same patient."""
@@ -194,7 +197,7 @@ class FinetuneConfig(BackboneConfig, DataConfig):
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)
         DataConfig.__post_init__(self)
-        at_least(1, self, "epochs", "accumulate", "rank")
+        at_least(1, self, "epochs", "accumulate", "rank", "validate_every")
         for name in ("lr", "decoder_lr"):
             rate = getattr(self, name)
             if rate is not None and not 0 < rate < float("inf"):

@@ -35,6 +35,8 @@ class CompareConfig(BackboneConfig, PreparationConfig):
     """The trials: factors of the method's default learning rates."""
     epochs: int = 12
     """Passes over the training images, for every method."""
+    validate_every: int = 1
+    """Score the validation images after every so many epochs, and after the last."""
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay."""
     warmup: float = 0.1
@@ -48,7 +50,7 @@ class CompareConfig(BackboneConfig, PreparationConfig):
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)
         PreparationConfig.__post_init__(self)
-        at_least(1, self, "epochs", "processes")
+        at_least(1, self, "epochs", "processes", "validate_every")
         for name in ("methods", "seeds", "lr_factors"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):

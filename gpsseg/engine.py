@@ -180,9 +180,9 @@ class History:
     """How a training went.
 
     Attributes:
-        epochs: one dict an epoch: epoch, loss, val_dice, lr, seconds (with validation), waiting
-            (share of the time of its steps, from asking for the first batch on, that went into
-            waiting for images), step_seconds (of a step, without that).
+        epochs: one dict an epoch: epoch, loss, val_dice (where it was validated), lr, seconds (with
+            validation), waiting (share of the time of its steps, from asking for the first batch
+            on, that went into waiting for images), step_seconds (of a step, without that).
         best_epoch: the epoch whose weights the model holds in the end; 0 before the first.
         best_dice: its mDice on the validation images.
     """
@@ -193,8 +193,9 @@ class History:
 
     def add(self, row: dict[str, float]) -> History:
         """Return the history with one more epoch."""
-        if row["val_dice"] > self.best_dice:
-            return History([*self.epochs, row], int(row["epoch"]), row["val_dice"])
+        dice = row.get("val_dice", -1.0)
+        if dice > self.best_dice:
+            return History([*self.epochs, row], int(row["epoch"]), dice)
         return History([*self.epochs, row], self.best_epoch, self.best_dice)
 
 
@@ -214,15 +215,15 @@ def train(
         batches_of: epoch (from 1) -> that epoch's loader.
         validate: scores the model as it is: mDice on the validation images, in [0, 1].
         rates: parameter name -> peak learning rate.
-        config: epochs, weight decay, warm-up, whether to resume.
+        config: epochs, how often to validate, weight decay, warm-up, whether to resume.
         machine: where to compute.
         run: folder for log.jsonl (a line a step and an epoch) and state/ (the resume point).
 
     Raises:
         TrainingDivergedError: the loss or a weight became NaN or infinite.
 
-    However it ends, also by Ctrl-C, the model holds the best finished epoch's weights, or the
-    base's if none was finished.
+    However it ends, also by Ctrl-C, the model holds the weights of the best epoch that was
+    validated, or the base's if none was.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     groups = [{"params": [p], "lr": rates[name]} for name, p in trained.items()]
@@ -250,14 +251,16 @@ def train(
             row = _train_epoch(ready, epoch, batches, loss_of, stepper, schedule, machine, log)
             for name, parameter in trained.items():
                 _require_finite(parameter, f"{name} is not finite", epoch, steps)
-            row |= {"val_dice": validate(), "lr": float(max(schedule.get_last_lr()))}
+            row["lr"] = float(max(schedule.get_last_lr()))
+            if epoch % config.validate_every == 0 or epoch == config.epochs:
+                row["val_dice"] = validate()
             row["seconds"] = time.perf_counter() - started
-            if row["val_dice"] > history.best_dice:
-                best = _copy(trained)
             history = history.add(row)
+            if history.best_epoch == epoch:
+                best = _copy(trained)
             log({"event": "epoch", **row})
-            said = "loss {loss:.3f}, val mDice {val_dice:.3f}".format(**row)
-            say(f"epoch {epoch}/{config.epochs}: {said}")
+            said = f", val mDice {row['val_dice']:.3f}" if "val_dice" in row else ""
+            say(f"epoch {epoch}/{config.epochs}: loss {row['loss']:.3f}{said}")
             progress_made = {"history": asdict(history), "updates": schedule.last_epoch}
             save_state(state, trained, best, optimizer, progress_made)
         next(shown, None)  # the bar's end
@@ -306,7 +309,7 @@ def _train_epoch(
 def _require_finite(tensor: Tensor, what: str, epoch: int, step: int) -> None:
     if not bool(torch.isfinite(tensor).all()):
         raise TrainingDivergedError(
-            f"Training diverged: {what} at epoch {epoch}, step {step}. The best finished epoch is "
+            f"Training diverged: {what} at epoch {epoch}, step {step}. The best validated epoch is "
             "kept in the run folder's delta.safetensors. Try a --lr ten times smaller."
         )
 

@@ -163,7 +163,8 @@ def _train(config: FinetuneConfig) -> None:
     except TrainingDivergedError:
         diverged = True
     epochs = [row for row in read_log(run) if row["event"] == "epoch"]
-    best = max(epochs, key=lambda row: row["val_dice"], default=None)
+    validated = [row for row in epochs if "val_dice" in row]
+    best = max(validated, key=lambda row: row["val_dice"], default=None)
     selection = read_json(run / "selection.json")
     names = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
     content = {

@@ -178,6 +178,19 @@ def test_the_best_epochs_weights_are_kept(machine, tmp_path):
     assert torch.equal(model.weight, seen[1])
 
 
+def test_validation_of_every_other_epoch_and_the_last(machine, tmp_path):
+    model, seen = new_model(), []
+
+    def validate():
+        seen.append(model.weight.detach().clone())
+        return [0.5, 0.9, 0.7][len(seen) - 1]
+
+    history = fit(model, machine, tmp_path, validate, epochs=5, validate_every=2)
+    assert [row["epoch"] for row in history.epochs if "val_dice" in row] == [2, 4, 5]
+    assert history.best_epoch == 4
+    assert torch.equal(model.weight, seen[1])
+
+
 def test_a_diverging_loss_stops_and_keeps_the_last_good_state(machine, tmp_path):
     model = new_model()
     good = []
