@@ -1,7 +1,7 @@
 """`python -m gpsseg.compare`: ways to tune side by side, each at the learning rate that suits it.
 
-Trials with the first seed pick each method's learning rate on the validation images; then the other
-seeds run, and only the runs at the picked rate are tested. Every run is a folder that stays.
+Trials with the first seeds pick each method's learning rate on the validation images; then the
+other seeds run, and only the runs at the picked rate are tested. Every run is a folder that stays.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import multiprocessing
 import os
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -25,7 +26,16 @@ from gpsseg.grid import Cell, parse_method, run_cell, settings_of
 
 SETTINGS = "settings.json"
 WARM = ("gpsseg.engine", "gpsseg.backbones.registry", "gpsseg.data.loader", "gpsseg.evaluators")
-FREE = {"methods", "train_sizes", "seeds", "lr_factors", "baseline", "processes", "output"}
+FREE = {
+    "methods",
+    "train_sizes",
+    "seeds",
+    "lr_factors",
+    "trial_seeds",
+    "baseline",
+    "processes",
+    "output",
+}
 
 
 def compare(config: CompareConfig) -> dict[str, Any]:
@@ -45,10 +55,8 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     rates = facts.learning_rates
     open_comparison(config)
     groups = list(itertools.product(config.train_sizes or (None,), config.methods))
-    trials = {
-        group: [Cell(group[1], group[0], f, config.seeds[0]) for f in config.lr_factors]
-        for group in groups
-    }
+    settings = list(itertools.product(config.lr_factors, config.seeds[: config.trial_seeds]))
+    trials = {group: [Cell(group[1], group[0], f, s) for f, s in settings] for group in groups}
     run_cells(config, rates, [cell for cells in trials.values() for cell in cells], test=False)
     picked = {group: pick(config, cells) for group, cells in trials.items()}
     chosen = [
@@ -90,8 +98,12 @@ def open_comparison(config: CompareConfig) -> None:
 
 
 def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:
-    """The trial with the best validation mDice; of equals, the one with the smallest rate."""
-    return max(trials, key=lambda cell: (read_cell(config, cell)["val_dice"], -cell.factor))
+    """The first trial at the best validation mDice over seeds; of equals, at the smallest rate."""
+    by_factor: dict[float, list[float]] = {}
+    for cell in trials:
+        by_factor.setdefault(cell.factor, []).append(read_cell(config, cell)["val_dice"])
+    best = max(by_factor, key=lambda factor: (statistics.mean(by_factor[factor]), -factor))
+    return next(cell for cell in trials if cell.factor == best)
 
 
 def read_cell(config: CompareConfig, cell: Cell) -> dict[str, Any]:

@@ -14,8 +14,8 @@ class CompareConfig(BackboneConfig, PreparationConfig):
     """Compare ways to tune on one data set, each at the learning rate that suits it.
 
     Every method gets the same trials: its default learning rates times each of --lr-factors, with
-    the first seed. The trial with the best mDice on the *validation* images picks the factor; the
-    other seeds follow, and these runs alone are tested. A stopped comparison goes on where it was
+    the first of --seeds. The best mDice on the *validation* images picks the factor; the other
+    seeds follow, and these runs alone are tested. A stopped comparison goes on where it was
     when it is started again with the same options; more methods, seeds or sizes may be added.
 
     Example: python -m gpsseg.compare --dataset kvasir --data-root ~/data --output comparison
@@ -30,9 +30,12 @@ class CompareConfig(BackboneConfig, PreparationConfig):
     train_sizes: tuple[int, ...] = ()
     """Numbers of training images, each a seeded subset. Default: all."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of subset, validation images, order and new layers; the first makes the trials."""
+    """Seeds of subset, validation images, order and new layers."""
     lr_factors: tuple[float, ...] = (0.3, 1.0, 3.0)
     """The trials: factors of the method's default learning rates."""
+    trial_seeds: int = 1
+    """How many of the seeds, from the first on, make the trials. Few training images pick badly by
+    one: a rate that works with these may fail with others."""
     epochs: int = 12
     """Passes over the training images, for every method."""
     validate_every: int = 1
@@ -50,12 +53,17 @@ class CompareConfig(BackboneConfig, PreparationConfig):
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)
         PreparationConfig.__post_init__(self)
-        at_least(1, self, "epochs", "processes", "validate_every")
+        at_least(1, self, "epochs", "processes", "validate_every", "trial_seeds")
         for name in ("methods", "seeds", "lr_factors"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 flag = name.replace("_", "-")
                 raise UserError(f"--{flag} needs one or more different values, got {values}.")
+        if self.trial_seeds > len(self.seeds):
+            raise UserError(
+                f"--trial-seeds must be at most the number of --seeds, {len(self.seeds)}, "
+                f"got {self.trial_seeds}."
+            )
         if min(self.lr_factors) <= 0:
             raise UserError(f"--lr-factors must be above 0, got {min(self.lr_factors)}.")
         if min((*self.seeds, 0)) < 0 or min((*self.train_sizes, 1)) < 1:

@@ -144,6 +144,7 @@ def test_a_wrong_method_is_one_clear_sentence(text, said):
         ({"lr_factors": (0.0,)}, "above 0"),
         ({"train_sizes": (0,)}, "1 or more"),
         ({"processes": 0}, "at least 1"),
+        ({"trial_seeds": 3}, "at most the number of --seeds, 2, got 3"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path, settings, said):
@@ -157,6 +158,15 @@ def test_validation_picks_the_trial_and_of_equals_the_gentler(tmp_path):
     for cell, val in zip(cells, (0.6, 0.7, 0.7), strict=True):
         finished(settings, cell, [0.1], val)
     assert module.pick(settings, cells).factor == 1.0
+
+
+def test_the_mean_over_several_trial_seeds_picks(tmp_path):
+    settings = config(tmp_path, trial_seeds=2)
+    scores = {(0.3, 0): 0.6, (0.3, 1): 0.6, (1.0, 0): 0.7, (1.0, 1): 0.3}
+    cells = [Cell("gps", None, factor, seed) for factor, seed in scores]
+    for cell, val in zip(cells, scores.values(), strict=True):
+        finished(settings, cell, [0.1], val)
+    assert module.pick(settings, cells) == cells[0]
 
 
 def test_a_folder_is_taken_up_with_more_methods_but_not_with_other_settings(tmp_path):
