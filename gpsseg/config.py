@@ -134,9 +134,9 @@ class BackboneConfig:
     """Where entries compete: within their neuron (the paper's), their layer, or the whole network;
     as many are selected in all."""
     biases: Literal["none", "layers", "all"] = "layers"
-    """Which biases of the encoder gps trains whole: those of linear layers and convolutions (the
-    paper's); with `all` also the shifts of batch normalisations, which are the biases of the
-    convolutions before them."""
+    """Which biases gps trains whole, beside the entries that it selects: those of linear layers and
+    convolutions (the paper's); with `all` also the shifts of batch normalisations, which are the
+    biases of the convolutions before them."""
     selection_images: int | None = None
     """Score the weights on this many training images. Default: all."""
     checkpoint_activations: bool = False
@@ -173,7 +173,8 @@ class FinetuneConfig(BackboneConfig, DataConfig):
     epochs: int = 4
     """Passes over the training images."""
     lr: float | None = None
-    """Peak learning rate (for gps: of the selected values). Default: the backbone's."""
+    """Peak learning rate. Default: the backbone's. For gps it is the encoder's; a pre-trained
+    decoder, where gps selects too, keeps its ratio to it (litemedsam, sam-*: 6 times)."""
     decoder_lr: float | None = None
     """Peak learning rate of a decoder that trains whole. Default: the backbone's; for --method full
     and decoder, --lr."""

@@ -123,16 +123,18 @@ def learning_rates(
     backbone: Backbone, selection: Selection, config: FinetuneConfig
 ) -> dict[str, float]:
     """Parameter name -> peak learning rate: the user's, or what suits the backbone and method."""
-    method, roles = method_of(config), backbone.roles()
-    rate, decoder_rate = default_rates(config, backbone.facts.learning_rates)
+    method, defaults = method_of(config), backbone.facts.learning_rates
+    rate, decoder_rate = default_rates(config, defaults)
     dense = method.selects is not None and config.decoder_top_k == "dense"
-    whole = dense or method.rate != "values" or "decoder" in backbone.facts.scratch
-    new = set(backbone.added_parameters())
-    rates = {
-        name: decoder_rate if name in new or (whole and roles[name] == "decoder") else rate
-        for name in selection.dense
-    }
-    return rates | {f"{name}_values": rate for name in selection.indices}
+    in_decoder = rate
+    if dense or method.rate != "values" or "decoder" in backbone.facts.scratch:
+        in_decoder = decoder_rate
+    elif method.selects is not None:
+        in_decoder = rate * defaults["decoder_values"] / defaults["values"]
+    roles, new = backbone.roles(), set(backbone.added_parameters())
+    trained = [*selection.dense, *(f"{name}_values" for name in selection.indices)]
+    rates = {name: in_decoder if roles[name] == "decoder" else rate for name in trained}
+    return rates | {name: decoder_rate for name in trained if name in new}
 
 
 def identify_base(backbone: Backbone, config: FinetuneConfig) -> dict[str, Any]:

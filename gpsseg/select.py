@@ -140,7 +140,7 @@ def choose(
     machine: Machine,
     seed: int = 0,
 ) -> tuple[Selection, dict[str, Any]]:
-    """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
+    """Select by GPS: top K per neuron in encoder and decoder; the biases there train whole.
 
     A dense decoder trains whole, and so does what was added to one for several classes.
     Normalisation layers, position embeddings and the prompt encoder stay frozen.
@@ -181,21 +181,20 @@ def what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, i
     """K of every weight that GPS selects from, and the parameters that train whole."""
     from gpsseg import gps
 
-    roles = backbone.roles()
-    encoder_k, decoder_k = config.top_k, config.decoder_top_k
-    assert encoder_k, "settle the configuration first"
-    assert decoder_k, "settle the configuration first"
-    top_k = {n: encoder_k for n in gps.neuron_weights(backbone) if roles[n] == "encoder"}
-    biases = gps.neuron_biases(backbone, shifts=config.biases == "all")
-    whole = [n for n in biases if roles[n] == "encoder" and config.biases != "none"]
-    if decoder_k == "dense":
-        whole += [name for name, role in roles.items() if role == "decoder"]
+    assert config.top_k, "settle the configuration first"
+    assert config.decoder_top_k, "settle the configuration first"
+    roles, always = backbone.roles(), set(backbone.added_parameters())
+    sparse = {"encoder": config.top_k}
+    if config.decoder_top_k == "dense":
+        always |= {name for name, role in roles.items() if role == "decoder"}
     else:
-        k, new = int(decoder_k), backbone.added_parameters()
-        decoder = [n for n in gps.neuron_weights(backbone) if roles[n] == "decoder"]
-        top_k |= {name: k for name in decoder if name not in new}
-        whole += new
-    return top_k, whole
+        sparse["decoder"] = config.decoder_top_k
+    weights = gps.neuron_weights(backbone)
+    biases = gps.neuron_biases(backbone, shifts=config.biases == "all")
+    top_k = {n: sparse[roles[n]] for n in weights if roles[n] in sparse and n not in always}
+    if config.biases != "none":
+        always |= {name for name in biases if roles[name] in sparse}
+    return top_k, [name for name in roles if name in always]
 
 
 def layer_table(backbone: Backbone, selection: Selection) -> list[dict[str, Any]]:

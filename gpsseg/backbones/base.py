@@ -16,6 +16,7 @@ from gpsseg.errors import UserError
 
 Prompt = Literal["none", "full-box", "box", "point"]
 PROMPTS: tuple[Prompt, ...] = ("none", "full-box", "box", "point")
+UNET_RATES = {"values": 2e-3, "decoder_values": 2e-3, "full": 3e-4, "decoder": 1e-3}
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -119,8 +120,9 @@ class Facts:
             nothing of the truth; "box" or "point", which somebody or the truth must give.
         batch_size: default; 2 GB of activations an image is much on a laptop, a few MB is not.
         top_k: default K of GPS: the most whose selected weights stay under 1 % of the encoder.
-        learning_rates: peak rates for "values" (entries GPS selects), "full" (every weight) and
-            "decoder" (the decoder alone, or densely beside GPS).
+        learning_rates: peak rates for "values" (entries GPS selects), "decoder_values" (those of a
+            pre-trained decoder), "full" (every weight) and "decoder" (the decoder alone, or densely
+            beside GPS).
         scratch: roles that start from random weights, not from a checkpoint.
     """
 

@@ -71,7 +71,12 @@ class LiteMedSAM(Backbone):
             prompt=prompt,
             batch_size=2,
             top_k=2,
-            learning_rates={"values": 5e-4, "full": 3e-5, "decoder": 3e-4},
+            learning_rates={
+                "values": 5e-4,
+                "decoder_values": 3e-3,
+                "full": 3e-5,
+                "decoder": 3e-4,
+            },
         )
 
     @property

@@ -13,7 +13,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gpsseg.backbones.base import Backbone, Facts, Family, Order, repeated_blocks
+from gpsseg.backbones.base import (
+    UNET_RATES,
+    Backbone,
+    Facts,
+    Family,
+    Order,
+    repeated_blocks,
+)
 from gpsseg.backbones.weights import fill, read_checkpoint
 from gpsseg.errors import UserError, look_up
 
@@ -125,7 +132,7 @@ def load(order: Order) -> MonaiNet:
             prompt="none",
             batch_size=4,
             top_k=1,
-            learning_rates={"values": 2e-3, "full": 3e-4, "decoder": 1e-3},
+            learning_rates=UNET_RATES,
             scratch=frozenset() if order.path else frozenset({"encoder", "decoder"}),
         ),
     )

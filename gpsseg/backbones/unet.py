@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gpsseg.backbones.base import (
     IMAGENET,
+    UNET_RATES,
     Backbone,
     Facts,
     Family,
@@ -184,7 +185,7 @@ def _facts(
         prompt=prompt,
         batch_size=4,
         top_k=1,
-        learning_rates={"values": 2e-3, "full": 3e-4, "decoder": 1e-3},
+        learning_rates=UNET_RATES,
         scratch=scratch,
     )
 

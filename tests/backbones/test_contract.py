@@ -85,7 +85,7 @@ def test_facts(backbone: Backbone) -> None:
         assert text
     assert facts.homepage.startswith("https://")
     assert facts.top_k >= 1
-    assert set(facts.learning_rates) == {"values", "full", "decoder"}
+    assert set(facts.learning_rates) == {"values", "decoder_values", "full", "decoder"}
     assert all(0 < rate < 1 for rate in facts.learning_rates.values())
     assert facts.scratch <= set(backbone.parts)
     assert facts.image_multiple == 0 or facts.image_size % facts.image_multiple == 0

@@ -8,7 +8,8 @@ import torch
 
 from gpsseg import engine, gps
 from gpsseg.config import FinetuneConfig
-from gpsseg.methods import add_layers, added_and_whole
+from gpsseg.methods import add_layers, added_and_whole, learning_rates
+from gpsseg.select import settle, what_trains
 
 
 def batch_of(net):
@@ -76,3 +77,50 @@ def check_contract(net, name, folder):
         torch.testing.assert_close(base(image), tuned)
         applied.remove()
         torch.testing.assert_close(base(image), plain, atol=1e-4, rtol=1e-3)
+
+
+def gps_config(net, **settings):
+    return settle(FinetuneConfig(**{"top_k": 1, **settings}), net.facts)
+
+
+def selection_of(net, config):
+    """One entry of each weight that gps selects from, and what trains whole."""
+    top_k, whole = what_trains(net, config)
+    shapes = {name: tuple(net.get_parameter(name).shape) for name in top_k}
+    return gps.Selection({n: torch.tensor([0]) for n in top_k}, shapes, tuple(whole))
+
+
+def rates_of_roles(net, config):
+    """Role -> the rates there are in it, after gps has been put into ``net``."""
+    selection = selection_of(net, config)
+    gps.sparsify(net, selection)
+    found = {}
+    for name, rate in learning_rates(net, selection, config).items():
+        found.setdefault(net.roles()[name], set()).add(rate)
+    return found
+
+
+def test_gps_selects_in_a_pretrained_decoder_and_trains_its_biases_at_their_own_rate(make_tiny):
+    net = make_tiny("sam")
+    config = gps_config(net, lr=1e-4)
+    top_k, whole = what_trains(net, config)
+    biases = gps.neuron_biases(net)
+    assert {net.roles()[name] for name in top_k} == {"encoder", "decoder"}
+    assert sorted(whole) == sorted(n for n in biases if net.roles()[n] != "prompt")
+    defaults = net.facts.learning_rates
+    six_times = 1e-4 * defaults["decoder_values"] / defaults["values"]
+    assert rates_of_roles(net, config) == {"encoder": {1e-4}, "decoder": {six_times}}
+
+
+def test_a_dense_decoder_trains_whole_at_its_own_rate(make_tiny):
+    net = make_tiny("sam")
+    config = gps_config(net, decoder_top_k="dense", lr=1e-4, decoder_lr=1e-5)
+    top_k, whole = what_trains(net, config)
+    assert {net.roles()[name] for name in top_k} == {"encoder"}
+    assert {n for n, role in net.roles().items() if role == "decoder"} < set(whole)
+    assert rates_of_roles(net, config) == {"encoder": {1e-4}, "decoder": {1e-5}}
+
+
+def test_without_biases_only_selected_entries_train(make_tiny):
+    net = make_tiny("sam")
+    assert what_trains(net, gps_config(net, biases="none"))[1] == []
