@@ -52,7 +52,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     config = dataclasses.replace(
         config, image_size=size, batch_size=config.batch_size or facts.batch_size
     )
-    cells = _cells(config, facts.top_k)
+    cells = _cells(config)
     turns = [cell for _ in range(config.rounds) for cell in cells]
     found: dict[tuple[str, int], list[dict[str, Any]]] = {cell: [] for cell in cells}
     with tempfile.TemporaryDirectory() as folder:
@@ -95,11 +95,11 @@ def print_table(result: Mapping[str, Any]) -> None:
     Console(width=160).print(table)
 
 
-def _cells(config: BenchmarkConfig, default_k: int) -> list[tuple[str, int]]:
+def _cells(config: BenchmarkConfig) -> list[tuple[str, int]]:
     cells = []
     for method in config.methods:
         look_up(method, PREPARE, "method")
-        ks = (config.top_k or (default_k,)) if method in ("gps", "masked") else (0,)
+        ks = config.top_k if method in ("gps", "masked") else (0,)
         cells += [(method, k) for k in ks]
     return cells
 

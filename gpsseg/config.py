@@ -121,12 +121,11 @@ class BackboneConfig:
     """What a SAM backbone is told: nothing; the whole image as its box, which knows nothing of the
     truth; or a box or point from the truth (with --prompts from a file), and then every score is
     labelled as prompted. Default: the backbone's own (litemedsam and medsam: full-box)."""
-    top_k: int | None = None
-    """Input connections kept per neuron in the encoder. Default: the most that stays under 1 % of
-    the encoder (litemedsam: 2, unet-efficientnet-lite0: 1)."""
+    top_k: int = 1
+    """Input connections kept per neuron in the encoder; the paper keeps 1."""
     decoder_top_k: TopK | None = None
-    """The same in the decoder: an integer, or `dense` to train all of it. Default: as --top-k for a
-    pre-trained decoder, dense for one that starts from random weights."""
+    """The same in the decoder: an integer, or `dense` to train all of it, as in the paper. Default:
+    5 for a pre-trained decoder, dense for one that starts from random weights."""
     criterion: Criterion = "gradient"
     """What makes a weight matter: |sum of its gradients| (the paper's), or another rule of
     gpsseg/gps/criteria.py."""
@@ -134,9 +133,9 @@ class BackboneConfig:
     """Where entries compete: within their neuron (the paper's), their layer, or the whole network;
     as many are selected in all."""
     biases: Literal["none", "layers", "all"] = "layers"
-    """Which biases gps trains whole, beside the entries that it selects: those of linear layers and
-    convolutions (the paper's); with `all` also the shifts of batch normalisations, which are the
-    biases of the convolutions before them."""
+    """Which biases of the encoder gps trains whole: those of linear layers and convolutions (the
+    paper's); with `all` also the shifts of batch normalisations, which are the biases of the
+    convolutions before them."""
     selection_images: int | None = None
     """Score the weights on this many training images. Default: all."""
     checkpoint_activations: bool = False
@@ -148,7 +147,7 @@ class BackboneConfig:
     """auto, cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
-        if self.top_k is not None and self.top_k < 1:
+        if self.top_k < 1:
             raise UserError(f"--top-k must be at least 1, got {self.top_k}. The paper uses 1.")
         if isinstance(self.decoder_top_k, int) and self.decoder_top_k < 1:
             raise UserError(
@@ -318,8 +317,8 @@ class BenchmarkConfig:
     adapter and ssf as finetune has them."""
     random_weights: bool = False
     """Measure without the published weights, which time and memory hardly depend on."""
-    top_k: tuple[int, ...] = ()
-    """Values of K for gps and masked. Default: the backbone's own."""
+    top_k: tuple[int, ...] = (1,)
+    """Values of K for gps and masked."""
     decoder_top_k: TopK | None = None
     """K in the decoder, or `dense`. Default: as finetune's."""
     checkpoint_activations: bool = False

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gpsseg.machine import Machine
 
 Config = TypeVar("Config", FinetuneConfig, SelectConfig)
+DECODER_TOP_K = 5  # of a pre-trained one
 
 
 def select(config: SelectConfig) -> Selection:
@@ -107,13 +108,11 @@ def settle(config: Config, facts: Facts) -> Config:
     """
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
-    encoder_k = config.top_k or facts.top_k
-    decoder_k: TopK = "dense" if "decoder" in facts.scratch else encoder_k
+    decoder_k: TopK = "dense" if "decoder" in facts.scratch else DECODER_TOP_K
     return dataclasses.replace(
         config,
         image_size=size,
         batch_size=config.batch_size or facts.batch_size,
-        top_k=encoder_k,
         decoder_top_k=config.decoder_top_k or decoder_k,
         prompt=facts.prompt,
     )
@@ -140,7 +139,7 @@ def choose(
     machine: Machine,
     seed: int = 0,
 ) -> tuple[Selection, dict[str, Any]]:
-    """Select by GPS: top K per neuron in encoder and decoder; the biases there train whole.
+    """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
 
     A dense decoder trains whole, and so does what was added to one for several classes.
     Normalisation layers, position embeddings and the prompt encoder stay frozen.
@@ -181,7 +180,6 @@ def what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, i
     """K of every weight that GPS selects from, and the parameters that train whole."""
     from gpsseg import gps
 
-    assert config.top_k, "settle the configuration first"
     assert config.decoder_top_k, "settle the configuration first"
     roles, always = backbone.roles(), set(backbone.added_parameters())
     sparse = {"encoder": config.top_k}
@@ -193,7 +191,7 @@ def what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, i
     biases = gps.neuron_biases(backbone, shifts=config.biases == "all")
     top_k = {n: sparse[roles[n]] for n in weights if roles[n] in sparse and n not in always}
     if config.biases != "none":
-        always |= {name for name in biases if roles[name] in sparse}
+        always |= {name for name in biases if roles[name] == "encoder"}
     return top_k, [name for name in roles if name in always]
 
 

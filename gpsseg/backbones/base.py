@@ -119,7 +119,6 @@ class Facts:
         prompt: what is in use: "none"; "full-box", the box around the whole image, which knows
             nothing of the truth; "box" or "point", which somebody or the truth must give.
         batch_size: default; 2 GB of activations an image is much on a laptop, a few MB is not.
-        top_k: default K of GPS: the most whose selected weights stay under 1 % of the encoder.
         learning_rates: peak rates for "values" (entries GPS selects), "decoder_values" (those of a
             pre-trained decoder), "full" (every weight) and "decoder" (the decoder alone, or densely
             beside GPS).
@@ -134,7 +133,6 @@ class Facts:
     image_multiple: int
     prompt: Prompt
     batch_size: int
-    top_k: int
     learning_rates: Mapping[str, float]
     scratch: frozenset[str] = frozenset()
 

@@ -70,7 +70,6 @@ class LiteMedSAM(Backbone):
             image_multiple=0,
             prompt=prompt,
             batch_size=2,
-            top_k=2,
             learning_rates={
                 "values": 5e-4,
                 "decoder_values": 3e-3,

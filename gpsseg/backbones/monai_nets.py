@@ -131,7 +131,6 @@ def load(order: Order) -> MonaiNet:
             image_multiple=32,
             prompt="none",
             batch_size=4,
-            top_k=1,
             learning_rates=UNET_RATES,
             scratch=frozenset() if order.path else frozenset({"encoder", "decoder"}),
         ),

@@ -98,7 +98,6 @@ def facts_of_sam(
         image_multiple=multiple,
         prompt=prompt,
         batch_size=1,
-        top_k=1,
         learning_rates={
             "values": 2e-4,
             "decoder_values": 1.2e-3,  # as much above "values" as LiteMedSAM's; not measured

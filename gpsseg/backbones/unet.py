@@ -184,7 +184,6 @@ def _facts(
         image_multiple=0 if fixed else MULTIPLE,
         prompt=prompt,
         batch_size=4,
-        top_k=1,
         learning_rates=UNET_RATES,
         scratch=scratch,
     )

@@ -84,7 +84,6 @@ def test_facts(backbone: Backbone) -> None:
     for text in (facts.licence, facts.pretraining):
         assert text
     assert facts.homepage.startswith("https://")
-    assert facts.top_k >= 1
     assert set(facts.learning_rates) == {"values", "decoder_values", "full", "decoder"}
     assert all(0 < rate < 1 for rate in facts.learning_rates.values())
     assert facts.scratch <= set(backbone.parts)
