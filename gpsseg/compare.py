@@ -11,11 +11,11 @@ import itertools
 import multiprocessing
 import os
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpsseg.config import FinetuneConfig
 from gpsseg.config_compare import CompareConfig
@@ -23,6 +23,9 @@ from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, read_json, write_json
 from gpsseg.grid import Cell, parse_method, run_cell, settings_of
+
+if TYPE_CHECKING:
+    from gpsseg.backbones import Facts
 
 SETTINGS = "settings.json"
 WARM = ("gpsseg.engine", "gpsseg.backbones.registry", "gpsseg.data.loader", "gpsseg.evaluators")
@@ -52,17 +55,16 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         parse_method(method)
     facts = load_backbone(config.backbone, config.prompt, weights=config.weights).facts
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
-    rates = facts.learning_rates
     open_comparison(config)
     groups = list(itertools.product(config.train_sizes or (None,), config.methods))
     settings = list(itertools.product(config.lr_factors, config.seeds[: config.trial_seeds]))
     trials = {group: [Cell(group[1], group[0], f, s) for f, s in settings] for group in groups}
-    run_cells(config, rates, [cell for cells in trials.values() for cell in cells], test=False)
+    run_cells(config, facts, [cell for cells in trials.values() for cell in cells], test=False)
     picked = {group: pick(config, cells) for group, cells in trials.items()}
     chosen = [
         dataclasses.replace(cell, seed=seed) for seed in config.seeds for cell in picked.values()
     ]
-    run_cells(config, rates, chosen, test=True)
+    run_cells(config, facts, chosen, test=True)
     result = rank(config, trials, picked)
     write_ranking(config.output, result)
     say_rows(result["rows"])
@@ -112,9 +114,7 @@ def read_cell(config: CompareConfig, cell: Cell) -> dict[str, Any]:
     return content
 
 
-def run_cells(
-    config: CompareConfig, rates: Mapping[str, float], cells: Sequence[Cell], test: bool
-) -> None:
+def run_cells(config: CompareConfig, facts: Facts, cells: Sequence[Cell], test: bool) -> None:
     """Run what is not finished, several at a time, behind a progress bar."""
     folder, ending = config.output / "cells", "metrics.json" if test else "cell.json"
     todo = [cell for cell in cells if not (folder / cell.name / ending).is_file()]
@@ -122,7 +122,7 @@ def run_cells(
     what = "testing the picked rates" if test else "trials of learning rates"
     if kept:
         say(f"{what}: {kept} of {len(cells)} are finished already and kept")
-    jobs = [settings_of(cell, config, rates) for cell in todo]
+    jobs = [settings_of(cell, config, facts) for cell in todo]
     finished = _run_side_by_side(jobs, test, config.processes)
     for run in progress(finished, what, len(jobs)):
         say(_told(run, test))

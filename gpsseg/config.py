@@ -172,11 +172,11 @@ class FinetuneConfig(BackboneConfig, DataConfig):
     epochs: int = 4
     """Passes over the training images."""
     lr: float | None = None
-    """Peak learning rate. Default: the backbone's. For gps it is the encoder's; a pre-trained
-    decoder, where gps selects too, keeps its ratio to it (litemedsam, sam-*: 6 times)."""
+    """Peak learning rate. Default: the backbone's. In a pre-trained decoder gps trains the values
+    that it selects at a multiple of it (litemedsam, sam-*: 6 times)."""
     decoder_lr: float | None = None
-    """Peak learning rate of a decoder that trains whole. Default: the backbone's; for --method full
-    and decoder, --lr."""
+    """Peak learning rate in the decoder. Default: for gps, and where the decoder starts from random
+    weights, the backbone's; else --lr."""
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay; it acts on trained weights only."""
     warmup: float = 0.1

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpsseg.config import FinetuneConfig
 from gpsseg.config_compare import CompareConfig
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import read_json, write_json, write_rows
+
+if TYPE_CHECKING:
+    from gpsseg.backbones import Facts
 
 OPTIONS = (
     "top_k",
@@ -88,18 +90,19 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def settings_of(cell: Cell, config: CompareConfig, rates: Mapping[str, float]) -> FinetuneConfig:
-    """The run of a cell.
+def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> FinetuneConfig:
+    """The run of a cell, settled.
 
     Args:
         cell: which.
         config: of the comparison.
-        rates: of the backbone, see ``Facts.learning_rates``.
+        facts: of the backbone.
 
     Raises:
         UserError: an option of the method has a value that finetune refuses.
     """
     from gpsseg.methods import default_rates
+    from gpsseg.select import settle
 
     name, options = parse_method(cell.method)
     shared = {
@@ -110,7 +113,8 @@ def settings_of(cell: Cell, config: CompareConfig, rates: Mapping[str, float]) -
     settings = FinetuneConfig(
         **shared | options | {"method": name, "train_size": cell.train_size, "seed": cell.seed}
     )
-    rate, decoder_rate = default_rates(settings, rates)
+    settings = settle(settings, facts)
+    rate, decoder_rate = default_rates(settings, facts)
     return dataclasses.replace(
         settings,
         lr=rate * cell.factor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from gpsseg.errors import look_up
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
-    from gpsseg.backbones import Backbone
+    from gpsseg.backbones import Backbone, Facts
     from gpsseg.data.cards import Card
     from gpsseg.gps import Selection
     from gpsseg.machine import Machine
@@ -106,35 +106,37 @@ def _from_scratch(backbone: Backbone) -> set[str]:
     return {name for name, role in backbone.roles().items() if role == "decoder"}
 
 
-def default_rates(config: FinetuneConfig, defaults: Mapping[str, float]) -> tuple[float, float]:
-    """Peak learning rates of what a method trains, and of a decoder that trains whole beside it.
+def default_rates(config: FinetuneConfig, facts: Facts) -> tuple[float, float]:
+    """Peak learning rates in the encoder and in the decoder.
 
     Args:
-        config: method, and the rates that the user asked for.
-        defaults: the backbone's, see ``Facts.learning_rates``.
+        config: settled: method, and the rates that the user asked for.
+        facts: of the backbone.
     """
-    method = method_of(config)
+    method, defaults = method_of(config), facts.learning_rates
     rate = config.lr or defaults[method.rate]
-    apart = method.rate == "values"
-    return rate, config.decoder_lr or (defaults["decoder"] if apart else rate)
+    selects = method.selects is not None
+    in_decoder = rate
+    if method.rate == "values":
+        if "decoder" in facts.scratch or (selects and config.decoder_top_k == "dense"):
+            in_decoder = defaults["decoder"]
+        elif selects:
+            in_decoder = rate * defaults["decoder_values"] / defaults["values"]
+    return rate, config.decoder_lr or in_decoder
 
 
 def learning_rates(
     backbone: Backbone, selection: Selection, config: FinetuneConfig
 ) -> dict[str, float]:
-    """Parameter name -> peak learning rate: the user's, or what suits the backbone and method."""
-    method, defaults = method_of(config), backbone.facts.learning_rates
-    rate, decoder_rate = default_rates(config, defaults)
-    dense = method.selects is not None and config.decoder_top_k == "dense"
-    in_decoder = rate
-    if dense or method.rate != "values" or "decoder" in backbone.facts.scratch:
-        in_decoder = decoder_rate
-    elif method.selects is not None:
-        in_decoder = rate * defaults["decoder_values"] / defaults["values"]
+    """Parameter name -> peak learning rate: the user's, or what suits the backbone and method.
+
+    What was added to a decoder for several classes trains whole, at the encoder's rate.
+    """
+    rate, decoder_rate = default_rates(config, backbone.facts)
     roles, new = backbone.roles(), set(backbone.added_parameters())
     trained = [*selection.dense, *(f"{name}_values" for name in selection.indices)]
-    rates = {name: in_decoder if roles[name] == "decoder" else rate for name in trained}
-    return rates | {name: decoder_rate for name in trained if name in new}
+    fast = {name for name in trained if roles[name] == "decoder"} - new
+    return {name: decoder_rate if name in fast else rate for name in trained}
 
 
 def identify_base(backbone: Backbone, config: FinetuneConfig) -> dict[str, Any]:

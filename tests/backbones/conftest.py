@@ -168,8 +168,8 @@ def monai(name: str, **settings) -> Callable[..., Backbone]:
         if name == "SwinUNETR":
             pytest.importorskip("einops")
         network = NETWORKS[name]
-        rates = {"values": 1e-3, "full": 1e-3, "decoder": 1e-3}
-        facts = Facts(f"monai:{name}", "-", "https://-", "-", 64, 32, "none", 1, 1, rates)
+        rates = dict.fromkeys(("values", "decoder_values", "full", "decoder"), 1e-3)
+        facts = Facts(f"monai:{name}", "-", "https://-", "-", 64, 32, "none", 1, rates)
         return MonaiNet(network.build(classes, **settings), network.encoder, facts)
 
     return build
