@@ -1,0 +1,178 @@
+"""`predict` on images, with a network that marks what is bright."""
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import gpsseg.writer
+from gpsseg import engine
+from gpsseg.config_predict import PredictConfig
+from gpsseg.console import run_command
+from gpsseg.data.cards import load_card
+from gpsseg.data.cases import Case
+from gpsseg.data.loader import CaseDataset, make_loader
+from gpsseg.errors import SomeFailedError, UserError
+from gpsseg.machine import make_machine
+
+
+def test_images_keep_names_and_folders(
+    go: Callable[..., list[Path]], tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    for seed, name in enumerate(("x.png", "a/x.png", "b/x.jpg")):
+        tools.picture(tmp_path / "in" / name, tools.blob(seed))
+    masks = go(tmp_path / "in")
+    assert masks == [tmp_path / "out" / name for name in ("a/x.png", "b/x.png", "x.png")]
+    assert tools.files(tmp_path / "out") == {"a/x.png", "b/x.png", "x.png"}
+    for seed, name in enumerate(("x.png", "a/x.png", "b/x.png")):
+        mask = tools.read(tmp_path / "out" / name)
+        assert set(np.unique(mask)) <= {0, 255}
+        np.testing.assert_array_equal(mask > 0, tools.blob(seed))
+
+
+def test_a_bad_file_in_the_middle(
+    go: Callable[..., list[Path]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tools: SimpleNamespace,
+) -> None:
+    for seed in range(5):
+        tools.picture(tmp_path / "in" / f"{seed}.png", tools.blob(seed))
+    (tmp_path / "in" / "2.png").write_bytes(b"\x89PNG cut off")
+    (tmp_path / "in" / "3v.nii.gz").write_bytes(b"no volume")
+    with pytest.raises(SomeFailedError, match="2 could not be segmented; 4 masks are in") as caught:
+        go(tmp_path / "in")
+    assert [path.name for path, _ in caught.value.failed] == ["3v.nii.gz", "2.png"] or [
+        path.name for path, _ in caught.value.failed
+    ] == ["2.png", "3v.nii.gz"]
+    assert tools.files(tmp_path / "out") == {"0.png", "1.png", "3.png", "4.png"}
+    assert "failed: " in capsys.readouterr().out
+    tools.picture(tmp_path / "in" / "2.png", tools.blob(2))
+    (tmp_path / "in" / "3v.nii.gz").unlink()
+    assert len(go(tmp_path / "in", resume=True)) == 5
+
+
+def test_exit_status_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def some_failed(config: PredictConfig) -> None:
+        raise SomeFailedError("1 could not be segmented", [(Path("a"), "a is bad")])
+
+    words = ["x", "--run", "r", "--input", "a", "b", "--output", "o", "--window", "40", "400"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as stopped:
+        run_command(some_failed, PredictConfig, "predict")
+    assert stopped.value.code == 3
+    assert capsys.readouterr().err == "gpsseg: error: 1 could not be segmented\n"
+
+
+def test_stopped_and_resumed(
+    go: Callable[..., list[Path]], model: nn.Module, tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    for seed in range(6):
+        tools.picture(tmp_path / "in" / f"{seed}.png", tools.blob(seed))
+    model.stop_after = 4
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "in")
+    assert tools.files(tmp_path / "out") == {f"{n}.png" for n in range(4)}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
+    model.stop_after, model.seen = 10**9, 0
+    with pytest.raises(UserError, match=r"exists already; gpsseg never overwrites.*--resume"):
+        go(tmp_path / "in")
+    assert len(go(tmp_path / "in", resume=True)) == 6
+    assert model.seen == 2, "only what was missing"
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_two_ways_never_mix_in_one_folder(
+    go: Callable[..., list[Path]], tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    tools.picture(tmp_path / "in" / "a.png", tools.blob())
+    go(tmp_path / "in")
+    tools.picture(tmp_path / "in" / "b.png", tools.blob())
+    with pytest.raises(UserError, match="made otherwise: tta was none, now it is flips"):
+        go(tmp_path / "in", resume=True, tta="flips")
+    (tmp_path / "run" / "delta.safetensors").write_bytes(b"another delta")
+    with pytest.raises(UserError, match="made otherwise: delta_sha256 was"):
+        go(tmp_path / "in", resume=True)
+
+
+def test_large_images_in_tiles(
+    go: Callable[..., list[Path]], tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    mask = tools.blob(5, (200, 264))
+    mask[100:102, 50:53] = ~mask[100, 50]
+    tools.picture(tmp_path / "in" / "large.png", mask)
+    tools.picture(tmp_path / "in" / "small.png", tools.blob())
+    go(tmp_path / "in", output=tmp_path / "whole")
+    assert (tools.read(tmp_path / "whole" / "large.png") > 0)[101, 51] != mask[101, 51], "lost"
+    go(tmp_path / "in", tile=tools.size)
+    np.testing.assert_array_equal(tools.read(tmp_path / "out" / "large.png") > 0, mask)
+    np.testing.assert_array_equal(tools.read(tmp_path / "out" / "small.png") > 0, tools.blob())
+
+
+def test_flips_are_the_mean_over_mirror_images() -> None:
+    torch.manual_seed(0)
+    net, machine = nn.Conv2d(3, 1, 3, padding=1), make_machine("cpu", "fp32")
+    image = torch.rand(1, 3, 8, 8)
+    ((_, found),) = engine.predict(net, [_batch(image)], machine, flips=True)
+    maps = []
+    for axes in ((), (2,), (3,), (2, 3)):
+        ((_, map_),) = engine.predict(net, [_batch(image.flip(axes))], machine)
+        maps.append(torch.from_numpy(map_).flip([axis - 2 for axis in axes]))
+    np.testing.assert_allclose(found, torch.stack(maps).mean(0), atol=1e-6)
+
+
+def _batch(image: Tensor) -> dict[str, Tensor]:
+    one = torch.tensor([8])
+    return {"image": image, "height": one, "width": one, "index": torch.tensor([0])}
+
+
+def test_pictures_are_prepared_as_in_training_and_evaluation(
+    go: Callable[..., list[Path]], model: nn.Module, tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg")
+    go(tmp_path / "a.jpg", save_probabilities=True)
+    dataset = CaseDataset([Case("a", tmp_path / "a.jpg")], load_card("kvasir"), tools.size)
+    loader = make_loader(dataset, 1, 0)
+    ((_, expected),) = engine.predict(model, loader, make_machine("cpu", "fp32"))
+    soft = tools.read(tmp_path / "out" / "a_probability.png")
+    np.testing.assert_array_equal(soft, np.round(expected * 255).astype(np.uint8))
+
+
+def test_overlays_and_probabilities(
+    go: Callable[..., list[Path]], tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    tools.picture(tmp_path / "in" / "a.png", tools.blob())
+    go(tmp_path / "in", overlays=True, save_probabilities=True)
+    assert tools.files(tmp_path / "out") == {"a.png", "a_probability.png", "a_overlay.jpg"}
+    overlay = tools.read(tmp_path / "out" / "a_overlay.jpg").astype(int)
+    assert overlay.shape == (tools.size, tools.size, 3)
+    assert (overlay[..., 0] - overlay[..., 2])[tools.blob()].mean() > 50, "tinted"
+
+
+def test_memory_does_not_grow_with_the_input(
+    go: Callable[..., list[Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tools: SimpleNamespace,
+) -> None:
+    for seed in range(24):
+        tools.picture(tmp_path / "in" / f"{seed:02d}.png", tools.blob(seed))
+    alive, most = [], [0]
+    original = gpsseg.writer.read_image
+
+    def counted(path: Path) -> np.ndarray:
+        pixels = original(path).copy()
+        alive.append(weakref.ref(pixels))
+        most[0] = max(most[0], sum(ref() is not None for ref in alive))
+        return pixels
+
+    monkeypatch.setattr(gpsseg.writer, "read_image", counted)
+    assert len(go(tmp_path / "in")) == 24
+    assert most[0] <= 10, "two batches of two are read ahead, and two are in work"

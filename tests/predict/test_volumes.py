@@ -1,0 +1,91 @@
+"""`predict` on volumes, with a network that marks what is bright."""
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+
+import gpsseg.writer
+from gpsseg.data.volumes import read_volume
+
+
+def oblique_itk(mask: np.ndarray) -> SimpleITK.Image:
+    image = SimpleITK.GetImageFromArray(np.where(mask, 1200, -1000).astype(np.int16))
+    rotation, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))
+    image.SetDirection((rotation * (1, -1, 1)).reshape(-1).tolist())
+    image.SetSpacing((0.7, 0.9, 3.3))
+    image.SetOrigin((-11.123456, 22.25, 33.0625))
+    return image
+
+
+@pytest.mark.parametrize("axis", ["auto", "axial", "coronal", "sagittal"])
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
+def test_volumes_come_back_in_their_place(
+    go: Callable[..., list[Path]], tmp_path: Path, ending: str, axis: str, tools: SimpleNamespace
+) -> None:
+    mask = tools.bright_volume((16, 32, 32))
+    (tmp_path / "in" / "p1").mkdir(parents=True)
+    source = tmp_path / "in" / "p1" / f"scan.v2{ending}"
+    SimpleITK.WriteImage(oblique_itk(mask), str(source))
+    (result,) = go(tmp_path / "in", axis=axis, save_probabilities=True)
+    assert result == tmp_path / "out" / "p1" / f"scan.v2{ending}"
+    there, back = read_volume(source), read_volume(result)
+    np.testing.assert_allclose(back.affine, there.affine, atol=1e-6, rtol=0)
+    assert (back.values > 0).mean() == pytest.approx(mask.mean(), abs=0.05)
+    if axis == "auto":  # 32 x 32 slices are not resized
+        np.testing.assert_array_equal(back.values, mask)
+        assert back.values.dtype == np.uint8
+    soft = read_volume(tmp_path / "out" / "p1" / f"scan.v2_probability{ending}")
+    np.testing.assert_array_equal(soft.values > 127, back.values > 0)
+
+
+def test_window_decides_what_is_bright(
+    go: Callable[..., list[Path]], tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    values = np.full((2, tools.size, tools.size), -1000, np.int16)
+    values[:, :16], values[0, :, :16] = 60, 900
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / "ct.nrrd"))
+    (soft,) = go(tmp_path / "ct.nrrd", window=(40, 400), output=tmp_path / "soft")
+    np.testing.assert_array_equal(read_volume(soft).values, values >= 60)
+    (bone,) = go(tmp_path / "ct.nrrd", window=(500, 1000), format="nifti")
+    assert bone.name == "ct.nii.gz"
+    np.testing.assert_array_equal(read_volume(bone).values, values >= 900)
+
+
+def test_one_volume_is_held_at_a_time(
+    go: Callable[..., list[Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tools: SimpleNamespace,
+) -> None:
+    for index in range(6):
+        image = nibabel.Nifti1Image(np.zeros((tools.size, tools.size, 3), np.int16), np.eye(4))
+        nibabel.save(image, tmp_path / f"{index}.nii")
+    alive, most = [], [0]
+    original = gpsseg.writer.read_volume
+
+    def counted(path: Path) -> Any:
+        volume = original(path)
+        alive.append(weakref.ref(volume))
+        most[0] = max(most[0], sum(ref() is not None for ref in alive))
+        return volume
+
+    monkeypatch.setattr(gpsseg.writer, "read_volume", counted)
+    assert len(go(tmp_path / "*.nii")) == 6
+    assert most[0] <= 3, "one in work, those that the batches read ahead reach into"
+
+
+def test_overlays_of_a_volume_are_its_slices_with_anything(
+    go: Callable[..., list[Path]], tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    values = np.zeros((5, tools.size, tools.size), np.uint8)
+    values[2, :8] = 255
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / "a.mha"))
+    go(tmp_path / "a.mha", overlays=True)
+    assert tools.files(tmp_path / "out") == {"a.mha", "a_overlay/000002.jpg"}
