@@ -85,7 +85,14 @@ def tune(config: FinetuneConfig) -> Tuned:
     from gpsseg.data.own import card_of
     from gpsseg.leakage import check_leaks
     from gpsseg.machine import make_machine
-    from gpsseg.methods import add_layers, identify_base, load_base, method_of, what_trains
+    from gpsseg.methods import (
+        add_layers,
+        identify_base,
+        load_base,
+        method_of,
+        settle_rates,
+        what_trains,
+    )
     from gpsseg.select import (
         describe,
         find_split,
@@ -101,7 +108,7 @@ def tune(config: FinetuneConfig) -> Tuned:
     method_of(config)
     card = card_of(config)
     backbone = load_base(config, card)
-    config = settle(config, backbone.facts)
+    config = settle_rates(settle(config, backbone.facts), backbone.facts)
     if config.checkpoint_activations:
         engine.checkpoint_activations(backbone)
     salt = runs.salt_of(config)

@@ -101,7 +101,7 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> FinetuneConf
     Raises:
         UserError: an option of the method has a value that finetune refuses.
     """
-    from gpsseg.methods import default_rates
+    from gpsseg.methods import settle_rates
     from gpsseg.select import settle
 
     name, options = parse_method(cell.method)
@@ -113,12 +113,13 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> FinetuneConf
     settings = FinetuneConfig(
         **shared | options | {"method": name, "train_size": cell.train_size, "seed": cell.seed}
     )
-    settings = settle(settings, facts)
-    rate, decoder_rate = default_rates(settings, facts)
+    settings = settle_rates(settle(settings, facts), facts)
+    assert settings.lr
+    assert settings.decoder_lr
     return dataclasses.replace(
         settings,
-        lr=rate * cell.factor,
-        decoder_lr=decoder_rate * cell.factor,
+        lr=settings.lr * cell.factor,
+        decoder_lr=settings.decoder_lr * cell.factor,
         output=config.output / "cells" / cell.name,
     )
 

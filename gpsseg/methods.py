@@ -106,33 +106,38 @@ def _from_scratch(backbone: Backbone) -> set[str]:
     return {name for name, role in backbone.roles().items() if role == "decoder"}
 
 
-def default_rates(config: FinetuneConfig, facts: Facts) -> tuple[float, float]:
-    """Peak learning rates in the encoder and in the decoder.
+def settle_rates(config: FinetuneConfig, facts: Facts) -> FinetuneConfig:
+    """Put the method's and the backbone's learning rates where the user asked for none.
 
     Args:
-        config: settled: method, and the rates that the user asked for.
+        config: settled but for these, see ``gpsseg.select.settle``.
         facts: of the backbone.
     """
     method, defaults = method_of(config), facts.learning_rates
     rate = config.lr or defaults[method.rate]
-    selects = method.selects is not None
     in_decoder = rate
-    if method.rate == "values":
-        if "decoder" in facts.scratch or (selects and config.decoder_top_k == "dense"):
-            in_decoder = defaults["decoder"]
-        elif selects:
-            in_decoder = rate * defaults["decoder_values"] / defaults["values"]
-    return rate, config.decoder_lr or in_decoder
+    if method.selects is not None and config.decoder_top_k != "dense":
+        in_decoder = rate * defaults["decoder_values"] / defaults["values"]
+    elif method.selects is not None or (method.rate == "values" and "decoder" in facts.scratch):
+        in_decoder = defaults["decoder"]
+    return dataclasses.replace(config, lr=rate, decoder_lr=config.decoder_lr or in_decoder)
 
 
 def learning_rates(
     backbone: Backbone, selection: Selection, config: FinetuneConfig
 ) -> dict[str, float]:
-    """Parameter name -> peak learning rate: the user's, or what suits the backbone and method.
+    """Parameter name -> peak learning rate.
 
     What was added to a decoder for several classes trains whole, at the encoder's rate.
+
+    Args:
+        backbone: prepared, see ``gpsseg.gps.sparsify``.
+        selection: what trains in it.
+        config: settled, with rates.
     """
-    rate, decoder_rate = default_rates(config, backbone.facts)
+    rate, decoder_rate = config.lr, config.decoder_lr
+    assert rate, "settle the rates first"
+    assert decoder_rate, "settle the rates first"
     roles, new = backbone.roles(), set(backbone.added_parameters())
     trained = [*selection.dense, *(f"{name}_values" for name in selection.indices)]
     fast = {name for name in trained if roles[name] == "decoder"} - new

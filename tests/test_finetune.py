@@ -68,6 +68,11 @@ def test_a_run_leaves_every_file_and_no_more(run):
     assert {path.name for path in run.iterdir()} == FILES
 
 
+def test_the_settings_hold_the_learning_rates_that_were_used(run):
+    used = read(run, "config.json")["config"]
+    assert (used["lr"], used["decoder_lr"]) == (2e-3, 2e-3)
+
+
 def test_metrics_name_protocol_data_split_and_seed(run):
     metrics = read(run, "metrics.json")
     assert metrics["data"] == "synthetic sample"
