@@ -123,7 +123,6 @@ def select_on_sample(config: BenchmarkConfig, top_k: int, path: Path) -> None:
         top_k=top_k,
         decoder_top_k=config.decoder_top_k,
         image_size=config.image_size,
-        batch_size=1,
         workers=0,
         cache="off",
     )

@@ -119,22 +119,25 @@ def settle(config: Config, facts: Facts) -> Config:
 
 
 def training_batches(card: Card, split: Split, config: Config) -> DataLoader[Any]:
-    """The training images that selection sees: in a seeded order, without augmentation."""
+    """The training images that selection sees: in a seeded order, without augmentation.
+
+    One at a time: scoring forms every gradient, and so needs less memory than the training after
+    it, and each image counts as much as any other.
+    """
     from gpsseg.data.cache import cache_folder
     from gpsseg.data.loader import CaseDataset, make_loader
 
     assert config.image_size, "settle the configuration first"
-    assert config.batch_size, "settle the configuration first"
     cases = list(split.train)
     random.Random(config.seed).shuffle(cases)
     cases = cases[: config.selection_images]
     dataset = CaseDataset(cases, card, config.image_size, cache=cache_folder(config.cache))
-    return make_loader(dataset, config.batch_size, config.workers)
+    return make_loader(dataset, 1, config.workers)
 
 
 def choose(
     backbone: Backbone,
-    batches: DataLoader[Any],
+    images: DataLoader[Any],
     config: BackboneConfig,
     machine: Machine,
     seed: int = 0,
@@ -145,8 +148,8 @@ def choose(
     Normalisation layers, position embeddings and the prompt encoder stay frozen.
 
     Returns:
-        The selection, and how it was made: "criterion", "level", "batches", and
-        "overlap_with_half": the share of it that the first half of the batches selects too.
+        The selection, and how it was made: "criterion", "level", "images" (how many were scored),
+        and "overlap_with_half": the share of it that the first half of them selects too.
     """
     import torch
 
@@ -160,16 +163,16 @@ def choose(
     tuning_mode(backbone)
     torch.manual_seed(seed)  # of dropout and the criterion "random"
     seen, early, loss = 0, None, batch_loss(machine, from_truth(config.prompt))
-    shown = progress(batches, "scoring weights")
+    shown = progress(images, "scoring weights")
     for scores in gps.running_scores(backbone, shown, loss, list(top_k), config.criterion):
         seen += 1
-        if seen == len(batches) // 2:
+        if seen == len(images) // 2:
             early = gps.select(backbone, scores, top_k, config.level)
     selection = gps.select(backbone, scores, top_k, config.level)
     if scores.without_gradient:
         names = ", ".join(scores.without_gradient[:3])
         say(f"{len(scores.without_gradient)} weights get no gradient and stay frozen: {names} ...")
-    how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "batches": seen}
+    how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
     if early:
         how["overlap_with_half"] = gps.overlap(selection, early)
         say(f"half of these images would have selected {how['overlap_with_half']:.0%} of the same")
