@@ -224,8 +224,8 @@ def _parts(
     if file is None and "file" in rule:
         file = root / rule["file"]
     if file is not None:
-        parts = read_split(file, [case for cases in parts.values() for case in cases])
-        rule = {"name": file.stem}
+        name, parts = read_split(file, [case for cases in parts.values() for case in cases])
+        rule = {"name": name}
     return rule, parts
 
 

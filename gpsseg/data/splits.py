@@ -22,13 +22,16 @@ def is_split_file(split: str) -> bool:
     return split.endswith(".json")
 
 
-def read_split(path: Path, cases: Sequence[Case]) -> dict[str, list[Case]]:
+def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[Case]]]:
     """Sort cases into the parts that a file of ids names, in its order.
 
     Args:
         path: JSON with the lists "train", "test" and perhaps "val", such as ``write_split`` or a
             run (split.json) writes.
         cases: all of the set; those that the file does not name are left out.
+
+    Returns:
+        The split's name, the file's own where it holds none, and part -> cases.
 
     Raises:
         UserError: the file is none, names a case that is not there, or one twice.
@@ -56,7 +59,8 @@ def read_split(path: Path, cases: Sequence[Case]) -> dict[str, list[Case]]:
             f"{path} names {len(missing)} images that the set does not have: {few(missing)}. It "
             "belongs to another set, or images were removed since it was made."
         )
-    return {part: [known[name] for name in ids] for part, ids in lists.items()}
+    parts = {part: [known[name] for name in ids] for part, ids in lists.items()}
+    return str(content.get("name", path.stem)), parts
 
 
 def write_split(path: Path, name: str, parts: Mapping[str, Sequence[Case]]) -> None:

@@ -65,7 +65,15 @@ def page(result: Mapping[str, Any]) -> str:
 
     rows = result["rows"]
     synthetic = str(result["data"]).startswith("synthetic")
-    hidden = ("methods", "seeds", "train_sizes", "lr_factors", "baseline", "processes")
+    hidden = (
+        "methods",
+        "seeds",
+        "train_sizes",
+        "lr_factors",
+        "trial_seeds",
+        "baseline",
+        "processes",
+    )
     settings = {**result["settings"], **result["resolved"], **result["machine"]}
     shown = {k: v for k, v in settings.items() if v not in (None, [], ()) and k not in hidden}
     context = {
