@@ -13,6 +13,7 @@ from gpsseg.errors import UserError
 from gpsseg.grid import Cell, parse_method, settings_of
 from gpsseg.ranking import rank
 from gpsseg.report.ranking import cells_of, markdown, page, write_ranking
+from gpsseg.report.ranking_plots import charts
 
 UNET = "unet-efficientnet-lite0"
 RATES = {"values": 2e-3, "decoder_values": 6e-3, "full": 3e-4, "decoder": 1e-3}
@@ -113,6 +114,15 @@ def test_all_files_are_written_and_the_page_says_synthetic(ranked, tmp_path):
     assert "SYNTHETIC SAMPLE" in html
     assert "edge of the trials" in html
     assert "1 diverged" in html
+
+
+def test_the_chart_counts_the_decoder_where_methods_differ_in_it(ranked):
+    rows = ranked["rows"]
+    assert charts(rows)[0].x_label == "share of the encoder that trains"
+    rows[1] |= {"decoder": 100, "share_of_encoder": 0.0, "share_of_total": 0.4}
+    chart = charts(rows)[0]
+    assert chart.x_label == "share of the network that trains"
+    assert {text for *_, text in chart.texts} == {"gps", "full"}
 
 
 def test_every_method_has_the_same_trials_and_its_own_rates(tmp_path):

@@ -36,17 +36,22 @@ def charts(rows: Sequence[Row]) -> list[Chart]:
 
 
 def score_against_share(rows: Sequence[Row], size: int) -> Chart | None:
-    """MDice against the share of the encoder that trains, on a logarithmic axis."""
-    shown = [row for row in rows if row["share_of_encoder"] > 0]
+    """MDice against the share of the network that trains, on a logarithmic axis.
+
+    Where all methods train the same in the decoder, such as all of it, only the encoder counts.
+    """
+    same_decoder = len({row["decoder"] for row in rows}) == 1
+    share = "share_of_encoder" if same_decoder else "share_of_total"
+    shown = [row for row in rows if row[share] > 0]
     if len(shown) < 2:
         return None
-    series = {row["method"]: [(row["share_of_encoder"], row)] for row in shown}
-    left_out = [row["method"] for row in rows if not row["share_of_encoder"]]
+    series = {row["method"]: [(row[share], row)] for row in shown}
+    left_out = [row["method"] for row in rows if not row[share]]
     also = f" Not drawn: {', '.join(left_out)}, which leaves the encoder." if left_out else ""
     return _chart(
         f"mDice against the share that trains, {size} training images",
         f"{_described(series, lambda share: f'{share:.2%}')}.{also}",
-        "share of the encoder that trains",
+        f"share of the {'encoder' if same_decoder else 'network'} that trains",
         series,
         logarithmic=10,
         tick_text=lambda share: f"{100 * share:g} %",
