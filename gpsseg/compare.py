@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.config import FinetuneConfig
-from gpsseg.config_compare import CompareConfig
+from gpsseg.config_compare import FREE, CompareConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, read_json, write_json
@@ -29,16 +29,6 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 WARM = ("gpsseg.engine", "gpsseg.backbones.registry", "gpsseg.data.loader", "gpsseg.evaluators")
-FREE = {
-    "methods",
-    "train_sizes",
-    "seeds",
-    "lr_factors",
-    "trial_seeds",
-    "baseline",
-    "processes",
-    "output",
-}
 
 
 def compare(config: CompareConfig) -> dict[str, Any]:

@@ -8,6 +8,18 @@ from pathlib import Path
 from gpsseg.config import BackboneConfig, PreparationConfig, at_least
 from gpsseg.errors import UserError
 
+# What may differ when a stopped comparison is taken up; the others are the settings of its runs.
+FREE = {
+    "methods",
+    "train_sizes",
+    "seeds",
+    "lr_factors",
+    "trial_seeds",
+    "baseline",
+    "processes",
+    "output",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig(BackboneConfig, PreparationConfig):

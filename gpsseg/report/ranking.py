@@ -60,22 +60,14 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def page(result: Mapping[str, Any]) -> str:
     """The comparison as one self-contained page."""
+    from gpsseg.config_compare import FREE
     from gpsseg.report import fill, plots
     from gpsseg.report.ranking_plots import charts
 
     rows = result["rows"]
     synthetic = str(result["data"]).startswith("synthetic")
-    hidden = (
-        "methods",
-        "seeds",
-        "train_sizes",
-        "lr_factors",
-        "trial_seeds",
-        "baseline",
-        "processes",
-    )
     settings = {**result["settings"], **result["resolved"], **result["machine"]}
-    shown = {k: v for k, v in settings.items() if v not in (None, [], ()) and k not in hidden}
+    shown = {k: v for k, v in settings.items() if v not in (None, [], ()) and k not in FREE}
     context = {
         "result": result,
         "synthetic": synthetic,

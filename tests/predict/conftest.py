@@ -1,5 +1,6 @@
 """A network that marks what is bright, and how the tests give it something to predict."""
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,6 +87,20 @@ def bright_volume(shape: tuple[int, int, int]) -> np.ndarray:
     return np.kron(coarse, np.ones((8, 8, 8))) > 0
 
 
+def counting(read: Callable[[Path], Any]) -> tuple[Callable[[Path], Any], list[int]]:
+    """``read``, and a list whose one item is the most of its results ever alive at a time."""
+    alive: list[weakref.ref[Any]] = []
+    most = [0]
+
+    def counted(path: Path) -> Any:
+        found = read(path)
+        alive.append(weakref.ref(found))
+        most[0] = max(most[0], sum(ref() is not None for ref in alive))
+        return found
+
+    return counted, most
+
+
 @pytest.fixture
 def tools() -> SimpleNamespace:
     """The helpers of this file, for tests to call."""
@@ -96,4 +111,5 @@ def tools() -> SimpleNamespace:
         picture=picture,
         read=read,
         files=files,
+        counting=counting,
     )

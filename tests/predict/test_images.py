@@ -1,6 +1,5 @@
 """`predict` on images, with a network that marks what is bright."""
 
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -164,15 +163,8 @@ def test_memory_does_not_grow_with_the_input(
 ) -> None:
     for seed in range(24):
         tools.picture(tmp_path / "in" / f"{seed:02d}.png", tools.blob(seed))
-    alive, most = [], [0]
     original = gpsseg.writer.read_image
-
-    def counted(path: Path) -> np.ndarray:
-        pixels = original(path).copy()
-        alive.append(weakref.ref(pixels))
-        most[0] = max(most[0], sum(ref() is not None for ref in alive))
-        return pixels
-
+    counted, most = tools.counting(lambda path: original(path).copy())
     monkeypatch.setattr(gpsseg.writer, "read_image", counted)
     assert len(go(tmp_path / "in")) == 24
     assert most[0] <= 10, "two batches of two are read ahead, and two are in work"

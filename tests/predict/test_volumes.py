@@ -1,10 +1,8 @@
 """`predict` on volumes, with a network that marks what is bright."""
 
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import nibabel
 import numpy as np
@@ -67,15 +65,7 @@ def test_one_volume_is_held_at_a_time(
     for index in range(6):
         image = nibabel.Nifti1Image(np.zeros((tools.size, tools.size, 3), np.int16), np.eye(4))
         nibabel.save(image, tmp_path / f"{index}.nii")
-    alive, most = [], [0]
-    original = gpsseg.writer.read_volume
-
-    def counted(path: Path) -> Any:
-        volume = original(path)
-        alive.append(weakref.ref(volume))
-        most[0] = max(most[0], sum(ref() is not None for ref in alive))
-        return volume
-
+    counted, most = tools.counting(gpsseg.writer.read_volume)
     monkeypatch.setattr(gpsseg.writer, "read_volume", counted)
     assert len(go(tmp_path / "*.nii")) == 6
     assert most[0] <= 3, "one in work, those that the batches read ahead reach into"
