@@ -11,6 +11,7 @@ import itertools
 import multiprocessing
 import os
 import statistics
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -134,12 +135,14 @@ def _run_side_by_side(
     queue = list(jobs)
     if processes is None and queue:  # the first one shows how much memory the others need
         before = _available_mb()
-        with ProcessPoolExecutor(1, context) as pool:
+        with ProcessPoolExecutor(1, context, _end_with_the_comparison) as pool:
             run = _result(pool.submit(run_cell, queue.pop(0), test, cores))
         yield run
         processes = _as_many_as_fit(read_json(run / "cell.json")["memory_mb"], before, cores)
     threads = max(1, cores // (processes or 1))
-    with ProcessPoolExecutor(processes or 1, context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(
+        processes or 1, context, _end_with_the_comparison, max_tasks_per_child=1
+    ) as pool:
         running = [pool.submit(run_cell, job, test, threads) for job in queue]
         try:
             for future in as_completed(running):
@@ -156,6 +159,18 @@ def _warm_context() -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(WARM))
     return context
+
+
+def _end_with_the_comparison() -> None:
+    """In a run's process: end as soon as the comparison's is gone, however that ended."""
+    comparison = multiprocessing.parent_process()
+    assert comparison
+
+    def wait() -> None:
+        comparison.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _result(future: Any) -> Path:

@@ -3,7 +3,10 @@
 import csv
 import dataclasses
 import json
+import sys
+import time
 
+import psutil
 import pytest
 
 import gpsseg.compare as module
@@ -276,6 +279,28 @@ def test_as_many_runs_as_memory_and_cores_allow():
     assert module._as_many_as_fit(1000, 10_000, cores=4) == 4
     assert module._as_many_as_fit(3000, 10_000, cores=4) == 2
     assert module._as_many_as_fit(9000, 10_000, cores=4) == 1
+
+
+def test_no_run_goes_on_after_the_comparison_was_killed(kvasir, tmp_path):
+    """Else it would write into the folder that the same command, given again, takes up."""
+    command = [
+        *(sys.executable, "-m", "gpsseg.compare", "--data-root", str(kvasir), "--backbone", UNET),
+        *("--methods", "decoder", "--image-size", "32", "--epochs", "100000", "--processes", "1"),
+        *("--val-share", "0.3", "--output", str(tmp_path / "c")),
+    ]
+    with (tmp_path / "said.txt").open("w") as said:
+        comparison = psutil.Popen(command, stdout=said, stderr=said)
+        while not list(tmp_path.glob("c/cells/*/log.jsonl")):
+            assert comparison.poll() is None, (tmp_path / "said.txt").read_text()
+            time.sleep(0.1)
+        runs = comparison.children(recursive=True)
+        comparison.kill()
+        comparison.wait()
+    assert runs
+    _, going_on = psutil.wait_procs(runs, timeout=30)
+    for run in going_on:
+        run.kill()
+    assert not going_on
 
 
 def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
