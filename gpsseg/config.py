@@ -1,4 +1,7 @@
-"""What every command can be asked: frozen dataclasses whose docstrings are the help texts."""
+"""What `finetune` and `select` can be asked, and what the commands share.
+
+Frozen dataclasses, whose docstrings are the help texts.
+"""
 
 from __future__ import annotations
 
@@ -74,8 +77,6 @@ class PreparationConfig(SourceConfig):
     """Share of the training images set aside for validation, where the set brings none."""
     image_size: int | None = None
     """Side in pixels of the network's square input. Default: the backbone's own."""
-    batch_size: int | None = None
-    """Images per step. Default: the backbone's own (litemedsam: 2, unet-efficientnet-lite0: 4)."""
     workers: int | None = None
     """Processes that read images. Default: none on a CPU; with CUDA half the cores, at most 8."""
     cache: str | None = None
@@ -85,7 +86,7 @@ class PreparationConfig(SourceConfig):
 
     def __post_init__(self) -> None:
         SourceConfig.__post_init__(self)
-        at_least(1, self, "image_size", "batch_size")
+        at_least(1, self, "image_size")
         at_least(0, self, "workers")
         if not 0 < self.val_share < 1:
             raise UserError(
@@ -157,7 +158,29 @@ class BackboneConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(BackboneConfig, DataConfig):
+class TrainingConfig:
+    """How the network trains, whatever the method."""
+
+    batch_size: int | None = None
+    """Images per step. Default: the backbone's own (litemedsam: 2, unet-efficientnet-lite0: 4)."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled weight decay; it acts on trained weights only."""
+    warmup: float = 0.1
+    """Share of all steps over which the learning rate rises from zero."""
+    validate_every: int = 1
+    """Score the validation images after every so many epochs, and after the last; the best of these
+    is kept. With few training images validation is much of the work."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "batch_size", "validate_every")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise UserError(f"--weight-decay must be 0 or more, got {self.weight_decay}.")
+        if not 0 <= self.warmup <= 1:
+            raise UserError(f"--warmup is a share of all steps, 0 to 1, got {self.warmup}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     """Adapt a backbone to a data set, evaluate it on the test split, and write a report.
 
     Example: python -m gpsseg.finetune --dataset kvasir --data-root ~/data --epochs 20
@@ -177,15 +200,8 @@ class FinetuneConfig(BackboneConfig, DataConfig):
     decoder_lr: float | None = None
     """Peak learning rate in the decoder. Default: for gps, and where the decoder starts from random
     weights, the backbone's; else --lr."""
-    weight_decay: float = 0.01
-    """AdamW's decoupled weight decay; it acts on trained weights only."""
-    warmup: float = 0.1
-    """Share of all steps over which the learning rate rises from zero."""
     accumulate: int = 1
     """Batches whose gradients are added before each step."""
-    validate_every: int = 1
-    """Score the validation images after every so many epochs, and after the last; the best of these
-    is kept. With few training images validation is much of the work."""
     strict: bool = False
     """Stop before anything is trained if a test image is also among the training images: the same
     file, the same picture saved otherwise, a neighbouring video frame, or the same patient."""
@@ -197,15 +213,12 @@ class FinetuneConfig(BackboneConfig, DataConfig):
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)
         DataConfig.__post_init__(self)
-        at_least(1, self, "epochs", "accumulate", "rank", "validate_every")
+        TrainingConfig.__post_init__(self)
+        at_least(1, self, "epochs", "accumulate", "rank")
         for name in ("lr", "decoder_lr"):
             rate = getattr(self, name)
             if rate is not None and not 0 < rate < float("inf"):
                 raise UserError(f"--{name.replace('_', '-')} must be above 0, got {rate}.")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise UserError(f"--weight-decay must be 0 or more, got {self.weight_decay}.")
-        if not 0 <= self.warmup <= 1:
-            raise UserError(f"--warmup is a share of all steps, 0 to 1, got {self.warmup}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,125 +234,6 @@ class SelectConfig(BackboneConfig, DataConfig):
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)
         DataConfig.__post_init__(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """Score a finished run, or any tool's predictions, under named protocols.
-
-    Masks and probability maps may be PNG (8 or 16 bits), TIFF, .npy, NIfTI, NRRD or MHA; they are
-    paired with the truth by name, and words such as _mask or _pred in it do not matter.
-
-    Example: python -m gpsseg.evaluate --run runs/kvasir-litemedsam-gps-... --dataset isic2017
-
-    Example: python -m gpsseg.evaluate --predictions my_masks --dataset kvasir --data-root ~/data
-
-    Example: python -m gpsseg.evaluate --predictions mine --truth masks --against theirs
-    """
-
-    run: Path | None = None
-    """Folder of a finished run; its network predicts the test split."""
-    predictions: Path | None = None
-    """Or: folder of masks or probability maps that any tool made; --dataset or --truth says of
-    what. Sub-folders are searched too."""
-    truth: Path | None = None
-    """Folder of the true masks, for --predictions on images that are in no data card."""
-    dataset: str | None = None
-    """A data set, whose test split is scored. Default: the one the run was trained on."""
-    data_root: Path | None = None
-    """Folder that holds the real data set. Default: the run's, or $GPSSEG_DATA."""
-    split: str | None = None
-    """One of the data set's splits by name, or a split file; its test part is scored. Default: the
-    run's, or the set's best."""
-    anonymous_ids: bool = False
-    """Write hashes instead of image names into the results. A run that was made so stays so."""
-    protocol: tuple[str, ...] = ("per-image", "micro")
-    """per-image (always scored), micro, pranet, isic, medsam-adapter, boundary (distances), volume
-    (3-D), gps-repo (to reproduce that script only); or all."""
-    against: tuple[Path, ...] = ()
-    """Compare image by image with these: run folders, folders that this command wrote, or folders
-    of predictions. P-values of several are adjusted together (Holm)."""
-    batch_size: int | None = None
-    """Images per forward pass. Default: the run's."""
-    prompts: Path | None = None
-    """CSV (image, x0, y0, x1, y1 or image, x, y) or JSON ({"image": [...]}) with a box or point in
-    pixels for every image, for a run trained with --prompt box or point. Default: the truth's."""
-    strict: bool = False
-    """Stop before anything is scored if a test image is also among the run's training images, or if
-    those are no longer there to compare with."""
-    output: Path | None = None
-    """Folder to write to; must not exist. Default: <run>/evaluate-<dataset>-<time>, or
-    runs/evaluate-<name>-<time>."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-
-    def __post_init__(self) -> None:
-        at_least(1, self, "batch_size")
-        if (self.run is None) == (self.predictions is None):
-            raise UserError(
-                f"Got {'neither' if self.run is None else 'both'} of --run and --predictions, "
-                "expected one: --run RUN for a run of gpsseg, or --predictions FOLDER for masks "
-                "that any tool made."
-            )
-        if self.predictions and (self.dataset is None) == (self.truth is None):
-            raise UserError(
-                f"Got {'neither' if self.truth is None else 'both'} of --dataset and --truth, "
-                "expected one beside --predictions: --dataset NAME, or --truth FOLDER with the "
-                "true masks."
-            )
-        if self.prompts and not self.run:
-            raise UserError("--prompts goes with --run: predictions are scored as they are.")
-        if self.run and self.truth:
-            raise UserError(
-                "--truth goes with --predictions; a run is scored on a data set. Pass --dataset, "
-                "or write masks with `python -m gpsseg.predict` and score these."
-            )
-        for name in ("data_root", "split"):
-            if self.truth and getattr(self, name):
-                flag = name.replace("_", "-")
-                raise UserError(f"--{flag} goes with --dataset, not with --truth. Leave one out.")
-        if not self.protocol:
-            raise UserError("--protocol needs a name, such as per-image, or all.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchmarkConfig:
-    """Measure what a training step of each method costs here, in time and memory.
-
-    Example: python -m gpsseg.benchmark --backbone litemedsam --methods floor gps full
-    """
-
-    backbone: str = "unet-efficientnet-lite0"
-    """A name from `python -m gpsseg.backbones`, or as finetune's option of this name."""
-    methods: tuple[str, ...] = ("floor", "gps", "masked", "decoder", "full")
-    """floor (forward and input gradients, all frozen), gps, masked (GPS by dense gradients times a
-    mask), PEFT's shira (rank 8, on every linear layer), and full, decoder, bias, norm, lora, dora,
-    adapter and ssf as finetune has them."""
-    random_weights: bool = False
-    """Measure without the published weights, which time and memory hardly depend on."""
-    top_k: tuple[int, ...] = (1,)
-    """Values of K for gps and masked."""
-    decoder_top_k: TopK | None = None
-    """K in the decoder, or `dense`. Default: as finetune's."""
-    checkpoint_activations: bool = False
-    """Measure with activation checkpointing, as finetune's option of this name."""
-    image_size: int | None = None
-    """Side of the images in pixels. Default: the backbone's own."""
-    batch_size: int | None = None
-    """Images per step. Default: the backbone's own."""
-    precision: Precision = "auto"
-    """auto, fp32 or bf16."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    steps: int = 3
-    """Steps measured per process, after one to warm up."""
-    rounds: int = 3
-    """Processes per method; the methods take turns, and medians are reported."""
-    output: Path | None = None
-    """Folder for benchmark.json; must not exist. Default: print only."""
-
-    def __post_init__(self) -> None:
-        at_least(1, self, "image_size", "batch_size", "steps", "rounds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -364,38 +258,3 @@ class ListBackbonesConfig:
 
     missing: bool = True
     """Also list those whose weights are not on this machine."""
-
-
-@dataclass(frozen=True)
-class ListConfig:
-    """List the data sets gpsseg knows, and whether they are on this machine.
-
-    Example: python -m gpsseg.datasets list --data-root ~/data
-    """
-
-    data_root: Path | None = None
-    """Folder to look in. Default: $GPSSEG_DATA."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SynthesizeConfig:
-    """Write a synthetic set in a real set's layout, for trying things out and for tests.
-
-    Example: python -m gpsseg.datasets synthesize --layout kvasir --output synthetic --cases 100
-    """
-
-    output: Path
-    """Folder to write to; must not exist or be empty."""
-    layout: str = "kvasir"
-    """Which set's look and layout: a name from `python -m gpsseg.datasets list`, or a data card."""
-    cases: int = 24
-    """Number of image and mask pairs."""
-    size: int = 320
-    """About the side of an image in pixels."""
-    seed: int = 0
-    """Seed; the same seed gives the same files."""
-
-    def __post_init__(self) -> None:
-        at_least(4, self, "cases")  # a quarter becomes the test or validation part
-        at_least(16, self, "size")
-        at_least(0, self, "seed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.config import BackboneConfig, PreparationConfig, at_least
+from gpsseg.config import BackboneConfig, PreparationConfig, TrainingConfig, at_least
 from gpsseg.errors import UserError
 
 # What may differ when a stopped comparison is taken up; the others are the settings of its runs.
@@ -22,7 +22,7 @@ FREE = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig(BackboneConfig, PreparationConfig):
+class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
     """Compare ways to tune on one data set, each at the learning rate that suits it.
 
     Every method gets the same trials: its default learning rates times each of --lr-factors, with
@@ -50,12 +50,6 @@ class CompareConfig(BackboneConfig, PreparationConfig):
     one: a rate that works with these may fail with others."""
     epochs: int = 12
     """Passes over the training images, for every method."""
-    validate_every: int = 1
-    """Score the validation images after every so many epochs, and after the last."""
-    weight_decay: float = 0.01
-    """AdamW's decoupled weight decay."""
-    warmup: float = 0.1
-    """Share of all steps over which the learning rate rises from zero."""
     baseline: str = "full"
     """The method of --methods that the others are tested against, image by image."""
     processes: int | None = None
@@ -65,7 +59,8 @@ class CompareConfig(BackboneConfig, PreparationConfig):
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)
         PreparationConfig.__post_init__(self)
-        at_least(1, self, "epochs", "processes", "validate_every", "trial_seeds")
+        TrainingConfig.__post_init__(self)
+        at_least(1, self, "epochs", "processes", "trial_seeds")
         for name in ("methods", "seeds", "lr_factors"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):

@@ -7,8 +7,19 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from gpsseg.config import SourceConfig
+from gpsseg.config import SourceConfig, at_least
 from gpsseg.errors import UserError
+
+
+@dataclass(frozen=True)
+class ListConfig:
+    """List the data sets gpsseg knows, and whether they are on this machine.
+
+    Example: python -m gpsseg.datasets list --data-root ~/data
+    """
+
+    data_root: Path | None = None
+    """Folder to look in. Default: $GPSSEG_DATA."""
 
 
 @dataclass(frozen=True)
@@ -123,3 +134,27 @@ class NewConfig:
             raise UserError("Got --images and --table, expected one of them. Leave one out.")
         if self.output.suffix not in (".yaml", ".yml"):
             raise UserError(f"--output {self.output} should end in .yaml.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesizeConfig:
+    """Write a synthetic set in a real set's layout, for trying things out and for tests.
+
+    Example: python -m gpsseg.datasets synthesize --layout kvasir --output synthetic --cases 100
+    """
+
+    output: Path
+    """Folder to write to; must not exist or be empty."""
+    layout: str = "kvasir"
+    """Which set's look and layout: a name from `python -m gpsseg.datasets list`, or a data card."""
+    cases: int = 24
+    """Number of image and mask pairs."""
+    size: int = 320
+    """About the side of an image in pixels."""
+    seed: int = 0
+    """Seed; the same seed gives the same files."""
+
+    def __post_init__(self) -> None:
+        at_least(4, self, "cases")  # a quarter becomes the test or validation part
+        at_least(16, self, "size")
+        at_least(0, self, "seed")

@@ -6,8 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from gpsseg.config import ListConfig, SynthesizeConfig
-from gpsseg.config_datasets import CheckConfig, DownloadConfig, InfoConfig, NewConfig, SplitConfig
+from gpsseg.config_datasets import (
+    CheckConfig,
+    DownloadConfig,
+    InfoConfig,
+    ListConfig,
+    NewConfig,
+    SplitConfig,
+    SynthesizeConfig,
+)
 from gpsseg.console import run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, new_folder, write_text

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import DataConfig, EvaluateConfig, FinetuneConfig
+from gpsseg.config import DataConfig, FinetuneConfig
+from gpsseg.config_evaluate import EvaluateConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows

@@ -90,7 +90,7 @@ def tune(config: FinetuneConfig) -> Tuned:
         identify_base,
         load_base,
         method_of,
-        settle_rates,
+        settle_training,
         what_trains,
     )
     from gpsseg.select import (
@@ -108,7 +108,7 @@ def tune(config: FinetuneConfig) -> Tuned:
     method_of(config)
     card = card_of(config)
     backbone = load_base(config, card)
-    config = settle_rates(settle(config, backbone.facts), backbone.facts)
+    config = settle_training(settle(config, backbone.facts), backbone.facts)
     if config.checkpoint_activations:
         engine.checkpoint_activations(backbone)
     salt = runs.salt_of(config)

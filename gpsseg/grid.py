@@ -101,7 +101,7 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> FinetuneConf
     Raises:
         UserError: an option of the method has a value that finetune refuses.
     """
-    from gpsseg.methods import settle_rates
+    from gpsseg.methods import settle_training
     from gpsseg.select import settle
 
     name, options = parse_method(cell.method)
@@ -113,7 +113,7 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> FinetuneConf
     settings = FinetuneConfig(
         **shared | options | {"method": name, "train_size": cell.train_size, "seed": cell.seed}
     )
-    settings = settle_rates(settle(settings, facts), facts)
+    settings = settle_training(settle(settings, facts), facts)
     assert settings.lr
     assert settings.decoder_lr
     return dataclasses.replace(

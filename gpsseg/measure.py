@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import BenchmarkConfig, FinetuneConfig
+from gpsseg.config import FinetuneConfig
+from gpsseg.config_benchmark import BenchmarkConfig
 from gpsseg.errors import UserError
 from gpsseg.files import bundled
 

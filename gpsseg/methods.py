@@ -106,8 +106,8 @@ def _from_scratch(backbone: Backbone) -> set[str]:
     return {name for name, role in backbone.roles().items() if role == "decoder"}
 
 
-def settle_rates(config: FinetuneConfig, facts: Facts) -> FinetuneConfig:
-    """Put the method's and the backbone's learning rates where the user asked for none.
+def settle_training(config: FinetuneConfig, facts: Facts) -> FinetuneConfig:
+    """Put the method's learning rates and the backbone's batch size where none was asked for.
 
     Args:
         config: settled but for these, see ``gpsseg.select.settle``.
@@ -120,7 +120,12 @@ def settle_rates(config: FinetuneConfig, facts: Facts) -> FinetuneConfig:
         in_decoder = rate * defaults["decoder_values"] / defaults["values"]
     elif method.selects is not None or (method.rate == "values" and "decoder" in facts.scratch):
         in_decoder = defaults["decoder"]
-    return dataclasses.replace(config, lr=rate, decoder_lr=config.decoder_lr or in_decoder)
+    return dataclasses.replace(
+        config,
+        batch_size=config.batch_size or facts.batch_size,
+        lr=rate,
+        decoder_lr=config.decoder_lr or in_decoder,
+    )
 
 
 def learning_rates(

@@ -112,7 +112,6 @@ def settle(config: Config, facts: Facts) -> Config:
     return dataclasses.replace(
         config,
         image_size=size,
-        batch_size=config.batch_size or facts.batch_size,
         decoder_top_k=config.decoder_top_k or decoder_k,
         prompt=facts.prompt,
     )

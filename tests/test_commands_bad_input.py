@@ -10,13 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.config import (
-    EvaluateConfig,
-    FinetuneConfig,
-    ListConfig,
-    SelectConfig,
-    SynthesizeConfig,
-)
+from gpsseg.config import FinetuneConfig, SelectConfig
+from gpsseg.config_datasets import ListConfig, SynthesizeConfig
+from gpsseg.config_evaluate import EvaluateConfig
 from gpsseg.config_predict import PredictConfig
 from gpsseg.console import run_command
 from gpsseg.data.sources import find_sources
@@ -93,7 +89,6 @@ def test_ctrl_c_is_status_130(
     [
         ({"top_k": 0}, "--top-k must be at least 1, got 0"),
         ({"decoder_top_k": 0}, "--decoder-top-k must be at least 1 or 'dense', got 0"),
-        ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
         ({"image_size": -256}, "--image-size must be at least 1, got -256"),
         ({"seed": -1}, "--seed must be at least 0, got -1"),
         ({"workers": -1}, "--workers must be at least 0, got -1"),
@@ -114,6 +109,7 @@ def test_options_out_of_range(config_type: type, options: dict, message: str) ->
         ({"lr": -1e-3}, "--lr must be above 0, got -0.001"),
         ({"lr": float("nan")}, "--lr must be above 0, got nan"),
         ({"decoder_lr": float("inf")}, "--decoder-lr must be above 0, got inf"),
+        ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
         ({"epochs": 0}, "--epochs must be at least 1, got 0"),
         ({"accumulate": 0}, "--accumulate must be at least 1, got 0"),
         ({"weight_decay": -0.1}, "--weight-decay must be 0 or more, got -0.1"),

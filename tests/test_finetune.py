@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 
 from gpsseg import Delta, engine, gps, load_backbone
-from gpsseg.config import EvaluateConfig, FinetuneConfig, SelectConfig
+from gpsseg.config import FinetuneConfig
+from gpsseg.config_evaluate import EvaluateConfig
 from gpsseg.config_predict import PredictConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, say_waiting
 from gpsseg.predict import predict
-from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"
 FILES = {
@@ -72,12 +72,6 @@ def test_a_run_leaves_every_file_and_no_more(run):
 def test_the_settings_hold_the_learning_rates_that_were_used(run):
     used = read(run, "config.json")["config"]
     assert (used["lr"], used["decoder_lr"]) == (2e-3, 2e-3)
-
-
-def test_the_selection_does_not_depend_on_the_batch_size(tiny_kvasir):
-    settings = {"data_root": tiny_kvasir, "backbone": UNET, "image_size": 64, "device": "cpu"}
-    one, other = (select(SelectConfig(batch_size=n, **settings)) for n in (1, 3))
-    assert one.hash == other.hash
 
 
 def test_metrics_name_protocol_data_split_and_seed(run):

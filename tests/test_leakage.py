@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from gpsseg import leakage
-from gpsseg.config import EvaluateConfig, FinetuneConfig
+from gpsseg.config import FinetuneConfig
+from gpsseg.config_evaluate import EvaluateConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate

@@ -163,7 +163,7 @@ def test_a_prompted_score_says_so_everywhere(prompted_run, capsys):
 def test_boxes_from_a_file_at_inference(prompted_run, tmp_path, capsys):
     from PIL import Image
 
-    from gpsseg.config import EvaluateConfig
+    from gpsseg.config_evaluate import EvaluateConfig
     from gpsseg.config_predict import PredictConfig
     from gpsseg.evaluate import evaluate
     from gpsseg.predict import predict

@@ -8,7 +8,7 @@ import torch
 
 from gpsseg import engine, gps
 from gpsseg.config import FinetuneConfig
-from gpsseg.methods import add_layers, added_and_whole, learning_rates, settle_rates
+from gpsseg.methods import add_layers, added_and_whole, learning_rates, settle_training
 from gpsseg.select import settle, what_trains
 
 
@@ -80,7 +80,7 @@ def check_contract(net, name, folder):
 
 
 def gps_config(net, **settings):
-    return settle_rates(settle(FinetuneConfig(**settings), net.facts), net.facts)
+    return settle_training(settle(FinetuneConfig(**settings), net.facts), net.facts)
 
 
 def selection_of(net, config):
