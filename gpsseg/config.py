@@ -122,8 +122,9 @@ class BackboneConfig:
     """What a SAM backbone is told: nothing; the whole image as its box, which knows nothing of the
     truth; or a box or point from the truth (with --prompts from a file), and then every score is
     labelled as prompted. Default: the backbone's own (litemedsam and medsam: full-box)."""
-    top_k: int = 1
-    """Input connections kept per neuron in the encoder; the paper keeps 1."""
+    top_k: int | None = None
+    """Input connections kept per neuron in the encoder. Default: 1, as in the paper; 3 beside a
+    decoder that starts from random weights."""
     decoder_top_k: TopK | None = None
     """The same in the decoder: an integer, or `dense` to train all of it, as in the paper. Default:
     5 for a pre-trained decoder, dense for one that starts from random weights."""
@@ -148,7 +149,7 @@ class BackboneConfig:
     """auto, cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
-        if self.top_k < 1:
+        if self.top_k is not None and self.top_k < 1:
             raise UserError(f"--top-k must be at least 1, got {self.top_k}. The paper uses 1.")
         if isinstance(self.decoder_top_k, int) and self.decoder_top_k < 1:
             raise UserError(

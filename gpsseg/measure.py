@@ -116,10 +116,8 @@ def select_on_sample(config: BenchmarkConfig, top_k: int, path: Path) -> None:
     from gpsseg.machine import make_machine
     from gpsseg.select import choose, settle, training_batches
 
-    backbone, card = (
-        load_backbone(config.backbone, random_weights=config.random_weights),
-        load_card("kvasir"),
-    )
+    backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+    card = load_card("kvasir")
     settings = SelectConfig(
         top_k=top_k,
         decoder_top_k=config.decoder_top_k,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from gpsseg.machine import Machine
 
 Config = TypeVar("Config", FinetuneConfig, SelectConfig)
-DECODER_TOP_K = 5  # of a pre-trained one
+TOP_K: tuple[int, TopK] = (1, 5)  # in encoder and decoder, where both are pre-trained
+TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts at random
 
 
 def select(config: SelectConfig) -> Selection:
@@ -108,11 +109,12 @@ def settle(config: Config, facts: Facts) -> Config:
     """
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
-    decoder_k: TopK = "dense" if "decoder" in facts.scratch else DECODER_TOP_K
+    top_k, decoder_top_k = TOP_K_FROM_SCRATCH if "decoder" in facts.scratch else TOP_K
     return dataclasses.replace(
         config,
         image_size=size,
-        decoder_top_k=config.decoder_top_k or decoder_k,
+        top_k=config.top_k or top_k,
+        decoder_top_k=config.decoder_top_k or decoder_top_k,
         prompt=facts.prompt,
     )
 
@@ -182,6 +184,7 @@ def what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, i
     """K of every weight that GPS selects from, and the parameters that train whole."""
     from gpsseg import gps
 
+    assert config.top_k, "settle the configuration first"
     assert config.decoder_top_k, "settle the configuration first"
     roles, always = backbone.roles(), set(backbone.added_parameters())
     sparse = {"encoder": config.top_k}

@@ -112,6 +112,14 @@ def test_gps_selects_more_and_trains_faster_in_a_pretrained_decoder(make_tiny):
     assert rates_of_roles(net, config) == {"encoder": {1e-4}, "decoder": {six_times}}
 
 
+def test_beside_a_random_decoder_gps_selects_more_in_the_encoder(make_tiny):
+    net = make_tiny("unet")
+    net.facts = dataclasses.replace(net.facts, scratch=frozenset({"decoder"}))
+    top_k, whole = what_trains(net, gps_config(net))
+    assert {(net.roles()[name], k) for name, k in top_k.items()} == {("encoder", 3)}
+    assert {n for n, role in net.roles().items() if role == "decoder"} < set(whole)
+
+
 def test_a_dense_decoder_trains_whole_at_its_own_rate(make_tiny):
     net = make_tiny("sam")
     config = gps_config(net, decoder_top_k="dense", lr=1e-4, decoder_lr=1e-5)
