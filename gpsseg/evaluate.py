@@ -10,20 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from gpsseg.config import DataConfig, FinetuneConfig
 from gpsseg.config_evaluate import EvaluateConfig
-from gpsseg.console import progress, run_command, say
+from gpsseg.console import run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows
 
 if TYPE_CHECKING:
-    from gpsseg.backbones import Backbone, Facts
-    from gpsseg.data.cards import Card
-    from gpsseg.data.cases import Case, Split
-    from gpsseg.evaluators import ClassTable, Scorer
-    from gpsseg.machine import Machine
+    from gpsseg.data.cases import Case
     from gpsseg.paired import Others
     from gpsseg.report.thumbnails import LeakPicture, Thumbnail
-
-PROTOCOLS = ("per-image", "micro", "isic", "medsam-adapter", "pranet")  # of finetune
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -46,6 +40,13 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.predictions import resolve_protocols
     from gpsseg.prompts import check_prompts
     from gpsseg.runs import load_run, salt_for_evaluation
+    from gpsseg.scoring import (
+        class_metrics,
+        class_table,
+        provenance,
+        score_cases,
+        with_class_scores,
+    )
     from gpsseg.select import find_split
 
     assert config.run is not None
@@ -151,6 +152,7 @@ def _given_truth(config: EvaluateConfig) -> tuple[Sequence[Case], dict[str, Any]
         return truth_cases(config.truth), facts
     from gpsseg.data.cards import load_card
     from gpsseg.data.checks import say_notes
+    from gpsseg.scoring import data_facts
     from gpsseg.select import find_split
 
     assert config.dataset is not None
@@ -216,123 +218,6 @@ def _hide_names(
         for row in rows
     ]
     return kept, [dataclasses.replace(t, id=hashed(t.id, salt)) for t in thumbnails]
-
-
-def score_cases(
-    model: Backbone,
-    cases: Sequence[Case],
-    card: Card,
-    config: FinetuneConfig,
-    machine: Machine,
-    description: str | None = "evaluating",
-    protocols: Sequence[str] = PROTOCOLS,
-    thumbnails: list[Thumbnail] | None = None,
-    pool: bool = False,
-    saliency: bool = False,
-    prompts: Path | None = None,
-    classes: ClassTable | None = None,
-) -> Scorer:
-    """Predict cases and score each against its mask at native size.
-
-    Args:
-        model: the network as it is.
-        cases: images with masks.
-        card: how to prepare the images.
-        config: image size, batch size, workers, cache, seed.
-        machine: where to compute.
-        description: of the progress bar; None shows none.
-        protocols: names from ``gpsseg.evaluators``.
-        thumbnails: is given one small picture per case, for the report.
-        pool: as for ``Scorer``.
-        saliency: as for ``Scorer``.
-        prompts: a user's file of the prompts, see ``gpsseg.prompts``; None takes those that the
-            network needs from the truth.
-        classes: is given each image's labels, where the network tells classes apart. The scorer is
-            given the foreground, which is all classes together.
-    """
-    from gpsseg.data.cache import cache_folder
-    from gpsseg.data.case import case_labels, case_mask
-    from gpsseg.data.images import read_image
-    from gpsseg.data.loader import CaseDataset, make_loader
-    from gpsseg.engine import predict
-    from gpsseg.evaluators import Scorer, foreground, label_map
-    from gpsseg.prompts import from_file, from_truth, is_given
-    from gpsseg.report.thumbnails import make_thumbnail, thumbnail_side
-
-    assert config.image_size, "settle the configuration first"
-    assert config.batch_size, "settle the configuration first"
-    prompt = model.facts.prompt
-    prompter = from_truth(prompt)
-    if prompts:
-        prompter = from_file(prompts, prompt, [case.image for case in cases])
-    blind = prompts is not None or not is_given(prompt)
-    images = [dataclasses.replace(case, mask=None) for case in cases] if blind else cases
-    dataset = CaseDataset(images, card, config.image_size, cache=cache_folder(config.cache))
-    loader = make_loader(dataset, config.batch_size, config.workers)
-    model.to(machine.accelerator.device)
-    maps = predict(model, loader, machine, prompter)
-    scorer = Scorer(protocols, seed=config.seed, pool=pool, saliency=saliency)
-    for index, probability in progress(maps, description, len(cases)) if description else maps:
-        case = cases[index]
-        if classes is not None:
-            classes.add(label_map(probability), case_labels(case), case.group)
-        truth, probability = case_mask(case), foreground(probability)
-        scorer.add(case.id, probability, truth, case.group)
-        if thumbnails is not None:
-            image, side = read_image(case.image), thumbnail_side(len(cases))
-            thumbnails.append(make_thumbnail(case.id, image, probability, truth, side))
-    return scorer
-
-
-def class_table(card: Card) -> ClassTable | None:
-    """Where to collect the scores of classes that are told apart; None if none are."""
-    from gpsseg.evaluators import ClassTable
-
-    return ClassTable(card.told_apart) if card.told_apart else None
-
-
-def class_metrics(seed: int, **tables: ClassTable | None) -> dict[str, Any]:
-    """The part of metrics.json that scores the classes: "classes": {"after": {class: scores}}."""
-    found = {name: table.summary(seed) for name, table in tables.items() if table is not None}
-    return {"classes": found} if found else {}
-
-
-def with_class_scores(
-    rows: Sequence[dict[str, Any]], classes: ClassTable | None
-) -> list[dict[str, Any]]:
-    """The rows of per_image.csv with the columns of the classes."""
-    more = classes.rows if classes is not None else [{}] * len(rows)
-    return [{**row, **scores} for row, scores in zip(rows, more, strict=True)]
-
-
-def provenance(
-    card: Card, split: Split, config: FinetuneConfig, facts: Facts, prompts: Path | None = None
-) -> dict[str, Any]:
-    """The part of metrics.json that says what was scored, and with what."""
-    from gpsseg.prompts import prompt_label
-
-    return {
-        **data_facts(card, split),
-        "images": len(split.test),
-        "seed": config.seed,
-        "backbone": config.backbone,
-        "prompt": prompt_label(facts.prompt, prompts),
-        "pretraining": facts.pretraining,
-        "method": config.method,
-    }
-
-
-def data_facts(card: Card, split: Split) -> dict[str, Any]:
-    """The part of metrics.json that says which images were scored."""
-    return {
-        "data": split.data,
-        "dataset": card.name,
-        "title": card.title,
-        "citation": card.citation,
-        "homepage": card.homepage,
-        "licence": card.licence,
-        "split": {"name": split.name, "sha256": split.sha256},
-    }
 
 
 def _name_of_data(trained: FinetuneConfig, salt: str | None) -> str:

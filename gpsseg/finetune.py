@@ -164,8 +164,8 @@ def fit(
     from gpsseg.data.cache import cache_folder
     from gpsseg.data.loader import CaseDataset, default_workers, make_loader
     from gpsseg.engine import train
-    from gpsseg.evaluate import class_table, score_cases
     from gpsseg.methods import learning_rates
+    from gpsseg.scoring import class_table, score_cases
 
     size, batch_size = config.image_size, config.batch_size
     cache = cache_folder(config.cache)
@@ -216,16 +216,16 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
     The tuned network is put together from the files of the run, as a user would get it.
     """
     from gpsseg.announce import say_classes, say_scores
-    from gpsseg.evaluate import (
+    from gpsseg.files import write_rows
+    from gpsseg.methods import load_base
+    from gpsseg.runs import apply_delta
+    from gpsseg.scoring import (
         class_metrics,
         class_table,
         provenance,
         score_cases,
         with_class_scores,
     )
-    from gpsseg.files import write_rows
-    from gpsseg.methods import load_base
-    from gpsseg.runs import apply_delta
 
     run, config, card, split = tuned.run, tuned.config, tuned.card, tuned.split
     model = load_base(config, card)

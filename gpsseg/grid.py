@@ -199,9 +199,9 @@ def read_log(run: Path) -> list[dict[str, Any]]:
 def _test(run: Path) -> None:
     """Score the test split, for the first and only time, under two protocols."""
     from gpsseg.data.own import card_of
-    from gpsseg.evaluate import provenance, score_cases
     from gpsseg.machine import make_machine
     from gpsseg.runs import load_run
+    from gpsseg.scoring import provenance, score_cases
     from gpsseg.select import find_split
 
     config, model = load_run(run)
