@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gpsseg.config_benchmark import BenchmarkConfig
+from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import new_folder, write_json

@@ -18,8 +18,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import FinetuneConfig
-from gpsseg.config_compare import FREE, CompareConfig
+from gpsseg.config.compare import FREE, CompareConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, read_json, write_json

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from gpsseg.config_datasets import (
+from gpsseg.config.datasets import (
     CheckConfig,
     DownloadConfig,
     InfoConfig,
@@ -217,7 +217,7 @@ def new(config: NewConfig) -> Path:
     """
     import dataclasses
 
-    from gpsseg.config import SourceConfig
+    from gpsseg.config.shared import SourceConfig
     from gpsseg.data.cards import save_card
     from gpsseg.data.cases import find_cases
     from gpsseg.data.own import HEADING, card_of

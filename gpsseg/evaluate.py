@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import DataConfig, FinetuneConfig
-from gpsseg.config_evaluate import EvaluateConfig
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.shared import DataConfig
 from gpsseg.console import run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows

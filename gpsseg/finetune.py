@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import run_command, say
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import FinetuneConfig
-from gpsseg.config_compare import CompareConfig
+from gpsseg.config.compare import CompareConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import read_json, write_json, write_rows
 

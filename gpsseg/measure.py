@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import FinetuneConfig
-from gpsseg.config_benchmark import BenchmarkConfig
+from gpsseg.config.benchmark import BenchmarkConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.errors import UserError
 from gpsseg.files import bundled
 
@@ -110,7 +110,7 @@ def _memory_mb(device: Any, reset: bool = False) -> float:
 def select_on_sample(config: BenchmarkConfig, top_k: int, path: Path) -> None:
     """Select on four images of the bundled sample, in this process, and save the selection."""
     from gpsseg.backbones import load_backbone
-    from gpsseg.config import SelectConfig
+    from gpsseg.config.finetune import SelectConfig
     from gpsseg.data.cards import load_card
     from gpsseg.data.cases import make_split
     from gpsseg.machine import make_machine

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import FinetuneConfig, SelectConfig
+from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.errors import look_up
 
 if TYPE_CHECKING:

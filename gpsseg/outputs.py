@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gpsseg.config_predict import PredictConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.data.dicom_seg import write_dicom_seg
 from gpsseg.data.slicing import Slicing
 from gpsseg.data.sources import Source

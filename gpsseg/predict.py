@@ -8,8 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpsseg.config import FinetuneConfig
-from gpsseg.config_predict import PredictConfig
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.files import make_folder, read_json, sha256_of_file, write_json

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.config_compare import CompareConfig
+from gpsseg.config.compare import CompareConfig
 from gpsseg.evaluators import bootstrap_interval, holm, paired_comparison
 from gpsseg.files import read_json
 from gpsseg.grid import Cell, parse_method

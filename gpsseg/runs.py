@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gpsseg.backbones import Backbone
-from gpsseg.config import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.data.anonymous import FILE as SALT
 from gpsseg.data.anonymous import load_salt, new_salt, save_salt
 from gpsseg.data.cards import Card, save_card

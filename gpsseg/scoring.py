@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import progress
 
 if TYPE_CHECKING:

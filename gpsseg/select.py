@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gpsseg.config import BackboneConfig, DataConfig, FinetuneConfig, SelectConfig, TopK
+from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.shared import BackboneConfig, DataConfig, TopK
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json

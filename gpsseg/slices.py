@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpsseg.config_predict import SlicesConfig
+from gpsseg.config.predict import SlicesConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import SomeFailedError, UserError, few
 from gpsseg.files import make_folder, new_folder, write_rows

@@ -6,7 +6,7 @@ import os
 import pytest
 
 import gpsseg.benchmark as module
-from gpsseg.config_benchmark import BenchmarkConfig
+from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.errors import UserError
 
 UNET = "unet-efficientnet-lite0"

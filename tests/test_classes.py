@@ -10,9 +10,9 @@ import yaml
 from PIL import Image
 
 from gpsseg.backbones.sam import random_sam
-from gpsseg.config import FinetuneConfig, SelectConfig
-from gpsseg.config_evaluate import EvaluateConfig
-from gpsseg.config_predict import PredictConfig
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.data.cards import choose_classes, load_card
 from gpsseg.data.case import Case, case_labels, case_mask
 from gpsseg.data.images import Labels

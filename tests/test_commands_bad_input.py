@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.config import FinetuneConfig, SelectConfig
-from gpsseg.config_datasets import ListConfig, SynthesizeConfig
-from gpsseg.config_evaluate import EvaluateConfig
-from gpsseg.config_predict import PredictConfig
+from gpsseg.config.datasets import ListConfig, SynthesizeConfig
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.console import run_command
 from gpsseg.data.sources import find_sources
 from gpsseg.datasets import list_datasets, synthesize

@@ -11,7 +11,7 @@ import pytest
 
 import gpsseg.compare as module
 from gpsseg.backbones import Facts
-from gpsseg.config_compare import CompareConfig
+from gpsseg.config.compare import CompareConfig
 from gpsseg.errors import UserError
 from gpsseg.grid import Cell, parse_method, settings_of
 from gpsseg.ranking import rank

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gpsseg import datasets
-from gpsseg.config_datasets import DownloadConfig, InfoConfig, NewConfig, SplitConfig
+from gpsseg.config.datasets import DownloadConfig, InfoConfig, NewConfig, SplitConfig
 from gpsseg.data.cards import card_names, load_card
 from gpsseg.data.cases import make_split
 from gpsseg.data.synthetic import synthesize

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gpsseg import engine, gps
-from gpsseg.config import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.machine import make_machine
 
 BIG = 20.0  # a logit whose sigmoid is 0 or 1 to 1e-8

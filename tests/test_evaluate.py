@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.config_evaluate import EvaluateConfig
+from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.data.images import read_mask
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate

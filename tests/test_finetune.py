@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from gpsseg import Delta, engine, gps, load_backbone
-from gpsseg.config import FinetuneConfig
-from gpsseg.config_evaluate import EvaluateConfig
-from gpsseg.config_predict import PredictConfig
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from gpsseg import leakage
-from gpsseg.config import FinetuneConfig
-from gpsseg.config_evaluate import EvaluateConfig
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate

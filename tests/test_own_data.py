@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.config import FinetuneConfig, SelectConfig
-from gpsseg.config_evaluate import EvaluateConfig
-from gpsseg.config_predict import PredictConfig
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.data.synthetic import polyp_case, synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate

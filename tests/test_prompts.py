@@ -116,7 +116,7 @@ def prompted_run(tmp_path_factory):
     from transformers import SamConfig
 
     from gpsseg.backbones.sam import random_sam
-    from gpsseg.config import FinetuneConfig
+    from gpsseg.config.finetune import FinetuneConfig
     from gpsseg.data.synthetic import synthesize
     from gpsseg.finetune import finetune
 
@@ -163,8 +163,8 @@ def test_a_prompted_score_says_so_everywhere(prompted_run, capsys):
 def test_boxes_from_a_file_at_inference(prompted_run, tmp_path, capsys):
     from PIL import Image
 
-    from gpsseg.config_evaluate import EvaluateConfig
-    from gpsseg.config_predict import PredictConfig
+    from gpsseg.config.evaluate import EvaluateConfig
+    from gpsseg.config.predict import PredictConfig
     from gpsseg.evaluate import evaluate
     from gpsseg.predict import predict
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.config import SourceConfig
-from gpsseg.config_predict import SlicesConfig
+from gpsseg.config.predict import SlicesConfig
+from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cases import make_split
 from gpsseg.data.own import card_of
 from gpsseg.errors import SomeFailedError, UserError

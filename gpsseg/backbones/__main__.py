@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpsseg.config import ListBackbonesConfig
+from gpsseg.config.backbones import ListBackbonesConfig
 from gpsseg.console import run_command, say
 
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gpsseg.config import SourceConfig
+from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards import Card, card_names, choose_classes, load_card, named_transforms
 from gpsseg.data.dicom import is_dicom
 from gpsseg.data.images import EXTENSIONS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpsseg.config import ReportConfig
+from gpsseg.config.report import ReportConfig
 from gpsseg.console import run_command, say
 from gpsseg.files import new_folder, refuse_existing, write_text
 

@@ -60,7 +60,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def page(result: Mapping[str, Any]) -> str:
     """The comparison as one self-contained page."""
-    from gpsseg.config_compare import FREE
+    from gpsseg.config.compare import FREE
     from gpsseg.report import fill, plots
     from gpsseg.report.ranking_plots import charts
 

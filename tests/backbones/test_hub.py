@@ -114,7 +114,7 @@ def test_looking_whether_weights_are_here_asks_nobody(empty_cache, monkeypatch):
 
 def test_the_list_names_every_backbone_with_what_is_known_of_it(empty_cache, capsys):
     from gpsseg.backbones.__main__ import list_backbones
-    from gpsseg.config import ListBackbonesConfig
+    from gpsseg.config.backbones import ListBackbonesConfig
 
     assert list_backbones(ListBackbonesConfig()) == list(BACKBONES)
     shown = capsys.readouterr().out

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gpsseg import engine, gps
-from gpsseg.config import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.methods import add_layers, added_and_whole, learning_rates, settle_training
 from gpsseg.select import settle, what_trains
 

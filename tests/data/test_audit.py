@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.config import SourceConfig
-from gpsseg.config_datasets import CheckConfig
+from gpsseg.config.datasets import CheckConfig
+from gpsseg.config.shared import SourceConfig
 from gpsseg.data.audit import audit
 from gpsseg.data.cards import load_card
 from gpsseg.data.cases import find_cases

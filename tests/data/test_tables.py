@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gpsseg.config import SourceConfig
+from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards import load_card, save_card
 from gpsseg.data.cases import find_cases, make_split
 from gpsseg.data.own import card_of

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 import gpsseg.runs
-from gpsseg.config import FinetuneConfig
-from gpsseg.config_predict import PredictConfig
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.predict import predict
 
 SIZE = 32

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import gpsseg.writer
 from gpsseg import engine
-from gpsseg.config_predict import PredictConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.console import run_command
 from gpsseg.data.cards import load_card
 from gpsseg.data.cases import Case

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from gpsseg.config import ReportConfig
+from gpsseg.config.report import ReportConfig
 from gpsseg.errors import UserError
 from gpsseg.evaluators.statistics import holm, paired_comparison
 from gpsseg.report.__main__ import report

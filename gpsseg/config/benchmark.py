@@ -1,11 +1,11 @@
-"""What `python -m gpsseg.benchmark` can be asked; see gpsseg/config.py."""
+"""What `python -m gpsseg.benchmark` can be asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.config import Precision, TopK, at_least
+from gpsseg.config.shared import Precision, TopK, at_least
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,11 @@
-"""What `python -m gpsseg.evaluate` can be asked; see gpsseg/config.py."""
+"""What `python -m gpsseg.evaluate` can be asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.config import at_least
+from gpsseg.config.shared import at_least
 from gpsseg.errors import UserError
 
 

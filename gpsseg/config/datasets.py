@@ -1,4 +1,4 @@
-"""What `python -m gpsseg.datasets` can be asked; see gpsseg/config.py."""
+"""What `python -m gpsseg.datasets` can be asked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from gpsseg.config import SourceConfig, at_least
+from gpsseg.config.shared import SourceConfig, at_least
 from gpsseg.errors import UserError
 
 

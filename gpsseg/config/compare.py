@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.config import BackboneConfig, PreparationConfig, TrainingConfig, at_least
+from gpsseg.config.shared import BackboneConfig, PreparationConfig, TrainingConfig, at_least
 from gpsseg.errors import UserError
 
 # What may differ when a stopped comparison is taken up; the others are the settings of its runs.

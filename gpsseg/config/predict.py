@@ -1,4 +1,4 @@
-"""What `python -m gpsseg.predict` and `gpsseg.slices` can be asked; see gpsseg/config.py."""
+"""What `python -m gpsseg.predict` and `gpsseg.slices` can be asked."""
 
 from __future__ import annotations
 
