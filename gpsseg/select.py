@@ -161,6 +161,12 @@ def choose(
 
     top_k, whole = what_trains(backbone, config)
     gps.check_top_k(backbone, top_k)
+    if config.decoder_top_k != "dense" and "decoder" in backbone.facts.scratch:
+        say(
+            "The decoder starts from random weights, and --decoder-top-k leaves most of these as "
+            "they are. Leave the option out to train all of it.",
+            style="bold yellow",
+        )
     backbone.to(machine.accelerator.device)
     tuning_mode(backbone)
     torch.manual_seed(seed)  # of dropout and the criterion "random"

@@ -11,13 +11,14 @@ from PIL import Image
 
 from gpsseg import Delta, engine, gps, load_backbone
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, say_waiting
 from gpsseg.predict import predict
+from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"
 FILES = {
@@ -72,6 +73,15 @@ def test_a_run_leaves_every_file_and_no_more(run):
 def test_the_settings_hold_the_learning_rates_that_were_used(run):
     used = read(run, "config.json")["config"]
     assert (used["lr"], used["decoder_lr"]) == (2e-3, 2e-3)
+
+
+@pytest.mark.parametrize(("decoder_top_k", "warned"), [(5, True), (None, False)])
+def test_a_sparse_decoder_on_random_weights_is_advised_against(
+    tiny_kvasir, capsys, decoder_top_k, warned
+):
+    settings = {"data_root": tiny_kvasir, "backbone": UNET, "image_size": 64, "device": "cpu"}
+    select(SelectConfig(decoder_top_k=decoder_top_k, selection_images=1, **settings))
+    assert ("leaves most of these as they are" in capsys.readouterr().out) == warned
 
 
 def test_metrics_name_protocol_data_split_and_seed(run):
