@@ -102,7 +102,7 @@ def test_the_table_marks_the_best_and_the_edge(ranked):
     assert "**0.700**" in text
     assert "**0.600**" not in text
     assert cells_of(ranked["rows"][0])[2] == "1.0e-03 (edge)"
-    assert "+0.100" in text
+    assert "+0.100 [+0.100, +0.100]" in text, "the difference to the baseline, with its interval"
 
 
 def test_all_files_are_written_and_the_page_says_synthetic(ranked, tmp_path):
@@ -113,6 +113,8 @@ def test_all_files_are_written_and_the_page_says_synthetic(ranked, tmp_path):
     assert names == {"compare.json", "compare.csv", "compare.md", "compare.html"}
     rows = list(csv.DictReader((out / "compare.csv").open()))
     assert [row["method"] for row in rows] == ["gps", "full"]
+    assert float(rows[0]["against_ci95_low"]) == pytest.approx(0.1)
+    assert rows[1]["against_ci95_low"] == "", "the baseline is compared with nothing"
     html = page(ranked)
     assert "SYNTHETIC SAMPLE" in html
     assert "edge of the trials" in html

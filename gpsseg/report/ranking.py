@@ -37,13 +37,19 @@ def cells_of(row: Row) -> list[str]:
         f"[{low:.3f}, {high:.3f}]",
         f"{min(seeds):.3f} to {max(seeds):.3f}",
         f"{row['iou']:.3f}",
-        f"{against['difference']:+.3f}" if against else "",
+        _difference(against) if against else "",
         f"{against['p_holm']:.2g}" if against else "",
         f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%})",
         f"{row['delta_bytes'] / 2**20:.2f} MB",
         f"{row['step_seconds']:.2f} s",
         f"{row['memory_mb'] / 1024:.1f} GB",
     ]
+
+
+def _difference(against: Mapping[str, Any]) -> str:
+    """The mean difference to the baseline, with its interval."""
+    low, high = against["ci95"]
+    return f"{against['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -108,7 +114,8 @@ def _flat(row: Row) -> dict[str, Any]:
     for name in ("dice_ci95", "iou_ci95"):
         flat[f"{name}_low"], flat[f"{name}_high"] = row[name]
     flat["dice_of_seeds"] = " ".join(f"{value:.6f}" for value in row["dice_of_seeds"])
-    against = row.get("against") or {}
+    against = row.get("against") or {"ci95": (None, None)}
     for name in ("difference", "p", "p_holm"):
         flat[f"against_{name}"] = against.get(name)
+    flat["against_ci95_low"], flat["against_ci95_high"] = against["ci95"]
     return flat
