@@ -121,6 +121,13 @@ def test_all_files_are_written_and_the_page_says_synthetic(ranked, tmp_path):
     assert "1 diverged" in html
 
 
+def test_the_page_says_how_the_rates_were_picked_or_that_none_were(ranked):
+    assert "default learning rates times 0.3, 1.0, with seed 0" in page(ranked)
+    settings = ranked["settings"] | {"lr_factors": (1.0,)}
+    text = page(ranked | {"settings": settings})
+    assert "ran at its default learning rates; no others were tried" in text
+
+
 def test_the_chart_counts_the_decoder_where_methods_differ_in_it(ranked):
     rows = ranked["rows"]
     assert charts(rows)[0].x_label == "share of the encoder that trains"

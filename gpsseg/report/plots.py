@@ -11,7 +11,7 @@ from typing import Any
 from gpsseg.report.contents import Case, Json
 
 WIDTH, HEIGHT = 400, 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 42
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 42
 MOST_POINTS = 300
 
 Points = list[tuple[float, float]]
