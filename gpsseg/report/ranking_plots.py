@@ -20,7 +20,7 @@ from gpsseg.report.plots import (
 )
 
 Row = Mapping[str, Any]
-LINE_HEIGHT = 11.0
+LINE_HEIGHT, LETTER = 11.0, 7.0  # of a name in a chart, no less than they take
 Series = Mapping[str, Sequence[tuple[float, Row]]]
 
 
@@ -154,14 +154,16 @@ def _chart(
 
 
 def spread(texts: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
-    """Move texts down until none lies on one above it, whatever their x.
+    """Move texts down until none lies on one above it; x is where each begins.
 
-    >>> spread([(0, 5.0, "a"), (0, 6.0, "b")])
-    [(0, 5.0, 'a'), (0, 16.0, 'b')]
+    >>> spread([(0, 5.0, "a"), (0, 6.0, "b"), (300, 6.0, "c")])
+    [(0, 5.0, 'a'), (300, 6.0, 'c'), (0, 16.0, 'b')]
     """
     placed: list[tuple[float, float, str]] = []
-    lowest = -math.inf
     for x, y, text in sorted(texts, key=lambda text: text[1]):
-        lowest = max(y, lowest + LINE_HEIGHT)
-        placed.append((x, lowest, text))
-    return placed
+        for left, top, above in sorted(placed, key=lambda text: text[1]):
+            beside = x > left + LETTER * len(above) or left > x + LETTER * len(text)
+            if not beside and y < top + LINE_HEIGHT:
+                y = top + LINE_HEIGHT
+        placed.append((x, y, text))
+    return sorted(placed, key=lambda text: text[1])
