@@ -16,7 +16,7 @@ from gpsseg.config.predict import PredictConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.finetune import finetune, say_waiting
+from gpsseg.finetune import finetune, say_waiting, tune
 from gpsseg.predict import predict
 from gpsseg.select import select
 
@@ -73,6 +73,13 @@ def test_a_run_leaves_every_file_and_no_more(run):
 def test_the_settings_hold_the_learning_rates_that_were_used(run):
     used = read(run, "config.json")["config"]
     assert (used["lr"], used["decoder_lr"]) == (2e-3, 2e-3)
+
+
+def test_the_selection_does_not_depend_on_the_batch_size(tiny_kvasir, tmp_path):
+    for size in (1, 3):
+        tune(quick(tiny_kvasir, tmp_path / f"{size}", epochs=1, batch_size=size))
+    one, other = (read(tmp_path / f"{size}", "selection.json") for size in (1, 3))
+    assert one["hash"] == other["hash"]
 
 
 @pytest.mark.parametrize(("decoder_top_k", "warned"), [(5, True), (None, False)])

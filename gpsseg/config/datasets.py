@@ -79,8 +79,7 @@ class SplitConfig(SourceConfig):
         SourceConfig.__post_init__(self)
         if self.without_leaks and self.folds:
             raise UserError("Got --without-leaks and --folds, expected one of them.")
-        if self.folds is not None and self.folds < 2:
-            raise UserError(f"--folds must be at least 2, got {self.folds}.")
+        at_least(2, self, "folds")
         if not 0 < self.test_share < 1:
             raise UserError(f"--test-share must lie between 0 and 1, got {self.test_share}.")
         if not 0 <= self.val_share < 1 - (0 if self.folds else self.test_share):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpsseg.config.shared import at_least
 from gpsseg.errors import UserError
 
 SMALLEST_TILE = 32
@@ -65,8 +66,7 @@ class PredictConfig:
     """auto, cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
-        if self.batch_size is not None and self.batch_size < 1:
-            raise UserError(f"--batch-size must be at least 1, got {self.batch_size}.")
+        at_least(1, self, "batch_size")
         if self.tile is not None and self.tile < SMALLEST_TILE:
             raise UserError(f"--tile must be at least {SMALLEST_TILE} pixels, got {self.tile}.")
         if not self.input:
