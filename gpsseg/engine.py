@@ -226,8 +226,7 @@ def train(
     validated, or the base's if none was.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    groups = [{"params": [p], "lr": rates[name]} for name, p in trained.items()]
-    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(_by_rate(trained, rates), weight_decay=config.weight_decay)
     steps = len(batches_of(1))
     factor = _cosine(math.ceil(config.epochs * steps / config.accumulate), config.warmup)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -271,6 +270,17 @@ def train(
         shown.close()
         _restore(trained, best)
     return history
+
+
+def _by_rate(
+    trained: Mapping[str, nn.Parameter], rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """One optimiser group a rate: on CUDA each group's update is a few kernels, however large."""
+    groups: dict[float, dict[str, Any]] = {}
+    for name, parameter in trained.items():
+        group = groups.setdefault(rates[name], {"params": [], "lr": rates[name]})
+        group["params"].append(parameter)
+    return list(groups.values())
 
 
 def _train_epoch(

@@ -136,8 +136,12 @@ def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
 
     import torch
 
-    assert config.output is not None
+    from gpsseg.data.loader import default_workers
+
     torch.set_num_threads(threads)
+    if config.workers is None:  # the cores are shared with other runs
+        config = dataclasses.replace(config, workers=min(default_workers(), threads // 2))
+    assert config.output is not None
     config.output.parent.mkdir(exist_ok=True)
     console = config.output.with_name(f"{config.output.name}.txt")
     with (
@@ -154,10 +158,9 @@ def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
 
 def _train(config: FinetuneConfig) -> None:
     """Train; a run that diverges counts with its best epoch, as finetune leaves it."""
-    import resource
-
     from gpsseg.engine import TrainingDivergedError
     from gpsseg.finetune import tune
+    from gpsseg.machine import make_machine, peak_memory_mb
 
     run = config.output
     assert run is not None
@@ -178,7 +181,7 @@ def _train(config: FinetuneConfig) -> None:
         "epochs": len(epochs),
         "diverged": diverged,
         "step_seconds": min((row["step_seconds"] for row in epochs), default=None),
-        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "memory_mb": peak_memory_mb(make_machine(config.device).accelerator.device),
         "delta_bytes": (run / "delta.safetensors").stat().st_size,
         "lr": config.lr,
         "decoder_lr": config.decoder_lr,

@@ -7,6 +7,7 @@ import ctypes
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 from gpsseg.errors import UserError
 
 Batch = Mapping[str, Tensor]
+MB = 2**20
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,24 @@ def make_machine(device: str = "auto", precision: str = "auto", accumulate: int 
     if accelerator.device.type == "cpu":
         _keep_freed_memory()
     return Machine(accelerator, precision)
+
+
+def peak_memory_mb(device: torch.device, reset: bool = False) -> float:
+    """Peak memory of this process so far, in MiB; with ``reset``, what it holds now.
+
+    On CUDA what the allocator handed out, on a CPU resident memory.
+    """
+    import resource
+
+    if device.type == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.max_memory_allocated(device) / MB
+    status = Path("/proc/self/status")
+    if reset and status.exists():
+        resident = next(x for x in status.read_text().splitlines() if x.startswith("VmRSS"))
+        return int(resident.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _keep_freed_memory() -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
     from gpsseg.gps import Selection
 
-MB = 2**20
 RANK = 8  # of lora and shira
 
 
@@ -40,7 +39,7 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
         segmentation_loss,
         tuning_mode,
     )
-    from gpsseg.machine import make_machine
+    from gpsseg.machine import make_machine, peak_memory_mb
 
     assert config.image_size, "settled by benchmark()"
     assert config.batch_size, "settled by benchmark()"
@@ -61,7 +60,8 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     batch["image"].requires_grad_(method == "floor")
     trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5) if trained else None
-    before, seconds = _memory_mb(machine.accelerator.device, reset=True), []
+    device = machine.accelerator.device
+    before, seconds = peak_memory_mb(device, reset=True), []
     for _ in range(config.steps + 1):
         started = time.perf_counter()
         with machine.autocast():
@@ -71,7 +71,7 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
             optimizer.step()
             optimizer.zero_grad()
         batch["image"].grad = None
-        if machine.accelerator.device.type == "cuda":
+        if device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
     trainable = sum(parameter.numel() for parameter in trained)
@@ -82,29 +82,12 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     moments = [t for s in state for t in s.values() if isinstance(t, torch.Tensor)]
     return {
         "seconds": seconds[1:],
-        "memory_mb": _memory_mb(machine.accelerator.device) - before,
+        "memory_mb": peak_memory_mb(device) - before,
         "trainable": trainable,
         "optimizer_bytes": sum(t.numel() * t.element_size() for t in moments),
         "delta_bytes": 4 * trainable + 4 * sparse,
         "precision": machine.precision,
     }
-
-
-def _memory_mb(device: Any, reset: bool = False) -> float:
-    """Peak memory of this process so far; with ``reset``, what it holds now."""
-    import resource
-
-    import torch
-
-    if device.type == "cuda":
-        if reset:
-            torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.max_memory_allocated() / MB
-    status = Path("/proc/self/status")
-    if reset and status.exists():
-        resident = next(x for x in status.read_text().splitlines() if x.startswith("VmRSS"))
-        return int(resident.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def select_on_sample(config: BenchmarkConfig, top_k: int, path: Path) -> None:
