@@ -54,7 +54,7 @@ class SelectedEntries(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (index,) = ctx.saved_tensors
-        return None, gradient.reshape(-1)[index], None
+        return None, gradient.take(index), None
 
 
 class SelectedLinear(Function):
@@ -71,7 +71,7 @@ class SelectedLinear(Function):
         gather: Tensor,
     ) -> Tensor:
         y = F.linear(x, weight, bias)
-        kept = x[..., channels] if len(channels) else x
+        kept = x.index_select(-1, channels) if len(channels) else x
         ctx.save_for_backward(kept.to(y.dtype), weight, gather)
         return y
 
@@ -86,7 +86,7 @@ class SelectedLinear(Function):
             db = flat.sum(0)
         if ctx.needs_input_grad[3]:
             small = kept.flatten(0, -2).T @ flat  # (c, out): twice as fast as its transpose
-            dvalues = small.T.flatten()[gather]
+            dvalues = small.T.take(gather)
         return dx, None, db, dvalues, None, None
 
 
@@ -114,7 +114,9 @@ class SelectedConvolution(Function):
         y = torch.convolution(
             x, weight.to(dtype), None if bias is None else bias.to(dtype), *settings
         )
-        kept = x.movedim(1, -1)[..., channels].movedim(-1, 1) if len(channels) else x
+        kept = x
+        if len(channels):  # channels last: convolutions prefer it
+            kept = x.movedim(1, -1).index_select(-1, channels).movedim(-1, 1)
         ctx.save_for_backward(kept, weight, gather)
         ctx.settings, ctx.shape, ctx.layout = settings, x.shape, _memory_format(x)
         ctx.inputs_along = 0 if settings[3] else 1
@@ -137,7 +139,7 @@ class SelectedConvolution(Function):
                 shape[ctx.inputs_along] = kept.shape[1]
             w = weight.new_empty(shape, dtype=dy.dtype)  # here too, the shape only
             _, dw, _ = backward(dy, kept, w, None, *settings, [False, True, False])
-            dvalues = dw.flatten()[gather]
+            dvalues = dw.take(gather)
         return dx, None, db, dvalues, None, None, None
 
 

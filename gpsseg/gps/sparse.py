@@ -89,7 +89,7 @@ def write_values(layer: Any, name: str) -> None:
     """
     flat = layer._buffers[name].data.view(-1)
     values = layer._parameters[f"{name}_values"].data
-    flat[layer._buffers[f"{name}_index"]] = values.to(flat.dtype)
+    flat.index_copy_(0, layer._buffers[f"{name}_index"], values.to(flat.dtype))
 
 
 def _check(model: nn.Module, selection: Selection) -> None:
