@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from gpsseg.backbones import Facts
 
 SETTINGS = "settings.json"
-CUDA_CONTEXT_MB = 700.0
 WARM = ("gpsseg.engine", "gpsseg.backbones.registry", "gpsseg.data.loader", "gpsseg.evaluators")
 
 
@@ -135,12 +134,11 @@ def _run_side_by_side(
     context, cores = _warm_context(), os.cpu_count() or 1
     queue = list(jobs)
     if processes is None and queue:  # the first one shows how much memory the others need
+        before = _available_mb()
         with ProcessPoolExecutor(1, context, _end_with_the_comparison) as pool:
-            available, overhead = _result(pool.submit(_memory_mb, queue[0].device))
             run = _result(pool.submit(run_cell, queue.pop(0), test, cores))
         yield run
-        needed = read_json(run / "cell.json")["memory_mb"] + overhead
-        processes = _as_many_as_fit(needed, available, cores)
+        processes = _as_many_as_fit(read_json(run / "cell.json")["memory_mb"], before, cores)
     threads = max(1, cores // (processes or 1))
     with ProcessPoolExecutor(
         processes or 1, context, _end_with_the_comparison, max_tasks_per_child=1
@@ -175,31 +173,29 @@ def _end_with_the_comparison() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _result(future: Any) -> Any:
+def _result(future: Any) -> Path:
     try:
-        return future.result()
+        run: Path = future.result()
     except BrokenProcessPool:
         raise UserError(
             "A run was ended by the system, most likely for want of memory. Start the same command "
             "again with --processes 1: what is finished is kept."
         ) from None
+    return run
 
 
-def _memory_mb(device: str) -> tuple[float, float]:
-    """Free memory of where runs compute, and what each takes there beside its tensors."""
+def _available_mb() -> float:
     import psutil
-    import torch
 
-    from gpsseg.machine import MB, make_machine
-
-    placed = make_machine(device).accelerator.device
-    if placed.type == "cuda":
-        return torch.cuda.mem_get_info(placed)[0] / MB, CUDA_CONTEXT_MB
-    return psutil.virtual_memory().available / MB, 0.0
+    return float(psutil.virtual_memory().available) / 2**20
 
 
 def _as_many_as_fit(needed_mb: float, available_mb: float, cores: int) -> int:
     """How many runs go side by side: four fifths of the memory, and a core each."""
+    import torch
+
+    if torch.cuda.is_available():
+        return 1
     return max(1, min(cores, int(0.8 * available_mb / needed_mb)))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.data_loader import prepare_data_loader
+from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -73,6 +74,7 @@ def make_machine(device: str = "auto", precision: str = "auto", accumulate: int 
         raise UserError(f"--device {device}: this machine has no usable CUDA device. Pass cpu.")
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
+    _forget_another_device(device)
     # Frozen weights are buffers, equal everywhere; what trains may include unused parameters.
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
     accelerator = Accelerator(
@@ -83,6 +85,16 @@ def make_machine(device: str = "auto", precision: str = "auto", accumulate: int 
     if accelerator.device.type == "cpu":
         _keep_freed_memory()
     return Machine(accelerator, precision)
+
+
+def _forget_another_device(device: str) -> None:
+    """Let this process compute on the CPU after a GPU, or on a GPU after the CPU.
+
+    Accelerate keeps its first choice, and has no public way to make another.
+    """
+    kept = PartialState._shared_state.get("_cpu")
+    if kept is not None and kept != (device == "cpu"):
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def peak_memory_mb(device: torch.device, reset: bool = False) -> float:

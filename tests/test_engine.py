@@ -251,3 +251,12 @@ def test_schedule_rises_then_falls_to_zero():
     assert max(values) == values[2] == 1
     assert values[2:] == sorted(values[2:], reverse=True)
     assert values[20] == pytest.approx(0, abs=1e-9)
+
+
+def test_one_process_may_compute_on_one_device_after_another(monkeypatch):
+    """A notebook trains on a GPU and predicts on the CPU; "meta" stands for the GPU."""
+    make_machine("cpu")
+    monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", "meta")
+    assert make_machine("auto", "fp32").accelerator.device.type == "meta"
+    monkeypatch.delenv("ACCELERATE_TORCH_DEVICE")
+    assert make_machine("cpu").accelerator.device.type == "cpu"

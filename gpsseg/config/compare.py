@@ -53,8 +53,8 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
     baseline: str = "full"
     """The method of --methods that the others are tested against, image by image."""
     processes: int | None = None
-    """Runs at a time. Default: as many as memory (with CUDA the card's) has room for after the
-    first, at most one per processor core."""
+    """Runs at a time. Default: as many as memory has room for after the first, at most one per
+    processor core; 1 with CUDA."""
 
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)
