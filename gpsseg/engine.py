@@ -1,4 +1,4 @@
-"""The one training loop, the one loss, the one way to predict: every method goes through here."""
+"""The one training loop: every method goes through here."""
 
 from __future__ import annotations
 
@@ -12,63 +12,25 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import progress, say
-from gpsseg.errors import UserError
+from gpsseg.errors import TrainingDivergedError
 from gpsseg.files import log_to
+from gpsseg.losses import segmentation_loss
 from gpsseg.machine import Batch, Machine
-from gpsseg.prompts import Prompter, from_truth, no_prompt
+from gpsseg.prompts import Prompter, answer, from_truth, no_prompt
 from gpsseg.resume import load_state, save_state
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
 
 STATE = Path("state", "last.safetensors")
-
-
-class TrainingDivergedError(UserError):
-    """A loss, weight or prediction is not finite; in training the last good state is kept."""
-
-
-def segmentation_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy plus soft IoU loss, the loss of the GPS segmentation experiments.
-
-    Args:
-        logits: (B, C, H, W) float.
-        mask: (B, 1, H, W) float of 0 and 1, or with C > 1 of the classes 0 (background) to C - 1.
-
-    Returns:
-        Scalar: mean cross-entropy over pixels + mean over images, and over the classes but the
-        background, of 1 - soft IoU.
-    """
-    logits = logits.float()
-    if logits.shape[-2:] != mask.shape[-2:]:
-        logits = F.interpolate(logits, mask.shape[-2:], mode="bilinear", align_corners=False)
-    if logits.shape[1] > 1:
-        return _loss_of_classes(logits, mask[:, 0].long())
-    probability = logits.sigmoid()
-    overlap = (probability * mask).sum((1, 2, 3))
-    union = (probability + mask).sum((1, 2, 3)) - overlap
-    soft_iou = (overlap + 1) / (union + 1)
-    return F.binary_cross_entropy_with_logits(logits, mask) + (1 - soft_iou).mean()
-
-
-def _loss_of_classes(logits: Tensor, labels: Tensor) -> Tensor:
-    """The loss for (B, C, H, W) logits and (B, H, W) integer labels."""
-    probability = logits.softmax(dim=1)[:, 1:]
-    truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1)[:, 1:]
-    overlap = (probability * truth).sum((2, 3))
-    union = (probability + truth).sum((2, 3)) - overlap
-    soft_iou = (overlap + 1) / (union + 1)
-    return F.cross_entropy(logits, labels) + (1 - soft_iou).mean()
 
 
 def batch_loss(
@@ -79,19 +41,10 @@ def batch_loss(
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         batch = machine.place(batch)
         with machine.autocast():
-            logits = _forward(model, batch, prompter)
+            logits = answer(model, batch, prompter)
         return segmentation_loss(logits, batch["mask"])
 
     return loss
-
-
-def _forward(model: nn.Module, batch: Batch, prompter: Prompter) -> Tensor:
-    prompt = prompter(batch)
-    return model(batch["image"]) if prompt is None else model(batch["image"], prompt)
-
-
-def _flipped(batch: Batch, axes: tuple[int, ...]) -> Batch:
-    return {**batch, "image": batch["image"].flip(axes)} if axes else batch
 
 
 def tuning_mode(model: nn.Module) -> None:
@@ -132,47 +85,6 @@ def checkpoint_activations(backbone: Backbone) -> None:
     """Keep only the input of each of the backbone's blocks, and compute the rest again."""
     for block in backbone.blocks:
         block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
-
-
-@torch.no_grad()
-def predict(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    machine: Machine,
-    prompter: Prompter = no_prompt,
-    flips: bool = False,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield ``(index, probability)`` for every image of ``batches``.
-
-    ``probability`` is float32 (H, W) in [0, 1] at the image's native size: the network's map,
-    resized bilinearly (the caller thresholds it afterwards); with several classes (C, H, W), the
-    background first. With ``flips`` it is the mean over the image and its three mirror images.
-
-    Raises:
-        TrainingDivergedError: a probability is NaN.
-    """
-    model.eval()
-    mirrored = ((), (-1,), (-2,), (-2, -1)) if flips else ((),)
-    for batch in batches:
-        batch = machine.place(batch)
-        with machine.autocast():
-            views = [(axes, _forward(model, _flipped(batch, axes), prompter)) for axes in mirrored]
-        for i, index in enumerate(batch["index"].tolist()):
-            size = (int(batch["height"][i]), int(batch["width"][i]))
-            maps = [_probability(logits[i : i + 1]).flip(axes) for axes, logits in views]
-            map_ = torch.stack(maps).mean(0) if flips else maps[0]
-            if not bool(torch.isfinite(map_).all()):
-                raise TrainingDivergedError(
-                    "The network's probabilities are not finite: its weights are too large. Train "
-                    "with a --lr ten times smaller."
-                )
-            native = F.interpolate(map_, size, mode="bilinear", align_corners=False)
-            yield index, native[0].squeeze(0).cpu().numpy()
-
-
-def _probability(logits: Tensor) -> Tensor:
-    """(B, C, H, W) logits -> probabilities, see ``Backbone.forward``."""
-    return logits.float().softmax(1) if logits.shape[1] > 1 else logits.float().sigmoid()
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ class SomeFailedError(UserError):
         self.failed = tuple(failed)
 
 
+class TrainingDivergedError(UserError):
+    """A loss, weight or prediction is not finite; in training the last good state is kept."""
+
+
 def few(names: Iterable[object], shown: int = 3) -> str:
     """Name the first few and count the rest; what a terminal cannot print becomes U+FFFD.
 

@@ -158,7 +158,7 @@ def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
 
 def _train(config: FinetuneConfig) -> None:
     """Train; a run that diverges counts with its best epoch, as finetune leaves it."""
-    from gpsseg.engine import TrainingDivergedError
+    from gpsseg.errors import TrainingDivergedError
     from gpsseg.finetune import tune
     from gpsseg.machine import make_machine, peak_memory_mb
 

@@ -36,9 +36,9 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     from gpsseg.engine import (
         checkpoint_activations,
         depthwise_in_float32,
-        segmentation_loss,
         tuning_mode,
     )
+    from gpsseg.losses import segmentation_loss
     from gpsseg.machine import make_machine, peak_memory_mb
 
     assert config.image_size, "settled by benchmark()"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpsseg.errors import UserError, few
 
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 Prompter = Callable[[Mapping[str, Tensor]], Tensor | None]
 COLUMNS = {"box": ("x0", "y0", "x1", "y1"), "point": ("x", "y")}
 NOISE, MOST = 0.1, 20 / 1024  # SAM's training: a tenth of the side, at most 20 of 1024 pixels
+
+
+def answer(model: nn.Module, batch: Mapping[str, Tensor], prompter: Prompter) -> Tensor:
+    """The network's logits for a batch, with the prompts that ``prompter`` gives, if any."""
+    prompt = prompter(batch)
+    logits: Tensor = model(batch["image"]) if prompt is None else model(batch["image"], prompt)
+    return logits
 
 
 def is_given(prompt: str | None) -> bool:

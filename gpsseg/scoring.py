@@ -57,8 +57,8 @@ def score_cases(
     from gpsseg.data.case import case_labels, case_mask
     from gpsseg.data.images import read_image
     from gpsseg.data.loader import CaseDataset, make_loader
-    from gpsseg.engine import predict
     from gpsseg.evaluators import Scorer, foreground, label_map
+    from gpsseg.inference import predict
     from gpsseg.prompts import from_file, from_truth, is_given
     from gpsseg.report.thumbnails import make_thumbnail, thumbnail_side
 

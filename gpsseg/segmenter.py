@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from gpsseg import engine
 from gpsseg.data.cards import Card, build_transform
 from gpsseg.data.loader import prepare_picture
 from gpsseg.errors import UserError
+from gpsseg.inference import predict
 from gpsseg.machine import Machine
 from gpsseg.prompts import Prompter, no_prompt
 from gpsseg.writer import Frame
@@ -91,9 +91,7 @@ class Segmenter:
         if not prepared:
             return
         batch = default_collate([{"index": 0, **one} for one in prepared])
-        for _, probability in engine.predict(
-            self.model, [batch], self.machine, self.prompter, self.flips
-        ):
+        for _, probability in predict(self.model, [batch], self.machine, self.prompter, self.flips):
             yield probability
 
     def _tiled(self, pixels: np.ndarray) -> np.ndarray:

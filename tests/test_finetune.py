@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from gpsseg import Delta, engine, gps, load_backbone
+from gpsseg import Delta, gps, load_backbone
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.synthetic import synthesize
-from gpsseg.errors import UserError
+from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, say_waiting, tune
 from gpsseg.predict import predict
@@ -215,7 +215,7 @@ def test_predict_writes_masks_at_native_size_under_the_same_stem(run, tiny_kvasi
 
 
 def test_a_rate_that_diverges_stops_and_leaves_a_readable_run(tiny_kvasir, tmp_path):
-    with pytest.raises(engine.TrainingDivergedError, match="Try a --lr ten times smaller"):
+    with pytest.raises(TrainingDivergedError, match="Try a --lr ten times smaller"):
         finetune(quick(tiny_kvasir, tmp_path / "run", method="full", lr=1e30))
     assert "stopped" in (tmp_path / "run" / "log.jsonl").read_text()
     Delta.load(tmp_path / "run" / "delta.safetensors").apply(load_backbone(UNET))

@@ -8,6 +8,7 @@ import torch
 
 from gpsseg import engine, gps
 from gpsseg.gps.neurons import as_rows, owner
+from gpsseg.losses import segmentation_loss
 
 SAM_LIKE = ("litemedsam", "sam", "sam-hq", "sam2", "edgetam")
 
@@ -25,7 +26,7 @@ def batch_of(model, count=2):
 
 
 def loss_of(model, batch):
-    return engine.segmentation_loss(model(batch["image"]), batch["mask"])
+    return segmentation_loss(model(batch["image"]), batch["mask"])
 
 
 def test_shapes_roles_and_gradients(tiny):
@@ -123,7 +124,7 @@ def test_bf16(tiny):
     gps.sparsify(tiny, gps.select(tiny, scores, dict.fromkeys(weights, 1)))
     with torch.autocast("cpu", torch.bfloat16):
         logits = tiny(batch["image"])
-    engine.segmentation_loss(logits, batch["mask"]).backward()
+    segmentation_loss(logits, batch["mask"]).backward()
     spread = exact.std().item() + 1e-3
     assert (logits.float() - exact).abs().mean().item() < 0.2 * spread
     gradients = [p.grad for p in tiny.parameters() if p.grad is not None]

@@ -8,6 +8,7 @@ import torch
 
 from gpsseg import engine, gps
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.losses import segmentation_loss
 from gpsseg.methods import add_layers, added_and_whole, learning_rates, settle_training
 from gpsseg.select import settle, what_trains
 
@@ -58,7 +59,7 @@ def check_contract(net, name, folder):
     optimizer = torch.optim.AdamW(trained.values(), lr=1e-2, weight_decay=0.1)
     engine.tuning_mode(model)
     for _ in range(2):
-        engine.segmentation_loss(model(image), mask).backward()
+        segmentation_loss(model(image), mask).backward()
         optimizer.step()
         optimizer.zero_grad()
     aliases = {id(p) for p in trained.values()}

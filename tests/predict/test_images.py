@@ -11,13 +11,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 import gpsseg.writer
-from gpsseg import engine
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import run_command
 from gpsseg.data.cards import load_card
 from gpsseg.data.cases import Case
 from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.errors import SomeFailedError, UserError
+from gpsseg.inference import predict as predict_maps
 from gpsseg.machine import make_machine
 
 
@@ -118,10 +118,10 @@ def test_flips_are_the_mean_over_mirror_images() -> None:
     torch.manual_seed(0)
     net, machine = nn.Conv2d(3, 1, 3, padding=1), make_machine("cpu", "fp32")
     image = torch.rand(1, 3, 8, 8)
-    ((_, found),) = engine.predict(net, [_batch(image)], machine, flips=True)
+    ((_, found),) = predict_maps(net, [_batch(image)], machine, flips=True)
     maps = []
     for axes in ((), (2,), (3,), (2, 3)):
-        ((_, map_),) = engine.predict(net, [_batch(image.flip(axes))], machine)
+        ((_, map_),) = predict_maps(net, [_batch(image.flip(axes))], machine)
         maps.append(torch.from_numpy(map_).flip([axis - 2 for axis in axes]))
     np.testing.assert_allclose(found, torch.stack(maps).mean(0), atol=1e-6)
 
@@ -139,7 +139,7 @@ def test_pictures_are_prepared_as_in_training_and_evaluation(
     go(tmp_path / "a.jpg", save_probabilities=True)
     dataset = CaseDataset([Case("a", tmp_path / "a.jpg")], load_card("kvasir"), tools.size)
     loader = make_loader(dataset, 1, 0)
-    ((_, expected),) = engine.predict(model, loader, make_machine("cpu", "fp32"))
+    ((_, expected),) = predict_maps(model, loader, make_machine("cpu", "fp32"))
     soft = tools.read(tmp_path / "out" / "a_probability.png")
     np.testing.assert_array_equal(soft, np.round(expected * 255).astype(np.uint8))
 
