@@ -137,6 +137,13 @@ def test_the_chart_counts_the_decoder_where_methods_differ_in_it(ranked):
     assert {text for *_, text in chart.texts} == {"gps", "full"}
 
 
+def test_the_chart_of_k_has_no_half_inputs(ranked):
+    gps = ranked["rows"][0]
+    chart = charts([gps, gps | {"method": "gps:top_k=3", "options": {"top_k": 3}, "top_k": 3}])[-1]
+    assert chart.x_label.startswith("K, ")
+    assert [text for _, text in chart.x_ticks] == ["1", "2", "4"]
+
+
 def test_every_method_has_the_same_trials_and_its_own_rates(tmp_path):
     settings = config(tmp_path, methods=("gps", "full"))
     gps = settings_of(Cell("gps:top_k=8,lr=1e-4", 20, 3.0, 1), settings, SCRATCH)

@@ -73,6 +73,7 @@ def score_against_size(rows: Sequence[Row]) -> Chart | None:
         series,
         logarithmic=2,
         tick_text=lambda size: f"{size:g}",
+        least=1,
     )
 
 
@@ -94,6 +95,7 @@ def score_against_k(rows: Sequence[Row], size: int) -> Chart | None:
         series,
         logarithmic=2,
         tick_text=lambda k: f"{k:g}",
+        least=1,
     )
 
 
@@ -112,8 +114,12 @@ def _chart(
     series: Series,
     logarithmic: int,
     tick_text: Callable[[float], str],
+    least: float = 0,
 ) -> Chart:
-    """Points with their intervals, joined where a series has several, named at their last point."""
+    """Points with their intervals, joined where a series has several, named at their last point.
+
+    No tick is below ``least``.
+    """
     points = [point for each in series.values() for point in each]
     low = min(row["dice_ci95"][0] for _, row in points)
     high = max(row["dice_ci95"][1] for _, row in points)
@@ -125,7 +131,8 @@ def _chart(
     joined = any(len(each) > 1 for each in series.values())
     room = 0.3 + (0.35 * (last - first) if joined else 0)  # on the right, for the lines' names
     along = linear(first, last + room, (LEFT, WIDTH - RIGHT))
-    ticks = [(along(e), tick_text(float(logarithmic) ** e)) for e in range(first, last + 1)]
+    powers = [(e, float(logarithmic) ** e) for e in range(first, last + 1)]
+    ticks = [(along(e), tick_text(value)) for e, value in powers if value >= least]
 
     def x_of(value: float) -> float:
         return along(math.log(value, logarithmic))
