@@ -60,7 +60,7 @@ def depthwise_in_float32(model: nn.Module, machine: Machine) -> None:
 
     Their backward pass in bf16 takes 3 to 12 times as long as in float32 (torch 2.14).
     """
-    if machine.precision != "bf16" or machine.accelerator.device.type != "cpu":
+    if machine.precision != "bf16" or machine.device.type != "cpu":
         return
     for layer in model.modules():
         if _is_depthwise(layer):

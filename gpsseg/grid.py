@@ -181,7 +181,7 @@ def _train(config: FinetuneConfig) -> None:
         "epochs": len(epochs),
         "diverged": diverged,
         "step_seconds": min((row["step_seconds"] for row in epochs), default=None),
-        "memory_mb": peak_memory_mb(make_machine(config.device).accelerator.device),
+        "memory_mb": peak_memory_mb(make_machine(config.device).device),
         "delta_bytes": (run / "delta.safetensors").stat().st_size,
         "lr": config.lr,
         "decoder_lr": config.decoder_lr,

@@ -28,17 +28,19 @@ class Machine:
     """Where and how precisely to compute.
 
     Attributes:
-        accelerator: device, processes and gradient accumulation.
+        accelerator: processes and gradient accumulation.
+        device: where tensors go.
         precision: "fp32" or "bf16".
     """
 
     accelerator: Accelerator
+    device: torch.device
     precision: str
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The mixed-precision context; weights, sums and losses stay float32."""
         enabled = self.precision == "bf16"
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=enabled)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def share(self, loader: DataLoader[Any]) -> DataLoader[Any]:
         """This process's part of the batches; all of them where it is the only one."""
@@ -53,9 +55,8 @@ class Machine:
 
     def place(self, batch: Batch) -> dict[str, Tensor]:
         """Copy a batch to the device; images channels last, which convolutions prefer."""
-        device = self.accelerator.device
         placed = {
-            name: tensor.to(device, non_blocking=tensor.is_pinned())
+            name: tensor.to(self.device, non_blocking=tensor.is_pinned())
             for name, tensor in batch.items()
         }
         placed["image"] = placed["image"].contiguous(memory_format=torch.channels_last)
@@ -84,7 +85,7 @@ def make_machine(device: str = "auto", precision: str = "auto", accumulate: int 
         precision = "bf16" if _computes_in_bf16(accelerator.device) else "fp32"
     if accelerator.device.type == "cpu":
         _keep_freed_memory()
-    return Machine(accelerator, precision)
+    return Machine(accelerator, accelerator.device, precision)
 
 
 def _forget_another_device(device: str) -> None:

@@ -49,7 +49,7 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     image = torch.rand(shape)
     batch = machine.place({"image": image, "mask": (image[:, :1] > 0.7).float()})
     backbone = load_backbone(config.backbone, random_weights=config.random_weights).to(
-        machine.accelerator.device
+        machine.device
     )
     if config.checkpoint_activations:
         checkpoint_activations(backbone)
@@ -60,7 +60,7 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     batch["image"].requires_grad_(method == "floor")
     trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5) if trained else None
-    device = machine.accelerator.device
+    device = machine.device
     before, seconds = peak_memory_mb(device, reset=True), []
     for _ in range(config.steps + 1):
         started = time.perf_counter()

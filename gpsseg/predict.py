@@ -87,7 +87,7 @@ def make_segmenter(
     assert trained.image_size is not None
     assert trained.batch_size is not None
     machine = make_machine(config.device, trained.precision)
-    model.to(machine.accelerator.device)
+    model.to(machine.device)
     size, batch = trained.image_size, config.batch_size or trained.batch_size
     segmenter = Segmenter(model, machine, card, size, batch, config.tta == "flips", config.tile)
     return _with_prompts(segmenter, config, model.facts.prompt, plans)

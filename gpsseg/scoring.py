@@ -72,7 +72,7 @@ def score_cases(
     images = [dataclasses.replace(case, mask=None) for case in cases] if blind else cases
     dataset = CaseDataset(images, card, config.image_size, cache=cache_folder(config.cache))
     loader = make_loader(dataset, config.batch_size, config.workers)
-    model.to(machine.accelerator.device)
+    model.to(machine.device)
     maps = predict(model, loader, machine, prompter)
     scorer = Scorer(protocols, seed=config.seed, pool=pool, saliency=saliency)
     for index, probability in progress(maps, description, len(cases)) if description else maps:

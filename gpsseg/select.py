@@ -167,7 +167,7 @@ def choose(
             "they are. Leave the option out to train all of it.",
             style="bold yellow",
         )
-    backbone.to(machine.accelerator.device)
+    backbone.to(machine.device)
     tuning_mode(backbone)
     torch.manual_seed(seed)  # of dropout and the criterion "random"
     seen, early, loss = 0, None, batch_loss(machine, from_truth(config.prompt))

@@ -196,8 +196,9 @@ def test_schedule_rises_then_falls_to_zero():
 
 def test_one_process_may_compute_on_one_device_after_another(monkeypatch):
     """A notebook trains on a GPU and predicts on the CPU; "meta" stands for the GPU."""
-    make_machine("cpu")
+    first = make_machine("cpu")
     monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", "meta")
-    assert make_machine("auto", "fp32").accelerator.device.type == "meta"
+    second = make_machine("auto", "fp32")
     monkeypatch.delenv("ACCELERATE_TORCH_DEVICE")
-    assert make_machine("cpu").accelerator.device.type == "cpu"
+    third = make_machine("cpu")
+    assert [machine.device.type for machine in (first, second, third)] == ["cpu", "meta", "cpu"]
