@@ -33,24 +33,19 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
 
     from gpsseg import gps
     from gpsseg.backbones import load_backbone
-    from gpsseg.engine import (
-        checkpoint_activations,
-        depthwise_in_float32,
-        tuning_mode,
-    )
+    from gpsseg.engine import checkpoint_activations, depthwise_in_float32, tuning_mode
     from gpsseg.losses import segmentation_loss
     from gpsseg.machine import make_machine, peak_memory_mb
 
     assert config.image_size, "settled by benchmark()"
     assert config.batch_size, "settled by benchmark()"
     machine = make_machine(config.device, config.precision)
+    device = machine.device
     torch.manual_seed(0)
     shape = (config.batch_size, 3, config.image_size, config.image_size)
     image = torch.rand(shape)
     batch = machine.place({"image": image, "mask": (image[:, :1] > 0.7).float()})
-    backbone = load_backbone(config.backbone, random_weights=config.random_weights).to(
-        machine.device
-    )
+    backbone = load_backbone(config.backbone, random_weights=config.random_weights).to(device)
     if config.checkpoint_activations:
         checkpoint_activations(backbone)
     depthwise_in_float32(backbone, machine)
@@ -60,7 +55,6 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     batch["image"].requires_grad_(method == "floor")
     trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5) if trained else None
-    device = machine.device
     before, seconds = peak_memory_mb(device, reset=True), []
     for _ in range(config.steps + 1):
         started = time.perf_counter()

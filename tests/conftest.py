@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -47,6 +47,27 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 def no_data_root_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own $GPSSEG_DATA must not decide what the tests read."""
     monkeypatch.delenv("GPSSEG_DATA", raising=False)
+
+
+@pytest.fixture
+def ctrl_c_in_the_loss(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """``ctrl_c_in_the_loss(n)``: until ``monkeypatch.undo()`` the n-th loss is Ctrl-C."""
+    import gpsseg.engine as module
+
+    original = module.segmentation_loss
+
+    def arrange(call: int) -> None:
+        calls = []
+
+        def interrupted(logits, mask):
+            calls.append(1)
+            if len(calls) == call:
+                raise KeyboardInterrupt
+            return original(logits, mask)
+
+        monkeypatch.setattr(module, "segmentation_loss", interrupted)
+
+    return arrange
 
 
 @pytest.fixture

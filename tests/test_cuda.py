@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from gpsseg import Delta, engine, gps, load_backbone
+from gpsseg import Delta, gps, load_backbone
 from gpsseg.compare import compare
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
@@ -29,10 +29,6 @@ def quick(root, output, backbone=UNET, **settings):
     side = 64 if backbone == UNET else None
     base = {"backbone": backbone, "data_root": root, "image_size": side, "epochs": 2}
     return FinetuneConfig(**{**base, "output": output, "device": "cuda", **settings})
-
-
-def images_of(root):
-    return root / "Kvasir-SEG" / "images"
 
 
 @pytest.fixture(autouse=True)
@@ -87,10 +83,10 @@ def test_the_selection_is_the_processors(backbone, kvasir):
 @pytest.mark.parametrize("backbone", [UNET, LITEMEDSAM])
 def test_a_processor_predicts_with_the_delta_what_the_gpu_did(backbone, kvasir, tmp_path):
     run = finetune(quick(kvasir, tmp_path / "run", backbone, precision="fp32"))
-    maps = {}
+    images, maps = kvasir / "Kvasir-SEG" / "images", {}
     for device in ("cuda", "cpu"):
         settings = {"output": tmp_path / device, "device": device, "save_probabilities": True}
-        masks = predict(PredictConfig(run=run, input=(images_of(kvasir),), **settings))
+        masks = predict(PredictConfig(run=run, input=(images,), **settings))
         paths = [mask.with_name(f"{mask.stem}_probability.png") for mask in masks]
         maps[device] = [np.asarray(Image.open(path)).astype(int) for path in paths]
     assert len(maps["cpu"]) == 8
@@ -125,16 +121,8 @@ def test_other_methods_train(method, kvasir, tmp_path):
     assert (run / "delta.safetensors").is_file()
 
 
-def test_a_stopped_run_is_taken_up(kvasir, tmp_path, monkeypatch):
-    original, calls = engine.segmentation_loss, []
-
-    def interrupted(logits, mask):
-        calls.append(1)
-        if len(calls) == 8:  # 5 images to score, 2 batches of epoch 1, then in epoch 2
-            raise KeyboardInterrupt
-        return original(logits, mask)
-
-    monkeypatch.setattr(engine, "segmentation_loss", interrupted)
+def test_a_stopped_run_is_taken_up(kvasir, tmp_path, monkeypatch, ctrl_c_in_the_loss):
+    ctrl_c_in_the_loss(8)  # 5 images to score, 2 batches of epoch 1, then in epoch 2
     with pytest.raises(KeyboardInterrupt):
         finetune(quick(kvasir, tmp_path / "run"))
     monkeypatch.undo()

@@ -222,19 +222,9 @@ def test_a_rate_that_diverges_stops_and_leaves_a_readable_run(tiny_kvasir, tmp_p
 
 
 def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_result(
-    run, tiny_kvasir, tmp_path, monkeypatch
+    run, tiny_kvasir, tmp_path, monkeypatch, ctrl_c_in_the_loss
 ):
-    import gpsseg.engine as module
-
-    original, calls = module.segmentation_loss, []
-
-    def interrupted(logits, mask):
-        calls.append(1)
-        if len(calls) == 8:  # 5 images to score, 2 batches of epoch 1, then in epoch 2
-            raise KeyboardInterrupt
-        return original(logits, mask)
-
-    monkeypatch.setattr(module, "segmentation_loss", interrupted)
+    ctrl_c_in_the_loss(8)  # 5 images to score, 2 batches of epoch 1, then in epoch 2
     stopped = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
         finetune(quick(tiny_kvasir, stopped, decoder_top_k=2))
