@@ -44,7 +44,7 @@ class Chart:
         bars: of a histogram.
         dots: of a scatter plot.
         rule: x of a vertical line and its text, or None.
-        texts: what is written beside points: x, y, text.
+        texts: what is written beside points: x, y, which end of it is there, text.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Chart:
     bars: list[Mark] = field(default_factory=list)
     dots: list[Mark] = field(default_factory=list)
     rule: tuple[float, str] | None = None
-    texts: list[tuple[float, float, str]] = field(default_factory=list)
+    texts: list[tuple[float, float, str, str]] = field(default_factory=list)
 
 
 def histogram(cases: Sequence[Case]) -> Chart | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gpsseg.report.chart_names import place_names
 from gpsseg.report.plots import (
     BOTTOM,
     HEIGHT,
@@ -20,7 +21,6 @@ from gpsseg.report.plots import (
 )
 
 Row = Mapping[str, Any]
-LINE_HEIGHT, LETTER = 11.0, 7.0  # of a name in a chart, no less than they take
 Series = Mapping[str, Sequence[tuple[float, Row]]]
 
 
@@ -116,7 +116,7 @@ def _chart(
     tick_text: Callable[[float], str],
     least: float = 0,
 ) -> Chart:
-    """Points with their intervals, joined where a series has several, named at their last point.
+    """Points with their intervals, joined where a series has several, named near their last point.
 
     No tick is below ``least``.
     """
@@ -137,8 +137,8 @@ def _chart(
     def x_of(value: float) -> float:
         return along(math.log(value, logarithmic))
 
-    lines, dots, texts = [], [], []
-    for name, each in series.items():
+    lines, dots, ends = [], [], []
+    for each in series.values():
         places = [(x_of(x), y(row["dice"])) for x, row in each]
         if len(places) > 1:
             lines.append(("strong", " ".join(f"{a},{b}" for a, b in places)))
@@ -146,7 +146,13 @@ def _chart(
             interval = [y(end) for end in row["dice_ci95"]]
             lines.append(("faint", f"{a},{interval[0]} {a},{interval[1]}"))
             dots.append(Mark(a, b, 0, 0, f"{row['method']}: {row['dice']:.3f}"))
-        texts.append((*places[-1], name))
+        ends.append(places[-1])
+    texts = place_names(list(series), ends, [(dot.x, dot.y) for dot in dots])
+    lines += [
+        ("faint", f"{x},{y} {text_x},{text_y}")
+        for (x, y), (text_x, text_y, *_) in zip(ends, texts, strict=True)
+        if y != text_y
+    ]
     return Chart(
         title,
         description,
@@ -156,21 +162,5 @@ def _chart(
         [(y(tick), f"{tick:g}") for tick in round_ticks(low, high)],
         lines=lines,
         dots=dots,
-        texts=spread(texts),
+        texts=texts,
     )
-
-
-def spread(texts: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
-    """Move texts down until none lies on one above it; x is where each begins.
-
-    >>> spread([(0, 5.0, "a"), (0, 6.0, "b"), (300, 6.0, "c")])
-    [(0, 5.0, 'a'), (300, 6.0, 'c'), (0, 16.0, 'b')]
-    """
-    placed: list[tuple[float, float, str]] = []
-    for x, y, text in sorted(texts, key=lambda text: text[1]):
-        for left, top, above in sorted(placed, key=lambda text: text[1]):
-            beside = x > left + LETTER * len(above) or left > x + LETTER * len(text)
-            if not beside and y < top + LINE_HEIGHT:
-                y = top + LINE_HEIGHT
-        placed.append((x, y, text))
-    return sorted(placed, key=lambda text: text[1])
