@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' processes share the cores
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
