@@ -16,7 +16,7 @@ from gpsseg.config.datasets import (
     SynthesizeConfig,
 )
 from gpsseg.console import run_command, say
-from gpsseg.errors import UserError
+from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.files import make_folder, new_folder, write_text
 
 if TYPE_CHECKING:
@@ -261,7 +261,9 @@ COMMANDS: dict[type, Any] = {
 
 
 def _run(config: object) -> None:
-    COMMANDS[type(config)](config)
+    result = COMMANDS[type(config)](config)
+    if isinstance(config, CheckConfig) and result.faults:
+        raise SystemExit(SomeFailedError.status)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ class CheckConfig(SourceConfig):
     """Read every file and report what is broken, odd or double, in one HTML page.
 
     Unreadable files, images and masks without partner, sizes that differ, empty and full masks,
-    masks with more than two levels, near-duplicates; sizes, colours and examples.
+    masks with more than two levels, near-duplicates; sizes, colours and examples. The exit status
+    is 3 where a file cannot be used.
 
     Example: python -m gpsseg.datasets check --images scans --masks truth --output check.html
     """

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +83,27 @@ def test_the_page_is_one_file_and_names_everything(
     assert "masks: 1 empty, 1 full, 1 with more than two levels (up to " in said
     with pytest.raises(UserError, match=r"check\.html already exists; gpsseg never overwrites"):
         check(config)
+
+
+@pytest.mark.parametrize(("left_out", "status"), [("none", 3), ("[1267]*", 0)])
+def test_the_exit_status_tells_scripts_of_faults(
+    broken: Path, tmp_path: Path, left_out: str, status: int
+) -> None:
+    for file in broken.glob(f"*/{left_out}"):
+        file.unlink()
+    words = [
+        "check",
+        "--images",
+        "images",
+        "--masks",
+        "masks",
+        "--output",
+        str(tmp_path / "c.html"),
+    ]
+    command = [sys.executable, "-m", "gpsseg.datasets", *words, "--no-duplicates"]
+    done = subprocess.run(command, cwd=broken, capture_output=True, text=True)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert (tmp_path / "c.html").exists()
 
 
 def test_a_sound_set_has_no_fault(kvasir: Path, tmp_path: Path) -> None:
