@@ -6,7 +6,6 @@ pass, so that the network itself, and with it a delta, is the same for all sizes
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from gpsseg.backbones.base import (
     IMAGENET,
     PROMPTS,
     Backbone,
-    Facts,
     Family,
     Order,
     Prompt,
@@ -31,6 +29,7 @@ from gpsseg.backbones.base import (
 from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points
+from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
 from gpsseg.backbones.sam_original import read_original
 from gpsseg.errors import UserError
 
@@ -42,8 +41,6 @@ MEDICAL = (
     "SA-1B photographs, then 1.6 million medical images of 10 modalities with box prompts; they "
     "include public endoscopy and dermoscopy images, so a score on such a set may be optimistic."
 )
-UNKNOWN = "A checkpoint of the user's own; what it was trained on is not known to gpsseg."
-TUNED = "Then whatever the given checkpoint was tuned on, which is not known to gpsseg."
 REPOSITORIES = {
     "sam-vit-base": Repository("facebook/sam-vit-base"),
     "sam-vit-large": Repository("facebook/sam-vit-large"),
@@ -83,28 +80,6 @@ PARAMETERS = {
     "sam-vit-huge": 641_090_864,
     "medsam": 93_735_728,
 }
-
-
-def facts_of_sam(
-    name: str, homepage: str, pretraining: str, size: int, multiple: int, prompt: Prompt
-) -> Facts:
-    """What all of SAM's kind have in common, SAM 2 too; see ``Facts``."""
-    return Facts(
-        name=name,
-        licence="the checkpoint's own" if pretraining == UNKNOWN else "Apache-2.0",
-        homepage=homepage,
-        pretraining=pretraining,
-        image_size=size,
-        image_multiple=multiple,
-        prompt=prompt,
-        batch_size=1,
-        learning_rates={
-            "values": 2e-4,
-            "decoder_values": 1.2e-3,  # as much above "values" as LiteMedSAM's; not measured
-            "full": 2e-5,
-            "decoder": 1e-4,
-        },
-    )
 
 
 class Sam(Backbone):
@@ -289,18 +264,6 @@ def random_sam(config: Any, kind: Any = None) -> Any:
             if name in ("pos_embed", "rel_pos_h", "rel_pos_w"):
                 nn.init.normal_(parameter, std=0.02)
     return net
-
-
-def model_type(folder: str) -> str:
-    """What a folder's config.json says it is; empty if there is none."""
-    path = Path(folder) / "config.json"
-    if not path.is_file():
-        return ""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return ""
-    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
 
 
 FAMILY = Family(

@@ -30,7 +30,7 @@ from gpsseg.backbones.base import (
 from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points
-from gpsseg.backbones.sam import TUNED, UNKNOWN, facts_of_sam, model_type
+from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
 from gpsseg.errors import UserError
 
 MEAN, STD = IMAGENET

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from gpsseg.backbones.base import PROMPTS, Family, Order, Prompt, Published
 from gpsseg.backbones.hub import Repository, fetch
-from gpsseg.backbones.sam import ENCODERS, TUNED, UNKNOWN, Sam, facts_of_sam, model_type, random_sam
+from gpsseg.backbones.sam import ENCODERS, Sam, random_sam
+from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
 from gpsseg.errors import UserError
 
 HOMEPAGE = "https://github.com/SysCV/SAM-HQ"

@@ -1,0 +1,45 @@
+"""What SAM, SAM-HQ and SAM 2 have in common."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gpsseg.backbones.base import Facts, Prompt
+
+UNKNOWN = "A checkpoint of the user's own; what it was trained on is not known to gpsseg."
+TUNED = "Then whatever the given checkpoint was tuned on, which is not known to gpsseg."
+
+
+def facts_of_sam(
+    name: str, homepage: str, pretraining: str, size: int, multiple: int, prompt: Prompt
+) -> Facts:
+    """What all of SAM's kind have in common, SAM 2 too; see ``Facts``."""
+    return Facts(
+        name=name,
+        licence="the checkpoint's own" if pretraining == UNKNOWN else "Apache-2.0",
+        homepage=homepage,
+        pretraining=pretraining,
+        image_size=size,
+        image_multiple=multiple,
+        prompt=prompt,
+        batch_size=1,
+        learning_rates={
+            "values": 2e-4,
+            "decoder_values": 1.2e-3,  # as much above "values" as LiteMedSAM's; not measured
+            "full": 2e-5,
+            "decoder": 1e-4,
+        },
+    )
+
+
+def model_type(folder: str) -> str:
+    """What a folder's config.json says it is; empty if there is none."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        return ""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return ""
+    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
