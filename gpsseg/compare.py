@@ -120,10 +120,12 @@ def run_cells(config: CompareConfig, facts: Facts, cells: Sequence[Cell], test: 
 
 
 def _told(run: Path, test: bool) -> str:
+    from gpsseg.ranking import scores_of
+
     cell = read_json(run / "cell.json")
     text = f"{run.name}: val mDice {cell['val_dice']:.3f}"
     if test:
-        text += f", test mDice {read_json(run / 'metrics.json')['after']['per-image']['dice']:.3f}"
+        text += f", test mDice {scores_of(run)['dice'].mean():.3f}"
     return text + (" (diverged)" if cell["diverged"] else "")
 
 

@@ -204,15 +204,30 @@ def _test(run: Path) -> None:
     from gpsseg.data.own import card_of
     from gpsseg.machine import make_machine
     from gpsseg.runs import load_run
-    from gpsseg.scoring import provenance, score_cases
+    from gpsseg.scoring import (
+        class_metrics,
+        class_table,
+        provenance,
+        score_cases,
+        with_class_scores,
+    )
     from gpsseg.select import find_split
 
     config, model = load_run(run)
     card = card_of(config)
     split = find_split(card, config)
     machine = make_machine(config.device, config.precision)
-    protocols = ("per-image", "micro")
-    scorer = score_cases(model, split.test, card, config, machine, protocols=protocols)
-    write_rows(run / "per_image.csv", scorer.rows())
+    classes = class_table(card)
+    scorer = score_cases(
+        model,
+        split.test,
+        card,
+        config,
+        machine,
+        protocols=("per-image", "micro"),
+        classes=classes,
+    )
+    write_rows(run / "per_image.csv", with_class_scores(scorer.rows(), classes))
     metrics = provenance(card, split, config, model.facts)
-    write_json(run / "metrics.json", {**metrics, "after": scorer.summary()})
+    by_class = class_metrics(config.seed, after=classes)
+    write_json(run / "metrics.json", {**metrics, "after": scorer.summary(), **by_class})

@@ -48,8 +48,12 @@ def open_other(folder: Path, cases: Sequence[Case]) -> Others:
     return lambda: {row["id"]: row for row in score_predictions(predictions, ["per-image"]).rows}
 
 
-def read_scores(table: Path) -> dict[str, Row]:
-    """Dice and IoU (protocol per-image) of a per_image.csv, by id.
+def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
+    """Scores of a per_image.csv by id: the foreground's Dice and IoU, protocol per-image.
+
+    Args:
+        table: the file.
+        columns: other scores to read, such as those of one class.
 
     Raises:
         UserError: a column is missing, a score is no number in [0, 1], or an id comes twice.
@@ -57,14 +61,15 @@ def read_scores(table: Path) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        missing = [name for name in ("id", *SCORES) if name not in (reader.fieldnames or ())]
+        needed = ("id", *columns)
+        missing = [name for name in needed if name not in (reader.fieldnames or ())]
         if missing:
             raise UserError(
-                f"{table} has no column {missing[0]}, expected id, dice and iou. Name a "
+                f"{table} has no column {missing[0]}, expected {', '.join(needed)}. Name a "
                 "folder that `python -m gpsseg.evaluate` or `python -m gpsseg.finetune` wrote."
             )
         for row in reader:
-            scores = {name: _score(row[name]) for name in SCORES}
+            scores = {name: _score(row[name]) for name in columns}
             if row["id"] in rows or any(math.isnan(score) for score in scores.values()):
                 why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
                 raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")

@@ -30,13 +30,17 @@ def rank(
     """Put the finished cells into rows, as in compare.json.
 
     A row's "dice" and "iou" are means over seeds of the mean over the test images (protocol
-    per-image). Their intervals resample the images (each with its mean over seeds), so they hold
-    what another set of images would change; "dice_of_seeds" shows what another subset, order and
-    start would. "against" has the paired difference to the baseline, image by image on the means
-    over seeds, with Holm's adjustment over the methods of the same training size.
+    per-image; where classes are told apart, of their mean on each image). Their intervals resample
+    the images (each with its mean over seeds), so they hold what another set of images would
+    change; "dice_of_seeds" shows what another subset, order and start would. "against" has the
+    paired difference to the baseline, image by image on the means over seeds, with Holm's
+    adjustment over the methods of the same training size.
     """
     rows = {group: _row(config, trials[group], cell) for group, cell in picked.items()}
-    scores = {group: _mean_scores(config, cell) for group, cell in picked.items()}
+    scores = {
+        group: {score: each.mean(0) for score, each in _scores(config, cell).items()}
+        for group, cell in picked.items()
+    }
     for size in dict.fromkeys(size for size, _ in picked):
         _compare_with_baseline(config, size, rows, scores)
     first = read_json(_folder(config, next(iter(picked.values()))) / "metrics.json")
@@ -44,6 +48,7 @@ def rank(
     return {
         **{name: first.get(name) for name in facts},
         "protocol": "per-image",
+        "classes": list(classes_of(first)),
         "settings": {k: v for k, v in dataclasses.asdict(config).items() if k != "output"},
         "resolved": _resolved(config, next(iter(picked.values()))),
         "machine": {"processor": _processor(), "python": platform.python_version()},
@@ -55,9 +60,7 @@ def rank(
 def _row(config: CompareConfig, trials: Sequence[Cell], cell: Cell) -> dict[str, Any]:
     cells = _seeds(config, cell)
     found = [read_json(_folder(config, one) / "cell.json") for one in cells]
-    metrics = [read_json(_folder(config, one) / "metrics.json") for one in cells]
-    each = {s: [m["after"]["per-image"][s] for m in metrics] for s in ("dice", "iou")}
-    scores, factors = _mean_scores(config, cell), sorted(config.lr_factors)
+    scores, factors = _scores(config, cell), sorted(config.lr_factors)
     kind, options = parse_method(cell.method)
     run = read_json(_folder(config, cell) / "config.json")["config"]
     return {
@@ -65,7 +68,7 @@ def _row(config: CompareConfig, trials: Sequence[Cell], cell: Cell) -> dict[str,
         "kind": kind,
         "options": options,
         "top_k": run["top_k"] if METHODS[kind].selects is not None else None,
-        "dataset": metrics[0]["dataset"],
+        "dataset": read_json(_folder(config, cell) / "metrics.json")["dataset"],
         "backbone": config.backbone,
         "train_size": len(read_json(_folder(config, cell) / "split.json")["train"]),
         "seeds": len(cells),
@@ -75,11 +78,11 @@ def _row(config: CompareConfig, trials: Sequence[Cell], cell: Cell) -> dict[str,
         "lr_factor": cell.factor,
         "lr_at_edge": len(factors) > 1 and cell.factor in (factors[0], factors[-1]),
         "val_dice": found[0]["val_dice"],
-        "dice": statistics.mean(each["dice"]),
-        "dice_ci95": list(bootstrap_interval(scores["dice"])),
-        "dice_of_seeds": each["dice"],
-        "iou": statistics.mean(each["iou"]),
-        "iou_ci95": list(bootstrap_interval(scores["iou"])),
+        "dice": float(scores["dice"].mean()),
+        "dice_ci95": list(bootstrap_interval(scores["dice"].mean(0))),
+        "dice_of_seeds": scores["dice"].mean(1).tolist(),
+        "iou": float(scores["iou"].mean()),
+        "iou_ci95": list(bootstrap_interval(scores["iou"].mean(0))),
         "diverged": sum(one["diverged"] for one in found),
         **found[0]["trainable"],
         "delta_bytes": found[0]["delta_bytes"],
@@ -112,13 +115,29 @@ def _compare_with_baseline(
         rows[group]["against"]["p_holm"] = p
 
 
-def _mean_scores(config: CompareConfig, cell: Cell) -> dict[str, np.ndarray]:
-    """Dice and IoU of every test image, (images,), each the mean over the seeds."""
-    tables = [read_scores(_folder(config, c) / "per_image.csv") for c in _seeds(config, cell)]
+def scores_of(run: Path) -> dict[str, np.ndarray]:
+    """Dice and IoU of the images of a tested run, (images,), by ascending id.
+
+    Where classes are told apart these are means over the classes, as on the validation images.
+    """
+    classes = classes_of(read_json(run / "metrics.json"))
+    columns = {s: [f"{s}_{name}" for name in classes] or [s] for s in ("dice", "iou")}
+    rows = read_scores(run / "per_image.csv", [*columns["dice"], *columns["iou"]])
     return {
-        score: np.mean([[t[image][score] for image in tables[0]] for t in tables], axis=0)
-        for score in ("dice", "iou")
+        score: np.array([[rows[image][name] for name in names] for image in sorted(rows)]).mean(1)
+        for score, names in columns.items()
     }
+
+
+def classes_of(metrics: Mapping[str, Any]) -> Sequence[str]:
+    """The classes that a run of this metrics.json told apart, if any."""
+    return tuple(metrics.get("classes", {}).get("after", ()))
+
+
+def _scores(config: CompareConfig, cell: Cell) -> dict[str, np.ndarray]:
+    """Dice and IoU of every seed and test image, (seeds, images)."""
+    each = [scores_of(_folder(config, one)) for one in _seeds(config, cell)]
+    return {score: np.stack([scores[score] for scores in each]) for score in ("dice", "iou")}
 
 
 def _seeds(config: CompareConfig, cell: Cell) -> list[Cell]:

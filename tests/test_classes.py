@@ -10,6 +10,8 @@ import yaml
 from PIL import Image
 
 from gpsseg.backbones.sam import random_sam
+from gpsseg.compare import compare
+from gpsseg.config.compare import CompareConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.predict import PredictConfig
@@ -253,6 +255,27 @@ def test_sam_learns_classes_and_its_delta_comes_off_again(tmp_path, method):
     one_foreground = load_base(config, choose_classes(load_card(card), ()))
     with pytest.raises(UserError):
         delta.apply(one_foreground)
+
+
+def test_a_comparison_picks_and_tests_by_the_mean_over_the_classes(tmp_path):
+    card = draw(tmp_path / "spots")
+    shared = {"epochs": 1, "separate_classes": True, "image_size": SIDE, "workers": 0}
+    grid = {"methods": ("decoder",), "seeds": (0,), "lr_factors": (1.0,), "processes": 1}
+    config = CompareConfig(
+        dataset=card, backbone="unet-efficientnet-lite0", output=tmp_path / "c", **shared, **grid
+    )
+    result = compare(config)
+    assert result["classes"] == ["red spot", "blue spot"]
+    (row,), cell = result["rows"], tmp_path / "c/cells/decoder-all-lr1-seed0"
+    table = list(csv.DictReader((cell / "per_image.csv").open()))
+    found = [float(image[f"dice_{name}"]) for image in table for name in result["classes"]]
+    assert row["dice"] == pytest.approx(np.mean(found))
+    assert row["dice"] != pytest.approx(np.mean([float(image["dice"]) for image in table]))
+    assert row["dice_of_seeds"] == pytest.approx([row["dice"]])
+    by_class = read_json(cell / "metrics.json")["classes"]["after"]
+    assert row["dice"] == pytest.approx(np.mean([by_class[c]["dice"] for c in by_class]))
+    html = (tmp_path / "c/compare.html").read_text(encoding="utf-8")
+    assert "means over the classes red spot, blue spot, of each image" in html
 
 
 def test_what_is_refused(tmp_path):
