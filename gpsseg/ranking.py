@@ -36,10 +36,9 @@ def rank(
     paired difference to the baseline, image by image on the means over seeds, with Holm's
     adjustment over the methods of the same training size.
     """
-    rows = {group: _row(config, trials[group], cell) for group, cell in picked.items()}
-    scores = {
-        group: {score: each.mean(0) for score, each in _scores(config, cell).items()}
-        for group, cell in picked.items()
+    scores = {group: _scores(config, cell) for group, cell in picked.items()}
+    rows = {
+        group: _row(config, trials[group], cell, scores[group]) for group, cell in picked.items()
     }
     for size in dict.fromkeys(size for size, _ in picked):
         _compare_with_baseline(config, size, rows, scores)
@@ -57,10 +56,12 @@ def rank(
     }
 
 
-def _row(config: CompareConfig, trials: Sequence[Cell], cell: Cell) -> dict[str, Any]:
+def _row(
+    config: CompareConfig, trials: Sequence[Cell], cell: Cell, scores: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
     cells = _seeds(config, cell)
     found = [read_json(_folder(config, one) / "cell.json") for one in cells]
-    scores, factors = _scores(config, cell), sorted(config.lr_factors)
+    factors = sorted(config.lr_factors)
     kind, options = parse_method(cell.method)
     run = read_json(_folder(config, cell) / "config.json")["config"]
     return {
@@ -103,7 +104,7 @@ def _compare_with_baseline(
         return
     others = [group for group in rows if group[0] == size and group != base]
     for group in others:
-        found = paired_comparison(scores[group]["dice"], scores[base]["dice"])
+        found = paired_comparison(scores[group]["dice"].mean(0), scores[base]["dice"].mean(0))
         rows[group]["against"] = {
             "method": config.baseline,
             "difference": found.difference,
