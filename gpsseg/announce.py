@@ -6,28 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpsseg.console import say
+from gpsseg.evaluators.words import interval_text, interval_words
 
 
 def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) -> None:
     """Print mDice and mIoU with their intervals, and a prompt that somebody had to give."""
     told = f", PROMPTED: {prompt}" if prompt and " from " in prompt else ""
     score = summary["per-image"]
-    (d0, d1), (i0, i1) = score["dice_ci95"], score["iou_ci95"]
     say(
-        f"{name:<7} mDice {score['dice']:.3f} [{d0:.3f}, {d1:.3f}]   mIoU {score['iou']:.3f} "
-        f"[{i0:.3f}, {i1:.3f}]   (per-image protocol, native size, {score['images']} images{told})",
+        f"{name:<7} mDice {score['dice']:.3f} {interval_text(score['dice_ci95'])}   mIoU "
+        f"{score['iou']:.3f} {interval_text(score['iou_ci95'])}   (per-image protocol, native "
+        f"size, {score['images']} images{told}; {interval_words(score)})",
         style="bold",
     )
+    if "dice_with_lesion" in score:
+        say(
+            f"{'':<7} on the {score['images_with_lesion']} images with a lesion mDice "
+            f"{score['dice_with_lesion']:.3f} {interval_text(score['dice_with_lesion_ci95'])}; "
+            f"something was found on {score['false_finds']} of {score['empty_truth']} without",
+            style="bold",
+        )
 
 
 def say_classes(classes: Mapping[str, Any]) -> None:
     """Print the scores of classes that are told apart, a line each, before and after."""
     for when, scores in classes.items():
         for name, score in scores.items():
-            (d0, d1), (i0, i1) = score["dice_ci95"], score["iou_ci95"]
             say(
-                f"{when:<7} {name}: mDice {score['dice']:.3f} [{d0:.3f}, {d1:.3f}]   mIoU "
-                f"{score['iou']:.3f} [{i0:.3f}, {i1:.3f}]   (in {score['images']} images' truth)"
+                f"{when:<7} {name}: mDice {score['dice']:.3f} {interval_text(score['dice_ci95'])}"
+                f"   mIoU {score['iou']:.3f} {interval_text(score['iou_ci95'])}   (in "
+                f"{score['images']} images' truth)"
             )
 
 
@@ -60,4 +68,6 @@ def say_breakdown(metrics: Mapping[str, Any]) -> None:
         f"prediction, {counts['both_empty']} by both"
     )
     if "calibration" in metrics:
-        say(f"calibration: ECE {metrics['calibration']['ece']:.4f} over all pixels")
+        found = metrics["calibration"]
+        ends = interval_text(found["ece_ci95"], ".4f")
+        say(f"calibration: ECE {found['ece']:.4f} {ends} over all pixels")

@@ -125,7 +125,7 @@ def _told(run: Path, test: bool) -> str:
     cell = read_json(run / "cell.json")
     text = f"{run.name}: val mDice {cell['val_dice']:.3f}"
     if test:
-        text += f", test mDice {scores_of(run)['dice'].mean():.3f}"
+        text += f", test mDice {scores_of(run).dice.mean():.3f}"
     return text + (" (diverged)" if cell["diverged"] else "")
 
 

@@ -89,7 +89,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         "strata": scorer.strata(),
         "calibration": scorer.calibration(),
         "leaks": leaks,
-        **class_metrics(trained.seed, after=classes),
+        **class_metrics(after=classes),
     }
     pictures = leak_pictures(leaks, seen, split.test)
     rows = with_class_scores(scorer.rows(), classes)
@@ -123,7 +123,6 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     metrics = {
         **facts,
         "images": len(cases),
-        "seed": 0,
         "predictions": str(config.predictions),
         "extra_files": [
             relative_name(path, config.predictions) for path in predictions.pairs.extra
@@ -179,7 +178,7 @@ def _finish(
     from gpsseg.report import write_report
 
     if others:
-        metrics["paired"] = compare(rows, others, metrics["seed"])
+        metrics["paired"] = compare(rows, others)
     if salt is not None:
         rows, thumbnails = _hide_names(metrics, rows, thumbnails, salt)
     write_json(output / "metrics.json", metrics)

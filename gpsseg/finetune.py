@@ -252,7 +252,7 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
     metrics = provenance(card, split, config, model.facts)
     say_scores("before", before, metrics["prompt"])
     say_scores("after", after, metrics["prompt"])
-    by_class = class_metrics(config.seed, before=untuned, after=classes)
+    by_class = class_metrics(before=untuned, after=classes)
     say_classes(by_class.get("classes", {}))
     details = {"strata": scorer.strata(), "calibration": scorer.calibration(), **by_class}
     return {**metrics, "before": before, "after": after, **details}, thumbnails

@@ -229,5 +229,5 @@ def _test(run: Path) -> None:
     )
     write_rows(run / "per_image.csv", with_class_scores(scorer.rows(), classes))
     metrics = provenance(card, split, config, model.facts)
-    by_class = class_metrics(config.seed, after=classes)
+    by_class = class_metrics(after=classes)
     write_json(run / "metrics.json", {**metrics, "after": scorer.summary(), **by_class})

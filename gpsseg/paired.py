@@ -11,10 +11,12 @@ from typing import Any
 from gpsseg.console import say
 from gpsseg.data.cases import Case
 from gpsseg.errors import UserError, few
-from gpsseg.evaluators import holm, paired_comparison
+from gpsseg.evaluators import Estimate, holm, paired_comparison
+from gpsseg.evaluators.words import interval_text, varied_text
 from gpsseg.files import read_json
 
 SCORES = ("dice", "iou")
+TESTED = "these two networks; another training of either may differ by more"
 Row = Mapping[str, Any]
 Others = Callable[[], dict[str, Row]]
 
@@ -51,6 +53,8 @@ def open_other(folder: Path, cases: Sequence[Case]) -> Others:
 def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
     """Scores of a per_image.csv by id: the foreground's Dice and IoU, protocol per-image.
 
+    A row has its "group" too, None where there is none.
+
     Args:
         table: the file.
         columns: other scores to read, such as those of one class.
@@ -70,10 +74,10 @@ def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
             )
         for row in reader:
             scores = {name: _score(row[name]) for name in columns}
-            if row["id"] in rows or any(math.isnan(score) for score in scores.values()):
+            if row["id"] in rows or any(map(math.isnan, scores.values())):
                 why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
                 raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")
-            rows[row["id"]] = scores
+            rows[row["id"]] = {**scores, "group": row.get("group") or None}
     return rows
 
 
@@ -98,38 +102,38 @@ def _refuse_other_images(folder: Path, mine: Sequence[str], theirs: Sequence[str
         )
 
 
-def compare(
-    rows: Sequence[Row], others: Mapping[Path, Others], seed: int = 0
-) -> list[dict[str, Any]]:
+def compare(rows: Sequence[Row], others: Mapping[Path, Others]) -> list[dict[str, Any]]:
     """Compare the rows with each other side, as in metrics.json under "paired".
 
     Differences are these rows minus the other's, under the protocol per-image; "p_holm" is
-    adjusted over the other sides, for each score by itself.
+    adjusted over the other sides, for each score by itself. What is tested is these networks. The
+    groups are those of either side.
     """
-    groups = [row["group"] for row in rows]
-    known = groups if any(group is not None for group in groups) else None
     paired: list[dict[str, Any]] = []
     for folder, read in others.items():
         theirs = read()
-        entry: dict[str, Any] = {"against": str(folder), "protocol": "per-image"}
+        groups = [row["group"] or theirs[row["id"]]["group"] for row in rows]
+        entry: dict[str, Any] = {"against": str(folder), "protocol": "per-image", "tested": TESTED}
         if told := _told(folder):
             entry["prompt"] = told
         for score in SCORES:
             a = [row[score] for row in rows]
             b = [theirs[row["id"]][score] for row in rows]
-            found = paired_comparison(a, b, known, seed)
-            entry |= {"images": found.images, "units": found.units}
-            entry[score] = {
-                "difference": found.difference,
-                "ci95": list(found.interval),
-                "p": found.p_value,
-            }
+            found = paired_comparison(a, b, groups)
+            entry |= {"images": len(rows), **found.varied}
+            entry[score] = difference(found)
         paired.append(entry)
     for score in SCORES:
         adjusted = holm([entry[score]["p"] for entry in paired])
         for entry, p in zip(paired, adjusted, strict=True):
             entry[score]["p_holm"] = p
     return paired
+
+
+def difference(found: Estimate) -> dict[str, Any]:
+    """A paired difference as JSON has it; "why" says why there is no interval or no p-value."""
+    content = {"difference": found.value, "ci95": found.ci95(), "p": found.p_value}
+    return content | ({"why": found.why} if found.why else {})
 
 
 def _told(folder: Path) -> str:
@@ -145,10 +149,12 @@ def say_paired(paired: Sequence[Mapping[str, Any]]) -> None:
         parts = []
         for score, label in (("dice", "Dice"), ("iou", "IoU")):
             found = entry[score]
-            low, high = found["ci95"]
-            p = f"p {found['p']:.2g}"
-            if len(paired) > 1:
+            p = "no p" if found["p"] is None else f"p {found['p']:.2g}"
+            if len(paired) > 1 and found["p"] is not None:
                 p += f", Holm {found['p_holm']:.2g}"
-            parts.append(f"{label} {found['difference']:+.3f} [{low:+.3f}, {high:+.3f}] ({p})")
+            ends = interval_text(found["ci95"], "+.3f")
+            parts.append(f"{label} {found['difference']:+.3f} {ends} ({p})")
         told = f" (PROMPTED: {entry['prompt']})" if "prompt" in entry else ""
         say(f"against {entry['against']}{told}: {'   '.join(parts)}", style="bold")
+        why = f"; {entry['dice']['why']}" if "why" in entry["dice"] else ""
+        say(f"{'':<8}over {varied_text(entry)}{why}. Tested are {entry['tested']}.")

@@ -230,7 +230,6 @@ class Scored:
 def score_predictions(
     predictions: Predictions,
     protocols: Sequence[str],
-    seed: int = 0,
     picture: Callable[[Case, np.ndarray, np.ndarray], None] | None = None,
 ) -> Scored:
     """Score every case; a prediction of another size is resized bilinearly before thresholding.
@@ -238,10 +237,9 @@ def score_predictions(
     Args:
         predictions: from ``open_predictions``.
         protocols: from ``resolve_protocols``.
-        seed: of the bootstrap intervals.
         picture: is called with each case, its predicted mask and its truth, both (H, W) bool.
     """
-    scorer = Scorer(protocols, seed=seed, pool=True)
+    scorer = Scorer(protocols, pool=True)
     resized = []
     for case in progress(predictions.cases, "evaluating", len(predictions.cases)):
         truth, header = _truth(case)

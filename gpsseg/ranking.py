@@ -1,4 +1,4 @@
-"""The rows of a comparison: mean over seeds, intervals over images, tests against a baseline."""
+"""The rows of a comparison: means, intervals over images (or groups) and seeds, and tests."""
 
 from __future__ import annotations
 
@@ -7,19 +7,37 @@ import platform
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gpsseg.config.compare import CompareConfig
-from gpsseg.evaluators import bootstrap_interval, holm, paired_comparison
+from gpsseg.errors import UserError, few
+from gpsseg.evaluators import holm, mean_estimate, paired_comparison
 from gpsseg.files import read_json
 from gpsseg.grid import Cell, parse_method
-from gpsseg.paired import read_scores
+from gpsseg.paired import difference, read_scores
 from gpsseg.tuning import METHODS
 
 Group = tuple[int | None, str]
+
+
+@dataclass(frozen=True)
+class SeedScores:
+    """The scores of a method's seeds on the test images.
+
+    Attributes:
+        dice, iou: (seeds, images), by ascending id.
+        ids: (images,).
+        groups: (images,) names; None where an image has none.
+    """
+
+    dice: np.ndarray
+    iou: np.ndarray
+    ids: tuple[str, ...]
+    groups: tuple[str | None, ...]
 
 
 def rank(
@@ -30,11 +48,10 @@ def rank(
     """Put the finished cells into rows, as in compare.json.
 
     A row's "dice" and "iou" are means over seeds of the mean over the test images (protocol
-    per-image; where classes are told apart, of their mean on each image). Their intervals resample
-    the images (each with its mean over seeds), so they hold what another set of images would
-    change; "dice_of_seeds" shows what another subset, order and start would. "against" has the
-    paired difference to the baseline, image by image on the means over seeds, with Holm's
-    adjustment over the methods of the same training size.
+    per-image; where classes are told apart, of their mean on each image). In their intervals images
+    (or groups of them) and seeds vary, so they hold what other images and another subset, order and
+    start would change. "against" has the paired difference to the baseline, image by image and seed
+    by seed, with Holm's adjustment over the methods of the same training size.
     """
     scores = {group: _scores(config, cell) for group, cell in picked.items()}
     rows = {
@@ -57,8 +74,9 @@ def rank(
 
 
 def _row(
-    config: CompareConfig, trials: Sequence[Cell], cell: Cell, scores: Mapping[str, np.ndarray]
+    config: CompareConfig, trials: Sequence[Cell], cell: Cell, scores: SeedScores
 ) -> dict[str, Any]:
+    dice, iou = (mean_estimate(s, scores.groups) for s in (scores.dice, scores.iou))
     cells = _seeds(config, cell)
     found = [read_json(_folder(config, one) / "cell.json") for one in cells]
     factors = sorted(config.lr_factors)
@@ -79,11 +97,12 @@ def _row(
         "lr_factor": cell.factor,
         "lr_at_edge": len(factors) > 1 and cell.factor in (factors[0], factors[-1]),
         "val_dice": found[0]["val_dice"],
-        "dice": float(scores["dice"].mean()),
-        "dice_ci95": list(bootstrap_interval(scores["dice"].mean(0))),
-        "dice_of_seeds": scores["dice"].mean(1).tolist(),
-        "iou": float(scores["iou"].mean()),
-        "iou_ci95": list(bootstrap_interval(scores["iou"].mean(0))),
+        "dice": dice.value,
+        "dice_ci95": dice.ci95(),
+        "dice_of_seeds": scores.dice.mean(1).tolist(),
+        "iou": iou.value,
+        "iou_ci95": iou.ci95(),
+        **dice.varied,
         "diverged": sum(one["diverged"] for one in found),
         **found[0]["trainable"],
         "delta_bytes": found[0]["delta_bytes"],
@@ -96,7 +115,7 @@ def _compare_with_baseline(
     config: CompareConfig,
     size: int | None,
     rows: Mapping[Group, dict[str, Any]],
-    scores: Mapping[Group, Mapping[str, np.ndarray]],
+    scores: Mapping[Group, SeedScores],
 ) -> None:
     """Add "against" to the rows of one training size, where the baseline is among them."""
     base = (size, config.baseline)
@@ -104,30 +123,31 @@ def _compare_with_baseline(
         return
     others = [group for group in rows if group[0] == size and group != base]
     for group in others:
-        found = paired_comparison(scores[group]["dice"].mean(0), scores[base]["dice"].mean(0))
+        found = paired_comparison(scores[group].dice, scores[base].dice, scores[base].groups)
         rows[group]["against"] = {
             "method": config.baseline,
-            "difference": found.difference,
-            "ci95": list(found.interval),
-            "p": found.p_value,
+            **difference(found),
+            **found.varied,
         }
     adjusted = holm([rows[group]["against"]["p"] for group in others])
     for group, p in zip(others, adjusted, strict=True):
         rows[group]["against"]["p_holm"] = p
 
 
-def scores_of(run: Path) -> dict[str, np.ndarray]:
-    """Dice and IoU of the images of a tested run, (images,), by ascending id.
+def scores_of(run: Path) -> SeedScores:
+    """The scores of one tested run.
 
     Where classes are told apart these are means over the classes, as on the validation images.
     """
     classes = classes_of(read_json(run / "metrics.json"))
     columns = {s: [f"{s}_{name}" for name in classes] or [s] for s in ("dice", "iou")}
     rows = read_scores(run / "per_image.csv", [*columns["dice"], *columns["iou"]])
-    return {
-        score: np.array([[rows[image][name] for name in names] for image in sorted(rows)]).mean(1)
-        for score, names in columns.items()
-    }
+    ids = tuple(sorted(rows))
+    dice, iou = (
+        np.array([[[rows[image][name] for name in names] for image in ids]]).mean(2)
+        for names in columns.values()
+    )
+    return SeedScores(dice, iou, ids, tuple(rows[image]["group"] for image in ids))
 
 
 def classes_of(metrics: Mapping[str, Any]) -> Sequence[str]:
@@ -135,10 +155,24 @@ def classes_of(metrics: Mapping[str, Any]) -> Sequence[str]:
     return tuple(metrics.get("classes", {}).get("after", ()))
 
 
-def _scores(config: CompareConfig, cell: Cell) -> dict[str, np.ndarray]:
-    """Dice and IoU of every seed and test image, (seeds, images)."""
-    each = [scores_of(_folder(config, one)) for one in _seeds(config, cell)]
-    return {score: np.stack([scores[score] for scores in each]) for score in ("dice", "iou")}
+def _scores(config: CompareConfig, cell: Cell) -> SeedScores:
+    """The scores of every seed.
+
+    Raises:
+        UserError: two seeds were not tested on the same images.
+    """
+    first, *others = (scores_of(_folder(config, one)) for one in _seeds(config, cell))
+    for one in others:
+        if one.ids != first.ids:
+            odd = few(sorted({*one.ids} ^ {*first.ids}))
+            raise UserError(
+                f"The seeds of {cell.method} in {config.output} were tested on different images: "
+                f"{odd}. Remove the folders in cells/ whose data have changed, and start again."
+            )
+    dice, iou = (
+        np.concatenate([getattr(one, name) for one in (first, *others)]) for name in ("dice", "iou")
+    )
+    return SeedScores(dice, iou, first.ids, first.groups)
 
 
 def _seeds(config: CompareConfig, cell: Cell) -> list[Cell]:

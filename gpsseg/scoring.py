@@ -41,7 +41,7 @@ def score_cases(
         model: the network as it is.
         cases: images with masks.
         card: how to prepare the images.
-        config: image size, batch size, workers, cache, seed.
+        config: image size, batch size, workers, cache.
         machine: where to compute.
         description: of the progress bar; None shows none.
         protocols: names from ``gpsseg.evaluators``.
@@ -74,7 +74,7 @@ def score_cases(
     loader = make_loader(dataset, config.batch_size, config.workers)
     model.to(machine.device)
     maps = predict(model, loader, machine, prompter)
-    scorer = Scorer(protocols, seed=config.seed, pool=pool, saliency=saliency)
+    scorer = Scorer(protocols, pool=pool, saliency=saliency)
     for index, probability in progress(maps, description, len(cases)) if description else maps:
         case = cases[index]
         if classes is not None:
@@ -94,9 +94,9 @@ def class_table(card: Card) -> ClassTable | None:
     return ClassTable(card.told_apart) if card.told_apart else None
 
 
-def class_metrics(seed: int, **tables: ClassTable | None) -> dict[str, Any]:
+def class_metrics(**tables: ClassTable | None) -> dict[str, Any]:
     """The part of metrics.json that scores the classes: "classes": {"after": {class: scores}}."""
-    found = {name: table.summary(seed) for name, table in tables.items() if table is not None}
+    found = {name: table.summary() for name, table in tables.items() if table is not None}
     return {"classes": found} if found else {}
 
 

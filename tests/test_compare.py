@@ -6,6 +6,7 @@ import json
 import sys
 import time
 
+import numpy as np
 import psutil
 import pytest
 
@@ -13,6 +14,7 @@ import gpsseg.compare as module
 from gpsseg.backbones import Facts
 from gpsseg.config.compare import CompareConfig
 from gpsseg.errors import UserError
+from gpsseg.evaluators import mean_estimate, paired_comparison
 from gpsseg.grid import Cell, parse_method, settings_of
 from gpsseg.ranking import rank
 from gpsseg.report.ranking import cells_of, markdown, page, write_ranking
@@ -29,7 +31,7 @@ def config(output, **settings):
     return CompareConfig(output=output, backbone=UNET, **chosen | settings)
 
 
-def finished(settings, cell, dice, val=0.5, diverged=False, trainable=0.1):
+def finished(settings, cell, dice, val=0.5, diverged=False, trainable=0.1, groups=None):
     """The folder of a finished cell, with one test image for each of ``dice``."""
     folder = settings.output / "cells" / cell.name
     folder.mkdir(parents=True)
@@ -64,8 +66,11 @@ def finished(settings, cell, dice, val=0.5, diverged=False, trainable=0.1):
     )
     with (folder / "per_image.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "dice", "iou"])
-        writer.writerows([f"image-{i}", d, d / 2] for i, d in enumerate(dice))
+        writer.writerow(["id", "group", "dice", "iou"])
+        names = groups or [""] * len(dice)
+        writer.writerows(
+            [f"image-{i:04}", g, d, d / 2] for i, (g, d) in enumerate(zip(names, dice, strict=True))
+        )
 
 
 @pytest.fixture
@@ -88,13 +93,71 @@ def test_a_row_is_the_mean_over_seeds_and_images(ranked):
     assert gps["iou"] == pytest.approx(0.35)
     assert gps["dice_of_seeds"] == pytest.approx([0.7, 0.7])
     low, high = gps["dice_ci95"]
-    assert 0.599 < low < 0.7 < high < 0.801, "of the images' means over seeds: 0.6, 0.7, 0.8"
+    assert low < 0.6 < 0.8 < high, "three images and two seeds tell little"
+    assert (gps["resampled"], gps["units"]) == ("image", 3)
     assert (gps["seeds"], gps["trials"], gps["train_size"], gps["diverged"]) == (2, 2, 2, 1)
     assert gps["against"]["difference"] == pytest.approx(0.1)
     assert gps["against"]["ci95"] == pytest.approx([0.1, 0.1])
-    assert gps["against"]["p_holm"] == gps["against"]["p"], "one comparison needs no adjustment"
+    assert gps["against"]["p_holm"] is gps["against"]["p"] is None
+    assert "3 images, and a p-value needs 5; 2 seeds, and" in gps["against"]["why"]
     assert "against" not in full
     assert (gps["lr_at_edge"], full["lr_at_edge"]) == (True, True)
+
+
+def compared(folder, scores, seeds, groups):
+    """Rank gps against full, whose Dice are {method: (seeds, images)}."""
+    settings = config(folder, seeds=tuple(range(seeds)), lr_factors=(1.0,))
+    picked = {(None, method): Cell(method, None, 1.0, 0) for method in scores}
+    for method, of_seeds in scores.items():
+        for seed, dice in enumerate(of_seeds):
+            finished(settings, Cell(method, None, 1.0, seed), list(dice), groups=groups)
+    return rank(settings, {group: [cell] for group, cell in picked.items()}, picked)
+
+
+def test_patients_and_seeds_both_vary_in_a_comparison(tmp_path):
+    """Twelve patients of 25 images each, three seeds: the same numbers as the one comparison."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat([f"p{i}" for i in range(12)], 25).tolist()
+    scores = {method: rng.beta(5, 2, (3, 300)) for method in ("gps", "full")}
+    result = compared(tmp_path, scores, 3, groups)
+    gps, full = result["rows"]
+    expected = paired_comparison(scores["gps"], scores["full"], groups)
+    assert expected.varied == {"resampled": "group", "units": 12, "seeds": 3}
+    for found in (gps, full, gps["against"]):
+        assert {name: found[name] for name in expected.varied} == expected.varied
+    assert gps["against"]["p"] == pytest.approx(expected.p_value)
+    assert gps["against"]["ci95"] == pytest.approx(expected.interval)
+    assert gps["dice_ci95"] == pytest.approx(mean_estimate(scores["gps"], groups).interval)
+    for text in (page(result), markdown(result["rows"])):
+        assert "over 12 groups and 3 seeds" in text
+
+
+def test_one_good_and_one_bad_seed_are_no_narrow_interval(tmp_path):
+    """Seeds of .322 and .065: their mean, .193, was once said to be within [.175, .212]."""
+    rng = np.random.default_rng(1)
+    full = np.array([[0.322], [0.065], [0.193]]) + rng.normal(0, 0.02, (3, 100))
+    gps = np.array([[0.15], [0.16], [0.14]]) + rng.normal(0, 0.02, (3, 100))
+    result = compared(tmp_path, {"gps": gps, "full": full.clip(0, 1)}, 3, None)
+    low, high = result["rows"][1]["dice_ci95"]
+    assert high - low > 0.2
+    assert result["rows"][0]["against"]["p"] > 0.3
+
+
+def test_one_seed_says_nothing_of_methods(tmp_path):
+    rng = np.random.default_rng(2)
+    result = compared(tmp_path, {m: rng.random((1, 50)) for m in ("gps", "full")}, 1, None)
+    against = result["rows"][0]["against"]
+    assert (against["p"], against["p_holm"]) == (None, None)
+    assert against["why"].startswith("1 seed, ")
+    text = markdown(result["rows"])
+    assert "over 50 images of one seed; another may differ" in text
+    assert "No p-value: 1 seed" in text
+
+
+def test_seeds_that_were_tested_on_other_images_are_refused(tmp_path):
+    scores = {"gps": [[0.5] * 6, [0.5] * 7], "full": [[0.5] * 6] * 2}
+    with pytest.raises(UserError, match="tested on different images: image-0006"):
+        compared(tmp_path, scores, 2, None)
 
 
 def test_the_table_marks_the_best_and_the_edge(ranked):

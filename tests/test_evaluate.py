@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.data.images import read_mask
@@ -253,12 +254,35 @@ def test_against_others(folders: tuple[Path, Path], capsys: Any) -> None:
     (entry,) = metrics["paired"]
     dice = metrics["after"]["per-image"]["dice"]
     assert entry["dice"]["difference"] == pytest.approx(dice - 1)
-    assert entry["dice"]["p"] == entry["dice"]["p_holm"] == pytest.approx(2 / 2**5)
+    with (maps.parent / "out" / "per_image.csv").open() as file:
+        scores = [float(row["dice"]) for row in csv.DictReader(file)]
+    expected = stats.ttest_1samp(scores, 1).pvalue
+    assert entry["dice"]["p"] == entry["dice"]["p_holm"] == pytest.approx(expected)
+    assert (entry["resampled"], entry["units"], entry["seeds"]) == ("image", 5, 1)
     low, high = entry["dice"]["ci95"]
     assert low <= entry["dice"]["difference"] <= high < 0
-    assert f"against {truth}: Dice {dice - 1:+.3f}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"against {truth}: Dice {dice - 1:+.3f}" in said
+    assert "over 5 images. Tested are these two networks; another training of either" in said
     again = run(folders, against=(truth, maps), output=maps.parent / "again")["paired"]
-    assert [entry["dice"]["p_holm"] for entry in again] == [pytest.approx(4 / 2**5), 1.0]
+    assert [entry["dice"]["p_holm"] for entry in again] == [pytest.approx(2 * expected), 1.0]
+
+
+def test_the_other_sides_groups_are_used_where_these_have_none(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run(folders, output=tmp_path / "first")
+    table = tmp_path / "first" / "per_image.csv"
+    with table.open() as file:
+        rows = [row | {"group": f"p{i // 2}"} for i, row in enumerate(csv.DictReader(file))]
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (entry,) = run(folders, against=(tmp_path / "first",))["paired"]
+    assert (entry["resampled"], entry["units"]) == ("group", 3)
+    assert entry["dice"]["p"] is None
+    assert entry["dice"]["why"] == "3 groups, and a p-value needs 5"
 
 
 def test_against_other_images_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,14 +12,8 @@ from gpsseg.evaluators.labels import (
 )
 from gpsseg.evaluators.overlap import dice, iou
 from gpsseg.evaluators.protocols import Protocol, Scorer, protocol_named, registry
-from gpsseg.evaluators.statistics import (
-    Comparison,
-    Stratum,
-    bootstrap_interval,
-    by_stratum,
-    holm,
-    paired_comparison,
-)
+from gpsseg.evaluators.statistics import Estimate, holm, mean_estimate, paired_comparison
+from gpsseg.evaluators.summary import Stratum, by_stratum
 from gpsseg.evaluators.surface import (
     SurfaceDistances,
     average_distance,
@@ -32,8 +26,8 @@ from gpsseg.evaluators.surface import (
 __all__ = [
     "Calibration",
     "ClassTable",
-    "Comparison",
     "Counts",
+    "Estimate",
     "Histogram",
     "LabelScores",
     "Protocol",
@@ -41,7 +35,6 @@ __all__ = [
     "Stratum",
     "SurfaceDistances",
     "average_distance",
-    "bootstrap_interval",
     "boundary_scores",
     "by_stratum",
     "calibration",
@@ -55,6 +48,7 @@ __all__ = [
     "label_counts",
     "label_map",
     "label_scores",
+    "mean_estimate",
     "paired_comparison",
     "protocol_named",
     "quantise",

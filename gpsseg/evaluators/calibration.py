@@ -44,14 +44,28 @@ def calibration(pooled: Histogram, bins: int = 15) -> Calibration:
     Source:
         Naeini et al., AAAI 2015; Guo et al., On calibration of modern neural networks, ICML 2017.
     """
-    level = np.arange(LEVELS)
-    bin_of = np.minimum(level * bins // (LEVELS - 1), bins - 1)
-    weight = pooled.foreground + pooled.background
-    pixels = np.bincount(bin_of, weights=weight, minlength=bins)
+    pixels, probability, positive = binned(pooled, bins)
     if pixels.sum() == 0:
         raise UserError("Got no pixels to calibrate on, expected at least one image.")
-    probability = np.bincount(bin_of, weights=weight * level / (LEVELS - 1), minlength=bins)
-    positive = np.bincount(bin_of, weights=pooled.foreground, minlength=bins)
     some = np.where(pixels > 0, pixels, np.nan)
-    ece = float(np.abs(positive - probability).sum() / pixels.sum())
+    ece = float(expected_error(np.stack([pixels, probability, positive])[None])[0])
     return Calibration(probability / some, positive / some, pixels.astype(np.int64), ece)
+
+
+def binned(histogram: Histogram, bins: int = 15) -> Floats:
+    """What a reliability curve needs of an image; it adds up over images.
+
+    Returns:
+        (3, bins) float64: pixels, sum of their probabilities, and how many are foreground.
+    """
+    level = np.arange(LEVELS)
+    bin_of = np.minimum(level * bins // (LEVELS - 1), bins - 1)
+    weight = histogram.foreground + histogram.background
+    columns = (weight, weight * level / (LEVELS - 1), histogram.foreground)
+    return np.stack([np.bincount(bin_of, weights=c, minlength=bins) for c in columns])
+
+
+def expected_error(sums: Floats) -> Floats:
+    """ECE of summed `binned` numbers: (n, 3, bins) -> (n,)."""
+    pixels, probability, positive = np.moveaxis(sums, 1, 0)
+    return np.abs(positive - probability).sum(axis=1) / pixels.sum(axis=1)

@@ -15,6 +15,7 @@ from gpsseg.evaluators.overlap import Floats, dice, iou
 from gpsseg.evaluators.summary import Row, Table
 
 CI = ("", "_ci95")
+VARIED = ("resampled", "units", "seeds", "no_interval")
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,16 @@ class ClassTable:
         """Mean Dice over classes and images."""
         return float(np.mean([row[f"dice_{name}"] for row in self.rows for name in self.names]))
 
-    def summary(self, seed: int = 0) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Class -> means over images with 95 % intervals, and how many images' truth shows it."""
         groups = None if all(group is None for group in self.groups) else self.groups
-        table = Table(self.rows, groups, seed)
+        table = Table(self.rows, groups)
         columns = [f"{score}_{name}" for name in self.names for score in ("dice", "iou")]
         means, images = table.means("", columns), np.sum(self.present, axis=0)
         return {
             name: {
                 **{f"{s}{ci}": means[f"{s}_{name}{ci}"] for s in ("dice", "iou") for ci in CI},
+                **{fact: means[fact] for fact in VARIED if fact in means},
                 "images": int(count),
             }
             for name, count in zip(self.names, images, strict=True)

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from gpsseg.errors import UserError, look_up
 from gpsseg.evaluators import rules
-from gpsseg.evaluators.calibration import calibration
+from gpsseg.evaluators.calibration import binned, calibration, expected_error
 from gpsseg.evaluators.counts import Array, Histogram, Mask
 from gpsseg.evaluators.sample import Sample, checked_sample
-from gpsseg.evaluators.summary import Row, Table, strata_of
+from gpsseg.evaluators.statistics import Floats, estimates
+from gpsseg.evaluators.summary import Row, Table, as_json, strata_of
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,9 @@ class Scorer:
     Args:
         protocols: names, see `registry`.
         surface: also score `boundary` (2-D), which costs more.
-        seed: of the bootstrap intervals.
         tolerance: of NSD, in pixels (2-D) or mm (3-D).
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
-        pool: also add up all images' histograms, for `calibration`.
+        pool: also add up all images' histograms, for `calibration`, and keep 45 numbers of each.
 
     Attributes:
         pooled: the histograms' sum; None without `pool`, or before the first image.
@@ -103,7 +105,6 @@ class Scorer:
         self,
         protocols: Sequence[str] = ("per-image",),
         surface: bool = False,
-        seed: int = 0,
         tolerance: float = 2.0,
         saliency: bool = True,
         pool: bool = False,
@@ -113,9 +114,9 @@ class Scorer:
         self.protocols = [
             protocol_named(name, tolerance, saliency) for name in dict.fromkeys(names)
         ]
-        self.seed = seed
         self.pool = pool
         self.pooled: Histogram | None = None
+        self._binned: list[Floats] = []
         self._rows: dict[str, Row] = {}
 
     def add(
@@ -163,6 +164,7 @@ class Scorer:
             row.update({protocol.prefix + name: value for name, value in scores.items()})
         if self.pool:
             self.pooled = sample.levels if self.pooled is None else self.pooled + sample.levels
+            self._binned.append(binned(sample.levels))
         self._rows[case_id] = row
         return dict(row)
 
@@ -181,7 +183,7 @@ class Scorer:
         return [dict(row) for row in self._rows.values()]
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """Each protocol's scores over the data set, with 95 % bootstrap intervals.
+        """Each protocol's scores over the data set, with 95 % intervals.
 
         Does not depend on the order in which images were added.
 
@@ -191,20 +193,19 @@ class Scorer:
         rows = list(self._rows.values())
         if not rows:
             raise UserError("Nothing to summarise: no image was scored. Check the folder or split.")
-        groups = [row["group"] for row in rows]
-        known = None if all(group is None for group in groups) else groups
-        table = Table(rows, known, self.seed)
+        table = Table.of(rows)
         return {p.name: p.summarise(table, p.prefix) for p in self.protocols}
 
     def strata(self) -> list[dict[str, Any]]:
         """Mean Dice per image by lesion size, see `summary.strata_of`."""
-        return strata_of(list(self._rows.values()), self.seed)
+        return strata_of(list(self._rows.values()))
 
     def calibration(self) -> dict[str, Any]:
-        """ECE and reliability curve over all pixels; memory does not grow with the data.
+        """ECE and reliability curve over all pixels.
 
         Returns:
-            {"ece", "bins": [{"confidence", "accuracy", "pixels"}, ...]}, without empty bins.
+            {"ece", "ece_ci95", "resampled", "units", "seeds", "bins": [{"confidence", "accuracy",
+            "pixels"}, ...]}, without empty bins.
 
         Raises:
             UserError: nothing was pooled.
@@ -213,8 +214,15 @@ class Scorer:
             raise UserError("Nothing to calibrate: no image was scored with pool=True.")
         found = calibration(self.pooled)
         bins = zip(found.confidence, found.accuracy, found.pixels, strict=True)
+        columns = np.stack(self._binned)
+
+        def ece(sums: Floats) -> dict[str, Floats]:
+            return {"ece": expected_error(sums[:, :-1].reshape(-1, *columns.shape[1:]))}
+
+        groups = Table.of(list(self._rows.values())).groups
+        flat, within = columns.reshape(len(columns), -1), {"ece": (0.0, 1.0)}
         return {
-            "ece": found.ece,
+            **as_json(estimates(flat, ece, groups, within)),
             "bins": [
                 {"confidence": float(p), "accuracy": float(a), "pixels": int(n)}
                 for p, a, n in bins

@@ -51,9 +51,26 @@ def per_image(sample: Sample) -> Scores:
 
 
 def per_image_summary(table: Table, prefix: str) -> dict[str, Any]:
-    """Means, and how many images are empty (an image with both empty is in all three counts)."""
+    """Means, and how many images are empty (an image with both empty is in all three counts).
+
+    Where some images have no lesion, these alone can make half of the score: so "dice_with_lesion"
+    is the mean over the others, and "false_finds" counts those on which something was found.
+    """
+    with_lesion = table.where(lambda row: row["truth_pixels"] > 0)
+    apart: dict[str, Any] = {}
+    if 0 < len(with_lesion.rows) < len(table.rows):
+        found = with_lesion.means(prefix, ("dice",))
+        apart = {
+            "dice_with_lesion": found["dice"],
+            "dice_with_lesion_ci95": found["dice_ci95"],
+        }
     return {
         **table.means(prefix, ("dice", "iou")),
+        **apart,
+        "images_with_lesion": len(with_lesion.rows),
+        "false_finds": table.count(
+            lambda row: row["truth_pixels"] == 0 and row["prediction_pixels"] > 0
+        ),
         "empty_truth": table.count(lambda row: row["truth_pixels"] == 0),
         "empty_prediction": table.count(lambda row: row["prediction_pixels"] == 0),
         "both_empty": table.count(
@@ -96,7 +113,7 @@ def micro(sample: Sample) -> Scores:
 
 
 def micro_summary(table: Table, prefix: str) -> dict[str, Any]:
-    """Dice and IoU of the summed counts; images are resampled through their counts."""
+    """Dice and IoU of the summed counts; an image enters through its counts."""
 
     def scores(sums: Floats) -> dict[str, Floats]:
         tp, fp, fn, _ = sums.T
@@ -166,7 +183,7 @@ def boundary_summary(table: Table, prefix: str) -> dict[str, Any]:
             "distances in mm and in pixels cannot be averaged. Give a spacing for all or for none."
         )
     return {
-        **table.means(prefix, ("hd95", "assd", "nsd")),
+        **table.means(prefix, ("hd95", "assd", "nsd"), distances=("hd95", "assd")),
         "one_empty": table.count(lambda row: row[prefix + "empty_masks"] == 1),
         "both_empty": table.count(lambda row: row[prefix + "empty_masks"] == 2),
         "unit": "mm" if spaced else "pixels",
@@ -197,7 +214,7 @@ def volume(sample: Sample, tolerance: float = 2.0) -> Scores:
 def volume_summary(table: Table, prefix: str) -> dict[str, Any]:
     """Means over volumes, and how many had one or two empty masks."""
     return {
-        **table.means(prefix, ("dice", "iou", "hd95", "assd", "nsd")),
+        **table.means(prefix, ("dice", "iou", "hd95", "assd", "nsd"), distances=("hd95", "assd")),
         "one_empty": table.count(lambda row: row[prefix + "empty_masks"] == 1),
         "both_empty": table.count(lambda row: row[prefix + "empty_masks"] == 2),
         "unit": "mm",

@@ -1,15 +1,21 @@
-"""Uncertainty: bootstrap intervals, paired comparisons and strata.
+"""Uncertainty: the one interval and the one test, of everything that is scored.
 
-Everything resamples *units*: images, or groups of images (all frames of a patient together)
-where groups are known. A unit enters only through its totals, so a mean (sum / images) and a
-pooled ratio (sum of TP / ...) use the same few lines, and no result depends on the order in
-which images came.
+What is independent is a *unit*: an image, or where groups are known a group (all frames of a
+patient together); and where several seeds were run, a *seed*. Units and seeds are crossed, as every
+seed scores every image, and both vary. A unit enters only through its totals, so that a mean
+(sum / images) and a pooled ratio (sum of TP / ...) use the same few lines.
+
+The spread is the jackknife's: how the score changes where one unit, one seed, or both are left out.
+For a mean with units of one size that is the analysis of variance of the crossed random effects
+(Searle, Casella and McCulloch, Variance Components, 1992, ch. 4). A percentile bootstrap over both
+rejects a true null up to four times too often with few of either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,36 +24,77 @@ from gpsseg.errors import UserError
 
 Floats = npt.NDArray[np.float64]
 Groups = Sequence[str | None] | None
+Scores = Callable[[Floats], Mapping[str, Floats]]
+LEVEL = 0.95
+FEWEST_UNITS, FEWEST_SEEDS = 5, 3  # for a p-value; with fewer the simulated null does not hold
+ANYTHING = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score with what is known of its error.
+
+    Attributes:
+        value: over all images (and seeds).
+        interval: 95 %, within what the score can be; None where nothing can be said.
+        p_value: two-sided, of the value being 0; None likewise.
+        resampled: "group" or "image": what varied.
+        units: how many of these.
+        seeds: how many of these; they varied too where there are two or more.
+        why: the reason why there is no interval or no p-value; empty if there are both.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+    p_value: float | None
+    resampled: str
+    units: int
+    seeds: int
+    why: str = ""
+
+    @property
+    def varied(self) -> dict[str, Any]:
+        """What the interval let vary, as in metrics.json: "resampled", "units" and "seeds"."""
+        return {"resampled": self.resampled, "units": self.units, "seeds": self.seeds}
+
+    def ci95(self) -> list[float] | None:
+        """The interval as JSON has it."""
+        return None if self.interval is None else list(self.interval)
 
 
 def unit_totals(columns: npt.ArrayLike, groups: Groups = None) -> Floats:
     """Sum columns over each independent unit.
 
     Args:
-        columns: (images, C) finite numbers.
+        columns: ([seeds,] images, C) finite numbers.
         groups: (images,) names; images of one name are one unit, an image named None is its
             own unit. None: every image is its own unit.
 
     Returns:
-        (units, C + 1) float64: the sums and the number of images, in an order of their own.
+        ([seeds,] units, C + 1) float64: the sums and the number of images, in an order that does
+        not depend on that of the images.
 
     Raises:
         UserError: no image, a value that is not finite, or as many groups as there are not images.
     """
     table = np.asarray(columns, dtype=np.float64)
-    if len(table) == 0:
+    if 0 in table.shape[-2:] or table.ndim < 2:
         raise UserError("Got no images, expected at least one. Check the folder or the split.")
-    if groups is not None and len(groups) != len(table):
-        raise UserError(f"Got {len(groups)} groups for {len(table)} images, expected one each.")
+    if groups is not None and len(groups) != table.shape[-2]:
+        raise UserError(
+            f"Got {len(groups)} groups for {table.shape[-2]} images, expected one each."
+        )
     if not np.isfinite(table).all():
         raise UserError("Got a score that is not a finite number; cannot average or resample it.")
-    table = np.column_stack([table, np.ones(len(table))])
-    order = np.lexsort(table.T[::-1])
-    table = table[order]
+    table = np.concatenate([table, np.ones((*table.shape[:-1], 1))], axis=-1)
+    flat = np.moveaxis(table, -2, 0)  # images first, whatever stands beside them
+    rows = flat.reshape(len(flat), -1)
+    order = np.lexsort(rows.T[::-1])
+    rows = rows[order]
     if groups is not None:
-        table = _sum_groups(table, [groups[i] for i in order])
-        table = table[np.lexsort(table.T[::-1])]
-    return table
+        rows = _sum_groups(rows, [groups[i] for i in order])
+        rows = rows[np.lexsort(rows.T[::-1])]
+    return np.moveaxis(rows.reshape(len(rows), *flat.shape[1:]), 0, -2)
 
 
 def _sum_groups(table: Floats, groups: Sequence[str | None]) -> Floats:
@@ -59,105 +106,178 @@ def _sum_groups(table: Floats, groups: Sequence[str | None]) -> Floats:
     return totals
 
 
-def resample_totals(totals: Floats, draws: int = 2000, seed: int = 0) -> Floats:
-    """Bootstrap the sum of the units' totals.
-
-    Args:
-        totals: (units, C).
-        draws: bootstrap samples, each of as many units as there are, with replacement.
-        seed: the same seed gives the same samples.
-
-    Returns:
-        (draws, C) float64. Memory is bounded: draws are made in blocks.
-    """
-    units = len(totals)
-    rng = np.random.default_rng(seed)
-    block = max(1, 2_000_000 // units)
-    sums = []
-    for start in range(0, draws, block):
-        rows = min(block, draws - start)
-        picks = rng.integers(0, units, size=(rows, units))
-        picks += np.arange(rows)[:, None] * units
-        times = np.bincount(picks.ravel(), minlength=rows * units).reshape(rows, units)
-        sums.append(times.astype(np.float64) @ totals)
-    return np.concatenate(sums)
-
-
-def percentile_interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:
-    """The central `level` share of bootstrap samples, as (low, high)."""
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(samples, [tail, 1.0 - tail])
-    return float(low), float(high)
-
-
-def bootstrap_interval(
-    values: npt.ArrayLike,
+def estimates(
+    columns: npt.ArrayLike,
+    scores: Scores,
     groups: Groups = None,
-    draws: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over images.
+    within: Mapping[str, tuple[float, float]] | None = None,
+) -> dict[str, Estimate]:
+    """Scores of the columns' sums, each with its interval and its test against 0.
 
     Args:
-        values: (images,) finite scores.
-        groups: (images,) group names or None, see `unit_totals`. Groups are resampled whole.
-        draws: bootstrap samples.
-        level: coverage, between 0 and 1.
-        seed: the same seed gives the same interval.
+        columns: (images, C) of the networks at hand: another one is not spoken of. Or
+            (seeds, images, C), where every seed is a training of its own: then what another seed
+            would change is in the interval, and a p-value needs three seeds.
+        scores: maps (n, C + 1) sums, the last column being the number of images, to {name: (n,)}.
+        groups: see `unit_totals`.
+        within: name -> what the score can be, so that no interval leaves it.
 
-    Returns:
-        (low, high). With a single unit there is nothing to resample and both are the mean.
+    Raises:
+        UserError: see `unit_totals`.
+    """
+    totals = unit_totals(columns, groups)
+    trained_anew = totals.ndim == 3
+    totals = totals if trained_anew else totals[None]
+    seeds, units, _ = totals.shape
+    by_unit, by_seed = totals.sum(0), totals.sum(1)
+    whole = by_unit.sum(0, keepdims=True)
+    both = whole[:, None] - by_seed[:, None] - by_unit[None] + totals
+    point = scores(whole)
+    no_unit = scores(whole - by_unit) if units > 1 else {}
+    no_seed = scores(whole - by_seed) if seeds > 1 else {}
+    neither = scores(both.reshape(seeds * units, -1)) if min(units, seeds) > 1 else {}
+    share = by_unit[:, -1] / whole[0, -1]
+    resampled = "image" if groups is None or all(g is None for g in groups) else "group"
+    found = {}
+    for name, value in point.items():
+        spread, of_seeds = 0.0, 0.0
+        if units > 1:
+            left_out = (no_unit[name], no_seed.get(name), neither.get(name))
+            spread, of_seeds = _spread(float(value[0]), *left_out)
+        error = _Error(spread, of_seeds, seeds - 1, max(1.0, 1 / (share**2).sum() - 1))
+        few_seeds = trained_anew and seeds < FEWEST_SEEDS
+        found[name] = _estimate(
+            float(value[0]), error, (within or {}).get(name, ANYTHING), (resampled, units, seeds),
+            few_seeds,
+        )  # fmt: skip
+    return found
+
+
+def _spread(
+    value: float, no_unit: Floats, no_seed: Floats | None, neither: Floats | None
+) -> tuple[float, float]:
+    """The variance of a score by the jackknife, and the share of it that seeds alone bring.
+
+    What units and seeds share is in both of their variances, and counts once. No component is
+    negative.
+    """
+    units = len(no_unit)
+    of_units = (units - 1) / units * float(((no_unit - no_unit.mean()) ** 2).sum())
+    if no_seed is None or neither is None:
+        return of_units, 0.0
+    seeds = len(no_seed)
+    of_seeds = (seeds - 1) / seeds * float(((no_seed - no_seed.mean()) ** 2).sum())
+    both = value - no_seed[:, None] - no_unit + neither.reshape(seeds, units)
+    of_both = (seeds - 1) * (units - 1) / (seeds * units) * float((both**2).sum())
+    spread = max(of_units, of_both) + max(of_seeds, of_both) - of_both
+    return spread, max(0.0, of_seeds - of_both) / max(spread, np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class _Error:
+    """The error of a score: variance, the seeds' share of it, and degrees of freedom.
+
+    Those of the units are their effective number (Kish, Survey Sampling, 1965) less one: of twelve
+    patients one of whom has most of the images there are hardly two.
+    """
+
+    variance: float
+    of_seeds: float
+    degrees_seeds: float
+    degrees_units: float
+
+    def critical(self, tail: float) -> float:
+        """Student's t that a ratio exceeds in two tails.
+
+        Of two variances it is the weighted mean of theirs (Cochran and Cox, Experimental Designs,
+        1957, sec. 4.14).
+        """
+        from scipy.special import stdtrit
+
+        of_units = -stdtrit(self.degrees_units, tail / 2)
+        if not self.of_seeds:
+            return float(of_units)
+        of_seeds = -stdtrit(self.degrees_seeds, tail / 2)
+        return float(self.of_seeds * of_seeds + (1 - self.of_seeds) * of_units)
+
+    def p_value(self, value: float) -> float | None:
+        """Two-sided; None where nothing varies and the value is not 0."""
+        if value == 0:
+            return 1.0
+        if self.variance < (1e-12 * value) ** 2:  # rounding
+            return None
+        from scipy.optimize import brentq
+
+        ratio, least = abs(value) / np.sqrt(self.variance), 1e-15
+        if self.critical(least) <= ratio:
+            return least
+        return float(brentq(lambda tail: self.critical(tail) - ratio, least, 1.0, xtol=1e-16))
+
+
+def _estimate(
+    value: float,
+    error: _Error,
+    within: tuple[float, float],
+    varied: tuple[str, int, int],
+    few_seeds: bool,
+) -> Estimate:
+    resampled, units, seeds = varied
+    if units < 2:
+        return Estimate(value, None, None, *varied, f"one {resampled}: no interval")
+    margin = error.critical(1 - LEVEL) * float(np.sqrt(error.variance))
+    interval = (max(within[0], value - margin), min(within[1], value + margin))
+    reasons = []
+    if units < FEWEST_UNITS:
+        reasons.append(f"{units} {resampled}s, and a p-value needs {FEWEST_UNITS}")
+    if few_seeds:
+        some = f"{seeds} seed{'s' if seeds > 1 else ''}"
+        reasons.append(f"{some}, and a p-value of what another seed may bring needs {FEWEST_SEEDS}")
+    p_value = None if reasons else error.p_value(value)
+    if p_value is None and not reasons:
+        reasons.append(f"all {resampled}s differ by the same, so nothing can be tested")
+    return Estimate(value, interval, p_value, *varied, "; ".join(reasons))
+
+
+def mean_of(sums: Floats) -> dict[str, Floats]:
+    """The mean over images of one column."""
+    return {"mean": sums[:, 0] / sums[:, 1]}
+
+
+def mean_estimate(
+    values: npt.ArrayLike, groups: Groups = None, within: tuple[float, float] = (0.0, 1.0)
+) -> Estimate:
+    """The mean over images with its interval.
+
+    Args:
+        values: (images,) finite scores, or (seeds, images), see `estimates`.
+        groups: (images,) group names or None, see `unit_totals`.
+        within: what a score can be.
 
     Raises:
         UserError: see `unit_totals`.
 
-    Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
-
-    >>> bootstrap_interval([0.5, 0.5, 0.5])
-    (0.5, 0.5)
+    >>> found = mean_estimate([0.2, 0.4, 0.6])
+    >>> found.value.__round__(3), [round(end, 3) for end in found.interval]
+    (0.4, [0.0, 0.897])
     """
-    totals = unit_totals(np.asarray(values, dtype=np.float64).reshape(-1, 1), groups)
-    sums = resample_totals(totals, draws, seed)
-    return percentile_interval(sums[:, 0] / sums[:, 1], level)
+    columns = np.asarray(values, dtype=np.float64)[..., None]
+    return estimates(columns, mean_of, groups, {"mean": within})["mean"]
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs on the same images.
-
-    Attributes:
-        difference: mean of a - b over images.
-        interval: its 95 % bootstrap interval.
-        p_value: two-sided Wilcoxon signed-rank test over units; 1.0 where no unit differs.
-        images: images compared.
-        units: independent units, groups or images.
-    """
-
-    difference: float
-    interval: tuple[float, float]
-    p_value: float
-    images: int
-    units: int
-
-
-def paired_comparison(
-    a: npt.ArrayLike, b: npt.ArrayLike, groups: Groups = None, seed: int = 0
-) -> Comparison:
-    """Compare two runs image by image.
+def paired_comparison(a: npt.ArrayLike, b: npt.ArrayLike, groups: Groups = None) -> Estimate:
+    """The mean difference of two runs, or of two methods with several seeds each, image by image.
 
     Args:
-        a: (images,) scores of the first run.
-        b: (images,) scores of the second, in the same order.
-        groups: see `unit_totals`; the test then sees one mean difference a group.
-        seed: for the interval.
+        a: (images,) scores of the first network; or (seeds, images) of the first method.
+        b: of the second, the same images (and seeds) in the same order.
+        groups: see `unit_totals`.
+
+    Returns:
+        a - b. Of two networks the test is about these two and says nothing of another training; of
+        methods it lets seeds vary too.
 
     Raises:
-        UserError: a and b differ in length; or see `unit_totals`.
-
-    Source:
-        Wilcoxon, Individual comparisons by ranking methods (1945).
+        UserError: a and b differ in shape; or see `unit_totals`.
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape:
@@ -165,104 +285,19 @@ def paired_comparison(
             f"Got {first.size} scores against {second.size}, expected the same images in both "
             "runs. Score both runs on one split."
         )
-    difference = first - second
-    totals = unit_totals(difference.reshape(-1, 1), groups)
-    sums = resample_totals(totals, seed=seed)
-    return Comparison(
-        difference=float(difference.mean()),
-        interval=percentile_interval(sums[:, 0] / sums[:, 1]),
-        p_value=_wilcoxon(totals[:, 0] / totals[:, 1]),
-        images=difference.size,
-        units=len(totals),
-    )
+    return mean_estimate(first - second, groups, (-1.0, 1.0))
 
 
-def _wilcoxon(differences: Floats) -> float:
-    """Two-sided p; zero differences are dropped, and if all are zero there is nothing to test."""
-    from scipy import stats  # slow to import
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjust several p-values together (Holm, 1979); the order is kept, and so is what is None.
 
-    changed = differences[differences != 0]
-    return 1.0 if changed.size == 0 else float(stats.wilcoxon(changed).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust several p-values together (Holm, 1979); the order is kept.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
+    >>> holm([0.01, None, 0.04, 0.03])
+    [0.03, None, 0.06, 0.06]
     """
-    p = np.asarray(p_values, dtype=np.float64)
+    p = np.asarray([value for value in p_values if value is not None], dtype=np.float64)
     order = np.argsort(p)
     steps = p[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return [float(value) for value in adjusted]
-
-
-@dataclass(frozen=True)
-class Stratum:
-    """The images whose lesion covers a share of the image in [low, high).
-
-    Attributes:
-        low: smallest share, 0..1.
-        high: largest share; the last stratum includes it.
-        images: how many images.
-        mean: their mean score; nan where there is no image.
-        interval: its 95 % bootstrap interval; nan where there is no image.
-    """
-
-    low: float
-    high: float
-    images: int
-    mean: float
-    interval: tuple[float, float]
-
-
-def by_stratum(
-    values: npt.ArrayLike,
-    sizes: npt.ArrayLike,
-    edges: Sequence[float] = (0.0, 0.01, 0.05, 0.15, 1.0),
-    groups: Groups = None,
-    seed: int = 0,
-) -> list[Stratum]:
-    """Mean score by lesion size.
-
-    Args:
-        values: (images,) scores.
-        sizes: (images,) lesion share of the image, truth pixels / pixels.
-        edges: rising; n + 1 edges make n strata.
-        groups: see `unit_totals`.
-        seed: for the intervals.
-
-    Raises:
-        UserError: a size lies outside the edges, or lengths differ.
-    """
-    scores, shares = np.asarray(values, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
-    if scores.shape != shares.shape:
-        raise UserError(f"Got {scores.size} scores and {shares.size} sizes, expected one each.")
-    if ((shares < edges[0]) | (shares > edges[-1])).any():
-        raise UserError(
-            f"Got lesion sizes from {shares.min():g} to {shares.max():g}, expected shares of the "
-            f"image between {edges[0]:g} and {edges[-1]:g}."
-        )
-    bins = np.clip(np.searchsorted(edges, shares, side="right") - 1, 0, len(edges) - 2)
-    return [
-        _stratum(scores, np.flatnonzero(bins == i), edges[i], edges[i + 1], groups, seed)
-        for i in range(len(edges) - 1)
-    ]
-
-
-def _stratum(
-    scores: Floats,
-    members: npt.NDArray[np.intp],
-    low: float,
-    high: float,
-    groups: Groups,
-    seed: int,
-) -> Stratum:
-    """Summarise one stratum."""
-    if members.size == 0:
-        return Stratum(low, high, 0, float("nan"), (float("nan"), float("nan")))
-    chosen = None if groups is None else [groups[i] for i in members]
-    interval = bootstrap_interval(scores[members], chosen, seed=seed)
-    return Stratum(low, high, members.size, float(scores[members].mean()), interval)
+    rest = iter(adjusted.tolist())
+    return [None if value is None else next(rest) for value in p_values]

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from gpsseg.evaluators.words import interval_text, interval_words, p_text, varied_text
 from gpsseg.files import write_text
 from gpsseg.report import layers, plots, sections
 from gpsseg.report.contents import Contents, read_contents
@@ -59,7 +60,14 @@ def fill(template: str, scripts: Sequence[str], context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"data_uri": data_uri, "short": short}
+    environment.filters |= {
+        "data_uri": data_uri,
+        "short": short,
+        "interval": interval_text,
+        "p": p_text,
+        "varied": varied_text,
+        "interval_words": interval_words,
+    }
     script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(
@@ -113,7 +121,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "has_groups": any(case.group for case in cases),
         "columns": sections.columns(cases),
         "classes": sections.classes(metrics),
-        "strata": metrics.get("strata", []),
+        "strata": [(s, sections.score_of(s, "dice")) for s in metrics.get("strata", [])],
         "paired": metrics.get("paired", []),
         "leaks": sections.leak_check(contents),
         "showcase": sections.showcase(cases),

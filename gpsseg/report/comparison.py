@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpsseg.errors import UserError
 from gpsseg.report import plots, sections
 from gpsseg.report.contents import Case, Contents, read_contents
+
+if TYPE_CHECKING:
+    from gpsseg.evaluators import Estimate
 
 MOST_RUNS = 8
 
@@ -44,20 +46,16 @@ class Pairing:
         why_not: the reason why the two cannot be paired; the rest is then empty.
         notes: what to keep in mind.
         images: common images.
-        difference: mean Dice of the run minus that of the first.
-        interval: its 95 % bootstrap interval.
-        p_value: of the Wilcoxon signed-rank test.
-        adjusted: the same by Holm over all pairings of the page.
+        found: mean Dice of the run minus that of the first, with interval and p-value.
+        adjusted: that p-value by Holm over all pairings of the page; None where there is none.
     """
 
     run: str
     why_not: str = ""
     notes: tuple[str, ...] = ()
     images: int = 0
-    difference: float = math.nan
-    interval: tuple[float, float] = (math.nan, math.nan)
-    p_value: float = math.nan
-    adjusted: float = math.nan
+    found: Estimate | None = None
+    adjusted: float | None = None
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
@@ -99,37 +97,34 @@ def _read(name: str, folder: Path) -> Run:
 
 def pair_runs(runs: Sequence[Run]) -> list[Pairing]:
     """Compare every run with the first on their common test images, by Dice per image."""
-    from gpsseg.evaluators.statistics import holm
+    from gpsseg.evaluators import holm
 
     pairings = [_pair(runs[0], run) for run in runs[1:]]
-    adjusted = iter(holm([pairing.p_value for pairing in pairings if not pairing.why_not]))
+    adjusted = holm([None if p.found is None else p.found.p_value for p in pairings])
     return [
-        pairing if pairing.why_not else dataclasses.replace(pairing, adjusted=next(adjusted))
-        for pairing in pairings
+        dataclasses.replace(pairing, adjusted=p)
+        for pairing, p in zip(pairings, adjusted, strict=True)
     ]
 
 
 def _pair(first: Run, run: Run) -> Pairing:
-    from gpsseg.evaluators.statistics import paired_comparison
+    from gpsseg.evaluators import paired_comparison
 
     why_not = unpaired(first, run)
     if why_not:
         return Pairing(run.name, why_not)
     ours, theirs = _by_id(first), _by_id(run)
     common = [name for name in ours if name in theirs]
-    groups = [ours[name].group or None for name in common]
     found = paired_comparison(
         [theirs[name].dice or 0.0 for name in common],
         [ours[name].dice or 0.0 for name in common],
-        groups if any(groups) else None,
+        [ours[name].group or theirs[name].group or None for name in common],
     )
     return Pairing(
         run.name,
         notes=_notes(first, run, len(common)),
         images=len(common),
-        difference=found.difference,
-        interval=found.interval,
-        p_value=found.p_value,
+        found=found,
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gpsseg.console import say
+from gpsseg.evaluators.words import interval_text, p_text, varied_text
 from gpsseg.files import write_json, write_rows, write_text
 
 Row = Mapping[str, Any]
@@ -25,7 +27,6 @@ def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
 
 def cells_of(row: Row) -> list[str]:
     """One row's cells, in the order of ``COLUMNS``."""
-    low, high = row["dice_ci95"]
     against = row.get("against")
     seeds = row["dice_of_seeds"]
     edge = " (edge)" if row["lr_at_edge"] else ""
@@ -34,11 +35,11 @@ def cells_of(row: Row) -> list[str]:
         f"{row['train_size']}",
         f"{row['lr']:.1e}{edge}",
         f"{row['dice']:.3f}",
-        f"[{low:.3f}, {high:.3f}]",
+        interval_text(row["dice_ci95"]),
         f"{min(seeds):.3f} to {max(seeds):.3f}",
         f"{row['iou']:.3f}",
         _difference(against) if against else "",
-        f"{against['p_holm']:.2g}" if against else "",
+        p_text(against["p_holm"]) if against else "",
         f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%})",
         f"{row['delta_bytes'] / 2**20:.2f} MB",
         f"{row['step_seconds']:.2f} s",
@@ -48,12 +49,11 @@ def cells_of(row: Row) -> list[str]:
 
 def _difference(against: Mapping[str, Any]) -> str:
     """The mean difference to the baseline, with its interval."""
-    low, high = against["ci95"]
-    return f"{against['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{against['difference']:+.3f} {interval_text(against['ci95'], '+.3f')}"
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table, the best mDice of each training size in bold."""
+    """The table, the best mDice of each training size in bold, and what was varied."""
     best = _best(rows)
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
     for row in rows:
@@ -61,7 +61,17 @@ def markdown(rows: Sequence[Row]) -> str:
         if row["dice"] == best[row["train_size"]]:
             cells[3] = f"**{cells[3]}**"
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *(f"{line}  " for line in varied_lines(rows))]) + "\n"
+
+
+def varied_lines(rows: Sequence[Row]) -> list[str]:
+    """What the intervals of a table vary, and why tests are missing, a sentence each."""
+    over = dict.fromkeys(varied_text(row) for row in rows)
+    lines = [f"95 % intervals and tests are over {' or '.join(over)}, which both vary."]
+    if all(row["seeds"] == 1 for row in rows):
+        lines = [f"95 % intervals are over {' or '.join(over)} of one seed; another may differ."]
+    reasons = dict.fromkeys(row["against"].get("why", "") for row in rows if row.get("against"))
+    return lines + [f"No p-value: {why}." for why in reasons if why]
 
 
 def page(result: Mapping[str, Any]) -> str:
@@ -82,6 +92,7 @@ def page(result: Mapping[str, Any]) -> str:
         "charts": charts(rows),
         "frame": plots,
         "settings": shown,
+        "varied": varied_lines(rows),
     }
     return fill("ranking.html", (), context)
 
@@ -97,6 +108,8 @@ def say_rows(rows: Sequence[Row]) -> None:
     for row in rows:
         table.add_row(*cells_of(row))
     Console(width=160).print(table)
+    for line in varied_lines(rows):
+        say(line)
 
 
 def _best(rows: Sequence[Row]) -> dict[int, float]:
@@ -112,10 +125,10 @@ def _flat(row: Row) -> dict[str, Any]:
     """A row for the CSV: intervals in columns of their own."""
     flat = {k: v for k, v in row.items() if not isinstance(v, list | dict)}
     for name in ("dice_ci95", "iou_ci95"):
-        flat[f"{name}_low"], flat[f"{name}_high"] = row[name]
+        flat[f"{name}_low"], flat[f"{name}_high"] = row[name] or (None, None)
     flat["dice_of_seeds"] = " ".join(f"{value:.6f}" for value in row["dice_of_seeds"])
     against = row.get("against") or {"ci95": (None, None)}
     for name in ("difference", "p", "p_holm"):
         flat[f"against_{name}"] = against.get(name)
-    flat["against_ci95_low"], flat["against_ci95_high"] = against["ci95"]
+    flat["against_ci95_low"], flat["against_ci95_high"] = against["ci95"] or (None, None)
     return flat

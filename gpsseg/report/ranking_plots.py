@@ -107,6 +107,12 @@ def _described(series: Series, of_x: Callable[[float], str]) -> str:
     )
 
 
+def _interval(row: Row) -> Sequence[float]:
+    """A row's interval; where it has none, its point."""
+    ends: Sequence[float] = row["dice_ci95"] or (row["dice"], row["dice"])
+    return ends
+
+
 def _chart(
     title: str,
     description: str,
@@ -121,8 +127,8 @@ def _chart(
     No tick is below ``least``.
     """
     points = [point for each in series.values() for point in each]
-    low = min(row["dice_ci95"][0] for _, row in points)
-    high = max(row["dice_ci95"][1] for _, row in points)
+    low = min(_interval(row)[0] for _, row in points)
+    high = max(_interval(row)[1] for _, row in points)
     margin = 0.05 * (high - low or 1)
     low, high = max(0.0, low - margin), min(1.0, high + margin)
     y = linear(low, high, (HEIGHT - BOTTOM, TOP))
@@ -143,7 +149,7 @@ def _chart(
         if len(places) > 1:
             lines.append(("strong", " ".join(f"{a},{b}" for a, b in places)))
         for (a, b), (_, row) in zip(places, each, strict=True):
-            interval = [y(end) for end in row["dice_ci95"]]
+            interval = [y(end) for end in _interval(row)]
             lines.append(("faint", f"{a},{interval[0]} {a},{interval[1]}"))
             dots.append(Mark(a, b, 0, 0, f"{row['method']}: {row['dice']:.3f}"))
         ends.append(places[-1])

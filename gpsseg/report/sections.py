@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from gpsseg.evaluators.words import interval_words
 from gpsseg.report.contents import Case, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
 
@@ -40,6 +41,7 @@ PROTOCOLS = {
 }
 
 SCORE_NAMES = {
+    "dice_with_lesion": "mDice, images with a lesion",
     "s_measure": "S-measure",
     "e_measure": "E-measure",
     "weighted_f": "weighted F",
@@ -83,6 +85,7 @@ class Protocol:
     overlap: tuple[Comparison, ...]
     others: tuple[Comparison, ...]
     warning: str
+    over: str
 
 
 def protocols(metrics: Json) -> list[Protocol]:
@@ -95,7 +98,7 @@ def _protocol(name: str, metrics: Json) -> Protocol:
     after, before = metrics["after"][name], metrics.get("before", {}).get(name, {})
 
     def compare(key: str, label: str) -> Comparison:
-        return Comparison(label, _score(before, key), _score(after, key) or Score(float("nan")))
+        return Comparison(label, score_of(before, key), score_of(after, key) or Score(float("nan")))
 
     overlap = [(key, label) for key, label in (("dice", "mDice"), ("iou", "mIoU")) if key in after]
     if name in ("micro", "gps-repo"):
@@ -107,13 +110,15 @@ def _protocol(name: str, metrics: Json) -> Protocol:
         overlap=tuple(compare(*pair) for pair in overlap),
         others=tuple(compare(key, SCORE_NAMES.get(key, key)) for key in others),
         warning=after.get("warning") or after.get("omitted", ""),
+        over=interval_words(after) if "resampled" in after else "",
     )
 
 
-def _score(summary: Json, key: str) -> Score | None:
+def score_of(summary: Json, key: str) -> Score | None:
+    """A score of a summary, with its interval where it has one."""
     if summary.get(key) is None:
         return None
-    low, high = summary.get(f"{key}_ci95", (None, None))
+    low, high = summary.get(f"{key}_ci95") or (None, None)
     return Score(summary[key], low, high)
 
 
@@ -125,9 +130,9 @@ def classes(metrics: Json) -> list[dict[str, Any]]:
         {
             "name": name,
             "images": scores["images"],
-            "before": _score(before.get(name, {}), "dice"),
-            "dice": _score(scores, "dice"),
-            "iou": _score(scores, "iou"),
+            "before": score_of(before.get(name, {}), "dice"),
+            "dice": score_of(scores, "dice"),
+            "iou": score_of(scores, "iou"),
         }
         for name, scores in found.get("after", {}).items()
     ]

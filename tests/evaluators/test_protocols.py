@@ -50,7 +50,8 @@ def test_per_image_by_hand():
     scorer.add("nothing to find", np.zeros((1, 4)), empty)
     summary = scorer.summary()["per-image"]
     assert list(summary) == [
-        "dice", "dice_ci95", "iou", "iou_ci95",
+        "dice", "dice_ci95", "iou", "iou_ci95", "resampled", "units", "seeds",
+        "dice_with_lesion", "dice_with_lesion_ci95", "images_with_lesion", "false_finds",
         "empty_truth", "empty_prediction", "both_empty", "images",
     ]  # fmt: skip
     assert summary["dice"] == pytest.approx((0.5 + 0 + 0 + 1) / 4)
@@ -191,12 +192,27 @@ def test_intervals_are_by_group_where_groups_are_known():
     assert grouped[1] - grouped[0] > 1.5 * (high - low)
 
 
-def test_the_seed_is_all_that_changes_the_intervals():
-    images = [(*image[:3], None) for image in _images(20)]
-    one, again, other = (_scored(OVERLAP, images, seed=s).summary() for s in (0, 0, 1))
-    assert one == again
-    assert one["micro"]["dice"] == other["micro"]["dice"]
-    assert one != other
+def test_a_network_that_finds_nothing_is_told_from_one_that_finds_half():
+    """Half of the images are without lesion: "nothing" on all of them scores .5."""
+    lesion, none = np.eye(4, dtype=bool), np.zeros((4, 4), bool)
+    images = [(f"{i}", none, none if i % 2 else lesion, None) for i in range(8)]
+    summary = _scored(("per-image",), images).summary()["per-image"]
+    assert summary["dice"] == 0.5
+    assert (summary["dice_with_lesion"], summary["images_with_lesion"]) == (0.0, 4)
+    assert summary["false_finds"] == 0
+    everything = [(name, np.ones((4, 4), bool), truth, None) for name, _, truth, _ in images]
+    summary = _scored(("per-image",), everything).summary()["per-image"]
+    assert summary["dice_with_lesion"] == pytest.approx(2 * 4 / (4 + 16))
+    assert (summary["false_finds"], summary["empty_truth"]) == (4, 4)
+    assert summary["dice_with_lesion_ci95"] is not None
+
+
+def test_one_image_has_scores_and_no_interval_under_any_protocol():
+    lesion = np.eye(4, dtype=bool)
+    for name, summary in _scored(OVERLAP, [("a", lesion, lesion, None)]).summary().items():
+        assert summary["dice_ci95"] is None, name
+        assert summary["no_interval"] == "one image: no interval"
+        assert (summary["resampled"], summary["units"], summary["seeds"]) == ("image", 1, 1)
 
 
 def test_boundary_in_pixels_and_millimetres():

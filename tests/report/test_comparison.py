@@ -53,11 +53,24 @@ def test_runs_on_the_same_images_are_paired_with_the_first(folders):
     expected = [paired_comparison(dice(other), dice(folders[0])) for other in folders[1:]]
     for pairing, wanted in zip(pairings, expected, strict=True):
         assert pairing.images == 10
-        assert pairing.difference == pytest.approx(wanted.difference)
-        assert pairing.interval == pytest.approx(wanted.interval)
-        assert pairing.p_value == pytest.approx(wanted.p_value)
-    assert [p.adjusted for p in pairings] == pytest.approx(holm([p.p_value for p in pairings]))
-    assert pairings[0].difference > 0 > pairings[1].difference
+        assert pairing.found == wanted
+    p_values = [pairing.found.p_value for pairing in pairings]
+    assert [pairing.adjusted for pairing in pairings] == pytest.approx(holm(p_values))
+    assert pairings[0].found.value > 0 > pairings[1].found.value
+
+
+def test_groups_vary_whole_and_the_page_says_so(folders, tools, tmp_path):
+    """Ten images of five patients; one side's table says whose they are."""
+    with (folders[0] / "per_image.csv").open(encoding="utf-8") as file:
+        rows = [row | {"group": f"p{i // 2}"} for i, row in enumerate(csv.DictReader(file))]
+    tools.write_rows(folders[0], rows)
+    pairing = pair_runs(read_runs(folders))[0]
+    patients = [row["group"] for row in rows]
+    assert pairing.found == paired_comparison(dice(folders[1]), dice(folders[0]), patients)
+    assert pairing.found.varied == {"resampled": "group", "units": 5, "seeds": 1}
+    page = page_of(folders, tmp_path, tools)
+    assert "10 images, 5 groups" in page.text
+    assert "another training of either may differ by more" in page.text
 
 
 @pytest.mark.parametrize(
@@ -77,7 +90,7 @@ def test_runs_on_different_data_split_or_protocol_are_not_paired(
     pairings = pair_runs(read_runs(folders))
     assert why in pairings[0].why_not
     assert not pairings[1].why_not
-    assert pairings[1].adjusted == pairings[1].p_value
+    assert pairings[1].adjusted == pairings[1].found.p_value
     page = page_of(folders, tmp_path, tools)
     assert f"Not paired: {pairings[0].why_not}." in page.text
 

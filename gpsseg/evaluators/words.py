@@ -1,0 +1,44 @@
+"""Intervals in words, the same on the console and on every page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def interval_text(ends: Sequence[float | None] | None, form: str = ".3f") -> str:
+    """An interval in brackets.
+
+    >>> interval_text([0.25, 0.5]), interval_text(None)
+    ('[0.250, 0.500]', '[no interval]')
+    """
+    return "[no interval]" if ends is None else f"[{ends[0]:{form}}, {ends[1]:{form}}]"
+
+
+def p_text(p_value: float | None) -> str:
+    """A p-value.
+
+    >>> p_text(0.0312), p_text(None)
+    ('0.031', 'none')
+    """
+    return "none" if p_value is None else f"{p_value:.2g}"
+
+
+def varied_text(found: Mapping[str, Any]) -> str:
+    """What an interval let vary; "images" of a result that does not say.
+
+    >>> varied_text({"resampled": "group", "units": 12, "seeds": 3})
+    '12 groups and 3 seeds'
+    >>> varied_text({"resampled": "image", "units": 1, "seeds": 1})
+    '1 image'
+    """
+    if "resampled" not in found:
+        return "images"
+    units, seeds = found["units"], found["seeds"]
+    text = f"{units} {found['resampled']}{'s' if units != 1 else ''}"
+    return text + (f" and {seeds} seeds" if seeds > 1 else "")
+
+
+def interval_words(found: Mapping[str, Any]) -> str:
+    """What the intervals of a summary are over, or why there are none."""
+    return str(found.get("no_interval") or f"95 % intervals over {varied_text(found)}")
