@@ -53,7 +53,8 @@ def open_other(folder: Path, cases: Sequence[Case]) -> Others:
 def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
     """Scores of a per_image.csv by id: the foreground's Dice and IoU, protocol per-image.
 
-    A row has its "group" too, None where there is none.
+    A row has its "group" too, None where there is none, and whether its truth shows a lesion:
+    "with_lesion", True where the table does not say.
 
     Args:
         table: the file.
@@ -77,7 +78,9 @@ def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
             if row["id"] in rows or any(map(math.isnan, scores.values())):
                 why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
                 raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")
-            rows[row["id"]] = {**scores, "group": row.get("group") or None}
+            with_lesion = row.get("truth_pixels") != "0"
+            group = row.get("group") or None
+            rows[row["id"]] = {**scores, "group": group, "with_lesion": with_lesion}
     return rows
 
 

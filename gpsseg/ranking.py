@@ -32,12 +32,14 @@ class SeedScores:
         dice, iou: (seeds, images), by ascending id.
         ids: (images,).
         groups: (images,) names; None where an image has none.
+        with_lesion: (images,) bool, by the truth.
     """
 
     dice: np.ndarray
     iou: np.ndarray
     ids: tuple[str, ...]
     groups: tuple[str | None, ...]
+    with_lesion: np.ndarray
 
 
 def rank(
@@ -103,11 +105,25 @@ def _row(
         "iou": iou.value,
         "iou_ci95": iou.ci95(),
         **dice.varied,
+        **_apart(scores),
         "diverged": sum(one["diverged"] for one in found),
         **found[0]["trainable"],
         "delta_bytes": found[0]["delta_bytes"],
         "step_seconds": statistics.median(one["step_seconds"] or 0 for one in found),
         "memory_mb": max(one["memory_mb"] for one in found),
+    }
+
+
+def _apart(scores: SeedScores) -> dict[str, Any]:
+    """The mean Dice of the images with a lesion, where some have none: these score 0 or 1."""
+    chosen = np.flatnonzero(scores.with_lesion)
+    if not 0 < len(chosen) < len(scores.ids):
+        return {}
+    found = mean_estimate(scores.dice[:, chosen], [scores.groups[i] for i in chosen])
+    return {
+        "dice_with_lesion": found.value,
+        "dice_with_lesion_ci95": found.ci95(),
+        "images_with_lesion": len(chosen),
     }
 
 
@@ -147,7 +163,9 @@ def scores_of(run: Path) -> SeedScores:
         np.array([[[rows[image][name] for name in names] for image in ids]]).mean(2)
         for names in columns.values()
     )
-    return SeedScores(dice, iou, ids, tuple(rows[image]["group"] for image in ids))
+    groups = tuple(rows[image]["group"] for image in ids)
+    with_lesion = np.array([rows[image]["with_lesion"] for image in ids])
+    return SeedScores(dice, iou, ids, groups, with_lesion)
 
 
 def classes_of(metrics: Mapping[str, Any]) -> Sequence[str]:
@@ -172,7 +190,7 @@ def _scores(config: CompareConfig, cell: Cell) -> SeedScores:
     dice, iou = (
         np.concatenate([getattr(one, name) for one in (first, *others)]) for name in ("dice", "iou")
     )
-    return SeedScores(dice, iou, first.ids, first.groups)
+    return dataclasses.replace(first, dice=dice, iou=iou)
 
 
 def _seeds(config: CompareConfig, cell: Cell) -> list[Cell]:

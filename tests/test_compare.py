@@ -154,6 +154,27 @@ def test_one_seed_says_nothing_of_methods(tmp_path):
     assert "No p-value: 1 seed" in text
 
 
+def test_images_without_a_lesion_do_not_hide_what_was_found(tmp_path):
+    """Nothing is found at all: that scores 1 on the half of the images that show nothing."""
+    scores = {method: [[0.0, 1.0] * 5] * 3 for method in ("gps", "full")}
+    settings = config(tmp_path, seeds=(0, 1, 2), lr_factors=(1.0,))
+    compared(tmp_path, scores, 3, None)
+    for table in (settings.output / "cells").glob("*/per_image.csv"):
+        rows = list(csv.DictReader(table.open()))
+        with table.open("w", newline="") as file:
+            writer = csv.DictWriter(file, [*rows[0], "truth_pixels"])
+            writer.writeheader()
+            writer.writerows(
+                r | {"truth_pixels": 40 - 4 * int(10 * float(r["dice"]))} for r in rows
+            )
+    picked = {(None, method): Cell(method, None, 1.0, 0) for method in scores}
+    result = rank(settings, {group: [cell] for group, cell in picked.items()}, picked)
+    row = result["rows"][0]
+    assert (row["dice"], row["dice_with_lesion"], row["images_with_lesion"]) == (0.5, 0.0, 5)
+    for text in (page(result), markdown(result["rows"])):
+        assert "images with a lesion" in text
+
+
 def test_seeds_that_were_tested_on_other_images_are_refused(tmp_path):
     scores = {"gps": [[0.5] * 6, [0.5] * 7], "full": [[0.5] * 6] * 2}
     with pytest.raises(UserError, match="tested on different images: image-0006"):

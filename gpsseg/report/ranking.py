@@ -70,6 +70,12 @@ def varied_lines(rows: Sequence[Row]) -> list[str]:
     lines = [f"95 % intervals and tests are over {' or '.join(over)}, which both vary."]
     if all(row["seeds"] == 1 for row in rows):
         lines = [f"95 % intervals are over {' or '.join(over)} of one seed; another may differ."]
+    apart = [row for row in rows if "dice_with_lesion" in row]
+    if apart:
+        means = ", ".join(f"{row['method']} {row['dice_with_lesion']:.3f}" for row in apart)
+        lines.append(
+            f"mDice on the {apart[0]['images_with_lesion']} images with a lesion: {means}."
+        )
     reasons = dict.fromkeys(row["against"].get("why", "") for row in rows if row.get("against"))
     return lines + [f"No p-value: {why}." for why in reasons if why]
 
@@ -126,6 +132,7 @@ def _flat(row: Row) -> dict[str, Any]:
     flat = {k: v for k, v in row.items() if not isinstance(v, list | dict)}
     for name in ("dice_ci95", "iou_ci95"):
         flat[f"{name}_low"], flat[f"{name}_high"] = row[name] or (None, None)
+    flat.pop("dice_with_lesion_ci95", None)
     flat["dice_of_seeds"] = " ".join(f"{value:.6f}" for value in row["dice_of_seeds"])
     against = row.get("against") or {"ci95": (None, None)}
     for name in ("difference", "p", "p_holm"):
