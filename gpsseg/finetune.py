@@ -117,7 +117,7 @@ def tune(config: FinetuneConfig) -> Tuned:
     say_notes((*split.train, *split.val, *split.test), anonymous=salt is not None)
     seen = (*split.train, *split.val)
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None
-    machine = make_machine(config.device, config.precision, config.accumulate)
+    machine = make_machine(config.device, config.precision)
     engine.depthwise_in_float32(backbone, machine)
     run = runs.open_run(config, card, split, machine.precision, salt)
     watch.lap("loading")
@@ -175,7 +175,7 @@ def fit(
 
     def batches_of(epoch: int) -> DataLoader[Any]:
         dataset = CaseDataset(split.train, card, size, True, config.seed, epoch, cache)
-        return machine.share(make_loader(dataset, batch_size, workers, shuffle=True))
+        return make_loader(dataset, batch_size, workers, True, machine.part)
 
     def validate() -> float:
         protocols, classes = ("per-image",), class_table(card)
