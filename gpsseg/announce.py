@@ -8,6 +8,25 @@ from typing import Any
 from gpsseg.console import say
 
 
+def name_of_base(metrics: Mapping[str, Any]) -> str:
+    """What scores "before" are called, where they are of a run with this metrics.json.
+
+    An untrained decoder or network is no baseline, and is never called "before". Runs of versions
+    that did not say which it is say what their network was pre-trained on.
+
+    >>> name_of_base({"before_is": "untrained decoder"}), name_of_base({"pretraining": "SA-1B."})
+    ('untrained decoder', 'before')
+    >>> name_of_base({"pretraining": "Encoder: photographs. Decoder: random weights."})
+    'untrained decoder'
+    """
+    told = str(metrics.get("before_is") or "")
+    if not told:
+        pretraining = str(metrics.get("pretraining") or "")
+        told = "untrained network" if pretraining == "None: random weights." else ""
+        told = told or ("untrained decoder" if "Decoder: random weights" in pretraining else "")
+    return told if told.startswith("untrained") else "before"
+
+
 def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) -> None:
     """Print mDice and mIoU with their intervals, and a prompt that somebody had to give."""
     told = f", PROMPTED: {prompt}" if prompt and " from " in prompt else ""
@@ -20,9 +39,10 @@ def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) ->
     )
 
 
-def say_classes(classes: Mapping[str, Any]) -> None:
-    """Print the scores of classes that are told apart, a line each, before and after."""
+def say_classes(classes: Mapping[str, Any], base: str = "before") -> None:
+    """Print the scores of classes that are told apart, a line each, of the base and after."""
     for when, scores in classes.items():
+        when = base if when == "before" else when
         for name, score in scores.items():
             (d0, d1), (i0, i1) = score["dice_ci95"], score["iou_ci95"]
             say(

@@ -85,6 +85,7 @@ def _row(
         "iou": float(scores["iou"].mean()),
         "iou_ci95": list(bootstrap_interval(scores["iou"].mean(0))),
         "diverged": sum(one["diverged"] for one in found),
+        "untrained": sum(one.get("best_epoch") == 0 for one in found),
         **found[0]["trainable"],
         "delta_bytes": found[0]["delta_bytes"],
         "step_seconds": statistics.median(one["step_seconds"] or 0 for one in found),

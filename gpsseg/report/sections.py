@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from gpsseg.announce import name_of_base
 from gpsseg.report.contents import Case, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
 
@@ -62,16 +63,23 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One score before (None where unknown) and after adaptation."""
+    """One score before (None where unknown) and after adaptation.
+
+    Attributes:
+        baseline: whether the score before is of a network that was trained for something.
+    """
 
     name: str
     before: Score | None
     after: Score
+    baseline: bool = True
 
     @property
     def change(self) -> float | None:
-        """After minus before."""
-        return None if self.before is None else self.after.value - self.before.value
+        """After minus before; None where that says nothing."""
+        if self.before is None or not self.baseline:
+            return None
+        return self.after.value - self.before.value
 
 
 @dataclass(frozen=True)
@@ -93,9 +101,11 @@ def protocols(metrics: Json) -> list[Protocol]:
 
 def _protocol(name: str, metrics: Json) -> Protocol:
     after, before = metrics["after"][name], metrics.get("before", {}).get(name, {})
+    baseline = name_of_base(metrics) == "before"
 
     def compare(key: str, label: str) -> Comparison:
-        return Comparison(label, _score(before, key), _score(after, key) or Score(float("nan")))
+        score = _score(after, key) or Score(float("nan"))
+        return Comparison(label, _score(before, key), score, baseline)
 
     overlap = [(key, label) for key, label in (("dice", "mDice"), ("iou", "mIoU")) if key in after]
     if name in ("micro", "gps-repo"):
@@ -271,6 +281,7 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ("Trained on", metrics.get("trained_on")),
         ("Run", metrics.get("run")),
         ("Selection hash", contents.selection.get("hash")),
+        ("Training", metrics.get("training")),
         ("Epoch kept", metrics.get("best_epoch")),
     ]
     return [(name, value) for name, value in rows if value not in (None, "")]
