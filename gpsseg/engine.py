@@ -195,7 +195,8 @@ def train(
             save_state(state, trained, best, optimizer, progress_made)
         next(shown, None)  # the bar's end
     except BaseException as error:
-        log({"event": "stopped", "why": str(error) or type(error).__name__})
+        with contextlib.suppress(OSError):  # a full disk would hide what stopped the training
+            log({"event": "stopped", "why": str(error) or type(error).__name__})
         raise
     finally:
         shown.close()

@@ -84,6 +84,7 @@ def tune(config: FinetuneConfig) -> Tuned:
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.errors import TrainingDivergedError
+    from gpsseg.files import replacing
     from gpsseg.leakage import check_leaks
     from gpsseg.machine import make_machine
     from gpsseg.methods import (
@@ -144,8 +145,10 @@ def tune(config: FinetuneConfig) -> Tuned:
     def keep(history: History) -> None:
         """Write what the training made; also after Ctrl-C or a diverged loss."""
         training = training_of(history, config.epochs)
-        facts = {"dataset": card.name, "split_sha256": split.sha256, **training.metadata}
-        gps.extract(backbone, **base, **facts).save(run / "delta.safetensors")
+        facts: dict[str, Any] = {"dataset": card.name, "split_sha256": split.sha256}
+        facts |= training.metadata
+        with replacing(run / "delta.safetensors") as partial:
+            gps.extract(backbone, **base, **facts).save(partial)
         if training.sentence:
             say(f"delta.safetensors: {training.sentence}", style="bold yellow")
 

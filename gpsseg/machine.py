@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Machine:
             return value
         found: list[Any] = [value]
         torch.distributed.broadcast_object_list(found)
-        return found[0]  # type: ignore[no-any-return]
+        return found[0]
 
     def wait(self) -> None:
         """Wait until every process has come here."""
@@ -83,7 +84,8 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     """Choose device and precision.
 
     Raises:
-        UserError: a CUDA device is asked for where there is none.
+        UserError: a CUDA device is asked for where there is none; or several processes were
+            started that cannot exchange anything.
     """
     if device not in ("auto", "cpu") and not device.startswith("cuda"):
         raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got '{device}'.")
@@ -91,10 +93,18 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
         raise UserError(f"--device {device}: this machine has no usable CUDA device. Pass cpu.")
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
+    processes = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+    if processes > 1 and device == "auto" and not torch.accelerator.is_available():
+        device = "cpu"  # accelerate joins processes on a CPU only if it is told to take that
     _forget_another_device(device)
     # Frozen weights are buffers, equal everywhere; what trains may include unused parameters.
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
     accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[parallel])
+    if accelerator.num_processes < processes:
+        raise UserError(
+            f"{processes} processes were started, but on {accelerator.device} they cannot work "
+            "together. Start one, or pass --device cpu."
+        )
     if precision == "auto":
         precision = "bf16" if _computes_in_bf16(accelerator.device) else "fp32"
     if accelerator.device.type == "cpu":

@@ -126,7 +126,7 @@ def provenance(
 
 
 def before_is(facts: Facts) -> str:
-    """What metrics.json calls the network of its scores "before": a baseline only if pre-trained."""
+    """What metrics.json calls the network before training: a baseline only if pre-trained."""
     if "encoder" in facts.scratch:
         return "untrained network"
     return "untrained decoder" if facts.scratch else "pre-trained network"

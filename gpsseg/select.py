@@ -150,8 +150,9 @@ def choose(
     Normalisation layers, position embeddings and the prompt encoder stay frozen.
 
     Returns:
-        The selection, the same in every process, and how it was made: "criterion", "level", "images" (how many were scored),
-        and "overlap_with_half": the share of it that the first half of them selects too.
+        The selection, the same in every process, and how it was made: "criterion", "level",
+        "images" (how many were scored), and "overlap_with_half": the share of it that the first
+        half of them selects too.
     """
     import torch
 

@@ -38,7 +38,7 @@ class Training:
 
     @property
     def stopped(self) -> str:
-        """"stopped after epoch 3 of 20"; empty if it was not.
+        """In which epoch it was stopped; empty if it was not.
 
         >>> Training(20, 3, 2).stopped, Training(20, 20, 2).stopped
         ('stopped after epoch 3 of 20', '')

@@ -6,14 +6,18 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, RandomSampler
 
 from gpsseg import Delta
-from gpsseg.data.loader import Dealt
+from gpsseg.data.loader import Batches, Dealt
 from gpsseg.data.synthetic import synthesize
+from gpsseg.errors import UserError
 from gpsseg.finetune import finetune
+from gpsseg.machine import make_machine
 
 DRIVER = Path(__file__).with_name("two_processes.py")
 
@@ -91,6 +95,39 @@ def test_the_best_epoch_is_the_main_processs(two):
     ours, theirs = found(two, "best")
     assert (ours.pop("epoch"), theirs.pop("epoch")) == (2, 2)
     assert_close(ours, theirs)
+
+
+def test_a_loss_or_score_that_one_process_finds_not_finite_stops_all(two):
+    ours, theirs = found(two, "diverged")
+    assert ours == theirs
+    assert len(ours) == 2
+    assert "Training diverged: the loss is" in ours[0]
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="needs a machine without a GPU")
+def test_processes_on_a_cpu_are_joined_whether_or_not_it_is_named(two):
+    assert found(two, "auto") == [(0, 2), (1, 2)]
+
+
+def test_processes_that_cannot_work_together_are_refused(monkeypatch):
+    """Each would train by itself, unseen: accelerate does not join those on Apple's GPUs."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    lonely = SimpleNamespace(num_processes=1, device="mps")
+    monkeypatch.setattr("gpsseg.machine.Accelerator", lambda **more: lonely)
+    with pytest.raises(UserError, match="2 processes were started, but on mps they cannot work"):
+        make_machine("cpu", "fp32")
+
+
+def test_one_process_keeps_the_order_of_a_plain_loader():
+    def seeded():
+        return torch.Generator().manual_seed(5)
+
+    plain = DataLoader(range(7), batch_size=2, shuffle=True, generator=seeded())
+    generator = seeded()
+    order = RandomSampler(range(7), generator=generator)
+    dealt = Batches(range(7), Dealt(order, 2), generator=generator)
+    assert [batch.tolist() for batch in dealt] == [batch.tolist() for batch in plain]
 
 
 def test_added_layers_start_alike(two):

@@ -16,11 +16,13 @@ from gpsseg import engine, gps
 from gpsseg.backbones import load_backbone
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.data.loader import Batches, Dealt
+from gpsseg.errors import TrainingDivergedError
 from gpsseg.finetune import finetune, tune
 from gpsseg.machine import make_machine
 from gpsseg.methods import add_layers
 
 UNET = "unet-efficientnet-lite0"
+SCORES = (0.1, 0.2, 0.3)
 DEALT = {  # name -> images, batch size and windows of each process
     "seven-2x1": (7, 2, 1),
     "seven-1x2": (7, 1, 2),
@@ -33,8 +35,10 @@ DEALT = {  # name -> images, batch size and windows of each process
 class Images(torch.utils.data.Dataset):
     """Random pictures whose bright red is the foreground."""
 
-    def __init__(self, count):
+    def __init__(self, count, broken=None):
         self.images = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        if broken is not None:
+            self.images[broken] = float("inf")
 
     def __len__(self):
         return len(self.images)
@@ -44,13 +48,13 @@ class Images(torch.utils.data.Dataset):
         return {"image": image, "mask": (image[:1] > 0.5).float(), "index": index}
 
 
-def train(run, images, batch_size, accumulate, scores=(0.1, 0.2, 0.3), resume=None):
+def train(run, images, batch_size, accumulate, scores=SCORES, resume=None, broken=None):
     """Train a small network for three epochs; ends early where there are fewer scores."""
     run.mkdir(exist_ok=True, parents=True)
     machine = make_machine("cpu", "fp32")
     torch.manual_seed(machine.part[0])  # the main process's weights count
     model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.GELU(), nn.Conv2d(4, 1, 1))
-    dataset = Images(images)
+    dataset = Images(images, broken)
 
     def batches_of(epoch):
         order = RandomSampler(dataset, generator=torch.Generator().manual_seed(epoch))
@@ -117,12 +121,28 @@ def main(data, output):
     history, state = train(runs / "best", *DEALT["seven-2x1"], scores=scores)
     save(output, "best", {**state, "epoch": history.best_epoch})
 
+    def not_finite():
+        if rank == "0":
+            raise TrainingDivergedError("the prediction is not finite")
+        return 0.5
+
+    whys = []
+    for scores, broken in ((SCORES, 3), (iter(not_finite, None), None)):
+        try:
+            train(runs / f"diverged-{broken}", 7, 2, 1, scores=scores, broken=broken)
+        except TrainingDivergedError as error:
+            whys.append(str(error))
+    save(output, "diverged", whys)
+
     backbone = load_backbone(UNET)
     add_layers(backbone, settings(data, None, method="lora"))
     added = {n: p.detach() for n, p in backbone.named_parameters() if "lora_" in n}
     save(output, "lora", added)
 
     finetune(settings(data, output / "two" if rank == "0" else None))
+
+    if not torch.accelerator.is_available():  # joined also where nobody names the device
+        save(output, "auto", make_machine("auto").part)
 
     if rank == "1":
         select = gps.select
