@@ -28,9 +28,10 @@ def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) ->
         )
 
 
-def say_classes(classes: Mapping[str, Any]) -> None:
-    """Print the scores of classes that are told apart, a line each, before and after."""
+def say_classes(classes: Mapping[str, Any], base: str = "before") -> None:
+    """Print the scores of classes that are told apart, a line each, of the base and after."""
     for when, scores in classes.items():
+        when = base if when == "before" else when
         for name, score in scores.items():
             say(
                 f"{when:<7} {name}: mDice {score['dice']:.3f} {interval_text(score['dice_ci95'])}"

@@ -126,7 +126,8 @@ def _told(run: Path, test: bool) -> str:
     text = f"{run.name}: val mDice {cell['val_dice']:.3f}"
     if test:
         text += f", test mDice {scores_of(run).dice.mean():.3f}"
-    return text + (" (diverged)" if cell["diverged"] else "")
+    text += " (diverged)" if cell["diverged"] else ""
+    return text + (" (UNTRAINED)" if cell.get("best_epoch") == 0 else "")
 
 
 def _run_side_by_side(

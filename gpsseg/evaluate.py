@@ -49,9 +49,10 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         with_class_scores,
     )
     from gpsseg.select import find_split
+    from gpsseg.trained import facts_of, training_of_run
 
     assert config.run is not None
-    trained, model = load_run(config.run)
+    trained, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
     trained = dataclasses.replace(trained, batch_size=config.batch_size or trained.batch_size)
     protocols = resolve_protocols(config.protocol)
@@ -85,6 +86,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         **provenance(card, split, trained, model.facts, config.prompts),
         "run": str(config.run) if salt is None else config.run.name,
         "trained_on": _name_of_data(trained, salt),
+        **facts_of(training_of_run(config.run, trained.epochs)),
         "after": scorer.summary(),
         "strata": scorer.strata(),
         "calibration": scorer.calibration(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,8 @@ def tune(config: FinetuneConfig) -> Tuned:
     from gpsseg.data.anonymous import anonymous_card
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
+    from gpsseg.errors import TrainingDivergedError
+    from gpsseg.files import replacing
     from gpsseg.leakage import check_leaks
     from gpsseg.machine import make_machine
     from gpsseg.methods import (
@@ -102,6 +104,7 @@ def tune(config: FinetuneConfig) -> Tuned:
         trainable_counts,
         training_batches,
     )
+    from gpsseg.trained import training_of
 
     watch = Stopwatch()
     config = runs.resumed(config)
@@ -117,7 +120,7 @@ def tune(config: FinetuneConfig) -> Tuned:
     say_notes((*split.train, *split.val, *split.test), anonymous=salt is not None)
     seen = (*split.train, *split.val)
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None
-    machine = make_machine(config.device, config.precision, config.accumulate)
+    machine = make_machine(config.device, config.precision)
     engine.depthwise_in_float32(backbone, machine)
     run = runs.open_run(config, card, split, machine.precision, salt)
     watch.lap("loading")
@@ -138,11 +141,22 @@ def tune(config: FinetuneConfig) -> Tuned:
 
     gps.sparsify(backbone, selection)
     say_dense(gps.with_dense_gradient(backbone))
+
+    def keep(history: History) -> None:
+        """Write what the training made; also after Ctrl-C or a diverged loss."""
+        training = training_of(history, config.epochs)
+        facts: dict[str, Any] = {"dataset": card.name, "split_sha256": split.sha256}
+        facts |= training.metadata
+        with replacing(run / "delta.safetensors") as partial:
+            gps.extract(backbone, **base, **facts).save(partial)
+        if training.sentence:
+            say(f"delta.safetensors: {training.sentence}", style="bold yellow")
+
     try:
-        history = fit(backbone, selection, card, split, config, machine, run)
-    finally:  # also after Ctrl-C or a diverged loss: the best state so far
-        delta = gps.extract(backbone, **base, dataset=card.name, split_sha256=split.sha256)
-        delta.save(run / "delta.safetensors")
+        history = fit(backbone, selection, card, split, config, machine, run, keep)
+    except TrainingDivergedError:  # all processes know of it; the first to end would end the others
+        machine.wait()
+        raise
     watch.lap("training")
     say(f"delta: {(run / 'delta.safetensors').stat().st_size / 2**20:.2f} MB")
     return Tuned(run, config, card, split, machine, trainable, history, leaks, watch)
@@ -156,10 +170,11 @@ def fit(
     config: FinetuneConfig,
     machine: Machine,
     run: Path,
+    keep: Callable[[History], None] | None = None,
 ) -> History:
     """Train the prepared network; validation mDice picks the epoch it ends with.
 
-    Where classes are told apart it is the mean over them.
+    Where classes are told apart it is the mean over them. ``keep`` as for ``gpsseg.engine.train``.
     """
     from gpsseg.data.cache import cache_folder
     from gpsseg.data.loader import CaseDataset, default_workers, make_loader
@@ -175,7 +190,7 @@ def fit(
 
     def batches_of(epoch: int) -> DataLoader[Any]:
         dataset = CaseDataset(split.train, card, size, True, config.seed, epoch, cache)
-        return machine.share(make_loader(dataset, batch_size, workers, shuffle=True))
+        return make_loader(dataset, batch_size, workers, True, machine.part)
 
     def validate() -> float:
         protocols, classes = ("per-image",), class_table(card)
@@ -185,7 +200,7 @@ def fit(
         return scorer.summary()["per-image"]["dice"] if classes is None else classes.macro_dice
 
     rates = learning_rates(backbone, selection, config)
-    history = train(backbone, batches_of, validate, rates, config, machine, run)
+    history = train(backbone, batches_of, validate, rates, config, machine, run, keep)
     say_waiting([row["waiting"] for row in history.epochs], workers)
     return history
 
@@ -216,16 +231,19 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
     The tuned network is put together from the files of the run, as a user would get it.
     """
     from gpsseg.announce import say_classes, say_scores
+    from gpsseg.evaluators.words import name_of_base
     from gpsseg.files import write_rows
     from gpsseg.methods import load_base
     from gpsseg.runs import apply_delta
     from gpsseg.scoring import (
+        before_is,
         class_metrics,
         class_table,
         provenance,
         score_cases,
         with_class_scores,
     )
+    from gpsseg.trained import facts_of, training_of
 
     run, config, card, split = tuned.run, tuned.config, tuned.card, tuned.split
     model = load_base(config, card)
@@ -234,7 +252,7 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
         model, split.test, card, config, tuned.machine, "testing the base", classes=untuned
     )
     before = base.summary()
-    apply_delta(run / "delta.safetensors", model, config)
+    apply_delta(run / "delta.safetensors", model, config, untrained=True)
     thumbnails: list[Thumbnail] = []
     scorer = score_cases(
         model,
@@ -250,10 +268,12 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
     after = scorer.summary()
     write_rows(run / "per_image.csv", with_class_scores(scorer.rows(), classes))
     metrics = provenance(card, split, config, model.facts)
-    say_scores("before", before, metrics["prompt"])
+    metrics |= {"before_is": before_is(model.facts)}
+    metrics |= facts_of(training_of(tuned.history, config.epochs))
+    say_scores(name_of_base(metrics), before, metrics["prompt"])
     say_scores("after", after, metrics["prompt"])
     by_class = class_metrics(before=untuned, after=classes)
-    say_classes(by_class.get("classes", {}))
+    say_classes(by_class.get("classes", {}), name_of_base(metrics))
     details = {"strata": scorer.strata(), "calibration": scorer.calibration(), **by_class}
     return {**metrics, "before": before, "after": after, **details}, thumbnails
 

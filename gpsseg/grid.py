@@ -212,8 +212,9 @@ def _test(run: Path) -> None:
         with_class_scores,
     )
     from gpsseg.select import find_split
+    from gpsseg.trained import facts_of, training_of_run
 
-    config, model = load_run(run)
+    config, model = load_run(run, untrained=True)  # that a method diverges at once is its result
     card = card_of(config)
     split = find_split(card, config)
     machine = make_machine(config.device, config.precision)
@@ -229,5 +230,6 @@ def _test(run: Path) -> None:
     )
     write_rows(run / "per_image.csv", with_class_scores(scorer.rows(), classes))
     metrics = provenance(card, split, config, model.facts)
+    metrics |= facts_of(training_of_run(run, config.epochs))
     by_class = class_metrics(after=classes)
     write_json(run / "metrics.json", {**metrics, "after": scorer.summary(), **by_class})

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.data_loader import prepare_data_loader
 from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from gpsseg.errors import UserError
 
 Batch = Mapping[str, Tensor]
+Value = TypeVar("Value")
 MB = 2**20
 
 
@@ -28,7 +28,7 @@ class Machine:
     """Where and how precisely to compute.
 
     Attributes:
-        accelerator: processes and gradient accumulation.
+        accelerator: the processes.
         device: where tensors go.
         precision: "fp32" or "bf16".
     """
@@ -42,16 +42,33 @@ class Machine:
         enabled = self.precision == "bf16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
-    def share(self, loader: DataLoader[Any]) -> DataLoader[Any]:
-        """This process's part of the batches; all of them where it is the only one."""
-        accelerator = self.accelerator
-        if accelerator.num_processes == 1:
-            return loader
-        return prepare_data_loader(
-            loader,
-            num_processes=accelerator.num_processes,
-            process_index=accelerator.process_index,
-        )
+    @property
+    def part(self) -> tuple[int, int]:
+        """Which of the processes this is (from 0), and how many there are."""
+        return self.accelerator.process_index, self.accelerator.num_processes
+
+    def mean(self, value: float, weight: int) -> tuple[float, int]:
+        """The weighted mean of all processes' values, and the sum of their weights.
+
+        It is not finite, in every process, if one of the values is not.
+        """
+        if self.part[1] == 1:
+            return value, weight
+        sums = torch.tensor([value * weight, weight], dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(sums)
+        return float(sums[0] / sums[1]), int(sums[1])
+
+    def of_main(self, value: Value) -> Value:
+        """The main process's value, in every process. Its tensors must lie in main memory."""
+        if self.part[1] == 1:
+            return value
+        found: list[Any] = [value]
+        torch.distributed.broadcast_object_list(found)
+        return found[0]
+
+    def wait(self) -> None:
+        """Wait until every process has come here."""
+        self.accelerator.wait_for_everyone()
 
     def place(self, batch: Batch) -> dict[str, Tensor]:
         """Copy a batch to the device; images channels last, which convolutions prefer."""
@@ -63,11 +80,12 @@ class Machine:
         return placed
 
 
-def make_machine(device: str = "auto", precision: str = "auto", accumulate: int = 1) -> Machine:
+def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     """Choose device and precision.
 
     Raises:
-        UserError: a CUDA device is asked for where there is none.
+        UserError: a CUDA device is asked for where there is none; or several processes were
+            started that cannot exchange anything.
     """
     if device not in ("auto", "cpu") and not device.startswith("cuda"):
         raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got '{device}'.")
@@ -75,12 +93,18 @@ def make_machine(device: str = "auto", precision: str = "auto", accumulate: int 
         raise UserError(f"--device {device}: this machine has no usable CUDA device. Pass cpu.")
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
+    processes = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+    if processes > 1 and device == "auto" and not torch.accelerator.is_available():
+        device = "cpu"  # accelerate joins processes on a CPU only if it is told to take that
     _forget_another_device(device)
     # Frozen weights are buffers, equal everywhere; what trains may include unused parameters.
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
-    accelerator = Accelerator(
-        cpu=device == "cpu", gradient_accumulation_steps=accumulate, kwargs_handlers=[parallel]
-    )
+    accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[parallel])
+    if accelerator.num_processes < processes:
+        raise UserError(
+            f"{processes} processes were started, but on {accelerator.device} they cannot work "
+            "together. Start one, or pass --device cpu."
+        )
     if precision == "auto":
         precision = "bf16" if _computes_in_bf16(accelerator.device) else "fp32"
     if accelerator.device.type == "cpu":

@@ -52,7 +52,7 @@ def predict(config: PredictConfig) -> list[Path]:
     todo = [plan for plan in plans if not plan.finished]
     if len(todo) < len(plans):
         say(f"{len(plans) - len(todo)} of {len(plans)} are finished already.")
-    trained, model = load_run(config.run)
+    trained, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
     card = card_of(trained)
     _refuse_dicom_seg(config, card)
@@ -184,6 +184,8 @@ def _keep_settings(config: PredictConfig, card: Card) -> None:
     }
     if card.told_apart:
         settings["labels"] = {name: i for i, name in enumerate(card.told_apart, start=1)}
+    if config.untrained:
+        settings["untrained"] = True
     if config.window is not None:
         settings["window"] = list(config.window)
     path = config.output / SETTINGS

@@ -87,6 +87,28 @@ def from_truth(prompt: str | None, varied: bool = False) -> Prompter:
     return lambda b: random_points(b["mask"]) if varied else deepest_points(b["mask"])
 
 
+def drawn_for_each(prompter: Prompter, seed: int) -> Prompter:
+    """Let a prompter draw for each image anew, by ``seed`` and the batch's "index" of the image.
+
+    So an image is prompted alike in whatever batch, and by whichever process, it is trained on.
+    """
+    if prompter is no_prompt:
+        return no_prompt
+
+    def prompts(batch: Mapping[str, Tensor]) -> Tensor | None:
+        found = []
+        with torch.random.fork_rng(devices=[]):
+            for i, index in enumerate(batch["index"].tolist()):
+                entropy = np.random.SeedSequence([seed, index])
+                torch.default_generator.manual_seed(int(entropy.generate_state(1)[0]))
+                prompt = prompter({name: tensor[i : i + 1] for name, tensor in batch.items()})
+                assert prompt is not None
+                found.append(prompt)
+        return torch.cat(found)
+
+    return prompts
+
+
 def boxes_of(mask: Tensor) -> Tensor:
     """The tight boxes around the foreground of (B, 1, H, W) masks.
 

@@ -107,6 +107,7 @@ def _row(
         **dice.varied,
         **_apart(scores),
         "diverged": sum(one["diverged"] for one in found),
+        "untrained": sum(one.get("best_epoch") == 0 for one in found),
         **found[0]["trainable"],
         "delta_bytes": found[0]["delta_bytes"],
         "step_seconds": statistics.median(one["step_seconds"] or 0 for one in found),

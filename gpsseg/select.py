@@ -150,8 +150,9 @@ def choose(
     Normalisation layers, position embeddings and the prompt encoder stay frozen.
 
     Returns:
-        The selection, and how it was made: "criterion", "level", "images" (how many were scored),
-        and "overlap_with_half": the share of it that the first half of them selects too.
+        The selection, the same in every process, and how it was made: "criterion", "level",
+        "images" (how many were scored), and "overlap_with_half": the share of it that the first
+        half of them selects too.
     """
     import torch
 
@@ -184,7 +185,9 @@ def choose(
     if early:
         how["overlap_with_half"] = gps.overlap(selection, early)
         say(f"half of these images would have selected {how['overlap_with_half']:.0%} of the same")
-    return dataclasses.replace(selection, dense=tuple(whole)), how
+    indices = {name: index.cpu() for name, index in selection.indices.items()}
+    selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
+    return machine.of_main((selection, how))  # processes may differ where scores are all but equal
 
 
 def what_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, int], list[str]]:

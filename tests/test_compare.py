@@ -189,6 +189,19 @@ def test_the_table_marks_the_best_and_the_edge(ranked):
     assert "+0.100 [+0.100, +0.100]" in text, "the difference to the baseline, with its interval"
 
 
+def test_a_seed_that_was_stopped_before_a_validation_is_named(tmp_path):
+    settings, cell = config(tmp_path, methods=("full",)), Cell("full", None, 1.0, 0)
+    for seed, best in ((0, 3), (1, 0)):
+        one = dataclasses.replace(cell, seed=seed)
+        finished(settings, one, [0.5, 0.7, 0.9], diverged=seed == 1)
+        path = tmp_path / "cells" / one.name / "cell.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"best_epoch": best}))
+    result = rank(settings, {(None, "full"): [cell]}, {(None, "full"): cell})
+    assert result["rows"][0]["untrained"] == 1
+    assert cells_of(result["rows"][0])[5] == "0.700 to 0.700 (1 UNTRAINED)"
+    assert "<b>1 UNTRAINED</b>" in page(result)
+
+
 def test_all_files_are_written_and_the_page_says_synthetic(ranked, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

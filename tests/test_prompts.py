@@ -61,6 +61,22 @@ def test_training_varies_boxes_and_everything_else_does_not():
         assert prompts.from_truth(prompt)(batch) is None
 
 
+@pytest.mark.parametrize("prompt", ["box", "point"])
+def test_an_image_is_prompted_alike_in_whatever_batch(prompt):
+    mask = torch.cat([square(1, 6, 4, 9), square(2, 8, 0, 11), square(0, 5, 3, 12)])
+    varied = prompts.from_truth(prompt, varied=True)
+    draw = prompts.drawn_for_each(varied, 7)
+    before = torch.get_rng_state()
+    whole = draw({"mask": mask, "index": torch.tensor([4, 5, 6])})
+    assert torch.equal(torch.get_rng_state(), before)
+    last = draw({"mask": mask[2:], "index": torch.tensor([6])})
+    assert torch.equal(whole[2:], last)
+    assert not torch.equal(last, draw({"mask": mask[2:], "index": torch.tensor([7])}))
+    other = prompts.drawn_for_each(varied, 8)
+    assert not torch.equal(last, other({"mask": mask[2:], "index": torch.tensor([6])}))
+    assert prompts.drawn_for_each(prompts.no_prompt, 7)({"mask": mask}) is None
+
+
 def batch_of(width, height):
     return {
         "image": torch.zeros(1, 3, 8, 8),

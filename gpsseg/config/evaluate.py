@@ -53,6 +53,8 @@ class EvaluateConfig:
     strict: bool = False
     """Stop before anything is scored if a test image is also among the run's training images, or if
     those are no longer there to compare with."""
+    untrained: bool = False
+    """Also score a run that was stopped before its first validation; its scores are labelled."""
     output: Path | None = None
     """Folder to write to; must not exist. Default: <run>/evaluate-<dataset>-<time>, or
     runs/evaluate-<name>-<time>."""
@@ -75,6 +77,8 @@ class EvaluateConfig:
             )
         if self.prompts and not self.run:
             raise UserError("--prompts goes with --run: predictions are scored as they are.")
+        if self.untrained and not self.run:
+            raise UserError("--untrained goes with --run: predictions are scored as they are.")
         if self.run and self.truth:
             raise UserError(
                 "--truth goes with --predictions; a run is scored on a data set. Pass --dataset, "

@@ -31,7 +31,8 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     """Peak learning rate in the decoder. Default: for gps, and where the decoder starts from random
     weights, the backbone's; else --lr."""
     accumulate: int = 1
-    """Batches whose gradients are added before each step."""
+    """Batches that make one update together, by the mean gradient over their images; an epoch's
+    last update takes what is left."""
     strict: bool = False
     """Stop before anything is trained if a test image is also among the training images: the same
     file, the same picture saved otherwise, a neighbouring video frame, or the same patient."""

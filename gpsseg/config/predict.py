@@ -60,6 +60,9 @@ class PredictConfig:
     overlays: bool = False
     """Also write <name>_overlay: the image with the mask's outline; of volumes, slices that have
     any."""
+    untrained: bool = False
+    """Also take a run that was stopped before its first validation: an untrained network's masks
+    are worth nothing."""
     batch_size: int | None = None
     """Images per forward pass. Default: the run's."""
     device: str = "auto"

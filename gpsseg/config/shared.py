@@ -160,11 +160,12 @@ class TrainingConfig:
     """How the network trains, whatever the method."""
 
     batch_size: int | None = None
-    """Images per step. Default: the backbone's own (litemedsam: 2, unet-efficientnet-lite0: 4)."""
+    """Images per step, in each process. Default: the backbone's own (litemedsam: 2,
+    unet-efficientnet-lite0: 4)."""
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay; it acts on trained weights only."""
     warmup: float = 0.1
-    """Share of all steps over which the learning rate rises from zero."""
+    """Share of all updates over which the learning rate rises from zero."""
     validate_every: int = 1
     """Score the validation images after every so many epochs, and after the last; the best of these
     is kept. With few training images validation is much of the work."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.data import PersistentDataset
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler
 
 from gpsseg.data.cache import entry_name, pipeline_key, read_entry, write_entry
 from gpsseg.data.cards import Card, build_transform
 from gpsseg.data.case import Case
 from gpsseg.errors import UserError
+
+LENT = "lent"  # a batch's key that says: none of its images counts here
 
 
 class CaseDataset(PersistentDataset):
@@ -153,13 +156,64 @@ def prepare_picture(pixels: np.ndarray, load: Any, card: str) -> dict[str, Any]:
     return {"image": image, "height": height, "width": width}
 
 
+class Dealt(Sampler[list[int]]):
+    """Positions of one process's batches: the images of each step, dealt evenly to all processes.
+
+    A process that none is left for is lent one of another's, so that all take as many steps.
+
+    Args:
+        order: of all images.
+        batch_size: images of a process in a step.
+        part: (which process this is, how many there are).
+    """
+
+    def __init__(self, order: Sampler[int], batch_size: int, part: tuple[int, int] = (0, 1)):
+        self.order, self.part = order, part
+        self.images: int = len(order)  # type: ignore[arg-type]  # both of our orders have one
+        self.step = batch_size * part[1]
+
+    def __len__(self) -> int:
+        """Steps of an epoch, the same in every process."""
+        return -(-self.images // self.step)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the positions of each step."""
+        positions = iter(self.order)
+        while together := list(itertools.islice(positions, self.step)):
+            yield together[self._own(len(together))] or together[:1]
+
+    def is_lent(self, step: int) -> bool:
+        """Whether the images of a step (from 0) are another process's."""
+        own = self._own(min(self.step, self.images - step * self.step))
+        return own.start == own.stop
+
+    def _own(self, images: int) -> slice:
+        """This process's share of a step's images: sizes differ by one at most."""
+        process, processes = self.part
+        return slice(process * images // processes, (process + 1) * images // processes)
+
+
 class Batches(DataLoader[dict[str, Any]]):
-    """A loader that reports a user's mistake found in a worker process in that mistake's words."""
+    """A loader that reports a user's mistake found in a worker process in that mistake's words.
+
+    Args:
+        dataset: what to read.
+        dealt: the positions of its batches. Of a batch that is lent "lent" is true.
+        more: as for ``DataLoader``.
+    """
+
+    def __init__(self, dataset: CaseDataset, dealt: Dealt, **more: Any):
+        super().__init__(dataset, batch_sampler=dealt, **more)
+        self.dealt = dealt
 
     def __iter__(self) -> Any:
         """Yield batches."""
         try:
-            yield from super().__iter__()
+            for step, batch in enumerate(super().__iter__()):
+                lent = self.dealt.is_lent(step)
+                if lent:
+                    batch[LENT] = torch.ones(len(batch["image"]), dtype=torch.bool)
+                yield batch
         except UserError as error:  # a worker's comes with its traceback in front of the text
             raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
 
@@ -177,9 +231,16 @@ def default_workers() -> int:
 
 
 def make_loader(
-    dataset: CaseDataset, batch_size: int, workers: int | None, shuffle: bool = False
+    dataset: CaseDataset,
+    batch_size: int,
+    workers: int | None,
+    shuffle: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> Batches:
     """Return batches of ``dataset``; a shuffled order depends on its seed and epoch alone.
+
+    Of several processes each gets its ``part`` (which it is, of how many) of one order of all
+    images, see ``Dealt``.
 
     Each batch holds "image" (B, 3, S, S) float32 in [0, 1], "mask" (B, 1, S, S) float32 of 0 and 1
     (or of the numbers of classes that are told apart), and (B,) int64 "height", "width" (native,
@@ -187,10 +248,12 @@ def make_loader(
     """
     workers = default_workers() if workers is None else workers
     generator = torch.Generator().manual_seed(dataset.seed * 100_003 + dataset.epoch)
+    order: Sampler[int] = (
+        RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+    )
     return Batches(
         dataset,
-        batch_size=batch_size,
-        shuffle=shuffle,
+        Dealt(order, batch_size, part),
         num_workers=workers,
         generator=generator,
         pin_memory=torch.cuda.is_available(),

@@ -1,4 +1,4 @@
-"""Intervals in words, the same on the console and on every page."""
+"""Scores in words, the same on the console and on every page."""
 
 from __future__ import annotations
 
@@ -42,3 +42,22 @@ def varied_text(found: Mapping[str, Any]) -> str:
 def interval_words(found: Mapping[str, Any]) -> str:
     """What the intervals of a summary are over, or why there are none."""
     return str(found.get("no_interval") or f"95 % intervals over {varied_text(found)}")
+
+
+def name_of_base(metrics: Mapping[str, Any]) -> str:
+    """What scores "before" are called, where they are of a run with this metrics.json.
+
+    An untrained decoder or network is no baseline, and is never called "before". Runs of versions
+    that did not say which it is say what their network was pre-trained on.
+
+    >>> name_of_base({"before_is": "untrained decoder"}), name_of_base({"pretraining": "SA-1B."})
+    ('untrained decoder', 'before')
+    >>> name_of_base({"pretraining": "Encoder: photographs. Decoder: random weights."})
+    'untrained decoder'
+    """
+    told = str(metrics.get("before_is") or "")
+    if not told:
+        pretraining = str(metrics.get("pretraining") or "")
+        told = "untrained network" if pretraining == "None: random weights." else ""
+        told = told or ("untrained decoder" if "Decoder: random weights" in pretraining else "")
+    return told if told.startswith("untrained") else "before"

@@ -11,7 +11,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from gpsseg.evaluators.words import interval_text, interval_words, p_text, varied_text
+from gpsseg.evaluators.words import (
+    interval_text,
+    interval_words,
+    name_of_base,
+    p_text,
+    varied_text,
+)
 from gpsseg.files import write_text
 from gpsseg.report import layers, plots, sections
 from gpsseg.report.contents import Contents, read_contents
@@ -111,6 +117,8 @@ def _context(contents: Contents) -> dict[str, Any]:
         "synthetic": str(metrics.get("data")).startswith("synthetic"),
         "metrics": metrics,
         "prompted": sections.prompted(metrics),
+        "base": name_of_base(metrics),
+        "baseline": name_of_base(metrics) == "before",
         "method": sections.METHODS.get(metrics.get("method", ""), metrics.get("method")),
         "headline": next((rule for rule in rules if rule.overlap), rules[0]),
         "protocols": rules,

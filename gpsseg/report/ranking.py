@@ -30,13 +30,14 @@ def cells_of(row: Row) -> list[str]:
     against = row.get("against")
     seeds = row["dice_of_seeds"]
     edge = " (edge)" if row["lr_at_edge"] else ""
+    untrained = f" ({row['untrained']} UNTRAINED)" if row.get("untrained") else ""
     return [
         row["method"],
         f"{row['train_size']}",
         f"{row['lr']:.1e}{edge}",
         f"{row['dice']:.3f}",
         interval_text(row["dice_ci95"]),
-        f"{min(seeds):.3f} to {max(seeds):.3f}",
+        f"{min(seeds):.3f} to {max(seeds):.3f}{untrained}",
         f"{row['iou']:.3f}",
         _difference(against) if against else "",
         p_text(against["p_holm"]) if against else "",

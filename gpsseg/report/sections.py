@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from gpsseg.evaluators.words import interval_words
+from gpsseg.evaluators.words import interval_words, name_of_base
 from gpsseg.report.contents import Case, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
 
@@ -64,16 +64,23 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One score before (None where unknown) and after adaptation."""
+    """One score before (None where unknown) and after adaptation.
+
+    Attributes:
+        baseline: whether the score before is of a network that was trained for something.
+    """
 
     name: str
     before: Score | None
     after: Score
+    baseline: bool = True
 
     @property
     def change(self) -> float | None:
-        """After minus before."""
-        return None if self.before is None else self.after.value - self.before.value
+        """After minus before; None where that says nothing."""
+        if self.before is None or not self.baseline:
+            return None
+        return self.after.value - self.before.value
 
 
 @dataclass(frozen=True)
@@ -96,9 +103,11 @@ def protocols(metrics: Json) -> list[Protocol]:
 
 def _protocol(name: str, metrics: Json) -> Protocol:
     after, before = metrics["after"][name], metrics.get("before", {}).get(name, {})
+    baseline = name_of_base(metrics) == "before"
 
     def compare(key: str, label: str) -> Comparison:
-        return Comparison(label, score_of(before, key), score_of(after, key) or Score(float("nan")))
+        score = score_of(after, key) or Score(float("nan"))
+        return Comparison(label, score_of(before, key), score, baseline)
 
     overlap = [(key, label) for key, label in (("dice", "mDice"), ("iou", "mIoU")) if key in after]
     if name in ("micro", "gps-repo"):
@@ -276,6 +285,7 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ("Trained on", metrics.get("trained_on")),
         ("Run", metrics.get("run")),
         ("Selection hash", contents.selection.get("hash")),
+        ("Training", metrics.get("training")),
         ("Epoch kept", metrics.get("best_epoch")),
     ]
     return [(name, value) for name, value in rows if value not in (None, "")]

@@ -145,6 +145,51 @@ def with_metrics(run, tools, **changes):
     return thumbnails
 
 
+ARROW = 'class="arrow"'
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ({"before_is": "untrained decoder"}, "untrained decoder"),
+        ({"before_is": "untrained network"}, "untrained network"),
+        ({"pretraining": "Encoder: photographs. Decoder: random weights."}, "untrained decoder"),
+        ({"pretraining": "None: random weights."}, "untrained network"),
+    ],
+)
+def test_an_untrained_start_is_no_baseline(run, tools, told, name):
+    """Also where an older version did not say so, but what the network was pre-trained on."""
+    classes = {"lesion": {"dice": 0.4, "dice_ci95": [0.3, 0.5], "iou": 0.3, "images": 9}}
+    both = {"before": classes, "after": classes}
+    thumbnails = with_metrics(run, tools, classes=both, **told)
+    text = write_report(run, thumbnails).read_text(encoding="utf-8")
+    page = tools.Page(text)
+    assert "0.123" in page.text, "the score itself stays"
+    assert ARROW not in text
+    assert "+0.327" not in page.text
+    for heading in (name, name.capitalize(), f"mDice, {name}"):
+        assert f">{heading}</" in text, heading
+    assert "efore<" not in text
+    assert "no baseline" in page.text
+
+
+@pytest.mark.parametrize("told", [{}, {"before_is": "pre-trained network"}])
+def test_a_pre_trained_network_is_a_baseline(run, tools, told):
+    thumbnails = with_metrics(run, tools, **told)
+    text = write_report(run, thumbnails).read_text(encoding="utf-8")
+    assert ARROW in text
+    assert "+0.327" in text
+    assert ">Before</" in text
+    assert "no baseline" not in text
+
+
+def test_scores_of_an_untrained_network_are_labelled(run, tools):
+    thumbnails = with_metrics(run, tools, untrained=True, training="stopped after epoch 0 of 4")
+    page = tools.Page(write_report(run, thumbnails).read_text(encoding="utf-8"))
+    assert "UNTRAINED - the training was stopped before its first validation" in page.text
+    assert "stopped after epoch 0 of 4" in page.text
+
+
 def test_leaking_pairs_are_shown_side_by_side(run, tools, tmp_path):
     paths = [tmp_path / f"{name}.png" for name in "ab"]
     for path in paths:
