@@ -26,6 +26,7 @@ from gpsseg.losses import segmentation_loss
 from gpsseg.machine import Batch, Machine
 from gpsseg.prompts import Prompter, answer, from_truth, no_prompt
 from gpsseg.resume import load_state, save_state
+from gpsseg.veil import reason
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
@@ -176,7 +177,7 @@ def train(
             save_state(state, trained, best, optimizer, progress_made)
         next(shown, None)  # the bar's end
     except BaseException as error:
-        log({"event": "stopped", "why": str(error) or type(error).__name__})
+        log({"event": "stopped", "why": reason(error)})
         raise
     finally:
         shown.close()

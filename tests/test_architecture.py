@@ -10,7 +10,7 @@ import gpsseg
 
 PACKAGE = Path(gpsseg.__file__).parent
 SIBLINGS = ("data", "backbones", "gps", "tuning", "evaluators")
-GROUND = ("config", "errors", "files", "console")
+GROUND = ("config", "errors", "files", "console", "veil")
 
 
 def imported(path):

@@ -11,7 +11,7 @@ from typing import Any
 from gpsseg.report.contents import Case, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
 
-HIDDEN = "a path, see config.json"
+HIDDEN = "hidden, see salt.txt"
 METHODS = {
     "gps": "gradient-based parameter selection (GPS)",
     "full": "full fine-tuning",
