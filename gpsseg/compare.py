@@ -84,8 +84,8 @@ def open_comparison(config: CompareConfig) -> None:
     if path.is_file():
         before = read_json(path)
         changed = [name for name in fixed if before.get(name, fixed[name]) != fixed[name]]
-        if changed:
-            name = changed[0]
+        if changed:  # names are hashed on one side only, where that itself has changed
+            name = "anonymous_ids" if "anonymous_ids" in changed else changed[0]
             raise UserError(
                 f"{config.output} was begun with {name} {before.get(name)}, got {fixed[name]}. "
                 "Go on with the same options, or name another --output."

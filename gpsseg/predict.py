@@ -37,6 +37,7 @@ def predict(config: PredictConfig) -> list[Path]:
         UserError: there is nothing to segment, or a mask exists already; nothing was written.
         SomeFailedError: some files could not be segmented; the masks of all others are written.
     """
+    from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
     from gpsseg.data.dicom_seg import require_highdicom
     from gpsseg.data.own import card_of
     from gpsseg.data.sources import find_sources
@@ -56,7 +57,9 @@ def predict(config: PredictConfig) -> list[Path]:
         say(f"{len(plans) - len(todo)} of {len(plans)} are finished already.")
     trained, model = load_run(config.run)
     check_prompts(model, config.prompts)
-    card = card_of(trained)
+    salt = new_salt() if trained.anonymous_ids else None
+    draw_veil(salt, config, trained)
+    card = anonymous_card(card_of(trained), salt)
     _refuse_dicom_seg(config, card)
     make_folder(config.output)
     _keep_settings(config, card, trained.anonymous_ids)

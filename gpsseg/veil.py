@@ -109,8 +109,8 @@ class Veil:
         added: dict[str, set[tuple[int, str, str]]] = {}
         for name, instead in names.items():
             for form in _forms(name) if self._tells(name) else ():
-                if word := WORD.search(form):
-                    added.setdefault(word[0], set()).add((word.start(), form, instead))
+                if found := WORD.search(form):
+                    added.setdefault(found[0], set()).add((found.start(), form, instead))
         known = dict(self.known)
         for word, entries in added.items():
             entries |= set(known.get(word, ()))
@@ -130,7 +130,7 @@ class Veil:
         return self.hide(names | dict.fromkeys(long, there))
 
     def _tells(self, name: str) -> bool:
-        if name.lower() in COMMON or name.lower() in self.public:
+        if name.lower() in COMMON:
             return False
         digits = sum(letter.isdigit() for letter in name)
         if not any(letter.isalpha() for letter in name):
@@ -147,7 +147,7 @@ class Veil:
     def _without_names(self, text: str) -> str:
         pieces, end = [], 0
         for word in WORD.finditer(text):
-            for offset, name, instead in self.known.get(word[0], ()):
+            for offset, name, instead in self._candidates(word[0]):
                 start, stop = word.start() - offset, word.start() - offset + len(name)
                 if start < end or not text.startswith(name, start) or not _alone(text, start, stop):
                     continue
@@ -191,9 +191,13 @@ class Veil:
             return []
         return self.value(value, whole or key in PROGRAMS)
 
+    def _candidates(self, word: str) -> list[tuple[int, str, str]]:
+        """The names that begin with a word, but for those that are public here."""
+        return [entry for entry in self.known.get(word, ()) if entry[1].lower() not in self.public]
+
     def _whole(self, text: str) -> str:
         word = WORD.search(text)
-        entries = self.known.get(word[0], ()) if word else ()
+        entries = self._candidates(word[0]) if word else []
         return next((instead for _, name, instead in entries if name == text), text)
 
 
