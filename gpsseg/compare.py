@@ -72,7 +72,8 @@ def open_comparison(config: CompareConfig) -> None:
     Raises:
         UserError: it holds something else, or was begun with other settings.
     """
-    from gpsseg.data.anonymous import draw_veil, save_salt
+    from gpsseg.data.anonymous import anonymous_card, draw_veil, save_salt
+    from gpsseg.data.own import card_of
 
     fixed = {
         name: str(value) for name, value in dataclasses.asdict(config).items() if name not in FREE
@@ -80,6 +81,8 @@ def open_comparison(config: CompareConfig) -> None:
     path = config.output / SETTINGS
     salt = _salt_of(config, path)
     draw_veil(salt, config)
+    if salt is not None:
+        anonymous_card(card_of(config), salt)  # hides what it tells
     fixed = clean(fixed)
     if path.is_file():
         before = read_json(path)

@@ -193,7 +193,8 @@ def _finish(
         metrics["paired"] = compare(rows, others, metrics["seed"])
         if is_drawn():
             for entry in metrics["paired"]:
-                entry["prompt"] = nameless_prompt(entry.get("prompt", ""))
+                if "prompt" in entry:
+                    entry["prompt"] = nameless_prompt(entry["prompt"])
     if salt is not None:
         rows, thumbnails = _hide_names(metrics, rows, thumbnails, salt)
     write_json(output / "metrics.json", metrics)

@@ -112,7 +112,7 @@ def console_in(path: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                text.close()
+                text.end()
 
 
 def read_json(path: Path) -> Any:

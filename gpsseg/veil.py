@@ -13,6 +13,7 @@ import functools
 import hashlib
 import hmac
 import html
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
@@ -28,6 +29,7 @@ DIGITS = 16
 CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+SIMPLE = re.compile(r"[A-Za-z0-9_./-]+")
 WORD = re.compile(r"[^\W_]+")
 BELOW = re.compile(  # what follows a hidden folder: up to an ending, or else to the next blank
     r"""[/\\](?:(?:(?![.:;,]\s)[^\n"'<>])*?\.\w{1,7}\b|[^\s"'<>,;]*)"""
@@ -92,13 +94,15 @@ class Veil:
     Attributes:
         salt: of the hashes that stand for them.
         public: words, in small letters, that are no names here, such as a method or a class.
-        known: first word of a name -> (where in the name it begins, the name, what to write), the
-            longest names first.
+        names: name -> what is written instead.
+        shapes: first word of a name -> (where in the name it begins, the name's length) of all
+            names with that first word, the longest first. There are few, however many names.
     """
 
     salt: str
     public: frozenset[str] = frozenset()
-    known: Mapping[str, tuple[tuple[int, str, str], ...]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def hide(self, names: Mapping[str, str]) -> Veil:
         """The veil that also hides ``names``: name or path -> what is written instead.
@@ -106,16 +110,17 @@ class Veil:
         Words that tell nothing stay: common ones, numbers of less than five digits, one or two
         letters.
         """
-        added: dict[str, set[tuple[int, str, str]]] = {}
-        for name, instead in names.items():
-            for form in _forms(name) if self._tells(name) else ():
-                if found := WORD.search(form):
-                    added.setdefault(found[0], set()).add((found.start(), form, instead))
-        known = dict(self.known)
-        for word, entries in added.items():
-            entries |= set(known.get(word, ()))
-            known[word] = tuple(sorted(entries, key=lambda entry: (-len(entry[1]), entry)))
-        return dataclasses.replace(self, known=known)
+        told = {name: instead for name, instead in names.items() if self._tells(name)}
+        added = {form: instead for name, instead in told.items() for form in _forms(name)}
+        shapes = {word: set(found) for word, found in self.shapes.items()}
+        for form in added:
+            if found := WORD.search(form):
+                shapes.setdefault(found[0], set()).add((found.start(), len(form)))
+        longest_first = {
+            word: tuple(sorted(found, key=lambda shape: -shape[1]))
+            for word, found in shapes.items()
+        }
+        return dataclasses.replace(self, names={**self.names, **added}, shapes=longest_first)
 
     def hide_path(self, path: Path) -> Veil:
         """The veil that hides a user's file or folder, and the name of each folder above it."""
@@ -147,10 +152,13 @@ class Veil:
     def _without_names(self, text: str) -> str:
         pieces, end = [], 0
         for word in WORD.finditer(text):
-            for offset, name, instead in self._candidates(word[0]):
-                start, stop = word.start() - offset, word.start() - offset + len(name)
-                if start < end or not text.startswith(name, start) or not _alone(text, start, stop):
+            for offset, length in self.shapes.get(word[0], ()):
+                start = word.start() - offset
+                stop, name = start + length, text[max(start, 0) : start + length]
+                fits = end <= start and stop <= len(text) and self._hides(name)
+                if not fits or not _alone(text, start, stop):
                     continue
+                instead = self.names[name]
                 if below := BELOW.match(text, stop):
                     stop = below.end()
                 pieces += [text[end:start], instead]
@@ -191,18 +199,18 @@ class Veil:
             return []
         return self.value(value, whole or key in PROGRAMS)
 
-    def _candidates(self, word: str) -> list[tuple[int, str, str]]:
-        """The names that begin with a word, but for those that are public here."""
-        return [entry for entry in self.known.get(word, ()) if entry[1].lower() not in self.public]
+    def _hides(self, name: str) -> bool:
+        """Whether a name is known, and no public word here."""
+        return name in self.names and name.lower() not in self.public
 
     def _whole(self, text: str) -> str:
-        word = WORD.search(text)
-        entries = self._candidates(word[0]) if word else []
-        return next((instead for _, name, instead in entries if name == text), text)
+        return self.names[text] if self._hides(text) else text
 
 
 def _forms(name: str) -> Iterable[str]:
     """How a name may stand in a text: as it is, as printed, quoted, in HTML, in a folder's name."""
+    if SIMPLE.fullmatch(name):
+        return {name}
     shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
     encoded = name.encode("utf-8", "replace").decode()
     escaped = html.escape(name)
@@ -310,16 +318,15 @@ def reason(error: BaseException) -> str:
     return f"{kind}, said on the console only, as its text may name files" if str(error) else kind
 
 
-class CleanText:
+class CleanText(io.TextIOBase):
     """A text file for a command's console text: whole lines, cleaned, are appended to it.
 
     Args:
         write: takes finished lines.
     """
 
-    encoding = "utf-8"
-
     def __init__(self, write: Callable[[str], object]):
+        super().__init__()
         self._write, self._rest, self._scope = write, "", scope()
 
     def write(self, text: str) -> int:
@@ -334,14 +341,11 @@ class CleanText:
         veil, line = self._scope.veil, plain(line)
         self._write(veil.text(line) if veil else line)
 
-    def flush(self) -> None:
-        """A line is written when it ends."""
+    def writable(self) -> bool:
+        """It takes text."""
+        return True
 
-    def isatty(self) -> bool:
-        """It is a file."""
-        return False
-
-    def close(self) -> None:
+    def end(self) -> None:
         """Write what is left."""
         if self._rest:
             self._put(self._rest)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.data.cards import Card, is_bundled
+from gpsseg.data.cards import Card, card_names, is_bundled
 from gpsseg.data.case import Case
 from gpsseg.data.private import FILE as FILE
 from gpsseg.data.private import HIDDEN, load_salt, save_salt
@@ -22,6 +22,8 @@ __all__ = ["DIGITS", "FILE", "hashed", "load_salt", "save_salt"]
 
 UNSTATED = "not stated"
 SEEDED = "seeded-80-20"  # the split of one's own images, see gpsseg.data.own
+# Settings that may be a file's or folder's name, or that of one that everybody knows.
+PLACES = ("dataset", "split", "backbone", "weights", "cache")
 NOWHERE = [{"name": "hidden", "all": {"table": "hidden"}, "test_share": 0.2}]
 
 
@@ -102,29 +104,45 @@ def draw_veil(salt: str | None, *configs: Any) -> None:
     if salt is None:
         draw(None)
         return
-    values = [value for config in configs for value in _flat(dataclasses.asdict(config).values())]
-    places = {Path(str(value)) for value in values if _names_place(value)}
+    settings = [setting for config in configs for setting in _flat(dataclasses.asdict(config))]
+    places = {Path(str(value)) for name, value in settings if _names_place(name, value)}
     places |= {Path(os.environ[name]) for name in ("GPSSEG_DATA",) if os.environ.get(name)}
-    words = {str(value).lower() for value in values if not _names_place(value)}
-    veil = Veil(salt, frozenset(words - {""}))
+    words = {
+        str(value).lower()
+        for name, value in settings
+        if name not in ("dataset", "split") and not _names_place(name, value)
+    }
+    veil = Veil(salt, frozenset(words))
     for place in sorted(places):
         veil = veil.hide_path(place)
+    if any(_has_own(config) for config in configs):
+        splits = [str(value) for name, value in settings if name == "split"]
+        veil = veil.hide({split: hashed(split, salt) for split in splits})
     draw(veil)
 
 
-def _flat(values: Iterable[Any]) -> Iterable[Any]:
-    for value in values:
-        if isinstance(value, list | tuple):
-            yield from _flat(value)
-        elif value is not None and not isinstance(value, bool | float):
-            yield value
+def _flat(settings: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """(name, value) of all settings that are set; a list's values one by one."""
+    for name, value in settings.items():
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each is not None and not isinstance(each, bool | float):
+                yield name, each
 
 
-def _names_place(value: Any) -> bool:
-    """Whether a setting is a path, or names a file or folder that is there."""
+def _names_place(name: str, value: Any) -> bool:
+    """Whether a setting is a path, or names a file or folder."""
     if not isinstance(value, str):
         return isinstance(value, Path)
-    return is_place(value) or value.endswith((".json", ".yaml", ".yml")) or "\\" in value
+    ours = name == "split" or value in card_names()
+    named = Path(value).suffix in (".json", ".yaml", ".yml", ".pth")
+    there = name in PLACES and not ours and Path(value).exists()
+    return is_place(value) or named or there
+
+
+def _has_own(config: Any) -> bool:
+    """Whether settings name data of one's own."""
+    own = any(getattr(config, name, None) for name in ("images", "table", "truth"))
+    return own or str(getattr(config, "dataset", None) or "").endswith((".yaml", ".yml"))
 
 
 def _with_card(veil: Veil, card: Card) -> Veil:

@@ -174,8 +174,9 @@ def is_bundled(card: Card) -> bool:
     if card.root is not None or card.name not in card_names():
         return False
     ours = load_card(card.name)
-    names = ("title", "homepage", "licence", "citation", "folder", "splits", "group", "note")
-    return all(getattr(card, name) == getattr(ours, name) for name in names)
+    chosen = {"foreground", "classes", "chosen", "separate", "transforms"}
+    told = [f.name for f in dataclasses.fields(Card) if f.name not in chosen]
+    return all(getattr(card, name) == getattr(ours, name) for name in told)
 
 
 def choose_classes(card: Card, names: tuple[str, ...], separate: bool = False) -> Card:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from gpsseg.data.private import HIDDEN
 from gpsseg.report.contents import Case, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
 
-HIDDEN = "hidden, see salt.txt"
 METHODS = {
     "gps": "gradient-based parameter selection (GPS)",
     "full": "full fine-tuning",
