@@ -389,6 +389,24 @@ def test_own_weights_are_private_and_needed(
         read_config(run)
 
 
+def test_a_published_set_keeps_its_name(tmp_path: Path) -> None:
+    """Also where the user's folder is called so; what is above it is his own."""
+    from gpsseg.data.anonymous import anonymous_card, draw_veil
+    from gpsseg.data.cards import load_card
+    from gpsseg.veil import scoped
+
+    @scoped
+    def said() -> Any:
+        root = tmp_path / "WardSECRET" / "Kvasir-SEG"
+        draw_veil("salt", FinetuneConfig(dataset="kvasir", data_root=root))
+        card = anonymous_card(load_card("kvasir"), "salt")
+        return clean({"dataset": card.name, "title": card.title, "root": root, "at": "WardSECRET"})
+
+    found = said()
+    assert (found["dataset"], found["title"]) == ("kvasir", "Kvasir-SEG")
+    assert "SECRET" not in str(found)
+
+
 def hiding(*names: str) -> Veil:
     return Veil("salt", frozenset({"liver"})).hide(dict.fromkeys(names, "X"))
 

@@ -48,7 +48,11 @@ def anonymous_card(card: Card, salt: str | None) -> Card:
 
     Where its files lie stays in it, for it is needed to read them; `public_card` is for others.
     """
-    if salt is None or is_bundled(card):
+    if salt is None:
+        return card
+    hide(lambda veil: _with_classes(veil, card))
+    if is_bundled(card):
+        hide(lambda veil: _with_public(veil, card))
         return card
     hide(lambda veil: _with_card(veil, card))
     return dataclasses.replace(
@@ -145,14 +149,20 @@ def _has_own(config: Any) -> bool:
     return own or str(getattr(config, "dataset", None) or "").endswith((".yaml", ".yml"))
 
 
+def _with_classes(veil: Veil, card: Card) -> Veil:
+    """The veil that does not hide what a network finds."""
+    words = (card.foreground, *card.foreground.split(), *card.classes, UNSTATED, SEEDED)
+    return dataclasses.replace(veil, public=veil.public | {word.lower() for word in words})
+
+
+def _with_public(veil: Veil, card: Card) -> Veil:
+    """The veil that does not hide what everybody knows of a published set."""
+    words = (card.name, card.title, card.folder, *(str(rule["name"]) for rule in card.splits))
+    return dataclasses.replace(veil, public=veil.public | {word.lower() for word in words})
+
+
 def _with_card(veil: Veil, card: Card) -> Veil:
-    """The veil that also hides what a card says of itself, but not its classes."""
-    veil = dataclasses.replace(
-        veil,
-        public=veil.public
-        | {word.lower() for word in (card.foreground, *card.foreground.split(), *card.classes)}
-        | {UNSTATED, SEEDED},
-    )
+    """The veil that also hides what a card of one's own says of itself."""
     told = (card.name, card.title, card.homepage, card.licence, card.citation, card.folder)
     names = {text: hashed(text, veil.salt) for text in (*told, card.note, card.get) if text}
     for rule in card.splits:
