@@ -11,6 +11,7 @@ import itertools
 import multiprocessing
 import os
 import statistics
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,6 +25,7 @@ from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, read_json, write_json
 from gpsseg.grid import Cell, parse_method, run_cell, settings_of
+from gpsseg.veil import clean, scoped
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Facts
@@ -32,6 +34,7 @@ SETTINGS = "settings.json"
 WARM = ("gpsseg.engine", "gpsseg.backbones.registry", "gpsseg.data.loader", "gpsseg.evaluators")
 
 
+@scoped
 def compare(config: CompareConfig) -> dict[str, Any]:
     """Run what is missing, write compare.json, .md, .csv and .html, and return the first.
 
@@ -69,15 +72,23 @@ def open_comparison(config: CompareConfig) -> None:
     Raises:
         UserError: it holds something else, or was begun with other settings.
     """
+    from gpsseg.data.anonymous import anonymous_card, draw_veil, save_salt
+    from gpsseg.data.own import card_of
+
     fixed = {
         name: str(value) for name, value in dataclasses.asdict(config).items() if name not in FREE
     }
     path = config.output / SETTINGS
+    salt = _salt_of(config, path)
+    draw_veil(salt, config)
+    if salt is not None:
+        anonymous_card(card_of(config), salt)  # hides what it tells
+    fixed = clean(fixed)
     if path.is_file():
         before = read_json(path)
         changed = [name for name in fixed if before.get(name, fixed[name]) != fixed[name]]
-        if changed:
-            name = changed[0]
+        if changed:  # names are hashed on one side only, where that itself has changed
+            name = "anonymous_ids" if "anonymous_ids" in changed else changed[0]
             raise UserError(
                 f"{config.output} was begun with {name} {before.get(name)}, got {fixed[name]}. "
                 "Go on with the same options, or name another --output."
@@ -87,7 +98,20 @@ def open_comparison(config: CompareConfig) -> None:
         raise UserError(
             f"{config.output} already exists and is no comparison. Name another --output."
         )
-    write_json(make_folder(config.output) / SETTINGS, fixed)
+    make_folder(config.output)
+    if salt is not None:
+        save_salt(config.output, salt, {"command": sys.argv})
+    write_json(path, fixed)
+
+
+def _salt_of(config: CompareConfig, settings: Path) -> str | None:
+    """The salt of all runs of a nameless comparison, so that their images are paired."""
+    from gpsseg.data.anonymous import load_salt, new_salt
+
+    if not config.anonymous_ids:
+        return None
+    begun = settings.is_file() and read_json(settings).get("anonymous_ids") == "True"
+    return load_salt(config.output) if begun else new_salt()
 
 
 def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from gpsseg.errors import UserError
 from gpsseg.files import is_main_process
+from gpsseg.veil import plain
 
 Item = TypeVar("Item")
 Config = TypeVar("Config")
@@ -19,8 +20,7 @@ def say(text: str, style: str = "") -> None:
         return
     from rich.console import Console
 
-    text = text.encode("utf-8", "replace").decode()  # a file name may hold any bytes
-    Console(highlight=False, soft_wrap=True).print(text, style=style or None, markup=False)
+    Console(highlight=False, soft_wrap=True).print(plain(text), style=style or None, markup=False)
 
 
 def progress(
@@ -59,7 +59,7 @@ def run_command(function: Callable[[Config], Any], config_type: Any, name: str) 
     try:
         function(tyro.cli(config_type, prog=f"python -m gpsseg.{name}"))
     except UserError as error:
-        print(f"gpsseg: error: {error}", file=sys.stderr)
+        print(f"gpsseg: error: {plain(str(error))}", file=sys.stderr)
         raise SystemExit(error.status) from None
     except KeyboardInterrupt:
         print("gpsseg: stopped by the user.", file=sys.stderr)

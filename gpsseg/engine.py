@@ -29,6 +29,7 @@ from gpsseg.losses import segmentation_loss
 from gpsseg.machine import Batch, Machine
 from gpsseg.prompts import Prompter, answer, drawn_for_each, from_truth, no_prompt
 from gpsseg.resume import load_state, save_state
+from gpsseg.veil import reason
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
@@ -196,7 +197,7 @@ def train(
         next(shown, None)  # the bar's end
     except BaseException as error:
         with contextlib.suppress(OSError):  # a full disk would hide what stopped the training
-            log({"event": "stopped", "why": str(error) or type(error).__name__})
+            log({"event": "stopped", "why": reason(error)})
         raise
     finally:
         shown.close()

@@ -14,6 +14,7 @@ from gpsseg.config.shared import DataConfig
 from gpsseg.console import run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows
+from gpsseg.veil import is_drawn, scoped
 
 if TYPE_CHECKING:
     from gpsseg.data.cases import Case
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
 
+@scoped
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Write metrics.json, per_image.csv and report.html, and return the metrics.
 
@@ -32,7 +34,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
-    from gpsseg.data.anonymous import anonymous_card
+    from gpsseg.data.anonymous import anonymous_card, draw_veil
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.leakage import check_run, leak_pictures
@@ -59,12 +61,13 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     data = _evaluation_data(config, trained)
     card = card_of(data)
     salt = salt_for_evaluation(config.run, trained, config.anonymous_ids)
+    draw_veil(salt, config, trained, data)
     card = anonymous_card(card, salt)
     split = find_split(card, data, training=False, salt=salt)
     say_notes(split.test, anonymous=salt is not None)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    leaks, seen = check_run(config.run, trained, split.test, config.strict)
+    leaks, seen = check_run(config.run, trained, split.test, config.strict, salt)
     output = new_folder(config.output or config.run / f"evaluate-{card.name}-{stamp}")
     machine = make_machine(config.device, trained.precision)
     thumbnails: list[Thumbnail] = []
@@ -100,7 +103,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
 
 def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     """Score a folder of masks or maps."""
-    from gpsseg.data.anonymous import new_salt, save_salt
+    from gpsseg.data.anonymous import draw_veil, hide_files, new_salt, save_salt
     from gpsseg.data.maps import relative_name
     from gpsseg.paired import open_other
     from gpsseg.predictions import (
@@ -113,11 +116,15 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     assert config.predictions is not None
     if config.output:
         refuse_existing(config.output)
-    cases, facts = _given_truth(config)
+    salt = new_salt() if config.anonymous_ids else None
+    draw_veil(salt, config)
+    cases, facts = _given_truth(config, salt)
     predictions = open_predictions(config.predictions, cases)
+    pairs = predictions.pairs
+    hide_files((*pairs.extra, *pairs.aside, *pairs.files.values()))
     protocols = resolve_protocols(config.protocol, predictions.axes)
     others = {folder: open_other(folder, cases) for folder in config.against}
-    name = config.predictions.resolve().name
+    name = "predictions" if config.anonymous_ids else config.predictions.resolve().name
     output = new_run_folder(config.output, f"evaluate-{name}")
     thumbnails: list[Thumbnail] = []
     picture = collect_thumbnails(thumbnails, len(cases), config.truth is None)
@@ -138,31 +145,34 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     }
     if predictions.soft:
         metrics["calibration"] = scored.scorer.calibration()
-    salt = new_salt() if config.anonymous_ids else None
     if salt is not None:
         save_salt(output, salt)
     return _finish(output, metrics, scored.rows, thumbnails, others, salt=salt)
 
 
-def _given_truth(config: EvaluateConfig) -> tuple[Sequence[Case], dict[str, Any]]:
-    """The cases to score, and what metrics.json says of them."""
+def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Case], dict[str, Any]]:
+    """The cases to score, with their own names, and what metrics.json says of them."""
+    from gpsseg.data.anonymous import anonymous_card, anonymous_split, hide_cases
+
     if config.truth:
         from gpsseg.data.pairs import truth_cases
 
         title = f"predictions against the masks in {config.truth.resolve().name}"
         facts = {"data": "given folder", "title": title, "truth": str(config.truth)}
-        return truth_cases(config.truth), facts
+        cases = truth_cases(config.truth)
+        hide_cases(cases, config.truth)
+        return cases, facts
     from gpsseg.data.cards import load_card
     from gpsseg.data.checks import say_notes
     from gpsseg.scoring import data_facts
     from gpsseg.select import find_split
 
     assert config.dataset is not None
-    card = load_card(config.dataset)
+    card = anonymous_card(load_card(config.dataset), salt)
     data = DataConfig(dataset=config.dataset, data_root=config.data_root, split=config.split)
     split = find_split(card, data, training=False)
     say_notes(split.test, config.anonymous_ids)
-    return split.test, data_facts(card, split)
+    return split.test, data_facts(card, anonymous_split(split, salt, card))
 
 
 def _finish(
@@ -176,11 +186,16 @@ def _finish(
 ) -> dict[str, Any]:
     """Add comparisons; write and print everything. With a salt, written ids are hashed."""
     from gpsseg.announce import say_breakdown, say_classes, say_protocols, say_scores
+    from gpsseg.data.anonymous import nameless_prompt
     from gpsseg.paired import compare, say_paired
     from gpsseg.report import write_report
 
     if others:
         metrics["paired"] = compare(rows, others)
+        if is_drawn():
+            for entry in metrics["paired"]:
+                if "prompt" in entry:
+                    entry["prompt"] = nameless_prompt(entry["prompt"])
     if salt is not None:
         rows, thumbnails = _hide_names(metrics, rows, thumbnails, salt)
     write_json(output / "metrics.json", metrics)
@@ -201,7 +216,7 @@ def _hide_names(
     salt: str,
 ) -> tuple[list[dict[str, Any]], list[Thumbnail]]:
     """Rows and thumbnails with hashed ids; ``metrics`` then names neither files nor folders."""
-    from gpsseg.data.anonymous import hashed
+    from gpsseg.data.anonymous import hashed, hashed_group
 
     for name in ("predictions", "truth"):
         if name in metrics:
@@ -215,7 +230,7 @@ def _hide_names(
         {
             **row,
             "id": hashed(row["id"], salt),
-            "group": row["group"] and hashed(f"group {row['group']}", salt),
+            "group": row["group"] and hashed_group(row["group"], salt),
         }
         for row in rows
     ]
@@ -230,7 +245,7 @@ def _name_of_data(trained: FinetuneConfig, salt: str | None) -> str:
     try:
         return anonymous_card(card_of(trained), salt).name
     except UserError:
-        return trained.dataset
+        return trained.dataset if salt is None else "own-images"
 
 
 def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:

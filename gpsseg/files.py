@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpsseg.errors import UserError
+from gpsseg.veil import CleanText, clean, clean_page, plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -35,10 +40,16 @@ def sha256_of_file(path: Path) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` (UTF-8) atomically: a reader sees the old file or the new one.
 
-    What cannot be written, such as a file name's byte that is no UTF-8, becomes a question mark.
+    Control characters become U+FFFD, and a nameless command's names and places are left out.
     """
+    _put(path, clean_page(text, path.name))
+
+
+def _put(path: Path, text: str) -> None:
+    """Write cleaned text; what is no UTF-8 becomes a question mark."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", errors="replace")
+    with partial.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        file.write(text)
     os.replace(partial, path)
 
 
@@ -55,15 +66,53 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically. Paths become strings."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    _put(path, json.dumps(clean(value), indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_yaml(path: Path, value: Any, heading: str = "") -> None:
+    """Write ``value`` as YAML, atomically, with ``heading`` as its comment."""
+    import yaml
+
+    text = "".join(f"# {line}".rstrip() + "\n" for line in heading.splitlines())
+    body = yaml.safe_dump(clean(value), sort_keys=False, allow_unicode=True, width=96)
+    _put(path, text + body)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV with one row an image (UTF-8)."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    """Write a CSV with one row an image (UTF-8), atomically."""
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(rows[0]))
+    writer.writeheader()
+    writer.writerows({name: _cell(cell) for name, cell in row.items()} for row in clean(rows))
+    _put(path, table.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    return plain(value) if isinstance(value, str) else value
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, atomically.
+
+    Metadata that are JSON hold the program's own names, of which only whole ones can be hidden.
+    """
+    from safetensors.torch import save_file
+
+    kept = {name: clean(text, whole=text[:1] in ("[", "{")) for name, text in metadata.items()}
+    with replacing(path) as partial:
+        save_file(dict(tensors), partial, kept)
+
+
+@contextlib.contextmanager
+def console_in(path: Path) -> Iterator[None]:
+    """Append what is printed meanwhile to a text file, cleaned like everything in files."""
+    with path.open("a", encoding="utf-8", errors="replace") as file:
+        text: Any = CleanText(file.write)
+        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+            try:
+                yield
+            finally:
+                text.end()
 
 
 def read_json(path: Path) -> Any:
@@ -144,6 +193,6 @@ def log_to(path: Path) -> Callable[[Mapping[str, Any]], None]:
 
     def log(line: Mapping[str, Any]) -> None:
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(clean(line)) + "\n")
 
     return log

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import run_command, say
+from gpsseg.veil import scoped
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gpsseg.report.thumbnails import Thumbnail
 
 
+@scoped
 def finetune(config: FinetuneConfig) -> Path:
     """Adapt a backbone to a data set and return the run folder; see ``FinetuneConfig``.
 
@@ -77,8 +79,11 @@ class Tuned:
     watch: Stopwatch
 
 
-def tune(config: FinetuneConfig) -> Tuned:
-    """Load, select, sparsify and train: all of ``finetune`` that comes before the test split."""
+def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
+    """Load, select, sparsify and train: all of ``finetune`` that comes before the test split.
+
+    A comparison's runs have its ``salt``; any other nameless run has one of its own.
+    """
     from gpsseg import engine, gps, runs
     from gpsseg.data.anonymous import anonymous_card
     from gpsseg.data.checks import say_notes
@@ -114,7 +119,7 @@ def tune(config: FinetuneConfig) -> Tuned:
     config = settle_training(settle(config, backbone.facts), backbone.facts)
     if config.checkpoint_activations:
         engine.checkpoint_activations(backbone)
-    salt = runs.salt_of(config)
+    salt = runs.salt_of(config, salt)
     card = anonymous_card(card, salt)
     split = find_split(card, config, salt=salt)
     say_notes((*split.train, *split.val, *split.test), anonymous=salt is not None)

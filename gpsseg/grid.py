@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.errors import UserError, look_up
-from gpsseg.files import read_json, write_json, write_rows
+from gpsseg.files import console_in, read_json, write_json, write_rows
+from gpsseg.veil import scoped
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Facts
@@ -124,6 +125,7 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> FinetuneConf
     )
 
 
+@scoped
 def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
     """Train a cell, unless it is trained, and where asked test it, unless it is tested.
 
@@ -132,10 +134,9 @@ def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
     Returns:
         The folder, with cell.json; and metrics.json and per_image.csv, if tested.
     """
-    import contextlib
-
     import torch
 
+    from gpsseg.data.anonymous import draw_veil, load_salt
     from gpsseg.data.loader import default_workers
 
     torch.set_num_threads(threads)
@@ -143,20 +144,18 @@ def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
         config = dataclasses.replace(config, workers=min(default_workers(), threads // 2))
     assert config.output is not None
     config.output.parent.mkdir(exist_ok=True)
-    console = config.output.with_name(f"{config.output.name}.txt")
-    with (
-        console.open("a", encoding="utf-8") as text,
-        contextlib.redirect_stdout(text),
-        contextlib.redirect_stderr(text),
-    ):
+    comparison = config.output.parent.parent
+    salt = load_salt(comparison) if config.anonymous_ids else None
+    draw_veil(salt, config)
+    with console_in(config.output.with_name(f"{config.output.name}.txt")):
         if not (config.output / "cell.json").is_file():
-            _train(config)
+            _train(config, salt)
         if test and not (config.output / "metrics.json").is_file():
             _test(config.output)
     return config.output
 
 
-def _train(config: FinetuneConfig) -> None:
+def _train(config: FinetuneConfig, salt: str | None) -> None:
     """Train; a run that diverges counts with its best epoch, as finetune leaves it."""
     from gpsseg.errors import TrainingDivergedError
     from gpsseg.finetune import tune
@@ -167,7 +166,7 @@ def _train(config: FinetuneConfig) -> None:
     shutil.rmtree(run, ignore_errors=True)  # of a stopped comparison
     diverged = False
     try:
-        tune(config)
+        tune(config, salt)
     except TrainingDivergedError:
         diverged = True
     epochs = [row for row in read_log(run) if row["event"] == "epoch"]
@@ -201,6 +200,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
 
 def _test(run: Path) -> None:
     """Score the test split, for the first and only time, under two protocols."""
+    from gpsseg.data.anonymous import anonymous_card, draw_veil, load_salt
     from gpsseg.data.own import card_of
     from gpsseg.machine import make_machine
     from gpsseg.runs import load_run
@@ -215,8 +215,10 @@ def _test(run: Path) -> None:
     from gpsseg.trained import facts_of, training_of_run
 
     config, model = load_run(run, untrained=True)  # that a method diverges at once is its result
-    card = card_of(config)
-    split = find_split(card, config)
+    salt = load_salt(run) if config.anonymous_ids else None
+    draw_veil(salt, config)
+    card = anonymous_card(card_of(config), salt)
+    split = find_split(card, config, salt=salt)
     machine = make_machine(config.device, config.precision)
     classes = class_table(card)
     scorer = score_cases(

@@ -11,6 +11,7 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import say
 from gpsseg.errors import UserError
 from gpsseg.files import read_json
+from gpsseg.veil import reason
 
 if TYPE_CHECKING:
     from gpsseg.data.cases import Case
@@ -59,8 +60,21 @@ def describe(found: Sequence[Any], images: int) -> str:
     )
 
 
-def check_run(run: Path, trained: FinetuneConfig, test: Sequence[Case], strict: bool) -> Any:
+def check_run(
+    run: Path,
+    trained: FinetuneConfig,
+    test: Sequence[Case],
+    strict: bool,
+    salt: str | None = None,
+) -> Any:
     """Compare the images that a finished run was trained on with ``test``; see `check_leaks`.
+
+    Args:
+        run: its folder.
+        trained: its settings.
+        test: what is scored, with hashed ids where there is a salt.
+        strict: as for `check_leaks`.
+        salt: of the test images' ids and groups; None is that of a nameless run, if it is one.
 
     Returns:
         The findings and the training cases. Where the training images are no longer there,
@@ -70,17 +84,17 @@ def check_run(run: Path, trained: FinetuneConfig, test: Sequence[Case], strict: 
         UserError: ``strict``, and there is a leak or the check cannot be made.
     """
     try:
-        train = training_cases(run, trained)
+        train = training_cases(run, trained, salt)
     except UserError as error:
-        why = f"The training images could not be compared with the test images: {error}"
+        why = "The training images could not be compared with the test images: "
         if strict:
-            raise UserError(why) from None
-        say(why, style="yellow")
-        return {"checked": False, "why": why}, ()
+            raise UserError(f"{why}{error}") from None
+        say(f"{why}{error}", style="yellow")
+        return {"checked": False, "why": why + reason(error)}, ()
     return check_leaks(train, test, strict), train
 
 
-def training_cases(run: Path, trained: FinetuneConfig) -> tuple[Case, ...]:
+def training_cases(run: Path, trained: FinetuneConfig, salt: str | None = None) -> tuple[Case, ...]:
     """The training and validation images of a run, as its split.json lists them.
 
     Raises:
@@ -99,10 +113,11 @@ def training_cases(run: Path, trained: FinetuneConfig) -> tuple[Case, ...]:
         trained.seed,
         trained.split,
     )
-    split = anonymous_split(split, load_salt(run) if trained.anonymous_ids else None)
+    own = load_salt(run) if trained.anonymous_ids else None
+    hashes, split = anonymous_split(split, salt or own), anonymous_split(split, own)
     if split.sha256 != listed["sha256"]:
         raise UserError(f"{split.root} no longer holds the images that {run} was trained on.")
-    return (*split.train, *split.val)
+    return (*hashes.train, *hashes.val)
 
 
 def leak_pictures(

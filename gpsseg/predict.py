@@ -13,6 +13,7 @@ from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.files import make_folder, read_json, sha256_of_file, write_json
+from gpsseg.veil import scoped
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
@@ -26,6 +27,7 @@ SETTINGS = "predict.json"
 SHOWN = 10
 
 
+@scoped
 def predict(config: PredictConfig) -> list[Path]:
     """Write a mask for everything in the input and return the masks' paths, in order of the names.
 
@@ -35,6 +37,7 @@ def predict(config: PredictConfig) -> list[Path]:
         UserError: there is nothing to segment, or a mask exists already; nothing was written.
         SomeFailedError: some files could not be segmented; the masks of all others are written.
     """
+    from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
     from gpsseg.data.dicom_seg import require_highdicom
     from gpsseg.data.own import card_of
     from gpsseg.data.sources import find_sources
@@ -54,10 +57,12 @@ def predict(config: PredictConfig) -> list[Path]:
         say(f"{len(plans) - len(todo)} of {len(plans)} are finished already.")
     trained, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
-    card = card_of(trained)
+    salt = new_salt() if trained.anonymous_ids else None
+    draw_veil(salt, config, trained)
+    card = anonymous_card(card_of(trained), salt)
     _refuse_dicom_seg(config, card)
     make_folder(config.output)
-    _keep_settings(config, card)
+    _keep_settings(config, card, trained.anonymous_ids)
     segmenter = make_segmenter(config, trained, model, card, todo)
     try:
         _write(segmenter, _frames(todo, config, card.foreground, failures), todo)
@@ -170,15 +175,17 @@ def _refuse_dicom_seg(config: PredictConfig, card: Card) -> None:
         )
 
 
-def _keep_settings(config: PredictConfig, card: Card) -> None:
+def _keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
     """Keep beside the masks what they were made with; never mix two ways in one folder.
+
+    The folder of a nameless run is not named.
 
     Raises:
         UserError: the folder holds masks that were made otherwise.
     """
     names = ("format", "axis", "window", "tta", "tile", "save_probabilities", "overlays")
     settings = {
-        "run": config.run.resolve().name,
+        "run": "a nameless run" if nameless else config.run.resolve().name,
         "delta_sha256": sha256_of_file(config.run / "delta.safetensors"),
         **{name: value for name, value in dataclasses.asdict(config).items() if name in names},
     }
@@ -193,7 +200,8 @@ def _keep_settings(config: PredictConfig, card: Card) -> None:
         write_json(path, settings)
         return
     there = read_json(path)
-    other = [name for name, value in settings.items() if there.get(name) != value]
+    same = {"run"} if nameless else set()  # its hash says which; version 0.1 named the folder
+    other = [n for n, value in settings.items() if there.get(n) != value and n not in same]
     if other:
         raise UserError(
             f"{path} says that the masks in this folder were made otherwise: {other[0]} was "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gpsseg.errors import UserError
+from gpsseg.files import save_tensors
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 
@@ -32,18 +32,14 @@ def save_state(
         optimizer: AdamW over ``trained``.
         progress: anything JSON can hold.
     """
-    from safetensors.torch import save_file
-
     tensors = {f"now/{name}": parameter.detach() for name, parameter in trained.items()}
     tensors |= {f"best/{name}": value for name, value in best.items()}
     for name, parameter in trained.items():
         state = optimizer.state[parameter]
         tensors |= {f"{key}/{name}": state[key] for key in MOMENTS if key in state}
     path.parent.mkdir(exist_ok=True)
-    partial = path.with_suffix(".partial")
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, partial, {"progress": json.dumps(progress)})
-    os.replace(partial, path)
+    save_tensors(path, tensors, {"progress": json.dumps(progress)})
 
 
 @torch.no_grad()

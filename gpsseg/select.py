@@ -13,6 +13,7 @@ from gpsseg.config.shared import BackboneConfig, DataConfig, TopK
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json
+from gpsseg.veil import scoped
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -28,21 +29,24 @@ TOP_K: tuple[int, TopK] = (1, 5)  # in encoder and decoder, where both are pre-t
 TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts at random
 
 
+@scoped
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
+    from gpsseg.data.anonymous import draw_veil, new_salt
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.engine import checkpoint_activations
     from gpsseg.machine import make_machine
     from gpsseg.methods import load_base
 
+    draw_veil(new_salt() if config.anonymous_ids else None, config)
     card = card_of(config)
     backbone = load_base(config, card)
     config = settle(config, backbone.facts)
     if config.checkpoint_activations:
         checkpoint_activations(backbone)
     split = find_split(card, config)
-    say_notes(split.train)
+    say_notes(split.train, config.anonymous_ids)
     output = new_folder(config.output) if config.output else None
     machine = make_machine(config.device, config.precision)
     batches = training_batches(card, split, config)
@@ -88,7 +92,7 @@ def find_split(
             f"Split {split.name} of {card.title} is a test set only. To train on it pass --split "
             f"{' or '.join(names) or 'FILE'}."
         )
-    split = anonymous_split(split, salt)
+    split = anonymous_split(split, salt, card)
     say(
         f"{card.title}: {len(split.train)} train / {len(split.val)} val / {len(split.test)} test "
         f"images, split {split.name}, {split.root}"

@@ -10,7 +10,7 @@ import gpsseg
 
 PACKAGE = Path(gpsseg.__file__).parent
 SIBLINGS = ("data", "backbones", "gps", "tuning", "evaluators")
-GROUND = ("config", "errors", "files", "console")
+GROUND = ("config", "errors", "files", "console", "veil")
 
 
 def imported(path):
@@ -39,3 +39,66 @@ def test_the_ground_floor_stands_by_itself(module):
     assert files
     for path in files:
         assert set(imported(path)) <= set(GROUND), path.name
+
+
+# What may write without gpsseg.files, and why no name of a nameless run can be in it.
+WRITERS = {
+    "files.py": "the filter itself",
+    "data/private.py": "salt.txt, the one private file",
+    "data/cache.py": "arrays under a hash",
+    "data/dicom_seg.py": "refers to its source, as the standard demands",
+    "data/volumes.py": "a mask's voxels",
+    "outputs.py": "a mask's pixels",
+    "report/thumbnails.py": "pixels into memory",
+    "report/check.py": "pixels into memory",
+    "data/synthetic.py": "drawn images",
+    "data/synthetic_layout.py": "drawn images",
+    "data/download.py": "published archives",
+}
+METHODS = {
+    *("write_text", "write_bytes", "tofile", "savefig", "to_csv", "imwrite", "save_file", "savez"),
+    *("save_as", "WriteImage", "fdopen", "mkstemp", "NamedTemporaryFile", "copytree", "copyfile"),
+    *("copy2", "dump", "safe_dump_all", "FileHandler", "savetxt", "to_parquet", "to_json"),
+}
+
+
+def opened_to_write(call):
+    """Whether a call of ``open`` asks for more than reading."""
+    given = [*call.args, *(word.value for word in call.keywords if word.arg == "mode")]
+    texts = [each.value for each in given if isinstance(each, ast.Constant)]
+    modes = [text for text in texts if isinstance(text, str) and len(text) < 4]
+    return any(set(mode) & set("wax+") for mode in modes)
+
+
+def writes(path):
+    """The calls in a file that may write one, but for those of gpsseg.files."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+        owner = getattr(getattr(node.func, "value", None), "id", "")
+        ours = isinstance(node.func, ast.Name) and name == "write_text"
+        if (
+            (name == "open" and (owner == "os" or opened_to_write(node)))
+            or (name in METHODS and not ours)
+            or (name == "save" and owner not in ("delta", "selection"))
+        ):
+            yield f"{path.name}, line {node.lineno}: {name}"
+
+
+def test_files_are_written_in_one_place():
+    """Else anonymity, atomic writing and control characters would be each caller's business."""
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).as_posix() not in WRITERS:
+            assert list(writes(path)) == [], "write through gpsseg.files"
+
+
+def test_a_writer_elsewhere_is_seen(tmp_path):
+    lines = [
+        'path.write_text("a")', 'open(path, "w")', 'path.open("a")', 'path.open(mode="xb")',
+        "image.save(path)", "os.open(path, flags)", "cv2.imwrite(path, pixels)",
+        "write_text(path, text)", "path.open()", 'path.open("rb")', "delta.save(path)",
+    ]  # fmt: skip
+    for i, line in enumerate(lines):
+        (tmp_path / "code.py").write_text(line)
+        assert bool(list(writes(tmp_path / "code.py"))) == (i < 7), line

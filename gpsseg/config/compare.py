@@ -75,5 +75,3 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
             raise UserError(f"--lr-factors must be above 0, got {min(self.lr_factors)}.")
         if min((*self.seeds, 0)) < 0 or min((*self.train_sizes, 1)) < 1:
             raise UserError("--seeds must be 0 or more, and --train-sizes 1 or more.")
-        if self.anonymous_ids:
-            raise UserError("A comparison writes no --anonymous-ids. Leave the option out.")

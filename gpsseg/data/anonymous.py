@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import hmac
 import os
 import secrets
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from gpsseg.data.cards import Card
+from gpsseg.data.cards import Card, card_names, is_bundled
 from gpsseg.data.case import Case
-from gpsseg.data.cases import Split
-from gpsseg.data.own import UNSTATED
-from gpsseg.errors import UserError
+from gpsseg.data.private import FILE as FILE
+from gpsseg.data.private import HIDDEN, load_salt, save_salt
+from gpsseg.veil import DIGITS, Veil, draw, hashed, hide, is_place
 
-FILE = "salt.txt"
-DIGITS = 16
+if TYPE_CHECKING:
+    from gpsseg.data.cases import Split
+
+__all__ = ["DIGITS", "FILE", "hashed", "load_salt", "save_salt"]
+
+UNSTATED = "not stated"
+SEEDED = "seeded-80-20"  # the split of one's own images, see gpsseg.data.own
+# Settings that may be a file's or folder's name, or that of one that everybody knows.
+PLACES = ("dataset", "split", "backbone", "weights", "cache")
+NOWHERE = [{"name": "hidden", "all": {"table": "hidden"}, "test_share": 0.2}]
 
 
 def new_salt() -> str:
@@ -24,62 +32,227 @@ def new_salt() -> str:
     return secrets.token_hex(32)
 
 
-def save_salt(folder: Path, salt: str) -> None:
-    """Keep a run's salt in its folder, readable by its owner only."""
-    handle = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(salt + "\n")
-
-
-def load_salt(folder: Path) -> str:
-    """Read a run's salt.
-
-    Raises:
-        UserError: it was taken away, so that images can no longer be told.
-    """
-    try:
-        return (folder / FILE).read_text(encoding="utf-8").strip()
-    except OSError:
-        raise UserError(
-            f"{folder} has no {FILE}: its image names are hashed, and without the salt nobody can "
-            "tell which they are. Put the file back to evaluate or resume this run."
-        ) from None
-
-
-def hashed(name: str, salt: str) -> str:
-    """The first 16 hex digits of HMAC-SHA-256 of a name.
-
-    >>> hashed("Jane Doe", "salt") == hashed("Jane Doe", "salt") != hashed("Jane Doe", "pepper")
-    True
-    """
-    return hmac.new(salt.encode(), name.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[
-        :DIGITS
-    ]
-
-
 def anonymous_case(case: Case, salt: str) -> Case:
     """The case with its id and its group hashed; its files stay what they are."""
-    group = None if case.group is None else hashed(f"group {case.group}", salt)
+    group = None if case.group is None else hashed_group(case.group, salt)
     return dataclasses.replace(case, id=hashed(case.id, salt), group=group)
 
 
+def hashed_group(group: str, salt: str) -> str:
+    """The hash of a group, which is never that of an image of its name."""
+    return hashed(f"group {group}", salt)
+
+
 def anonymous_card(card: Card, salt: str | None) -> Card:
-    """The card of one's own folder or table without that one's name; any other as it is.
+    """A card of one's own without what it says of itself; one that comes with gpsseg as it is.
 
-    Who writes a card, or publishes a set, has named it.
+    Where its files lie stays in it, for it is needed to read them; `public_card` is for others.
     """
-    own = card.root is not None and card.licence == UNSTATED
-    if salt is None or not own:
+    if salt is None:
         return card
-    return dataclasses.replace(card, name="own-images", title="own images")
+    hide(lambda veil: _with_classes(veil, card))
+    if is_bundled(card):
+        hide(lambda veil: _with_public(veil, card))
+        return card
+    hide(lambda veil: _with_card(veil, card))
+    return dataclasses.replace(
+        card,
+        name="own-images",
+        title="own images",
+        homepage="",
+        licence=UNSTATED,
+        citation=UNSTATED,
+        allows="",
+        note="",
+        sources=[],
+        get="",
+        synthetic={},
+    )
 
 
-def anonymous_split(split: Split, salt: str | None) -> Split:
-    """The split with all ids and groups hashed; without a salt, as it is."""
+def public_card(card: Card) -> Card:
+    """What of a card of one's own ``predict`` needs, without its files, splits and groups."""
+    return dataclasses.replace(card, root=None, folder="hidden", splits=NOWHERE, group=None)
+
+
+def anonymous_split(split: Split, salt: str | None, card: Card | None = None) -> Split:
+    """The split with all ids and groups hashed; without a salt, as it is.
+
+    Its name is hashed too, unless it is one that comes with gpsseg.
+
+    Args:
+        split: of the cases.
+        salt: of the run.
+        card: of the set.
+    """
     if salt is None:
         return split
     train, val, test = (
         tuple(anonymous_case(case, salt) for case in part)
         for part in (split.train, split.val, split.test)
     )
-    return dataclasses.replace(split, train=train, val=val, test=test)
+    known = {SEEDED}
+    if card is not None and is_bundled(card):
+        known |= {str(rule["name"]) for rule in card.splits}
+    name = split.name if split.name in known else f"split {hashed(split.name, salt)[:8]}"
+    return dataclasses.replace(split, name=name, train=train, val=val, test=test)
+
+
+def draw_veil(salt: str | None, *configs: Any) -> None:
+    """Let the running command hide the places that its settings name; nothing without a salt.
+
+    Args:
+        salt: of the hashes.
+        configs: dataclasses of settings; what is no place in them is no name.
+    """
+    if salt is None:
+        draw(None)
+        return
+    settings = [setting for config in configs for setting in _flat(dataclasses.asdict(config))]
+    places = {Path(str(value)) for name, value in settings if _names_place(name, value)}
+    places |= {Path(os.environ[name]) for name in ("GPSSEG_DATA",) if os.environ.get(name)}
+    words = {
+        str(value).lower()
+        for name, value in settings
+        if name not in ("dataset", "split") and not _names_place(name, value)
+    }
+    veil = Veil(salt, frozenset(words))
+    for place in sorted(places):
+        veil = veil.hide_path(place)
+    if any(_has_own(config) for config in configs):
+        splits = [str(value) for name, value in settings if name == "split"]
+        veil = veil.hide({split: hashed(split, salt) for split in splits})
+    draw(veil)
+
+
+def _flat(settings: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """(name, value) of all settings that are set; a list's values one by one."""
+    for name, value in settings.items():
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each is not None and not isinstance(each, bool | float):
+                yield name, each
+
+
+def _names_place(name: str, value: Any) -> bool:
+    """Whether a setting is a path, or names a file or folder."""
+    if not isinstance(value, str):
+        return isinstance(value, Path)
+    ours = name == "split" or value in card_names()
+    named = Path(value).suffix in (".json", ".yaml", ".yml", ".pth")
+    there = name in PLACES and not ours and Path(value).exists()
+    return is_place(value) or named or there
+
+
+def _has_own(config: Any) -> bool:
+    """Whether settings name data of one's own."""
+    own = any(getattr(config, name, None) for name in ("images", "table", "truth"))
+    return own or str(getattr(config, "dataset", None) or "").endswith((".yaml", ".yml"))
+
+
+def _with_classes(veil: Veil, card: Card) -> Veil:
+    """The veil that does not hide what a network finds."""
+    words = (card.foreground, *card.foreground.split(), *card.classes, UNSTATED, SEEDED)
+    return dataclasses.replace(veil, public=veil.public | {word.lower() for word in words})
+
+
+def _with_public(veil: Veil, card: Card) -> Veil:
+    """The veil that does not hide what everybody knows of a published set."""
+    words = (card.name, card.title, card.folder, *(str(rule["name"]) for rule in card.splits))
+    return dataclasses.replace(veil, public=veil.public | {word.lower() for word in words})
+
+
+def _with_card(veil: Veil, card: Card) -> Veil:
+    """The veil that also hides what a card of one's own says of itself."""
+    told = (card.name, card.title, card.homepage, card.licence, card.citation, card.folder)
+    names = {text: hashed(text, veil.salt) for text in (*told, card.note, card.get) if text}
+    for rule in card.splits:
+        names |= {text: hashed(text, veil.salt) for text in _texts(rule)}
+    names |= {text: hashed(text, veil.salt) for text in _texts(card.group or {})}
+    veil = veil.hide(names)
+    return veil if card.root is None else veil.hide_path(card.root)
+
+
+def _texts(value: Any) -> Iterable[str]:
+    """All texts in a card's rule, and the names that patterns are made of."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, str):
+        yield value
+        yield from (part for part in Path(value).parts if not set("*?[{") & set(part))
+
+
+def hide_cases(cases: Iterable[Case], root: Path | None = None) -> None:
+    """Let the running command, if it writes no names, hide those of cases.
+
+    Args:
+        cases: with their own ids and groups.
+        root: the set's folder.
+    """
+    cases = list(cases)
+    hide(lambda veil: veil.hide(_names_of(cases, root, veil.salt)))
+
+
+def _names_of(cases: Iterable[Case], root: Path | None, salt: str) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for case in cases:
+        own = hashed(case.id, salt)
+        for path in (case.image, case.mask, *case.opinions):
+            if path is None:
+                continue
+            names |= dict.fromkeys((str(path), os.path.abspath(path), path.name, path.stem), own)
+            if root is not None and path.is_relative_to(root):
+                below = path.relative_to(root)
+                names |= {part: hashed(part, salt) for part in below.parent.parts}
+                names |= {str(below): own, below.as_posix(): own}
+        names |= {part: hashed(part, salt) for part in Path(case.id).parts[:-1]}
+        names[case.id] = own
+        if case.group is not None:
+            names.setdefault(case.group, hashed_group(case.group, salt))
+    return names
+
+
+def hide_files(paths: Iterable[Path]) -> None:
+    """The same for files of no case, such as predictions without an image."""
+    found = list(paths)
+
+    def more(veil: Veil) -> Veil:
+        names = {text: hashed(path.stem, veil.salt) for path in found for text in _spelt(path)}
+        return veil.hide(names)
+
+    hide(more)
+
+
+def _spelt(path: Path) -> tuple[str, ...]:
+    return str(path), os.path.abspath(path), path.name, path.stem
+
+
+def nameless_prompt(prompt: str) -> str:
+    """What to call a prompt without the name of the file that it came from.
+
+    >>> nameless_prompt("box from mine.csv"), nameless_prompt("box from the truth")
+    ('box from a file', 'box from the truth')
+    """
+    kind, told, source = prompt.partition(" from ")
+    return f"{kind} from a file" if told and source != "the truth" else prompt
+
+
+def public_settings(settings: dict[str, Any], own: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a run's settings into those that anybody may read and the private ones.
+
+    Args:
+        settings: name -> value.
+        own: whether the data are the user's own, so that a split's name is too.
+
+    Returns:
+        All settings, with ``HIDDEN`` for places; and the places.
+    """
+    private = {
+        name: value
+        for name, value in settings.items()
+        if is_place(value) or (name == "split" and own and value is not None)
+    }
+    return settings | dict.fromkeys(private, HIDDEN), private

@@ -13,8 +13,9 @@ import yaml
 
 from gpsseg.data.card_faults import card_fault
 from gpsseg.data.images import Labels
+from gpsseg.data.private import CARD, read_private
 from gpsseg.errors import UserError, look_up
-from gpsseg.files import bundled
+from gpsseg.files import bundled, write_yaml
 
 # A class directly in one of these modules: a longer path could reach any function, and so could
 # the classes of MONAI that read and write files (they look up a reader or writer by its path).
@@ -126,7 +127,8 @@ def load_card(dataset: str) -> Card:
     else:
         known = {name: bundled("pipelines") / f"{name}.yaml" for name in card_names()}
         path = look_up(dataset, known, "data set")
-    content = _read(path, "data card")
+    content = read_private(path.parent).get("card") if path.name == CARD else None
+    content = content or _read(path, "data card")
     got = set(content) if isinstance(content, dict) else set()
     if not isinstance(content, dict) or set(REQUIRED) - got or got - {*REQUIRED, *OPTIONAL}:
         raise UserError(
@@ -155,14 +157,26 @@ def named_transforms(name: str) -> dict[str, list[dict[str, Any]]]:
 
 def save_card(card: Card, path: Path, heading: str = "") -> None:
     """Write a card as YAML that ``load_card`` reads again, with ``heading`` as its comment."""
+    write_yaml(path, card_content(card), heading)
+
+
+def card_content(card: Card) -> dict[str, Any]:
+    """What a card's file holds."""
     content = {name: getattr(card, name) for name in ("name", *REQUIRED, *OPTIONAL[1:])}
     if content["transforms"] == named_transforms("rgb"):
         content["transforms"] = "rgb"
     content["root"] = str(card.root) if card.root else None
-    kept = {name: value for name, value in content.items() if name in REQUIRED or value}
-    text = "".join(f"# {line}".rstrip() + "\n" for line in heading.splitlines())
-    body = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=96)
-    path.write_text(text + body, encoding="utf-8")
+    return {name: value for name, value in content.items() if name in REQUIRED or value}
+
+
+def is_bundled(card: Card) -> bool:
+    """Whether a card says what one of those that come with gpsseg says."""
+    if card.root is not None or card.name not in card_names():
+        return False
+    ours = load_card(card.name)
+    chosen = {"foreground", "classes", "chosen", "separate", "transforms"}
+    told = [f.name for f in dataclasses.fields(Card) if f.name not in chosen]
+    return all(getattr(card, name) == getattr(ours, name) for name in told)
 
 
 def choose_classes(card: Card, names: tuple[str, ...], separate: bool = False) -> Card:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gpsseg.data.anonymous import hide_cases
 from gpsseg.data.cards import Card
 from gpsseg.data.case import Case as Case
 from gpsseg.data.groups import with_groups
@@ -127,6 +128,7 @@ def make_split(
     """
     root, data = find_root(card, data_root)
     rule, parts = _parts(card, root, split)
+    hide_cases((case for cases in parts.values() for case in cases), root)
     if "all" in parts:
         parts["train"], parts["test"] = _carve(parts.pop("all"), rule["test_share"], 0)
     if "train" not in parts:

@@ -14,6 +14,7 @@ from gpsseg.data.images import EXTENSIONS, read_channel, to_mask
 from gpsseg.data.volumes import ENDINGS as VOLUMES
 from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, RAS, read_volume
 from gpsseg.errors import UserError
+from gpsseg.veil import plain
 
 ENDINGS = (*VOLUMES, ".npy", *sorted(EXTENSIONS))
 FULL = (1, 255, 65535)  # what whole numbers may mean by "certainly foreground"
@@ -68,8 +69,8 @@ def relative_name(path: Path, folder: Path) -> str:
 
 
 def utf8(name: str) -> str:
-    """A name that can be written anywhere: bytes that are no UTF-8 become U+FFFD."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    """A name that can be written anywhere: U+FFFD for bytes that are no UTF-8, and for controls."""
+    return plain(os.fsencode(name).decode("utf-8", "replace"))
 
 
 def find_maps(folder: Path, option: str) -> list[Path]:

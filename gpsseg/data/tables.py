@@ -13,6 +13,7 @@ from typing import Any
 from gpsseg.data.case import Case
 from gpsseg.errors import UserError, few, nearest
 from gpsseg.files import read_json
+from gpsseg.veil import plain
 
 PARTS = ("train", "val", "test")
 NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
@@ -101,7 +102,7 @@ def _ids(rows: Sequence[Row]) -> list[str]:
         above = os.path.commonpath([path.parent for path in paths])
         below = [Path(os.path.relpath(path.parent, above or ".")) for path in paths]
         stems = [(b / name).as_posix() for b, name in zip(below, stems, strict=True)]
-    return [row.get("id") or name for row, name in zip(rows, stems, strict=True)]
+    return [plain(row.get("id") or name) for row, name in zip(rows, stems, strict=True)]
 
 
 def _bare(path: Path) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gpsseg.errors import UserError
+from gpsseg.files import save_tensors
 from gpsseg.gps.sparse import sparse_layers
 
 Entries = tuple[Tensor, Tensor]
@@ -51,13 +52,11 @@ class Delta:
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file: ``<name>.indices``, ``<name>.values``, ``<name>.dense``."""
-        from safetensors.torch import save_file
-
         tensors = {f"{name}.dense": tensor for name, tensor in self.dense.items()}
         for name, (indices, values) in self.sparse.items():
             tensors[f"{name}.indices"], tensors[f"{name}.values"] = indices, values
         tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(tensors, path, {**self.metadata, "free": json.dumps(self.free)})
+        save_tensors(Path(path), tensors, {**self.metadata, "free": json.dumps(self.free)})
 
     @classmethod
     def load(cls, path: Path | str) -> Delta:

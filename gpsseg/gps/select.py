@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gpsseg.errors import UserError
+from gpsseg.files import save_tensors
 from gpsseg.gps.neurons import as_rows, owner
 from gpsseg.gps.score import Scores
 
@@ -45,10 +46,8 @@ class Selection:
 
     def save(self, path: Path) -> None:
         """Write the selection as safetensors, one int32 tensor per weight."""
-        from safetensors.torch import save_file
-
         metadata = {"shapes": json.dumps(self.shapes), "dense": json.dumps(self.dense)}
-        save_file({name: index.cpu() for name, index in self.indices.items()}, path, metadata)
+        save_tensors(path, {name: index.cpu() for name, index in self.indices.items()}, metadata)
 
     @classmethod
     def load(cls, path: Path) -> Selection:

@@ -9,6 +9,7 @@ from typing import Any
 from gpsseg.console import say
 from gpsseg.evaluators.words import interval_text, p_text, varied_text
 from gpsseg.files import write_json, write_rows, write_text
+from gpsseg.veil import clean
 
 Row = Mapping[str, Any]
 COLUMNS = (
@@ -19,6 +20,7 @@ COLUMNS = (
 
 def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
     """Write compare.json, .csv, .md and .html."""
+    result = clean(result)
     write_json(folder / "compare.json", result)
     write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
     write_text(folder / "compare.md", markdown(result["rows"]))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from gpsseg.data.private import HIDDEN
 from gpsseg.evaluators.words import interval_words, name_of_base
 from gpsseg.report.contents import Case, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
 
-HIDDEN = "a path, see config.json"
 METHODS = {
     "gps": "gradient-based parameter selection (GPS)",
     "full": "full fine-tuning",

@@ -1,0 +1,66 @@
+"""The one private file of a nameless run: its salt, and the facts that its other files do not hold.
+
+The first line is the salt. Below it stands JSON: "config" (settings that are places or names),
+"command" and "card" (the user's own data card). Folders of version 0.1 have the first line only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gpsseg.errors import UserError
+
+FILE = "salt.txt"
+CARD = "dataset.yaml"  # a run's copy of the user's own data card
+HIDDEN = "hidden, see salt.txt"
+
+
+def save_salt(folder: Path, salt: str, facts: Mapping[str, Any] | None = None) -> None:
+    """Keep a run's salt and its private facts in its folder, readable by its owner only."""
+    handle = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(salt + "\n")
+        if facts:
+            file.write(json.dumps(facts, indent=2, default=str) + "\n")
+
+
+def load_salt(folder: Path) -> str:
+    """Read a run's salt.
+
+    Raises:
+        UserError: it was taken away, so that images can no longer be told.
+    """
+    text = _read(folder)
+    if not text.strip():
+        raise UserError(
+            f"{folder} has no {FILE}: its image names are hashed, and without the salt nobody can "
+            "tell which they are. Put the file back to evaluate or resume this run."
+        )
+    return text.partition("\n")[0].strip()
+
+
+def read_private(folder: Path) -> dict[str, Any]:
+    """The private facts of a run; none where the file was taken away, or is of version 0.1.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    facts = _read(folder).partition("\n")[2].strip()
+    if not facts:
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(facts)
+    except ValueError as error:
+        raise UserError(f"{folder / FILE} is damaged: {error}. Put back a copy of it.") from None
+    return found
+
+
+def _read(folder: Path) -> str:
+    try:
+        return (folder / FILE).read_text(encoding="utf-8")
+    except OSError:
+        return ""
