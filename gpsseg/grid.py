@@ -9,26 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.compare import CompareConfig
+from gpsseg.config.compare import parse_method as parse_method
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.errors import UserError, look_up
+from gpsseg.errors import UserError
 from gpsseg.files import read_json, write_json, write_rows
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Facts
-
-OPTIONS = (
-    "top_k",
-    "decoder_top_k",
-    "criterion",
-    "level",
-    "biases",
-    "selection_images",
-    "rank",
-    "lr",
-    "decoder_lr",
-    "warmup",
-)
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -58,38 +45,6 @@ class Cell:
         return f"{method}-{size}-lr{self.factor:g}-seed{self.seed}"
 
 
-def parse_method(text: str) -> tuple[str, dict[str, Any]]:
-    """Read a method with options.
-
-    >>> parse_method("gps:top_k=8,criterion=fisher")
-    ('gps', {'top_k': 8, 'criterion': 'fisher'})
-
-    Raises:
-        UserError: the method or an option is unknown, or an option has no value.
-    """
-    from gpsseg.tuning import METHODS
-
-    name, _, rest = text.partition(":")
-    look_up(name, METHODS, "method")
-    options: dict[str, Any] = {}
-    for part in filter(None, rest.split(",")):
-        option, equals, value = part.partition("=")
-        look_up(option, dict.fromkeys(OPTIONS), f"option in --methods {text}")
-        if not equals or not value:
-            raise UserError(f"--methods {text}: {option} has no value. Write {option}=VALUE.")
-        options[option] = _number(value)
-    return name, options
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
 def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> FinetuneConfig:
     """The run of a cell, settled.
 
@@ -104,15 +59,8 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> FinetuneConf
     from gpsseg.methods import settle_training
     from gpsseg.select import settle
 
-    name, options = parse_method(cell.method)
-    shared = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(FinetuneConfig)
-        if hasattr(config, field.name)
-    }
-    settings = FinetuneConfig(
-        **shared | options | {"method": name, "train_size": cell.train_size, "seed": cell.seed}
-    )
+    options = config.settings_of(cell.method)
+    settings = FinetuneConfig(**options | {"train_size": cell.train_size, "seed": cell.seed})
     settings = settle_training(settle(settings, facts), facts)
     assert settings.lr
     assert settings.decoder_lr

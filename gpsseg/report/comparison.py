@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.report import MOST_RUNS
 from gpsseg.errors import UserError
 from gpsseg.report import plots, sections
 from gpsseg.report.contents import Case, Contents, read_contents
-
-MOST_RUNS = 8
 
 
 @dataclass(frozen=True)
