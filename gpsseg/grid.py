@@ -17,6 +17,7 @@ from gpsseg.files import read_json, write_json, write_rows
 if TYPE_CHECKING:
     from gpsseg.backbones import Facts
 
+
 @dataclass(frozen=True)
 class Cell:
     """One run of a comparison.
@@ -100,7 +101,7 @@ def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
         if not (config.output / "cell.json").is_file():
             _train(config)
         if test and not (config.output / "metrics.json").is_file():
-            _test(config.output)
+            _test(config)
     return config.output
 
 
@@ -147,8 +148,12 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
 
 
-def _test(run: Path) -> None:
-    """Score the test split, for the first and only time, under two protocols."""
+def _test(job: FinetuneConfig) -> None:
+    """Score the test split, for the first and only time, under two protocols.
+
+    Raises:
+        UserError: the images are no longer split as they were when the cell was trained.
+    """
     from gpsseg.data.own import card_of
     from gpsseg.machine import make_machine
     from gpsseg.runs import load_run
@@ -161,9 +166,13 @@ def _test(run: Path) -> None:
     )
     from gpsseg.select import find_split
 
+    run = job.output
+    assert run is not None
     config, model = load_run(run)
-    card = card_of(config)
-    split = find_split(card, config)
+    card = card_of(job)  # the data may have been moved since
+    split = find_split(card, job)
+    if read_json(run / "split.json")["sha256"] != split.sha256:
+        raise UserError(f"The images have changed since {run} was trained: start another.")
     machine = make_machine(config.device, config.precision)
     classes = class_table(card)
     scorer = score_cases(

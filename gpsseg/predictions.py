@@ -232,6 +232,7 @@ def score_predictions(
     protocols: Sequence[str],
     seed: int = 0,
     picture: Callable[[Case, np.ndarray, np.ndarray], None] | None = None,
+    tolerance: float = 2.0,
 ) -> Scored:
     """Score every case; a prediction of another size is resized bilinearly before thresholding.
 
@@ -240,8 +241,9 @@ def score_predictions(
         protocols: from ``resolve_protocols``.
         seed: of the bootstrap intervals.
         picture: is called with each case, its predicted mask and its truth, both (H, W) bool.
+        tolerance: as for ``Scorer``.
     """
-    scorer = Scorer(protocols, seed=seed, pool=True)
+    scorer = Scorer(protocols, seed=seed, pool=True, tolerance=tolerance)
     resized = []
     for case in progress(predictions.cases, "evaluating", len(predictions.cases)):
         truth, header = _truth(case)

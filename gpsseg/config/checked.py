@@ -93,7 +93,8 @@ def check_types(config: Any) -> None:
         UserError: a value is of another type, unknown (the nearest is suggested), no finite number,
             or out of range.
     """
-    for name, hint in hints_of(type(config)).items():
+    kind: Any = type(config)
+    for name, hint in hints_of(kind).items():
         value = converted(name, hint, getattr(config, name))
         object.__setattr__(config, name, value)  # frozen for everybody else
         _check_range(name, value)
@@ -103,7 +104,7 @@ def check_types(config: Any) -> None:
 
 
 @functools.cache
-def hints_of(kind: type) -> dict[str, Any]:
+def hints_of(kind: Any) -> dict[str, Any]:
     """Type hints of a dataclass's fields, by name."""
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}

@@ -112,7 +112,9 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
         TrainingConfig.__post_init__(self)
         for name in ("methods", "seeds", "lr_factors", "train_sizes"):
             values = getattr(self, name)
-            told_apart = {f"{v:g}" if isinstance(v, float) else v for v in values}  # in a folder's name
+            told_apart = {
+                f"{v:g}" if isinstance(v, float) else v for v in values
+            }  # in a folder's name
             if len(told_apart) < len(values) or not (values or name == "train_sizes"):
                 flag = name.replace("_", "-")
                 raise UserError(f"--{flag} needs one or more different values, got {values}.")
@@ -158,17 +160,21 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
         return dataclasses.asdict(_checked(text, settings))
 
 
+def uses(config: CompareConfig, option: str) -> bool:
+    """Whether a method has a shared option that it does not set for itself."""
+    parsed = [parse_method(text) for text in config.methods]
+    users = [own for name, own in parsed if option in options_of(name) and option not in own]
+    if option == "selection_images":
+        users = [own for own in users if own.get("criterion", config.criterion) not in BLIND]
+    return bool(users)
+
+
 def _used_by_one(option: str) -> Condition:
     """Whether a method has a shared option that it does not set for itself."""
-
-    def holds(config: CompareConfig) -> bool:
-        parsed = [parse_method(text) for text in config.methods]
-        users = [own for name, own in parsed if option in options_of(name) and option not in own]
-        if option == "selection_images":
-            users = [own for own in users if own.get("criterion", config.criterion) not in BLIND]
-        return bool(users)
-
-    return Condition("one of --methods that has it and does not set it itself", holds)
+    return Condition(
+        "one of --methods that has it and does not set it itself",
+        lambda config: uses(config, option),
+    )
 
 
 CONDITIONS: Conditions = {

@@ -42,8 +42,9 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     """Folder of this run; must not exist. Default: runs/<dataset>-<backbone>-<method>-<time>."""
     resume: Path | None = None
     """Run folder of a stopped run, to go on after its last finished epoch with its own settings.
-    Beside it --data-root (or --images and --masks, --table, --dataset CARD, --split FILE) says where
-    its data are now, --device, --workers, --cache and --checkpoint-activations how to compute."""
+    Beside it --data-root (or --images and --masks, --table, --dataset CARD, --split FILE) says
+    where its data are now, --device, --workers, --cache and --checkpoint-activations how to
+    compute."""
 
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)

@@ -26,4 +26,6 @@ class ReportConfig:
     def __post_init__(self) -> None:
         check_types(self)
         if not 2 <= len(self.compare) <= MOST_RUNS:
-            raise UserError(f"--compare takes 2 to {MOST_RUNS} run folders, got {len(self.compare)}.")
+            raise UserError(
+                f"--compare takes 2 to {MOST_RUNS} run folders, got {len(self.compare)}."
+            )

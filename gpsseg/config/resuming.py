@@ -64,9 +64,7 @@ def _without_idle(stored: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def parsed_again(
-    run: Path, parse: Callable[[FinetuneConfig], FinetuneConfig]
-) -> ResumedConfig:
+def parsed_again(run: Path, parse: Callable[[FinetuneConfig], FinetuneConfig]) -> ResumedConfig:
     """The settings of a run with what the command line says, read with these as defaults.
 
     Raises:

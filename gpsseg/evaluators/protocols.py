@@ -45,12 +45,12 @@ def registry(tolerance: float = 2.0, saliency: bool = True) -> dict[str, Protoco
     """Every protocol by name.
 
     Args:
-        tolerance: of NSD, in pixels (`boundary`) or mm (`volume`).
+        tolerance: of NSD, in mm where the spacing is known (always in `volume`), else in pixels.
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
     """
     overlap, any_axes = ("dice", "iou"), (2, 3)
     soft = (*overlap, "s_measure", "e_measure", "weighted_f", "mae") if saliency else overlap
-    means = rules.means_of
+    means, within = rules.means_of, partial(partial, tolerance=tolerance)
     protocols = (
         Protocol("per-image", rules.per_image, rules.per_image_summary, any_axes),
         Protocol("pranet", partial(rules.pranet, saliency=saliency), means(*soft)),
@@ -58,8 +58,8 @@ def registry(tolerance: float = 2.0, saliency: bool = True) -> dict[str, Protoco
         Protocol("micro", rules.micro, rules.micro_summary, any_axes),
         Protocol("medsam-adapter", rules.medsam_adapter, means(*overlap)),
         Protocol("gps-repo", rules.gps_repo, rules.gps_repo_summary, any_axes),
-        Protocol("boundary", partial(rules.boundary, tolerance=tolerance), rules.boundary_summary),
-        Protocol("volume", partial(rules.volume, tolerance=tolerance), rules.volume_summary, (3,)),
+        Protocol("boundary", within(rules.boundary), within(rules.boundary_summary)),
+        Protocol("volume", within(rules.volume), within(rules.volume_summary), (3,)),
     )
     return {protocol.name: protocol for protocol in protocols}
 
@@ -80,7 +80,7 @@ class Scorer:
         protocols: names, see `registry`.
         surface: also score `boundary` (2-D), which costs more.
         seed: of the bootstrap intervals.
-        tolerance: of NSD, in pixels (2-D) or mm (3-D).
+        tolerance: of NSD, in mm where the spacing is known (always in 3-D), else in pixels.
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
         pool: also add up all images' histograms, for `calibration`.
 

@@ -157,18 +157,17 @@ def boundary_scores(
     Args:
         prediction: (H, W) bool.
         truth: (H, W) bool.
-        spacing: mm a pixel along (row, column). HD95 and ASSD are in mm where it is given, in
-            pixels where it is not.
-        tolerance: of NSD, always in pixels.
+        spacing: mm a pixel along (row, column). All is in mm where it is given, in pixels where
+            it is not.
+        tolerance: of NSD, in the same unit.
 
     Returns:
         hd95, assd, nsd, and empty_masks (0, 1 or 2).
     """
-    pixels = surface_distances(prediction, truth)
-    lengths = pixels if spacing is None else surface_distances(prediction, truth, spacing)
+    distances = surface_distances(prediction, truth, spacing)
     return {
-        "hd95": hausdorff95(lengths),
-        "assd": average_distance(lengths),
-        "nsd": surface_dice(pixels, tolerance),
-        "empty_masks": pixels.empty_masks,
+        "hd95": hausdorff95(distances),
+        "assd": average_distance(distances),
+        "nsd": surface_dice(distances, tolerance),
+        "empty_masks": distances.empty_masks,
     }

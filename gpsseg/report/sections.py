@@ -35,8 +35,8 @@ PROTOCOLS = {
     "isic": "Jaccard per image, counted as 0 below 0.65; plain Dice and IoU beside it.",
     "medsam-adapter": "Mean over the thresholds 0.1, 0.3, 0.5, 0.7, 0.9 at 256 x 256 pixels.",
     "gps-repo": "The published GPS script's rule, for reproduction only: it ignores background.",
-    "boundary": "Distances between outlines: HD95, ASSD, and NSD at a tolerance.",
-    "volume": "Dice, IoU and distances between surfaces per 3-D volume.",
+    "boundary": "Distances between outlines per image, then their mean.",
+    "volume": "Dice, IoU and distances between surfaces per 3-D volume, then their mean.",
 }
 
 SCORE_NAMES = {
@@ -103,11 +103,19 @@ def _protocol(name: str, metrics: Json) -> Protocol:
     others = [key for key in after if f"{key}_ci95" in after and key not in ("dice", "iou")]
     return Protocol(
         name=name,
-        rule=PROTOCOLS.get(name, ""),
+        rule=" ".join(filter(None, [PROTOCOLS.get(name, ""), after.get("rule", "")])),
         overlap=tuple(compare(*pair) for pair in overlap),
-        others=tuple(compare(key, SCORE_NAMES.get(key, key)) for key in others),
+        others=tuple(compare(key, _with_unit(key, after)) for key in others),
         warning=after.get("warning") or after.get("omitted", ""),
     )
+
+
+def _with_unit(key: str, summary: Json) -> str:
+    """A score's name, with the unit of a distance or the tolerance of NSD where they are known."""
+    name, unit, tolerance = SCORE_NAMES.get(key, key), summary.get("unit"), summary.get("tolerance")
+    if key in ("hd95", "assd") and unit:
+        return f"{name} ({unit})"
+    return f"{name} at {tolerance:g} {unit}" if key == "nsd" and tolerance is not None else name
 
 
 def _score(summary: Json, key: str) -> Score | None:
