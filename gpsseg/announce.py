@@ -53,10 +53,11 @@ def say_protocols(summary: dict[str, Any]) -> None:
 
 def _unit(score: str, scores: Mapping[str, Any]) -> str:
     """What to say after a score: the unit of a distance, the tolerance of NSD; else nothing."""
-    unit, tolerance = scores.get("unit"), scores.get("tolerance")
-    if score in ("hd95", "assd") and unit:
-        return f" {unit}"
-    return f" (at {tolerance:g} {unit})" if score == "nsd" and tolerance is not None else ""
+    if score in ("hd95", "assd") and "unit" in scores:
+        return f" {scores['unit']}"
+    if score == "nsd" and "tolerance" in scores:
+        return f" (at {scores['tolerance']:g} {scores['tolerance_unit']})"
+    return ""
 
 
 def say_breakdown(metrics: Mapping[str, Any]) -> None:

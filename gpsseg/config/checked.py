@@ -44,9 +44,9 @@ class Limit:
         """What is wrong with a value, or an empty string."""
         if self.least <= value <= self.most:
             return ""
-        over = value > self.most and not self.said and not math.isinf(value)
+        over = self.most < value < math.inf and not self.said
         said = self.said or (f"at most {self.most}" if over else f"at least {self.least}")
-        return f"{flag} must be {said}, got {value}.{' ' + self.hint if self.hint else ''}"
+        return f"{flag} must be {said}, got {shown(value)}.{' ' + self.hint if self.hint else ''}"
 
 
 POSITIVE = Limit(math.ulp(0.0), math.nextafter(math.inf, 0), "above 0")
@@ -122,10 +122,20 @@ def converted(name: str, hint: Any, value: Any) -> Any:
     try:
         return _fit(hint, value)
     except _Unfit as unfit:
-        shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
         known = [word for word in unfit.words if isinstance(word, str)]
         near = nearest(value, known) if isinstance(value, str) else ""
-        raise UserError(f"{_flag(name)} must be {unfit.expected}, got {shown}.{near}") from None
+        raise UserError(
+            f"{_flag(name)} must be {unfit.expected}, got {shown(value)}.{near}"
+        ) from None
+
+
+def shown(value: Any) -> str:
+    """A value as in Python, cut short where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = "a number of very many digits"
+    return text if len(text) < 60 else f"{text[:57]}..."
 
 
 class _Unfit(Exception):

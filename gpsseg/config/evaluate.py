@@ -79,8 +79,8 @@ class EvaluateConfig:
     """per-image (always scored), micro, pranet, isic, medsam-adapter, boundary (distances), volume
     (3-D), gps-repo (to reproduce that script only); or all."""
     tolerance: float = 2.0
-    """Of NSD, in boundary and volume: outlines no farther apart than this agree. In pixels, or in
-    mm where the spacing is known."""
+    """Of NSD: outlines no farther apart than this agree. In pixels under boundary, in mm under
+    volume."""
     against: tuple[Path, ...] = ()
     """Compare image by image with these: run folders, folders that this command wrote, or folders
     of predictions. P-values of several are adjusted together (Holm)."""

@@ -45,7 +45,7 @@ def registry(tolerance: float = 2.0, saliency: bool = True) -> dict[str, Protoco
     """Every protocol by name.
 
     Args:
-        tolerance: of NSD, in mm where the spacing is known (always in `volume`), else in pixels.
+        tolerance: of NSD, in pixels (`boundary`) or mm (`volume`).
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
     """
     overlap, any_axes = ("dice", "iou"), (2, 3)
@@ -80,7 +80,7 @@ class Scorer:
         protocols: names, see `registry`.
         surface: also score `boundary` (2-D), which costs more.
         seed: of the bootstrap intervals.
-        tolerance: of NSD, in mm where the spacing is known (always in 3-D), else in pixels.
+        tolerance: of NSD, in pixels (2-D) or mm (3-D).
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
         pool: also add up all images' histograms, for `calibration`.
 

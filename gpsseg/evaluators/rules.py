@@ -155,7 +155,7 @@ def gps_repo_summary(table: Table, prefix: str) -> dict[str, Any]:
 
 
 def boundary(sample: Sample, tolerance: float = 2.0) -> Scores:
-    """HD95, ASSD and NSD at a tolerance: in mm where the spacing is known, else in pixels."""
+    """HD95 and ASSD (mm where the spacing is known, else pixels), NSD at a tolerance in pixels."""
     return boundary_scores(sample.mask, sample.truth, sample.spacing, tolerance)
 
 
@@ -177,6 +177,7 @@ def boundary_summary(table: Table, prefix: str, tolerance: float = 2.0) -> dict[
         "both_empty": table.count(lambda row: row[prefix + "empty_masks"] == 2),
         "unit": "mm" if spaced else "pixels",
         "tolerance": tolerance,
+        "tolerance_unit": "pixels",
         "rule": DISTANCE_RULE,
     }
 
@@ -210,5 +211,6 @@ def volume_summary(table: Table, prefix: str, tolerance: float = 2.0) -> dict[st
         "both_empty": table.count(lambda row: row[prefix + "empty_masks"] == 2),
         "unit": "mm",
         "tolerance": tolerance,
+        "tolerance_unit": "mm",
         "rule": DISTANCE_RULE,
     }

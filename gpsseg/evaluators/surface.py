@@ -133,7 +133,7 @@ def surface_dice(distances: SurfaceDistances, tolerance: float) -> float:
 
     Args:
         distances: from `surface_distances`.
-        tolerance: in the distances' unit; a distance equal to it is within.
+        tolerance: in the distances' unit (pixels or mm); a distance equal to it is within.
 
     Source:
         Nikolov et al., arXiv:1809.04430; counted in pixels as in Seidlitz et al.,
@@ -157,17 +157,18 @@ def boundary_scores(
     Args:
         prediction: (H, W) bool.
         truth: (H, W) bool.
-        spacing: mm a pixel along (row, column). All is in mm where it is given, in pixels where
-            it is not.
-        tolerance: of NSD, in the same unit.
+        spacing: mm a pixel along (row, column). HD95 and ASSD are in mm where it is given, in
+            pixels where it is not.
+        tolerance: of NSD, always in pixels.
 
     Returns:
         hd95, assd, nsd, and empty_masks (0, 1 or 2).
     """
-    distances = surface_distances(prediction, truth, spacing)
+    pixels = surface_distances(prediction, truth)
+    lengths = pixels if spacing is None else surface_distances(prediction, truth, spacing)
     return {
-        "hd95": hausdorff95(distances),
-        "assd": average_distance(distances),
-        "nsd": surface_dice(distances, tolerance),
-        "empty_masks": distances.empty_masks,
+        "hd95": hausdorff95(lengths),
+        "assd": average_distance(lengths),
+        "nsd": surface_dice(pixels, tolerance),
+        "empty_masks": pixels.empty_masks,
     }

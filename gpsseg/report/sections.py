@@ -112,10 +112,12 @@ def _protocol(name: str, metrics: Json) -> Protocol:
 
 def _with_unit(key: str, summary: Json) -> str:
     """A score's name, with the unit of a distance or the tolerance of NSD where they are known."""
-    name, unit, tolerance = SCORE_NAMES.get(key, key), summary.get("unit"), summary.get("tolerance")
-    if key in ("hd95", "assd") and unit:
-        return f"{name} ({unit})"
-    return f"{name} at {tolerance:g} {unit}" if key == "nsd" and tolerance is not None else name
+    name = SCORE_NAMES.get(key, key)
+    if key in ("hd95", "assd") and "unit" in summary:
+        return f"{name} ({summary['unit']})"
+    if key == "nsd" and "tolerance" in summary:
+        return f"{name} at {summary['tolerance']:g} {summary['tolerance_unit']}"
+    return name
 
 
 def _score(summary: Json, key: str) -> Score | None:

@@ -8,6 +8,7 @@ import torch
 
 from gpsseg import engine, gps
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.methods import options_of
 from gpsseg.losses import segmentation_loss
 from gpsseg.methods import add_layers, added_and_whole, learning_rates, settle_training
 from gpsseg.select import settle, what_trains
@@ -41,7 +42,8 @@ def test_a_method_that_does_not_depend_on_how_features_are_laid_out(
 
 def check_contract(net, name, folder):
     """It starts at the base, trains what it names and nothing else, and its delta holds that."""
-    base, config = pretrained(net), FinetuneConfig(method=name, rank=1)
+    rank = {"rank": 1} if "rank" in options_of(name) else {}
+    base, config = pretrained(net), FinetuneConfig(method=name, **rank)
     image, mask = batch_of(base)
     model = copy.deepcopy(base)
     with torch.no_grad():
