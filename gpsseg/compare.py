@@ -131,7 +131,7 @@ def _same_images(config: CompareConfig) -> bool:
         cell, root = read_config(path.parent), config.data_root
         sizes = (cell.train_size, config.val_share, cell.seed, config.split)
         split = make_split(card_of(config), root, *sizes)
-        return bool(read_json(path)["sha256"] == split.sha256)
+        return bool(read_json(path).get("sha256") == split.sha256)
     return True  # nothing was begun
 
 

@@ -87,7 +87,7 @@ def test_a_stopped_run_is_told_to_be_resumed(tmp_path):
 
 def test_two_processes_are_never_at_work_in_one_folder(tmp_path):
     path = folder(tmp_path / "run", *START)
-    code = "import pathlib, sys; from gpsseg.starts import clear_start as c; c(pathlib.Path(sys.argv[1]))"
+    code = "import pathlib, sys, gpsseg.starts as s; s.clear_start(pathlib.Path(sys.argv[1]))"
     with alone_in(path):
         done = subprocess.run(
             [sys.executable, "-c", code, str(path)], capture_output=True, text=True
