@@ -47,6 +47,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.methods import refuse_without_effect
     from gpsseg.ranking import rank
     from gpsseg.report.ranking import say_rows, write_ranking
+    from gpsseg.select import refuse_val_share
 
     require_device(config.device)
     backbone = load_backbone(config.backbone, config.prompt, weights=config.weights)
@@ -54,7 +55,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
     for method in config.methods:
         refuse_without_effect(backbone, FinetuneConfig(**config.settings_of(method)))
-    card_of(config)  # names what is wrong with it before anything is written
+    refuse_val_share(card_of(config), config)  # before anything is written
     open_comparison(config)
     if config.baseline not in config.methods:
         say(f"There are no paired tests: --baseline {config.baseline} is none of --methods.")

@@ -102,6 +102,7 @@ def open_run(
                 "not match them. Start a new run."
             )
         held.enter_context(alone_in(config.resume))
+        _keep_place(config, split)
         return config.resume
     name = _in_a_name(config.backbone)
     folder = new_run_folder(clear_start(config.output), f"{card.name}-{name}-{config.method}")
@@ -138,6 +139,17 @@ def open_run(
         save_card(card, folder / CARD, "The data that this run was made with.")
     write_json(folder / "split.json", {"name": split.name, "sha256": split.sha256, **split.ids})
     return folder
+
+
+def _keep_place(config: FinetuneConfig, split: Split) -> None:
+    """Where the data of a resumed run were found elsewhere, let its later commands find them."""
+    assert config.resume
+    path = config.resume / "config.json"
+    content, root = read_json(path), str(split.root.resolve())
+    own = config.images or config.table  # laid out anew perhaps, unlike the copy of the card
+    if content["config"].get("data_root") not in (None, root) and not own:
+        content["config"]["data_root"] = root
+        write_json(path, content)
 
 
 def _findable(name: str | None) -> str | None:

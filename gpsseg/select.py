@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gpsseg.config.effects import idle, is_given
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.methods import options_of
-from gpsseg.config.shared import BackboneConfig, DataConfig, TopK
+from gpsseg.config.shared import BackboneConfig, DataConfig, PreparationConfig, TopK
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json
@@ -85,7 +85,7 @@ def find_split(
     from gpsseg.data.cases import SYNTHETIC, make_split
 
     if training:
-        _refuse_val_share(card, config)
+        refuse_val_share(card, config)
     split = make_split(
         card, config.data_root, config.train_size, config.val_share, config.seed, config.split
     )
@@ -109,7 +109,7 @@ def find_split(
     return split
 
 
-def _refuse_val_share(card: Card, config: DataConfig) -> None:
+def refuse_val_share(card: Card, config: PreparationConfig) -> None:
     """Refuse a share for validation images where the split brings its own.
 
     Raises:

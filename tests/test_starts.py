@@ -129,9 +129,12 @@ def test_a_run_whose_data_were_moved_goes_on_and_is_evaluated(kvasir, tmp_path, 
         with pytest.raises(UserError, match=r"Kvasir-SEG.* does not exist.*--data-root"):
             command()
     finetune(FinetuneConfig(resume=run, data_root=moved))
-    metrics = evaluate(EvaluateConfig(run=run, data_root=moved, output=tmp_path / "out"))
+    again = moved.rename(tmp_path / "again")
+    metrics = evaluate(EvaluateConfig(run=run, data_root=again, output=tmp_path / "out"))
     assert metrics["leaks"]["checked"], "the training images were found there too"
     assert metrics["after"]["per-image"]["images"] == 2
+    again.rename(moved)
+    evaluate(EvaluateConfig(run=run, output=tmp_path / "there"))  # where they were found last
     with pytest.raises(UserError, match="is finished"):
         finetune(FinetuneConfig(resume=run, data_root=moved))
 

@@ -52,6 +52,7 @@ def idle(name: str, value: Any, why: str) -> UserError:
     >>> str(idle("top_k", 3, "it goes with --method gps"))
     '--top-k 3 has no effect here: it goes with --method gps. Leave it out.'
     """
-    words = [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
+    items = value if isinstance(value, tuple) else (value,)
+    words = [f"{item:g}" if isinstance(item, float) else str(item) for item in items]
     shown = "" if isinstance(value, bool) else f" {' '.join(words)}"
     return UserError(f"--{name.replace('_', '-')}{shown} has no effect here: {why}. Leave it out.")

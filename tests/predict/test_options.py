@@ -21,7 +21,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"window": (40, 400)}, "--window 40.0 400.0 has no effect here: it goes with volumes and"),
+        ({"window": (40, 400)}, "--window 40 400 has no effect here: it goes with volumes and"),
         ({"axis": "axial"}, "--axis axial has no effect here: it goes with volumes, and --input"),
         ({"format": "nrrd"}, "--format nrrd has no effect here"),
         ({"prompts": "boxes.csv"}, "takes none from a file"),
