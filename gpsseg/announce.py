@@ -48,10 +48,25 @@ def say_protocols(summary: dict[str, Any]) -> None:
         if "omitted" in scores:
             say(f"{name:<14} omitted: {scores['omitted']}", style="yellow")
             continue
-        values = [(key, scores[key]) for key in scores if f"{key}_ci95" in scores]
-        say(f"{name:<14} {'   '.join(f'{key} {value:.3f}' for key, value in values)}")
+        shown = [
+            f"{key} {scores[key]:.3f}{_unit(key, scores)}"
+            for key in scores
+            if f"{key}_ci95" in scores
+        ]
+        say(f"{name:<14} {'   '.join(shown)}")
+        if "rule" in scores:
+            say(f"{'':<14} {scores['rule']}")
         if "warning" in scores:
             say(f"{'':<14} warning: {scores['warning']}", style="bold yellow")
+
+
+def _unit(score: str, scores: Mapping[str, Any]) -> str:
+    """What to say after a score: the unit of a distance, the tolerance of NSD; else nothing."""
+    if score in ("hd95", "assd") and "unit" in scores:
+        return f" {scores['unit']}"
+    if score == "nsd" and "tolerance" in scores:
+        return f" (at {scores['tolerance']:g} {scores['tolerance_unit']})"
+    return ""
 
 
 def say_breakdown(metrics: Mapping[str, Any]) -> None:

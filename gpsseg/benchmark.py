@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.benchmark import BenchmarkConfig
+from gpsseg.config.effects import idle
 from gpsseg.console import progress, run_command, say
-from gpsseg.errors import UserError, look_up
+from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json
-from gpsseg.measure import PREPARE, measure, select_on_sample
+from gpsseg.measure import measure, select_on_sample
 
 COLUMNS = {
     "method": "{}",
@@ -44,8 +45,14 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
         UserError: a method is unknown, or a process ran out of memory.
     """
     from gpsseg.backbones import load_backbone
+    from gpsseg.machine import require_device
 
-    facts = load_backbone(config.backbone, random_weights=config.random_weights).facts
+    require_device(config.device)
+    backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+    facts = backbone.facts
+    if config.checkpoint_activations and not backbone.blocks:
+        why = f"{facts.name} has no blocks to compute again"
+        raise idle("checkpoint_activations", True, why)
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
     output = new_folder(config.output) if config.output else None
@@ -98,7 +105,6 @@ def print_table(result: Mapping[str, Any]) -> None:
 def _cells(config: BenchmarkConfig) -> list[tuple[str, int]]:
     cells = []
     for method in config.methods:
-        look_up(method, PREPARE, "method")
         ks = config.top_k if method in ("gps", "masked") else (0,)
         cells += [(method, k) for k in ks]
     return cells

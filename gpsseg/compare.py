@@ -13,24 +13,27 @@ import os
 import statistics
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config.compare import FREE, CompareConfig
+from gpsseg.config.compare import FREE, CompareConfig, uses
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.methods import OF_SOME
+from gpsseg.config.resuming import OWN_DATA, PLACES, spelled
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, read_json, write_json
-from gpsseg.grid import Cell, parse_method, run_cell, settings_of
+from gpsseg.grid import Cell, run_cell, settings_of
 from gpsseg.veil import clean, scoped
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Facts
 
 SETTINGS = "settings.json"
+MOVABLE = ("data_root", *OWN_DATA)  # where the images lie
 WARM = ("gpsseg.engine", "gpsseg.backbones.registry", "gpsseg.data.loader", "gpsseg.evaluators")
 
 
@@ -42,14 +45,23 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         UserError: bad input; or the folder holds a comparison with other settings.
     """
     from gpsseg.backbones import load_backbone
+    from gpsseg.data.own import card_of
+    from gpsseg.machine import require_device
+    from gpsseg.methods import refuse_without_effect
     from gpsseg.ranking import rank
     from gpsseg.report.ranking import say_rows, write_ranking
+    from gpsseg.select import refuse_val_share
 
-    for method in config.methods:
-        parse_method(method)
-    facts = load_backbone(config.backbone, config.prompt, weights=config.weights).facts
+    require_device(config.device)
+    backbone = load_backbone(config.backbone, config.prompt, weights=config.weights)
+    facts = backbone.facts
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
+    for method in config.methods:
+        refuse_without_effect(backbone, FinetuneConfig(**config.settings_of(method)))
+    refuse_val_share(card_of(config), config)  # before anything is written
     open_comparison(config)
+    if config.baseline not in config.methods:
+        say(f"There are no paired tests: --baseline {config.baseline} is none of --methods.")
     groups = list(itertools.product(config.train_sizes or (None,), config.methods))
     settings = list(itertools.product(config.lr_factors, config.seeds[: config.trial_seeds]))
     trials = {group: [Cell(group[1], group[0], f, s) for f, s in settings] for group in groups}
@@ -75,9 +87,7 @@ def open_comparison(config: CompareConfig) -> None:
     from gpsseg.data.anonymous import anonymous_card, draw_veil, save_salt
     from gpsseg.data.own import card_of
 
-    fixed = {
-        name: str(value) for name, value in dataclasses.asdict(config).items() if name not in FREE
-    }
+    fixed = fixed_settings(config)
     path = config.output / SETTINGS
     salt = _salt_of(config, path)
     draw_veil(salt, config)
@@ -86,13 +96,17 @@ def open_comparison(config: CompareConfig) -> None:
     fixed = clean(fixed)
     if path.is_file():
         before = read_json(path)
-        changed = [name for name in fixed if before.get(name, fixed[name]) != fixed[name]]
-        if changed:  # names are hashed on one side only, where that itself has changed
+        changed = [name for name in fixed if not _same(name, before, fixed)]
+        if set(changed) <= set(MOVABLE) and changed and _same_images(config, salt):
+            write_json(path, before | {name: fixed[name] for name in MOVABLE})
+        elif changed:  # names are hashed on one side only, where that itself has changed
             name = "anonymous_ids" if "anonymous_ids" in changed else changed[0]
             raise UserError(
                 f"{config.output} was begun with {name} {before.get(name)}, got {fixed[name]}. "
                 "Go on with the same options, or name another --output."
             )
+        elif set(fixed) - set(before):  # of methods that come new to it
+            write_json(path, fixed | before)
         return
     if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
         raise UserError(
@@ -112,6 +126,39 @@ def _salt_of(config: CompareConfig, settings: Path) -> str | None:
         return None
     begun = settings.is_file() and read_json(settings).get("anonymous_ids") == "True"
     return load_salt(config.output) if begun else new_salt()
+
+
+def fixed_settings(config: CompareConfig) -> dict[str, str]:
+    """The settings that all runs of a comparison share, in one spelling; places as whole paths."""
+    unused = {name for name in OF_SOME if hasattr(config, name) and not uses(config, name)}
+    settings = {
+        name: spelled(value) if name in PLACES else str(value)
+        for name, value in dataclasses.asdict(config).items()
+        if name not in FREE and name not in unused
+    }
+    if not (config.data_root or config.images or config.table) and os.environ.get("GPSSEG_DATA"):
+        settings["data_root"] = spelled(Path(os.environ["GPSSEG_DATA"]))
+    return settings
+
+
+def _same(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    there = before.get(name, now[name])
+    return there == now[name] or (name in PLACES and spelled(there) == now[name])
+
+
+def _same_images(config: CompareConfig, salt: str | None) -> bool:
+    """Whether the images are still split as they were for a run of the comparison."""
+    from gpsseg.data.anonymous import anonymous_split
+    from gpsseg.data.cases import make_split
+    from gpsseg.data.own import card_of
+    from gpsseg.runs import read_config
+
+    for path in sorted(config.output.glob("cells/*/split.json")):
+        cell, root = read_config(path.parent), config.data_root
+        sizes = (cell.train_size, config.val_share, cell.seed, config.split)
+        split = anonymous_split(make_split(card_of(config), root, *sizes), salt)
+        return bool(read_json(path).get("sha256") == split.sha256)
+    return True  # nothing was begun
 
 
 def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:

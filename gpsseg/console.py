@@ -56,8 +56,12 @@ def run_command(function: Callable[[Config], Any], config_type: Any, name: str) 
     """
     import tyro
 
+    prog = f"python -m gpsseg.{name}"
     try:
-        function(tyro.cli(config_type, prog=f"python -m gpsseg.{name}"))
+        config = tyro.cli(config_type, prog=prog)
+        if hasattr(config, "taken_up"):  # of a stopped run: its settings are the defaults
+            config = config.taken_up(lambda run: tyro.cli(config_type, prog=prog, default=run))
+        function(config)
     except UserError as error:
         print(f"gpsseg: error: {plain(str(error))}", file=sys.stderr)
         raise SystemExit(error.status) from None

@@ -38,11 +38,11 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.leakage import check_run, leak_pictures
-    from gpsseg.machine import make_machine
+    from gpsseg.machine import make_machine, require_device
     from gpsseg.paired import open_other
     from gpsseg.predictions import resolve_protocols
     from gpsseg.prompts import check_prompts
-    from gpsseg.runs import load_run, salt_for_evaluation
+    from gpsseg.runs import load_run, require_data_root, salt_for_evaluation
     from gpsseg.scoring import (
         class_metrics,
         class_table,
@@ -54,11 +54,15 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.trained import facts_of, training_of_run
 
     assert config.run is not None
+    require_device(config.device)
+    protocols = resolve_protocols(config.protocol)
     trained, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
+    if config.data_root and config.dataset in (None, trained.dataset):  # the training images too
+        trained = dataclasses.replace(trained, data_root=config.data_root)
     trained = dataclasses.replace(trained, batch_size=config.batch_size or trained.batch_size)
-    protocols = resolve_protocols(config.protocol)
     data = _evaluation_data(config, trained)
+    require_data_root(data)
     card = card_of(data)
     salt = salt_for_evaluation(config.run, trained, config.anonymous_ids)
     draw_veil(salt, config, trained, data)
@@ -84,6 +88,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         saliency=True,
         prompts=config.prompts,
         classes=classes,
+        tolerance=config.tolerance,
     )
     metrics = {
         **provenance(card, split, trained, model.facts, config.prompts),
@@ -123,12 +128,13 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     pairs = predictions.pairs
     hide_files((*pairs.extra, *pairs.aside, *pairs.files.values()))
     protocols = resolve_protocols(config.protocol, predictions.axes)
+    config.refuse_idle_tolerance(protocols)
     others = {folder: open_other(folder, cases) for folder in config.against}
     name = "predictions" if config.anonymous_ids else config.predictions.resolve().name
     output = new_run_folder(config.output, f"evaluate-{name}")
     thumbnails: list[Thumbnail] = []
     picture = collect_thumbnails(thumbnails, len(cases), config.truth is None)
-    scored = score_predictions(predictions, protocols, picture=picture)
+    scored = score_predictions(predictions, protocols, picture, config.tolerance)
     metrics = {
         **facts,
         "images": len(cases),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from gpsseg.backbones import Backbone
     from gpsseg.data.cards import Card
-    from gpsseg.data.cases import Split
+    from gpsseg.data.cases import Case, Split
     from gpsseg.engine import History
     from gpsseg.gps import Selection
     from gpsseg.machine import Machine
@@ -84,6 +85,11 @@ def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
 
     A comparison's runs have its ``salt``; any other nameless run has one of its own.
     """
+    with contextlib.ExitStack() as held:
+        return _tune(config, salt, held)
+
+
+def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) -> Tuned:
     from gpsseg import engine, gps, runs
     from gpsseg.data.anonymous import anonymous_card
     from gpsseg.data.checks import say_notes
@@ -91,12 +97,13 @@ def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
     from gpsseg.errors import TrainingDivergedError
     from gpsseg.files import replacing
     from gpsseg.leakage import check_leaks
-    from gpsseg.machine import make_machine
+    from gpsseg.machine import make_machine, require_device
     from gpsseg.methods import (
         add_layers,
         identify_base,
         load_base,
-        method_of,
+        refuse_without_effect,
+        require_backbone,
         settle_training,
         what_trains,
     )
@@ -113,9 +120,11 @@ def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
 
     watch = Stopwatch()
     config = runs.resumed(config)
-    method_of(config)
+    require_device(config.device)
+    require_backbone(config)
     card = card_of(config)
     backbone = load_base(config, card)
+    refuse_without_effect(backbone, config)
     config = settle_training(settle(config, backbone.facts), backbone.facts)
     if config.checkpoint_activations:
         engine.checkpoint_activations(backbone)
@@ -127,7 +136,8 @@ def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)
     engine.depthwise_in_float32(backbone, machine)
-    run = runs.open_run(config, card, split, machine.precision, salt)
+    say_few_updates(split.train, config)
+    run = runs.open_run(config, card, split, machine.precision, salt, held)
     watch.lap("loading")
 
     base = identify_base(backbone, config)
@@ -208,6 +218,18 @@ def fit(
     history = train(backbone, batches_of, validate, rates, config, machine, run, keep)
     say_waiting([row["waiting"] for row in history.epochs], workers)
     return history
+
+
+def say_few_updates(train: Sequence[Case], config: FinetuneConfig) -> None:
+    """Say so if an epoch has fewer batches than ``accumulate`` adds up for one step."""
+    assert config.batch_size, "settle the configuration first"
+    batches = -(-len(train) // config.batch_size)
+    if config.accumulate > batches:
+        say(
+            f"--accumulate {config.accumulate} is more than the {batches} batches of an epoch, so "
+            "that there are very few steps. Lower it, or take smaller batches.",
+            style="bold yellow",
+        )
 
 
 def say_dense(weights: Sequence[str]) -> None:

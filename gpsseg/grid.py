@@ -9,26 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.compare import CompareConfig
+from gpsseg.config.compare import parse_method as parse_method
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.errors import UserError, look_up
+from gpsseg.errors import UserError
 from gpsseg.files import console_in, read_json, write_json, write_rows
 from gpsseg.veil import scoped
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Facts
-
-OPTIONS = (
-    "top_k",
-    "decoder_top_k",
-    "criterion",
-    "level",
-    "biases",
-    "selection_images",
-    "rank",
-    "lr",
-    "decoder_lr",
-    "warmup",
-)
 
 
 @dataclass(frozen=True)
@@ -59,38 +47,6 @@ class Cell:
         return f"{method}-{size}-lr{self.factor:g}-seed{self.seed}"
 
 
-def parse_method(text: str) -> tuple[str, dict[str, Any]]:
-    """Read a method with options.
-
-    >>> parse_method("gps:top_k=8,criterion=fisher")
-    ('gps', {'top_k': 8, 'criterion': 'fisher'})
-
-    Raises:
-        UserError: the method or an option is unknown, or an option has no value.
-    """
-    from gpsseg.tuning import METHODS
-
-    name, _, rest = text.partition(":")
-    look_up(name, METHODS, "method")
-    options: dict[str, Any] = {}
-    for part in filter(None, rest.split(",")):
-        option, equals, value = part.partition("=")
-        look_up(option, dict.fromkeys(OPTIONS), f"option in --methods {text}")
-        if not equals or not value:
-            raise UserError(f"--methods {text}: {option} has no value. Write {option}=VALUE.")
-        options[option] = _number(value)
-    return name, options
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
 def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> FinetuneConfig:
     """The run of a cell, settled.
 
@@ -105,15 +61,8 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> FinetuneConf
     from gpsseg.methods import settle_training
     from gpsseg.select import settle
 
-    name, options = parse_method(cell.method)
-    shared = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(FinetuneConfig)
-        if hasattr(config, field.name)
-    }
-    settings = FinetuneConfig(
-        **shared | options | {"method": name, "train_size": cell.train_size, "seed": cell.seed}
-    )
+    options = config.settings_of(cell.method)
+    settings = FinetuneConfig(**options | {"train_size": cell.train_size, "seed": cell.seed})
     settings = settle_training(settle(settings, facts), facts)
     assert settings.lr
     assert settings.decoder_lr
@@ -151,7 +100,7 @@ def run_cell(config: FinetuneConfig, test: bool, threads: int) -> Path:
         if not (config.output / "cell.json").is_file():
             _train(config, salt)
         if test and not (config.output / "metrics.json").is_file():
-            _test(config.output)
+            _test(config, salt)
     return config.output
 
 
@@ -198,9 +147,13 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
 
 
-def _test(run: Path) -> None:
-    """Score the test split, for the first and only time, under two protocols."""
-    from gpsseg.data.anonymous import anonymous_card, draw_veil, load_salt
+def _test(job: FinetuneConfig, salt: str | None) -> None:
+    """Score the test split, for the first and only time, under two protocols.
+
+    Raises:
+        UserError: the images are no longer split as they were when the cell was trained.
+    """
+    from gpsseg.data.anonymous import anonymous_card
     from gpsseg.data.own import card_of
     from gpsseg.machine import make_machine
     from gpsseg.runs import load_run
@@ -214,11 +167,13 @@ def _test(run: Path) -> None:
     from gpsseg.select import find_split
     from gpsseg.trained import facts_of, training_of_run
 
+    run = job.output
+    assert run is not None
     config, model = load_run(run, untrained=True)  # that a method diverges at once is its result
-    salt = load_salt(run) if config.anonymous_ids else None
-    draw_veil(salt, config)
-    card = anonymous_card(card_of(config), salt)
-    split = find_split(card, config, salt=salt)
+    card = anonymous_card(card_of(job), salt)  # the data may have been moved since
+    split = find_split(card, job, salt=salt)
+    if read_json(run / "split.json")["sha256"] != split.sha256:
+        raise UserError(f"The images have changed since {run} was trained: start another.")
     machine = make_machine(config.device, config.precision)
     classes = class_table(card)
     scorer = score_cases(

@@ -16,6 +16,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor
 
+from gpsseg.config.checked import DEVICE
 from gpsseg.errors import UserError
 
 Batch = Mapping[str, Tensor]
@@ -80,6 +81,26 @@ class Machine:
         return placed
 
 
+def require_device(device: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        UserError: it does not, or the text names none.
+    """
+    if not DEVICE.fullmatch(device):
+        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got '{device}'.")
+    if not device.startswith("cuda"):
+        return
+    if not torch.cuda.is_available():
+        raise UserError(f"--device {device}: this machine has no usable CUDA device. Pass cpu.")
+    number, count = int(device.partition(":")[2] or 0), torch.cuda.device_count()
+    if number >= count:
+        raise UserError(
+            f"--device {device}: this machine has {count} CUDA devices, counted from 0. Pass "
+            f"cuda:{count - 1}."
+        )
+
+
 def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     """Choose device and precision.
 
@@ -87,10 +108,7 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
         UserError: a CUDA device is asked for where there is none; or several processes were
             started that cannot exchange anything.
     """
-    if device not in ("auto", "cpu") and not device.startswith("cuda"):
-        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got '{device}'.")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {device}: this machine has no usable CUDA device. Pass cpu.")
+    require_device(device)
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
     processes = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpsseg.config.effects import idle
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.errors import look_up
 
@@ -29,6 +30,44 @@ def method_of(config: FinetuneConfig) -> Method:
     from gpsseg.tuning import METHODS
 
     return look_up(config.method, METHODS, "method")
+
+
+def require_backbone(config: FinetuneConfig | SelectConfig) -> None:
+    """Refuse a backbone's name or a file of weights that is not there, before any data is read.
+
+    Raises:
+        UserError: see ``gpsseg.backbones.load_backbone``.
+    """
+    from gpsseg.backbones.registry import require_names
+
+    require_names(config.backbone, config.weights)
+
+
+def refuse_without_effect(backbone: Backbone, config: FinetuneConfig | SelectConfig) -> None:
+    """Refuse options that would do nothing with this network.
+
+    Args:
+        backbone: plain.
+        config: as given, not yet settled.
+
+    Raises:
+        UserError: one of them is given.
+    """
+    name = backbone.facts.name
+    if config.checkpoint_activations and not backbone.blocks:
+        raise idle("checkpoint_activations", True, f"{name} has no blocks to compute again")
+    if not isinstance(config, FinetuneConfig) or config.method != "adapter":
+        return
+    in_decoder = {n for n, role in backbone.roles().items() if role == "decoder"}
+    adapted = [n for n, p in backbone.named_parameters() if _in_a_block(p, backbone)]
+    trains = bool(in_decoder & (_from_scratch(backbone) | set(adapted)))
+    if config.decoder_lr and not trains:
+        why = f"--method adapter trains nothing in the decoder of {name}"
+        raise idle("decoder_lr", config.decoder_lr, why)
+
+
+def _in_a_block(parameter: Any, backbone: Backbone) -> bool:
+    return any(parameter is own for block in backbone.blocks for own in block.parameters())
 
 
 def load_base(config: FinetuneConfig | SelectConfig, card: Card | None) -> Backbone:
@@ -74,7 +113,7 @@ def what_trains(
 
     method = method_of(config)
     if method.selects is not None:
-        settings: Any = dataclasses.replace(config, **method.selects)
+        settings: Any = dataclasses.replace(config, **{"method": "gps", **method.selects})
         return choose(backbone, batches(), settings, machine, config.seed)
     return gps.Selection({}, {}, tuple(added_and_whole(backbone, config))), {}
 
@@ -114,7 +153,7 @@ def settle_training(config: FinetuneConfig, facts: Facts) -> FinetuneConfig:
         facts: of the backbone.
     """
     method, defaults = method_of(config), facts.learning_rates
-    rate = config.lr or defaults[method.rate]
+    rate = config.lr or (config.decoder_lr if config.one_rate else None) or defaults[method.rate]
     in_decoder = rate
     if method.selects is not None and config.decoder_top_k != "dense":
         in_decoder = rate * defaults["decoder_values"] / defaults["values"]

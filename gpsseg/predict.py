@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpsseg.config.effects import idle, is_given
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress, run_command, say
@@ -18,7 +19,7 @@ from gpsseg.veil import scoped
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
     from gpsseg.data.cards import Card
-    from gpsseg.data.sources import Failures
+    from gpsseg.data.sources import Failures, Source
     from gpsseg.outputs import Plan
     from gpsseg.segmenter import Done, Segmenter
     from gpsseg.writer import Frame
@@ -41,12 +42,14 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.data.dicom_seg import require_highdicom
     from gpsseg.data.own import card_of
     from gpsseg.data.sources import find_sources
+    from gpsseg.machine import require_device
     from gpsseg.outputs import plan_outputs
     from gpsseg.prompts import check_prompts
     from gpsseg.runs import load_run
 
-    inputs = (config.input,) if isinstance(config.input, Path) else config.input
-    sources, failures = find_sources(inputs, config.output)
+    require_device(config.device)
+    sources, failures = find_sources(config.input, config.output)
+    _refuse_idle(config, sources, failures)
     plans = plan_outputs(sources, config)
     if config.format == "dicom-seg":
         require_highdicom()
@@ -61,6 +64,7 @@ def predict(config: PredictConfig) -> list[Path]:
     draw_veil(salt, config, trained)
     card = anonymous_card(card_of(trained), salt)
     _refuse_dicom_seg(config, card)
+    _refuse_prompts(config, model.facts.prompt, todo)
     make_folder(config.output)
     _keep_settings(config, card, trained.anonymous_ids)
     segmenter = make_segmenter(config, trained, model, card, todo)
@@ -104,12 +108,30 @@ def _with_prompts(
     """Give the segmenter the user's boxes or points, where the run needs them.
 
     Raises:
-        UserError: they are missing, or cannot be given for this input.
+        UserError: the file cannot be read.
+    """
+    from gpsseg.prompts import from_file
+
+    if config.prompts is None:
+        return segmenter
+    images = [plan.source.path for plan in plans]
+    return dataclasses.replace(
+        segmenter,
+        prompter=from_file(config.prompts, prompt, images),
+        numbers={path: i for i, path in enumerate(images)},
+    )
+
+
+def _refuse_prompts(config: PredictConfig, prompt: str, plans: Sequence[Plan]) -> None:
+    """Refuse prompts that are missing, or that cannot be given for this input.
+
+    Raises:
+        UserError: that is what was asked for.
     """
     from gpsseg.prompts import from_file, is_given
 
     if not is_given(prompt):
-        return segmenter
+        return
     if config.prompts is None:
         raise UserError(
             f"This run needs a {prompt} for every image. Pass --prompts FILE, a CSV with a row "
@@ -120,12 +142,27 @@ def _with_prompts(
             f"A {prompt} is given for a whole picture: leave out --tile and --tta, and pass "
             "pictures, no volumes or videos."
         )
-    images = [plan.source.path for plan in plans]
-    return dataclasses.replace(
-        segmenter,
-        prompter=from_file(config.prompts, prompt, images),
-        numbers={path: i for i, path in enumerate(images)},
-    )
+    from_file(config.prompts, prompt, [plan.source.path for plan in plans])  # has one for each
+
+
+def _refuse_idle(config: PredictConfig, sources: Sequence[Source], failures: Failures) -> None:
+    """Refuse options for volumes and DICOM where there are none.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    if failures:  # what cannot be read may be a volume
+        return
+    volumes = any(source.kind == "volume" for source in sources)
+    grey = volumes or any(source.headers for source in sources)
+    for name, there, what in (
+        ("window", grey, "volumes and DICOM"),
+        ("axis", volumes, "volumes"),
+        ("format", volumes or config.format == "dicom-seg", "volumes"),
+    ):
+        if is_given(config, name) and not there:
+            why = f"it goes with {what}, and --input holds none"
+            raise idle(name, getattr(config, name), why)
 
 
 def _frames(
@@ -188,6 +225,7 @@ def _keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
         "run": "a nameless run" if nameless else config.run.resolve().name,
         "delta_sha256": sha256_of_file(config.run / "delta.safetensors"),
         **{name: value for name, value in dataclasses.asdict(config).items() if name in names},
+        "prompts": sha256_of_file(config.prompts) if config.prompts else None,
     }
     if card.told_apart:
         settings["labels"] = {name: i for i, name in enumerate(card.told_apart, start=1)}
@@ -200,8 +238,8 @@ def _keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
         write_json(path, settings)
         return
     there = read_json(path)
-    same = {"run"} if nameless else set()  # its hash says which; version 0.1 named the folder
-    other = [n for n, value in settings.items() if there.get(n) != value and n not in same]
+    # The delta says which run it was, whatever its folder is called by now.
+    other = [n for n, value in settings.items() if n != "run" and there.get(n) != value]
     if other:
         raise UserError(
             f"{path} says that the masks in this folder were made otherwise: {other[0]} was "

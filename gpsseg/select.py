@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gpsseg.config.effects import idle, is_given
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
-from gpsseg.config.shared import BackboneConfig, DataConfig, TopK
+from gpsseg.config.methods import options_of
+from gpsseg.config.shared import BackboneConfig, DataConfig, PreparationConfig, TopK
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json
@@ -36,12 +38,15 @@ def select(config: SelectConfig) -> Selection:
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.engine import checkpoint_activations
-    from gpsseg.machine import make_machine
-    from gpsseg.methods import load_base
+    from gpsseg.machine import make_machine, require_device
+    from gpsseg.methods import load_base, refuse_without_effect, require_backbone
 
     draw_veil(new_salt() if config.anonymous_ids else None, config)
+    require_device(config.device)
+    require_backbone(config)
     card = card_of(config)
     backbone = load_base(config, card)
+    refuse_without_effect(backbone, config)
     config = settle(config, backbone.facts)
     if config.checkpoint_activations:
         checkpoint_activations(backbone)
@@ -83,6 +88,8 @@ def find_split(
     from gpsseg.data.anonymous import anonymous_split
     from gpsseg.data.cases import SYNTHETIC, make_split
 
+    if training:
+        refuse_val_share(card, config)
     split = make_split(
         card, config.data_root, config.train_size, config.val_share, config.seed, config.split
     )
@@ -106,6 +113,21 @@ def find_split(
     return split
 
 
+def refuse_val_share(card: Card, config: PreparationConfig) -> None:
+    """Refuse a share for validation images where the split brings its own.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    from gpsseg.data.cases import brings_validation
+
+    if is_given(config, "val_share"):
+        own = brings_validation(card, config.data_root, config.split)
+        if own is not None:
+            why = f"split {own} of {card.title} brings its own validation images"
+            raise idle("val_share", config.val_share, why)
+
+
 def settle(config: Config, facts: Facts) -> Config:
     """Put the backbone's own values where the configuration leaves the choice to it.
 
@@ -114,13 +136,14 @@ def settle(config: Config, facts: Facts) -> Config:
     """
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
+    config = dataclasses.replace(config, image_size=size, prompt=facts.prompt)
+    if isinstance(config, FinetuneConfig) and "top_k" not in options_of(config.method):
+        return config
     top_k, decoder_top_k = TOP_K_FROM_SCRATCH if "decoder" in facts.scratch else TOP_K
     return dataclasses.replace(
         config,
-        image_size=size,
         top_k=config.top_k or top_k,
         decoder_top_k=config.decoder_top_k or decoder_top_k,
-        prompt=facts.prompt,
     )
 
 

@@ -44,7 +44,7 @@ def test_the_ground_floor_stands_by_itself(module):
 # What may write without gpsseg.files, and why no name of a nameless run can be in it.
 WRITERS = {
     "files.py": "the filter itself",
-    "data/private.py": "salt.txt, the one private file",
+    "config/private.py": "salt.txt, the one private file",
     "data/cache.py": "arrays under a hash",
     "data/dicom_seg.py": "refers to its source, as the standard demands",
     "data/volumes.py": "a mask's voxels",

@@ -4,12 +4,18 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from gpsseg.benchmark import benchmark
+from gpsseg.compare import compare
+from gpsseg.config.benchmark import BenchmarkConfig
+from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import ListConfig, SynthesizeConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
@@ -150,6 +156,49 @@ def test_finetune_refuses_before_it_writes(
     with pytest.raises(UserError, match=message):
         finetune(FinetuneConfig(**{"backbone": "unet-efficientnet-lite0", **options}))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [finetune, select])
+def test_a_share_for_validation_where_the_split_has_its_own(
+    kvasir: Path, tmp_path: Path, command: Callable[..., object]
+) -> None:
+    ids = sorted(path.stem for path in (kvasir / "Kvasir-SEG" / "images").iterdir())
+    parts = {"name": "mine", "train": ids[:4], "val": ids[4:6], "test": ids[6:]}
+    write_json(tmp_path / "mine.json", parts)
+    kind = FinetuneConfig if command is finetune else SelectConfig
+    options = {"backbone": "unet-efficientnet-lite0", "data_root": kvasir, "val_share": 0.3}
+    said = r"--val-share 0\.3 has no effect here: split mine of Kvasir-SEG brings its own"
+    with pytest.raises(UserError, match=said):
+        command(kind(**options, split=tmp_path / "mine.json", output=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_beside_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "sam.pth").touch()
+    for weights in ("random", str(tmp_path / "sam.pth")):
+        config = FinetuneConfig(backbone=str(tmp_path / "sam.pth"), weights=weights)
+        with pytest.raises(UserError, match=r"--weights .* has no effect here: --backbone .*sam"):
+            finetune(config)
+
+
+def test_a_mistyped_backbone_is_told_before_the_data_are_looked_for(tmp_path: Path) -> None:
+    config = FinetuneConfig(backbone="litemedsm", images=tmp_path / "i", masks=tmp_path / "m")
+    with pytest.raises(UserError, match="Unknown backbone 'litemedsm'"):
+        finetune(config)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_cuda_device_is_told_before_any_work(tmp_path: Path) -> None:
+    for command in (
+        lambda: finetune(FinetuneConfig(dataset="gone.yaml", device="cuda")),
+        lambda: select(SelectConfig(dataset="gone.yaml", device="cuda:1")),
+        lambda: evaluate(EvaluateConfig(run=tmp_path, device="cuda")),
+        lambda: predict(PredictConfig(run=tmp_path, input="x", output="o", device="cuda")),
+        lambda: compare(CompareConfig(dataset="gone.yaml", output=tmp_path / "c", device="cuda")),
+        lambda: benchmark(BenchmarkConfig(device="cuda")),
+    ):
+        with pytest.raises(UserError, match="no usable CUDA device"):
+            command()
 
 
 def test_k_larger_than_any_row(kvasir: Path) -> None:

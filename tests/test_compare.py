@@ -328,6 +328,35 @@ def test_a_folder_is_taken_up_with_more_methods_but_not_with_other_settings(tmp_
         module.open_comparison(config(tmp_path / "other"))
 
 
+def test_equal_settings_are_no_change_however_they_are_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module.open_comparison(config(tmp_path / "c", data_root="data", weight_decay=0))
+    again = config(tmp_path / "c", data_root=tmp_path / "data", weight_decay=0.0, workers=2)
+    module.open_comparison(again)
+    monkeypatch.setenv("GPSSEG_DATA", str(tmp_path / "other"))
+    module.open_comparison(again)
+
+
+def test_a_shared_option_counts_from_the_first_method_that_has_it(tmp_path):
+    module.open_comparison(config(tmp_path / "c", methods=("lora",)))
+    module.open_comparison(config(tmp_path / "c", methods=("lora", "gps"), top_k=3))
+    module.open_comparison(config(tmp_path / "c", methods=("lora",)))
+    with pytest.raises(UserError, match="begun with top_k 3, got None"):
+        module.open_comparison(config(tmp_path / "c", methods=("gps",)))
+
+
+def test_the_data_root_of_the_environment_is_a_setting_too(tmp_path, monkeypatch, kvasir):
+    monkeypatch.setenv("GPSSEG_DATA", str(kvasir))
+    settings = config(tmp_path / "c", val_share=0.3)
+    module.open_comparison(settings)
+    finished(settings, Cell("gps", None, 1.0, 0), [0.5])
+    monkeypatch.delenv("GPSSEG_DATA")
+    run = {"config": {"method": "gps", "dataset": "kvasir", "val_share": 0.3}}
+    (settings.output / "cells" / "gps-all-lr1-seed0" / "config.json").write_text(json.dumps(run))
+    with pytest.raises(UserError, match=r"begun with data_root .*data, got None"):
+        module.open_comparison(settings)
+
+
 @pytest.fixture
 def here(monkeypatch):
     """Cells run in this process."""
@@ -339,7 +368,7 @@ def here(monkeypatch):
     monkeypatch.setattr(module, "_run_side_by_side", side_by_side)
 
 
-def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, here, tmp_path):
+def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, here, tmp_path, capsys):
     """A stopped comparison: one trial is finished, another was stopped in the middle."""
     options = {
         "data_root": kvasir,
@@ -353,6 +382,7 @@ def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, here, tmp_path):
     settings = config(tmp_path / "c", **options)
     result = module.compare(settings)
     assert [row["method"] for row in result["rows"]] == ["gps", "decoder"]
+    assert "no paired tests: --baseline full is none of --methods" in capsys.readouterr().out
     assert result["data"] == "synthetic sample", "drawn images are known as such"
     assert json.loads((tmp_path / "c" / "compare.json").read_text())["rows"][0]["dice"] >= 0
 
@@ -361,7 +391,8 @@ def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, here, tmp_path):
     written = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
     (stopped / "cell.json").unlink()
     (stopped / "metrics.json").unlink()
-    again = module.compare(settings)
+    kvasir.rename(tmp_path / "moved")
+    again = module.compare(dataclasses.replace(settings, data_root=tmp_path / "moved"))
     assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == written
     assert (stopped / "metrics.json").is_file()
     assert again["rows"][1]["dice"] == result["rows"][1]["dice"], "the same seed, the same score"

@@ -234,6 +234,48 @@ def test_volumes_on_other_grids(tmp_path: Path, capsys: Any) -> None:
         run((tmp_path / "headless", tmp_path / "truth"), output=tmp_path / "x")
 
 
+def test_distances_carry_unit_tolerance_and_rule(tmp_path: Path, capsys: Any) -> None:
+    """Two squares, one three pixels to the right of the other."""
+    square = np.zeros((20, 20), np.uint8)
+    square[5:11, 4:10] = 255
+    save(tmp_path / "truth" / "a.png", square)
+    save(tmp_path / "mine" / "a.png", np.roll(square, 3, axis=1))
+    pair = (tmp_path / "mine", tmp_path / "truth")
+    scores = {}
+    for tolerance in (2.0, 3.0):
+        output = tmp_path / f"{tolerance:g}"
+        metrics = run(pair, protocol=("boundary",), tolerance=tolerance, output=output)
+        scores[tolerance] = metrics["after"]["boundary"]
+        told = " ".join(capsys.readouterr().out.split())
+        assert f"hd95 3.000 pixels assd {scores[tolerance]['assd']:.3f} pixels nsd" in told
+        assert f"(at {tolerance:g} pixels)" in told
+        assert "HD95 is the larger of the two directed 95th percentiles" in told
+        report = (output / "report.html").read_text()
+        for text in ("HD95 (pixels)", "ASSD (pixels)", f"NSD at {tolerance:g} pixels", "diagonal"):
+            assert text in report
+        assert scores[tolerance]["tolerance"] == tolerance
+        assert (scores[tolerance]["unit"], scores[tolerance]["tolerance_unit"]) == ("pixels",) * 2
+        assert "One mask empty: HD95 and ASSD are the image's diagonal" in scores[tolerance]["rule"]
+    assert scores[2.0]["hd95"] == scores[3.0]["hd95"] == 3.0
+    assert scores[2.0]["nsd"] < scores[3.0]["nsd"] == 1.0
+
+
+def test_the_tolerance_of_volumes_is_in_millimetres(tmp_path: Path) -> None:
+    volumes(tmp_path / "truth", 0, (1.0, 1.0, 3.0))
+    volumes(tmp_path / "mine", 1, (1.0, 1.0, 3.0))  # a slice of 3 mm less
+    pair = (tmp_path / "mine", tmp_path / "truth")
+    near = run(pair, tolerance=2.9, output=tmp_path / "near")["after"]["volume"]
+    far = run(pair, tolerance=3, output=tmp_path / "far")["after"]["volume"]
+    assert near["nsd"] < far["nsd"] == 1.0
+    assert (far["unit"], far["tolerance"], far["tolerance_unit"]) == ("mm", 3.0, "mm")
+
+
+def test_a_tolerance_of_nothing_is_refused_before_scoring(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(UserError, match="--tolerance 3 has no effect here: it goes with --proto"):
+        run(folders, tolerance=3)
+    assert not (folders[0].parent / "out").exists()
+
+
 def test_against_oneself_is_0_and_p_is_1(folders: tuple[Path, Path]) -> None:
     maps, _ = folders
     run(folders, output=maps.parent / "first")

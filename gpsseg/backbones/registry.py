@@ -46,13 +46,28 @@ def load_backbone(
     Raises:
         UserError: the name is unknown (the nearest is suggested), or its weights are not in place.
     """
-    family = find_family(name)
-    if weights and weights != "random" and not Path(weights).exists():
-        raise UserError(f"--weights {weights} does not exist. Pass a checkpoint, or `random`.")
+    family = require_names(name, weights)
     order = Order(name, prompt, weights, random_weights or weights == "random", classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return family.load(order).eval()
+
+
+def require_names(name: str, weights: str | None) -> Family:
+    """The family of a backbone; refuses names of which ``load_backbone`` could make nothing.
+
+    Raises:
+        UserError: the name is unknown, ``weights`` does not exist, or both are checkpoints.
+    """
+    family = find_family(name)
+    if weights and weights != "random" and not Path(weights).exists():
+        raise UserError(f"--weights {weights} does not exist. Pass a checkpoint, or `random`.")
+    if weights and name not in BACKBONES and is_path(name):
+        raise UserError(
+            f"--weights {weights} has no effect here: --backbone {name} is a checkpoint itself. "
+            "Leave it out, or name the network in --backbone."
+        )
+    return family
 
 
 def find_family(name: str) -> Family:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gpsseg.config.checked import check_types
+
 
 @dataclass(frozen=True)
 class ListBackbonesConfig:
@@ -14,3 +16,6 @@ class ListBackbonesConfig:
 
     missing: bool = True
     """Also list those whose weights are not on this machine."""
+
+    def __post_init__(self) -> None:
+        check_types(self)

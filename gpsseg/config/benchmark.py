@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.config.shared import Precision, TopK, at_least
+from gpsseg.config.checked import check_types
+from gpsseg.config.effects import Condition, Conditions, refuse_idle
+from gpsseg.config.methods import METHOD_OPTIONS
+from gpsseg.config.shared import Precision, TopK
+from gpsseg.errors import UserError, look_up
+
+SELECTED = ("gps", "masked")
+MEASURED = ("floor", "masked", *(name for name in METHOD_OPTIONS if name != "neuroada"))
+_SELECTS = Condition("--methods gps or masked", lambda c: bool(set(SELECTED) & set(c.methods)))
+CONDITIONS: Conditions = {"top_k": _SELECTS, "decoder_top_k": _SELECTS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,4 +54,12 @@ class BenchmarkConfig:
     """Folder for benchmark.json; must not exist. Default: print only."""
 
     def __post_init__(self) -> None:
-        at_least(1, self, "image_size", "batch_size", "steps", "rounds")
+        check_types(self)
+        for method in self.methods:
+            look_up(method, dict.fromkeys(MEASURED), "method")
+        for name in ("methods", "top_k"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag} needs one or more different values, got {values}.")
+        refuse_idle(self, CONDITIONS)

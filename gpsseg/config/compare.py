@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from gpsseg.config.shared import BackboneConfig, PreparationConfig, TrainingConfig, at_least
-from gpsseg.errors import UserError
+from gpsseg.config.checked import hints_of
+from gpsseg.config.effects import Condition, Conditions, refuse_idle
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.methods import BLIND, OF_SOME, options_of
+from gpsseg.config.shared import BackboneConfig, PreparationConfig, TrainingConfig
+from gpsseg.errors import UserError, look_up, nearest
 
 # What may differ when a stopped comparison is taken up; the others are the settings of its runs.
 FREE = {
@@ -18,7 +24,51 @@ FREE = {
     "baseline",
     "processes",
     "output",
+    "workers",
+    "cache",
 }
+OPTIONS = (*OF_SOME, "lr", "decoder_lr", "warmup")  # of --methods
+
+
+def parse_method(text: str) -> tuple[str, dict[str, Any]]:
+    """Read a method with options; what ``FinetuneConfig`` refuses is refused here.
+
+    >>> parse_method("gps:top_k=8,criterion=fisher")
+    ('gps', {'top_k': 8, 'criterion': 'fisher'})
+
+    Raises:
+        UserError: the method or an option is unknown, comes twice, or has no value or a wrong one.
+    """
+    name, colon, rest = text.partition(":")
+    options_of(name)  # names the nearest where it is unknown
+    options: dict[str, Any] = {}
+    for part in rest.split(",") if colon else ():
+        option, equals, value = part.partition("=")
+        look_up(option, dict.fromkeys(OPTIONS), f"option in --methods {text}")
+        if not equals or not value:
+            raise UserError(f"--methods {text}: {option} has no value. Write {option}=VALUE.")
+        if option in options:
+            raise UserError(f"--methods {text}: {option} comes twice. Leave one out.")
+        options[option] = _number(value)
+    settings = _checked(text, {"method": name, **options})
+    return name, {option: getattr(settings, option) for option in options}
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _checked(text: str, settings: dict[str, Any]) -> FinetuneConfig:
+    """The settings of a method; what is wrong with them is said of its text."""
+    try:
+        return FinetuneConfig(**settings)
+    except UserError as error:
+        raise UserError(f"--methods {text}: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +110,74 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
         BackboneConfig.__post_init__(self)
         PreparationConfig.__post_init__(self)
         TrainingConfig.__post_init__(self)
-        at_least(1, self, "epochs", "processes", "trial_seeds")
-        for name in ("methods", "seeds", "lr_factors"):
+        for name in ("methods", "seeds", "lr_factors", "train_sizes"):
             values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
+            told_apart = {
+                f"{v:g}" if isinstance(v, float) else v for v in values
+            }  # in a folder's name
+            if len(told_apart) < len(values) or not (values or name == "train_sizes"):
                 flag = name.replace("_", "-")
                 raise UserError(f"--{flag} needs one or more different values, got {values}.")
+        self._check_methods()
         if self.trial_seeds > len(self.seeds):
             raise UserError(
                 f"--trial-seeds must be at most the number of --seeds, {len(self.seeds)}, "
                 f"got {self.trial_seeds}."
             )
-        if min(self.lr_factors) <= 0:
-            raise UserError(f"--lr-factors must be above 0, got {min(self.lr_factors)}.")
-        if min((*self.seeds, 0)) < 0 or min((*self.train_sizes, 1)) < 1:
-            raise UserError("--seeds must be 0 or more, and --train-sizes 1 or more.")
+        refuse_idle(self, CONDITIONS)
+
+    def _check_methods(self) -> None:
+        """Refuse a method that is none, comes twice, or is not there to be the baseline."""
+        seen: dict[str, dict[str, Any]] = {}
+        for text in self.methods:
+            settings = self.settings_of(text)
+            same = next((other for other, its in seen.items() if its == settings), None)
+            if same is not None:
+                raise UserError(f"--methods {same} and {text} are the same. Leave one out.")
+            seen[text] = settings
+        if self.baseline not in self.methods and self.baseline != "full":
+            near = nearest(self.baseline, self.methods) or f" Expected {' or '.join(self.methods)}."
+            raise UserError(f"--baseline {self.baseline} is none of --methods.{near}")
+
+    def settings_of(self, text: str) -> dict[str, Any]:
+        """Options of finetune for a method: those that all share, where it has them, and its own.
+
+        Raises:
+            UserError: as ``parse_method``; or the two do not go together.
+        """
+        name, own = parse_method(text)
+        settings: dict[str, Any] = {
+            field: getattr(self, field)
+            for field in hints_of(FinetuneConfig)
+            if hasattr(self, field) and field not in ("output", *OF_SOME)
+        }
+        shared = {field: getattr(self, field) for field in options_of(name) if hasattr(self, field)}
+        settings |= {"method": name, **shared, **own}
+        if settings.get("criterion") in BLIND and "selection_images" not in own:
+            settings.pop("selection_images", None)  # this one looks at none; others do
+        return dataclasses.asdict(_checked(text, settings))
+
+
+def uses(config: CompareConfig, option: str) -> bool:
+    """Whether a method has a shared option that it does not set for itself."""
+    parsed = [parse_method(text) for text in config.methods]
+    users = [own for name, own in parsed if option in options_of(name) and option not in own]
+    if option == "selection_images":
+        users = [own for own in users if own.get("criterion", config.criterion) not in BLIND]
+    return bool(users)
+
+
+def _used_by_one(option: str) -> Condition:
+    """Whether a method has a shared option that it does not set for itself."""
+    return Condition(
+        "one of --methods that has it and does not set it itself",
+        lambda config: uses(config, option),
+    )
+
+
+CONDITIONS: Conditions = {
+    **{option: _used_by_one(option) for option in OF_SOME if option != "rank"},
+    "trial_seeds": Condition(
+        "two or more --lr-factors to try", lambda config: len(config.lr_factors) > 1
+    ),
+}

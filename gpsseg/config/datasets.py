@@ -7,8 +7,21 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from gpsseg.config.checked import check_types
+from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.config.shared import SourceConfig, at_least
 from gpsseg.errors import UserError
+
+_DEALS = Condition("a split that is dealt anew, not --without-leaks", lambda c: not c.without_leaks)
+SPLIT_CONDITIONS: Conditions = {
+    "test_share": Condition(
+        "one split that is dealt anew, not --folds or --without-leaks",
+        lambda c: not (c.folds or c.without_leaks),
+    ),
+    "val_share": _DEALS,
+    "seed": _DEALS,
+    "classes": _DEALS,
+}
 
 
 @dataclass(frozen=True)
@@ -21,6 +34,9 @@ class ListConfig:
     data_root: Path | None = None
     """Folder to look in. Default: $GPSSEG_DATA."""
 
+    def __post_init__(self) -> None:
+        check_types(self)
+
 
 @dataclass(frozen=True)
 class InfoConfig:
@@ -31,6 +47,9 @@ class InfoConfig:
 
     dataset: Positional[str]
     """A name from `python -m gpsseg.datasets list`, or the path of a data card (YAML)."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +99,13 @@ class SplitConfig(SourceConfig):
         SourceConfig.__post_init__(self)
         if self.without_leaks and self.folds:
             raise UserError("Got --without-leaks and --folds, expected one of them.")
-        at_least(2, self, "folds")
         if not 0 < self.test_share < 1:
             raise UserError(f"--test-share must lie between 0 and 1, got {self.test_share}.")
         if not 0 <= self.val_share < 1 - (0 if self.folds else self.test_share):
             raise UserError(
                 f"--val-share {self.val_share} leaves no images for training. Make it smaller."
             )
+        refuse_idle(self, SPLIT_CONDITIONS)
 
 
 @dataclass(frozen=True)
@@ -108,6 +127,9 @@ class DownloadConfig:
     keep_archives: bool = False
     """Keep the archives after they are unpacked."""
 
+    def __post_init__(self) -> None:
+        check_types(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NewConfig:
@@ -128,6 +150,7 @@ class NewConfig:
     """What the masks mark, such as polyp."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if (self.images is None) != (self.masks is None) or not (self.images or self.table):
             raise UserError("Pass --images and --masks, or --table: nothing else can be described.")
         if self.images and self.table:
@@ -155,6 +178,5 @@ class SynthesizeConfig:
     """Seed; the same seed gives the same files."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         at_least(4, self, "cases")  # a quarter becomes the test or validation part
-        at_least(16, self, "size")
-        at_least(0, self, "seed")

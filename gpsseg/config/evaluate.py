@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.config.shared import at_least
-from gpsseg.errors import UserError
+from gpsseg.config.checked import check_types
+from gpsseg.config.effects import Condition, Conditions, idle, is_given, refuse_idle
+from gpsseg.errors import UserError, look_up
+
+PROTOCOLS = (
+    "per-image",
+    "pranet",
+    "isic",
+    "micro",
+    "medsam-adapter",
+    "gps-repo",
+    "boundary",
+    "volume",
+)
+WITH_TOLERANCE = ("boundary", "volume")
+_OF_RUNS = Condition(
+    "--run, whose network predicts; --predictions are scored as they are",
+    lambda config: config.run is not None,
+)
+CONDITIONS: Conditions = {
+    "strict": Condition(
+        "--run, whose training images are known; those of --predictions are not",
+        lambda config: config.run is not None,
+    ),
+    "device": _OF_RUNS,
+    "batch_size": _OF_RUNS,
+    "tolerance": Condition(
+        "--protocol boundary or volume",
+        # Predictions that turn out to be volumes are scored under `volume` unasked.
+        lambda config: config.predictions is not None or measures_distances(config.protocol),
+    ),
+}
+
+
+def measures_distances(protocols: Iterable[str]) -> bool:
+    """Whether one of the protocols has a tolerance."""
+    return bool({*WITH_TOLERANCE, "all"} & set(protocols))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +78,9 @@ class EvaluateConfig:
     protocol: tuple[str, ...] = ("per-image", "micro")
     """per-image (always scored), micro, pranet, isic, medsam-adapter, boundary (distances), volume
     (3-D), gps-repo (to reproduce that script only); or all."""
+    tolerance: float = 2.0
+    """Of NSD: outlines no farther apart than this agree. In pixels under boundary, in mm under
+    volume."""
     against: tuple[Path, ...] = ()
     """Compare image by image with these: run folders, folders that this command wrote, or folders
     of predictions. P-values of several are adjusted together (Holm)."""
@@ -62,7 +101,7 @@ class EvaluateConfig:
     """auto, cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
-        at_least(1, self, "batch_size")
+        check_types(self)
         if (self.run is None) == (self.predictions is None):
             raise UserError(
                 f"Got {'neither' if self.run is None else 'both'} of --run and --predictions, "
@@ -90,3 +129,15 @@ class EvaluateConfig:
                 raise UserError(f"--{flag} goes with --dataset, not with --truth. Leave one out.")
         if not self.protocol:
             raise UserError("--protocol needs a name, such as per-image, or all.")
+        for name in self.protocol:
+            look_up(name, dict.fromkeys((*PROTOCOLS, "all")), "protocol")
+        refuse_idle(self, CONDITIONS)
+
+    def refuse_idle_tolerance(self, protocols: Iterable[str]) -> None:
+        """Refuse a tolerance that none of the protocols has, once these are known.
+
+        Raises:
+            UserError: that is what was asked for.
+        """
+        if is_given(self, "tolerance") and not measures_distances(protocols):
+            raise idle("tolerance", self.tolerance, "it goes with --protocol boundary or volume")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.config.shared import BackboneConfig, DataConfig, TrainingConfig, at_least
+from gpsseg.config.effects import refuse_idle
+from gpsseg.config.methods import METHOD_CONDITIONS, options_of
+from gpsseg.config.shared import BackboneConfig, DataConfig, TrainingConfig
 from gpsseg.errors import UserError
 
 
@@ -39,17 +42,41 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     output: Path | None = None
     """Folder of this run; must not exist. Default: runs/<dataset>-<backbone>-<method>-<time>."""
     resume: Path | None = None
-    """Run folder of a stopped run, to go on after its last finished epoch with its own settings."""
+    """Run folder of a stopped run, to go on after its last finished epoch with its own settings.
+    Beside it --data-root (or --images and --masks, --table, --dataset CARD, --split FILE) says
+    where its data are now, --device, --workers, --cache and --checkpoint-activations how to
+    compute."""
 
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)
         DataConfig.__post_init__(self)
         TrainingConfig.__post_init__(self)
-        at_least(1, self, "epochs", "accumulate", "rank")
-        for name in ("lr", "decoder_lr"):
-            rate = getattr(self, name)
-            if rate is not None and not 0 < rate < float("inf"):
-                raise UserError(f"--{name.replace('_', '-')} must be above 0, got {rate}.")
+        options_of(self.method)  # names the nearest where it is unknown
+        if self.resume:
+            return  # what goes with what is asked once the run's own settings are known
+        refuse_idle(self, METHOD_CONDITIONS)
+        if self.one_rate and self.lr and self.decoder_lr and self.lr != self.decoder_lr:
+            raise UserError(
+                "--lr and --decoder-lr are one rate with --method decoder, got "
+                f"{self.lr:g} and {self.decoder_lr:g}. Leave one of them out."
+            )
+
+    @property
+    def one_rate(self) -> bool:
+        """Whether all that trains is in the decoder, so that there is one learning rate."""
+        return self.method == "decoder" and not self.separate_classes
+
+    def taken_up(self, parse: Callable[[FinetuneConfig], FinetuneConfig]) -> FinetuneConfig:
+        """With ``resume``: the run's settings, with what was typed for this call.
+
+        Args:
+            parse: reads the command line again, with other defaults.
+        """
+        if self.resume is None:
+            return self
+        from gpsseg.config.resuming import parsed_again
+
+        return parsed_again(self.resume, parse)
 
 
 @dataclass(frozen=True, kw_only=True)

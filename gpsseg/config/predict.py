@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gpsseg.config.shared import at_least
+from gpsseg.config.checked import check_types
+from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.errors import UserError
 
-SMALLEST_TILE = 32
+_WHOLE = Condition(
+    "runs without --prompts: a box or point is given for a whole picture",
+    lambda config: config.prompts is None,
+)
+CONDITIONS: Conditions = {"tile": _WHOLE, "tta": _WHOLE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +74,8 @@ class PredictConfig:
     """auto, cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
-        at_least(1, self, "batch_size")
-        if self.tile is not None and self.tile < SMALLEST_TILE:
-            raise UserError(f"--tile must be at least {SMALLEST_TILE} pixels, got {self.tile}.")
+        check_types(self)
+        refuse_idle(self, CONDITIONS)
         if not self.input:
             raise UserError("--input needs a file, a folder or a pattern.")
         _check_window(self.window)
@@ -109,6 +113,7 @@ class SlicesConfig:
     """Leave out slices whose mask is empty."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if (self.images is None) != (self.masks is None) or bool(self.images) == bool(self.table):
             raise UserError("Pass --images and --masks, or else --table: the volumes to cut.")
         _check_window(self.window)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpsseg.config.checked import check_types
+from gpsseg.config.effects import Condition, Conditions, refuse_idle
+from gpsseg.config.methods import READS_IMAGES
 from gpsseg.errors import UserError
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -22,6 +25,19 @@ def at_least(least: int, config: object, *names: str) -> None:
         if value is not None and value < least:
             flag = name.replace("_", "-")
             raise UserError(f"--{flag} must be at least {least}, got {value}.")
+
+
+SOURCE_CONDITIONS: Conditions = {
+    "dataset": Condition(
+        "no --images or --table, which name the data themselves",
+        lambda config: not (config.images or config.table),
+    ),
+    "data_root": Condition(
+        "--dataset; --images and --table say themselves where the data lie",
+        lambda config: not (config.images or config.table),
+    ),
+}
+SELECTION_CONDITIONS: Conditions = {"selection_images": READS_IMAGES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +60,9 @@ class SourceConfig:
     or MSD."""
     classes: tuple[str, ...] = ()
     """Which classes of a set with several are foreground. Default: all of them."""
-    separate_classes: bool = False
-    """Tell these classes apart, each with its own label and scores. Default: together they are one
-    foreground."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if (self.images is None) != (self.masks is None):
             given, other = ("images", "masks") if self.images else ("masks", "images")
             raise UserError(
@@ -57,12 +71,17 @@ class SourceConfig:
             )
         if self.images and self.table:
             raise UserError("Got --images and --table, expected one of them. Leave one out.")
+        if not getattr(self, "resume", None):  # else they say where the run's data are now
+            refuse_idle(self, SOURCE_CONDITIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparationConfig(SourceConfig):
     """Which images, how they are split, and how they are read."""
 
+    separate_classes: bool = False
+    """Tell these classes apart, each with its own label and scores. Default: together they are one
+    foreground."""
     split: str | None = None
     """One of the data set's splits by name (see `python -m gpsseg.datasets info NAME`), or a file
     that `python -m gpsseg.datasets split` or another run wrote (split.json). Default: the set's
@@ -83,8 +102,6 @@ class PreparationConfig(SourceConfig):
 
     def __post_init__(self) -> None:
         SourceConfig.__post_init__(self)
-        at_least(1, self, "image_size")
-        at_least(0, self, "workers")
         if not 0 < self.val_share < 1:
             raise UserError(
                 f"--val-share must lie between 0 and 1 (0.15 is 15 %), got {self.val_share}."
@@ -102,7 +119,6 @@ class DataConfig(PreparationConfig):
 
     def __post_init__(self) -> None:
         PreparationConfig.__post_init__(self)
-        at_least(0, self, "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,13 +162,9 @@ class BackboneConfig:
     """auto, cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"--top-k must be at least 1, got {self.top_k}. The paper uses 1.")
-        if isinstance(self.decoder_top_k, int) and self.decoder_top_k < 1:
-            raise UserError(
-                f"--decoder-top-k must be at least 1 or 'dense', got {self.decoder_top_k}."
-            )
-        at_least(1, self, "selection_images")
+        check_types(self)
+        if not getattr(self, "resume", None):
+            refuse_idle(self, SELECTION_CONDITIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +183,6 @@ class TrainingConfig:
     is kept. With few training images validation is much of the work."""
 
     def __post_init__(self) -> None:
-        at_least(1, self, "batch_size", "validate_every")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise UserError(f"--weight-decay must be 0 or more, got {self.weight_decay}.")
+        check_types(self)
         if not 0 <= self.warmup <= 1:
             raise UserError(f"--warmup is a share of all steps, 0 to 1, got {self.warmup}.")

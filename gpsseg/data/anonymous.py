@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpsseg.config.private import FILE as FILE
+from gpsseg.config.private import HIDDEN, load_salt, save_salt
 from gpsseg.data.cards import Card, card_names, is_bundled
 from gpsseg.data.case import Case
-from gpsseg.data.private import FILE as FILE
-from gpsseg.data.private import HIDDEN, load_salt, save_salt
 from gpsseg.veil import DIGITS, Veil, draw, hashed, hide, is_place
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from gpsseg.config.private import CARD, read_private
 from gpsseg.data.card_faults import card_fault
 from gpsseg.data.images import Labels
-from gpsseg.data.private import CARD, read_private
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import bundled, write_yaml
 

@@ -152,6 +152,17 @@ def make_split(
     return Split(rule["name"], data, root, *(tuple(parts[p]) for p in ("train", "val", "test")))
 
 
+def brings_validation(card: Card, data_root: Path | None, split: str | None) -> str | None:
+    """The name of the split to use if it has validation images of its own; else None.
+
+    Raises:
+        UserError: as ``make_split``.
+    """
+    root, _ = find_root(card, data_root)
+    rule, parts = _parts(card, root, split)
+    return str(rule["name"]) if "val" in parts else None
+
+
 def named_parts(card: Card, data_root: Path | None, name: str) -> dict[str, list[Case]]:
     """All cases of each part of a set's split, as it comes, with nothing carved out or left out.
 

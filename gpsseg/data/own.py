@@ -46,7 +46,7 @@ def card_of(config: SourceConfig) -> Card:
         card = table_card(config.table)
     else:
         card = load_card(config.dataset)
-    return choose_classes(card, config.classes, config.separate_classes)
+    return choose_classes(card, config.classes, getattr(config, "separate_classes", False))
 
 
 def folder_card(images: Path, masks: Path) -> Card:

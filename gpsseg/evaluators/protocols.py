@@ -53,7 +53,7 @@ def registry(tolerance: float = 2.0, saliency: bool = True) -> dict[str, Protoco
     """
     overlap, any_axes = ("dice", "iou"), (2, 3)
     soft = (*overlap, "s_measure", "e_measure", "weighted_f", "mae") if saliency else overlap
-    means = rules.means_of
+    means, within = rules.means_of, partial(partial, tolerance=tolerance)
     protocols = (
         Protocol("per-image", rules.per_image, rules.per_image_summary, any_axes),
         Protocol("pranet", partial(rules.pranet, saliency=saliency), means(*soft)),
@@ -61,8 +61,8 @@ def registry(tolerance: float = 2.0, saliency: bool = True) -> dict[str, Protoco
         Protocol("micro", rules.micro, rules.micro_summary, any_axes),
         Protocol("medsam-adapter", rules.medsam_adapter, means(*overlap)),
         Protocol("gps-repo", rules.gps_repo, rules.gps_repo_summary, any_axes),
-        Protocol("boundary", partial(rules.boundary, tolerance=tolerance), rules.boundary_summary),
-        Protocol("volume", partial(rules.volume, tolerance=tolerance), rules.volume_summary, (3,)),
+        Protocol("boundary", within(rules.boundary), within(rules.boundary_summary)),
+        Protocol("volume", within(rules.volume), within(rules.volume_summary), (3,)),
     )
     return {protocol.name: protocol for protocol in protocols}
 

@@ -35,6 +35,12 @@ GPS_REPO_WARNING = (
     "that is foreground everywhere scores 1. Do not report it as Dice or IoU."
 )
 
+DISTANCE_RULE = (
+    "HD95 is the larger of the two directed 95th percentiles; NSD the share of both outlines "
+    "within the tolerance of the other. One mask empty: HD95 and ASSD are the image's diagonal, "
+    "NSD 0; both empty: 0 and 1."
+)
+
 
 def means_of(*names: str) -> Summary:
     """A summary that averages the named columns over images."""
@@ -170,8 +176,8 @@ def boundary(sample: Sample, tolerance: float = 2.0) -> Scores:
     return boundary_scores(sample.mask, sample.truth, sample.spacing, tolerance)
 
 
-def boundary_summary(table: Table, prefix: str) -> dict[str, Any]:
-    """Means, and how many images had one or two empty masks.
+def boundary_summary(table: Table, prefix: str, tolerance: float = 2.0) -> dict[str, Any]:
+    """Means, how many images had one or two empty masks, and by what unit, tolerance and rule.
 
     Raises:
         UserError: some images are in mm and others in pixels.
@@ -187,11 +193,14 @@ def boundary_summary(table: Table, prefix: str) -> dict[str, Any]:
         "one_empty": table.count(lambda row: row[prefix + "empty_masks"] == 1),
         "both_empty": table.count(lambda row: row[prefix + "empty_masks"] == 2),
         "unit": "mm" if spaced else "pixels",
+        "tolerance": tolerance,
+        "tolerance_unit": "pixels",
+        "rule": DISTANCE_RULE,
     }
 
 
 def volume(sample: Sample, tolerance: float = 2.0) -> Scores:
-    """Dice and IoU of a 3-D volume, HD95, ASSD and NSD in mm.
+    """Dice and IoU of a 3-D volume, HD95, ASSD and NSD at a tolerance, in mm.
 
     Raises:
         UserError: the spacing is unknown.
@@ -211,11 +220,14 @@ def volume(sample: Sample, tolerance: float = 2.0) -> Scores:
     }
 
 
-def volume_summary(table: Table, prefix: str) -> dict[str, Any]:
-    """Means over volumes, and how many had one or two empty masks."""
+def volume_summary(table: Table, prefix: str, tolerance: float = 2.0) -> dict[str, Any]:
+    """Means over volumes, how many had one or two empty masks, and the tolerance and rule."""
     return {
         **table.means(prefix, ("dice", "iou", "hd95", "assd", "nsd"), distances=("hd95", "assd")),
         "one_empty": table.count(lambda row: row[prefix + "empty_masks"] == 1),
         "both_empty": table.count(lambda row: row[prefix + "empty_masks"] == 2),
         "unit": "mm",
+        "tolerance": tolerance,
+        "tolerance_unit": "mm",
+        "rule": DISTANCE_RULE,
     }

@@ -133,7 +133,7 @@ def surface_dice(distances: SurfaceDistances, tolerance: float) -> float:
 
     Args:
         distances: from `surface_distances`.
-        tolerance: in the distances' unit; a distance equal to it is within.
+        tolerance: in the distances' unit (pixels or mm); a distance equal to it is within.
 
     Source:
         Nikolov et al., arXiv:1809.04430; counted in pixels as in Seidlitz et al.,

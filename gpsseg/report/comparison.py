@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpsseg.config.report import MOST_RUNS
 from gpsseg.errors import UserError
 from gpsseg.report import plots, sections
 from gpsseg.report.contents import Case, Contents, read_contents
 
 if TYPE_CHECKING:
     from gpsseg.evaluators import Estimate
-
-MOST_RUNS = 8
 
 
 @dataclass(frozen=True)

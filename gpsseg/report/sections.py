@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from gpsseg.data.private import HIDDEN
+from gpsseg.config.private import HIDDEN
 from gpsseg.evaluators.words import interval_words, name_of_base
 from gpsseg.report.contents import Case, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
@@ -36,8 +36,8 @@ PROTOCOLS = {
     "isic": "Jaccard per image, counted as 0 below 0.65; plain Dice and IoU beside it.",
     "medsam-adapter": "Mean over the thresholds 0.1, 0.3, 0.5, 0.7, 0.9 at 256 x 256 pixels.",
     "gps-repo": "The published GPS script's rule, for reproduction only: it ignores background.",
-    "boundary": "Distances between outlines: HD95, ASSD, and NSD at a tolerance.",
-    "volume": "Dice, IoU and distances between surfaces per 3-D volume.",
+    "boundary": "Distances between outlines per image, then their mean.",
+    "volume": "Dice, IoU and distances between surfaces per 3-D volume, then their mean.",
 }
 
 SCORE_NAMES = {
@@ -115,12 +115,22 @@ def _protocol(name: str, metrics: Json) -> Protocol:
     others = [key for key in after if f"{key}_ci95" in after and key not in ("dice", "iou")]
     return Protocol(
         name=name,
-        rule=PROTOCOLS.get(name, ""),
+        rule=" ".join(filter(None, [PROTOCOLS.get(name, ""), after.get("rule", "")])),
         overlap=tuple(compare(*pair) for pair in overlap),
-        others=tuple(compare(key, SCORE_NAMES.get(key, key)) for key in others),
+        others=tuple(compare(key, _with_unit(key, after)) for key in others),
         warning=after.get("warning") or after.get("omitted", ""),
         over=interval_words(after) if "resampled" in after else "",
     )
+
+
+def _with_unit(key: str, summary: Json) -> str:
+    """A score's name, with the unit of a distance or the tolerance of NSD where they are known."""
+    name = SCORE_NAMES.get(key, key)
+    if key in ("hd95", "assd") and "unit" in summary:
+        return f"{name} ({summary['unit']})"
+    if key == "nsd" and "tolerance" in summary:
+        return f"{name} at {summary['tolerance']:g} {summary['tolerance_unit']}"
+    return name
 
 
 def score_of(summary: Json, key: str) -> Score | None:

@@ -2,14 +2,23 @@
 
 import copy
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from gpsseg import engine, gps
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.methods import options_of
+from gpsseg.errors import UserError
 from gpsseg.losses import segmentation_loss
-from gpsseg.methods import add_layers, added_and_whole, learning_rates, settle_training
+from gpsseg.methods import (
+    add_layers,
+    added_and_whole,
+    learning_rates,
+    refuse_without_effect,
+    settle_training,
+)
 from gpsseg.select import settle, what_trains
 
 
@@ -41,7 +50,8 @@ def test_a_method_that_does_not_depend_on_how_features_are_laid_out(
 
 def check_contract(net, name, folder):
     """It starts at the base, trains what it names and nothing else, and its delta holds that."""
-    base, config = pretrained(net), FinetuneConfig(method=name, rank=1)
+    rank = {"rank": 1} if "rank" in options_of(name) else {}
+    base, config = pretrained(net), FinetuneConfig(method=name, **rank)
     image, mask = batch_of(base)
     model = copy.deepcopy(base)
     with torch.no_grad():
@@ -111,6 +121,25 @@ def test_gps_selects_more_and_trains_faster_in_a_pretrained_decoder(make_tiny):
     defaults = net.facts.learning_rates
     six_times = 1e-4 * defaults["decoder_values"] / defaults["values"]
     assert rates_of_roles(net, config) == {"encoder": {1e-4}, "decoder": {six_times}}
+
+
+def test_options_that_a_network_has_nothing_for_are_refused(make_tiny):
+    net = make_tiny("sam")
+    with pytest.raises(UserError, match=r"--decoder-lr 0\.1 has no effect here: --method adapter"):
+        refuse_without_effect(net, FinetuneConfig(method="adapter", decoder_lr=0.1))
+    refuse_without_effect(net, FinetuneConfig(method="lora", decoder_lr=0.1))
+    refuse_without_effect(make_tiny("unet"), FinetuneConfig(method="adapter", decoder_lr=0.1))
+    refuse_without_effect(net, FinetuneConfig(checkpoint_activations=True))
+    bare = SimpleNamespace(blocks=(), facts=net.facts)
+    with pytest.raises(UserError, match="--checkpoint-activations has no effect here"):
+        refuse_without_effect(bare, FinetuneConfig(checkpoint_activations=True))
+
+
+@pytest.mark.parametrize("given", ["lr", "decoder_lr"])
+def test_the_decoder_alone_has_one_rate(make_tiny, given):
+    net = make_tiny("sam")
+    config = gps_config(net, method="decoder", **{given: 5e-3})
+    assert (config.lr, config.decoder_lr, config.top_k) == (5e-3, 5e-3, None)
 
 
 def test_beside_a_random_decoder_gps_selects_more_in_the_encoder(make_tiny):

@@ -28,6 +28,15 @@ def save_salt(folder: Path, salt: str, facts: Mapping[str, Any] | None = None) -
             file.write(json.dumps(facts, indent=2, default=str) + "\n")
 
 
+def change_private(folder: Path, **config: str) -> None:
+    """Change settings among a run's private facts, where it has any."""
+    salt, facts = load_salt(folder), read_private(folder)
+    if facts:
+        facts["config"] = facts.get("config", {}) | config
+        (folder / FILE).unlink()
+        save_salt(folder, salt, facts)
+
+
 def load_salt(folder: Path) -> str:
     """Read a run's salt.
 

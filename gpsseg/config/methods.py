@@ -1,0 +1,51 @@
+"""The names of the ways to tune, and which options each has, known without importing torch.
+
+What they do is in ``gpsseg.tuning``; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gpsseg.config.effects import Condition, Conditions
+from gpsseg.errors import look_up
+
+SELECTING = ("top_k", "decoder_top_k", "biases")
+BLIND = ("magnitude", "random")  # criteria that look at no image
+
+METHOD_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "gps": (*SELECTING, "criterion", "level", "selection_images"),
+    "neuroada": SELECTING,
+    "shira": SELECTING,
+    "full": (),
+    "decoder": (),
+    "bias": (),
+    "norm": (),
+    "lora": ("rank",),
+    "dora": ("rank",),
+    "adapter": ("rank",),
+    "ssf": (),
+}
+OF_SOME = tuple(dict.fromkeys(name for names in METHOD_OPTIONS.values() for name in names))
+
+
+def options_of(method: str) -> tuple[str, ...]:
+    """The options of a method that not all have.
+
+    Raises:
+        UserError: there is no such method; the nearest is suggested.
+    """
+    return look_up(method, METHOD_OPTIONS, "method")
+
+
+def _of_methods(option: str) -> Condition:
+    names = [name for name, options in METHOD_OPTIONS.items() if option in options]
+    listed = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return Condition(f"--method {listed}", lambda config: option in options_of(config.method))
+
+
+READS_IMAGES = Condition(
+    "a --criterion that looks at images, which magnitude and random do not",
+    lambda config: config.criterion not in BLIND,
+)
+METHOD_CONDITIONS: Conditions = {option: _of_methods(option) for option in OF_SOME}

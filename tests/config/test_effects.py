@@ -1,0 +1,238 @@
+"""An option that has no effect on what is asked for is refused; no option is forgotten here."""
+
+import pytest
+
+from gpsseg.config.backbones import ListBackbonesConfig
+from gpsseg.config.benchmark import BenchmarkConfig
+from gpsseg.config.checked import hints_of
+from gpsseg.config.compare import CompareConfig
+from gpsseg.config.datasets import (
+    CheckConfig,
+    DownloadConfig,
+    InfoConfig,
+    ListConfig,
+    NewConfig,
+    SplitConfig,
+    SynthesizeConfig,
+)
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.predict import PredictConfig, SlicesConfig
+from gpsseg.config.report import ReportConfig
+from gpsseg.errors import UserError
+
+# Options that do something whatever else is asked; what they do may be nothing to these data.
+SOURCE = {"classes"}
+PREPARATION = {"split", "anonymous_ids", "image_size", "workers", "cache"}
+BACKBONE = {"backbone", "precision", "device"}
+TRAINING = {"batch_size", "weight_decay", "warmup", "validate_every"}
+ALWAYS = {
+    BenchmarkConfig: {
+        *("backbone", "methods", "random_weights", "image_size", "batch_size", "precision"),
+        *("device", "steps", "rounds", "output"),
+    },
+    CheckConfig: SOURCE | {"output", "duplicates"},
+    CompareConfig: SOURCE
+    | PREPARATION
+    | BACKBONE
+    | TRAINING
+    | {"output", "methods", "train_sizes", "seeds", "lr_factors", "epochs", "processes"},
+    DownloadConfig: {"dataset", "output", "accept_licence", "keep_archives"},
+    EvaluateConfig: {"run", "predictions", "anonymous_ids", "protocol", "against", "output"},
+    FinetuneConfig: SOURCE
+    | PREPARATION
+    | BACKBONE
+    | TRAINING
+    | {"train_size", "seed", "method", "epochs", "accumulate", "strict"},
+    InfoConfig: {"dataset"},
+    ListBackbonesConfig: {"missing"},
+    ListConfig: {"data_root"},
+    NewConfig: {"output", "foreground"},
+    PredictConfig: {
+        *("run", "input", "output", "resume", "save_probabilities", "overlays", "batch_size"),
+        "device",
+    },
+    ReportConfig: {"compare", "output"},
+    SelectConfig: SOURCE
+    | PREPARATION
+    | BACKBONE
+    | {"train_size", "seed", "output", "top_k", "decoder_top_k", "criterion", "level", "biases"},
+    SlicesConfig: {"labels", "output", "axis", "window", "skip_empty"},
+    SplitConfig: {"output"},
+    SynthesizeConfig: {"output", "layout", "cases", "size", "seed"},
+}
+
+# Refused by the constructor: options, and what the error says.
+RUN = {"run": "run"}
+TRUTH = {"predictions": "mine", "truth": "truth"}
+OUT = {"output": "out"}
+ASIDE = {"images": "i", "masks": "m"}
+SCANS = {"run": "run", "input": "scans", "output": "out"}
+NO_EFFECT = "has no effect here"
+REFUSED = {
+    BenchmarkConfig: {
+        "top_k": ({"top_k": 3, "methods": ("floor", "full")}, NO_EFFECT),
+        "decoder_top_k": ({"decoder_top_k": "dense", "methods": "lora"}, NO_EFFECT),
+    },
+    FinetuneConfig: {
+        "rank": ({"rank": 4, "method": "ssf"}, "--method lora, dora or adapter"),
+        "top_k": ({"top_k": 2, "method": "full"}, "--method gps, neuroada or shira"),
+        "decoder_top_k": ({"decoder_top_k": "dense", "method": "bias"}, NO_EFFECT),
+        "biases": ({"biases": "all", "method": "lora"}, NO_EFFECT),
+        "criterion": ({"criterion": "fisher", "method": "neuroada"}, "--method gps"),
+        "level": ({"level": "net", "method": "shira"}, "--method gps"),
+        "selection_images": ({"selection_images": 3, "method": "shira"}, NO_EFFECT),
+        "lr": ({"method": "decoder", "lr": 1e-3, "decoder_lr": 1e-4}, "are one rate"),
+        "output": ({"output": "a", "resume": "b"}, None),  # see test_resuming.py
+        "resume": ({"resume": "b"}, None),
+    },
+    SelectConfig: {
+        "selection_images": ({"selection_images": 3, "criterion": "random"}, "looks at images"),
+    },
+    CompareConfig: {
+        "top_k": ({**OUT, "top_k": 2, "methods": ("full", "gps:top_k=3")}, NO_EFFECT),
+        "decoder_top_k": ({**OUT, "decoder_top_k": 2, "methods": "full"}, NO_EFFECT),
+        "criterion": ({**OUT, "criterion": "fisher", "methods": "neuroada"}, NO_EFFECT),
+        "level": ({**OUT, "level": "net", "methods": "shira"}, NO_EFFECT),
+        "biases": ({**OUT, "biases": "none", "methods": "lora"}, NO_EFFECT),
+        "selection_images": (
+            {**OUT, "selection_images": 2, "methods": ("gps:criterion=random", "shira")},
+            NO_EFFECT,
+        ),
+        "trial_seeds": ({**OUT, "trial_seeds": 2, "lr_factors": 1}, "--lr-factors to try"),
+        "baseline": ({**OUT, "baseline": "gsp"}, "Did you mean 'gps'"),
+    },
+    EvaluateConfig: {
+        "strict": ({**TRUTH, "strict": True}, "--strict has no effect here: it goes with --run"),
+        "device": ({**TRUTH, "device": "cpu"}, "--device cpu has no effect here"),
+        "batch_size": ({**TRUTH, "batch_size": 2}, NO_EFFECT),
+        "tolerance": ({**RUN, "tolerance": 3}, "--protocol boundary or volume"),
+        "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run"),
+        "truth": ({**RUN, "truth": "truth"}, "goes with --predictions"),
+        "data_root": ({**TRUTH, "data_root": "data"}, "goes with --dataset"),
+        "split": ({**TRUTH, "split": "official"}, "goes with --dataset"),
+        "dataset": ({**TRUTH, "dataset": "kvasir"}, "expected one beside --predictions"),
+    },
+    PredictConfig: {
+        "tile": ({**SCANS, "prompts": "b.csv", "tile": 64}, "for a whole picture"),
+        "tta": ({**SCANS, "prompts": "b.csv", "tta": "flips"}, "for a whole picture"),
+    },
+    SplitConfig: {
+        "test_share": ({**OUT, "folds": 3, "test_share": 0.3}, NO_EFFECT),
+        "val_share": ({**OUT, "without_leaks": "official", "val_share": 0.1}, NO_EFFECT),
+        "seed": ({**OUT, "without_leaks": "official", "seed": 1}, NO_EFFECT),
+        "classes": ({**OUT, "without_leaks": "official", "classes": "polyp"}, NO_EFFECT),
+        "folds": ({**OUT, "without_leaks": "official", "folds": 3}, "expected one of them"),
+        "without_leaks": ({**OUT, "without_leaks": "official", "folds": 3}, "expected one"),
+    },
+    NewConfig: {
+        "images": ({"output": "a.yaml", "images": "i", "masks": "m", "table": "t"}, "one of them"),
+        "masks": ({"output": "a.yaml", "masks": "m", "table": "t"}, "Pass --images and --masks"),
+        "table": ({"output": "a.yaml", "images": "i", "masks": "m", "table": "t"}, "one of them"),
+    },
+    SlicesConfig: {
+        "images": ({**OUT, **ASIDE, "table": "t"}, "or else --table"),
+        "masks": ({**OUT, "masks": "m", "table": "t"}, "Pass --images and --masks"),
+        "table": ({**OUT, **ASIDE, "table": "t"}, "or else --table"),
+    },
+}
+for kind in (FinetuneConfig, SelectConfig, CompareConfig, CheckConfig, SplitConfig):
+    least = OUT if kind in (CompareConfig, SplitConfig) else {}
+    REFUSED.setdefault(kind, {}).update(
+        {
+            "dataset": ({**least, **ASIDE, "dataset": "isic2017"}, "no --images or --table"),
+            "data_root": ({**least, "table": "t.csv", "data_root": "d"}, "goes with --dataset"),
+            "images": ({**least, "images": "i"}, "goes with --masks"),
+            "masks": ({**least, "masks": "m", "table": "t.csv"}, "goes with --images"),
+            "table": ({**least, **ASIDE, "table": "t.csv"}, "expected one of them"),
+        }
+    )
+
+# Refused by the command before it works, for it takes the network, the card or the input to know.
+AT_WORK = {
+    BenchmarkConfig: {"checkpoint_activations"},
+    CompareConfig: {"val_share", "separate_classes", "weights", "prompt", "checkpoint_activations"},
+    EvaluateConfig: set(),
+    FinetuneConfig: {
+        *("val_share", "separate_classes", "weights", "prompt", "checkpoint_activations"),
+        "decoder_lr",
+    },
+    PredictConfig: {"prompts", "window", "axis", "format"},
+    SelectConfig: {"val_share", "separate_classes", "weights", "prompt", "checkpoint_activations"},
+}
+EXAMPLES = [(kind, name) for kind, listed in REFUSED.items() for name in listed]
+
+
+@pytest.mark.parametrize("kind", ALWAYS)
+def test_every_option_is_listed_once(kind):
+    listed = [*ALWAYS[kind], *REFUSED.get(kind, ()), *AT_WORK.get(kind, ())]
+    assert sorted(listed) == sorted([*hints_of(kind)]), "list a new option, with its condition"
+
+
+@pytest.mark.parametrize(("kind", "name"), EXAMPLES)
+def test_an_option_without_effect_is_refused_by_name(kind, name):
+    options, said = REFUSED[kind][name]
+    if said is None:
+        kind(**options)
+        return
+    with pytest.raises(UserError, match=said) as caught:
+        kind(**options)
+    assert "--" in str(caught.value)
+    assert name.replace("_", "-") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (FinetuneConfig, {"method": "adapter", "rank": 4}),
+        (FinetuneConfig, {"method": "shira", "top_k": 2, "biases": "none"}),
+        (FinetuneConfig, {"method": "decoder", "lr": 1e-3, "decoder_lr": 1e-3}),
+        (FinetuneConfig, {"method": "full", "criterion": "gradient", "rank": 8}),
+        (CompareConfig, {**OUT, "top_k": 2, "methods": ("gps", "full", "lora:rank=1")}),
+        (CompareConfig, {**OUT, "selection_images": 2, "methods": ("gps", "shira")}),
+        (CompareConfig, {**OUT, "criterion": "random", "methods": ("gps", "neuroada")}),
+        (CompareConfig, {**OUT, "methods": ("gps", "lora")}),
+        (EvaluateConfig, {**RUN, "tolerance": 3, "protocol": "boundary"}),
+        (EvaluateConfig, {**RUN, "tolerance": 3, "protocol": "all"}),
+        (EvaluateConfig, {**TRUTH, "tolerance": 3}),
+        (SplitConfig, {**OUT, "folds": 3, "val_share": 0.2, "seed": 4}),
+        (BenchmarkConfig, {"top_k": (1, 3), "methods": ("masked", "full")}),
+    ],
+)
+def test_what_has_an_effect_is_taken(kind, options):
+    kind(**options)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gps:level=nueron", "--methods gps:level=nueron: --level must be .*Did you mean 'neuron'"),
+        ("gps:biases=9", "--methods gps:biases=9: --biases must be none, layers or all, got 9"),
+        ("gps:top_k=nan", "--top-k must be a whole number, got nan"),
+        ("gps:decoder_top_k=x", "--decoder-top-k must be a whole number or dense, got 'x'"),
+        ("gps:top_k=1,top_k=2", "top_k comes twice"),
+        ("lora:top_k=1", "--methods lora:top_k=1: --top-k 1 has no effect here"),
+        ("gps:rank=1", "--rank 1 has no effect here"),
+        ("gps:lr=0", "--lr must be above 0"),
+        ("gps:warmup=2", "--warmup is a share"),
+        ("gps:", "Unknown option"),
+        ("gps:criterion=random,selection_images=2", "--selection-images 2 has no effect"),
+    ],
+)
+def test_a_method_goes_through_the_constructor_of_finetune(text, said):
+    with pytest.raises(UserError, match=said):
+        CompareConfig(output="out", methods=(text,))
+
+
+def test_two_spellings_of_one_method_are_one():
+    with pytest.raises(UserError, match="gps and gps:level=neuron are the same"):
+        CompareConfig(output="out", methods=("gps", "gps:level=neuron"))
+    with pytest.raises(UserError, match=r"--train-sizes needs .* different values"):
+        CompareConfig(output="out", train_sizes=(20, 20))
+    with pytest.raises(UserError, match=r"--lr-factors needs .* different values"):
+        CompareConfig(output="out", lr_factors=(1.0, 1.0000001))  # one folder's name for both
+
+
+def test_shared_options_reach_the_methods_that_have_them():
+    config = CompareConfig(output="out", top_k=3, methods=("gps", "gps:top_k=5", "full"))
+    assert [config.settings_of(m)["top_k"] for m in config.methods] == [3, 5, None]
