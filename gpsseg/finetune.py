@@ -95,7 +95,6 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
     from gpsseg.errors import TrainingDivergedError
-    from gpsseg.files import replacing
     from gpsseg.leakage import check_leaks
     from gpsseg.machine import make_machine, require_device
     from gpsseg.methods import (
@@ -162,8 +161,8 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
         training = training_of(history, config.epochs)
         facts: dict[str, Any] = {"dataset": card.name, "split_sha256": split.sha256}
         facts |= training.metadata
-        with replacing(run / "delta.safetensors") as partial:
-            gps.extract(backbone, **base, **facts).save(partial)
+        delta = gps.extract(backbone, **base, **facts)
+        delta.save(run / "delta.safetensors")
         if training.sentence:
             say(f"delta.safetensors: {training.sentence}", style="bold yellow")
 

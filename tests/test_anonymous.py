@@ -381,7 +381,7 @@ def test_own_weights_are_private_and_needed(
     own = {"table": ward / "listSECRET.csv", "weights": weights.name, "cache": "off"}
     from gpsseg.finetune import tune
 
-    tune(FinetuneConfig(**own, output=run, **{**ONCE, "method": "norm"}))
+    tune(FinetuneConfig(**own, output=run, **{**ONCE, "method": "norm", "selection_images": None}))
     assert leaks(run) == []
     assert read_config(run).weights == str(weights)
     (run / "salt.txt").unlink()

@@ -45,6 +45,7 @@ def test_the_ground_floor_stands_by_itself(module):
 WRITERS = {
     "files.py": "the filter itself",
     "config/private.py": "salt.txt, the one private file",
+    "starts.py": "locks a folder",
     "data/cache.py": "arrays under a hash",
     "data/dicom_seg.py": "refers to its source, as the standard demands",
     "data/volumes.py": "a mask's voxels",

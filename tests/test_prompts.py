@@ -216,8 +216,8 @@ def test_an_opponent_that_was_prompted_is_labelled(tmp_path, capsys):
     from gpsseg.paired import compare, say_paired
 
     (tmp_path / "metrics.json").write_text(json.dumps({"prompt": "box from the truth"}))
-    scores = {f"{i}": {"dice": i / 10, "iou": i / 20} for i in range(5)}
-    rows = [{"id": name, "group": None, **row} for name, row in scores.items()]
+    scores = {f"{i}": {"dice": i / 10, "iou": i / 20, "group": None} for i in range(5)}
+    rows = [{"id": name, **row} for name, row in scores.items()]
     paired = compare(rows, {tmp_path: lambda: scores})
     assert paired[0]["prompt"] == "box from the truth"
     say_paired(paired)

@@ -135,7 +135,7 @@ def main(data, output):
     save(output, "diverged", whys)
 
     backbone = load_backbone(UNET)
-    add_layers(backbone, settings(data, None, method="lora"))
+    add_layers(backbone, settings(data, None, method="lora", top_k=None, selection_images=None))
     added = {n: p.detach() for n, p in backbone.named_parameters() if "lora_" in n}
     save(output, "lora", added)
 

@@ -32,6 +32,7 @@ CONDITIONS: Conditions = {
     ),
     "device": _OF_RUNS,
     "batch_size": _OF_RUNS,
+    "untrained": _OF_RUNS,
     "tolerance": Condition(
         "--protocol boundary or volume",
         # Predictions that turn out to be volumes are scored under `volume` unasked.
@@ -116,8 +117,6 @@ class EvaluateConfig:
             )
         if self.prompts and not self.run:
             raise UserError("--prompts goes with --run: predictions are scored as they are.")
-        if self.untrained and not self.run:
-            raise UserError("--untrained goes with --run: predictions are scored as they are.")
         if self.run and self.truth:
             raise UserError(
                 "--truth goes with --predictions; a run is scored on a data set. Pass --dataset, "

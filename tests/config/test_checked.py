@@ -70,7 +70,9 @@ def test_the_least_is_taken(kind):
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
-@pytest.mark.parametrize("wrong", [NO_VALUE, {"a": 1}, b"kvasir", 1j], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [NO_VALUE, {"a": 1}, b"kvasir", 1j], ids=lambda value: type(value).__name__
+)
 def test_a_value_of_another_type_is_refused_and_named(kind, name, wrong):
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} must be .*, got "):
         kind(**LEAST[kind] | {name: wrong})

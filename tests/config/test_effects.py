@@ -50,7 +50,7 @@ ALWAYS = {
     NewConfig: {"output", "foreground"},
     PredictConfig: {
         *("run", "input", "output", "resume", "save_probabilities", "overlays", "batch_size"),
-        "device",
+        *("device", "untrained"),
     },
     ReportConfig: {"compare", "output"},
     SelectConfig: SOURCE
@@ -106,6 +106,7 @@ REFUSED = {
         "strict": ({**TRUTH, "strict": True}, "--strict has no effect here: it goes with --run"),
         "device": ({**TRUTH, "device": "cpu"}, "--device cpu has no effect here"),
         "batch_size": ({**TRUTH, "batch_size": 2}, NO_EFFECT),
+        "untrained": ({**TRUTH, "untrained": True}, NO_EFFECT),
         "tolerance": ({**RUN, "tolerance": 3}, "--protocol boundary or volume"),
         "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run"),
         "truth": ({**RUN, "truth": "truth"}, "goes with --predictions"),
