@@ -58,8 +58,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     protocols = resolve_protocols(config.protocol)
     trained, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
-    if config.data_root and config.dataset in (None, trained.dataset):  # the training images too
-        trained = dataclasses.replace(trained, data_root=config.data_root)
+    trained = _moved(config, trained)
     trained = dataclasses.replace(trained, batch_size=config.batch_size or trained.batch_size)
     data = _evaluation_data(config, trained)
     require_data_root(data)
@@ -252,6 +251,14 @@ def _name_of_data(trained: FinetuneConfig, salt: str | None) -> str:
         return anonymous_card(card_of(trained), salt).name
     except UserError:
         return trained.dataset if salt is None else "own-images"
+
+
+def _moved(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:
+    """A run whose training images are looked for where its data are now, if they were moved."""
+    gone = trained.data_root is not None and not trained.data_root.exists()
+    if gone and config.data_root and config.dataset in (None, trained.dataset):
+        return dataclasses.replace(trained, data_root=config.data_root)
+    return trained
 
 
 def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:

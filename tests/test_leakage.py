@@ -127,7 +127,9 @@ def test_training_images_that_are_gone_are_noted(run, leaky, tmp_path):
     content = read(moved / "config.json")
     content["config"]["data_root"] = str(tmp_path / "nowhere")
     (moved / "config.json").write_text(json.dumps(content))
-    config = EvaluateConfig(run=moved, data_root=leaky[0], output=tmp_path / "out", device="cpu")
+    there = EvaluateConfig(run=moved, data_root=leaky[0], output=tmp_path / "there", device="cpu")
+    assert evaluate(there)["leaks"]["checked"], "they were moved, and are found"
+    config = EvaluateConfig(run=moved, dataset="isic2017", output=tmp_path / "out", device="cpu")
     leaks = evaluate(config)["leaks"]
     assert not leaks["checked"]
     assert "could not be compared" in leaks["why"]

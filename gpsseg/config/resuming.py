@@ -48,6 +48,8 @@ def read_config(folder: Path) -> FinetuneConfig:
         if values["dataset"] == CARD:
             values["dataset"] = str(folder / CARD)
         return FinetuneConfig(**values)
+    except UserError as error:
+        raise UserError(f"{folder / 'config.json'}: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{folder}/config.json was not written by this version of gpsseg ({error}). Pass the "

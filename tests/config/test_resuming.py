@@ -137,5 +137,10 @@ def test_config_json_of_something_else_is_refused(run):
     write_json(run / "config.json", [])
     with pytest.raises(UserError, match="was not written by this version"):
         read_config(run)
+    write_json(
+        run / "config.json", {"config": dataclasses.asdict(FinetuneConfig()) | {"seed": "x"}}
+    )
+    with pytest.raises(UserError, match=r"config\.json: --seed must be a whole number, got 'x'"):
+        read_config(run)
     with pytest.raises(UserError, match="is not a run folder"):
         read_config(Path(os.devnull))
