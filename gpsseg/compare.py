@@ -22,7 +22,7 @@ from gpsseg.config.compare import FREE, CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
-from gpsseg.files import make_folder, read_json, write_json
+from gpsseg.files import make_folder, read_object, write_json
 from gpsseg.grid import Cell, parse_method, run_cell, settings_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def open_comparison(config: CompareConfig) -> None:
     }
     path = config.output / SETTINGS
     if path.is_file():
-        before = read_json(path)
+        before = read_object(path)
         changed = [name for name in fixed if before.get(name, fixed[name]) != fixed[name]]
         if changed:
             name = changed[0]
@@ -101,8 +101,8 @@ def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:
 
 def read_cell(config: CompareConfig, cell: Cell) -> dict[str, Any]:
     """What a finished cell's cell.json holds."""
-    content: dict[str, Any] = read_json(config.output / "cells" / cell.name / "cell.json")
-    return content
+    path = config.output / "cells" / cell.name / "cell.json"
+    return read_object(path, val_dice=(int, float))
 
 
 def run_cells(config: CompareConfig, facts: Facts, cells: Sequence[Cell], test: bool) -> None:
@@ -122,7 +122,7 @@ def run_cells(config: CompareConfig, facts: Facts, cells: Sequence[Cell], test: 
 def _told(run: Path, test: bool) -> str:
     from gpsseg.ranking import scores_of
 
-    cell = read_json(run / "cell.json")
+    cell = read_object(run / "cell.json", val_dice=(int, float), diverged=bool)
     text = f"{run.name}: val mDice {cell['val_dice']:.3f}"
     if test:
         text += f", test mDice {scores_of(run)['dice'].mean():.3f}"
@@ -140,7 +140,7 @@ def _run_side_by_side(
         with ProcessPoolExecutor(1, context, _end_with_the_comparison) as pool:
             run = _result(pool.submit(run_cell, queue.pop(0), test, cores))
         yield run
-        processes = _as_many_as_fit(read_json(run / "cell.json")["memory_mb"], before, cores)
+        processes = _as_many_as_fit(_memory_mb(run), before, cores)
     threads = max(1, cores // (processes or 1))
     with ProcessPoolExecutor(
         processes or 1, context, _end_with_the_comparison, max_tasks_per_child=1
@@ -184,6 +184,10 @@ def _result(future: Any) -> Path:
             "again with --processes 1: what is finished is kept."
         ) from None
     return run
+
+
+def _memory_mb(run: Path) -> float:
+    return float(read_object(run / "cell.json", memory_mb=(int, float))["memory_mb"])
 
 
 def _available_mb() -> float:

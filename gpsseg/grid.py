@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.errors import UserError, look_up
-from gpsseg.files import read_json, write_json, write_rows
+from gpsseg.files import read_object, write_json, write_rows
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Facts
@@ -173,7 +173,7 @@ def _train(config: FinetuneConfig) -> None:
     epochs = [row for row in read_log(run) if row["event"] == "epoch"]
     validated = [row for row in epochs if "val_dice" in row]
     best = max(validated, key=lambda row: row["val_dice"], default=None)
-    selection = read_json(run / "selection.json")
+    selection = read_object(run / "selection.json")
     names = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
     content = {
         "val_dice": best["val_dice"] if best else 0.0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from gpsseg.console import say
 from gpsseg.data.cases import Case
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, paired_comparison
-from gpsseg.files import read_json
+from gpsseg.files import read_object, read_table
 
 SCORES = ("dice", "iou")
 Row = Mapping[str, Any]
@@ -59,21 +58,22 @@ def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
         UserError: a column is missing, a score is no number in [0, 1], or an id comes twice.
     """
     rows: dict[str, Row] = {}
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        needed = ("id", *columns)
-        missing = [name for name in needed if name not in (reader.fieldnames or ())]
-        if missing:
-            raise UserError(
-                f"{table} has no column {missing[0]}, expected {', '.join(needed)}. Name a "
-                "folder that `python -m gpsseg.evaluate` or `python -m gpsseg.finetune` wrote."
-            )
-        for row in reader:
-            scores = {name: _score(row[name]) for name in columns}
-            if row["id"] in rows or any(math.isnan(score) for score in scores.values()):
-                why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
-                raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")
-            rows[row["id"]] = scores
+    names, lines = read_table(table)
+    needed = ("id", *columns)
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise UserError(
+            f"{table} has no column {missing[0]}, expected {', '.join(needed)}. Name a "
+            "folder that `python -m gpsseg.evaluate` or `python -m gpsseg.finetune` wrote."
+        )
+    for row in lines:
+        scores = {name: _score(row[name]) for name in columns}
+        if row["id"] in rows or any(math.isnan(score) for score in scores.values()):
+            why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
+            raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")
+        rows[row["id"]] = scores
+    if not rows:
+        raise UserError(f"{table} holds no image. Score the images again.")
     return rows
 
 
@@ -135,7 +135,7 @@ def compare(
 def _told(folder: Path) -> str:
     """The prompt that the other side needed from somebody; empty if none."""
     metrics = folder / "metrics.json"
-    prompt = str(read_json(metrics).get("prompt", "")) if metrics.is_file() else ""
+    prompt = str(read_object(metrics).get("prompt", "")) if metrics.is_file() else ""
     return prompt if " from " in prompt else ""
 
 

@@ -12,7 +12,7 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import SomeFailedError, UserError
-from gpsseg.files import make_folder, read_json, sha256_of_file, write_json
+from gpsseg.files import make_folder, read_object, sha256_of_file, write_json
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
@@ -190,7 +190,7 @@ def _keep_settings(config: PredictConfig, card: Card) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    there = read_json(path)
+    there = read_object(path)
     other = [name for name, value in settings.items() if there.get(name) != value]
     if other:
         raise UserError(

@@ -22,7 +22,7 @@ from gpsseg.files import (
     bundled,
     is_main_process,
     new_run_folder,
-    read_json,
+    read_object,
     refuse_existing,
     write_json,
 )
@@ -70,7 +70,7 @@ def open_run(
         atexit.register(other.cleanup)
         return Path(other.name)
     if config.resume:
-        if read_json(config.resume / "split.json")["sha256"] != split.sha256:
+        if read_object(config.resume / "split.json", sha256=str)["sha256"] != split.sha256:
             raise UserError(
                 f"The images of {config.resume} have changed since it began: its split.json does "
                 "not match them. Start a new run."
@@ -172,14 +172,14 @@ def read_config(folder: Path) -> FinetuneConfig:
             "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
         )
     try:
-        values = read_json(folder / "config.json")["config"]
+        values = dict(read_object(folder / "config.json", config=dict)["config"])
         for name in ("data_root", "images", "masks", "table", "output", "resume"):
             values[name] = Path(values[name]) if values.get(name) else None
         values["classes"] = tuple(values.get("classes", ()))
         if values["dataset"] == CARD:
             values["dataset"] = str(folder / CARD)
         return FinetuneConfig(**values)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{folder}/config.json was not written by this version of gpsseg ({error}). Pass the "
             "folder of a run of `python -m gpsseg.finetune`."

@@ -41,19 +41,19 @@ MONAI_ONLY = """
 """
 ALBUMENTATIONS = """
     AdditiveNoise AdvancedBlur Affine AutoContrast Blur CLAHE CenterCrop ChannelDropout
-    ChannelShuffle ChromaticAberration CoarseDropout ColorJitter Compose Crop CropAndPad CubicSymmetry
-    D4 Defocus Downscale ElasticTransform Emboss Equalize Erasing FancyPCA FromFloat GaussNoise
-    GaussianBlur GlassBlur GridDistortion GridDropout GridElasticDeform HEStain HorizontalFlip
-    HueSaturationValue ISONoise Illumination ImageCompression InvertImg LongestMaxSize MedianBlur
-    Morphological MotionBlur MultiplicativeNoise NoOp Normalize OneOf OneOrOther OpticalDistortion Pad
-    PadIfNeeded Perspective PiecewiseAffine PixelDropout PlanckianJitter PlasmaBrightnessContrast
-    PlasmaShadow Posterize RGBShift RandomBrightnessContrast RandomCrop RandomCropFromBorders
-    RandomFog RandomGamma RandomGravel RandomGridShuffle RandomOrder RandomRain RandomResizedCrop
-    RandomRotate90 RandomScale RandomShadow RandomSizedCrop RandomSnow RandomSunFlare RandomToneCurve
-    Resize RingingOvershoot Rotate SafeRotate SaltAndPepper SelectiveChannelTransform Sequential
-    Sharpen ShiftScaleRotate ShotNoise SmallestMaxSize Solarize SomeOf Spatter SquareSymmetry
-    Superpixels ThinPlateSpline ToFloat ToGray ToRGB ToSepia Transpose UnsharpMask VerticalFlip
-    XYMasking ZoomBlur
+    ChannelShuffle ChromaticAberration CoarseDropout ColorJitter Compose Crop CropAndPad
+    CubicSymmetry D4 Defocus Downscale ElasticTransform Emboss Equalize Erasing FancyPCA FromFloat
+    GaussNoise GaussianBlur GlassBlur GridDistortion GridDropout GridElasticDeform HEStain
+    HorizontalFlip HueSaturationValue ISONoise Illumination ImageCompression InvertImg
+    LongestMaxSize MedianBlur Morphological MotionBlur MultiplicativeNoise NoOp Normalize OneOf
+    OneOrOther OpticalDistortion Pad PadIfNeeded Perspective PiecewiseAffine PixelDropout
+    PlanckianJitter PlasmaBrightnessContrast PlasmaShadow Posterize RGBShift
+    RandomBrightnessContrast RandomCrop RandomCropFromBorders RandomFog RandomGamma RandomGravel
+    RandomGridShuffle RandomOrder RandomRain RandomResizedCrop RandomRotate90 RandomScale
+    RandomShadow RandomSizedCrop RandomSnow RandomSunFlare RandomToneCurve Resize RingingOvershoot
+    Rotate SafeRotate SaltAndPepper SelectiveChannelTransform Sequential Sharpen ShiftScaleRotate
+    ShotNoise SmallestMaxSize Solarize SomeOf Spatter SquareSymmetry Superpixels ThinPlateSpline
+    ToFloat ToGray ToRGB ToSepia Transpose UnsharpMask VerticalFlip XYMasking ZoomBlur
 """
 ALLOWED = frozenset(
     [f"{OWN}.ReadCased", f"{OWN}.Albumentationsd"]
@@ -86,9 +86,7 @@ def steps_fault(steps: Any) -> str:
     Args:
         steps: MONAI's ``_target_`` syntax, as read from YAML.
     """
-    count = 0
-    for depth, value in _walk(steps, 0):
-        count += 1
+    for count, (depth, value) in enumerate(_walk(steps), 1):
         if count > MOST or depth > DEEPEST:
             return f"more than {DEEPEST} levels or {MOST} values, or a list that holds itself"
         if isinstance(value, Mapping):
@@ -102,9 +100,9 @@ def steps_fault(steps: Any) -> str:
     return ""
 
 
-def _walk(value: Any, depth: int) -> Iterator[tuple[int, Any]]:
+def _walk(value: Any) -> Iterator[tuple[int, Any]]:
     """Yield (depth, value) of a value and all that it holds, keys included, outermost first."""
-    waiting = [(depth, value)]
+    waiting = [(0, value)]
     while waiting:
         depth, value = waiting.pop()
         yield depth, value

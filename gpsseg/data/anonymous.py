@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -35,15 +36,23 @@ def load_salt(folder: Path) -> str:
     """Read a run's salt.
 
     Raises:
-        UserError: it was taken away, so that images can no longer be told.
+        UserError: it was taken away or damaged, so that images can no longer be told.
     """
     try:
-        return (folder / FILE).read_text(encoding="utf-8").strip()
+        salt = (folder / FILE).read_text(encoding="ascii").strip()
+    except ValueError:
+        salt = ""
     except OSError:
         raise UserError(
             f"{folder} has no {FILE}: its image names are hashed, and without the salt nobody can "
             "tell which they are. Put the file back to evaluate or resume this run."
         ) from None
+    if not re.fullmatch(r"[0-9a-f]{64}", salt):
+        raise UserError(
+            f"{folder / FILE} is damaged, expected 64 hex digits. Put back the file that the run "
+            "wrote."
+        )
+    return salt
 
 
 def hashed(name: str, salt: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,9 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
     lists: dict[str, list[str]] = {}
     for part in PARTS if isinstance(content, dict) else ():
         if isinstance(content.get(part), list):
-            lists[part] = content[part]
+            lists[part] = [_name(name, part, path) for name in content[part]]
+        elif content.get(part) is not None:
+            raise UserError(f"{path}: {part} is no list, expected a list of image names.")
     if not {"train", "test"} <= set(lists):
         raise UserError(
             f"{path} is no split: expected the lists train and test (and perhaps val) of image "
@@ -48,7 +51,7 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
         )
     names = [name for ids in lists.values() for name in ids]
     if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         raise UserError(
             f"{path} names {few(twice)} twice; an image belongs to one part only. Correct the file."
         )
@@ -61,6 +64,17 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
         )
     parts = {part: [known[name] for name in ids] for part, ids in lists.items()}
     return str(content.get("name", path.stem)), parts
+
+
+def _name(name: Any, part: str, path: Path) -> str:
+    """An image's name as text; a number will do.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if isinstance(name, str) or (isinstance(name, int) and not isinstance(name, bool)):
+        return str(name)
+    raise UserError(f"{path}: {part} holds {str(name)[:80]}, expected the names of images.")
 
 
 def write_split(path: Path, name: str, parts: Mapping[str, Sequence[Case]]) -> None:

@@ -228,15 +228,15 @@ def test_augmentation_that_fails_on_a_case_is_one_sentence(tmp_path: Path) -> No
         card = dataclasses.replace(KVASIR, transforms=transforms)
         with pytest.raises(UserError, match=f"its augment steps .*{message}"):
             CaseDataset([case(tmp_path)], card, 8, augment=True)[0]
+    steps = build_transform(with_steps(READ, {**FLIP, "keys": "no"}), "load", 8)
     with pytest.raises(UserError, match="load steps fail on a picture"):
-        steps = build_transform(with_steps(READ, {**FLIP, "keys": "no"}), "load", 8)
         prepare_picture(np.zeros((9, 7, 3), np.uint8), steps, "kvasir")
 
 
 def written(tmp_path: Path, **changes: Any) -> str:
     rule = {"images": "i/*", "masks_in": "m"}
     content = {
-        **{name: "x" for name in ("title", "homepage", "licence", "citation", "folder")},
+        **dict.fromkeys(("title", "homepage", "licence", "citation", "folder"), "x"),
         "foreground": "x",
         "root": ".",
         "transforms": "rgb",
@@ -340,7 +340,8 @@ def test_odd_values_are_one_sentence(tmp_path: Path, changes: dict[str, Any], me
         "note: &a [*a]",
         "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
         + "\n".join(
-            f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefgh", "bcdefghi")
+            f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]"
+            for a, b in zip("abcdefgh", "bcdefghi", strict=True)
         ),
         "note: \x00",
     ],
