@@ -45,7 +45,7 @@ def write_text(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path``, of the same ending, that takes its place if all goes well."""
-    partial = path.with_name(f".partial-{path.name}")
+    partial = path.with_name(f".partial-{path.name[-60:]}")  # a name has 255 bytes at most
     try:
         yield partial
         os.replace(partial, path)

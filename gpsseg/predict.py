@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress, run_command, say
-from gpsseg.errors import SomeFailedError, UserError
+from gpsseg.errors import SomeFailedError, UserError, stops_all
 from gpsseg.files import make_folder, read_object, sha256_of_file, write_json
 
 if TYPE_CHECKING:
@@ -134,11 +134,13 @@ def _frames(
         try:
             for frame in open_source(plan, failures, config.axis, config.window, label):
                 yield frame
-        except UserError as error:
+        except Exception as error:  # whatever is wrong with one source, the next ones come
+            if stops_all(error):
+                raise
             if frame is None:
-                report(failures, plan.source.path, str(error))
+                report(failures, plan.source.path, error)
             else:
-                frame.writer.fail(str(error))
+                frame.writer.fail(error)
 
 
 def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan]) -> None:
@@ -148,13 +150,19 @@ def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan])
     done: Iterable[Done] = progress(segmenter.segment(frames), "predicting", total)
     for _, results in groupby(done, key=lambda result: result[0].writer):
         for frame, pixels, probability in results:
-            frame.writer.put(frame.index, pixels, probability)
-        if frame.writer.failed:
+            writer = frame.writer
+            if writer.failed:
+                continue
+            try:
+                writer.put(frame.index, pixels, probability)
+            except Exception as error:
+                writer.fail(error)
+        if writer.failed:
             continue
         try:
-            frame.writer.finish()
-        except UserError as error:
-            frame.writer.fail(str(error))
+            writer.finish()
+        except Exception as error:
+            writer.fail(error)
 
 
 def _refuse_dicom_seg(config: PredictConfig, card: Card) -> None:

@@ -41,7 +41,7 @@ def find_files(root: Path, pattern: str) -> list[tuple[Path, Places]]:
         fit = fits.fullmatch(name)
         if not fit or any(part.startswith(".") for part in name.split("/")):
             continue
-        if ending_open and (path.suffix.lower() not in EXTENSIONS or not path.is_file()):
+        if ending_open and (path.suffix.lower() not in EXTENSIONS or path.is_dir()):
             continue
         found.append((path, {"id": path.stem, **fit.groupdict()}))
     return found

@@ -88,7 +88,8 @@ def grey_range(volume: Volume, window: tuple[float, float] | None = None) -> tup
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         raise UserError(f"{volume.source} holds NaN or infinity only, expected an image.")
-    low, high = np.percentile(sample, TAILS)
+    with np.errstate(all="ignore"):
+        low, high = np.percentile(sample, TAILS)
     return float(low), float(high)
 
 
@@ -100,6 +101,8 @@ def to_rgb(values: np.ndarray, low: float, high: float, inverted: bool = False) 
     """
     if values.ndim == 3:
         return np.ascontiguousarray(values)
-    scaled = (np.nan_to_num(values.astype(np.float32), nan=low) - low) / max(high - low, 1e-12)
-    grey = np.rint(scaled.clip(0, 1) * 255).astype(np.uint8)
+    kind = np.float32 if max(abs(low), abs(high)) < 1e30 else np.float64
+    with np.errstate(all="ignore"):  # differences of numbers near the end of their range
+        scaled = (np.nan_to_num(values.astype(kind), nan=low) - low) / max(high - low, 1e-12)
+    grey = np.rint(np.nan_to_num(scaled).clip(0, 1) * 255).astype(np.uint8)
     return np.repeat((255 - grey if inverted else grey)[..., None], 3, axis=2)

@@ -12,7 +12,8 @@ import numpy as np
 
 from gpsseg.console import progress
 from gpsseg.data.case import Case, case_mask
-from gpsseg.errors import UserError, few
+from gpsseg.data.checks import first_of
+from gpsseg.errors import UserError, fault_of, few
 from gpsseg.files import read_json, write_json
 
 PARTS = ("train", "val", "test")
@@ -87,11 +88,21 @@ def lesion_shares(cases: Sequence[Case]) -> list[float]:
     """Read every mask and return the share of it that is lesion, 0..1.
 
     Raises:
-        UserError: a mask cannot be read.
+        UserError: masks cannot be read; up to 10 are named.
     """
     with ThreadPoolExecutor() as pool:
-        shares = pool.map(lambda case: float(case_mask(case).mean()), cases)
-        return list(progress(shares, "reading masks", len(cases)))
+        found = list(progress(pool.map(_lesion_share, cases), "reading masks", len(cases)))
+    if faults := [each for each in found if isinstance(each, str)]:
+        raise UserError(first_of(faults))
+    return [each for each in found if isinstance(each, float)]
+
+
+def _lesion_share(case: Case) -> float | str:
+    """The share of a mask that is lesion, or why it cannot be read."""
+    try:
+        return float(case_mask(case).mean())
+    except Exception as error:
+        return fault_of(case.mask or case.image, error)
 
 
 def deal(
