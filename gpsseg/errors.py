@@ -67,6 +67,17 @@ def naming(path: Path) -> Iterator[None]:
         raise UserError(fault_of(path, error)) from None
 
 
+def plain_name(path: Path) -> str:
+    """A path for libraries in C++, some of which crash on a name that is no UTF-8.
+
+    Raises:
+        UserError: it is none.
+    """
+    with naming(path):
+        str(path).encode()
+    return str(path)
+
+
 def stops_all(error: BaseException) -> bool:
     """Whether an error is the disk's, so that whatever comes next would fail too."""
     fatal = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

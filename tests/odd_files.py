@@ -93,6 +93,7 @@ def write_volumes(folder: Path) -> list[Path]:
     (folder / "text.mha").write_text("no volume")
     (folder / "gone.mhd").write_text("ObjectType = Image\nNDims = 3\nElementDataFile = gone.raw\n")
     (folder / "empty.nii.gz").touch()
+    Path(os.fsdecode(os.fsencode(folder) + b"/latin\xe9.nrrd")).write_text(nrrd)
     return sorted(folder.iterdir())
 
 
@@ -120,5 +121,5 @@ def write_dicoms(folder: Path, maker: ModuleType) -> list[Path]:
         .read_bytes()
         .replace(b"\xfe\xff\x00\xe0", b"\xfe\xff\x07\xe7")
     )
-    (folder / "x.dcm").unlink()
+    (folder / "x.dcm").rename(os.fsdecode(os.fsencode(folder) + b"/latin\xe9.dcm"))
     return sorted(folder.iterdir())

@@ -6,6 +6,7 @@ name, some already when they are built, so nothing is allowed but what is listed
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -97,7 +98,20 @@ def steps_fault(steps: Any) -> str:
                 return fault
         elif value is not None and not isinstance(value, (bool, int, float, list, tuple)):
             return f"{value!r} is a {type(value).__name__}, expected text, numbers and lists"
+    if not isinstance(steps, (list, tuple)):
+        return f"{str(steps)[:80]} is no list of transforms"
+    for step in steps:
+        if not isinstance(step, Mapping) or "_target_" not in step:
+            return f"{str(step)[:80]} is no transform, expected a mapping with a _target_"
     return ""
+
+
+def reads_files(steps: Any) -> bool:
+    """Whether a list of transforms has the one that reads a case's files, at any depth."""
+    return any(
+        isinstance(value, Mapping) and value.get("_target_") == READER
+        for _, value in itertools.islice(_walk(steps), MOST)
+    )
 
 
 def _walk(value: Any) -> Iterator[tuple[int, Any]]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gpsseg.data.allowed_transforms import READER, steps_fault
+from gpsseg.data.allowed_transforms import READER, reads_files, steps_fault
 from gpsseg.data.layout import pattern_fault
 from gpsseg.errors import few
 
@@ -94,12 +94,9 @@ def _transforms_fault(transforms: Any) -> str:
             return f"transforms has {stage}, expected load and augment"
         if not isinstance(steps, list) and not (steps is None and stage == "augment"):
             return f"transforms, {stage} is {str(steps)[:80]}, expected a list"
-        for step in steps or ():
-            if not isinstance(step, dict) or "_target_" not in step:
-                return f"transforms, {stage} has the step {str(step)[:80]}, expected a _target_"
-        if fault := steps_fault(steps):
+        if fault := steps_fault(steps or []):
             return f"transforms, {stage}: {fault}"
-    if READER not in [step["_target_"] for step in transforms["load"]]:
+    if not reads_files(transforms["load"]):
         return f"transforms, load lacks {READER}, which reads the files"
     return ""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.data.volumes import refuse_too_large
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, plain_name
 
 ENDINGS = (".dcm", ".dicom", ".ima")
 ENHANCED = (  # SOP classes (with their legacy twins) that keep geometry frame by frame
@@ -157,7 +157,7 @@ def reader_of(path: Path) -> Any:
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.LoadPrivateTagsOff()
-    reader.SetFileName(str(path))
+    reader.SetFileName(plain_name(path))
     return reader
 
 

@@ -18,6 +18,7 @@ from gpsseg.data import dicom, images, video, volumes
 from gpsseg.data.dicom_series import group_headers
 from gpsseg.errors import UserError, fault_of
 
+EMPTY = "is an empty folder"
 Failures = list[tuple[Path, str]]
 
 
@@ -82,7 +83,7 @@ def find_sources(inputs: Sequence[Path], output: Path) -> tuple[list[Source], Fa
     found_dicom, unreadable = _dicom_sources(in_folders, base)
     failures = [*{path: (path, why) for path, why in odd}.values(), *unreadable]
     sources = sorted([*sources, *found_dicom], key=lambda source: source.name)
-    if not sources and not failures:
+    if not sources and all(EMPTY in why for _, why in failures):
         _refuse_nothing(inputs)
     return sources, failures
 
@@ -132,8 +133,10 @@ def _walk(folder: Path, output: Path, odd: Failures) -> Iterator[Path]:
         odd.append((path, f"{path} cannot be looked into: {error.strerror}."))
 
     found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=refused):
+    seen = {above}
+    for place, folders, names in os.walk(folder, onerror=refused, followlinks=True):
         here = Path(place)
+        folders[:] = [name for name in folders if _leads_on(here / name, seen)]
         folders[:] = sorted(
             name
             for name in folders
@@ -143,7 +146,7 @@ def _walk(folder: Path, output: Path, odd: Failures) -> Iterator[Path]:
         for name in folders:
             path = here / name
             if _is_medium(path) and _is_empty(path):
-                odd.append((path, f"{path} is an empty folder, expected a file."))
+                odd.append((path, f"{path} {EMPTY}, expected a file."))
         for name in names:
             path = here / name
             if name.startswith("."):
@@ -153,6 +156,17 @@ def _walk(folder: Path, output: Path, odd: Failures) -> Iterator[Path]:
             else:
                 _note_odd(path, odd)
     return iter(sorted(found))
+
+
+def _leads_on(folder: Path, seen: set[Path]) -> bool:
+    """Whether a folder is one, or a link to one that is not looked into anyway; adds it to these."""
+    if not folder.is_symlink():
+        return True
+    real = folder.resolve()
+    if any(real.is_relative_to(each) or each.is_relative_to(real) for each in seen):
+        return False
+    seen.add(real)
+    return True
 
 
 def _kind(path: Path) -> Literal["file", "folder", "other", "none"]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.errors import UserError, naming
+from gpsseg.errors import UserError, naming, plain_name
 
 ENDINGS = frozenset({".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
 MISSING = 0.02  # headers may be this far off
@@ -19,7 +19,7 @@ def count_frames(path: Path) -> int | None:
     import cv2
 
     try:
-        capture = cv2.VideoCapture(str(path))
+        capture = cv2.VideoCapture(plain_name(path))
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
         capture.release()
     except Exception:  # reading it will say what is wrong
@@ -42,7 +42,7 @@ def _frames(path: Path) -> Iterator[np.ndarray]:
 
     if not path.is_file():
         raise UserError(f"{path} {'is no file' if path.exists() else 'does not exist'}.")
-    capture: Any = cv2.VideoCapture(str(path))
+    capture: Any = cv2.VideoCapture(plain_name(path))
     try:
         promised, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
         read, seconds = 0, 0.0

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.errors import UserError, fault_of
+from gpsseg.errors import UserError, fault_of, plain_name
 from gpsseg.files import replacing
 
 NIFTI = (".nii.gz", ".nii")
@@ -227,7 +227,7 @@ def _read_itk(path: Path) -> Volume:
 
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(plain_name(path))
     reader.ReadImageInformation()
     stored = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
     refuse_too_large(path, stored, _packed(path))
@@ -277,7 +277,7 @@ def _write_itk(path: Path, values: np.ndarray, like: Volume) -> None:
     image.SetOrigin(like.origin.tolist())
     image.SetDirection(like.direction[:, ::-1].reshape(-1).tolist())
     try:
-        SimpleITK.WriteImage(image, str(path), useCompression=True)
+        SimpleITK.WriteImage(image, plain_name(path), useCompression=True)
     except RuntimeError:  # it does not say that the disk is full
         if shutil.disk_usage(path.parent).free < values.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None

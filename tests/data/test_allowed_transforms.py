@@ -168,6 +168,13 @@ def test_words_and_arguments_that_do_more_are_refused(step: Any) -> None:
         build_transform(with_steps(step), "load", 8)
 
 
+@pytest.mark.parametrize("steps", ["abc", 5, {"a": FLIP}, [5], [None], [{"keys": "image"}]])
+def test_what_is_no_list_of_transforms(steps: Any) -> None:
+    card = dataclasses.replace(KVASIR, transforms={"load": steps})
+    with pytest.raises(UserError, match=r"is no (list of transforms|transform)"):
+        build_transform(card, "load", 8)
+
+
 def test_lists_that_hold_themselves_are_refused() -> None:
     endless: list[Any] = []
     endless.append(endless)
@@ -261,7 +268,7 @@ def part(**changes: Any) -> dict[str, Any]:
         ({"transforms": {"load": {"a": 1}}}, "expected a list"),
         ({"transforms": {"load": []}}, "load lacks gpsseg.data.transforms.ReadCased"),
         ({"transforms": {"load": [READ], "augmnet": []}}, "transforms has augmnet, expected load"),
-        ({"transforms": {"load": [READ, "x"]}}, "has the step x, expected a _target_"),
+        ({"transforms": {"load": [READ, "x"]}}, "x is no transform, expected a mapping"),
         ({"transforms": {"load": [READ, {"_target_": "os.system"}]}}, "os.system is not allowed"),
         ({"splits": 1.5}, "splits is 1.5, expected a list"),
         (part(images="/etc/*"), r"images of all of split s is /etc/\*, expected a path below"),

@@ -71,7 +71,12 @@ def test_odd_but_sound_files_get_their_masks(
     tools.picture(folder / "x.png", tools.blob()).rename(folder / "line\nbreak.png")
     wide = np.array([1e308, -1e308, np.inf, np.nan] * 16).reshape(8, 8, 1)
     nib.save(nib.Nifti1Image(wide, np.eye(4)), folder / "wide.nii")
-    assert len(go(folder)) == 6
+    (folder / "loop").symlink_to(folder)
+    tools.picture(tmp_path / "elsewhere" / "linked.png", tools.blob())
+    (tmp_path / "elsewhere" / "back").symlink_to(folder)
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    assert len(go(folder)) == 7
+    assert (tmp_path / "out" / "link" / "linked.png").is_file()
     assert tools.read(tmp_path / "out" / "line.png").shape == (1, 9000)
     np.testing.assert_array_equal(
         tools.read(tmp_path / "out" / f"{'n' * 251}.png") > 0, tools.blob()
