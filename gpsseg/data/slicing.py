@@ -76,18 +76,23 @@ def grey_range(volume: Volume, window: tuple[float, float] | None = None) -> tup
     Returns:
         (low, high): from the window given, else the file's own, else 0 to 255 for 8-bit values,
         else the 0.5 and 99.5 percentiles of the whole volume.
+
+    Raises:
+        UserError: no value is a number.
     """
-    if window is not None:
-        return window[0] - window[1] / 2, window[0] + window[1] / 2
-    if volume.window is not None:
-        return volume.window
-    if volume.values.dtype == np.uint8:
+    if volume.values.dtype == np.uint8 and window is None and volume.window is None:
         return 0.0, 255.0
     step = max(1, round((volume.values.size / SAMPLE) ** (1 / 3)))
     sample = volume.values[::step, ::step, ::step]
     sample = sample[np.isfinite(sample)]
     if not sample.size:
+        sample = volume.values[np.isfinite(volume.values)]
+    if not sample.size:
         raise UserError(f"{volume.source} holds NaN or infinity only, expected an image.")
+    if window is not None:
+        return window[0] - window[1] / 2, window[0] + window[1] / 2
+    if volume.window is not None:
+        return volume.window
     with np.errstate(all="ignore"):
         low, high = np.percentile(sample, TAILS)
     return float(low), float(high)

@@ -159,7 +159,7 @@ def _walk(folder: Path, output: Path, odd: Failures) -> Iterator[Path]:
 
 
 def _leads_on(folder: Path, seen: set[Path]) -> bool:
-    """Whether a folder is one, or a link to one that is not looked into anyway; adds it to these."""
+    """Whether a folder is one, or a link to one that is not looked into anyway; notes it then."""
     if not folder.is_symlink():
         return True
     real = folder.resolve()
