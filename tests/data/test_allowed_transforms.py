@@ -129,7 +129,7 @@ def test_a_card_deletes_nothing(tmp_path: Path) -> None:
         [[step]],
         [{"_disabled_": "false", **step}],
     ):
-        with pytest.raises(UserError, match=r"SaveClassificationd is not allowed"):
+        with pytest.raises(UserError, match=r"the transform \S+SaveClassificationd is not allowed"):
             build_transform(with_steps(*steps), "load", 8)
     assert victim.read_text() == "precious"
 

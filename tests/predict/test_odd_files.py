@@ -55,6 +55,8 @@ def test_every_odd_file_is_named_and_the_others_go_on(
         assert path.name in why
         assert "Traceback" not in why
         assert not any(secret in why for secret in maker.SECRETS)
+    promises = [path for path, why in failed.items() if "header promises" in why]
+    assert len(promises) == {"images": 0, "volumes": 4, "dicoms": 1}[kind]
     shown = capsys.readouterr().out
     assert shown.count("failed: ") == len(failed)
 
