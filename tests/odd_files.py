@@ -88,7 +88,8 @@ def write_volumes(folder: Path) -> list[Path]:
     patched(folder / "negative.nii", 40, "<8h", 3, 8, -8, 4, 1, 1, 1, 1)
     patched(folder / "type.nii.gz", 70, "<h", 77)
     patched(folder / "nowhere.nii", 280, "<4f", *[np.nan] * 4)
-    nrrd = "NRRD0004\ntype: short\ndimension: 3\nsizes: 20000 20000 20000\nendian: little\nencoding: raw\n\n"
+    nrrd = "NRRD0004\ntype: short\ndimension: 3\nsizes: 20000 20000 20000\n"
+    nrrd += "endian: little\nencoding: raw\n\n"
     (folder / "huge3.nrrd").write_text(nrrd)
     (folder / "text.mha").write_text("no volume")
     (folder / "gone.mhd").write_text("ObjectType = Image\nNDims = 3\nElementDataFile = gone.raw\n")
