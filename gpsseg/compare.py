@@ -25,7 +25,7 @@ from gpsseg.config.methods import OF_SOME
 from gpsseg.config.resuming import OWN_DATA, PLACES, spelled
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
-from gpsseg.files import make_folder, read_json, write_json
+from gpsseg.files import make_folder, read_object, write_json
 from gpsseg.grid import Cell, run_cell, settings_of
 from gpsseg.veil import clean, scoped
 
@@ -95,7 +95,7 @@ def open_comparison(config: CompareConfig) -> None:
         anonymous_card(card_of(config), salt)  # hides what it tells
     fixed = clean(fixed)
     if path.is_file():
-        before = read_json(path)
+        before = read_object(path)
         changed = [name for name in fixed if not _same(name, before, fixed)]
         if set(changed) <= set(MOVABLE) and changed and _same_images(config, salt):
             write_json(path, before | {name: fixed[name] for name in MOVABLE})
@@ -124,7 +124,7 @@ def _salt_of(config: CompareConfig, settings: Path) -> str | None:
 
     if not config.anonymous_ids:
         return None
-    begun = settings.is_file() and read_json(settings).get("anonymous_ids") == "True"
+    begun = settings.is_file() and read_object(settings).get("anonymous_ids") == "True"
     return load_salt(config.output) if begun else new_salt()
 
 
@@ -157,7 +157,7 @@ def _same_images(config: CompareConfig, salt: str | None) -> bool:
         cell, root = read_config(path.parent), config.data_root
         sizes = (cell.train_size, config.val_share, cell.seed, config.split)
         split = anonymous_split(make_split(card_of(config), root, *sizes), salt)
-        return bool(read_json(path).get("sha256") == split.sha256)
+        return bool(read_object(path).get("sha256") == split.sha256)
     return True  # nothing was begun
 
 
@@ -172,8 +172,8 @@ def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:
 
 def read_cell(config: CompareConfig, cell: Cell) -> dict[str, Any]:
     """What a finished cell's cell.json holds."""
-    content: dict[str, Any] = read_json(config.output / "cells" / cell.name / "cell.json")
-    return content
+    path = config.output / "cells" / cell.name / "cell.json"
+    return read_object(path, val_dice=(int, float))
 
 
 def run_cells(config: CompareConfig, facts: Facts, cells: Sequence[Cell], test: bool) -> None:
@@ -193,7 +193,7 @@ def run_cells(config: CompareConfig, facts: Facts, cells: Sequence[Cell], test: 
 def _told(run: Path, test: bool) -> str:
     from gpsseg.ranking import scores_of
 
-    cell = read_json(run / "cell.json")
+    cell = read_object(run / "cell.json", val_dice=(int, float), diverged=bool)
     text = f"{run.name}: val mDice {cell['val_dice']:.3f}"
     if test:
         text += f", test mDice {scores_of(run).dice.mean():.3f}"
@@ -212,7 +212,7 @@ def _run_side_by_side(
         with ProcessPoolExecutor(1, context, _end_with_the_comparison) as pool:
             run = _result(pool.submit(run_cell, queue.pop(0), test, cores))
         yield run
-        processes = _as_many_as_fit(read_json(run / "cell.json")["memory_mb"], before, cores)
+        processes = _as_many_as_fit(_memory_mb(run), before, cores)
     threads = max(1, cores // (processes or 1))
     with ProcessPoolExecutor(
         processes or 1, context, _end_with_the_comparison, max_tasks_per_child=1
@@ -256,6 +256,10 @@ def _result(future: Any) -> Path:
             "again with --processes 1: what is finished is kept."
         ) from None
     return run
+
+
+def _memory_mb(run: Path) -> float:
+    return float(read_object(run / "cell.json", memory_mb=(int, float))["memory_mb"])
 
 
 def _available_mb() -> float:

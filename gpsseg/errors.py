@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import errno
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +38,50 @@ class SomeFailedError(UserError):
 
 class TrainingDivergedError(UserError):
     """A loss, weight or prediction is not finite; in training the last good state is kept."""
+
+
+def fault_of(path: Path, error: BaseException) -> str:
+    """One sentence on what is wrong with a file, whatever the error.
+
+    What an unforeseen error says is left out, as it may quote what is in the file.
+    """
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{path} does not fit into memory. Cut it into parts, or save it smaller."
+    if isinstance(error, UnicodeEncodeError):
+        return f"{path} has a name with bytes that are no UTF-8. Rename it."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{path} cannot be used: {error.strerror}."
+    return f"{path} cannot be used ({type(error).__name__}). Copy it again from its source."
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn any error of what is done with a file into a ``UserError`` that names it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(fault_of(path, error)) from None
+
+
+def plain_name(path: Path) -> str:
+    """A path for libraries in C++, some of which crash on a name that is no UTF-8.
+
+    Raises:
+        UserError: it is none.
+    """
+    with naming(path):
+        str(path).encode()
+    return str(path)
+
+
+def stops_all(error: BaseException) -> bool:
+    """Whether an error is the disk's, so that whatever comes next would fail too."""
+    fatal = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    return isinstance(error, OSError) and error.errno in fatal
 
 
 def few(names: Iterable[object], shown: int = 3) -> str:

@@ -56,7 +56,7 @@ def _put(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path``, of the same ending, that takes its place if all goes well."""
-    partial = path.with_name(f".partial-{path.name}")
+    partial = path.with_name(f".partial-{path.name[-60:]}")  # a name has 255 bytes at most
     try:
         yield partial
         os.replace(partial, path)
@@ -125,8 +125,54 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except RecursionError:
+        raise UserError(f"{path} is not readable as JSON (it is nested too deeply).") from None
     except ValueError as error:
         raise UserError(f"{path} is not readable as JSON ({error}).") from None
+
+
+def read_object(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Args:
+        path: of the file.
+        kinds: what some of its keys must hold, such as ``sha256=str``.
+
+    Raises:
+        UserError: as ``read_json``; or it holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds {str(content)[:80]}, expected a JSON object: {{...}}.")
+    for key, kind in kinds.items():
+        if not isinstance(content.get(key), kind):
+            names = ", ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+            raise UserError(
+                f"{path}: {key} is {str(content.get(key))[:80]}, expected {names}. Put back the "
+                "file as gpsseg wrote it."
+            )
+    return content
+
+
+def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Read a CSV that gpsseg wrote: the names of its columns, and its rows.
+
+    Raises:
+        UserError: it is missing or damaged, or a row has more or fewer cells than the first.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            names = list(reader.fieldnames or ())
+            rows = list(reader)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} is not readable as CSV ({error}).") from None
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise UserError(f"{path}, line {number}: expected {len(names)} cells. Is it cut off?")
+    return names, rows
 
 
 def new_folder(path: Path) -> Path:

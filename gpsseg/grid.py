@@ -12,7 +12,7 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.compare import parse_method as parse_method
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.errors import UserError
-from gpsseg.files import console_in, read_json, write_json, write_rows
+from gpsseg.files import console_in, read_object, write_json, write_rows
 from gpsseg.veil import scoped
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _train(config: FinetuneConfig, salt: str | None) -> None:
     epochs = [row for row in read_log(run) if row["event"] == "epoch"]
     validated = [row for row in epochs if "val_dice" in row]
     best = max(validated, key=lambda row: row["val_dice"], default=None)
-    selection = read_json(run / "selection.json")
+    selection = read_object(run / "selection.json")
     names = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
     content = {
         "val_dice": best["val_dice"] if best else 0.0,
@@ -172,7 +172,7 @@ def _test(job: FinetuneConfig, salt: str | None) -> None:
     config, model = load_run(run, untrained=True)  # that a method diverges at once is its result
     card = anonymous_card(card_of(job), salt)  # the data may have been moved since
     split = find_split(card, job, salt=salt)
-    if read_json(run / "split.json")["sha256"] != split.sha256:
+    if read_object(run / "split.json", sha256=str)["sha256"] != split.sha256:
         raise UserError(f"The images have changed since {run} was trained: start another.")
     machine = make_machine(config.device, config.precision)
     classes = class_table(card)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import say
 from gpsseg.errors import UserError
-from gpsseg.files import read_json
+from gpsseg.files import read_object
 from gpsseg.veil import reason
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def training_cases(run: Path, trained: FinetuneConfig, salt: str | None = None) 
     from gpsseg.data.cases import make_split
     from gpsseg.data.own import card_of
 
-    listed = read_json(run / "split.json")
+    listed = read_object(run / "split.json", sha256=str)
     split = make_split(
         card_of(trained),
         trained.data_root,

@@ -46,7 +46,7 @@ class Plan:
     @property
     def finished(self) -> bool:
         """Whether all is there; results appear under their names only when they are complete."""
-        return all(path.exists() for path in self.paths)
+        return all(_exists(path) for path in self.paths)
 
 
 def plan_outputs(sources: Sequence[Source], config: PredictConfig) -> list[Plan]:
@@ -78,10 +78,18 @@ def plan_outputs(sources: Sequence[Source], config: PredictConfig) -> list[Plan]
     return plans
 
 
+def _exists(path: Path) -> bool:
+    """Whether something is there; where a name is too long for the disk, nothing is."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _refuse_existing(paths: Iterable[Path]) -> None:
     for path in paths:
         for taken in (path, _partial(path)):
-            if taken.exists():
+            if _exists(taken):
                 raise UserError(
                     f"{taken} exists already; gpsseg never overwrites. Name another --output, or "
                     "pass --resume to go on with what is missing."

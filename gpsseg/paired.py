@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from gpsseg.data.cases import Case
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.evaluators.words import interval_text, varied_text
-from gpsseg.files import read_json
+from gpsseg.files import read_object, read_table
 
 SCORES = ("dice", "iou")
 TESTED = "these two networks; another training of either may differ by more"
@@ -64,23 +63,24 @@ def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
         UserError: a column is missing, a score is no number in [0, 1], or an id comes twice.
     """
     rows: dict[str, Row] = {}
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        needed = ("id", *columns)
-        missing = [name for name in needed if name not in (reader.fieldnames or ())]
-        if missing:
-            raise UserError(
-                f"{table} has no column {missing[0]}, expected {', '.join(needed)}. Name a "
-                "folder that `python -m gpsseg.evaluate` or `python -m gpsseg.finetune` wrote."
-            )
-        for row in reader:
-            scores = {name: _score(row[name]) for name in columns}
-            if row["id"] in rows or any(map(math.isnan, scores.values())):
-                why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
-                raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")
-            with_lesion = row.get("truth_pixels") != "0"
-            group = row.get("group") or None
-            rows[row["id"]] = {**scores, "group": group, "with_lesion": with_lesion}
+    names, lines = read_table(table)
+    needed = ("id", *columns)
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise UserError(
+            f"{table} has no column {missing[0]}, expected {', '.join(needed)}. Name a "
+            "folder that `python -m gpsseg.evaluate` or `python -m gpsseg.finetune` wrote."
+        )
+    for row in lines:
+        scores = {name: _score(row[name]) for name in columns}
+        if row["id"] in rows or any(map(math.isnan, scores.values())):
+            why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
+            raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")
+        with_lesion = row.get("truth_pixels") != "0"
+        group = row.get("group") or None
+        rows[row["id"]] = {**scores, "group": group, "with_lesion": with_lesion}
+    if not rows:
+        raise UserError(f"{table} holds no image. Score the images again.")
     return rows
 
 
@@ -142,7 +142,7 @@ def difference(found: Estimate) -> dict[str, Any]:
 def _told(folder: Path) -> str:
     """The prompt that the other side needed from somebody; empty if none."""
     metrics = folder / "metrics.json"
-    prompt = str(read_json(metrics).get("prompt", "")) if metrics.is_file() else ""
+    prompt = str(read_object(metrics).get("prompt", "")) if metrics.is_file() else ""
     return prompt if " from " in prompt else ""
 
 

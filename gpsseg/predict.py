@@ -12,8 +12,8 @@ from gpsseg.config.effects import idle, is_given
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress, run_command, say
-from gpsseg.errors import SomeFailedError, UserError
-from gpsseg.files import make_folder, read_json, sha256_of_file, write_json
+from gpsseg.errors import SomeFailedError, UserError, stops_all
+from gpsseg.files import make_folder, read_object, sha256_of_file, write_json
 from gpsseg.veil import scoped
 
 if TYPE_CHECKING:
@@ -176,11 +176,13 @@ def _frames(
         try:
             for frame in open_source(plan, failures, config.axis, config.window, label):
                 yield frame
-        except UserError as error:
+        except Exception as error:  # whatever is wrong with one source, the next ones come
+            if stops_all(error):
+                raise
             if frame is None:
-                report(failures, plan.source.path, str(error))
+                report(failures, plan.source.path, error)
             else:
-                frame.writer.fail(str(error))
+                frame.writer.fail(error)
 
 
 def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan]) -> None:
@@ -190,13 +192,19 @@ def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan])
     done: Iterable[Done] = progress(segmenter.segment(frames), "predicting", total)
     for _, results in groupby(done, key=lambda result: result[0].writer):
         for frame, pixels, probability in results:
-            frame.writer.put(frame.index, pixels, probability)
-        if frame.writer.failed:
+            writer = frame.writer
+            if writer.failed:
+                continue
+            try:
+                writer.put(frame.index, pixels, probability)
+            except Exception as error:
+                writer.fail(error)
+        if writer.failed:
             continue
         try:
-            frame.writer.finish()
-        except UserError as error:
-            frame.writer.fail(str(error))
+            writer.finish()
+        except Exception as error:
+            writer.fail(error)
 
 
 def _refuse_dicom_seg(config: PredictConfig, card: Card) -> None:
@@ -237,7 +245,7 @@ def _keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    there = read_json(path)
+    there = read_object(path)
     # The delta says which run it was, whatever its folder is called by now.
     other = [n for n, value in settings.items() if n != "run" and there.get(n) != value]
     if other:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gpsseg.console import progress, say
 from gpsseg.data.case import Case, case_mask
+from gpsseg.data.checks import first_of
 from gpsseg.data.maps import (
     Stored,
     Survey,
@@ -23,14 +24,13 @@ from gpsseg.data.maps import (
     to_map,
 )
 from gpsseg.data.pairs import Pairs, pair
-from gpsseg.errors import UserError, few
+from gpsseg.errors import UserError, fault_of, few
 from gpsseg.evaluators import Scorer, registry
 from gpsseg.evaluators.resize import resize_bilinear
 
 if TYPE_CHECKING:
     from gpsseg.report.thumbnails import Thumbnail
 
-SHOWN = 10
 ISIC_OMITTED = (
     "Its rule takes predictions of the truth's size only, and {count} of {images} differ. Export "
     "them at native size."
@@ -89,8 +89,7 @@ def open_predictions(
         looks = list(progress(tasks, "checking predictions", len(cases)))
     faults = [look.fault for look in looks if look.fault]
     if faults:
-        more = f"\n... and {len(faults) - SHOWN} more." if len(faults) > SHOWN else ""
-        raise UserError("\n".join(faults[:SHOWN]) + more)
+        raise UserError(first_of(faults))
     axes = {look.axes for look in looks}
     if len(axes) > 1:
         raise UserError(
@@ -107,14 +106,26 @@ def open_predictions(
 
 
 def _look(case: Case, path: Path) -> _Look:
-    """Read one prediction with its truth."""
+    """Read one prediction with its truth; whatever is wrong with them is a fault."""
     assert case.mask is not None
     try:
         truth, header = _truth(case)
-        stored = read_stored(path)
-        looked = survey(path, stored.values)
-    except UserError as error:
-        return _Look(fault=str(error))
+    except Exception as error:
+        return _Look(fault=fault_of(case.mask, error))
+    try:
+        return _fit(case, path, truth, header)
+    except Exception as error:
+        return _Look(fault=fault_of(path, error))
+
+
+def _fit(case: Case, path: Path, truth: np.ndarray, header: Stored) -> _Look:
+    """Whether a prediction fits its truth.
+
+    Raises:
+        UserError: it cannot be read, or is out of range.
+    """
+    stored = read_stored(path)
+    looked = survey(path, stored.values)
     got, expected = stored.values.shape, truth.shape
     sizes = f"{path} is {_size(got)} and its truth {case.mask} is {_size(expected)}"
     if len(got) != len(expected) or (len(got) == 3 and got != expected):

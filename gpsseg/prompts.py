@@ -245,16 +245,19 @@ def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, Any]]:
     if path.suffix.lower() == ".json":
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is not readable as JSON ({error}).") from None
         if not isinstance(content, dict):
             raise UserError(f'{path} holds a list, expected {{"image": [{", ".join(columns)}]}}.')
         return [(str(name), values) for name, values in content.items()]
-    rows = list(csv.DictReader(text.splitlines()))
+    try:
+        rows = list(csv.DictReader(text.splitlines()))
+    except csv.Error as error:
+        raise UserError(f"{path} is not readable as CSV ({error}).") from None
     lacking = [c for c in ("image", *columns) if not rows or c not in rows[0]]
     if lacking:
         raise UserError(
             f"{path} lacks the columns {', '.join(lacking)}; expected a first line "
             f"image,{','.join(columns)} and a row for each image."
         )
-    return [(row["image"], [row[column] for column in columns]) for row in rows]
+    return [(row["image"] or "", [row[column] for column in columns]) for row in rows]

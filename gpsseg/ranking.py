@@ -16,7 +16,7 @@ import numpy as np
 from gpsseg.config.compare import CompareConfig
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, mean_estimate, paired_comparison
-from gpsseg.files import read_json
+from gpsseg.files import read_object
 from gpsseg.grid import Cell, parse_method
 from gpsseg.paired import difference, read_scores
 from gpsseg.tuning import METHODS
@@ -61,7 +61,7 @@ def rank(
     }
     for size in dict.fromkeys(size for size, _ in picked):
         _compare_with_baseline(config, size, rows, scores)
-    first = read_json(_folder(config, next(iter(picked.values()))) / "metrics.json")
+    first = read_object(_folder(config, next(iter(picked.values()))) / "metrics.json")
     facts = ("data", "title", "citation", "licence", "split", "images", "prompt", "pretraining")
     return {
         **{name: first.get(name) for name in facts},
@@ -80,18 +80,18 @@ def _row(
 ) -> dict[str, Any]:
     dice, iou = (mean_estimate(s, scores.groups) for s in (scores.dice, scores.iou))
     cells = _seeds(config, cell)
-    found = [read_json(_folder(config, one) / "cell.json") for one in cells]
+    found = [_cell(_folder(config, one)) for one in cells]
     factors = sorted(config.lr_factors)
     kind, options = parse_method(cell.method)
-    run = read_json(_folder(config, cell) / "config.json")["config"]
+    run = read_object(_folder(config, cell) / "config.json", config=dict)["config"]
     return {
         "method": cell.method,
         "kind": kind,
         "options": options,
         "top_k": run["top_k"] if METHODS[kind].selects is not None else None,
-        "dataset": read_json(_folder(config, cell) / "metrics.json")["dataset"],
+        "dataset": read_object(_folder(config, cell) / "metrics.json", dataset=str)["dataset"],
         "backbone": config.backbone,
-        "train_size": len(read_json(_folder(config, cell) / "split.json")["train"]),
+        "train_size": len(read_object(_folder(config, cell) / "split.json", train=list)["train"]),
         "seeds": len(cells),
         "trials": len(trials),
         "lr": found[0]["lr"],
@@ -156,7 +156,7 @@ def scores_of(run: Path) -> SeedScores:
 
     Where classes are told apart these are means over the classes, as on the validation images.
     """
-    classes = classes_of(read_json(run / "metrics.json"))
+    classes = classes_of(read_object(run / "metrics.json"))
     columns = {s: [f"{s}_{name}" for name in classes] or [s] for s in ("dice", "iou")}
     rows = read_scores(run / "per_image.csv", [*columns["dice"], *columns["iou"]])
     ids = tuple(sorted(rows))
@@ -171,7 +171,8 @@ def scores_of(run: Path) -> SeedScores:
 
 def classes_of(metrics: Mapping[str, Any]) -> Sequence[str]:
     """The classes that a run of this metrics.json told apart, if any."""
-    return tuple(metrics.get("classes", {}).get("after", ()))
+    classes = metrics.get("classes", {})
+    return tuple(classes.get("after", ())) if isinstance(classes, dict) else ()
 
 
 def _scores(config: CompareConfig, cell: Cell) -> SeedScores:
@@ -194,6 +195,16 @@ def _scores(config: CompareConfig, cell: Cell) -> SeedScores:
     return dataclasses.replace(first, dice=dice, iou=iou)
 
 
+def _cell(folder: Path) -> dict[str, Any]:
+    number = (int, float)
+    return read_object(
+        folder / "cell.json",
+        **dict.fromkeys(("lr", "decoder_lr", "val_dice", "memory_mb", "delta_bytes"), number),
+        trainable=dict,
+        diverged=bool,
+    )
+
+
 def _seeds(config: CompareConfig, cell: Cell) -> list[Cell]:
     return [dataclasses.replace(cell, seed=seed) for seed in config.seeds]
 
@@ -204,7 +215,7 @@ def _folder(config: CompareConfig, cell: Cell) -> Path:
 
 def _resolved(config: CompareConfig, cell: Cell) -> dict[str, Any]:
     """What the backbone chose where the options left it the choice."""
-    run = read_json(_folder(config, cell) / "config.json")
+    run = read_object(_folder(config, cell) / "config.json", config=dict, resolved=dict)
     names = ("image_size", "batch_size", "prompt")
     return {name: run["config"][name] for name in names} | run["resolved"]
 

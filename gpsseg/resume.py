@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gpsseg.errors import UserError
 from gpsseg.files import save_tensors
+from gpsseg.gps.tensorfile import listed, read_tensors
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 
@@ -52,17 +53,17 @@ def load_state(
         ``best`` and ``progress``.
 
     Raises:
-        UserError: the file is missing or belongs to another selection.
+        UserError: the file is missing, damaged or belongs to another selection. Nothing was
+            changed.
     """
-    from safetensors import safe_open
-
     if not path.is_file():
         raise UserError(f"{path} does not exist: the run ended before its first epoch did.")
-    with safe_open(path, "pt") as file:
-        progress = json.loads(file.metadata()["progress"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors, metadata = read_tensors(path, "resume point")
+    progress: dict[str, Any] = listed(metadata, "progress", path, dict)
     if {name for name in tensors if name.startswith("now/")} != {f"now/{n}" for n in trained}:
         raise UserError(f"{path} belongs to another selection. Start the run again.")
+    if fault := _progress_fault(progress) or _state_fault(tensors, trained):
+        raise UserError(f"{path}: {fault}. Start the run again.")
     for name, parameter in trained.items():
         parameter.copy_(tensors[f"now/{name}"])
         moments = {key: tensors[f"{key}/{name}"] for key in MOMENTS if f"{key}/{name}" in tensors}
@@ -73,3 +74,34 @@ def load_state(
             }
     best = {name: tensors[f"best/{name}"].to(p.device) for name, p in trained.items()}
     return best, progress
+
+
+def _progress_fault(progress: Mapping[str, Any]) -> str:
+    """What is wrong with the notes of a resume point, or an empty string."""
+    history = progress.get("history")
+    epochs = history.get("epochs") if isinstance(history, dict) else None
+    if not isinstance(epochs, list) or not all(isinstance(row, dict) for row in epochs):
+        return "its history is damaged, expected the list of the epochs"
+    updates = progress.get("updates", 0)
+    if type(updates) is not int or updates < 0:
+        return f"updates is {str(updates)[:80]}, expected a whole number"
+    return ""
+
+
+def _state_fault(tensors: Mapping[str, Tensor], trained: Mapping[str, nn.Parameter]) -> str:
+    """What is wrong with the tensors of a resume point, or an empty string."""
+    for name, parameter in trained.items():
+        if f"best/{name}" not in tensors:
+            return f"it lacks the best values of {name}"
+        kept = [key for key in MOMENTS if f"{key}/{name}" in tensors]
+        if kept and len(kept) < len(MOMENTS):
+            return f"of {name} it has {', '.join(kept)}, expected {', '.join(MOMENTS)}"
+        for key in ("now", "best", *kept):
+            tensor = tensors[f"{key}/{name}"]
+            shape = () if key == "step" else tuple(parameter.shape)
+            if tuple(tensor.shape) != shape or not tensor.is_floating_point():
+                kind = str(tensor.dtype).removeprefix("torch.")
+                return f"{key}/{name} is {kind} {tuple(tensor.shape)}, expected floats {shape}"
+            if key in ("now", "best") and not bool(torch.isfinite(tensor).all()):
+                return f"{key}/{name} holds NaN or infinity, expected numbers"
+    return ""

@@ -37,7 +37,7 @@ from gpsseg.files import (
     bundled,
     is_main_process,
     new_run_folder,
-    read_json,
+    read_object,
     write_json,
 )
 from gpsseg.gps import Delta
@@ -111,7 +111,7 @@ def open_run(
         atexit.register(other.cleanup)
         return Path(other.name)
     if config.resume:
-        if read_json(config.resume / "split.json")["sha256"] != split.sha256:
+        if read_object(config.resume / "split.json", sha256=str)["sha256"] != split.sha256:
             raise UserError(
                 f"The images of {config.resume} have changed since it began: its split.json does "
                 "not match them. Start a new run."
@@ -167,7 +167,7 @@ def _keep_place(config: FinetuneConfig, split: Split) -> None:
     """Where the data of a resumed run were found elsewhere, let its later commands find them."""
     assert config.resume
     path = config.resume / "config.json"
-    content, root = read_json(path), str(split.root.resolve())
+    content, root = read_object(path, config=dict), str(split.root.resolve())
     own = config.images or config.table  # laid out anew perhaps, unlike the copy of the card
     if content["config"].get("data_root") in (None, root) or own:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections import deque
@@ -19,7 +20,6 @@ from torch.utils.data import default_collate
 
 from gpsseg.data.cards import Card, build_transform
 from gpsseg.data.loader import prepare_picture
-from gpsseg.errors import UserError
 from gpsseg.inference import predict
 from gpsseg.machine import Machine
 from gpsseg.prompts import Prompter, no_prompt
@@ -62,16 +62,20 @@ class Segmenter:
         """Yield (frame, pixels, probability) in order, at native size.
 
         Pictures are read ahead by threads, at most two batches of them. A picture that cannot be
-        read is reported to its writer and left out.
+        read or segmented is reported to its writer and left out.
         """
         self._load  # noqa: B018  # built once, before threads ask for it
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             tasks = _ahead(pool, self._read, frames, 2 * self.batch_size)
             read = _readable(tasks)
             while batch := list(itertools.islice(read, self.batch_size)):
-                maps = self._maps([prepared for _, _, prepared in batch if prepared])
+                maps = self._each([prepared for _, _, prepared in batch if prepared])
                 for frame, pixels, prepared in batch:
-                    yield frame, pixels, next(maps) if prepared else self._tiled(pixels)
+                    found = next(maps) if prepared else self._in_tiles(pixels)
+                    if isinstance(found, Exception):
+                        frame.writer.fail(found)
+                    else:
+                        yield frame, pixels, found
 
     @cached_property
     def _load(self) -> Any:
@@ -86,6 +90,28 @@ class Segmenter:
         tiled = self.tile is not None and max(pixels.shape[:2]) > self.tile
         number = self.numbers.get(frame.writer.plan.source.path, 0)
         return pixels, None if tiled else {**self._prepare(pixels), "index": number}
+
+    def _each(self, prepared: Sequence[dict[str, Any]]) -> Iterator[np.ndarray | Exception]:
+        """The map of each picture, or why there is none; what breaks a batch is tried by itself."""
+        done = 0
+        if len(prepared) > 1:
+            with contextlib.suppress(Exception):
+                for probability in self._maps(prepared):
+                    done += 1
+                    yield probability
+        for one in prepared[done:]:
+            try:
+                (found,) = self._maps([one])
+            except Exception as error:
+                yield error
+            else:
+                yield found
+
+    def _in_tiles(self, pixels: np.ndarray) -> np.ndarray | Exception:
+        try:
+            return self._tiled(pixels)
+        except Exception as error:
+            return error
 
     def _maps(self, prepared: Sequence[dict[str, Any]]) -> Iterator[np.ndarray]:
         if not prepared:
@@ -134,7 +160,7 @@ def _readable(
     for frame, task in tasks:
         try:
             pixels, prepared = task.result()
-        except UserError as error:
-            frame.writer.fail(str(error))
+        except Exception as error:
+            frame.writer.fail(error)
             continue
         yield frame, pixels, prepared

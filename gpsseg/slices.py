@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpsseg.config.predict import SlicesConfig
 from gpsseg.console import progress, run_command, say
-from gpsseg.errors import SomeFailedError, UserError, few
+from gpsseg.errors import SomeFailedError, UserError, fault_of, few, stops_all
 from gpsseg.files import make_folder, new_folder, write_rows
 
 if TYPE_CHECKING:
@@ -25,44 +25,66 @@ def cut(config: SlicesConfig) -> Path:
         UserError: there is no volume, or one has no mask; nothing was written.
         SomeFailedError: some volumes cannot be read or do not fit their mask; the others are there.
     """
-    from gpsseg.outputs import save_picture
-
-    pairs = _pair(config)
-    new_folder(config.output)
-    rows: list[dict[str, str]] = []
     failed: list[tuple[Path, str]] = []
+    pairs = _pair(config, failed)
+    new_folder(config.output)
+    for _, why in failed:
+        say(f"failed: {why}", style="yellow")
+    rows: list[dict[str, str]] = []
+    volumes = len(pairs) + len(failed)
     for image, mask, facts in progress(pairs, "cutting", len(pairs)):
+        written: list[Path] = []
         try:
-            for index, picture, truth in _slices(image, mask, config):
-                if config.skip_empty and not truth.any():
-                    continue
-                name = f"{image.name}_{index:04d}.png"
-                for kind, pixels in (("images", picture), ("masks", truth)):
-                    path = config.output / kind / name
-                    make_folder(path.parent)
-                    save_picture(path, pixels)
-                rows.append({"image": f"images/{name}", "mask": f"masks/{name}", **facts})
-        except UserError as error:
-            say(f"failed: {error}", style="yellow")
-            failed.append((image.path, str(error)))
+            rows += _cut_one(image, mask, facts, config, written)
+        except Exception as error:
+            for path in written:  # half a volume is none
+                path.unlink(missing_ok=True)
+            why = fault_of(image.path, error)
+            if stops_all(error):
+                raise UserError(f"{config.output} cannot be written to: {why}") from None
+            say(f"failed: {why}", style="yellow")
+            failed.append((image.path, why))
     table = config.output / "cases.csv"
     if rows:
         write_rows(table, rows)
-    say(f"{len(rows)} slices of {len(pairs) - len(failed)} volumes are listed in {table}.")
+    say(f"{len(rows)} slices of {volumes - len(failed)} volumes are listed in {table}.")
     if failed:
         raise SomeFailedError(
-            f"{len(failed)} of {len(pairs)} volumes could not be cut:\n"
+            f"{len(failed)} of {volumes} volumes could not be cut:\n"
             + "\n".join(why for _, why in failed),
             failed,
         )
     return table
 
 
+def _cut_one(
+    image: Source, mask: Source, facts: dict[str, str], config: SlicesConfig, written: list[Path]
+) -> list[dict[str, str]]:
+    """Write one volume's slices and return their rows; ``written`` names each file as it comes."""
+    from gpsseg.outputs import save_picture
+
+    rows = []
+    for index, picture, truth in _slices(image, mask, config):
+        if config.skip_empty and not truth.any():
+            continue
+        name = f"{image.name}_{index:04d}.png"
+        for kind, pixels in (("images", picture), ("masks", truth)):
+            path = config.output / kind / name
+            make_folder(path.parent)
+            written.append(path)
+            save_picture(path, pixels)
+        rows.append({"image": f"images/{name}", "mask": f"masks/{name}", **facts})
+    return rows
+
+
 Pair = tuple["Source", "Source", dict[str, str]]  # a volume, its mask, columns of its slices' rows
 
 
-def _pair(config: SlicesConfig) -> list[Pair]:
-    """Find the mask of every volume: by its name, words such as _seg or _mask left out."""
+def _pair(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[Pair]:
+    """Find the mask of every volume: by its name, words such as _seg or _mask left out.
+
+    Files that cannot be read, and volumes that lack their mask for it, are added to ``failed``.
+    """
     from gpsseg.data.pairs import bare
     from gpsseg.data.sources import find_sources
 
@@ -73,21 +95,32 @@ def _pair(config: SlicesConfig) -> list[Pair]:
     found = []
     for option, folder in (("--images", config.images), ("--masks", config.masks)):
         sources, failures = find_sources([folder], config.output)
-        if failures:
-            raise UserError("\n".join(why for _, why in failures))
+        failed += failures
         volumes = [source for source in sources if source.kind == "volume"]
-        if not volumes:
+        if not volumes and not failures:
             raise UserError(f"{option} {folder} holds no volume: NIfTI, NRRD, MHA or DICOM series.")
         found.append(volumes)
     images, masks = found
     by_name = {bare(mask.name): mask for mask in masks}
     missing = [image.name for image in images if bare(image.name) not in by_name]
-    if missing:
+    unreadable = {bare(_stem(path)) for path, _ in failed}
+    if set(map(bare, missing)) - unreadable:
         raise UserError(
             f"--masks {config.masks}: {len(missing)} of {len(images)} volumes have no mask: "
             f"{few(missing)}. Expected a file of that name."
         )
-    return [(image, by_name[bare(image.name)], {"group": image.name}) for image in images]
+    return [
+        (image, by_name[bare(image.name)], {"group": image.name})
+        for image in images
+        if bare(image.name) in by_name
+    ]
+
+
+def _stem(path: Path) -> str:
+    """A file's name without the ending of a volume or of DICOM; a folder's name."""
+    from gpsseg.data.volumes import volume_ending
+
+    return path.name.removesuffix(volume_ending(path) or path.suffix)
 
 
 def _listed(table: Path) -> list[Pair]:

@@ -16,6 +16,7 @@ from gpsseg.data.slicing import Slicing, find_slicing, grey_range, to_rgb
 from gpsseg.data.sources import Failures
 from gpsseg.data.video import read_video
 from gpsseg.data.volumes import Volume, read_volume
+from gpsseg.errors import fault_of, stops_all
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.files import make_folder
 from gpsseg.outputs import FolderTarget, PictureTarget, Plan, Target, VolumeTarget
@@ -71,10 +72,16 @@ class Writer:
             if target is not None:
                 target.finish()
 
-    def fail(self, why: str) -> None:
-        """Say that the source cannot be segmented."""
+    def fail(self, error: BaseException) -> None:
+        """Say that the source cannot be segmented.
+
+        Raises:
+            OSError: the disk is full; nothing else could be written either.
+        """
+        if stops_all(error):
+            raise error
         if not self.failed:
-            report(self.failures, self.plan.source.path, why)
+            report(self.failures, self.plan.source.path, error)
         self.failed = True
 
 
@@ -87,8 +94,13 @@ class Frame:
     read: Callable[[], np.ndarray]
 
 
-def report(failures: Failures, path: Path, why: str) -> None:
-    """Say and remember that a file cannot be used."""
+def report(failures: Failures, path: Path, error: BaseException) -> None:
+    """Say and remember that a file cannot be used, and name it."""
+    why = fault_of(path, error)
+    if isinstance(error, OSError) and error.filename and str(error.filename) != str(path):
+        why = f"{path}: its result cannot be written: {error.strerror}."
+    elif str(path) not in why:
+        why = f"{path}: {why}"
     failures.append((path, why))
     say(f"failed: {why}", style="yellow")
 

@@ -26,9 +26,17 @@ def real_data() -> Path:
 def maker() -> ModuleType:
     """The functions of dicom_maker.py."""
     pytest.importorskip("pydicom")
-    spec = importlib.util.spec_from_file_location(
-        "dicom_maker", Path(__file__).with_name("dicom_maker.py")
-    )
+    return _module("dicom_maker")
+
+
+@pytest.fixture(scope="session")
+def odd_files() -> ModuleType:
+    """The functions of odd_files.py."""
+    return _module("odd_files")
+
+
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,15 +42,20 @@ def load_salt(folder: Path) -> str:
     """Read a run's salt.
 
     Raises:
-        UserError: it was taken away, so that images can no longer be told.
+        UserError: it was taken away or damaged, so that images can no longer be told.
     """
-    text = _read(folder)
-    if not text.strip():
+    salt = _read(folder).partition("\n")[0].strip()
+    if not salt:
         raise UserError(
             f"{folder} has no {FILE}: its image names are hashed, and without the salt nobody can "
             "tell which they are. Put the file back to evaluate or resume this run."
         )
-    return text.partition("\n")[0].strip()
+    if not re.fullmatch(r"[0-9a-f]{64}", salt):
+        raise UserError(
+            f"{folder / FILE} is damaged, expected 64 hex digits in its first line. Put back the "
+            "file that the run wrote."
+        )
+    return salt
 
 
 def read_private(folder: Path) -> dict[str, Any]:
@@ -62,14 +68,16 @@ def read_private(folder: Path) -> dict[str, Any]:
     if not facts:
         return {}
     try:
-        found: dict[str, Any] = json.loads(facts)
-    except ValueError as error:
+        found = json.loads(facts)
+        if not isinstance(found, dict):
+            raise ValueError("no JSON object below its first line")
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{folder / FILE} is damaged: {error}. Put back a copy of it.") from None
     return found
 
 
 def _read(folder: Path) -> str:
     try:
-        return (folder / FILE).read_text(encoding="utf-8")
+        return (folder / FILE).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""

@@ -13,7 +13,7 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import BLIND, METHOD_OPTIONS, OF_SOME
 from gpsseg.config.private import CARD, FILE, HIDDEN, read_private
 from gpsseg.errors import UserError
-from gpsseg.files import read_json
+from gpsseg.files import read_object
 
 OWN_DATA = ("images", "masks", "table")
 # Where data and machine are, and what only looks; all else is what the run is.
@@ -41,7 +41,7 @@ def read_config(folder: Path) -> FinetuneConfig:
             "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
         )
     try:
-        values = _without_idle(read_json(folder / "config.json")["config"])
+        values = _without_idle(read_object(folder / "config.json", config=dict)["config"])
         if values.get("anonymous_ids"):
             values = _with_private(folder, values)
         values["resume"] = None

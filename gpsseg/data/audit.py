@@ -13,7 +13,7 @@ from gpsseg.console import progress
 from gpsseg.data.case import Case, case_mask, size_fault
 from gpsseg.data.images import is_turned, read_channel, read_image
 from gpsseg.data.leaks import Leak, find_duplicates
-from gpsseg.errors import UserError
+from gpsseg.errors import fault_of
 
 FULL = 0.98  # share of foreground from which on a mask marks everything
 
@@ -113,8 +113,8 @@ def look_at(case: Case) -> Look:
     """Read one case."""
     try:
         image = read_image(case.image)
-    except UserError as error:
-        return Look(case, str(error))
+    except Exception as error:
+        return Look(case, fault_of(case.image, error))
     size = (image.shape[0], image.shape[1])
     red, green, blue = (float(value) for value in image.mean(axis=(0, 1)))
     colour = (red, green, blue)
@@ -123,8 +123,8 @@ def look_at(case: Case) -> Look:
     try:
         mask = case_mask(case)
         grey = 0.0 if case.labels else _between(read_channel(case.mask))
-    except UserError as error:
-        return Look(case, str(error), size, colour)
+    except Exception as error:
+        return Look(case, fault_of(case.mask, error), size, colour)
     if mask.shape != size:
         return Look(case, size_fault(case, mask.shape, size), size, colour)
     return Look(case, "", size, colour, float(mask.mean()), grey, is_turned(case.image))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,16 +10,12 @@ from typing import Any
 import yaml
 
 from gpsseg.config.private import CARD, read_private
-from gpsseg.data.card_faults import card_fault
+from gpsseg.data.allowed_transforms import steps_fault
+from gpsseg.data.card_faults import TEXTS, card_fault, plain
 from gpsseg.data.images import Labels
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import bundled, write_yaml
 
-# A class directly in one of these modules: a longer path could reach any function, and so could
-# the classes of MONAI that read and write files (they look up a reader or writer by its path).
-TARGET = re.compile(
-    r"(monai\.transforms|albumentations|gpsseg\.data\.transforms)\.(?!LoadIm|SaveIm)[A-Z]\w*"
-)
 REQUIRED = (
     "title",
     "homepage",
@@ -135,13 +129,29 @@ def load_card(dataset: str) -> Card:
             f"The data card {path} lacks {sorted(set(REQUIRED) - got)} and has unknown keys "
             f"{sorted(got - {*REQUIRED, *OPTIONAL})}. Copy pipelines/kvasir.yaml and change it."
         )
+    content = {"name": path.stem, **content}
+    for name in TEXTS:
+        if isinstance(content.get(name), (int, float)) and not isinstance(content[name], bool):
+            content[name] = str(content[name])  # YAML reads the name 2017 as a number
+    content = {n: v for n, v in content.items() if v is not None or n in REQUIRED}
     if isinstance(content["transforms"], str):
         content["transforms"] = named_transforms(content["transforms"])
     if fault := card_fault(content):
         raise UserError(f"The data card {path}: {fault}. See pipelines/kvasir.yaml.")
+    content["transforms"] = {n: v or [] for n, v in content["transforms"].items()}
     if "root" in content:
-        content["root"] = (path.parent / Path(str(content["root"])).expanduser()).absolute()
-    return Card(**{"name": path.stem, **content})
+        content["root"] = (path.parent / _root(content["root"], path)).absolute()
+    return Card(**content)
+
+
+def _root(root: str, path: Path) -> Path:
+    try:
+        return Path(root).expanduser()
+    except RuntimeError:  # ~somebody
+        raise UserError(
+            f"The data card {path}: root is {root}, and that user has no folder here. Write the "
+            "whole path."
+        ) from None
 
 
 def named_transforms(name: str) -> dict[str, list[dict[str, Any]]]:
@@ -214,53 +224,47 @@ def choose_classes(card: Card, names: tuple[str, ...], separate: bool = False) -
 
 
 def _read(path: Path, what: str) -> Any:
+    """Read YAML as text, numbers, lists and mappings; nothing in it is looked up or run.
+
+    Raises:
+        UserError: it cannot be read, is not YAML, or holds anything else.
+    """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"The {what} {path} is not valid YAML: {error}") from None
+    except RecursionError:
+        raise UserError(f"The {what} {path} is not valid YAML: it is nested too deeply.") from None
+    except Exception as error:  # odd dates and numbers make the parser fail in many ways
+        why = " ".join(str(error).split())[:300]
+        raise UserError(f"The {what} {path} is not valid YAML: {why}") from None
+    try:
+        return plain(content)
+    except ValueError as error:
+        raise UserError(f"The {what} {path} {error}.") from None
 
 
 def build_transform(card: Card, stage: str, image_size: int) -> Any:
     """Build a card's "load" or "augment" list as one ``monai.transforms.Compose``.
 
-    Python expressions in the YAML (``$...``) are never evaluated.
+    Nothing is built but what ``gpsseg.data.allowed_transforms`` lists, and Python expressions in
+    the YAML (``$...``) are never evaluated.
 
     Raises:
-        UserError: a target is no class of monai.transforms, albumentations or
-            gpsseg.data.transforms, or cannot be built from its arguments.
+        UserError: a transform, an argument or a word of MONAI's is not allowed, or a transform
+            cannot be built from its arguments.
     """
     from monai.bundle import ConfigParser
     from monai.transforms import Compose
 
-    steps = card.transforms.get(stage, [])
-    _check_targets(card, steps)
-    parser = ConfigParser({"image_size": image_size, "steps": steps})
+    steps = card.transforms.get(stage) or []
+    if fault := steps_fault(steps):
+        raise UserError(f"Data card {card.name}: {fault}.")
     try:
+        parser = ConfigParser({"image_size": image_size, "steps": steps})
         parser.parse()
-        return Compose([parser.get_parsed_content(f"steps::{i}") for i in range(len(steps))])
-    except (ImportError, RuntimeError, ValueError) as error:
+        built = [parser.get_parsed_content(f"steps::{i}") for i in range(len(steps))]
+        return Compose([step for step in built if step is not None])  # None: it is _disabled_
+    except Exception as error:  # classes refuse odd arguments in every way there is
         why = str(error).partition("\n")[0] + (f": {error.__cause__}" if error.__cause__ else "")
         raise UserError(f"Data card {card.name}, transforms, {stage}: {why}") from None
-
-
-def _check_targets(card: Card, value: Any) -> None:
-    """Walk the YAML: refuse foreign targets and anything MONAI would evaluate as Python."""
-    if isinstance(value, Mapping):
-        target = value.get("_target_")
-        if target is not None and not TARGET.fullmatch(str(target)):
-            raise UserError(
-                f"Data card {card.name}: the transform {target} is not allowed; use a class of "
-                "monai.transforms, albumentations or gpsseg.data.transforms."
-            )
-        for item in value.values():
-            _check_targets(card, item)
-    elif isinstance(value, list):
-        for item in value:
-            _check_targets(card, item)
-    elif isinstance(value, str) and value.startswith(("$", "%")):
-        raise UserError(
-            f"Data card {card.name}: '{value}' is a Python expression or a macro; a data card "
-            "holds values only."
-        )

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gpsseg.console import progress, say
 from gpsseg.data.case import Case, case_mask, size_fault
 from gpsseg.data.images import read_image
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, fault_of
 
 SHOWN = 10
 
@@ -26,9 +26,14 @@ def check_cases(cases: Sequence[Case]) -> list[str]:
         found = list(progress(pool.map(_check, cases), "checking files", len(cases)))
     errors = [error for error, _ in found if error]
     if errors:
-        more = f"\n... and {len(errors) - SHOWN} more." if len(errors) > SHOWN else ""
-        raise UserError("\n".join(errors[:SHOWN]) + more)
+        raise UserError(first_of(errors))
     return [note for _, note in found if note]
+
+
+def first_of(faults: Sequence[str]) -> str:
+    """The first ten, one a line, and how many more there are."""
+    more = f"\n... and {len(faults) - SHOWN} more." if len(faults) > SHOWN else ""
+    return "\n".join(faults[:SHOWN]) + more
 
 
 def say_notes(cases: Sequence[Case], anonymous: bool = False) -> None:
@@ -51,8 +56,8 @@ def _check(case: Case) -> tuple[str, str]:
         if case.mask is None:
             return "", ""
         mask = case_mask(case)
-    except UserError as error:
-        return str(error), ""
+    except Exception as error:
+        return fault_of(case.image, error), ""
     if mask.shape != image.shape[:2]:
         return size_fault(case, mask.shape, image.shape[:2]), ""
     return (

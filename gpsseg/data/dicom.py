@@ -6,13 +6,15 @@ quotes the file. An error therefore names the file and what is wrong, never what
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpsseg.errors import UserError
+from gpsseg.data.volumes import refuse_too_large
+from gpsseg.errors import UserError, plain_name
 
 ENDINGS = (".dcm", ".dicom", ".ima")
 ENHANCED = (  # SOP classes (with their legacy twins) that keep geometry frame by frame
@@ -25,6 +27,8 @@ NO_IMAGE = (  # directory, presentation states, raw data, segmentations, reports
     *("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104."),
     "1.2.840.10008.5.1.4.1.1.481.",
 )
+UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+PACKED_FRAMES = 1_000_000  # not even a blank image is made smaller than by this factor
 SLICES = ("CT", "MR", "PT", "NM")  # modalities whose numbers have no natural black and white
 
 
@@ -86,21 +90,50 @@ def holds_image(path: Path) -> bool:
     return kind is None or not kind[1].decode().startswith(NO_IMAGE)
 
 
+def _syntax(path: Path) -> str:
+    """The file's transfer syntax, as far as its first bytes say it."""
+    with path.open("rb") as file:
+        start = file.read(2048)
+    found = re.search(rb"\x02\x00\x10\x00UI..([0-9.]+)", start, re.DOTALL)
+    return found[1].decode() if found else ""
+
+
 def read_header(path: Path) -> Header:
     """Read what ``Header`` holds.
 
     Raises:
         UserError: the file cannot be read as a DICOM image; the text names it.
     """
-    reader = reader_of(path)
     try:
+        reader = reader_of(path)
         reader.ReadImageInformation()
-        size = (*reader.GetSize(), 1)[:3]
+        return _header(reader, path)
+    except UserError:
+        raise
     except Exception:  # what GDCM says may quote the file
         raise unreadable(path) from None
+
+
+def _header(reader: Any, path: Path) -> Header:
+    """What ``Header`` holds, from a reader that has read a file's tags.
+
+    Raises:
+        UserError: the values cannot be told from its numbers.
+    """
+    size = (*reader.GetSize(), 1)[:3]
+    samples = (_numbers(reader, "0028|0002") or (1.0,))[0]
+    stored = math.prod(size) * (_numbers(reader, "0028|0100") or (8.0,))[0] / 8 * samples
+    refuse_too_large(path, int(stored), 1 if _syntax(path) in UNCOMPRESSED else PACKED_FRAMES)
     position, directions = _numbers(reader, "0020|0032"), _numbers(reader, "0020|0037")
     placed = len(position) == 3 and len(directions) == 6
     apart = _numbers(reader, "0028|0030") or tuple(reader.GetSpacing()[1::-1])
+    limits = _limits(reader)
+    if not (math.isfinite(limits[0]) and math.isfinite(limits[1]) and limits[0] != limits[1]):
+        raise UserError(
+            f"{path} does not say what its values mean: BitsStored, RescaleSlope or "
+            "RescaleIntercept is not usable, expected numbers such as 16, 1 and -1024. Export it "
+            "again."
+        )
     return Header(
         path=path,
         series=_tag(reader, "0020|000e"),
@@ -111,7 +144,7 @@ def read_header(path: Path) -> Header:
         thickness=(_numbers(reader, "0018|0050") or (1.0,))[0] or 1.0,
         enhanced=_tag(reader, "0008|0016") in ENHANCED,
         window=_window(reader),
-        limits=_limits(reader),
+        limits=limits,
         inverted=_tag(reader, "0028|0004") == "MONOCHROME1",
     )
 
@@ -124,7 +157,7 @@ def reader_of(path: Path) -> Any:
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.LoadPrivateTagsOff()
-    reader.SetFileName(str(path))
+    reader.SetFileName(plain_name(path))
     return reader
 
 
@@ -167,7 +200,7 @@ def show_range(
     >>> show_range([40.0, 300.0], [401.0, 1500.0])
     (-160.5, 239.5)
     """
-    if not centre or not width or width[0] <= 0:
+    if not centre or not width or not (math.isfinite(centre[0]) and 0 < width[0] < math.inf):
         return None
     if function == "LINEAR" and width[0] > 1:
         middle, half = centre[0] - 0.5, (width[0] - 1) / 2
@@ -177,9 +210,13 @@ def show_range(
 
 
 def _limits(reader: Any) -> tuple[float, float]:
-    """What the stored bits can hold at least and at most, rescaled."""
+    """What the stored bits can hold at least and at most, rescaled; NaN if that cannot be told."""
     bits = (_numbers(reader, "0028|0101") or (8.0,))[0]
+    if not 1 <= bits <= 64:
+        return math.nan, math.nan
     lowest = -(2.0 ** (bits - 1)) if _tag(reader, "0028|0103") == "1" else 0.0
-    slope = (_numbers(reader, "0028|1053") or (1.0,))[0]
-    intercept = (_numbers(reader, "0028|1052") or (0.0,))[0]
+    slope, intercept = (
+        (_numbers(reader, key) or ((math.nan,) if _tag(reader, key) else (default,)))[0]
+        for key, default in (("0028|1053", 1.0), ("0028|1052", 0.0))
+    )
     return lowest * slope + intercept, (lowest + 2.0**bits - 1) * slope + intercept

@@ -7,6 +7,7 @@ volume from one end to the other. The standard does not promise that.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,15 @@ def read_frames(path: Path) -> Frames:
         warnings.simplefilter("ignore")  # warnings quote the file
         try:
             data = dcmread(path, stop_before_pixels=True, specific_tags=[*NEEDED])
-            groups = [data.get(name) or [] for name in NEEDED]
+            return _frames_of([data.get(name) or [] for name in NEEDED], path)
+        except UserError:
+            raise
         except Exception:  # the text may quote the file
             raise unreadable(path) from None
+
+
+def _frames_of(groups: Sequence[Any], path: Path) -> Frames:
+    """What the shared and the per-frame groups say."""
     shared, frames = (groups[0] or [None])[0], groups[1]
     positions = [_numbers(f, shared, "PlanePosition", "ImagePositionPatient") for f in frames]
     turned = [_numbers(f, shared, "PlaneOrientation", "ImageOrientationPatient") for f in frames]
@@ -91,6 +98,11 @@ def read_frames(path: Path) -> Frames:
         ]
         for f in frames
     ]
+    if not np.isfinite(rescale).all() or 0 in [slope for slope, _ in rescale]:
+        raise UserError(
+            f"{path} does not say what its values mean: RescaleSlope or RescaleIntercept of a "
+            "frame is not usable. Export it again."
+        )
     return Frames(
         np.array(positions),
         turned[0],

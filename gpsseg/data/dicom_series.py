@@ -12,7 +12,7 @@ import numpy as np
 from gpsseg.data.dicom import Header, reader_of, unreadable
 from gpsseg.data.dicom_frames import read_frames
 from gpsseg.data.volumes import Volume, itk_affine
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, fault_of
 
 UNEVEN = 0.02  # of the distance between slices; scanners round their positions
 TURNED = 1e-3  # unit vectors of one series may differ by this
@@ -55,6 +55,17 @@ def read_dicom(headers: Sequence[Header], place: Path) -> Volume:
     Raises:
         UserError: a file cannot be read, or slices are missing or doubled.
     """
+    try:
+        return _read_group(headers, place)
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(fault_of(place, error)) from None
+    except Exception:  # the text may quote the file
+        raise unreadable(place) from None
+
+
+def _read_group(headers: Sequence[Header], place: Path) -> Volume:
     first = headers[0]
     if first.enhanced:
         return _read_enhanced(first, place)

@@ -40,7 +40,13 @@ def _from_id(rule: Mapping[str, Any]) -> Callable[[str], str | None]:
         fit = fits.fullmatch(name)
         if not fit or ranges is None:
             return fit[1] if fit else None
-        number = int(fit[1])
+        digits = fit[1] or ""
+        if not re.fullmatch(r"[0-9]{1,18}", digits):
+            raise UserError(
+                f"group: of {name} the bracket in {rule['id']} is {digits[:80]!r}, expected a "
+                "number to look up in `ranges`. Write \\d+ into the bracket, or leave out `ranges`."
+            )
+        number = int(digits)
         place = bisect_right([first for first, _ in ranges], number) - 1
         if place < 0 or number > ranges[place][1]:
             return None

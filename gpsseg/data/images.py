@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, naming
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif"})
 DEEP = frozenset({"I", "I;16", "I;16L", "I;16B", "F"})  # Pillow's modes of more than 8 bits
@@ -42,9 +42,10 @@ def read_image(path: Path) -> np.ndarray:
         UserError: the file is missing, empty, truncated or no image; the text names it.
     """
     image = _decode(path, {"RGB", *DEEP})
-    if image.mode in DEEP:
-        image = Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
-    return np.asarray(image)
+    with naming(path):
+        if image.mode in DEEP:
+            image = Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+        return np.asarray(image)
 
 
 def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
@@ -179,11 +180,12 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
         UserError: as ``read_image``.
     """
     image = _decode(path, {"L", "RGB", *DEEP}, (mode, side))
-    if image.mode in DEEP:
-        image = Image.fromarray(_to_8_bits(np.asarray(image)))
-    image = image.convert(mode)
-    image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
-    return image
+    with naming(path):
+        if image.mode in DEEP:
+            image = Image.fromarray(_to_8_bits(np.asarray(image)))
+        image = image.convert(mode)
+        image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
+        return image
 
 
 def is_turned(path: Path) -> bool:
@@ -205,6 +207,13 @@ def _decode(
         modes: Pillow's modes to leave alone.
         draft: decode a JPEG in this mode and at a fraction of its size, not below these pixels.
     """
+    with naming(path):
+        if not path.is_file() and path.exists():  # opening a pipe would wait for ever
+            what = "a folder" if path.is_dir() else "no file"
+            raise UserError(
+                f"{path} cannot be read: it is {what}, expected a JPEG, PNG, BMP, TIFF or GIF "
+                "image."
+            )
     try:  # opened here: given a path, Pillow 13 garbles a rotated TIFF that it maps into memory
         with path.open("rb") as file, Image.open(file) as image:
             if draft is not None:
@@ -232,6 +241,8 @@ def _why(path: Path, error: Exception) -> str:
         return "is an empty file (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
         return "is not a readable image"
+    if isinstance(error, MemoryError):
+        return "does not fit into memory"
     return f"cannot be read ({error})"
 
 

@@ -23,6 +23,7 @@ from gpsseg.errors import UserError
 
 PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 WILD = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
+NOWHERE = "no such folder"
 Places = dict[str, str]
 
 
@@ -40,10 +41,28 @@ def find_files(root: Path, pattern: str) -> list[tuple[Path, Places]]:
         fit = fits.fullmatch(name)
         if not fit or any(part.startswith(".") for part in name.split("/")):
             continue
-        if ending_open and (path.suffix.lower() not in EXTENSIONS or not path.is_file()):
+        if ending_open and (path.suffix.lower() not in EXTENSIONS or path.is_dir()):
             continue
         found.append((path, {"id": path.stem, **fit.groupdict()}))
     return found
+
+
+def pattern_fault(pattern: Any) -> str:
+    """Say why this cannot be a pattern of files below a set's folder, or return an empty string.
+
+    >>> pattern_fault("images/*.png"), pattern_fault(5)
+    ('', 'is 5, expected a pattern such as images/*.png')
+    """
+    if not isinstance(pattern, str) or not pattern.strip() or "\0" in pattern:
+        return f"is {pattern!r:.80}, expected a pattern such as images/*.png"
+    if Path(pattern).is_absolute():
+        return f"is {pattern[:80]}, expected a path below the set's folder; root says where that is"
+    try:
+        re.compile(_expression(pattern))
+        next(Path(NOWHERE).glob(PLACE.sub(lambda place: place[2] or "*", pattern)), None)
+    except (re.error, ValueError, NotImplementedError, OverflowError, RecursionError) as error:
+        return f"is {pattern[:80]}, which is no pattern ({error})"
+    return ""
 
 
 def fill(pattern: str, places: Mapping[str, str]) -> str:
@@ -101,7 +120,8 @@ def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) 
 def mask_files(root: Path, rule: Mapping[str, Any]) -> list[Path]:
     """All files that a part's mask patterns fit, whether there is an image to them or not."""
     if "masks_in" in rule:
-        return [path for path, _ in find_files(root, f"{rule['masks_in']}/**/*")]
+        below = f"{glob.escape(rule['masks_in'])}/**/*".removeprefix("./")
+        return [path for path, _ in find_files(root, below)]
     masks, annotator = rule.get("masks", {}), rule.get("annotator", "majority")
     patterns = [masks] if isinstance(masks, str) else list(masks.values())
     if annotator != "majority":
@@ -153,8 +173,15 @@ def _images(root: Path, rule: Mapping[str, Any]) -> list[tuple[Path, Places]]:
 def _listed(
     root: Path, rule: Mapping[str, Any], found: Mapping[str, tuple[Path, Places]]
 ) -> dict[str, tuple[Path, Places]]:
-    ids = (root / rule["ids"]).read_text(encoding="utf-8-sig").split("\n")
-    ids = [line.strip() for line in ids if line.strip()]
+    try:
+        text = (root / rule["ids"]).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        why = "no text in UTF-8" if isinstance(error, ValueError) else f"{error.strerror}"
+        raise UserError(
+            f"{root / rule['ids']} cannot be read ({why}); expected a list of image names, one a "
+            "line."
+        ) from None
+    ids = [line.strip() for line in text.split("\n") if line.strip()]
     missing = [name for name in ids if name not in found]
     if missing:
         raise UserError(

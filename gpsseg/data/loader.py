@@ -55,7 +55,7 @@ class CaseDataset(PersistentDataset):
         super().__init__(cases, build_transform(card, "load", image_size), cache)
         self.pipeline = pipeline_key(card, image_size)
         self.augment = build_transform(card, "augment", image_size) if augment else None
-        self.card, self.seed, self.epoch = card.name, seed, epoch
+        self.card, self.side, self.seed, self.epoch = card.name, image_size, seed, epoch
 
     def set_data(self, data: Sequence[Case]) -> None:
         """Read other cases. The kept ones stay: they hold for as long as their files do."""
@@ -67,10 +67,10 @@ class CaseDataset(PersistentDataset):
         entropy = np.random.SeedSequence([self.seed, self.epoch, index])
         seed = int(entropy.generate_state(1)[0])
         self.transform.set_random_state(seed=seed)
-        data = self._post_transform(data)
+        data = self._changed(self._post_transform, "load", data, index)
         if self.augment is not None:
             self.augment.set_random_state(seed=seed)
-            data = self.augment(data)
+            data = self._changed(self.augment, "augment", data, index)
         keys = ("image", "mask", "height", "width")
         plain = {key: _plain(data[key]) for key in keys if key in data}
         return {**plain, "index": index}
@@ -83,8 +83,7 @@ class CaseDataset(PersistentDataset):
         file = self._entry(case)
         kept = read_entry(file) if file else None
         if kept is None:
-            several = case.labels is not None and case.labels.separate
-            kept = _to_8_bits(self._load(case), self.card, case.image.name, several)
+            kept = self._load(case)
             if file is not None and file == self._entry(case):  # not changed while it was read
                 write_entry(file, kept)
         height, width = kept.pop("size").tolist()
@@ -97,14 +96,53 @@ class CaseDataset(PersistentDataset):
         name = entry_name(case, self.pipeline) if self.cache_dir else None
         return self.cache_dir / name if self.cache_dir and name else None
 
-    def _load(self, case: Case) -> dict[str, Any]:
+    def _load(self, case: Case) -> dict[str, np.ndarray]:
+        several = case.labels is not None and case.labels.separate
         try:
             facts = {name: getattr(case, name) for name in ("image", "mask", "opinions", "labels")}
-            return self._pre_transform(facts)
-        except RuntimeError as error:  # MONAI wraps whatever goes wrong in one of its steps
-            if isinstance(error.__cause__, UserError):
-                raise error.__cause__ from None
-            raise
+            return _to_8_bits(self._pre_transform(facts), self.card, case.image.name, several)
+        except Exception as error:  # MONAI wraps whatever goes wrong in one of its steps
+            raise _step_fault(error, self.card, "load", case.image.name) from None
+
+    def _changed(self, steps: Any, stage: str, data: dict[str, Any], index: int) -> dict[str, Any]:
+        """Apply the steps that are random, and those after them."""
+        try:
+            changed: dict[str, Any] = steps(data)
+        except Exception as error:
+            raise _step_fault(error, self.card, stage, self.data[index].image.name) from None
+        _refuse_size(changed, self.side, self.card, stage)
+        return changed
+
+
+def _step_fault(error: Exception, card: str, stage: str, name: str) -> UserError:
+    """What to say of a card's steps that fail on a case: the innermost reason."""
+    while not isinstance(error, UserError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    if isinstance(error, UserError):
+        return error
+    why = f"{type(error).__name__}: {error}".partition("\n")[0][:300]
+    return UserError(
+        f"Data card {card}: its {stage} steps fail on {name} ({why}). Correct them; "
+        "pipelines/transforms/rgb.yaml is an example."
+    )
+
+
+def _refuse_size(data: Any, side: int, card: str, stage: str) -> None:
+    """Refuse steps that make pictures of another size than the network's.
+
+    Raises:
+        UserError: so they do, or they lose the image.
+    """
+    image = data.get("image") if isinstance(data, Mapping) else None
+    got = tuple(getattr(image, "shape", ()))
+    masked = data.get("mask") if got and isinstance(data, Mapping) else None
+    mask = got[-2:] if masked is None else tuple(getattr(masked, "shape", ()))[-2:]
+    if got != (3, side, side) or mask != (side, side):
+        raise UserError(
+            f"Data card {card}: its {stage} steps give an image of shape {got} and a mask of "
+            f"{mask}, expected {(3, side, side)} and {(side, side)}. Let them keep the size; load "
+            "ends with Resized to [@image_size, @image_size]."
+        )
 
 
 def _to_8_bits(
@@ -149,8 +187,14 @@ def prepare_picture(pixels: np.ndarray, load: Any, card: str) -> dict[str, Any]:
 
     Returns:
         "image" (3, S, S) float32 in [0, 1], and "height", "width": the native size in pixels.
+
+    Raises:
+        UserError: the card's steps fail on it.
     """
-    kept = _to_8_bits(load({"image": pixels}), card, "a picture")
+    try:
+        kept = _to_8_bits(load({"image": pixels}), card, "a picture")
+    except Exception as error:
+        raise _step_fault(error, card, "load", "a picture") from None
     height, width = kept["size"].tolist()
     image = torch.from_numpy(kept["image"]).float() / 255
     return {"image": image, "height": height, "width": width}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 
 from gpsseg.data.images import EXTENSIONS, read_channel, to_mask
 from gpsseg.data.volumes import ENDINGS as VOLUMES
-from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, RAS, read_volume
+from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, PACKED, RAS, read_volume, refuse_too_large
 from gpsseg.errors import UserError
 from gpsseg.veil import plain
 
@@ -212,13 +213,22 @@ def _read_nifti(path: Path) -> Stored:
         ) from None
     try:
         image: Any = nibabel.load(path)
+        stored = math.prod(image.shape) * image.get_data_dtype().itemsize
+        refuse_too_large(path, stored, PACKED if path.name.lower().endswith(".gz") else 1)
         values = np.asanyarray(image.dataobj)
         unit = image.header.get_xyzt_units()[0]
         zooms = [float(z) * MILLIMETRES.get(unit, 1.0) for z in image.header.get_zooms()]
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(
             f"{path} cannot be read ({error}). Copy it again from its source."
         ) from None
+    if not (np.isfinite(image.affine).all() and np.isfinite(zooms).all()):
+        raise UserError(
+            f"{path}: its header gives the voxels no size or no direction. Write it again with "
+            "spacing and direction."
+        )
     while values.ndim > 2 and values.shape[-1] == 1:
         values = values[..., 0]
     spacing = tuple(zooms[: values.ndim])

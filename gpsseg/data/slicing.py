@@ -76,19 +76,25 @@ def grey_range(volume: Volume, window: tuple[float, float] | None = None) -> tup
     Returns:
         (low, high): from the window given, else the file's own, else 0 to 255 for 8-bit values,
         else the 0.5 and 99.5 percentiles of the whole volume.
+
+    Raises:
+        UserError: no value is a number.
     """
-    if window is not None:
-        return window[0] - window[1] / 2, window[0] + window[1] / 2
-    if volume.window is not None:
-        return volume.window
-    if volume.values.dtype == np.uint8:
+    if volume.values.dtype == np.uint8 and window is None and volume.window is None:
         return 0.0, 255.0
     step = max(1, round((volume.values.size / SAMPLE) ** (1 / 3)))
     sample = volume.values[::step, ::step, ::step]
     sample = sample[np.isfinite(sample)]
     if not sample.size:
+        sample = volume.values[np.isfinite(volume.values)]
+    if not sample.size:
         raise UserError(f"{volume.source} holds NaN or infinity only, expected an image.")
-    low, high = np.percentile(sample, TAILS)
+    if window is not None:
+        return window[0] - window[1] / 2, window[0] + window[1] / 2
+    if volume.window is not None:
+        return volume.window
+    with np.errstate(all="ignore"):
+        low, high = np.percentile(sample, TAILS)
     return float(low), float(high)
 
 
@@ -100,6 +106,8 @@ def to_rgb(values: np.ndarray, low: float, high: float, inverted: bool = False) 
     """
     if values.ndim == 3:
         return np.ascontiguousarray(values)
-    scaled = (np.nan_to_num(values.astype(np.float32), nan=low) - low) / max(high - low, 1e-12)
-    grey = np.rint(scaled.clip(0, 1) * 255).astype(np.uint8)
+    kind = np.float32 if max(abs(low), abs(high)) < 1e30 else np.float64
+    with np.errstate(all="ignore"):  # differences of numbers near the end of their range
+        scaled = (np.nan_to_num(values.astype(kind), nan=low) - low) / max(high - low, 1e-12)
+    grey = np.rint(np.nan_to_num(scaled).clip(0, 1) * 255).astype(np.uint8)
     return np.repeat((255 - grey if inverted else grey)[..., None], 3, axis=2)

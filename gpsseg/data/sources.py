@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,9 @@ from typing import Literal
 from gpsseg.console import progress
 from gpsseg.data import dicom, images, video, volumes
 from gpsseg.data.dicom_series import group_headers
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, fault_of
 
+EMPTY = "is an empty folder"
 Failures = list[tuple[Path, str]]
 
 
@@ -50,18 +52,20 @@ def find_sources(inputs: Sequence[Path], output: Path) -> tuple[list[Source], Fa
         output: where results go.
 
     Returns:
-        The sources, and the DICOM files that cannot be read with the reason.
+        The sources, and what cannot be read with the reason: DICOM files, folders that may not be
+        looked into, and what is called like an image but is no file.
 
     Raises:
         UserError: an input does not exist, or there is nothing to segment.
     """
     bases, files = [], []
+    odd: Failures = []
     for given in inputs:
-        base, found = _expand(given, output)
+        base, found = _expand(given, output, odd)
         bases.append(os.path.abspath(base))
         files += found
     base = Path(os.path.commonpath(bases))
-    named = {path for path in inputs if path.is_file()}
+    named = {path for path in inputs if _kind(path) == "file"}
     sources, in_folders = [], defaultdict(list)
     for path in sorted(set(files)):
         if volumes.volume_ending(path):
@@ -76,19 +80,23 @@ def find_sources(inputs: Sequence[Path], output: Path) -> tuple[list[Source], Fa
             in_folders[path.parent].append(path)
         elif path in named:  # reading it will say what is wrong
             sources.append(Source(path, _name(path, base, path.suffix), "image"))
-    found_dicom, failures = _dicom_sources(in_folders, base)
+    found_dicom, unreadable = _dicom_sources(in_folders, base)
+    failures = [*{path: (path, why) for path, why in odd}.values(), *unreadable]
     sources = sorted([*sources, *found_dicom], key=lambda source: source.name)
-    if not sources and not failures:
+    if not sources and all(EMPTY in why for _, why in failures):
         _refuse_nothing(inputs)
     return sources, failures
 
 
-def _expand(given: Path, output: Path) -> tuple[Path, list[Path]]:
+def _expand(given: Path, output: Path, odd: Failures) -> tuple[Path, list[Path]]:
     """The folder that names are counted from, and the files of one input."""
-    if given.is_file():
+    kind = _kind(given)
+    if kind == "file":
         return given.parent, [given]
-    if given.is_dir():
-        return given, list(_walk(given, output))
+    if kind == "folder":
+        return given, list(_walk(given, output, odd))
+    if kind == "other":
+        raise UserError(f"--input {given} is neither a file nor a folder.")
     if not glob.has_magic(str(given)):
         raise UserError(
             f"--input {given} does not exist. Pass images, volumes, videos, folders of them, or a "
@@ -100,25 +108,100 @@ def _expand(given: Path, output: Path) -> tuple[Path, list[Path]]:
     base = Path(*plain)
     files: list[Path] = []
     for path in sorted(base.glob(str(Path(*given.parts[len(plain) :])))):
-        if path.is_file() and not path.name.startswith("."):
+        kind = _kind(path)
+        if kind == "file" and not path.name.startswith("."):
             files.append(path)
-        elif path.is_dir():
-            files += _walk(path, output)
-    if not files:
+        elif kind == "folder":
+            files += _walk(path, output, odd)
+        else:
+            _note_odd(path, odd)
+    if not files and not odd:
         raise UserError(f"--input {given} matches no file. Check the pattern.")
     return base, files
 
 
-def _walk(folder: Path, output: Path) -> Iterator[Path]:
-    """The files below a folder, without hidden ones and results of an earlier call."""
+def _walk(folder: Path, output: Path, odd: Failures) -> Iterator[Path]:
+    """The files below a folder, without hidden ones and results of an earlier call.
+
+    What may not be looked into, or is called like an image and is none, is added to ``odd``.
+    """
     above, results = folder.resolve(), output.resolve()
     inside = results != above and results.is_relative_to(above)
-    for path in sorted(folder.rglob("*")):
-        below = path.relative_to(folder)
-        if any(part.startswith(".") for part in below.parts) or not path.is_file():
-            continue
-        if not (inside and (above / below).is_relative_to(results)):
-            yield path
+
+    def refused(error: OSError) -> None:
+        path = Path(error.filename)
+        odd.append((path, f"{path} cannot be looked into: {error.strerror}."))
+
+    found: list[Path] = []
+    seen = {above}
+    for place, folders, names in os.walk(folder, onerror=refused, followlinks=True):
+        here = Path(place)
+        folders[:] = [name for name in folders if _leads_on(here / name, seen)]
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and not (inside and (above / (here / name).relative_to(folder)) == results)
+        )
+        for name in folders:
+            path = here / name
+            if _is_medium(path) and _is_empty(path):
+                odd.append((path, f"{path} {EMPTY}, expected a file."))
+        for name in names:
+            path = here / name
+            if name.startswith("."):
+                continue
+            if _kind(path) == "file":
+                found.append(path)
+            else:
+                _note_odd(path, odd)
+    return iter(sorted(found))
+
+
+def _leads_on(folder: Path, seen: set[Path]) -> bool:
+    """Whether a folder is one, or a link to one that is not looked into anyway; notes it then."""
+    if not folder.is_symlink():
+        return True
+    real = folder.resolve()
+    if any(real.is_relative_to(each) or each.is_relative_to(real) for each in seen):
+        return False
+    seen.add(real)
+    return True
+
+
+def _kind(path: Path) -> Literal["file", "folder", "other", "none"]:
+    """What a path is; a pipe or a device is neither file nor folder, a broken link is nothing."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return "none"
+    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
+
+
+def _note_odd(path: Path, odd: Failures) -> None:
+    """Note what is called like something to segment, but is no file."""
+    if path.name.startswith(".") or not _is_medium(path):
+        return
+    why = "is a link to nothing" if path.is_symlink() else "is no file"
+    if _kind(path) == "other":
+        why = "is a pipe or a device"
+    odd.append((path, f"{path} {why}, expected a file."))
+
+
+def _is_medium(path: Path) -> bool:
+    """Whether a path is called like an image, a volume, a video or a DICOM file."""
+    return (
+        bool(volumes.volume_ending(path))
+        or path.suffix.lower() in (*video.ENDINGS, *images.EXTENSIONS)
+        or path.name.lower().endswith(dicom.ENDINGS)
+    )
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return False  # it is reported already
 
 
 def _name(path: Path, base: Path, ending: str) -> str:
@@ -151,12 +234,23 @@ def _dicom_sources(in_folders: dict[Path, list[Path]], base: Path) -> tuple[list
             elif look is not None:
                 failures.append((path, look))
     for folder, found in headers.items():
-        groups = group_headers(found)
-        series = [group for group in groups if len(group) > 1]
-        for group, name in zip(series, _series_names(folder, base, series), strict=True):
-            sources.append(Source(folder, name, "volume", tuple(group), len(group)))
-        sources += [_one_file(group[0], base) for group in groups if len(group) == 1]
+        try:
+            sources += _grouped(folder, found, base)
+        except Exception as error:  # numbers of a header that no scanner writes
+            failures.append((folder, fault_of(folder, error)))
     return sources, failures
+
+
+def _grouped(folder: Path, found: Sequence[dicom.Header], base: Path) -> list[Source]:
+    """The series and the single files of one folder."""
+    groups = group_headers(found)
+    series = [group for group in groups if len(group) > 1]
+    names = _series_names(folder, base, series)
+    sources = [
+        Source(folder, name, "volume", tuple(group), len(group))
+        for group, name in zip(series, names, strict=True)
+    ]
+    return sources + [_one_file(group[0], base) for group in groups if len(group) == 1]
 
 
 def _one_file(header: dicom.Header, base: Path) -> Source:
@@ -171,12 +265,10 @@ def _one_file(header: dicom.Header, base: Path) -> Source:
 
 def _look(path: Path) -> dicom.Header | str | None:
     """A header, what is wrong with the file, or None if it is no image."""
-    if not dicom.holds_image(path):
-        return None
     try:
-        return dicom.read_header(path)
-    except UserError as error:
-        return str(error)
+        return dicom.read_header(path) if dicom.holds_image(path) else None
+    except Exception as error:
+        return fault_of(path, error)
 
 
 def _series_names(folder: Path, base: Path, series: Sequence[Sequence[dicom.Header]]) -> list[str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gpsseg.console import progress
 from gpsseg.data.case import Case, case_mask
-from gpsseg.errors import UserError, few
+from gpsseg.data.checks import first_of
+from gpsseg.errors import UserError, fault_of, few
 from gpsseg.files import read_json, write_json
 
 PARTS = ("train", "val", "test")
@@ -40,7 +42,9 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
     lists: dict[str, list[str]] = {}
     for part in PARTS if isinstance(content, dict) else ():
         if isinstance(content.get(part), list):
-            lists[part] = content[part]
+            lists[part] = [_name(name, part, path) for name in content[part]]
+        elif content.get(part) is not None:
+            raise UserError(f"{path}: {part} is no list, expected a list of image names.")
     if not {"train", "test"} <= set(lists):
         raise UserError(
             f"{path} is no split: expected the lists train and test (and perhaps val) of image "
@@ -48,7 +52,7 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
         )
     names = [name for ids in lists.values() for name in ids]
     if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         raise UserError(
             f"{path} names {few(twice)} twice; an image belongs to one part only. Correct the file."
         )
@@ -63,6 +67,17 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
     return str(content.get("name", path.stem)), parts
 
 
+def _name(name: Any, part: str, path: Path) -> str:
+    """An image's name as text; a number will do.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if isinstance(name, str) or (isinstance(name, int) and not isinstance(name, bool)):
+        return str(name)
+    raise UserError(f"{path}: {part} holds {str(name)[:80]}, expected the names of images.")
+
+
 def write_split(path: Path, name: str, parts: Mapping[str, Sequence[Case]]) -> None:
     """Write the ids of each part as JSON, in the cases' order."""
     ids = {part: [case.id for case in parts[part]] for part in PARTS if part in parts}
@@ -73,11 +88,21 @@ def lesion_shares(cases: Sequence[Case]) -> list[float]:
     """Read every mask and return the share of it that is lesion, 0..1.
 
     Raises:
-        UserError: a mask cannot be read.
+        UserError: masks cannot be read; up to 10 are named.
     """
     with ThreadPoolExecutor() as pool:
-        shares = pool.map(lambda case: float(case_mask(case).mean()), cases)
-        return list(progress(shares, "reading masks", len(cases)))
+        found = list(progress(pool.map(_lesion_share, cases), "reading masks", len(cases)))
+    if faults := [each for each in found if isinstance(each, str)]:
+        raise UserError(first_of(faults))
+    return [each for each in found if isinstance(each, float)]
+
+
+def _lesion_share(case: Case) -> float | str:
+    """The share of a mask that is lesion, or why it cannot be read."""
+    try:
+        return float(case_mask(case).mean())
+    except Exception as error:
+        return fault_of(case.mask or case.image, error)
 
 
 def deal(

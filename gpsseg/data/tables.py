@@ -89,7 +89,7 @@ def _with_slashes(row: Row, folder: Path) -> Row:
     turned = dict(row)
     for column in COLUMNS[:2]:
         name = row.get(column, "")
-        if "\\" in name and not (folder / name).is_file():
+        if "\\" in name and not _is_file(folder / name):
             turned[column] = name.replace("\\", "/")
     return turned
 
@@ -117,13 +117,31 @@ def _part(path: Path, number: int, name: str) -> str:
 
 
 def _file(path: Path, number: int, name: str, column: str) -> Path:
-    found = path.parent / Path(name).expanduser() if name else None
-    if found is None or not found.is_file():
-        what = f"{found} does not exist" if found else f"the cell {column} is empty"
+    found = path.parent / _expanded(name) if name else None
+    if found is None or not _is_file(found):
+        what = (
+            f"{few([str(found)[:300]])} does not exist" if found else f"the cell {column} is empty"
+        )
         raise UserError(
             f"{path}, row {number}: {what}. Paths are relative to the table's folder, or absolute."
         )
     return found
+
+
+def _expanded(name: str) -> Path:
+    """The path with ~ as the home folder, where there is one of that name."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path names a file; one that is too long or holds a zero byte does not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _csv(path: Path) -> list[Row]:
@@ -133,7 +151,10 @@ def _csv(path: Path) -> list[Row]:
         text, head = rest, rest.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
-    rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in reader]
+    try:
+        rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path} cannot be read as a CSV ({error}). Save it again.") from None
     while rows and not any(rows[-1].values()):
         rows.pop()
     return rows

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, naming, plain_name
 
 ENDINGS = frozenset({".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
 MISSING = 0.02  # headers may be this far off
@@ -18,9 +18,12 @@ def count_frames(path: Path) -> int | None:
     """How many frames the header promises; None where it does not say."""
     import cv2
 
-    capture = cv2.VideoCapture(str(path))
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-    capture.release()
+    try:
+        capture = cv2.VideoCapture(plain_name(path))
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+        capture.release()
+    except Exception:  # reading it will say what is wrong
+        return None
     return count if count > 0 else None
 
 
@@ -30,9 +33,16 @@ def read_video(path: Path) -> Iterator[np.ndarray]:
     Raises:
         UserError: it cannot be opened, or ends before it should; after the frames that are there.
     """
+    with naming(path):
+        yield from _frames(path)
+
+
+def _frames(path: Path) -> Iterator[np.ndarray]:
     import cv2
 
-    capture: Any = cv2.VideoCapture(str(path))
+    if not path.is_file():
+        raise UserError(f"{path} {'is no file' if path.exists() else 'does not exist'}.")
+    capture: Any = cv2.VideoCapture(plain_name(path))
     try:
         promised, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
         read, seconds = 0, 0.0

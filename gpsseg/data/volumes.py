@@ -7,6 +7,10 @@ the patient's left, y to the back, z to the head); NIfTI's RAS differs by two si
 
 from __future__ import annotations
 
+import errno
+import math
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, fault_of, plain_name
 from gpsseg.files import replacing
 
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 ENDINGS = (*NIFTI, *ITK)
+PACKED = 1100  # gzip makes nothing smaller than by a factor of 1032
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS -> RAS, and back
 PLACE = (  # the fields of a NIfTI header that say where the voxels lie; no others are copied
@@ -52,6 +57,15 @@ class Volume:
     place: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        kind = self.values.dtype
+        if kind.kind not in "buif":
+            text = "complex numbers" if kind.kind == "c" else f"{kind}"
+            raise UserError(
+                f"{self.source} holds {text}, expected real numbers. Save the magnitude, or the "
+                "part that shows the anatomy."
+            )
+        if 0 in self.values.shape:
+            raise UserError(f"{self.source} holds no voxel: it is {_times(self.shape)} voxels.")
         edges = self.affine[:3, :3]
         if not np.isfinite(self.affine).all() or abs(np.linalg.det(edges)) < 1e-12:
             raise UserError(
@@ -92,13 +106,16 @@ def read_volume(path: Path) -> Volume:
     Raises:
         UserError: it cannot be read, or holds several time points or channels; the text names it.
     """
-    if not path.exists():
-        raise UserError(f"{path} does not exist.")
+    if not path.is_file():
+        what = "is no file" if path.exists() else "does not exist"
+        raise UserError(f"{path} {what}, expected a NIfTI, NRRD or MHA volume.")
     read = _read_nifti if volume_ending(path) in NIFTI else _read_itk
     try:
         return read(path)
     except UserError:
         raise
+    except MemoryError as error:
+        raise UserError(fault_of(path, error)) from None
     except Exception:  # damaged files make readers fail in every way there is
         empty = path.is_file() and path.stat().st_size == 0
         raise UserError(
@@ -133,10 +150,50 @@ def itk_affine(image: Any) -> np.ndarray:
     return affine
 
 
+def _packed(path: Path) -> int | None:
+    """How many times larger than an NRRD or MetaImage file its voxels may be, if they lie in it."""
+    with path.open("rb") as file:
+        start = file.read(4096).lower()
+    elsewhere = path.suffix.lower() in (".nhdr", ".mhd") or b"data file" in start
+    return None if elsewhere or b"bz" in start else PACKED
+
+
+def refuse_too_large(path: Path, stored: int, packed: int | None) -> None:
+    """Refuse a header that promises more than there can be, before room is made for it.
+
+    Args:
+        path: of the file.
+        stored: how many bytes of voxels its header promises, at least.
+        packed: how many times larger these may be than the file; None where that is not known.
+
+    Raises:
+        UserError: it promises more than that, or than this machine's memory.
+    """
+    import psutil
+
+    held, memory = path.stat().st_size, psutil.virtual_memory().total
+    if packed is not None and stored > held * packed:
+        raise UserError(
+            f"{path} is cut off or damaged: its header promises {stored:,} bytes of voxels, and "
+            f"the file has {held:,}. Copy it again from its source."
+        )
+    if stored > memory:
+        raise UserError(
+            f"{path} does not fit into memory: its header promises {stored / 2**30:,.0f} GB, this "
+            f"machine has {memory / 2**30:,.0f}. Cut it into parts."
+        )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
 def _read_nifti(path: Path) -> Volume:
     import nibabel
 
     image: Any = nibabel.load(path)
+    stored = math.prod(image.shape) * image.get_data_dtype().itemsize
+    refuse_too_large(path, stored, PACKED if path.name.lower().endswith(".gz") else 1)
     values = _scaled(image.dataobj)
     coloured = values.dtype.names is not None
     if coloured:  # RGB (and alpha) are stored as records
@@ -169,7 +226,12 @@ def _read_itk(path: Path) -> Volume:
     import SimpleITK
 
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
-    image = SimpleITK.ReadImage(str(path))
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(plain_name(path))
+    reader.ReadImageInformation()
+    stored = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    refuse_too_large(path, stored, _packed(path))
+    image = reader.Execute()
     if image.GetDimension() == 2:
         image = SimpleITK.JoinSeries([image])
     values = SimpleITK.GetArrayFromImage(image)
@@ -181,10 +243,9 @@ def _read_itk(path: Path) -> Volume:
 
 
 def _refuse_shape(path: Path, shape: tuple[int, ...]) -> None:
-    size = "x".join(map(str, shape))
     raise UserError(
-        f"{path} holds {size} values, expected one three-dimensional volume. Split time points or "
-        "channels into files."
+        f"{path} holds {_times(shape)} values, expected one three-dimensional volume. Split time "
+        "points or channels into files."
     )
 
 
@@ -215,4 +276,9 @@ def _write_itk(path: Path, values: np.ndarray, like: Volume) -> None:
     image.SetSpacing(like.spacing[::-1].tolist())
     image.SetOrigin(like.origin.tolist())
     image.SetDirection(like.direction[:, ::-1].reshape(-1).tolist())
-    SimpleITK.WriteImage(image, str(path), useCompression=True)
+    try:
+        SimpleITK.WriteImage(image, plain_name(path), useCompression=True)
+    except RuntimeError:  # it does not say that the disk is full
+        if shutil.disk_usage(path.parent).free < values.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
+        raise

@@ -7,9 +7,10 @@ gives the base back, bit for bit.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from torch import Tensor, nn
 
 from gpsseg.errors import UserError
 from gpsseg.files import save_tensors
+from gpsseg.gps.delta_faults import Entries, fault_for, own_fault
 from gpsseg.gps.sparse import sparse_layers
-
-Entries = tuple[Tensor, Tensor]
+from gpsseg.gps.tensorfile import listed, read_tensors
 
 
 def model_hash(model: nn.Module, skip: Collection[str] = ()) -> str:
@@ -43,12 +44,14 @@ class Delta:
         metadata: text values; ``base`` (the base's name), ``base_hash``, and whatever the run adds.
         free: names in ``dense`` whose base values come from no checkpoint (a random decoder); they
             are left out of ``base_hash``.
+        path: of the file it was read from, for messages.
     """
 
     sparse: dict[str, Entries]
     dense: dict[str, Tensor]
     metadata: dict[str, str] = field(default_factory=dict)
     free: tuple[str, ...] = ()
+    path: Path | None = field(default=None, compare=False, repr=False)
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file: ``<name>.indices``, ``<name>.values``, ``<name>.dense``."""
@@ -63,31 +66,33 @@ class Delta:
         """Read a delta.
 
         Raises:
-            UserError: there is no such file, or it is not a delta.
+            UserError: there is no such file, it is not a delta, or it is damaged; see ``check``.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (FileNotFoundError, IsADirectoryError):
-            raise UserError(f"{path} does not exist. Pass a run's delta.safetensors.") from None
-        except SafetensorError as error:
-            raise UserError(f"{path} is not a readable delta ({error}).") from None
+        if Path(path).is_dir() or not Path(path).exists():
+            raise UserError(f"{path} does not exist. Pass a run's delta.safetensors.")
+        tensors, metadata = read_tensors(path, "delta")
         if "base_hash" not in metadata:
             raise UserError(f"{path} is a safetensors file but not a gpsseg delta: no base_hash.")
-        free = tuple(json.loads(metadata.pop("free", "[]")))
-        dense = {n.removesuffix(".dense"): t for n, t in tensors.items() if n.endswith(".dense")}
-        sparse = {
-            name.removesuffix(".indices"): (
-                tensor,
-                tensors[name.removesuffix("indices") + "values"],
-            )
-            for name, tensor in tensors.items()
-            if name.endswith(".indices")
-        }
-        return cls(sparse, dense, metadata, free)
+        free = tuple(listed({"free": "[]", **metadata}, "free", path, list))
+        metadata.pop("free", None)
+        dense, pairs = _sorted_out(tensors, path)
+        delta = cls(pairs, dense, metadata, free, Path(path))
+        delta.check()
+        return delta
+
+    def check(self) -> None:
+        """Refuse what no network could be given.
+
+        Raises:
+            UserError: it is empty, a position is negative or comes twice, a value is missing, NaN
+                or infinite, or a tensor of ``free`` is not there.
+        """
+        if fault := own_fault(self.sparse, self.dense, self.free):
+            raise self._error(fault)
+
+    def _error(self, fault: str) -> UserError:
+        where = self.path or "This delta"
+        return UserError(f"{where} cannot be applied: {fault}. Copy it again, or train anew.")
 
     @torch.no_grad()
     def apply(
@@ -101,24 +106,89 @@ class Delta:
                 them into the model, once it is known to be the right one.
 
         Raises:
-            UserError: ``model`` is not the base this delta was made from. It is left untouched.
+            UserError: ``model`` is not the base this delta was made from, or the delta is damaged
+                or does not fit. The model is left untouched.
         """
-        found, expected = model_hash(model, self.free), self.metadata["base_hash"]
+        self.check()
+        found, expected = model_hash(model, self.free), self.metadata.get("base_hash", "none")
         if found != expected:
             raise UserError(
                 f"This delta was made from {self.metadata.get('base', 'another base')} with hash "
                 f"{expected[:12]}, but the network at hand has hash {found[:12]}. Load that base "
                 "with gpsseg.load_backbone (a delta cannot be applied twice or to another base)."
             )
-        if add_layers:
-            add_layers(model)
-        parameters = dict(model.named_parameters())
-        replaced = Delta(
-            {n: (i, parameters[n].view(-1)[i.long()].clone()) for n, (i, _) in self.sparse.items()},
-            {name: parameters[name].clone() for name in self.dense},
-        )
+        if fault := fault_for(model, self.sparse, self.dense, strict=add_layers is None):
+            raise self._error(fault)
+        take_back = _layers_of(model)
+        try:
+            if add_layers:
+                add_layers(model)
+            if fault := fault_for(model, self.sparse, self.dense, strict=True):
+                raise self._error(fault)
+            parameters = dict(model.named_parameters())
+            replaced = Delta(
+                {n: (i, _entries(parameters[n], i)) for n, (i, _) in self.sparse.items()},
+                {name: parameters[name].clone() for name in self.dense},
+            )
+        except BaseException:
+            take_back()
+            raise
         _write(model, self)
         return AppliedDelta(model, replaced)
+
+
+def _sorted_out(
+    tensors: Mapping[str, Tensor], path: Path | str
+) -> tuple[dict[str, Tensor], dict[str, Entries]]:
+    """The dense tensors and the entries of a file, by the name of their parameter.
+
+    Raises:
+        UserError: a name is none that ``save`` gives, or one of a pair is missing.
+    """
+    found: dict[str, dict[str, Tensor]] = {"dense": {}, "indices": {}, "values": {}}
+    for name, tensor in tensors.items():
+        parameter, _, kind = name.rpartition(".")
+        if kind not in found or not parameter:
+            raise UserError(
+                f"{path} holds {name}, expected names that end in .indices, .values or .dense. "
+                "Pass a run's delta.safetensors."
+            )
+        found[kind][parameter] = tensor
+    for name in sorted(found["indices"].keys() ^ found["values"].keys()):
+        has, lacks = ("indices", "values") if name in found["indices"] else ("values", "indices")
+        raise UserError(
+            f"{path} has the {has} of {name} and lacks its {lacks}, expected both. Copy the file "
+            "again, or train anew."
+        )
+    pairs = {name: (index, found["values"][name]) for name, index in found["indices"].items()}
+    return found["dense"], pairs
+
+
+def _layers_of(model: nn.Module) -> Callable[[], None]:
+    """Remember which layers and hooks a network has; returns what puts these back."""
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    before = [
+        (
+            module,
+            module.__class__,
+            {k: copy.copy(v) if isinstance(v, dict) else v for k, v in module.__dict__.items()},
+        )
+        for module in model.modules()
+    ]
+
+    def take_back() -> None:
+        for module, kind, content in before:
+            module.__class__ = kind
+            module.__dict__.clear()
+            module.__dict__.update(content)
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+    return take_back
+
+
+def _entries(parameter: Tensor, indices: Tensor) -> Tensor:
+    return parameter.reshape(-1)[indices.long().to(parameter.device)].clone()
 
 
 @dataclass(frozen=True)

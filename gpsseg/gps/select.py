@@ -17,6 +17,7 @@ from gpsseg.errors import UserError
 from gpsseg.files import save_tensors
 from gpsseg.gps.neurons import as_rows, owner
 from gpsseg.gps.score import Scores
+from gpsseg.gps.tensorfile import listed, read_tensors
 
 Level = Literal["neuron", "layer", "net"]
 
@@ -51,14 +52,32 @@ class Selection:
 
     @classmethod
     def load(cls, path: Path) -> Selection:
-        """Read what ``save`` wrote."""
-        from safetensors import safe_open
+        """Read what ``save`` wrote.
 
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            indices = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        shapes = {name: tuple(shape) for name, shape in json.loads(metadata["shapes"]).items()}
-        return cls(indices, shapes, tuple(json.loads(metadata["dense"])))
+        Raises:
+            UserError: there is no such file, or it is damaged.
+        """
+        indices, metadata = read_tensors(path, "selection")
+        dense = tuple(listed(metadata, "dense", path, list))
+        shapes = listed(metadata, "shapes", path, dict)
+        for name, index in indices.items():
+            if index.dim() != 1 or index.dtype not in (torch.int32, torch.int64):
+                kind = str(index.dtype).removeprefix("torch.")
+                raise UserError(
+                    f"{path}: {name} is {kind} of shape {tuple(index.shape)}, expected positions: "
+                    "int32 (n,). Select again."
+                )
+            if name in dense:
+                raise UserError(f"{path}: {name} trains whole and by entries. Select again.")
+        for name in indices.keys() | shapes.keys():
+            shape = shapes.get(name)
+            whole = isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)
+            if not whole or name not in indices:
+                raise UserError(
+                    f"{path}: the shape of {name} is {shape}, expected whole numbers, and the "
+                    "positions to it. Select again."
+                )
+        return cls(indices, {name: tuple(shape) for name, shape in shapes.items()}, dense)
 
 
 def select(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gpsseg.config.report import ReportConfig
 from gpsseg.console import run_command, say
+from gpsseg.errors import UserError
 from gpsseg.files import new_folder, refuse_existing, write_text
 
 
@@ -19,8 +20,14 @@ def report(config: ReportConfig) -> Path:
     from gpsseg.report.comparison import context, read_runs
 
     refuse_existing(config.output)
-    runs = read_runs(config.compare)
-    page = fill("comparison.html", ("table.js", "comparison.js"), context(runs))
+    try:
+        runs = read_runs(config.compare)
+        page = fill("comparison.html", ("table.js", "comparison.js"), context(runs))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UserError(
+            f"A file of these runs holds other values than gpsseg wrote ({error!r:.200}). Put back "
+            "the files, or score the runs again: python -m gpsseg.evaluate --run RUN."
+        ) from None
     path = new_folder(config.output) / "comparison.html"
     write_text(path, page)
     say(f"comparison: {path}", style="bold")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpsseg.files import read_json
+from gpsseg.errors import UserError
+from gpsseg.files import read_object, read_table
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
 Json = dict[str, Any]
@@ -72,7 +72,7 @@ def read_contents(
     """
     delta = folder / "delta.safetensors"
     return Contents(
-        metrics=read_json(folder / "metrics.json"),
+        metrics=read_object(folder / "metrics.json"),
         config=_json_or_empty(folder / "config.json"),
         split=_json_or_empty(folder / "split.json"),
         selection=_json_or_empty(folder / "selection.json"),
@@ -84,18 +84,20 @@ def read_contents(
 
 
 def _json_or_empty(path: Path) -> Json:
-    return read_json(path) if path.is_file() else {}
+    return read_object(path) if path.is_file() else {}
 
 
 def _read_log(path: Path) -> tuple[Json, ...]:
     """Lines of a log; a last line cut short by an interruption is left out."""
     lines = []
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                lines.append(json.loads(line))
-            except ValueError:
+                content = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(content, dict):
+                lines.append(content)
     return tuple(lines)
 
 
@@ -104,20 +106,21 @@ def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[Case, ...]
     if not path.is_file():
         return ()
     pictures = {thumbnail.id: thumbnail for thumbnail in thumbnails}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        dice, iou = (_column(reader.fieldnames or (), name) for name in ("dice", "iou"))
-        cases = [
-            Case(
-                id=row["id"],
-                group=row.get("group") or "",
-                dice=_number(row, dice),
-                iou=_number(row, iou),
-                size=_lesion_size(row),
-                thumbnail=pictures.get(row["id"]),
-            )
-            for row in reader
-        ]
+    names, rows = read_table(path)
+    if "id" not in names:
+        raise UserError(f"{path} has no column id. Score the images again.")
+    dice, iou = (_column(names, name) for name in ("dice", "iou"))
+    cases = [
+        Case(
+            id=row["id"],
+            group=row.get("group") or "",
+            dice=_number(row, dice),
+            iou=_number(row, iou),
+            size=_lesion_size(row),
+            thumbnail=pictures.get(row["id"]),
+        )
+        for row in rows
+    ]
     return tuple(sorted(cases, key=lambda case: (case.dice is None, case.dice, case.id)))
 
 

@@ -251,7 +251,7 @@ def test_expressions_are_refused(value: str) -> None:
 
 
 def test_a_misspelt_transform_or_argument_is_named() -> None:
-    with pytest.raises(UserError, match=r"transforms, load: Cannot locate .*Flipdd"):
+    with pytest.raises(UserError, match=r"Flipdd is not allowed\. Did you mean '.*Flipd'\?"):
         build_transform(with_steps({"_target_": "monai.transforms.Flipdd"}), "load", SIDE)
     step = {"_target_": "monai.transforms.Identityd", "keys": "image", "prob": 1}
     with pytest.raises(UserError, match=r"Identityd.*unexpected keyword argument 'prob'"):

@@ -1,0 +1,65 @@
+"""Read a safetensors file that a run wrote: the one place where a damaged one is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gpsseg.errors import UserError
+
+
+def read_tensors(path: Path | str, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a file's tensors by name, and its metadata.
+
+    Args:
+        path: of the file.
+        what: it is expected to be, such as "delta", for the error.
+
+    Raises:
+        UserError: there is no such file, or it is damaged, cut off or none.
+    """
+    from safetensors import safe_open
+
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist, expected a {what}.")
+    if not path.is_file():
+        raise UserError(f"{path} is no file, expected a {what}.")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, dict(metadata)
+    except Exception as error:  # damaged bytes make the reader fail in many ways
+        empty = "it is an empty file (0 bytes)" if path.stat().st_size == 0 else str(error)[:200]
+        raise UserError(
+            f"{path} is not a readable {what} ({empty}). Copy it again, or make it anew."
+        ) from None
+
+
+def listed(metadata: Mapping[str, str], key: str, path: Path | str, kind: type) -> Any:
+    """Read what a file's metadata hold as JSON under ``key``: a list or a dict.
+
+    Raises:
+        UserError: it is not there, or is of another kind.
+    """
+    expected = "a list of names" if kind is list else "an object"
+    if key not in metadata:
+        raise UserError(f"{path} lacks {key} in its metadata, expected {expected}.")
+    try:
+        content = json.loads(metadata[key])
+    except (ValueError, RecursionError):
+        content = None
+    whole = isinstance(content, kind)
+    if kind is list and whole:
+        whole = all(isinstance(each, str) for each in content) and len({*content}) == len(content)
+    if not whole:
+        raise UserError(
+            f"{path}: {key} is {metadata[key][:80]}, expected {expected} as JSON. Copy the file "
+            "again, or make it anew."
+        )
+    return content
