@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gpsseg.backbones import Facts
 
 SETTINGS = "settings.json"
+SHARES = {"shares": "images"}  # of the split; a comparison that does not say has shares of groups
 WARM = ("gpsseg.engine", "gpsseg.backbones.registry", "gpsseg.data.loader", "gpsseg.evaluators")
 
 
@@ -47,6 +48,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     facts = load_backbone(config.backbone, config.prompt, weights=config.weights).facts
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
     open_comparison(config)
+    config = split_as_begun(config)
     groups = list(itertools.product(config.train_sizes or (None,), config.methods))
     settings = list(itertools.product(config.lr_factors, config.seeds[: config.trial_seeds]))
     trials = {group: [Cell(group[1], group[0], f, s) for f, s in settings] for group in groups}
@@ -87,7 +89,26 @@ def open_comparison(config: CompareConfig) -> None:
         raise UserError(
             f"{config.output} already exists and is no comparison. Name another --output."
         )
-    write_json(make_folder(config.output) / SETTINGS, fixed)
+    write_json(make_folder(config.output) / SETTINGS, {**fixed, **SHARES})
+
+
+def split_as_begun(config: CompareConfig) -> CompareConfig:
+    """The settings with the split of the comparison's runs, if version 0.1 began it.
+
+    It took shares of groups where now they are of images; runs that are added must be tested on
+    the images of those that are there.
+    """
+    from gpsseg.data.carve import BY_GROUPS
+    from gpsseg.data.splits import is_split_file
+
+    settings = read_json(config.output / SETTINGS)
+    if settings.get("shares") == SHARES["shares"] or is_split_file(config.split or ""):
+        return config
+    made = sorted((config.output / "cells").glob("*/split.json"))
+    if not made:
+        write_json(config.output / SETTINGS, {**settings, **SHARES})
+        return config
+    return dataclasses.replace(config, split=f"{read_json(made[0])['name']}{BY_GROUPS}")
 
 
 def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:

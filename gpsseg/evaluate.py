@@ -16,7 +16,8 @@ from gpsseg.errors import UserError
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows
 
 if TYPE_CHECKING:
-    from gpsseg.data.cases import Case
+    from gpsseg.data.cards import Card
+    from gpsseg.data.cases import Case, Split
     from gpsseg.paired import Others
     from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
@@ -48,7 +49,6 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         score_cases,
         with_class_scores,
     )
-    from gpsseg.select import find_split
 
     assert config.run is not None
     trained, model = load_run(config.run)
@@ -59,7 +59,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     card = card_of(data)
     salt = salt_for_evaluation(config.run, trained, config.anonymous_ids)
     card = anonymous_card(card, salt)
-    split = find_split(card, data, training=False, salt=salt)
+    split = _split_of(config, trained, card, data, salt)
     say_notes(split.test, anonymous=salt is not None)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -230,6 +230,26 @@ def _name_of_data(trained: FinetuneConfig, salt: str | None) -> str:
         return anonymous_card(card_of(trained), salt).name
     except UserError:
         return trained.dataset
+
+
+def _split_of(
+    config: EvaluateConfig,
+    trained: FinetuneConfig,
+    card: Card,
+    data: FinetuneConfig,
+    salt: str | None,
+) -> Split:
+    """The run's own split, unless another set or split is asked for."""
+    from gpsseg.data.kept import AnotherSetError
+    from gpsseg.select import find_split
+
+    if config.split is None and config.dataset in (None, trained.dataset):
+        try:
+            return find_split(card, data, training=False, salt=salt, run=config.run)
+        except AnotherSetError:
+            if config.data_root is None:
+                raise
+    return find_split(card, data, training=False, salt=salt)
 
 
 def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:

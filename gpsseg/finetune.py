@@ -113,7 +113,7 @@ def tune(config: FinetuneConfig) -> Tuned:
         engine.checkpoint_activations(backbone)
     salt = runs.salt_of(config)
     card = anonymous_card(card, salt)
-    split = find_split(card, config, salt=salt)
+    split = find_split(card, config, salt=salt, run=config.resume)
     say_notes((*split.train, *split.val, *split.test), anonymous=salt is not None)
     seen = (*split.train, *split.val)
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None

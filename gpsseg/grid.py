@@ -203,7 +203,7 @@ def _test(run: Path) -> None:
     """Score the test split, for the first and only time, under two protocols."""
     from gpsseg.data.own import card_of
     from gpsseg.machine import make_machine
-    from gpsseg.runs import load_run
+    from gpsseg.runs import load_run, salt_of
     from gpsseg.scoring import (
         class_metrics,
         class_table,
@@ -215,7 +215,8 @@ def _test(run: Path) -> None:
 
     config, model = load_run(run)
     card = card_of(config)
-    split = find_split(card, config)
+    salt = salt_of(dataclasses.replace(config, resume=run))
+    split = find_split(card, config, salt=salt, run=run)
     machine = make_machine(config.device, config.precision)
     classes = class_table(card)
     scorer = score_cases(

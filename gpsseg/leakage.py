@@ -86,21 +86,13 @@ def training_cases(run: Path, trained: FinetuneConfig) -> tuple[Case, ...]:
     Raises:
         UserError: split.json or the images are not there, or are not those of the run.
     """
-    from gpsseg.data.anonymous import anonymous_split, load_salt
-    from gpsseg.data.cases import make_split
+    from gpsseg.data.anonymous import load_salt
+    from gpsseg.data.kept import kept_split
     from gpsseg.data.own import card_of
 
-    listed = read_json(run / "split.json")
-    split = make_split(
-        card_of(trained),
-        trained.data_root,
-        trained.train_size,
-        trained.val_share,
-        trained.seed,
-        trained.split,
-    )
-    split = anonymous_split(split, load_salt(run) if trained.anonymous_ids else None)
-    if split.sha256 != listed["sha256"]:
+    salt = load_salt(run) if trained.anonymous_ids else None
+    split = kept_split(run, card_of(trained), trained.data_root, salt)
+    if split.sha256 != read_json(run / "split.json").get("sha256"):
         raise UserError(f"{split.root} no longer holds the images that {run} was trained on.")
     return (*split.train, *split.val)
 
