@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +24,7 @@ from gpsseg.files import make_folder, new_folder, write_text
 if TYPE_CHECKING:
     from gpsseg.data.audit import Audit
     from gpsseg.data.cards import Card
-    from gpsseg.data.cases import Found
+    from gpsseg.data.cases import Case, Found
 
 
 def list_datasets(config: ListConfig) -> list[str]:
@@ -109,9 +111,11 @@ def split(config: SplitConfig) -> list[Path]:
     Raises:
         UserError: the set is not there, a file cannot be read, or there are too few groups.
     """
+    from gpsseg.data.carve import BY_IMAGES
     from gpsseg.data.cases import find_cases
     from gpsseg.data.own import card_of
-    from gpsseg.data.splits import deal, hold_out, lesion_shares, write_split
+    from gpsseg.data.splits import lesion_shares, write_split
+    from gpsseg.leakage import say_groups
 
     card = card_of(config)
     if config.without_leaks:
@@ -120,22 +124,57 @@ def split(config: SplitConfig) -> list[Path]:
     cases = found.cases
     groups = len({case.group or case.id for case in cases})
     say(f"{card.title}: {len(cases)} images in {groups} groups, {found.root}")
-    shares = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
-    sizes = list(shares.values())
-    if config.folds:
-        tests = deal(cases, sizes, [1 / config.folds] * config.folds, config.seed)
-        names = [f"fold-{number}" for number in range(1, config.folds + 1)]
-    else:
-        tests = deal(cases, sizes, [config.test_share, 1 - config.test_share], config.seed)[:1]
-        names = ["split"]
+    lesions = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
+    dealt = _deal(config, cases, lesions)
+    try:
+        before = _deal(config, cases, lesions, as_before=True)
+    except (UserError, ZeroDivisionError):  # version 0.1 could put everything on one side
+        before = {}
     output, files = new_folder(config.output), []
-    for name, test in zip(names, tests, strict=True):
-        parts = hold_out(cases, shares, test, config.val_share, config.seed)
+    for name, parts in dealt.items():
         files.append(output / f"{name}.json")
-        write_split(files[-1], f"{card.name}-{name}-seed-{config.seed}", parts)
+        ending = "" if parts == before.get(name) else BY_IMAGES
+        write_split(files[-1], f"{card.name}-{name}-seed-{config.seed}{ending}", parts)
         say(f"{files[-1]}: {', '.join(f'{len(parts[part])} {part}' for part in parts)}")
+        share = 1 / config.folds if config.folds else config.test_share
+        _say_missed(cases, parts, {"test": share, "val": config.val_share})
+    say_groups(cases)
     say(f"Use one by --split {files[0]}, or name it as `file` in a split of your data card.")
     return files
+
+
+def _deal(
+    config: SplitConfig,
+    cases: Sequence[Case],
+    lesions: Mapping[str, float],
+    as_before: bool = False,
+) -> dict[str, dict[str, list[Case]]]:
+    """The parts of each split, by its name; as version 0.1 dealt them, or by images."""
+    from gpsseg.data.splits import deal, hold_out
+
+    names, wanted = ["split"], [config.test_share, 1 - config.test_share]
+    if config.folds:
+        names = [f"fold-{number}" for number in range(1, config.folds + 1)]
+        wanted = [1 / config.folds] * config.folds
+    tests = deal(cases, list(lesions.values()), wanted, config.seed, as_before)[: len(names)]
+    return {
+        name: hold_out(cases, lesions, test, config.val_share, config.seed, as_before)
+        for name, test in zip(names, tests, strict=True)
+    }
+
+
+def _say_missed(
+    cases: Sequence[Case], parts: Mapping[str, Sequence[Case]], shares: Mapping[str, float]
+) -> None:
+    """Say which parts have not the share of the images asked for."""
+    from gpsseg.data.carve import missed
+
+    groups = Counter(case.group or case.id for case in cases)
+    for part, share in shares.items():
+        if part in parts:
+            wanted = share * len(cases)
+            if note := missed(part, len(parts[part]), len(cases), wanted, groups):
+                say(note, style="yellow")
 
 
 def _split_without_leaks(config: SplitConfig, name: str) -> Path:

@@ -47,6 +47,26 @@ def check_leaks(train: Sequence[Case], test: Sequence[Case], strict: bool) -> di
     return {"checked": True, "train": len(train), "test": len(test), "pairs": pairs}
 
 
+def say_groups(cases: Sequence[Case]) -> None:
+    """Say which images have no group, and what that means."""
+    if note := groups_note(cases):
+        say(note, style="bold yellow")
+
+
+def groups_note(cases: Sequence[Case]) -> str:
+    """What it means that images have no group; empty where all of them have one."""
+    without = sum(case.group is None for case in cases)
+    if not without:
+        return ""
+    which = "No groups were given" if without == len(cases) else ""
+    which = which or f"{without} of {len(cases)} images have no group"
+    return (
+        f"{which}: where several images show one patient or video, they may lie on both sides of "
+        "this split, and the scores then are too good. `python -m gpsseg.datasets groups` "
+        "proposes groups."
+    )
+
+
 def describe(found: Sequence[Any], images: int) -> str:
     """One line: how many test images leak, of which kinds, and the first pairs."""
     leaking = len({leak.test_id for leak in found})

@@ -130,6 +130,67 @@ def first_with_sum(sizes: Sequence[int], total: int) -> list[int]:
     return picked
 
 
+def even_in_images(
+    sizes: Sequence[int], shares: Sequence[float], homes: Sequence[int]
+) -> list[int]:
+    """Move groups between folds until each has its share of the images.
+
+    Of two folds the first gets the number nearest to its share that groups can have. Of more,
+    groups move to another fold, or change places with one there, as long as that helps.
+
+    Args:
+        sizes: of the groups.
+        shares: of the folds, 1 in all.
+        homes: the fold of each group; those that need not move stay.
+
+    >>> even_in_images([5, 3, 2], [0.2, 0.8], [1, 0, 1])
+    [1, 1, 0]
+    >>> even_in_images([2, 2, 1, 1], [0.5, 0.5], [0, 0, 1, 1])
+    [0, 1, 0, 1]
+    """
+    images, moved = sum(sizes), list(homes)
+    if len(shares) == 2:
+        order = sorted(range(len(sizes)), key=lambda i: homes[i])  # those of the first fold first
+        got = sum(size for size, home in zip(sizes, homes, strict=True) if home == 0)
+        ordered = [sizes[i] for i in order]
+        total = nearest_total(ordered, shares[0] * images, got)
+        if total == got:
+            return moved
+        first = {order[i] for i in first_with_sum(ordered, total)}
+        return [0 if i in first else 1 for i in range(len(sizes))]
+    over = [-share * images for share in shares]  # images more than the share
+    for size, home in zip(sizes, homes, strict=True):
+        over[home] += size
+    while step := _best_step(sizes, moved, over):
+        for group, fold in step:
+            over[moved[group]] -= sizes[group]
+            over[fold] += sizes[group]
+            moved[group] = fold
+    return moved
+
+
+def _best_step(
+    sizes: Sequence[int], homes: Sequence[int], over: Sequence[float]
+) -> list[tuple[int, int]]:
+    """Which (group, to fold) evens out most: one group, or two that change places; or none."""
+    last: list[dict[int, int]] = [{} for _ in over]  # of each fold a group of each size
+    for group, (size, home) in enumerate(zip(sizes, homes, strict=True)):
+        last[home][size] = group
+    best, gain = [], 1e-9
+    for one, its in enumerate(last):
+        for other, others in enumerate(last):
+            gap = over[one] - over[other]
+            if gap <= 1:
+                continue
+            for size, group in its.items():
+                for back, second in [(0, -1), *others.items()]:
+                    given = size - back
+                    if given > 0 and given * (gap - given) > gain:
+                        gain = given * (gap - given)
+                        best = [(group, other)] + ([(second, one)] if back else [])
+    return best
+
+
 def _sums(sizes: Sequence[int], most: int, sums: int = 1) -> int:
     """Bit s says whether some groups have s images together, up to ``most``."""
     for size in sizes:
