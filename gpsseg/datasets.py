@@ -1,4 +1,4 @@
-"""`python -m gpsseg.datasets`: list, info, check, split, download, synthesize, new."""
+"""`python -m gpsseg.datasets`: list, info, check, groups, split, download, synthesize, new."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from gpsseg.config.datasets import (
     CheckConfig,
     DownloadConfig,
+    GroupsConfig,
     InfoConfig,
     ListConfig,
     NewConfig,
@@ -20,6 +21,7 @@ from gpsseg.config.datasets import (
 from gpsseg.console import run_command, say
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.files import make_folder, new_folder, write_text
+from gpsseg.grouping import groups
 
 if TYPE_CHECKING:
     from gpsseg.data.audit import Audit
@@ -122,8 +124,8 @@ def split(config: SplitConfig) -> list[Path]:
         return [_split_without_leaks(config, config.without_leaks)]
     found: Found = find_cases(card, config.data_root)
     cases = found.cases
-    groups = len({case.group or case.id for case in cases})
-    say(f"{card.title}: {len(cases)} images in {groups} groups, {found.root}")
+    count = len({case.group or case.id for case in cases})
+    say(f"{card.title}: {len(cases)} images in {count} groups, {found.root}")
     lesions = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
     dealt = _deal(config, cases, lesions)
     try:
@@ -292,6 +294,7 @@ COMMANDS: dict[type, Any] = {
     ListConfig: list_datasets,
     InfoConfig: info,
     CheckConfig: check,
+    GroupsConfig: groups,
     SplitConfig: split,
     DownloadConfig: download,
     SynthesizeConfig: synthesize,
@@ -312,6 +315,7 @@ if __name__ == "__main__":
         Annotated[ListConfig, subcommand("list")]
         | Annotated[InfoConfig, subcommand("info")]
         | Annotated[CheckConfig, subcommand("check")]
+        | Annotated[GroupsConfig, subcommand("groups")]
         | Annotated[SplitConfig, subcommand("split")]
         | Annotated[DownloadConfig, subcommand("download")]
         | Annotated[SynthesizeConfig, subcommand("synthesize")]

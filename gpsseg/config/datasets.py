@@ -89,6 +89,27 @@ class SplitConfig(SourceConfig):
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroupsConfig(SourceConfig):
+    """Propose which images belong together (patients, videos), as a table for --table.
+
+    By DICOM PatientID and StudyInstanceUID, where images are DICOM or one of that name lies beside
+    (hashed, never in clear), by file names such as patient12_003, and by pictures that are alike,
+    linked in chains. Columns: image, mask, group, why (patient tag, file name, alike, alone), id,
+    and split where the set has one. Correct the column group before use.
+
+    Example: python -m gpsseg.datasets groups --images scans --masks truth --output groups.csv
+    """
+
+    output: Path
+    """The table to write, a .csv; must not exist."""
+
+    def __post_init__(self) -> None:
+        SourceConfig.__post_init__(self)
+        if self.output.suffix.lower() != ".csv":
+            raise UserError(f"--output {self.output} should end in .csv.")
+
+
 @dataclass(frozen=True)
 class DownloadConfig:
     """Fetch a data set from its official place, after its licence was shown and accepted.

@@ -112,16 +112,23 @@ def _chains(direct: Iterable[Leak], test: Sequence[Case], pictures: Pictures) ->
                 yield Leak(ends[one], other, CHAIN, None)
 
 
-def find_duplicates(cases: Sequence[Case]) -> tuple[Leak, ...]:
+def find_duplicates(
+    cases: Sequence[Case], closest: int = CLOSEST, featured: int = FEATURED
+) -> tuple[Leak, ...]:
     """Find the pairs of pictures within one set that are alike, each pair once.
 
     Of each image the three most alike others are compared closely. Groups do not count.
+
+    Args:
+        cases: of the set.
+        closest: the image itself and how many others are compared closely.
+        featured: how many of them by their features too.
 
     Raises:
         UserError: an image cannot be read.
     """
     found: dict[frozenset[str], Leak] = {}
-    for leak in (*Pictures().pairs(cases, cases), *_copies(cases, cases)):
+    for leak in (*Pictures(closest, featured).pairs(cases, cases), *_copies(cases, cases)):
         if leak.train_id != leak.test_id:
             pair = frozenset((leak.train_id, leak.test_id))
             if pair not in found or (leak.similarity or 0) >= (found[pair].similarity or 0):
@@ -166,9 +173,15 @@ def _named(train: Sequence[Case], test: Sequence[Case]) -> Iterator[Leak]:
 
 
 class Pictures:
-    """Compares pictures; each is read for its sketch once."""
+    """Compares pictures; each is read for its sketch once.
 
-    def __init__(self) -> None:
+    Args:
+        closest: with how many of the most alike pictures each is compared closely.
+        featured: of them, with how many by their features, which takes longest.
+    """
+
+    def __init__(self, closest: int = CLOSEST, featured: int = FEATURED) -> None:
+        self._closest, self._featured = closest, featured
         self._sketches: dict[Path, Floats] = {}
         self._grey = lru_cache(maxsize=4 * BLOCK)(read_grey)
         self._landmarks = lru_cache(maxsize=8 * BLOCK)(landmarks)
@@ -178,7 +191,7 @@ class Pictures:
         known, asked = self._sketched(train), self._sketched(test)
         following, seen = _following(train, test), set()
         for start in range(0, len(test), BLOCK):
-            close = candidates(known, asked[start : start + BLOCK], CLOSEST)
+            close = candidates(known, asked[start : start + BLOCK], self._closest)
             unlike: list[tuple[Case, Case, float, bool]] = []
             for place, closest in enumerate(close, start):
                 case, ways = test[place], dict(closest)
@@ -188,7 +201,7 @@ class Pictures:
                     alike = self._alike(one, case, ways.get(index, 0))
                     if alike >= (ALIKE_NEXT if follows else ALIKE):
                         yield _leak(one, case, alike, ways.get(index, 0))
-                    elif (follows or index in near[:FEATURED]) and (place, index) not in seen:
+                    elif (follows or index in near[: self._featured]) and (place, index) not in seen:
                         unlike.append((one, case, alike, follows))
                         seen |= {(index, place)} if train is test else set()  # not both ways
             yield from self._scenes(unlike)
