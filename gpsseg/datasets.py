@@ -180,25 +180,51 @@ def _say_missed(
 
 
 def _split_without_leaks(config: SplitConfig, name: str) -> Path:
-    """Write a set's own split without the training images that are also test images."""
+    """Write a set's own split without what training shares with the test images.
+
+    Raises:
+        UserError: the split has no training part, or nothing is left of it.
+    """
     from gpsseg.data.cases import named_parts
-    from gpsseg.data.leaks import find_leaks
     from gpsseg.data.own import card_of
+    from gpsseg.data.scenes import components, find_links
     from gpsseg.data.splits import write_split
+    from gpsseg.leakage import say_groups
 
     card = card_of(config)
     parts = named_parts(card, config.data_root, name)
     parts = {part: sorted(cases, key=lambda case: case.id) for part, cases in parts.items()}
-    left_out: set[str] = set()
-    seen = [*parts["train"], *parts.get("val", ())]
-    while leaks := find_leaks([c for c in seen if c.id not in left_out], parts["test"]):
-        left_out |= {leak.train_id for leak in leaks}  # of a test image, the four most alike
-    for part in set(parts) - {"test"}:
-        parts[part] = [case for case in parts[part] if case.id not in left_out]
+    cases = [case for part in parts.values() for case in part]
+    links = list(find_links(cases, {}))
+    scenes = components([case.id for case in cases], links)
+    tested = {scenes[case.id] for case in parts["test"]}
+    kept = {
+        part: [case for case in its if part == "test" or scenes[case.id] not in tested]
+        for part, its in parts.items()
+    }
+    left_out = sum(map(len, parts.values())) - sum(map(len, kept.values()))
+    if not kept["train"]:
+        raise UserError(
+            f"Every training image of {name} is tied to a test image, by copies, scenes, names or "
+            "groups, or by a chain of them. Split anew by groups: `python -m gpsseg.datasets "
+            "groups` proposes them."
+        )
+    whys = Counter(why for one, _, why in links if scenes[one] in tested)
     file = new_folder(config.output) / "split.json"
-    write_split(file, f"{card.name}-{name}-without-leaks", parts)
-    say(f"left out of training: {len(left_out)} images that are also among the test images")
-    say(f"{file}: {', '.join(f'{len(cases)} {part}' for part, cases in parts.items())}")
+    write_split(file, f"{card.name}-{name}-without-leaks", kept)
+    say(
+        f"left out of training: {left_out} images that are also among the test images, show a scene "
+        "of theirs or are tied to one by others"
+        + (f" ({', '.join(f'{n} ties: {why}' for why, n in whys.most_common())})" if whys else "")
+    )
+    say(f"{file}: {', '.join(f'{len(cases)} {part}' for part, cases in kept.items())}")
+    if any(case.group is None for case in cases):
+        say_groups(cases)
+        say(
+            "By pictures and names alone this split cannot be called clean: a patient seen elsewhere "
+            "or from elsewhere is not found.",
+            style="bold yellow",
+        )
     return file
 
 

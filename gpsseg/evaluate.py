@@ -63,7 +63,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     say_notes(split.test, anonymous=salt is not None)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    leaks, seen = check_run(config.run, trained, split.test, config.strict)
+    leaks, seen = check_run(config.run, trained, split.test, config.strict, salt)
     output = new_folder(config.output or config.run / f"evaluate-{card.name}-{stamp}")
     machine = make_machine(config.device, trained.precision)
     thumbnails: list[Thumbnail] = []

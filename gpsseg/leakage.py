@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,9 @@ def check_leaks(train: Sequence[Case], test: Sequence[Case], strict: bool) -> di
     The images are compared with one another and nothing else: no choice depends on what is found.
 
     Returns:
-        {"checked": True, "train": images, "test": images, "pairs": [{"train_id", "test_id",
-        "kind", "similarity"}, ...]}.
+        {"checked": True, "train": images, "test": images, "without_group": images of both, "note":
+        what it means that they have none, "pairs": [{"train_id", "test_id", "kind",
+        "similarity"}, ...]}.
 
     Raises:
         UserError: ``strict``, and there is a leak.
@@ -35,6 +36,10 @@ def check_leaks(train: Sequence[Case], test: Sequence[Case], strict: bool) -> di
     from gpsseg.data.leaks import find_leaks
 
     found = find_leaks(train, test)
+    cases = (*train, *test)
+    note = groups_note(cases, {leak.kind for leak in found})
+    if note:
+        say(note, style="bold yellow")
     if found:
         text = describe(found, len(test))
         if strict:
@@ -44,7 +49,14 @@ def check_leaks(train: Sequence[Case], test: Sequence[Case], strict: bool) -> di
             )
         say(text, style="yellow")
     pairs = [vars(leak) for leak in found]
-    return {"checked": True, "train": len(train), "test": len(test), "pairs": pairs}
+    return {
+        "checked": True,
+        "train": len(train),
+        "test": len(test),
+        "without_group": sum(case.group is None for case in cases),
+        "note": note,
+        "pairs": pairs,
+    }
 
 
 def say_groups(cases: Sequence[Case]) -> None:
@@ -53,8 +65,15 @@ def say_groups(cases: Sequence[Case]) -> None:
         say(note, style="bold yellow")
 
 
-def groups_note(cases: Sequence[Case]) -> str:
-    """What it means that images have no group; empty where all of them have one."""
+def groups_note(cases: Sequence[Case], found: Collection[str] = ()) -> str:
+    """What it means that images have no group; empty where all of them have one.
+
+    Args:
+        cases: of all parts.
+        found: the kinds of leak that were found; some of them say that there are sequences.
+    """
+    from gpsseg.data.leaks import CHAIN, NAME, VIEW
+
     without = sum(case.group is None for case in cases)
     if not without:
         return ""
@@ -62,41 +81,62 @@ def groups_note(cases: Sequence[Case]) -> str:
     which = which or f"{without} of {len(cases)} images have no group"
     return (
         f"{which}: where several images show one patient or video, they may lie on both sides of "
-        "this split, and the scores then are too good. `python -m gpsseg.datasets groups` "
-        "proposes groups."
+        "this split, and the scores then are too good. "
+        + ("This set has such images: see the leaks. " if {CHAIN, NAME, VIEW} & {*found} else "")
+        + "`python -m gpsseg.datasets groups --output groups.csv`, with the options that name the "
+        "images, proposes groups."
     )
 
 
 def describe(found: Sequence[Any], images: int) -> str:
     """One line: how many test images leak, of which kinds, and the first pairs."""
+    from gpsseg.data.leaks import COPY, NEAR, TURNED
+
     leaking = len({leak.test_id for leak in found})
     kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(p.kind for p in found).items())
     first = "; ".join(f"{leak.train_id} = {leak.test_id}" for leak in found[:SHOWN])
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return (
-        f"LEAK: {leaking} of {images} test images are also among the training images "
-        f"({kinds}): {first}{more}."
-    )
+    copies = all(pair.kind in (COPY, NEAR, TURNED) for pair in found)
+    what = "also among the training images" if copies else "not independent of the training images"
+    return f"LEAK: {leaking} of {images} test images are {what} ({kinds}): {first}{more}."
 
 
-def check_run(run: Path, trained: FinetuneConfig, test: Sequence[Case], strict: bool) -> Any:
+def check_run(
+    run: Path,
+    trained: FinetuneConfig,
+    test: Sequence[Case],
+    strict: bool,
+    salt: str | None = None,
+) -> Any:
     """Compare the images that a finished run was trained on with ``test``; see `check_leaks`.
+
+    Args:
+        run: its folder.
+        trained: its settings.
+        test: what is scored, with hashed ids where there is a salt.
+        strict: whether a leak is an error.
+        salt: to hash the training images' ids with too.
 
     Returns:
         The findings and the training cases. Where the training images are no longer there,
-        {"checked": False, "why": ...} and no case.
+        {"checked": False, "why": ..., "note": ...} and no case.
 
     Raises:
         UserError: ``strict``, and there is a leak or the check cannot be made.
     """
+    from gpsseg.data.anonymous import anonymous_case
+
     try:
         train = training_cases(run, trained)
+        if salt is not None and not trained.anonymous_ids:
+            train = tuple(anonymous_case(case, salt) for case in train)
     except UserError as error:
         why = f"The training images could not be compared with the test images: {error}"
         if strict:
             raise UserError(why) from None
         say(why, style="yellow")
-        return {"checked": False, "why": why}, ()
+        say_groups(test)
+        return {"checked": False, "why": why, "note": groups_note(test)}, ()
     return check_leaks(train, test, strict), train
 
 

@@ -66,7 +66,8 @@ class SplitConfig(SourceConfig):
     """Folder for split.json, or for fold-1.json to fold-K.json; must not exist or be empty."""
     without_leaks: str | None = None
     """Deal nothing anew: take the set's split of this name (see `info`), and leave out of training
-    and validation what is also in its test part, as the same picture or another frame of it."""
+    and validation what is also in its test part, as the same picture, the same scene, a name or a
+    group, or tied to it by a chain of these. Patients that nobody named remain."""
     folds: int | None = None
     """Make K splits for cross-validation: each case is in the test part of one of them."""
     test_share: float = 0.2

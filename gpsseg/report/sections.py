@@ -170,11 +170,13 @@ class LeakCheck:
 
     Attributes:
         sentence: the finding, or why there is none.
+        note: what it means that images have no group; empty where all have one.
         found: whether there are leaks.
         pairs: training id, test id, kind, similarity or None, picture or None.
     """
 
     sentence: str
+    note: str
     found: bool
     pairs: list[tuple[str, str, str, float | None, LeakPicture | None]]
 
@@ -185,7 +187,7 @@ def leak_check(contents: Contents) -> LeakCheck | None:
     if not leaks:
         return None
     if not leaks["checked"]:
-        return LeakCheck(leaks["why"], False, [])
+        return LeakCheck(leaks["why"], leaks.get("note", ""), False, [])
     pairs, pictures = leaks["pairs"], contents.leak_pictures
     leaking = len({pair["test_id"] for pair in pairs})
     compared = f"{leaks['test']} test images were compared with {leaks['train']} training images"
@@ -197,6 +199,7 @@ def leak_check(contents: Contents) -> LeakCheck | None:
     )
     return LeakCheck(
         sentence,
+        leaks.get("note", ""),
         bool(pairs),
         [
             (
