@@ -40,6 +40,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         UserError: bad input; or the folder holds a comparison with other settings.
     """
     from gpsseg.backbones import load_backbone
+    from gpsseg.leakage import check_runs
     from gpsseg.ranking import rank
     from gpsseg.report.ranking import say_rows, write_ranking
 
@@ -58,7 +59,8 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         dataclasses.replace(cell, seed=seed) for seed in config.seeds for cell in picked.values()
     ]
     run_cells(config, facts, chosen, test=True)
-    result = rank(config, trials, picked)
+    runs = [config.output / "cells" / cell.name for cell in chosen]
+    result = {**rank(config, trials, picked), "leaks": check_runs(runs)}
     write_ranking(config.output, result)
     say_rows(result["rows"])
     say(f"written to {config.output / 'compare.html'}", style="bold")

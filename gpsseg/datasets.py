@@ -185,8 +185,10 @@ def _split_without_leaks(config: SplitConfig, name: str) -> Path:
     Raises:
         UserError: the split has no training part, or nothing is left of it.
     """
+    from gpsseg.data.anonymous import new_salt
     from gpsseg.data.cases import named_parts
     from gpsseg.data.own import card_of
+    from gpsseg.data.patients import patient_tags
     from gpsseg.data.scenes import components, find_links
     from gpsseg.data.splits import write_split
     from gpsseg.leakage import say_groups
@@ -195,7 +197,7 @@ def _split_without_leaks(config: SplitConfig, name: str) -> Path:
     parts = named_parts(card, config.data_root, name)
     parts = {part: sorted(cases, key=lambda case: case.id) for part, cases in parts.items()}
     cases = [case for part in parts.values() for case in part]
-    links = list(find_links(cases, {}))
+    links = list(find_links(cases, patient_tags(cases, new_salt())))
     scenes = components([case.id for case in cases], links)
     tested = {scenes[case.id] for case in parts["test"]}
     kept = {

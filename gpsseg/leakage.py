@@ -13,7 +13,7 @@ from gpsseg.errors import UserError
 from gpsseg.files import read_json
 
 if TYPE_CHECKING:
-    from gpsseg.data.cases import Case
+    from gpsseg.data.cases import Case, Split
     from gpsseg.report.thumbnails import LeakPicture
 
 SHOWN = 3
@@ -140,21 +140,53 @@ def check_run(
     return check_leaks(train, test, strict), train
 
 
+def check_runs(runs: Sequence[Path]) -> dict[str, Any]:
+    """Compare all that some runs of one comparison were trained on with what they are tested on.
+
+    Returns:
+        As `check_leaks`; where images are no longer there, as `check_run`.
+    """
+    from gpsseg.runs import read_config
+
+    seen: dict[str, Case] = {}
+    test: dict[str, Case] = {}
+    first = {read_json(run / "split.json")["sha256"]: run for run in reversed(runs)}
+    try:
+        for run in first.values():
+            split = split_of(run, read_config(run))
+            seen |= {case.id: case for case in (*split.train, *split.val)}
+            test |= {case.id: case for case in split.test}
+    except UserError as error:
+        why = f"The training images could not be compared with the test images: {error}"
+        say(why, style="yellow")
+        return {"checked": False, "why": why, "note": ""}
+    return check_leaks([*seen.values()], [*test.values()], strict=False)
+
+
 def training_cases(run: Path, trained: FinetuneConfig) -> tuple[Case, ...]:
     """The training and validation images of a run, as its split.json lists them.
 
     Raises:
         UserError: split.json or the images are not there, or are not those of the run.
     """
+    split = split_of(run, trained)
+    if split.sha256 != read_json(run / "split.json").get("sha256"):
+        raise UserError(f"{split.root} no longer holds the images that {run} was trained on.")
+    return (*split.train, *split.val)
+
+
+def split_of(run: Path, trained: FinetuneConfig) -> Split:
+    """The split of a run, with its ids as they are in split.json.
+
+    Raises:
+        UserError: see ``kept_split``.
+    """
     from gpsseg.data.anonymous import load_salt
     from gpsseg.data.kept import kept_split
     from gpsseg.data.own import card_of
 
     salt = load_salt(run) if trained.anonymous_ids else None
-    split = kept_split(run, card_of(trained), trained.data_root, salt)
-    if split.sha256 != read_json(run / "split.json").get("sha256"):
-        raise UserError(f"{split.root} no longer holds the images that {run} was trained on.")
-    return (*split.train, *split.val)
+    return kept_split(run, card_of(trained), trained.data_root, salt)
 
 
 def leak_pictures(

@@ -17,9 +17,12 @@ COLUMNS = (
 
 def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
     """Write compare.json, .csv, .md and .html."""
+    from gpsseg.report.sections import leak_sentences
+
     write_json(folder / "compare.json", result)
     write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
-    write_text(folder / "compare.md", markdown(result["rows"]))
+    notes = "".join(f"\n{sentence}\n" for sentence in leak_sentences(result.get("leaks")) if sentence)
+    write_text(folder / "compare.md", markdown(result["rows"]) + notes)
     write_text(folder / "compare.html", page(result))
 
 
@@ -69,6 +72,7 @@ def page(result: Mapping[str, Any]) -> str:
     from gpsseg.config.compare import FREE
     from gpsseg.report import fill, plots
     from gpsseg.report.ranking_plots import charts
+    from gpsseg.report.sections import leak_sentences
 
     rows = result["rows"]
     synthetic = str(result["data"]).startswith("synthetic")
@@ -82,6 +86,7 @@ def page(result: Mapping[str, Any]) -> str:
         "charts": charts(rows),
         "frame": plots,
         "settings": shown,
+        "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }
     return fill("ranking.html", (), context)
 
