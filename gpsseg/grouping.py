@@ -98,7 +98,7 @@ def say_proposals(proposals: Sequence[Proposal]) -> None:
             style="yellow",
         )
     say(
-        "Pictures and names show what belongs together, never that nothing else does: two videos of "
-        "one patient may look different. Who knows the patients should read the table.",
+        "Pictures and names show what belongs together, never that nothing else does: two videos "
+        "of one patient may look different. Who knows the patients should read the table.",
         style="yellow",
     )

@@ -278,7 +278,12 @@ def test_the_split_that_all_runs_share_is_checked_once_for_leaks(kvasir, here, t
         (folder / kind / f"{test[0]}.jpg").write_bytes(
             (folder / kind / f"{train[0]}.jpg").read_bytes()
         )
-    options = {"methods": ("decoder",), "seeds": (0, 1), "lr_factors": (1.0,), "train_sizes": (1, 3)}
+    options = {
+        "methods": ("decoder",),
+        "seeds": (0, 1),
+        "lr_factors": (1.0,),
+        "train_sizes": (1, 3),
+    }
     settings = config(
         tmp_path / "c", data_root=kvasir, image_size=32, epochs=1, val_share=0.3, **options
     )

@@ -29,7 +29,9 @@ def table(tmp_path_factory):
     for patient, count in enumerate((4, 2, 6, 2)):
         for i in range(count):
             name = f"{patient}{i}"
-            Image.fromarray(rng.integers(0, 255, (32, 32, 3), np.uint8)).save(folder / f"{name}.png")
+            Image.fromarray(rng.integers(0, 255, (32, 32, 3), np.uint8)).save(
+                folder / f"{name}.png"
+            )
             mask = np.zeros((32, 32), np.uint8)
             mask[8:24, 8:24] = 255
             Image.fromarray(mask).save(folder / f"{name}_mask.png")

@@ -28,12 +28,13 @@ def landmarks(path: Path) -> Landmarks:
     import cv2
 
     grey = read_frameless(path, SIDE, SIDE).astype(np.uint8)
-    detector = cv2.SIFT_create(nfeatures=FEATURES, contrastThreshold=0.02)  # one a thread
+    detector = cv2.SIFT.create(nfeatures=FEATURES, contrastThreshold=0.02)  # one a thread
     points, described = detector.detectAndCompute(grey, None)
     if described is None:
         return None
     root = np.sqrt(described / (described.sum(axis=1, keepdims=True) + 1e-6))
-    return np.array([p.pt for p in points], np.float32) / SIDE, root.astype(np.float32)
+    places = np.array([p.pt for p in points], np.float32) / np.float32(SIDE)
+    return places, root.astype(np.float32)
 
 
 def one_scene(one: Landmarks, other: Landmarks, together: int = TOGETHER) -> bool:

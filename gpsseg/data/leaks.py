@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -80,7 +80,9 @@ def find_leaks(train: Sequence[Case], test: Sequence[Case]) -> tuple[Leak, ...]:
     pictures = Pictures()
     direct = (*_named(train, test), *_groups(train, test), *pictures.pairs(train, test))
     found = {(leak.train_id, leak.test_id): leak for leak in (*direct, *_copies(train, test))}
-    found |= {(leak.train_id, leak.test_id): leak for leak in _chains(found.values(), test, pictures)}
+    found |= {
+        (leak.train_id, leak.test_id): leak for leak in _chains(found.values(), test, pictures)
+    }
     place = {case.id: i for i, case in enumerate(test)}
     return tuple(
         sorted(
@@ -162,7 +164,7 @@ def _groups(train: Sequence[Case], test: Sequence[Case]) -> Iterator[Leak]:
 
 def _named(train: Sequence[Case], test: Sequence[Case]) -> Iterator[Leak]:
     """The first training image named as each test image's sequence; groups that are given count."""
-    names = same_names([case for case in {c.id: c for c in (*train, *test)}.values()])
+    names = same_names(list({case.id: case for case in (*train, *test)}.values()))
     first: dict[str, str] = {}
     for case in train:
         if case.group is None and case.id in names:
@@ -201,7 +203,10 @@ class Pictures:
                     alike = self._alike(one, case, ways.get(index, 0))
                     if alike >= (ALIKE_NEXT if follows else ALIKE):
                         yield _leak(one, case, alike, ways.get(index, 0))
-                    elif (follows or index in near[: self._featured]) and (place, index) not in seen:
+                    elif (follows or index in near[: self._featured]) and (
+                        place,
+                        index,
+                    ) not in seen:
                         unlike.append((one, case, alike, follows))
                         seen |= {(index, place)} if train is test else set()  # not both ways
             yield from self._scenes(unlike)
@@ -220,7 +225,9 @@ class Pictures:
                 yield Leak(one.id, other.id, VIEW, round(alike, 3))
 
     def _sketched(self, cases: Sequence[Case]) -> Floats:
-        todo = [path for path in dict.fromkeys(c.image for c in cases) if path not in self._sketches]
+        todo = [
+            path for path in dict.fromkeys(c.image for c in cases) if path not in self._sketches
+        ]
         with ThreadPoolExecutor() as pool:
             drawn = pool.map(lambda path: sketch(read_grey(path)), todo)
             shown = progress(drawn, "comparing images", len(todo)) if todo else ()

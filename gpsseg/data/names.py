@@ -13,10 +13,11 @@ PERSON = "patient|pat|pt|subject|subj|sub|person|pid|mrn"
 SCENE = "sequence|seq|video|vid|clip|movie|case|study|exam|series|lesion|eye"
 FRAME = "frame|frm|fr|image|img|im|slice|sl|view|page|shot|no|nr|f|s|z|t|i|n|v|x"
 # Words that number something else than patients: what they count belongs together in no way.
-GENERIC = set(
-    "fold part batch set split train training test val validation class grade stage version data "
-    "dataset v image images img im isic ham dsc dscn dscf pic picture photo scan screenshot".split()
-)
+GENERIC = frozenset(
+    (*("fold", "part", "batch", "set", "split", "train", "training", "test", "val", "validation"),
+     *("class", "grade", "stage", "v", "version", "data", "dataset", "image", "images", "img"),
+     *("im", "isic", "ham", "dsc", "dscn", "dscf", "pic", "picture", "photo", "scan", "screenshot"))
+)  # fmt: skip
 DATE = re.compile(r"(?:19|20)\d\d[01]\d[0-3]\d")
 
 
@@ -34,14 +35,13 @@ def same_names(cases: Sequence[Case]) -> dict[str, str]:
 
 
 def name_of(case: Case) -> str:
-    """The patient or sequence that a case's name or folder tells, or an empty string."""
-    stem, folder = case.id.rpartition("/")[2], case.image.parent.name
-    named = _person(stem) or _person(folder)
-    if named:
+    """The patient or sequence that a case's id, file or folder tells, or an empty string."""
+    stems, folder = (case.id.rpartition("/")[2], case.image.stem), case.image.parent.name
+    if named := next(filter(None, map(_person, (*stems, folder))), ""):
         return named
     if re.fullmatch(rf"(?:{SCENE}|[A-Za-z]{{1,2}})?[ _-]?\d+", folder) and not _is_date(folder):
         return folder.lower()
-    return head_and_number(stem)[0]
+    return next(filter(None, (head_and_number(stem)[0] for stem in stems)), "")
 
 
 def _person(name: str) -> str:

@@ -131,9 +131,7 @@ def deal(
     return [[cases[index] for index in sorted(fold)] for fold in folds]
 
 
-def _even_in_lesions(
-    mixes: Sequence[npt.NDArray[np.int64]], shares: Sequence[float]
-) -> list[int]:
+def _even_in_lesions(mixes: Sequence[npt.NDArray[np.int64]], shares: Sequence[float]) -> list[int]:
     """The fold of each group, of which (4,) images are in each bin of lesion size."""
     counts, weight = np.zeros((len(shares), 4)), np.asarray(shares, float)
     homes = []

@@ -21,7 +21,9 @@ def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
 
     write_json(folder / "compare.json", result)
     write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
-    notes = "".join(f"\n{sentence}\n" for sentence in leak_sentences(result.get("leaks")) if sentence)
+    notes = "".join(
+        f"\n{sentence}\n" for sentence in leak_sentences(result.get("leaks")) if sentence
+    )
     write_text(folder / "compare.md", markdown(result["rows"]) + notes)
     write_text(folder / "compare.html", page(result))
 
