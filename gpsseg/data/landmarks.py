@@ -7,12 +7,10 @@ pictures are matched, and count where one similarity transform takes them over.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
-from gpsseg.data.likeness import Floats, read_frameless
+from gpsseg.data.likeness import Floats
 
 SIDE, FEATURES = 128, 150
 RATIO, REACH = 0.85, 0.02  # best to second best distance; of a side, how far a match may lie off
@@ -23,13 +21,12 @@ TOGETHER, CELLS = 8, 4
 Landmarks = tuple[Floats, Floats] | None
 
 
-def landmarks(path: Path) -> Landmarks:
-    """The features of a picture without its black frame: places (N, 2) in 0..1 and (N, 128)."""
+def landmarks(picture: Floats) -> Landmarks:
+    """The features of a picture (128, 128): places (N, 2) in 0..1 and descriptions (N, 128)."""
     import cv2
 
-    grey = read_frameless(path, SIDE, SIDE).astype(np.uint8)
     detector = cv2.SIFT.create(nfeatures=FEATURES, contrastThreshold=0.02)  # one a thread
-    points, described = detector.detectAndCompute(grey, None)
+    points, described = detector.detectAndCompute(picture.astype(np.uint8), None)
     if described is None:
         return None
     root = np.sqrt(described / (described.sum(axis=1, keepdims=True) + 1e-6))

@@ -13,8 +13,18 @@ import numpy as np
 
 from gpsseg.console import progress
 from gpsseg.data.case import Case
+from gpsseg.data.landmarks import SIDE as LARGER
 from gpsseg.data.landmarks import TOGETHER, landmarks, one_scene
-from gpsseg.data.likeness import Floats, candidates, likeness, oriented, read_grey, sketch
+from gpsseg.data.likeness import (
+    SIDE,
+    Floats,
+    candidates,
+    likeness,
+    oriented,
+    read_frameless,
+    read_grey,
+    sketch,
+)
 from gpsseg.data.names import next_to, same_names
 from gpsseg.files import sha256_of_file
 
@@ -185,8 +195,8 @@ class Pictures:
     def __init__(self, closest: int = CLOSEST, featured: int = FEATURED) -> None:
         self._closest, self._featured = closest, featured
         self._sketches: dict[Path, Floats] = {}
-        self._grey = lru_cache(maxsize=4 * BLOCK)(read_grey)
-        self._landmarks = lru_cache(maxsize=8 * BLOCK)(landmarks)
+        self._read = lru_cache(maxsize=6 * BLOCK)(lambda path: read_frameless(path, SIDE, LARGER))
+        self._landmarks = lru_cache(maxsize=6 * BLOCK)(lambda path: landmarks(self._read(path)[1]))
 
     def pairs(self, train: Sequence[Case], test: Sequence[Case]) -> Iterator[Leak]:
         """Pairs of pictures that are alike; train and test may be one set."""
@@ -212,7 +222,7 @@ class Pictures:
             yield from self._scenes(unlike)
 
     def _alike(self, one: Case, other: Case, way: int) -> float:
-        return likeness(self._grey(one.image), oriented(self._grey(other.image), way))
+        return likeness(self._read(one.image)[0], oriented(self._read(other.image)[0], way))
 
     def _scenes(self, pairs: Sequence[tuple[Case, Case, float, bool]]) -> Iterator[Leak]:
         """Those of the pairs whose features say that they show one scene."""
