@@ -63,7 +63,9 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     say_notes(split.test, anonymous=salt is not None)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    leaks, seen = check_run(config.run, trained, split.test, config.strict, salt)
+    leaks, seen = check_run(
+        config.run, trained, split.test, config.strict, salt, _same_set(config, trained)
+    )
     output = new_folder(config.output or config.run / f"evaluate-{card.name}-{stamp}")
     machine = make_machine(config.device, trained.precision)
     thumbnails: list[Thumbnail] = []
@@ -232,6 +234,10 @@ def _name_of_data(trained: FinetuneConfig, salt: str | None) -> str:
         return trained.dataset
 
 
+def _same_set(config: EvaluateConfig, trained: FinetuneConfig) -> bool:
+    return config.dataset in (None, trained.dataset)
+
+
 def _split_of(
     config: EvaluateConfig,
     trained: FinetuneConfig,
@@ -243,18 +249,18 @@ def _split_of(
     from gpsseg.data.kept import AnotherSetError
     from gpsseg.select import find_split
 
-    if config.split is None and config.dataset in (None, trained.dataset):
+    if config.split is None and _same_set(config, trained):
         try:
             return find_split(card, data, training=False, salt=salt, run=config.run)
         except AnotherSetError:
-            if config.data_root is None:
+            if config.data_root is None and trained.data_root is not None:
                 raise
     return find_split(card, data, training=False, salt=salt)
 
 
 def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:
     """The run's data settings, with the data set and root that evaluation asked for."""
-    same = config.dataset in (None, trained.dataset)
+    same = _same_set(config, trained)
     root = config.data_root or (trained.data_root if same else None)
     return dataclasses.replace(
         trained,

@@ -20,7 +20,9 @@ SHOWN = 3
 PICTURES = 60
 
 
-def check_leaks(train: Sequence[Case], test: Sequence[Case], strict: bool) -> dict[str, Any]:
+def check_leaks(
+    train: Sequence[Case], test: Sequence[Case], strict: bool, names: bool = True
+) -> dict[str, Any]:
     """Compare training and test images, say what was found, and return it for metrics.json.
 
     The images are compared with one another and nothing else: no choice depends on what is found.
@@ -35,7 +37,7 @@ def check_leaks(train: Sequence[Case], test: Sequence[Case], strict: bool) -> di
     """
     from gpsseg.data.leaks import find_leaks
 
-    found = find_leaks(train, test)
+    found = find_leaks(train, test) if names else find_leaks(train, test, names=False)
     cases = (*train, *test)
     note = groups_note(cases, {leak.kind for leak in found})
     if note:
@@ -107,6 +109,7 @@ def check_run(
     test: Sequence[Case],
     strict: bool,
     salt: str | None = None,
+    same_set: bool = True,
 ) -> Any:
     """Compare the images that a finished run was trained on with ``test``; see `check_leaks`.
 
@@ -116,6 +119,8 @@ def check_run(
         test: what is scored, with hashed ids where there is a salt.
         strict: whether a leak is an error.
         salt: to hash the training images' ids with too.
+        same_set: whether ``test`` is of the set that the run was trained on; names of two sets
+            that are alike say nothing.
 
     Returns:
         The findings and the training cases. Where the training images are no longer there,
@@ -137,7 +142,7 @@ def check_run(
         say(why, style="yellow")
         say_groups(test)
         return {"checked": False, "why": why, "note": groups_note(test)}, ()
-    return check_leaks(train, test, strict), train
+    return check_leaks(train, test, strict, names=same_set), train
 
 
 def check_runs(runs: Sequence[Path]) -> dict[str, Any]:

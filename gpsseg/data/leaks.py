@@ -67,7 +67,7 @@ class Leak:
     similarity: float | None
 
 
-def find_leaks(train: Sequence[Case], test: Sequence[Case]) -> tuple[Leak, ...]:
+def find_leaks(train: Sequence[Case], test: Sequence[Case], names: bool = True) -> tuple[Leak, ...]:
     """Find the pairs across a split that share a file, a picture, a scene, a name or a group.
 
     Images are read one at a time, in a reduced size; what is kept of each is 1 kB. Of each test
@@ -78,6 +78,7 @@ def find_leaks(train: Sequence[Case], test: Sequence[Case]) -> tuple[Leak, ...]:
     Args:
         train: all that training saw, validation included.
         test: what is scored.
+        names: whether file names tell which images are of one sequence.
 
     Returns:
         Pairs in the order of ``test``, copies first, no pair twice.
@@ -88,11 +89,12 @@ def find_leaks(train: Sequence[Case], test: Sequence[Case]) -> tuple[Leak, ...]:
     if not train or not test:
         return ()
     pictures = Pictures()
-    direct = (*_named(train, test), *_groups(train, test), *pictures.pairs(train, test))
+    named = tuple(_named(train, test)) if names else ()
+    direct = (*named, *_groups(train, test), *pictures.pairs(train, test))
     found = {(leak.train_id, leak.test_id): leak for leak in (*direct, *_copies(train, test))}
-    found |= {
-        (leak.train_id, leak.test_id): leak for leak in _chains(found.values(), test, pictures)
-    }
+    within = _named(test, test) if names else ()
+    chains = _chains(found.values(), test, pictures, within)
+    found |= {(leak.train_id, leak.test_id): leak for leak in chains}
     place = {case.id: i for i, case in enumerate(test)}
     return tuple(
         sorted(
@@ -102,7 +104,9 @@ def find_leaks(train: Sequence[Case], test: Sequence[Case]) -> tuple[Leak, ...]:
     )
 
 
-def _chains(direct: Iterable[Leak], test: Sequence[Case], pictures: Pictures) -> Iterator[Leak]:
+def _chains(
+    direct: Iterable[Leak], test: Sequence[Case], pictures: Pictures, named: Iterable[Leak]
+) -> Iterator[Leak]:
     """Test images that leak by way of other test images, each with the training image at the end.
 
     A training image in the middle of a chain needs no search: what is next to it leaks directly.
@@ -111,7 +115,7 @@ def _chains(direct: Iterable[Leak], test: Sequence[Case], pictures: Pictures) ->
     if not ends or len(ends) == len({case.id for case in test}):
         return
     beside: dict[str, list[str]] = defaultdict(list)
-    within = (*_named(test, test), *_groups(test, test), *pictures.pairs(test, test))
+    within = (*named, *_groups(test, test), *pictures.pairs(test, test))
     for leak in (*within, *_copies(test, test)):
         beside[leak.train_id].append(leak.test_id)
         beside[leak.test_id].append(leak.train_id)

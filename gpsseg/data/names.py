@@ -10,13 +10,15 @@ from gpsseg.data.case import Case
 
 SPLIT = re.compile(r"[^0-9A-Za-z\u00c0-\uffff]+")
 PERSON = "patient|pat|pt|subject|subj|sub|person|pid|mrn"
-SCENE = "sequence|seq|video|vid|clip|movie|case|study|exam|series|lesion|eye"
-FRAME = "frame|frm|fr|image|img|im|slice|sl|view|page|shot|no|nr|f|s|z|t|i|n|v|x"
+SCENE = "sequence|seq|video|vid|clip|movie|case|study|exam|series|lesion|eye|slide|wsi"
+FRAME = (
+    "frame|frm|fr|image|img|im|slice|sl|view|page|shot|patch|tile|crop|aug|rot|copy|no|nr|"
+    "f|s|z|t|i|n|v|x"
+)
 # Words that number something else than patients: what they count belongs together in no way.
 GENERIC = frozenset(
     (*("fold", "part", "batch", "set", "split", "train", "training", "test", "val", "validation"),
-     *("class", "grade", "stage", "v", "version", "data", "dataset", "image", "images", "img"),
-     *("im", "isic", "ham", "dsc", "dscn", "dscf", "pic", "picture", "photo", "scan", "screenshot"))
+     *("class", "grade", "stage", "v", "version", "data", "dataset", "isic", "ham", "dsc", "dscn"))
 )  # fmt: skip
 DATE = re.compile(r"(?:19|20)\d\d[01]\d[0-3]\d")
 

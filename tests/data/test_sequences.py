@@ -105,6 +105,7 @@ def test_names_of_one_sequence_are_a_leak_unless_groups_are_given(cases):
         )
     ]
     assert find_leaks(far[:2], far[2:]) == (Leak("patient1_1", "patient1_2", NAME, None),)
+    assert find_leaks(far[:2], far[2:], names=False) == (), "of two sets names say nothing"
     grouped = [replace(case, group=case.id) for case in far]
     assert find_leaks(grouped[:2], grouped[2:]) == ()
 
@@ -118,6 +119,8 @@ def test_names_of_one_sequence_are_a_leak_unless_groups_are_given(cases):
         ("sub-01_ses-02_3", "sub1"),
         ("A12-frame-7", "a12"),
         ("12_3", "12"),
+        ("slide12_patch_003", "slide12"),
+        ("image_001_aug1", "image_001"),
         ("IMG_0001", ""),
         ("ISIC_0012086", ""),
         ("cju0qkwl35piu0993l0dewei2", ""),
