@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 MOVABLE = ("data_root", *OWN_DATA)  # where the images lie
+SHARES = {"shares": "images"}  # of the split; a comparison that does not say has shares of groups
 WARM = ("gpsseg.engine", "gpsseg.backbones.registry", "gpsseg.data.loader", "gpsseg.evaluators")
 
 
@@ -46,6 +47,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     """
     from gpsseg.backbones import load_backbone
     from gpsseg.data.own import card_of
+    from gpsseg.leakage import check_runs
     from gpsseg.machine import require_device
     from gpsseg.methods import refuse_without_effect
     from gpsseg.ranking import rank
@@ -62,6 +64,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     open_comparison(config)
     if config.baseline not in config.methods:
         say(f"There are no paired tests: --baseline {config.baseline} is none of --methods.")
+    config = split_as_begun(config)
     groups = list(itertools.product(config.train_sizes or (None,), config.methods))
     settings = list(itertools.product(config.lr_factors, config.seeds[: config.trial_seeds]))
     trials = {group: [Cell(group[1], group[0], f, s) for f, s in settings] for group in groups}
@@ -71,7 +74,8 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         dataclasses.replace(cell, seed=seed) for seed in config.seeds for cell in picked.values()
     ]
     run_cells(config, facts, chosen, test=True)
-    result = rank(config, trials, picked)
+    runs = [config.output / "cells" / cell.name for cell in chosen]
+    result = {**rank(config, trials, picked), "leaks": check_runs(runs, config)}
     write_ranking(config.output, result)
     say_rows(result["rows"])
     say(f"written to {config.output / 'compare.html'}", style="bold")
@@ -115,7 +119,7 @@ def open_comparison(config: CompareConfig) -> None:
     make_folder(config.output)
     if salt is not None:
         save_salt(config.output, salt, {"command": sys.argv})
-    write_json(path, fixed)
+    write_json(path, {**fixed, **SHARES})
 
 
 def _salt_of(config: CompareConfig, settings: Path) -> str | None:
@@ -147,18 +151,36 @@ def _same(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> bool:
 
 
 def _same_images(config: CompareConfig, salt: str | None) -> bool:
-    """Whether the images are still split as they were for a run of the comparison."""
-    from gpsseg.data.anonymous import anonymous_split
-    from gpsseg.data.cases import make_split
+    """Whether the images of the comparison's first run are there."""
+    from gpsseg.data.kept import kept_split
     from gpsseg.data.own import card_of
-    from gpsseg.runs import read_config
 
     for path in sorted(config.output.glob("cells/*/split.json")):
-        cell, root = read_config(path.parent), config.data_root
-        sizes = (cell.train_size, config.val_share, cell.seed, config.split)
-        split = anonymous_split(make_split(card_of(config), root, *sizes), salt)
-        return bool(read_object(path).get("sha256") == split.sha256)
+        try:
+            kept_split(path.parent, card_of(config), config.data_root, salt)
+        except UserError:
+            return False
+        return True
     return True  # nothing was begun
+
+
+def split_as_begun(config: CompareConfig) -> CompareConfig:
+    """The settings with the split of the comparison's runs, if version 0.1 began it.
+
+    It took shares of groups where now they are of images; runs that are added must be tested on
+    the images of those that are there.
+    """
+    from gpsseg.data.carve import BY_GROUPS
+    from gpsseg.data.splits import is_split_file
+
+    settings = read_object(config.output / SETTINGS)
+    if settings.get("shares") == SHARES["shares"] or is_split_file(config.split or ""):
+        return config
+    made = sorted((config.output / "cells").glob("*/split.json"))
+    if not made:
+        write_json(config.output / SETTINGS, {**settings, **SHARES})
+        return config
+    return dataclasses.replace(config, split=f"{read_object(made[0], name=str)['name']}{BY_GROUPS}")
 
 
 def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:

@@ -1,4 +1,4 @@
-"""`python -m gpsseg.datasets`: list, info, check, split, download, synthesize, new."""
+"""`python -m gpsseg.datasets`: list, info, check, groups, split, download, synthesize, new."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from gpsseg.config.datasets import (
     CheckConfig,
     DownloadConfig,
+    GroupsConfig,
     InfoConfig,
     ListConfig,
     NewConfig,
@@ -18,6 +19,8 @@ from gpsseg.config.datasets import (
 from gpsseg.console import run_command, say
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.files import make_folder, new_folder, write_text
+from gpsseg.grouping import groups
+from gpsseg.splitting import deal_parts, say_missed, split_without_leaks
 
 if TYPE_CHECKING:
     from gpsseg.data.audit import Audit
@@ -109,56 +112,36 @@ def split(config: SplitConfig) -> list[Path]:
     Raises:
         UserError: the set is not there, a file cannot be read, or there are too few groups.
     """
+    from gpsseg.data.carve import BY_IMAGES
     from gpsseg.data.cases import find_cases
     from gpsseg.data.own import card_of
-    from gpsseg.data.splits import deal, hold_out, lesion_shares, write_split
+    from gpsseg.data.splits import lesion_shares, write_split
+    from gpsseg.leakage import say_groups
 
     card = card_of(config)
     if config.without_leaks:
-        return [_split_without_leaks(config, config.without_leaks)]
+        return [split_without_leaks(config, config.without_leaks)]
     found: Found = find_cases(card, config.data_root)
     cases = found.cases
-    groups = len({case.group or case.id for case in cases})
-    say(f"{card.title}: {len(cases)} images in {groups} groups, {found.root}")
-    shares = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
-    sizes = list(shares.values())
-    if config.folds:
-        tests = deal(cases, sizes, [1 / config.folds] * config.folds, config.seed)
-        names = [f"fold-{number}" for number in range(1, config.folds + 1)]
-    else:
-        tests = deal(cases, sizes, [config.test_share, 1 - config.test_share], config.seed)[:1]
-        names = ["split"]
+    count = len({case.group or case.id for case in cases})
+    say(f"{card.title}: {len(cases)} images in {count} groups, {found.root}")
+    lesions = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
+    dealt = deal_parts(config, cases, lesions)
+    try:
+        before = deal_parts(config, cases, lesions, as_before=True)
+    except (UserError, ZeroDivisionError):  # version 0.1 could put everything on one side
+        before = {}
     output, files = new_folder(config.output), []
-    for name, test in zip(names, tests, strict=True):
-        parts = hold_out(cases, shares, test, config.val_share, config.seed)
+    for name, parts in dealt.items():
         files.append(output / f"{name}.json")
-        write_split(files[-1], f"{card.name}-{name}-seed-{config.seed}", parts)
+        ending = "" if parts == before.get(name) else BY_IMAGES
+        write_split(files[-1], f"{card.name}-{name}-seed-{config.seed}{ending}", parts)
         say(f"{files[-1]}: {', '.join(f'{len(parts[part])} {part}' for part in parts)}")
+        share = 1 / config.folds if config.folds else config.test_share
+        say_missed(cases, parts, {"test": share, "val": config.val_share})
+    say_groups(cases)
     say(f"Use one by --split {files[0]}, or name it as `file` in a split of your data card.")
     return files
-
-
-def _split_without_leaks(config: SplitConfig, name: str) -> Path:
-    """Write a set's own split without the training images that are also test images."""
-    from gpsseg.data.cases import named_parts
-    from gpsseg.data.leaks import find_leaks
-    from gpsseg.data.own import card_of
-    from gpsseg.data.splits import write_split
-
-    card = card_of(config)
-    parts = named_parts(card, config.data_root, name)
-    parts = {part: sorted(cases, key=lambda case: case.id) for part, cases in parts.items()}
-    left_out: set[str] = set()
-    seen = [*parts["train"], *parts.get("val", ())]
-    while leaks := find_leaks([c for c in seen if c.id not in left_out], parts["test"]):
-        left_out |= {leak.train_id for leak in leaks}  # of a test image, the four most alike
-    for part in set(parts) - {"test"}:
-        parts[part] = [case for case in parts[part] if case.id not in left_out]
-    file = new_folder(config.output) / "split.json"
-    write_split(file, f"{card.name}-{name}-without-leaks", parts)
-    say(f"left out of training: {len(left_out)} images that are also among the test images")
-    say(f"{file}: {', '.join(f'{len(cases)} {part}' for part, cases in parts.items())}")
-    return file
 
 
 def download(config: DownloadConfig) -> Path:
@@ -253,6 +236,7 @@ COMMANDS: dict[type, Any] = {
     ListConfig: list_datasets,
     InfoConfig: info,
     CheckConfig: check,
+    GroupsConfig: groups,
     SplitConfig: split,
     DownloadConfig: download,
     SynthesizeConfig: synthesize,
@@ -273,6 +257,7 @@ if __name__ == "__main__":
         Annotated[ListConfig, subcommand("list")]
         | Annotated[InfoConfig, subcommand("info")]
         | Annotated[CheckConfig, subcommand("check")]
+        | Annotated[GroupsConfig, subcommand("groups")]
         | Annotated[SplitConfig, subcommand("split")]
         | Annotated[DownloadConfig, subcommand("download")]
         | Annotated[SynthesizeConfig, subcommand("synthesize")]

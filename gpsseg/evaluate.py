@@ -17,7 +17,8 @@ from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json
 from gpsseg.veil import is_drawn, scoped
 
 if TYPE_CHECKING:
-    from gpsseg.data.cases import Case
+    from gpsseg.data.cards import Card
+    from gpsseg.data.cases import Case, Split
     from gpsseg.paired import Others
     from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
@@ -50,7 +51,6 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         score_cases,
         with_class_scores,
     )
-    from gpsseg.select import find_split
     from gpsseg.trained import facts_of, training_of_run
 
     assert config.run is not None
@@ -66,11 +66,12 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     salt = salt_for_evaluation(config.run, trained, config.anonymous_ids)
     draw_veil(salt, config, trained, data)
     card = anonymous_card(card, salt)
-    split = find_split(card, data, training=False, salt=salt)
+    split = _split_of(config, trained, card, data, salt)
     say_notes(split.test, anonymous=salt is not None)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    leaks, seen = check_run(config.run, trained, split.test, config.strict, salt)
+    same_set = _same_set(config, trained)
+    leaks, seen = check_run(config.run, trained, split.test, config.strict, salt, same_set)
     output = new_folder(config.output or config.run / f"evaluate-{card.name}-{stamp}")
     machine = make_machine(config.device, trained.precision)
     thumbnails: list[Thumbnail] = []
@@ -261,9 +262,33 @@ def _moved(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:
     return trained
 
 
+def _same_set(config: EvaluateConfig, trained: FinetuneConfig) -> bool:
+    return config.dataset in (None, trained.dataset)
+
+
+def _split_of(
+    config: EvaluateConfig,
+    trained: FinetuneConfig,
+    card: Card,
+    data: FinetuneConfig,
+    salt: str | None,
+) -> Split:
+    """The run's own split, unless another set or split is asked for."""
+    from gpsseg.data.kept import AnotherSetError
+    from gpsseg.select import find_split
+
+    if config.split is None and _same_set(config, trained):
+        try:
+            return find_split(card, data, training=False, salt=salt, run=config.run)
+        except AnotherSetError:
+            if config.data_root is None and trained.data_root is not None:
+                raise
+    return find_split(card, data, training=False, salt=salt)
+
+
 def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:
     """The run's data settings, with the data set and root that evaluation asked for."""
-    same = config.dataset in (None, trained.dataset)
+    same = _same_set(config, trained)
     root = config.data_root or (trained.data_root if same else None)
     return dataclasses.replace(
         trained,

@@ -129,7 +129,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
         engine.checkpoint_activations(backbone)
     salt = runs.salt_of(config, salt)
     card = anonymous_card(card, salt)
-    split = find_split(card, config, salt=salt)
+    split = find_split(card, config, salt=salt, run=config.resume)
     say_notes((*split.train, *split.val, *split.test), anonymous=salt is not None)
     seen = (*split.train, *split.val)
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None

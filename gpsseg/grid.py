@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.compare import parse_method as parse_method
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.errors import UserError
 from gpsseg.files import console_in, read_object, write_json, write_rows
 from gpsseg.veil import scoped
 
@@ -171,9 +170,7 @@ def _test(job: FinetuneConfig, salt: str | None) -> None:
     assert run is not None
     config, model = load_run(run, untrained=True)  # that a method diverges at once is its result
     card = anonymous_card(card_of(job), salt)  # the data may have been moved since
-    split = find_split(card, job, salt=salt)
-    if read_object(run / "split.json", sha256=str)["sha256"] != split.sha256:
-        raise UserError(f"The images have changed since {run} was trained: start another.")
+    split = find_split(card, job, salt=salt, run=run)
     machine = make_machine(config.device, config.precision)
     classes = class_table(card)
     scorer = score_cases(

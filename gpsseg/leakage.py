@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,28 +14,36 @@ from gpsseg.files import read_object
 from gpsseg.veil import reason
 
 if TYPE_CHECKING:
-    from gpsseg.data.cases import Case
+    from gpsseg.config.compare import CompareConfig
+    from gpsseg.data.cases import Case, Split
     from gpsseg.report.thumbnails import LeakPicture
 
 SHOWN = 3
 PICTURES = 60
 
 
-def check_leaks(train: Sequence[Case], test: Sequence[Case], strict: bool) -> dict[str, Any]:
+def check_leaks(
+    train: Sequence[Case], test: Sequence[Case], strict: bool, names: bool = True
+) -> dict[str, Any]:
     """Compare training and test images, say what was found, and return it for metrics.json.
 
     The images are compared with one another and nothing else: no choice depends on what is found.
 
     Returns:
-        {"checked": True, "train": images, "test": images, "pairs": [{"train_id", "test_id",
-        "kind", "similarity"}, ...]}.
+        {"checked": True, "train": images, "test": images, "without_group": images of both, "note":
+        what it means that they have none, "pairs": [{"train_id", "test_id", "kind",
+        "similarity"}, ...]}.
 
     Raises:
         UserError: ``strict``, and there is a leak.
     """
     from gpsseg.data.leaks import find_leaks
 
-    found = find_leaks(train, test)
+    found = find_leaks(train, test) if names else find_leaks(train, test, names=False)
+    cases = (*train, *test)
+    note = groups_note(cases, {leak.kind for leak in found})
+    if note:
+        say(note, style="bold yellow")
     if found:
         text = describe(found, len(test))
         if strict:
@@ -45,19 +53,56 @@ def check_leaks(train: Sequence[Case], test: Sequence[Case], strict: bool) -> di
             )
         say(text, style="yellow")
     pairs = [vars(leak) for leak in found]
-    return {"checked": True, "train": len(train), "test": len(test), "pairs": pairs}
+    return {
+        "checked": True,
+        "train": len(train),
+        "test": len(test),
+        "without_group": sum(case.group is None for case in cases),
+        "note": note,
+        "pairs": pairs,
+    }
+
+
+def say_groups(cases: Sequence[Case]) -> None:
+    """Say which images have no group, and what that means."""
+    if note := groups_note(cases):
+        say(note, style="bold yellow")
+
+
+def groups_note(cases: Sequence[Case], found: Collection[str] = ()) -> str:
+    """What it means that images have no group; empty where all of them have one.
+
+    Args:
+        cases: of all parts.
+        found: the kinds of leak that were found; some of them say that there are sequences.
+    """
+    from gpsseg.data.leaks import CHAIN, NAME, VIEW
+
+    without = sum(case.group is None for case in cases)
+    if not without:
+        return ""
+    which = "No groups were given" if without == len(cases) else ""
+    which = which or f"{without} of {len(cases)} images have no group"
+    return (
+        f"{which}: where several images show one patient or video, they may lie on both sides of "
+        "this split, and the scores then are too good. "
+        + ("This set has such images: see the leaks. " if {CHAIN, NAME, VIEW} & {*found} else "")
+        + "`python -m gpsseg.datasets groups --output groups.csv`, with the options that name the "
+        "images, proposes groups."
+    )
 
 
 def describe(found: Sequence[Any], images: int) -> str:
     """One line: how many test images leak, of which kinds, and the first pairs."""
+    from gpsseg.data.leaks import COPY, NEAR, TURNED
+
     leaking = len({leak.test_id for leak in found})
     kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(p.kind for p in found).items())
     first = "; ".join(f"{leak.train_id} = {leak.test_id}" for leak in found[:SHOWN])
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return (
-        f"LEAK: {leaking} of {images} test images are also among the training images "
-        f"({kinds}): {first}{more}."
-    )
+    copies = all(pair.kind in (COPY, NEAR, TURNED) for pair in found)
+    what = "also among the training images" if copies else "not independent of the training images"
+    return f"LEAK: {leaking} of {images} test images are {what} ({kinds}): {first}{more}."
 
 
 def check_run(
@@ -66,6 +111,7 @@ def check_run(
     test: Sequence[Case],
     strict: bool,
     salt: str | None = None,
+    same_set: bool = True,
 ) -> Any:
     """Compare the images that a finished run was trained on with ``test``; see `check_leaks`.
 
@@ -73,51 +119,88 @@ def check_run(
         run: its folder.
         trained: its settings.
         test: what is scored, with hashed ids where there is a salt.
-        strict: as for `check_leaks`.
-        salt: of the test images' ids and groups; None is that of a nameless run, if it is one.
+        strict: whether a leak is an error.
+        salt: to hash the training images' ids with too.
+        same_set: whether ``test`` is of the set that the run was trained on; names of two sets
+            that are alike say nothing.
 
     Returns:
         The findings and the training cases. Where the training images are no longer there,
-        {"checked": False, "why": ...} and no case.
+        {"checked": False, "why": ..., "note": ...} and no case.
 
     Raises:
         UserError: ``strict``, and there is a leak or the check cannot be made.
     """
+    from gpsseg.data.anonymous import anonymous_case
+
     try:
-        train = training_cases(run, trained, salt)
+        train = training_cases(run, trained)
+        if salt is not None and not trained.anonymous_ids:
+            train = tuple(anonymous_case(case, salt) for case in train)
     except UserError as error:
         why = "The training images could not be compared with the test images: "
         if strict:
             raise UserError(f"{why}{error}") from None
         say(f"{why}{error}", style="yellow")
-        return {"checked": False, "why": why + reason(error)}, ()
-    return check_leaks(train, test, strict), train
+        say_groups(test)
+        return {"checked": False, "why": why + reason(error), "note": groups_note(test)}, ()
+    return check_leaks(train, test, strict, names=same_set), train
 
 
-def training_cases(run: Path, trained: FinetuneConfig, salt: str | None = None) -> tuple[Case, ...]:
+def check_runs(runs: Sequence[Path], config: CompareConfig) -> dict[str, Any]:
+    """Compare all that the runs of a comparison were trained on with what they are tested on.
+
+    Returns:
+        As `check_leaks`; where images are no longer there, as `check_run`.
+    """
+    from gpsseg.data.anonymous import load_salt
+    from gpsseg.data.kept import kept_split
+    from gpsseg.data.own import card_of
+
+    seen: dict[str, Case] = {}
+    test: dict[str, Case] = {}
+    salt = load_salt(config.output) if config.anonymous_ids else None
+    first = {_hash_of(run): run for run in reversed(runs)}
+    try:
+        for run in first.values():
+            split = kept_split(run, card_of(config), config.data_root, salt)
+            seen |= {case.id: case for case in (*split.train, *split.val)}
+            test |= {case.id: case for case in split.test}
+    except UserError as error:
+        why = "The training images could not be compared with the test images: "
+        say(f"{why}{error}", style="yellow")
+        return {"checked": False, "why": why + reason(error), "note": ""}
+    return check_leaks([*seen.values()], [*test.values()], strict=False)
+
+
+def _hash_of(run: Path) -> str:
+    return str(read_object(run / "split.json", sha256=str)["sha256"])
+
+
+def training_cases(run: Path, trained: FinetuneConfig) -> tuple[Case, ...]:
     """The training and validation images of a run, as its split.json lists them.
 
     Raises:
         UserError: split.json or the images are not there, or are not those of the run.
     """
-    from gpsseg.data.anonymous import anonymous_split, load_salt
-    from gpsseg.data.cases import make_split
+    split = split_of(run, trained)
+    if split.sha256 != _hash_of(run):
+        raise UserError(f"{split.root} no longer holds the images that {run} was trained on.")
+    return (*split.train, *split.val)
+
+
+def split_of(run: Path, trained: FinetuneConfig) -> Split:
+    """The split of a run, with its ids as they are in split.json.
+
+    Raises:
+        UserError: see ``kept_split``.
+    """
+    from gpsseg.data.anonymous import load_salt
+    from gpsseg.data.kept import kept_split
     from gpsseg.data.own import card_of
 
-    listed = read_object(run / "split.json", sha256=str)
-    split = make_split(
-        card_of(trained),
-        trained.data_root,
-        trained.train_size,
-        trained.val_share,
-        trained.seed,
-        trained.split,
-    )
-    own = load_salt(run) if trained.anonymous_ids else None
-    hashes, split = anonymous_split(split, salt or own), anonymous_split(split, own)
-    if split.sha256 != listed["sha256"]:
-        raise UserError(f"{split.root} no longer holds the images that {run} was trained on.")
-    return (*hashes.train, *hashes.val)
+    salt = load_salt(run) if trained.anonymous_ids else None
+    return kept_split(run, card_of(trained), trained.data_root, salt)
 
 
 def leak_pictures(

@@ -72,7 +72,11 @@ def select(config: SelectConfig) -> Selection:
 
 
 def find_split(
-    card: Card, config: DataConfig, training: bool = True, salt: str | None = None
+    card: Card,
+    config: DataConfig,
+    training: bool = True,
+    salt: str | None = None,
+    run: Path | None = None,
 ) -> Split:
     """Find and split the cases of ``config``, and say loudly if they are synthetic.
 
@@ -81,18 +85,25 @@ def find_split(
         config: where it lies, and how to split it.
         training: whether training images are needed.
         salt: to hash ids with; None leaves them.
+        run: whose split it is, if it was made before: the ids in its split.json count.
 
     Raises:
-        UserError: see ``gpsseg.data.cases.make_split``; or the split is a test set only.
+        UserError: see ``make_split`` and ``kept_split``; or the split is a test set only.
     """
     from gpsseg.data.anonymous import anonymous_split
     from gpsseg.data.cases import SYNTHETIC, make_split
+    from gpsseg.data.kept import kept_split
 
-    if training:
-        refuse_val_share(card, config)
-    split = make_split(
-        card, config.data_root, config.train_size, config.val_share, config.seed, config.split
-    )
+    if run is not None:
+        hashed = salt if config.anonymous_ids else None
+        split = kept_split(run, card, config.data_root, hashed)
+        salt = None if hashed else salt
+    else:
+        if training:
+            refuse_val_share(card, config)
+        split = make_split(
+            card, config.data_root, config.train_size, config.val_share, config.seed, config.split
+        )
     if training and not split.train:
         names = [rule["name"] for rule in card.splits if set(rule) & {"train", "all"}]
         raise UserError(
@@ -104,6 +115,8 @@ def find_split(
         f"{card.title}: {len(split.train)} train / {len(split.val)} val / {len(split.test)} test "
         f"images, split {split.name}, {split.root}"
     )
+    for note in split.notes:
+        say(note, style="yellow")
     if split.data == SYNTHETIC:
         say(
             f"SYNTHETIC SAMPLE: these images are drawn by gpsseg, they are not {card.title}. "

@@ -398,6 +398,52 @@ def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, here, tmp_path, ca
     assert again["rows"][1]["dice"] == result["rows"][1]["dice"], "the same seed, the same score"
 
 
+def test_the_split_that_all_runs_share_is_checked_once_for_leaks(kvasir, here, tmp_path, capsys):
+    """The first test image is a training image; which of them, no run's subset alone would say."""
+    folder = kvasir / "Kvasir-SEG"
+    train, test = ((folder / "splits" / f"{p}.txt").read_text().split() for p in ("train", "val"))
+    for kind in ("images", "masks"):
+        (folder / kind / f"{test[0]}.jpg").write_bytes(
+            (folder / kind / f"{train[0]}.jpg").read_bytes()
+        )
+    options = {
+        "methods": ("decoder",),
+        "seeds": (0, 1),
+        "lr_factors": (1.0,),
+        "train_sizes": (1, 3),
+    }
+    settings = config(
+        tmp_path / "c", data_root=kvasir, image_size=32, epochs=1, val_share=0.3, **options
+    )
+    leaks = module.compare(settings)["leaks"]
+    assert [(pair["train_id"], pair["test_id"]) for pair in leaks["pairs"]] == [(train[0], test[0])]
+    assert leaks["checked"]
+    said = capsys.readouterr().out
+    assert said.count("LEAK: 1 of 2 test images") == 1
+    assert "No groups were given" in said
+    assert json.loads((tmp_path / "c" / "compare.json").read_text())["leaks"] == leaks
+    for name in ("compare.html", "compare.md"):
+        text = (tmp_path / "c" / name).read_text(encoding="utf-8")
+        assert "1 of the 2 test images compared with" in text
+        assert "No groups were given" in text
+
+
+def test_runs_added_to_an_old_comparison_are_tested_on_its_images(tmp_path):
+    """Version 0.1 took shares of groups, and its settings do not say of what shares are."""
+    settings = config(tmp_path / "c")
+    module.open_comparison(settings)
+    assert module.split_as_begun(settings) == settings, "begun now"
+    path = tmp_path / "c" / "settings.json"
+    content = json.loads(path.read_text())
+    assert content.pop("shares") == "images"
+    path.write_text(json.dumps(content))
+    cell = tmp_path / "c" / "cells" / "gps-all-lr1-seed0"
+    cell.mkdir(parents=True)
+    (cell / "split.json").write_text(json.dumps({"name": "seeded-80-20"}))
+    module.open_comparison(settings)
+    assert module.split_as_begun(settings).split == "seeded-80-20-by-groups"
+
+
 def test_a_trial_that_is_not_picked_never_sees_the_test_images(kvasir, here, tmp_path):
     options = {"methods": ("decoder",), "seeds": (0,), "lr_factors": (0.01, 1.0)}
     settings = config(

@@ -166,7 +166,7 @@ def test_download_asks_for_the_licence(
 
 
 @pytest.mark.parametrize(
-    "command", ["list", "info", "check", "split", "download", "synthesize", "new"]
+    "command", ["list", "info", "check", "groups", "split", "download", "synthesize", "new"]
 )
 def test_help_of_each_command_is_fast_and_shows_an_example(command: str) -> None:
     words = [sys.executable, "-X", "importtime", "-m", "gpsseg.datasets", command, "--help"]

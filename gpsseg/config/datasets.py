@@ -85,7 +85,8 @@ class SplitConfig(SourceConfig):
     """Folder for split.json, or for fold-1.json to fold-K.json; must not exist or be empty."""
     without_leaks: str | None = None
     """Deal nothing anew: take the set's split of this name (see `info`), and leave out of training
-    and validation what is also in its test part, as the same picture or another frame of it."""
+    and validation what is also in its test part, as the same picture, the same scene, a name or a
+    group, or tied to it by a chain of these. Patients that nobody named remain."""
     folds: int | None = None
     """Make K splits for cross-validation: each case is in the test part of one of them."""
     test_share: float = 0.2
@@ -106,6 +107,27 @@ class SplitConfig(SourceConfig):
                 f"--val-share {self.val_share} leaves no images for training. Make it smaller."
             )
         refuse_idle(self, SPLIT_CONDITIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupsConfig(SourceConfig):
+    """Propose which images belong together (patients, videos), as a table for --table.
+
+    By DICOM PatientID and StudyInstanceUID, where images are DICOM or one of that name lies beside
+    (hashed, never in clear), by file names such as patient12_003, and by pictures that are alike,
+    linked in chains. Columns: image, mask, group, why (patient tag, file name, alike, alone), id,
+    and split where the set has one. Correct the column group before use.
+
+    Example: python -m gpsseg.datasets groups --images scans --masks truth --output groups.csv
+    """
+
+    output: Path
+    """The table to write, a .csv; must not exist."""
+
+    def __post_init__(self) -> None:
+        SourceConfig.__post_init__(self)
+        if self.output.suffix.lower() != ".csv":
+            raise UserError(f"--output {self.output} should end in .csv.")
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,11 @@ def _split_fault(split: Any) -> str:
     if not isinstance(split, dict) or not isinstance(split.get("name"), (str, int, float)):
         return "every split needs a name"
     split["name"] = str(split["name"])
-    parts = set(split) - {"name", "test_share", "file"}
+    parts = set(split) - {"name", "test_share", "file", "share_of"}
     if parts not in ({"all"}, {"train", "test"}, {"train", "val", "test"}, {"test"}):
         return f"split {split['name']} has {sorted(parts)}, expected train, (val,) test; or all"
+    if split.get("share_of", "images") not in ("images", "groups"):
+        return f"split {split['name']} has share_of {split['share_of']}, expected images or groups"
     share, file = split.get("test_share"), split.get("file")
     if file is None and ("all" in parts) != (isinstance(share, float) and 0 < share < 1):
         return f"split {split['name']} needs test_share (such as 0.12) with all, and only then"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 
 from gpsseg.data.anonymous import hide_cases
 from gpsseg.data.cards import Card
+from gpsseg.data.carve import BY_GROUPS, BY_IMAGES, carve
 from gpsseg.data.case import Case as Case
 from gpsseg.data.groups import with_groups
 from gpsseg.data.layout import describe_part, mask_files, part_cases, part_present
@@ -36,6 +37,7 @@ class Split:
         data: "real" or "synthetic sample".
         root: the set's folder.
         train, val, test: disjoint, each in a fixed order.
+        notes: which parts have not the share asked for, and why, a sentence each.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Split:
     train: tuple[Case, ...]
     val: tuple[Case, ...]
     test: tuple[Case, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def ids(self) -> dict[str, list[str]]:
@@ -122,20 +125,33 @@ def make_split(
     of ids such as ``datasets split`` writes. Of a split that is a test set only, train and val are
     empty. Cases of one group stay on one side of whatever is carved.
 
+    Shares are of images. Version 0.1 took them of groups; where its choice is as near, it is kept,
+    and where it is not, the split's name ends in "-by-images". NAME-by-groups asks for the old
+    choice, and so does the plain name of a split that was published so ("share_of: groups").
+
     Raises:
         UserError: the set or the split is not there, an image has no mask or is in two parts, or
             there are too few images.
     """
     root, data = find_root(card, data_root)
     rule, parts = _parts(card, root, split)
-    hide_cases((case for cases in parts.values() for case in cases), root)
+    notes, name = [], rule["name"]
+
+    def carve_off(source: str, part: str, share: float, seed: int) -> None:
+        nonlocal name
+        carved = carve(parts.pop(source), share, seed, part, rule["by_groups"])
+        parts["train"], parts[part] = carved.rest, carved.picked
+        notes.extend([carved.note] if carved.note else [])
+        if not carved.as_before:
+            name = f"{rule['name']}{BY_IMAGES}"
+
     if "all" in parts:
-        parts["train"], parts["test"] = _carve(parts.pop("all"), rule["test_share"], 0)
+        carve_off("all", "test", rule["test_share"], 0)
     if "train" not in parts:
-        return Split(rule["name"], data, root, (), (), tuple(parts["test"]))
+        return Split(name, data, root, (), (), tuple(parts["test"]))
     own_val = "val" in parts
     if not own_val:
-        parts["train"], parts["val"] = _carve(parts["train"], val_share, seed)
+        carve_off("train", "val", val_share, seed)
     if train_size is not None:
         if not 1 <= train_size <= len(parts["train"]):
             raise UserError(
@@ -148,8 +164,10 @@ def make_split(
         parts["train"] = _shuffled(parts["train"], seed)[:train_size]
     for part, cases in parts.items():
         if not cases:
-            raise UserError(f"{card.title} in {root} has no image in its {part} part.")
-    return Split(rule["name"], data, root, *(tuple(parts[p]) for p in ("train", "val", "test")))
+            groups = " " + notes[-1] if notes else ""
+            raise UserError(f"{card.title} in {root} has no image in its {part} part.{groups}")
+    train, val, test = (tuple(parts[part]) for part in ("train", "val", "test"))
+    return Split(name, data, root, train, val, test, tuple(notes))
 
 
 def brings_validation(card: Card, data_root: Path | None, split: str | None) -> str | None:
@@ -215,6 +233,18 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
     return Found(data, root, parts, tuple(sorted(masks - used)))
 
 
+def cases_of_splits(card: Card, root: Path, first: str) -> Iterator[list[Case]]:
+    """All cases of each split whose files are there, those of the split called ``first`` first.
+
+    Raises:
+        UserError: as ``make_split``.
+    """
+    name = first.removesuffix(BY_IMAGES)
+    present = [rule for rule in card.splits if _parts_present(root, rule)]
+    for rule in sorted(present, key=lambda rule: rule["name"] != name):
+        yield [case for _, how in _rules(rule) for case in _read_part(card, root, how)]
+
+
 def _files(case: Case) -> list[Path]:
     return [case.image, *([case.mask] if case.mask else []), *case.opinions]
 
@@ -224,10 +254,9 @@ def _parts(
 ) -> tuple[dict[str, Any], dict[str, list[Case]]]:
     """Choose a split and read its cases; of a split by a file, those that the file names."""
     present = [rule for rule in card.splits if _parts_present(root, rule)]
-    rule = present[0]
+    rule, by_groups = present[0], False
     if split is not None and not is_split_file(split):
-        named = {rule["name"]: rule for rule in (*card.splits[::-1], *present[::-1])}
-        rule = look_up(split, named, "split")
+        rule, by_groups = _named((*card.splits[::-1], *present[::-1]), split)
         if rule not in present:
             needed = ", ".join(describe_part(part) for _, part in _rules(rule))
             raise UserError(f"The files of split {split} are not all in {root}: {needed}.")
@@ -239,7 +268,17 @@ def _parts(
     if file is not None:
         name, parts = read_split(file, [case for cases in parts.values() for case in cases])
         rule = {"name": name}
-    return rule, parts
+    return {**rule, "by_groups": by_groups}, parts
+
+
+def _named(rules: Sequence[dict[str, Any]], split: str) -> tuple[dict[str, Any], bool]:
+    """The split of a name, and whether its shares are of groups, as the name or the card says."""
+    named = {rule["name"]: rule for rule in rules}
+    for ending in (BY_IMAGES, BY_GROUPS):
+        if split not in named and split.removesuffix(ending) in named:
+            return named[split.removesuffix(ending)], ending == BY_GROUPS
+    rule = look_up(split, named, "split")
+    return rule, rule.get("share_of") == "groups"
 
 
 def _read_part(
@@ -251,6 +290,7 @@ def _read_part(
     else:
         cases = part_cases(root, rule, require_masks)
     cases = with_groups(cases, card.group, root)
+    hide_cases(cases, root)
     labels = card.labels
     return cases if labels is None else [replace(case, labels=labels) for case in cases]
 
@@ -282,8 +322,5 @@ def _shuffled(cases: Sequence[Case], seed: int) -> list[Case]:
 
 def _carve(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case], list[Case]]:
     """Split off ``share`` of the cases by seed (at least 1, whole groups); order is kept."""
-    groups = sorted({case.group or case.id for case in cases})
-    count = max(1, round(share * len(groups)))
-    picked = set(np.random.default_rng(seed).permutation(groups)[:count])
-    rest = [case for case in cases if (case.group or case.id) not in picked]
-    return rest, [case for case in cases if (case.group or case.id) in picked]
+    carved = carve(cases, share, seed)
+    return carved.rest, carved.picked

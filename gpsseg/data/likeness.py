@@ -32,14 +32,27 @@ def read_grey(path: Path) -> Floats:
     Raises:
         UserError: see `gpsseg.data.images.read_image`.
     """
+    return read_frameless(path, SIDE)[0]
+
+
+def read_frameless(path: Path, *sides: int) -> tuple[Floats, ...]:
+    """Read a picture without its black frame, as (side, side) float32, 0..255, of each side.
+
+    Args:
+        path: of the picture.
+        sides: what it is shrunk to, at most 128.
+
+    Raises:
+        UserError: see `gpsseg.data.images.read_image`.
+    """
     image = read_small(path, 2 * SIDE)
     lit = np.asarray(image) > 24
     rows, columns = (np.flatnonzero(lit.mean(axis) > 0.25) for axis in (1, 0))
     box = (0, 0, *image.size)
     if len(rows) and len(columns):
         box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    reduced = image.resize((SIDE, SIDE), Image.Resampling.BOX, box=box)
-    return np.asarray(reduced, dtype=np.float32)
+    shrunk = (image.resize((side, side), Image.Resampling.BOX, box=box) for side in sides)
+    return tuple(np.asarray(picture, dtype=np.float32) for picture in shrunk)
 
 
 def sketch(grey: Floats) -> Floats:

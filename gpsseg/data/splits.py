@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gpsseg.console import progress
+from gpsseg.data.carve import even_in_images
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks import first_of
 from gpsseg.errors import UserError, fault_of, few
@@ -106,19 +108,25 @@ def _lesion_share(case: Case) -> float | str:
 
 
 def deal(
-    cases: Sequence[Case], sizes: Sequence[float], shares: Sequence[float], seed: int
+    cases: Sequence[Case],
+    sizes: Sequence[float],
+    shares: Sequence[float],
+    seed: int,
+    as_before: bool = False,
 ) -> list[list[Case]]:
     """Deal cases into folds of given shares, each with about one mix of lesion sizes.
 
     Whole groups are dealt. They are shuffled by ``seed``; then, the largest first, each goes where
     it evens out best: the sum over folds and four bins of lesion size (their quartiles) of the
-    squared number of images, over the fold's share, grows least.
+    squared number of images, over the fold's share, grows least. Then groups change places until
+    the numbers of images are the shares of them: of two folds exactly as nearly as groups allow.
 
     Args:
         cases: what to deal; a case without group is its own.
         sizes: share of each image that is lesion, 0..1.
         shares: of the folds; equal ones for cross-validation.
         seed: of the order.
+        as_before: leave the last step out, as version 0.1 did.
 
     Returns:
         The folds, each in the order of ``cases``.
@@ -138,15 +146,25 @@ def deal(
     names = sorted(members)
     names = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     names.sort(key=lambda name: -len(members[name]))  # stable: equal sizes stay shuffled
-    counts, weight = np.zeros((len(shares), 4)), np.asarray(shares, float)
+    mixes = [np.bincount(bins[members[name]], minlength=4) for name in names]
+    homes = _even_in_lesions(mixes, shares)
+    if not as_before:
+        homes = even_in_images([len(members[name]) for name in names], shares, homes)
     folds: list[list[int]] = [[] for _ in shares]
-    for name in names:
-        added = np.bincount(bins[members[name]], minlength=4)
-        cost = (((counts + added) ** 2) - counts**2).sum(axis=1) / weight
-        fold = int(np.lexsort((counts.sum(axis=1) / weight, cost))[0])
-        counts[fold] += added
-        folds[fold] += members[name]
+    for name, home in zip(names, homes, strict=True):
+        folds[home] += members[name]
     return [[cases[index] for index in sorted(fold)] for fold in folds]
+
+
+def _even_in_lesions(mixes: Sequence[npt.NDArray[np.int64]], shares: Sequence[float]) -> list[int]:
+    """The fold of each group, of which (4,) images are in each bin of lesion size."""
+    counts, weight = np.zeros((len(shares), 4)), np.asarray(shares, float)
+    homes = []
+    for added in mixes:
+        cost = (((counts + added) ** 2) - counts**2).sum(axis=1) / weight
+        homes.append(int(np.lexsort((counts.sum(axis=1) / weight, cost))[0]))
+        counts[homes[-1]] += added
+    return homes
 
 
 def hold_out(
@@ -155,6 +173,7 @@ def hold_out(
     test: Sequence[Case],
     val_share: float,
     seed: int,
+    as_before: bool = False,
 ) -> dict[str, list[Case]]:
     """The parts of a split whose test part is given.
 
@@ -164,6 +183,7 @@ def hold_out(
         test: the test part.
         val_share: share of all cases for validation; 0 makes no such part.
         seed: of the validation part.
+        as_before: as of ``deal``.
 
     Raises:
         UserError: as ``deal``.
@@ -173,5 +193,6 @@ def hold_out(
     if not val_share:
         return {"train": rest, "test": list(test)}
     share = val_share * len(cases) / len(rest)
-    val, train = deal(rest, [shares[case.id] for case in rest], [share, 1 - share], seed)
+    lesions = [shares[case.id] for case in rest]
+    val, train = deal(rest, lesions, [share, 1 - share], seed, as_before)
     return {"train": train, "val": val, "test": list(test)}

@@ -20,10 +20,15 @@ COLUMNS = (
 
 def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
     """Write compare.json, .csv, .md and .html."""
+    from gpsseg.report.sections import leak_sentences
+
     result = clean(result)
     write_json(folder / "compare.json", result)
     write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
-    write_text(folder / "compare.md", markdown(result["rows"]))
+    notes = "".join(
+        f"\n{sentence}\n" for sentence in leak_sentences(result.get("leaks")) if sentence
+    )
+    write_text(folder / "compare.md", markdown(result["rows"]) + notes)
     write_text(folder / "compare.html", page(result))
 
 
@@ -88,6 +93,7 @@ def page(result: Mapping[str, Any]) -> str:
     from gpsseg.config.compare import FREE
     from gpsseg.report import fill, plots
     from gpsseg.report.ranking_plots import charts
+    from gpsseg.report.sections import leak_sentences
 
     rows = result["rows"]
     synthetic = str(result["data"]).startswith("synthetic")
@@ -102,6 +108,7 @@ def page(result: Mapping[str, Any]) -> str:
         "frame": plots,
         "settings": shown,
         "varied": varied_lines(rows),
+        "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }
     return fill("ranking.html", (), context)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -194,13 +194,33 @@ class LeakCheck:
 
     Attributes:
         sentence: the finding, or why there is none.
+        note: what it means that images have no group; empty where all have one.
         found: whether there are leaks.
         pairs: training id, test id, kind, similarity or None, picture or None.
     """
 
     sentence: str
+    note: str
     found: bool
     pairs: list[tuple[str, str, str, float | None, LeakPicture | None]]
+
+
+def leak_sentences(leaks: Mapping[str, Any] | None) -> tuple[str, str]:
+    """What the "leaks" of metrics.json or compare.json say: the finding, and of missing groups."""
+    if not leaks:
+        return "", ""
+    if not leaks["checked"]:
+        return leaks["why"], leaks.get("note", "")
+    leaking = len({pair["test_id"] for pair in leaks["pairs"]})
+    compared = f"{leaks['test']} test images were compared with {leaks['train']} training images"
+    if not leaking:
+        found = f"None found: {compared}, and none is a copy of one or shows the same scene."
+    else:
+        found = (
+            f"{leaking} of the {compared.replace('were compared', 'compared')} are not independent "
+            "of them: the scores above are likely too high."
+        )
+    return found, leaks.get("note", "")
 
 
 def leak_check(contents: Contents) -> LeakCheck | None:
@@ -208,19 +228,9 @@ def leak_check(contents: Contents) -> LeakCheck | None:
     leaks = contents.metrics.get("leaks")
     if not leaks:
         return None
-    if not leaks["checked"]:
-        return LeakCheck(leaks["why"], False, [])
-    pairs, pictures = leaks["pairs"], contents.leak_pictures
-    leaking = len({pair["test_id"] for pair in pairs})
-    compared = f"{leaks['test']} test images were compared with {leaks['train']} training images"
-    sentence = (
-        f"{leaking} of the {compared.replace('were compared', 'compared')} are not independent of "
-        "them: the scores above are likely too high."
-        if pairs
-        else f"None found: {compared}, and none is a copy of one or shows the same scene."
-    )
+    pairs, pictures = leaks.get("pairs", ()), contents.leak_pictures
     return LeakCheck(
-        sentence,
+        *leak_sentences(leaks),
         bool(pairs),
         [
             (

@@ -112,3 +112,33 @@ def test_a_split_that_is_not_there(kvasir: Path, tmp_path: Path) -> None:
     (kvasir / "Kvasir-SEG" / "splits" / "val.txt").unlink()
     with pytest.raises(UserError, match="files of split official-880-120 are not all in"):
         make_split(KVASIR, kvasir, split="official-880-120")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(1, 9), min_size=2, max_size=8),
+    st.floats(0.05, 0.95),
+    st.integers(0, 2**32),
+)
+def test_no_hold_out_of_whole_groups_is_nearer_to_the_share(
+    groups: list[int], share: float, seed: int
+) -> None:
+    cases = named([group for group, size in enumerate(groups) for _ in range(size)])
+    lesions = np.random.default_rng(seed).uniform(0, 1, len(cases)).tolist()
+    out, rest = deal(cases, lesions, [share, 1 - share], seed)
+    assert sorted(out + rest, key=cases.index) == cases
+    assert not {case.group for case in out} & {case.group for case in rest}
+    totals = {0}
+    for size in groups:
+        totals |= {total + size for total in totals}
+    wanted = share * len(cases)
+    nearest = min(abs(total - wanted) for total in totals if 0 < total < len(cases))
+    assert abs(len(out) - wanted) == pytest.approx(nearest, abs=1e-9)
+
+
+def test_folds_are_as_even_as_their_groups_allow() -> None:
+    """Two patients with 5 images, two with 4 and two with 3 fit into three folds of 8."""
+    cases = named([0] * 5 + [1] * 5 + [2] * 4 + [3] * 4 + [4] * 3 + [5] * 3)
+    for seed in range(20):
+        lesions = np.random.default_rng(seed).uniform(0, 1, 24).tolist()
+        assert [len(fold) for fold in deal(cases, lesions, [1 / 3] * 3, seed)] == [8, 8, 8]
