@@ -15,7 +15,7 @@ from gpsseg.data.likeness import Floats
 SIDE, FEATURES = 128, 150
 RATIO, REACH = 0.85, 0.02  # best to second best distance; of a side, how far a match may lie off
 # Measured on the 4 most alike of each of Kvasir-SEG's 1000 images and of 1000 of ISIC 2017: from
-# these numbers on, all 12 pairs that patches do not find show one scene (each was looked at). With
+# these numbers on, all 8 pairs that patches do not find show one scene (each was looked at). With
 # features in 2 of 16 cells alone, letters that devices burn in were taken for one scene.
 TOGETHER, CELLS = 8, 4
 Landmarks = tuple[Floats, Floats] | None
