@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import run_command, say
-from gpsseg.veil import scoped
+from gpsseg.veil import part_of_scoped, scoped
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -80,6 +80,7 @@ class Tuned:
     watch: Stopwatch
 
 
+@part_of_scoped
 def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
     """Load, select, sparsify and train: all of ``finetune`` that comes before the test split.
 

@@ -269,40 +269,52 @@ def scoped(command: Callable[P, Result]) -> Callable[P, Result]:
     return run
 
 
-def scope() -> _Scope:
-    """The scope of the running command."""
-    found = _SCOPE.get()
-    if found is None:
-        found = _Scope()
-        _SCOPE.set(found)
-    return found
+def part_of_scoped(function: Callable[P, Result]) -> Callable[P, Result]:
+    """The same for a part of a command, which may be called by itself: it keeps the command's."""
+    alone = scoped(function)
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Result:
+        return (alone if _SCOPE.get() is None else function)(*args, **kwargs)
+
+    return run
 
 
 def draw(veil: Veil | None) -> None:
-    """Let the running command hide what ``veil`` says; nothing with None."""
-    scope().veil = veil
+    """Let the running command hide what ``veil`` says; nothing with None.
+
+    Outside of a command there is nothing to draw a veil over, and none that would lift it.
+    """
+    if scope := _SCOPE.get():
+        scope.veil = veil
+
+
+def current() -> Veil | None:
+    """The running command's veil, if it has one."""
+    scope = _SCOPE.get()
+    return scope.veil if scope else None
 
 
 def hide(more: Callable[[Veil], Veil]) -> None:
     """Change the running command's veil, if it has one."""
-    if veil := scope().veil:
+    if veil := current():
         draw(more(veil))
 
 
 def is_drawn() -> bool:
     """Whether the running command writes no names."""
-    return scope().veil is not None
+    return current() is not None
 
 
 def clean(value: Any, whole: bool = False) -> Any:
     """A value as the running command may write it; see `Veil.value`."""
-    veil = scope().veil
+    veil = current()
     return veil.value(value, whole) if veil else value
 
 
 def clean_page(text: str, name: str) -> str:
     """A text, or by its file's name a page, as the running command may write it."""
-    veil, text = scope().veil, plain(text)
+    veil, text = current(), plain(text)
     if veil is None:
         return text
     return veil.markup(text) if name.endswith(".html") else veil.text(text)
@@ -327,7 +339,7 @@ class CleanText(io.TextIOBase):
 
     def __init__(self, write: Callable[[str], object]):
         super().__init__()
-        self._write, self._rest, self._scope = write, "", scope()
+        self._write, self._rest, self._scope = write, "", _SCOPE.get()
 
     def write(self, text: str) -> int:
         """Take text; what is no whole line yet is kept."""
@@ -338,7 +350,7 @@ class CleanText(io.TextIOBase):
         return len(text)
 
     def _put(self, line: str) -> None:
-        veil, line = self._scope.veil, plain(line)
+        veil, line = self._scope.veil if self._scope else None, plain(line)
         self._write(veil.text(line) if veil else line)
 
     def writable(self) -> bool:

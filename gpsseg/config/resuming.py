@@ -40,8 +40,9 @@ def read_config(folder: Path) -> FinetuneConfig:
             f"{folder} is not a run folder: it has no config.json. Pass a folder that "
             "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
         )
+    stored = read_object(folder / "config.json", config=dict)["config"]
     try:
-        values = _without_idle(read_object(folder / "config.json", config=dict)["config"])
+        values = _without_idle(stored)
         if values.get("anonymous_ids"):
             values = _with_private(folder, values)
         values["resume"] = None

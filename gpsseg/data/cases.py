@@ -318,9 +318,3 @@ def _refuse_overlap(parts: Mapping[str, Sequence[Case]], root: Path) -> None:
 def _shuffled(cases: Sequence[Case], seed: int) -> list[Case]:
     order = np.random.default_rng(seed).permutation(len(cases))
     return [cases[i] for i in order]
-
-
-def _carve(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case], list[Case]]:
-    """Split off ``share`` of the cases by seed (at least 1, whole groups); order is kept."""
-    carved = carve(cases, share, seed)
-    return carved.rest, carved.picked

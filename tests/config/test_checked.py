@@ -18,6 +18,7 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import (
     CheckConfig,
     DownloadConfig,
+    GroupsConfig,
     InfoConfig,
     ListConfig,
     NewConfig,
@@ -39,6 +40,7 @@ LEAST = {
     DownloadConfig: {"dataset": "kvasir", "output": "out"},
     EvaluateConfig: {"run": "run"},
     FinetuneConfig: {},
+    GroupsConfig: {"output": "groups.csv"},
     InfoConfig: {"dataset": "kvasir"},
     ListBackbonesConfig: {},
     ListConfig: {},

@@ -9,6 +9,7 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import (
     CheckConfig,
     DownloadConfig,
+    GroupsConfig,
     InfoConfig,
     ListConfig,
     NewConfig,
@@ -44,6 +45,7 @@ ALWAYS = {
     | BACKBONE
     | TRAINING
     | {"train_size", "seed", "method", "epochs", "accumulate", "strict"},
+    GroupsConfig: SOURCE | {"output"},
     InfoConfig: {"dataset"},
     ListBackbonesConfig: {"missing"},
     ListConfig: {"data_root"},
@@ -137,8 +139,10 @@ REFUSED = {
         "table": ({**OUT, **ASIDE, "table": "t"}, "or else --table"),
     },
 }
-for kind in (FinetuneConfig, SelectConfig, CompareConfig, CheckConfig, SplitConfig):
+OF_SOURCES = (FinetuneConfig, SelectConfig, CompareConfig, CheckConfig, GroupsConfig, SplitConfig)
+for kind in OF_SOURCES:
     least = OUT if kind in (CompareConfig, SplitConfig) else {}
+    least = {"output": "groups.csv"} if kind is GroupsConfig else least
     REFUSED.setdefault(kind, {}).update(
         {
             "dataset": ({**least, **ASIDE, "dataset": "isic2017"}, "no --images or --table"),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gpsseg.data.cards import Card, load_card
-from gpsseg.data.cases import SYNTHETIC, Case, _carve, make_split
+from gpsseg.data.carve import carve
+from gpsseg.data.cases import SYNTHETIC, Case, make_split
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
 
@@ -244,12 +245,13 @@ def test_carving_covers_is_disjoint_and_keeps_groups_together(
     groups: list[int | None], share: float, seed: int
 ) -> None:
     cases = named(groups)
-    rest, picked = _carve(cases, share, seed)
+    carved = carve(cases, share, seed)
+    rest, picked = carved.rest, carved.picked
     assert sorted(rest + picked, key=cases.index) == cases
     assert picked
     assert {c.group for c in rest if c.group}.isdisjoint({c.group for c in picked})
     assert [c for c in cases if c in picked] == picked, "order is kept"
-    assert _carve(cases, share, seed) == (rest, picked)
+    assert carve(cases, share, seed) == carved
 
 
 @settings(max_examples=25, deadline=None)
