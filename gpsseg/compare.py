@@ -171,6 +171,7 @@ def split_as_begun(config: CompareConfig) -> CompareConfig:
     the images of those that are there.
     """
     from gpsseg.data.carve import BY_GROUPS
+    from gpsseg.data.own import card_of
     from gpsseg.data.splits import is_split_file
 
     settings = read_object(config.output / SETTINGS)
@@ -180,7 +181,10 @@ def split_as_begun(config: CompareConfig) -> CompareConfig:
     if not made:
         write_json(config.output / SETTINGS, {**settings, **SHARES})
         return config
-    return dataclasses.replace(config, split=f"{read_object(made[0], name=str)['name']}{BY_GROUPS}")
+    name = read_object(made[0], name=str)["name"]
+    if name not in {str(rule["name"]) for rule in card_of(config).splits}:
+        return config  # of a file that lists its images, which no share changes
+    return dataclasses.replace(config, split=f"{name}{BY_GROUPS}")
 
 
 def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:

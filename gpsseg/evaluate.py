@@ -43,7 +43,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.paired import open_other
     from gpsseg.predictions import resolve_protocols
     from gpsseg.prompts import check_prompts
-    from gpsseg.runs import load_run, require_data_root, salt_for_evaluation
+    from gpsseg.runs import keep_salt, load_run, require_data_root, salt_for_evaluation
     from gpsseg.scoring import (
         class_metrics,
         class_table,
@@ -73,6 +73,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     same_set = _same_set(config, trained)
     leaks, seen = check_run(config.run, trained, split.test, config.strict, salt, same_set)
     output = new_folder(config.output or config.run / f"evaluate-{card.name}-{stamp}")
+    keep_salt(config.run, salt)
     machine = make_machine(config.device, trained.precision)
     thumbnails: list[Thumbnail] = []
     classes = class_table(card)

@@ -234,6 +234,18 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log that `log_to` wrote; none without it, and none of one that was cut."""
+    rows = []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
+        try:
+            rows.append(json.loads(line))
+        except (ValueError, RecursionError):
+            continue
+    return [row for row in rows if isinstance(row, dict)]
+
+
 def log_to(path: Path) -> Callable[[Mapping[str, Any]], None]:
     """Return a function that appends one JSON line to ``path`` and flushes it."""
 

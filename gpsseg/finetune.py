@@ -33,11 +33,16 @@ def finetune(config: FinetuneConfig) -> Path:
     Raises:
         UserError: bad input, named in one sentence; a run folder keeps what there was.
     """
+    with contextlib.ExitStack() as held:
+        return _test(_tune(config, None, held))
+
+
+def _test(tuned: Tuned) -> Path:
+    """Score the test split, and write the report."""
     from gpsseg.files import is_main_process, write_json
     from gpsseg.leakage import check_leaks, leak_pictures
     from gpsseg.report import write_report
 
-    tuned = tune(config)
     if not is_main_process():
         return tuned.run
     seen, test = (*tuned.split.train, *tuned.split.val), tuned.split.test

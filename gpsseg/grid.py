@@ -6,12 +6,12 @@ import dataclasses
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.compare import parse_method as parse_method
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.files import console_in, read_object, write_json, write_rows
+from gpsseg.files import console_in, read_log, read_object, write_json, write_rows
 from gpsseg.veil import scoped
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _train(config: FinetuneConfig, salt: str | None) -> None:
         tune(config, salt)
     except TrainingDivergedError:
         diverged = True
-    epochs = [row for row in read_log(run) if row["event"] == "epoch"]
+    epochs = [row for row in read_log(run / "log.jsonl") if row.get("event") == "epoch"]
     validated = [row for row in epochs if "val_dice" in row]
     best = max(validated, key=lambda row: row["val_dice"], default=None)
     selection = read_object(run / "selection.json")
@@ -136,14 +136,6 @@ def _train(config: FinetuneConfig, salt: str | None) -> None:
     }
     shutil.rmtree(run / "state", ignore_errors=True)
     write_json(run / "cell.json", content)
-
-
-def read_log(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log.jsonl; none where it was stopped before the first."""
-    import json
-
-    log = run / "log.jsonl"
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
 
 
 def _test(job: FinetuneConfig, salt: str | None) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpsseg.config.datasets import GroupsConfig
 from gpsseg.console import say
-from gpsseg.errors import UserError, few
+from gpsseg.errors import UserError
 from gpsseg.files import make_folder, write_rows
 
 if TYPE_CHECKING:
-    from gpsseg.data.cases import Case
     from gpsseg.data.scenes import Proposal
 
 
@@ -35,7 +34,6 @@ def groups(config: GroupsConfig) -> list[Proposal]:
         raise UserError(f"{config.output} already exists. Name another --output.")
     card = card_of(config)
     found = find_cases(card, config.data_root)
-    _refuse_twice(found.parts)
     say(f"{card.title}: {len(found.cases)} images, {found.root}")
     proposals = propose_groups(found.cases, patient_tags(found.cases, new_salt()))
     folder = make_folder(config.output.parent).resolve()
@@ -69,16 +67,6 @@ def _relative(path: Path, folder: Path) -> str:
         return Path(os.path.relpath(path.absolute(), folder)).as_posix()
     except ValueError:
         return path.absolute().as_posix()
-
-
-def _refuse_twice(parts: Mapping[str, Sequence[Case]]) -> None:
-    counts = Counter(case.id for cases in parts.values() for case in cases)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise UserError(
-            f"{few(twice)}: listed in two parts of the split; an image belongs to one part only. "
-            "Correct the lists or folders."
-        )
 
 
 def say_proposals(proposals: Sequence[Proposal]) -> None:

@@ -39,7 +39,7 @@ def check_leaks(
     """
     from gpsseg.data.leaks import find_leaks
 
-    found = find_leaks(train, test) if names else find_leaks(train, test, names=False)
+    found = find_leaks(train, test, names)
     cases = (*train, *test)
     note = groups_note(cases, {leak.kind for leak in found})
     if note:
@@ -121,8 +121,8 @@ def check_run(
         test: what is scored, with hashed ids where there is a salt.
         strict: whether a leak is an error.
         salt: to hash the training images' ids with too.
-        same_set: whether ``test`` is of the set that the run was trained on; names of two sets
-            that are alike say nothing.
+        same_set: whether ``test`` is of the set that the run was trained on; names of
+            two sets that are alike say little.
 
     Returns:
         The findings and the training cases. Where the training images are no longer there,
@@ -169,7 +169,7 @@ def check_runs(runs: Sequence[Path], config: CompareConfig) -> dict[str, Any]:
     except UserError as error:
         why = "The training images could not be compared with the test images: "
         say(f"{why}{error}", style="yellow")
-        return {"checked": False, "why": why + reason(error), "note": ""}
+        return {"checked": False, "why": why + reason(error), "note": groups_note([*test.values()])}
     return check_leaks([*seen.values()], [*test.values()], strict=False)
 
 

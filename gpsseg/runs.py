@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gpsseg.backbones import Backbone
+from gpsseg.backbones import BACKBONES, Backbone
 from gpsseg.config import resuming
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.private import CARD as CARD
@@ -68,14 +68,17 @@ def salt_of(config: FinetuneConfig, given: str | None = None) -> str | None:
 
 
 def salt_for_evaluation(run: Path, trained: FinetuneConfig, asked: bool) -> str | None:
-    """The salt of a run's evaluation: the run's own, or a new one that is kept in the run."""
-    if trained.anonymous_ids:
-        return load_salt(run)
-    if not asked:
+    """The salt of a run's evaluation: the run's own, or a new one, see `keep_salt`."""
+    if not (trained.anonymous_ids or asked):
         return None
-    if not (run / SALT).is_file():
-        save_salt(run, new_salt())
-    return load_salt(run)
+    kept = trained.anonymous_ids or (run / SALT).is_file()
+    return load_salt(run) if kept else new_salt()
+
+
+def keep_salt(run: Path, salt: str | None) -> None:
+    """Keep the salt of an evaluation in the run, if it has none: the next one hashes alike."""
+    if salt is not None and not (run / SALT).is_file():
+        save_salt(run, salt)
 
 
 def open_run(
@@ -83,8 +86,8 @@ def open_run(
     card: Card,
     split: Split,
     precision: str,
-    salt: str | None = None,
-    held: ExitStack | None = None,
+    salt: str | None,
+    held: ExitStack,
 ) -> Path:
     """Create the run folder with config.json and split.json, or take up the one to resume.
 
@@ -105,7 +108,6 @@ def open_run(
         UserError: ``config.output`` exists and is not empty, the images of the run to resume are no
             longer split as they were, or another process is at work in the folder.
     """
-    held = held or ExitStack()
     if not is_main_process():  # its copies go where nobody looks
         other = tempfile.TemporaryDirectory(prefix="gpsseg-")
         atexit.register(other.cleanup)
@@ -120,30 +122,16 @@ def open_run(
         _keep_place(config, split)
         return config.resume
     name = _in_a_name(config.backbone)
-    if salt is not None and Path(config.backbone).exists():
+    if salt is not None and _findable(config.backbone) != config.backbone:
         name = "own-backbone"
+    own = bool(config.images or config.table) or config.dataset != card.name
+    facts: dict[str, Any] = {}
+    if salt is not None and own:  # before a start is cleared, whose copy of the card it may be
+        facts = {"card": card_content(card_of(config))}
     folder = new_run_folder(clear_start(config.output), f"{card.name}-{name}-{config.method}")
     held.enter_context(alone_in(folder))
-    own = bool(config.images or config.table) or config.dataset != card.name
-    findable = dataclasses.replace(
-        config,
-        dataset=CARD if own else card.name,
-        images=None,
-        masks=None,
-        table=None,
-        split=str(Path(config.split).resolve())
-        if config.split and is_split_file(config.split)
-        else config.split,
-        data_root=None
-        if split.root.is_relative_to(bundled("sample_data"))
-        else split.root.resolve(),
-        cache=str(Path(config.cache).expanduser().resolve())
-        if config.cache not in (None, "off")
-        else config.cache,
-        backbone=_findable(config.backbone) or config.backbone,
-        weights=_findable(config.weights),
-    )
-    settings, private = dataclasses.asdict(findable), dict[str, Any]()
+    settings = dataclasses.asdict(_with_whole_paths(config, CARD if own else card.name, split))
+    private: dict[str, Any] = {}
     if salt is not None:
         settings, private = public_settings(settings, own)
     content = {
@@ -154,13 +142,31 @@ def open_run(
     }
     write_json(folder / "config.json", content)  # first: it tells a start from a user's own folder
     if salt is not None:
-        facts = {"config": private, "command": sys.argv}
-        save_salt(folder, salt, facts | ({"card": card_content(card_of(config))} if own else {}))
+        save_salt(folder, salt, {"config": private, "command": sys.argv, **facts})
     if own:
         shown = card if salt is None else public_card(card)
         save_card(shown, folder / CARD, "The data that this run was made with.")
     write_json(folder / "split.json", {"name": split.name, "sha256": split.sha256, **split.ids})
     return folder
+
+
+def _with_whole_paths(config: FinetuneConfig, dataset: str, split: Split) -> FinetuneConfig:
+    """The settings with whole paths, so that a later command finds all from wherever it is."""
+    of_file = config.split is not None and is_split_file(config.split)
+    cache = None if config.cache in (None, "off") else Path(config.cache or "").expanduser()
+    sample = split.root.is_relative_to(bundled("sample_data"))
+    return dataclasses.replace(
+        config,
+        dataset=dataset,
+        images=None,
+        masks=None,
+        table=None,
+        split=str(Path(config.split or "").resolve()) if of_file else config.split,
+        data_root=None if sample else split.root.resolve(),
+        cache=config.cache if cache is None else str(cache.resolve()),
+        backbone=_findable(config.backbone) or config.backbone,
+        weights=_findable(config.weights),
+    )
 
 
 def _keep_place(config: FinetuneConfig, split: Split) -> None:
@@ -179,8 +185,9 @@ def _keep_place(config: FinetuneConfig, split: Split) -> None:
 
 
 def _findable(name: str | None) -> str | None:
-    """A file's or folder's whole path; any other name as it is."""
-    return str(Path(name).resolve()) if name and Path(name).exists() else name
+    """A file's or folder's whole path; any other name as it is, also if a folder is called so."""
+    there = name is not None and name not in BACKBONES and Path(name).exists()
+    return str(Path(name).resolve()) if name and there else name
 
 
 def _in_a_name(backbone: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gpsseg.errors import UserError
-from gpsseg.files import refuse_existing
+from gpsseg.files import read_log, refuse_existing
 
 RESUME_POINT = Path("state", "last.safetensors")
 OF_A_START = {
@@ -39,9 +38,7 @@ def is_unfinished_start(folder: Path) -> bool:
 
 def _trained(run: Path) -> bool:
     """Whether the log tells of an epoch: the delta beside it may then be worth something."""
-    log = run / "log.jsonl"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    return any(json.loads(line).get("event") == "epoch" for line in lines if line.endswith("}"))
+    return any(row.get("event") == "epoch" for row in read_log(run / "log.jsonl"))
 
 
 def refuse_result(output: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.errors import UserError
+from gpsseg.files import read_log
+from gpsseg.starts import has_resume_point
 
 if TYPE_CHECKING:
     from gpsseg.engine import History
@@ -104,7 +105,7 @@ def training_of_run(run: Path, epochs: int) -> Training | None:
     found = _of_metadata(_metadata(run / DELTA))
     if found or not (run / LOG).is_file():
         return found
-    rows = [row for row in _rows(run / LOG) if row.get("event") == "epoch"]
+    rows = [row for row in read_log(run / LOG) if row.get("event") == "epoch"]
     validated = [row for row in rows if row.get("val_dice") is not None]
     best = max(validated, key=lambda row: row["val_dice"], default={"epoch": 0})
     return Training(epochs, max((int(row["epoch"]) for row in rows), default=0), int(best["epoch"]))
@@ -129,7 +130,7 @@ def check_trained(run: Path, epochs: int, untrained: bool) -> Training | None:
     if training.untrained and not untrained:
         again = (
             f"Go on with `python -m gpsseg.finetune --resume {run}`"
-            if (run / "state" / "last.safetensors").is_file()
+            if has_resume_point(run)
             else "Train it again with the command in its config.json"
         )
         raise UserError(
@@ -156,14 +157,3 @@ def _of_metadata(metadata: Mapping[str, str]) -> Training | None:
     if not all(value.isdecimal() for value in values):
         return None
     return Training(*map(int, values))
-
-
-def _rows(log: Path) -> list[dict[str, Any]]:
-    """The lines of a log; one cut short is left out."""
-    rows = []
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return [row for row in rows if isinstance(row, dict)]

@@ -111,7 +111,8 @@ class Veil:
         letters.
         """
         told = {name: instead for name, instead in names.items() if self._tells(name)}
-        added = {form: instead for name, instead in told.items() for form in _forms(name)}
+        forms = {form: instead for name, instead in told.items() for form in _forms(name)}
+        added = {form: instead for form, instead in forms.items() if self._tells(form)}
         shapes = {word: set(found) for word, found in self.shapes.items()}
         for form in added:
             if found := WORD.search(form):
@@ -180,14 +181,12 @@ class Veil:
         """A value of a JSON file, with all texts in it passed through `text`.
 
         Args:
-            value: anything JSON can hold, or what becomes text there, such as a path.
+            value: anything JSON can hold, or what becomes text there, such as a path. Keys are the
+                program's own words and stay.
             whole: whether only texts that are a name from end to end are changed.
         """
         if isinstance(value, Mapping):
-            return {
-                self._whole(key) if isinstance(key, str) else key: self._entry(key, each, whole)
-                for key, each in value.items()
-            }
+            return {key: self._entry(key, each, whole) for key, each in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self.value(each, whole) for each in value]
         if value is None or isinstance(value, Number):

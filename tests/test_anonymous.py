@@ -445,6 +445,37 @@ def test_many_names_cost_little() -> None:
     )
 
 
+def test_keys_and_words_that_tell_nothing_stay() -> None:
+    """A folder may be called as a setting is, and what a pattern boils down to be a common word."""
+    veil = hiding("images/**/*", "rank", "isic")
+    assert veil.value({"images": 1, "rank": None, "isic": {"dice": 0.5}}) == {
+        "images": 1, "rank": None, "isic": {"dice": 0.5},
+    }  # fmt: skip
+    assert veil.text("12 images") == "12 images"
+
+
+def test_a_nameless_start_on_own_images_begins_anew(
+    ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in its first epoch: what told where the images lie is not lost with the start."""
+    from gpsseg import finetune as module
+    from gpsseg.runs import read_config
+
+    run, fit = tmp_path / "run", module.fit
+
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "fit", stop)
+    own = {"images": ward / "scans", "masks": ward / "truth", "cache": "off"}
+    with pytest.raises(KeyboardInterrupt):
+        finetune(FinetuneConfig(**own, output=run, **ONCE))
+    monkeypatch.setattr(module, "fit", fit)
+    finetune(FinetuneConfig(resume=run))
+    assert (run / "metrics.json").is_file()
+    assert read_config(run).data_root == (ward).resolve()
+
+
 def test_values_are_hidden_and_the_programs_words_are_not() -> None:
     veil = hiding("Jane", "encoder1")
     value = {

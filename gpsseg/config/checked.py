@@ -54,7 +54,7 @@ SEED = Limit(0, 2**32 - 1)
 LIMITS: Mapping[str, Limit] = {
     "accumulate": Limit(1),
     "batch_size": Limit(1),
-    "cases": Limit(1, 100_000),
+    "cases": Limit(4, 100_000),
     "decoder_lr": POSITIVE,
     "decoder_top_k": Limit(1, said="at least 1 or 'dense'"),
     "epochs": Limit(1),

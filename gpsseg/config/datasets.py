@@ -9,7 +9,7 @@ from tyro.conf import Positional
 
 from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
-from gpsseg.config.shared import SourceConfig, at_least
+from gpsseg.config.shared import SourceConfig
 from gpsseg.errors import UserError
 
 _DEALS = Condition("a split that is dealt anew, not --without-leaks", lambda c: not c.without_leaks)
@@ -201,4 +201,3 @@ class SynthesizeConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        at_least(4, self, "cases")  # a quarter becomes the test or validation part

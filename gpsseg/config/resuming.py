@@ -166,9 +166,7 @@ def same(name: str, one: Any, other: Any) -> bool:
     >>> same("data_root", Path("data"), Path("x/../data").absolute()), same("epochs", 2, 3)
     (True, False)
     """
-    if name in PLACES:
-        return spelled(one) == spelled(other)
-    return bool(one == other)
+    return bool(one == other) or (name in PLACES and spelled(one) == spelled(other))
 
 
 def spelled(place: object) -> str:
@@ -179,5 +177,5 @@ def spelled(place: object) -> str:
     """
     text = str(place)
     path = Path(os.path.expanduser(text))
-    is_place = isinstance(place, Path) or path.exists() or len(path.parts) > 1
+    is_place = isinstance(place, Path) or len(path.parts) > 1 or (path.suffix and path.exists())
     return str(path.resolve()) if is_place else text

@@ -18,15 +18,6 @@ Criterion = Literal[
 ]
 
 
-def at_least(least: int, config: object, *names: str) -> None:
-    """Refuse a smaller number in any of the named options (None is their default)."""
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and value < least:
-            flag = name.replace("_", "-")
-            raise UserError(f"--{flag} must be at least {least}, got {value}.")
-
-
 SOURCE_CONDITIONS: Conditions = {
     "dataset": Condition(
         "no --images or --table, which name the data themselves",

@@ -228,6 +228,7 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
     root, data = find_root(card, data_root)
     rule = next(rule for rule in card.splits if _parts_present(root, rule))
     parts = {part: _read_part(card, root, how, require_masks) for part, how in _rules(rule)}
+    _refuse_overlap(parts, root)
     used = {path for cases in parts.values() for case in cases for path in _files(case)}
     masks = {path for _, how in _rules(rule) for path in mask_files(root, how)}
     return Found(data, root, parts, tuple(sorted(masks - used)))

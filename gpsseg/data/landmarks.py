@@ -44,7 +44,7 @@ def one_scene(one: Landmarks, other: Landmarks, together: int = TOGETHER) -> boo
     """
     import cv2
 
-    places, found = _matches(one, other)
+    places, found = _matches(one, other, together)
     if len(places) < together:
         return False
     transform, inside = cv2.estimateAffinePartial2D(
@@ -57,10 +57,10 @@ def one_scene(one: Landmarks, other: Landmarks, together: int = TOGETHER) -> boo
     return len(kept) >= together and len(cells) >= CELLS
 
 
-def _matches(one: Landmarks, other: Landmarks) -> tuple[Floats, Floats]:
+def _matches(one: Landmarks, other: Landmarks, least: int) -> tuple[Floats, Floats]:
     """Places of features that are each other's best match, and clearly better than the next."""
     nothing: npt.NDArray[np.float32] = np.zeros((0, 2), np.float32)
-    if one is None or other is None or min(len(one[0]), len(other[0])) < TOGETHER:
+    if one is None or other is None or min(len(one[0]), len(other[0])) < least:
         return nothing, nothing
     likeness = one[1] @ other[1].T
     two = np.partition(likeness, -2, axis=1)[:, -2:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +80,8 @@ def find_leaks(train: Sequence[Case], test: Sequence[Case], names: bool = True) 
     Args:
         train: all that training saw, validation included.
         test: what is scored.
-        names: whether file names tell which images are of one sequence.
+        names: whether names mean the same on both sides, as within one set; of two sets only groups
+            that are no small number do.
 
     Returns:
         Pairs in the order of ``test``, copies first, no pair twice.
@@ -91,7 +93,11 @@ def find_leaks(train: Sequence[Case], test: Sequence[Case], names: bool = True) 
         return ()
     pictures = Pictures()
     named = tuple(_named(train, test)) if names else ()
-    direct = (*named, *_groups(train, test), *pictures.pairs(train, test))
+    grouped = (leak for leak in _groups(train, test))
+    if not names:
+        small = {case.id for case in test if re.fullmatch(r"\d{1,3}", case.group or "")}
+        grouped = (leak for leak in grouped if leak.test_id not in small)
+    direct = (*named, *grouped, *pictures.pairs(train, test))
     found = {(leak.train_id, leak.test_id): leak for leak in (*direct, *_copies(train, test))}
     within = _named(test, test) if names else ()
     chains = _chains(found.values(), test, pictures, within)
@@ -257,8 +263,13 @@ def _leak(one: Case, other: Case, alike: float, way: int) -> Leak:
 
 def _following(train: Sequence[Case], test: Sequence[Case]) -> list[list[int]]:
     """Of each test image the training images whose number comes before or after its own."""
-    both = [*train, *test]
     beside: list[list[int]] = [[] for _ in test]
+    if train is test:
+        for one, other in next_to(test):
+            beside[one].append(other)
+            beside[other].append(one)
+        return beside
+    both = [*train, *test]
     for one, other in next_to(both):
         for test_index, index in ((one - len(train), other), (other - len(train), one)):
             if test_index >= 0 and index < len(train):

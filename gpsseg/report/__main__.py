@@ -8,8 +8,10 @@ from gpsseg.config.report import ReportConfig
 from gpsseg.console import run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, refuse_existing, write_text
+from gpsseg.veil import scoped
 
 
+@scoped
 def report(config: ReportConfig) -> Path:
     """Write comparison.html and return its path; see ``ReportConfig``.
 

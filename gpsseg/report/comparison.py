@@ -73,7 +73,15 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         name if names.count(name) == 1 else f"{path.parent.name}/{name}"
         for name, path in zip(names, paths, strict=True)
     ]
-    return [_read(*pair) for pair in zip(unique, folders, strict=True)]
+    runs = [_read(*pair) for pair in zip(unique, folders, strict=True)]
+    if not any(_is_nameless(run) for run in runs):
+        return runs
+    return [dataclasses.replace(run, name=f"run {n}") for n, run in enumerate(runs, 1)]
+
+
+def _is_nameless(run: Run) -> bool:
+    """Whether a run's ids are hashed; then folders, which a user names, are not shown either."""
+    return bool(run.contents.config.get("config", {}).get("anonymous_ids"))
 
 
 def _read(name: str, folder: Path) -> Run:

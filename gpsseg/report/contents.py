@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.errors import UserError
-from gpsseg.files import read_object, read_table
+from gpsseg.files import read_log, read_object, read_table
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
 Json = dict[str, Any]
@@ -76,7 +75,7 @@ def read_contents(
         config=_json_or_empty(folder / "config.json"),
         split=_json_or_empty(folder / "split.json"),
         selection=_json_or_empty(folder / "selection.json"),
-        log=_read_log(folder / "log.jsonl"),
+        log=tuple(read_log(folder / "log.jsonl")),
         cases=_read_cases(folder / "per_image.csv", thumbnails),
         leak_pictures=tuple(leak_pictures),
         delta_bytes=delta.stat().st_size if delta.is_file() else None,
@@ -85,20 +84,6 @@ def read_contents(
 
 def _json_or_empty(path: Path) -> Json:
     return read_object(path) if path.is_file() else {}
-
-
-def _read_log(path: Path) -> tuple[Json, ...]:
-    """Lines of a log; a last line cut short by an interruption is left out."""
-    lines = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                content = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(content, dict):
-                lines.append(content)
-    return tuple(lines)
 
 
 def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[Case, ...]:

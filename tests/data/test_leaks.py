@@ -10,7 +10,17 @@ from PIL import Image, ImageEnhance, ImageOps
 from gpsseg.data import leaks
 from gpsseg.data.cards import load_card
 from gpsseg.data.cases import Case, make_split
-from gpsseg.data.leaks import COPY, GROUP, NEAR, TURNED, VIEW, Leak, find_duplicates, find_leaks
+from gpsseg.data.leaks import (
+    COPY,
+    GROUP,
+    NEAR,
+    TURNED,
+    VIEW,
+    Leak,
+    _following,
+    find_duplicates,
+    find_leaks,
+)
 from gpsseg.data.likeness import candidates, likeness, oriented, read_grey, sketch
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import UserError
@@ -188,3 +198,23 @@ def test_within_one_set_every_picture_is_sketched_once(
     monkeypatch.setattr(leaks, "sketch", lambda grey: drawn.append(1) or sketch(grey))
     assert find_duplicates(images) == ()
     assert len(drawn) == len(images)
+
+
+def test_groups_of_two_sets_count_unless_they_are_small_numbers(tmp_path):
+    """Patient 7 of one hospital is not patient 7 of another; patient MRN-1042 is."""
+    rng, cases = np.random.default_rng(0), {}
+    for side in ("train", "test"):
+        for group in ("7", "MRN-1042"):
+            path = tmp_path / f"{side}-{group}.png"
+            Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(path)
+            cases.setdefault(side, []).append(Case(path.stem, path, group=group))
+    found = find_leaks(cases["train"], cases["test"], names=False)
+    assert [leak.test_id for leak in found if leak.kind == "same group"] == ["test-MRN-1042"]
+    assert len(find_leaks(cases["train"], cases["test"])) == 2
+
+
+def test_frames_that_follow_are_compared_within_one_set_too(tmp_path):
+    names = ["IMG_0001", "IMG_0002", "IMG_0009"]
+    cases = [Case(name, tmp_path / f"{name}.png") for name in names]
+    assert _following(cases, cases) == [[1], [0], []]
+    assert _following(cases[:1], cases[1:]) == [[0], []]
