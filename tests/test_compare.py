@@ -439,9 +439,9 @@ def test_runs_added_to_an_old_comparison_are_tested_on_its_images(tmp_path):
     path.write_text(json.dumps(content))
     cell = tmp_path / "c" / "cells" / "gps-all-lr1-seed0"
     cell.mkdir(parents=True)
-    (cell / "split.json").write_text(json.dumps({"name": "seeded-88-12   # the set unpacks without the official lists"}))
+    (cell / "split.json").write_text(json.dumps({"name": "seeded-88-12"}))
     module.open_comparison(settings)
-    assert module.split_as_begun(settings).split == "seeded-88-12   # the set unpacks without the official lists-by-groups"
+    assert module.split_as_begun(settings).split == "seeded-88-12-by-groups"
 
 
 def test_a_trial_that_is_not_picked_never_sees_the_test_images(kvasir, here, tmp_path):
