@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.data.images import EXTENSIONS, read_channel, to_mask
+from gpsseg.data.images import EXTENSIONS, read_values
+from gpsseg.data.levels import Marked, few_values, mark, refuse_not_finite
 from gpsseg.data.volumes import ENDINGS as VOLUMES
 from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, PACKED, RAS, read_volume, refuse_too_large
 from gpsseg.errors import UserError
@@ -30,11 +31,13 @@ class Stored:
             are y and x.
         spacing: mm a pixel along each axis; None where the format has none.
         affine: (4, 4) of a volume, index -> RAS mm; else None.
+        lossy: whether they were compressed as JPEG is.
     """
 
     values: np.ndarray
     spacing: tuple[float, ...] | None = None
     affine: np.ndarray | None = None
+    lossy: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,16 +114,12 @@ def read_stored(path: Path) -> Stored:
     elif end in ITK:
         stored = _read_itk(path)
     else:
-        stored = Stored(_read_npy(path) if end == ".npy" else read_channel(path))
+        values, lossy = (_read_npy(path), False) if end == ".npy" else read_values(path)
+        stored = Stored(values, lossy=lossy)
     values = stored.values
     if values.dtype.kind not in "buif":
         raise UserError(f"{path} holds {values.dtype}, expected whole numbers or floats.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        bad = values.size - int(np.count_nonzero(np.isfinite(values)))
-        raise UserError(
-            f"{path} holds NaN or infinity in {bad} of {values.size} values, expected "
-            "probabilities in [0, 1]. Look for a division by zero where it was made."
-        )
+    refuse_not_finite(values, path, "probabilities in [0, 1]")
     if values.size == 0 or values.ndim not in ((2, 3) if end in VOLUMES else (2,)):
         wanted = "2-D or 3-D" if end in VOLUMES else "2-D (height, width); save volumes as NIfTI"
         raise UserError(f"{path} has the shape {values.shape}, expected {wanted}.")
@@ -133,10 +132,14 @@ def read_truth(path: Path) -> tuple[np.ndarray, Stored]:
     Raises:
         UserError: as ``read_stored``, or there are several classes or negative values.
     """
+    marked, stored = look_at_truth(path)
+    return marked.mask, stored
+
+
+def look_at_truth(path: Path) -> tuple[Marked, Stored]:
+    """Read a ground truth as ``read_truth``, with what is worth knowing of it."""
     stored = read_stored(path)
-    if stored.values.min() < 0:
-        raise UserError(f"{path} holds {stored.values.min()}, expected a mask such as 0 and 255.")
-    return to_mask(stored.values, path), stored
+    return mark(stored.values, path, stored.lossy), stored
 
 
 def survey(path: Path, values: np.ndarray) -> Survey:
