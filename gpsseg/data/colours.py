@@ -43,8 +43,18 @@ def one_channel(image: Image.Image, path: Path) -> np.ndarray:
     lossy = is_lossy(image)
     if image.mode in WITH_ALPHA or image.info.get("transparency") is not None:
         return _with_alpha(image, path)
-    values = _colours(image.convert("RGB"), path, lossy)
+    values = _colours(image if image.mode == "RGB" else image.convert("RGB"), path, lossy)
     return _indices(image, values)
+
+
+def grey_of(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """The values of a coloured volume: (D, H, W) of (D, H, W, 3) uint8 RGB.
+
+    Raises:
+        UserError: as ``one_channel``.
+    """
+    rows = np.ascontiguousarray(pixels).reshape(-1, pixels.shape[-2], 3)
+    return _colours(Image.fromarray(rows), path, False).reshape(pixels.shape[:-1])
 
 
 def hide_transparent(image: Image.Image) -> Image.Image:
@@ -107,12 +117,13 @@ def _refuse_alpha(path: Path) -> NoReturn:
 def _colours(image: Image.Image, path: Path, lossy: bool) -> np.ndarray:
     """The grey values of an RGB picture: uint8 (H, W)."""
     red, green, blue = image.split()
+    one = np.asarray(red)
+    if np.array_equal(one, np.asarray(green)) and np.array_equal(one, np.asarray(blue)):
+        return one
     tint = max(
         ImageChops.difference(red, green).getextrema()[1],
         ImageChops.difference(green, blue).getextrema()[1],
     )
-    if tint == 0:
-        return np.asarray(red)
     if not (lossy and tint <= TINT):
         _refuse_colours(np.asarray(image), path, lossy)
     return np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue))
@@ -153,7 +164,9 @@ def _refuse_colours(pixels: np.ndarray, path: Path, lossy: bool) -> None:
 def _distinct(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct colours (N, 3) of (..., 3) uint8 as integers, and how often each occurs."""
     parts = pixels.reshape(-1, 3).astype(np.int32)
-    codes, counts = np.unique(parts[:, 0] << 16 | parts[:, 1] << 8 | parts[:, 2], return_counts=True)
+    codes, counts = np.unique(
+        parts[:, 0] << 16 | parts[:, 1] << 8 | parts[:, 2], return_counts=True
+    )
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1), counts
 
 

@@ -68,7 +68,8 @@ def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
 def look_at_mask(path: Path, labels: Labels | None = None) -> Marked:
     """Read a mask as ``read_mask``, with what is worth knowing of it."""
     if labels is not None:
-        return Marked(read_labels(path, labels) > 0)
+        numbers = read_labels(path, labels)
+        return Marked(numbers > 0, classes=frozenset(np.unique(numbers).tolist()) - {0})
     values, lossy = read_values(path)
     return mark(values, path, lossy)
 

