@@ -64,7 +64,9 @@ def hide_transparent(image: Image.Image) -> Image.Image:
         alpha = image.convert("RGBA").getchannel("A")
         if len(set(alpha.getextrema())) > 1:
             return Image.composite(
-                shown, Image.new("RGB", shown.size), alpha.point(lambda a: 255 * (a > 127))
+                shown,
+                Image.new("RGB", shown.size),
+                alpha.point([255 * (a > 127) for a in range(256)]),
             )
     return shown
 
@@ -80,19 +82,19 @@ def _with_alpha(image: Image.Image, path: Path) -> np.ndarray:
     """The values of a mask with transparency."""
     full = image.convert("RGBA")
     alpha = np.asarray(full.getchannel("A"))
-    channel = full.getchannel("A").getextrema()
+    least, most = alpha.min(), alpha.max()
     try:
         colour = _indices(image, _colours(full.convert("RGB"), path, False))
         seen = mark(colour, path).mask
     except UserError:
-        if channel[0] == channel[1]:
+        if least == most:
             raise
         return _alpha_of_one_colour(full, alpha, path)
-    if channel[0] == channel[1] or (seen.any() != seen.all() and image.mode not in WITH_ALPHA):
+    if least == most or (seen.any() != seen.all() and image.mode not in WITH_ALPHA):
         return colour  # of a palette only a colour is transparent, often by chance
     if seen.all() or not seen.any():
         return alpha if colour.min() == colour.max() else _refuse_alpha(path)
-    edge = (alpha > channel[0]) & (alpha < channel[1])
+    edge = (alpha > least) & (alpha < most)
     if ((mark(alpha, path).mask == seen) | edge).all():
         return colour
     _refuse_alpha(path)
@@ -191,9 +193,8 @@ def foreign_colour(
     far = distances > 64**2
     if not far.any():
         return None
-    far &= _even(pixels, 16 if lossy else 0)
-    share = float(far.mean())
-    if share <= (0.01 if lossy else 0):
+    areas = far & _even(pixels, 16 if lossy else 0)
+    if areas.mean() <= (0.01 if lossy else 0):
         return None
-    colours, counts = _distinct(pixels[far])
-    return tuple(colours[counts.argmax()].tolist()), share
+    colours, counts = _distinct(pixels[areas])
+    return tuple(colours[counts.argmax()].tolist()), float(far.mean())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image
@@ -39,11 +39,13 @@ class Marked:
         mask: bool, of any shape; True is foreground.
         grey: share of its pixels that were neither of its two levels.
         classes: numbers of the chosen classes that are there, where classes were chosen.
+        level: the value that is foreground, where there are two.
     """
 
     mask: np.ndarray
     grey: float = 0.0
     classes: frozenset[int] = frozenset()
+    level: float | None = None
 
 
 def mark(values: np.ndarray, path: Path, lossy: bool = False) -> Marked:
@@ -64,7 +66,7 @@ def mark(values: np.ndarray, path: Path, lossy: bool = False) -> Marked:
     if len(found) == 1:
         return Marked(np.full(values.shape, found[0].item() > 0))
     if len(found) == 2:
-        return Marked(values == found[1].item())
+        return Marked(values == found[1].item(), level=found[1].item())
     if lossy or len(found) > FEW:
         return _shaded(values, path, lossy, found, counts)
     if _counts_classes(values, found) or _levels(values, found):
@@ -189,7 +191,8 @@ def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _counts(block: np.ndarray, low: int, high: int) -> np.ndarray:
     """How often each of the integers from ``low`` to ``high`` occurs."""
     if block.dtype == np.uint8:  # seven times faster than NumPy's bincount
-        picture = Image.frombuffer("L", (len(block), 1), np.ascontiguousarray(block).data)
+        held: Any = np.ascontiguousarray(block).data
+        picture = Image.frombuffer("L", (len(block), 1), held)
         return np.array(picture.histogram())
     return np.bincount(block.astype(np.int64) - low, minlength=high - low + 1)
 

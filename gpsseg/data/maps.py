@@ -15,7 +15,6 @@ from gpsseg.data.images import EXTENSIONS, read_values
 from gpsseg.data.levels import (
     FEW,
     NEAR,
-    SMALL,
     Marked,
     few_values,
     mark,
@@ -197,16 +196,14 @@ def full_values(surveys: Iterable[Survey]) -> dict[str, int]:
 
 
 def marks_of(surveys: Iterable[Survey]) -> dict[str, float]:
-    """Of each dtype that holds two values in all files, the higher: it is foreground.
+    """Of each integer dtype that holds two values above 0 in all files, the higher: foreground.
 
-    0 with 1, 255 or 65535 need no such rule: they mean the same as a map. 0 with a small number is
-    a class rather than a mask.
+    Two values of which one is 0 mean the same as a map; floats are probabilities.
     """
     return {
         kind: max(values)
         for kind, values in _all_values(surveys).items()
-        if len(values) == 2
-        and (min(values) > 0 or (max(values) >= SMALL and max(values) not in FULL))
+        if len(values) == 2 and min(values) > 0 and not kind.startswith("float")
     }
 
 

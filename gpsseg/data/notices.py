@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ class Seen:
         border: share of the pixels at its border that are.
         grey: share that were neither of its two levels.
         turned: whether its image is turned by its EXIF orientation.
-        classes: as in ``Marked``.
+        classes, level: as in ``Marked``.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Seen:
     grey: float = 0.0
     turned: bool = False
     classes: frozenset[int] = frozenset()
+    level: float | None = None
 
 
 def look(path: Path, marked: Marked, turned: bool = False) -> Seen:
@@ -41,7 +43,9 @@ def look(path: Path, marked: Marked, turned: bool = False) -> Seen:
     mask = marked.mask
     sides = [mask[..., 0, :], mask[..., -1, :], mask[..., :, 0], mask[..., :, -1]]
     border = float(np.concatenate([side.ravel() for side in sides]).mean())
-    return Seen(path.name, float(mask.mean()), border, marked.grey, turned, marked.classes)
+    return Seen(
+        path.name, float(mask.mean()), border, marked.grey, turned, marked.classes, marked.level
+    )
 
 
 def notices(seen: Sequence[Seen], anonymous: bool = False) -> list[str]:
@@ -72,6 +76,10 @@ def notices(seen: Sequence[Seen], anonymous: bool = False) -> list[str]:
     for text, is_so in kinds:
         if names := [each.name for each in seen if is_so(each)]:
             lines.append(_line(f"{len(names)} of {len(seen)} masks: {text}", names, anonymous))
+    levels = Counter(each.level for each in seen if each.level is not None)
+    if len(levels) > 1:
+        listed = ", ".join(f"{level:g} in {count}" for level, count in sorted(levels.items())[:8])
+        lines.append(f"note: the foreground's value is {listed} of the masks; are these classes?")
     return lines
 
 
