@@ -18,8 +18,8 @@ from gpsseg.data.levels import Marked
 from gpsseg.data.maps import (
     Stored,
     Survey,
+    few_levels,
     full_values,
-    level_faults,
     look_at_truth,
     marks_of,
     read_stored,
@@ -110,8 +110,7 @@ def open_predictions(
     full, marks = full_values(surveys), marks_of(surveys)
     if not marks:
         _refuse_classes(folder, option, surveys, full)
-    for fault in level_faults(surveys):
-        raise UserError(f"{option} {folder}: {fault}")
+    _say_levels(folder, option, surveys)
     moved = tuple(case.id for case, look in zip(cases, looks, strict=True) if look.moved)
     soft = any(each.soft for each in surveys)
     soft = soft and not marks
@@ -202,6 +201,23 @@ def _refuse_classes(
                 "others: masks of several classes, or of a scale of their own? Expected masks of "
                 "0 and 1 or 0 and 255, or probability maps. Save one class, as 0 and 255."
             )
+
+
+def _say_levels(folder: Path, option: str, surveys: Sequence[Survey]) -> None:
+    """Refuse levels that are classes, and say of others that they are read as probabilities."""
+    for levels, votes in few_levels(surveys).values():
+        listed = ", ".join(f"{level:g}" for level in levels)
+        if not votes:
+            raise UserError(
+                f"{option} {folder}: the files hold areas of the levels {listed}: masks of several "
+                "classes? Expected masks of 0 and 255, or probability maps. Save one class, as 0 "
+                "and 255."
+            )
+        say(
+            f"note: {option} {folder}: the levels {listed} are read as probabilities from 0 to 1, "
+            "not as classes.",
+            style="yellow",
+        )
 
 
 def _say_notes(predictions: Predictions, folder: Path) -> None:

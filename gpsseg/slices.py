@@ -76,8 +76,8 @@ def _refuse_no_label(config: SlicesConfig, seen: Sequence[Seen]) -> None:
     lacking = [label for label in config.labels if label not in there]
     listed = " ".join(map(str, lacking))
     if seen and config.labels and not there:
-        for file in config.output.glob("*/*.png"):  # the folder was empty before
-            file.unlink()
+        for path in sorted(config.output.rglob("*"), reverse=True):  # all of it is ours
+            path.rmdir() if path.is_dir() else path.unlink()
         raise UserError(
             f"--labels {listed}: none of {len(seen)} masks holds such a value. Name others, or "
             "leave --labels out for masks of two levels."

@@ -9,7 +9,6 @@ import yaml
 from PIL import Image
 
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.finetune import SelectConfig
 from gpsseg.config.predict import SlicesConfig
 from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards import load_card
@@ -19,7 +18,6 @@ from gpsseg.data.lone import say_lone
 from gpsseg.data.own import card_of, choose_classes
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.select import select
 from gpsseg.slices import cut
 
 LESION = np.zeros((40, 60), np.uint8)
@@ -63,16 +61,23 @@ def dice(
 )
 def test_predictions_of_two_levels_are_masks(tmp_path: Path, prediction: np.ndarray) -> None:
     ending = ".npy" if prediction.dtype == np.float32 else ".png"
-    assert dice(tmp_path, [prediction] * 3, [LESION] * 3, pred=ending) == 1
+    assert dice(tmp_path, [prediction] * 3, [LESION] * 3, ending) == 1
 
 
-def test_predictions_of_classes_are_refused_but_votes_are_maps(tmp_path: Path) -> None:
+def test_predictions_of_classes_are_refused_but_votes_are_maps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ignore = np.where(CORE, 255, LESION).astype(np.uint8)
-    with pytest.raises(UserError, match=r"--predictions .*the levels 0, 1, 255 .*several classes"):
+    with pytest.raises(UserError, match=r"--predictions .*the levels 0, 1, 255: masks of several"):
         dice(tmp_path / "a", [ignore] * 3, [LESION] * 3)
     votes = (LESION * 170 + CORE * 85).astype(np.uint8)
     votes[30:38] = 85
     assert dice(tmp_path / "b", [votes] * 3, [LESION] * 3) == 1
+    assert "the levels 0, 85, 170, 255 are read as probabilities" in capsys.readouterr().out
+    deep = (LESION.astype(np.uint16) + CORE) * np.uint16(1000)
+    with pytest.raises(UserError, match="the levels 0, 1000, 2000: masks of several classes"):
+        dice(tmp_path / "c", [deep] * 3, [LESION] * 3)
+    assert dice(tmp_path / "d", [LESION.astype(np.uint16) * 300] * 3, [LESION] * 3) == 1
 
 
 def test_evaluate_says_what_is_odd_about_a_given_truth(
@@ -98,13 +103,10 @@ def test_masks_without_image_are_named_or_counted(
     assert capsys.readouterr().out == "note: 1 masks have no image and are not used.\n"
 
 
-def test_select_refuses_a_map_of_classes(tmp_path: Path) -> None:
-    source = pairs(tmp_path, [(LESION + CORE) * 85] * 8)
-    config = SelectConfig(
-        images=source.images, masks=source.masks, backbone="unet-efficientnet-lite0", image_size=32
-    )
+def test_a_set_of_classes_is_refused_before_anything_long_begins(tmp_path: Path) -> None:
+    card = card_of(pairs(tmp_path, [(LESION + CORE) * 85] * 8))
     with pytest.raises(UserError, match=r"3 different values from 0 to 170: 0 \("):
-        select(config)
+        check_cases(make_split(card, None).train)
 
 
 def test_classes_that_no_mask_holds(tmp_path: Path) -> None:

@@ -122,10 +122,8 @@ def _colours(image: Image.Image, path: Path, lossy: bool) -> np.ndarray:
     one = np.asarray(red)
     if np.array_equal(one, np.asarray(green)) and np.array_equal(one, np.asarray(blue)):
         return one
-    tint = max(
-        ImageChops.difference(red, green).getextrema()[1],
-        ImageChops.difference(green, blue).getextrema()[1],
-    )
+    pairs = ((red, green), (green, blue))
+    tint = max(int(np.asarray(ImageChops.difference(*pair)).max()) for pair in pairs)
     if not (lossy and tint <= TINT):
         _refuse_colours(np.asarray(image), path, lossy)
     return np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue))

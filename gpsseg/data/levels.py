@@ -228,7 +228,7 @@ def _levels(values: np.ndarray, found: np.ndarray) -> list[float]:
     away = ~((lowest < values) & (values < highest))
     flat = ndimage.minimum_filter(values, near) == ndimage.maximum_filter(values, near)
     solid = set(np.unique(values[flat & away]).tolist())
-    thin = len(found) <= 5
+    thin = len(found) <= 4  # halving a picture makes five levels of two
     return [
         value
         for value in inner.tolist()

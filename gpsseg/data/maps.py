@@ -196,35 +196,32 @@ def full_values(surveys: Iterable[Survey]) -> dict[str, int]:
 
 
 def marks_of(surveys: Iterable[Survey]) -> dict[str, float]:
-    """Of each integer dtype that holds two values above 0 in all files, the higher: foreground.
+    """Of each integer dtype whose values in all files are two levels of a mask, the higher.
 
-    Two values of which one is 0 mean the same as a map; floats are probabilities.
+    Two values of which one is 0 mean the same as a map, up to 255; floats are probabilities.
     """
     return {
         kind: max(values)
         for kind, values in _all_values(surveys).items()
-        if len(values) == 2 and min(values) > 0 and not kind.startswith("float")
+        if len(values) == 2
+        and (min(values) > 0 or 255 < max(values) < FULL[-1])
+        and not kind.startswith("float")
     }
 
 
-def level_faults(surveys: Iterable[Survey]) -> list[str]:
-    """Why files of few values are neither masks nor maps: their levels are not evenly spaced.
+def few_levels(surveys: Iterable[Survey]) -> dict[str, tuple[list[float], bool]]:
+    """Of each integer dtype with a file of three levels or more: these, and whether they are votes.
 
-    Votes of several networks are: 0, 85, 170 and 255.
+    The votes of three networks are 0, 85, 170 and 255; other levels are classes.
     """
-    surveys, faults = list(surveys), []
-    for kind, values in _all_values(surveys).items():
-        solid = sorted({v for s in surveys if s.kind == kind for v in s.solid})
-        gaps = np.diff(solid)
-        if kind.startswith("float") or len(solid) < 3 or np.ptp(gaps) <= 2:
-            continue
-        listed = ", ".join(f"{value:g}" for value in solid)
-        faults.append(
-            f"all files hold the levels {listed} and {len(values) - len(solid)} others: masks of "
-            "several classes? Expected masks of 0 and 255, or probability maps. Save one class, as "
-            "0 and 255."
-        )
-    return faults
+    surveys, levels = list(surveys), {}
+    for kind in _all_values(surveys):
+        same = [each.solid for each in surveys if each.kind == kind]
+        if not kind.startswith("float") and max(map(len, same)) >= 3:
+            found = sorted({value for solid in same for value in solid})
+            even = np.ptp(np.diff(found)) <= 2 and found[0] == 0 and found[-1] in FULL
+            levels[kind] = found, bool(even)
+    return levels
 
 
 def _all_values(surveys: Iterable[Survey]) -> dict[str, set[float]]:
