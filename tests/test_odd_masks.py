@@ -43,11 +43,11 @@ def pairs(folder: Path, masks: list[np.ndarray]) -> SourceConfig:
 
 
 def dice(
-    folder: Path, predictions: list[np.ndarray], truth: list[np.ndarray], **more: str
+    folder: Path, predictions: list[np.ndarray], truth: list[np.ndarray], ending: str = ".png"
 ) -> float:
-    for part, masks in (("pred", predictions), ("truth", truth)):
-        for index, mask in enumerate(masks):
-            save(folder / part / f"c{index}{more.get(part, '.png')}", mask)
+    for index, (prediction, mask) in enumerate(zip(predictions, truth, strict=True)):
+        save(folder / "pred" / f"c{index}{ending}", prediction)
+        save(folder / "truth" / f"c{index}.png", mask)
     config = EvaluateConfig(
         predictions=folder / "pred", truth=folder / "truth", output=folder / "out"
     )
