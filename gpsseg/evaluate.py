@@ -37,6 +37,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
     from gpsseg.data.anonymous import anonymous_card, draw_veil
     from gpsseg.data.checks import say_notes
+    from gpsseg.data.lone import say_lone
     from gpsseg.data.own import card_of
     from gpsseg.leakage import check_run, leak_pictures
     from gpsseg.machine import make_machine, require_device
@@ -68,6 +69,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     card = anonymous_card(card, salt)
     split = _split_of(config, trained, card, data, salt)
     say_notes(split.test, anonymous=salt is not None)
+    say_lone(card, split.root, anonymous=salt is not None)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     same_set = _same_set(config, trained)
@@ -111,6 +113,7 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     """Score a folder of masks or maps."""
     from gpsseg.data.anonymous import draw_veil, hide_files, new_salt, save_salt
     from gpsseg.data.maps import relative_name
+    from gpsseg.data.notices import notices
     from gpsseg.paired import open_other
     from gpsseg.predictions import (
         collect_thumbnails,
@@ -126,6 +129,9 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     draw_veil(salt, config)
     cases, facts = _given_truth(config, salt)
     predictions = open_predictions(config.predictions, cases)
+    if config.truth:
+        for note in notices(predictions.truths, config.anonymous_ids):
+            say(note, style="yellow")
     pairs = predictions.pairs
     hide_files((*pairs.extra, *pairs.aside, *pairs.files.values()))
     protocols = resolve_protocols(config.protocol, predictions.axes)
@@ -171,6 +177,7 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
         return cases, facts
     from gpsseg.data.cards import load_card
     from gpsseg.data.checks import say_notes
+    from gpsseg.data.lone import say_lone
     from gpsseg.scoring import data_facts
     from gpsseg.select import find_split
 
@@ -179,6 +186,7 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
     data = DataConfig(dataset=config.dataset, data_root=config.data_root, split=config.split)
     split = find_split(card, data, training=False)
     say_notes(split.test, config.anonymous_ids)
+    say_lone(card, split.root, config.anonymous_ids)
     return split.test, data_facts(card, anonymous_split(split, salt, card))
 
 

@@ -99,6 +99,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     from gpsseg import engine, gps, runs
     from gpsseg.data.anonymous import anonymous_card
     from gpsseg.data.checks import say_notes
+    from gpsseg.data.lone import say_lone
     from gpsseg.data.own import card_of
     from gpsseg.errors import TrainingDivergedError
     from gpsseg.leakage import check_leaks
@@ -137,6 +138,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     card = anonymous_card(card, salt)
     split = find_split(card, config, salt=salt, run=config.resume)
     say_notes((*split.train, *split.val, *split.test), anonymous=salt is not None)
+    say_lone(card, split.root, anonymous=salt is not None)
     seen = (*split.train, *split.val)
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpsseg.console import progress, say
-from gpsseg.data.case import Case, case_mask
+from gpsseg.data.case import Case, look_at_case
 from gpsseg.data.checks import first_of
+from gpsseg.data.levels import Marked
 from gpsseg.data.maps import (
     Stored,
     Survey,
+    few_levels,
     full_values,
+    look_at_truth,
+    marks_of,
     read_stored,
-    read_truth,
     survey,
     to_map,
 )
+from gpsseg.data.notices import Seen, look
 from gpsseg.data.pairs import Pairs, pair
 from gpsseg.errors import UserError, fault_of, few
 from gpsseg.evaluators import Scorer, registry
@@ -49,6 +53,8 @@ class Predictions:
         axes: 2 for images, 3 for volumes.
         soft: whether they are probabilities; False for masks.
         moved: ids of volumes whose header disagrees with their truth's.
+        marks: of each dtype whose values in all files are two, the higher: foreground.
+        truths: what the masks of the truth are like.
     """
 
     place: str
@@ -58,10 +64,14 @@ class Predictions:
     axes: int
     soft: bool
     moved: tuple[str, ...]
+    marks: Mapping[str, float] = field(default_factory=dict)
+    truths: tuple[Seen, ...] = ()
 
     def map_of(self, case: Case) -> np.ndarray:
         """The prediction: float in [0, 1], uint8 0..255 or bool, at its own size."""
-        return to_map(read_stored(self.pairs.files[case.id]).values, self.full)
+        values = read_stored(self.pairs.files[case.id]).values
+        mark = self.marks.get(values.dtype.name)
+        return to_map(values, self.full) if mark is None else values == mark
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,7 @@ class _Look:
     axes: int = 0
     moved: bool = False
     fault: str = ""
+    truth: Seen | None = None
 
 
 def open_predictions(
@@ -96,11 +107,16 @@ def open_predictions(
             "Got images (2-D) and volumes (3-D) together, expected one kind. Score them apart."
         )
     surveys = [look.survey for look in looks if look.survey]
-    full = full_values(surveys)
-    _refuse_classes(folder, option, surveys, full)
+    full, marks = full_values(surveys), marks_of(surveys)
+    if not marks:
+        _refuse_classes(folder, option, surveys, full)
+    _say_levels(folder, option, surveys)
     moved = tuple(case.id for case, look in zip(cases, looks, strict=True) if look.moved)
     soft = any(each.soft for each in surveys)
-    predictions = Predictions(f"{option} {folder}", cases, pairs, full, axes.pop(), soft, moved)
+    soft = soft and not marks
+    truths = tuple(look.truth for look in looks if look.truth)
+    place = f"{option} {folder}"
+    predictions = Predictions(place, cases, pairs, full, axes.pop(), soft, moved, marks, truths)
     _say_notes(predictions, folder)
     return predictions
 
@@ -109,11 +125,12 @@ def _look(case: Case, path: Path) -> _Look:
     """Read one prediction with its truth; whatever is wrong with them is a fault."""
     assert case.mask is not None
     try:
-        truth, header = _truth(case)
+        marked, header = _marked_truth(case)
     except Exception as error:
         return _Look(fault=fault_of(case.mask, error))
     try:
-        return _fit(case, path, truth, header)
+        fit = _fit(case, path, marked.mask, header)
+        return replace(fit, truth=look(case.mask, marked))
     except Exception as error:
         return _Look(fault=fault_of(path, error))
 
@@ -149,11 +166,17 @@ def _fit(case: Case, path: Path, truth: np.ndarray, header: Stored) -> _Look:
 
 def _truth(case: Case) -> tuple[np.ndarray, Stored]:
     """A case's truth as bool, and its file's header."""
+    marked, header = _marked_truth(case)
+    return marked.mask, header
+
+
+def _marked_truth(case: Case) -> tuple[Marked, Stored]:
+    """A case's truth, with what is worth knowing of it, and its file's header."""
     assert case.mask is not None
     if case.labels is None and not case.opinions:
-        return read_truth(case.mask)
-    mask = case_mask(case)
-    return mask, Stored(mask)
+        return look_at_truth(case.mask)
+    marked = look_at_case(case)
+    return marked, Stored(marked.mask)
 
 
 def _same_way_up(one: Stored, other: Stored) -> bool:
@@ -178,6 +201,23 @@ def _refuse_classes(
                 "others: masks of several classes, or of a scale of their own? Expected masks of "
                 "0 and 1 or 0 and 255, or probability maps. Save one class, as 0 and 255."
             )
+
+
+def _say_levels(folder: Path, option: str, surveys: Sequence[Survey]) -> None:
+    """Refuse levels that are classes, and say of others that they are read as probabilities."""
+    for levels, votes in few_levels(surveys).values():
+        listed = ", ".join(f"{level:g}" for level in levels)
+        if not votes:
+            raise UserError(
+                f"{option} {folder}: the files hold areas of the levels {listed}: masks of several "
+                "classes? Expected masks of 0 and 255, or probability maps. Save one class, as 0 "
+                "and 255."
+            )
+        say(
+            f"note: {option} {folder}: the levels {listed} are read as probabilities from 0 to 1, "
+            "not as classes.",
+            style="yellow",
+        )
 
 
 def _say_notes(predictions: Predictions, folder: Path) -> None:

@@ -36,6 +36,7 @@ def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
     from gpsseg.data.anonymous import draw_veil, new_salt
     from gpsseg.data.checks import say_notes
+    from gpsseg.data.lone import say_lone
     from gpsseg.data.own import card_of
     from gpsseg.engine import checkpoint_activations
     from gpsseg.machine import make_machine, require_device
@@ -52,6 +53,7 @@ def select(config: SelectConfig) -> Selection:
         checkpoint_activations(backbone)
     split = find_split(card, config)
     say_notes(split.train, config.anonymous_ids)
+    say_lone(card, split.root, config.anonymous_ids)
     output = new_folder(config.output) if config.output else None
     machine = make_machine(config.device, config.precision)
     batches = training_batches(card, split, config)

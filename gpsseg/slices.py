@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from gpsseg.errors import SomeFailedError, UserError, fault_of, few, stops_all
 from gpsseg.files import make_folder, new_folder, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
+    from gpsseg.data.levels import Marked
+    from gpsseg.data.notices import Seen
     from gpsseg.data.sources import Source
 
 
@@ -25,17 +28,20 @@ def cut(config: SlicesConfig) -> Path:
         UserError: there is no volume, or one has no mask; nothing was written.
         SomeFailedError: some volumes cannot be read or do not fit their mask; the others are there.
     """
+    from gpsseg.data.notices import notices
+
     failed: list[tuple[Path, str]] = []
     pairs = _pair(config, failed)
     new_folder(config.output)
     for _, why in failed:
         say(f"failed: {why}", style="yellow")
     rows: list[dict[str, str]] = []
+    seen: list[Seen] = []
     volumes = len(pairs) + len(failed)
     for image, mask, facts in progress(pairs, "cutting", len(pairs)):
         written: list[Path] = []
         try:
-            rows += _cut_one(image, mask, facts, config, written)
+            rows += _cut_one(image, mask, facts, config, written, seen)
         except Exception as error:
             for path in written:  # half a volume is none
                 path.unlink(missing_ok=True)
@@ -44,6 +50,9 @@ def cut(config: SlicesConfig) -> Path:
                 raise UserError(f"{config.output} cannot be written to: {why}") from None
             say(f"failed: {why}", style="yellow")
             failed.append((image.path, why))
+    _refuse_no_label(config, seen)
+    for note in notices(seen):
+        say(note, style="yellow")
     table = config.output / "cases.csv"
     if rows:
         write_rows(table, rows)
@@ -57,14 +66,42 @@ def cut(config: SlicesConfig) -> Path:
     return table
 
 
+def _refuse_no_label(config: SlicesConfig, seen: Sequence[Seen]) -> None:
+    """Refuse --labels that no mask holds, and say which of them none holds.
+
+    Raises:
+        UserError: all masks are empty.
+    """
+    there = {number for each in seen for number in each.classes}
+    lacking = [label for label in config.labels if label not in there]
+    listed = " ".join(map(str, lacking))
+    if seen and config.labels and not there:
+        for path in sorted(config.output.rglob("*"), reverse=True):  # all of it is ours
+            path.rmdir() if path.is_dir() else path.unlink()
+        raise UserError(
+            f"--labels {listed}: none of {len(seen)} masks holds such a value. Name others, or "
+            "leave --labels out for masks of two levels."
+        )
+    if seen and lacking:
+        say(f"note: no mask holds the labels {listed}.", style="yellow")
+
+
 def _cut_one(
-    image: Source, mask: Source, facts: dict[str, str], config: SlicesConfig, written: list[Path]
+    image: Source,
+    mask: Source,
+    facts: dict[str, str],
+    config: SlicesConfig,
+    written: list[Path],
+    seen: list[Seen],
 ) -> list[dict[str, str]]:
-    """Write one volume's slices and return their rows; ``written`` names each file as it comes."""
+    """Write one volume's slices and return their rows; ``written`` names each file as it comes.
+
+    ``seen`` grows by what the mask is like.
+    """
     from gpsseg.outputs import save_picture
 
     rows = []
-    for index, picture, truth in _slices(image, mask, config):
+    for index, picture, truth in _slices(image, mask, config, seen):
         if config.skip_empty and not truth.any():
             continue
         name = f"{image.name}_{index:04d}.png"
@@ -85,6 +122,7 @@ def _pair(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[Pair]:
 
     Files that cannot be read, and volumes that lack their mask for it, are added to ``failed``.
     """
+    from gpsseg.data.notices import lone_notice
     from gpsseg.data.pairs import bare
     from gpsseg.data.sources import find_sources
 
@@ -109,6 +147,9 @@ def _pair(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[Pair]:
             f"--masks {config.masks}: {len(missing)} of {len(images)} volumes have no mask: "
             f"{few(missing)}. Expected a file of that name."
         )
+    used = {bare(image.name) for image in images}
+    for note in lone_notice([m.name for m in masks if bare(m.name) not in used], what="volume"):
+        say(note, style="yellow")
     return [
         (image, by_name[bare(image.name)], {"group": image.name})
         for image in images
@@ -143,12 +184,13 @@ def _listed(table: Path) -> list[Pair]:
 
 
 def _slices(
-    image: Source, mask: Source, config: SlicesConfig
+    image: Source, mask: Source, config: SlicesConfig, seen: list[Seen]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index, picture, truth): (H, W, 3) uint8 RGB and (H, W) bool, upright."""
     import numpy as np
 
     from gpsseg.data.dicom_series import read_dicom
+    from gpsseg.data.notices import look
     from gpsseg.data.slicing import find_slicing, grey_range, to_rgb
     from gpsseg.data.volumes import read_volume
 
@@ -168,21 +210,28 @@ def _slices(
         find_slicing(volume.affine, config.axis),
         grey_range(volume, config.window),
     )
-    truths = slicing.view(_foreground(marked.values, mask.path, config.labels))
+    found = _foreground(marked.values, mask.path, config.labels)
+    truths = slicing.view(found.mask)
+    seen.append(look(mask.path, dataclasses.replace(found, mask=truths)))
     for index, values in enumerate(slicing.view(volume.values)):
         yield index, to_rgb(values, low, high, volume.inverted), truths[index]
 
 
-def _foreground(values: np.ndarray, path: Path, labels: tuple[int, ...]) -> np.ndarray:
-    """A mask's foreground as bool: two levels, or the chosen of several."""
+def _foreground(values: np.ndarray, path: Path, labels: tuple[int, ...]) -> Marked:
+    """A mask's foreground: two levels, or the chosen of several."""
     import numpy as np
 
-    from gpsseg.data.images import to_mask
+    from gpsseg.data.colours import grey_of
+    from gpsseg.data.levels import Marked, mark, whole
 
+    if values.ndim == 4:
+        values = grey_of(values, path)
     if labels:
-        return np.isin(values, labels)
+        numbers = whole(values, path, negative=True)
+        there = frozenset(label for label in labels if (numbers == label).any())
+        return Marked(np.isin(numbers, labels), classes=there)
     try:
-        return to_mask(values, path)
+        return mark(values, path)
     except UserError as error:
         raise UserError(f"{error} Or name the foreground's values, such as --labels 1.") from None
 

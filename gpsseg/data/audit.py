@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from gpsseg.console import progress
-from gpsseg.data.case import Case, case_mask, size_fault
-from gpsseg.data.images import is_turned, read_channel, read_image
+from gpsseg.data.case import Case, look_at_case, size_fault
+from gpsseg.data.images import is_turned, read_image
 from gpsseg.data.leaks import Leak, find_duplicates
+from gpsseg.data.notices import FRAMED, FULL, look
 from gpsseg.errors import fault_of
-
-FULL = 0.98  # share of foreground from which on a mask marks everything
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,7 @@ class Look:
         size: (height, width) in pixels.
         colour: mean (red, green, blue), 0..255.
         share: share of the image that is foreground; None without a mask.
+        border: share of the mask's border that is foreground.
         grey: share of the mask's pixels that are neither of its two levels; they are thresholded.
         turned: whether the image is shown upright by its EXIF orientation.
     """
@@ -38,6 +36,7 @@ class Look:
     colour: tuple[float, float, float] = (0.0, 0.0, 0.0)
     share: float | None = None
     grey: float = 0.0
+    border: float = 0.0
     turned: bool = False
 
 
@@ -77,6 +76,11 @@ class Audit:
     def full(self) -> list[Look]:
         """The cases whose mask is (nearly) all foreground."""
         return [look for look in self.sound if (look.share or 0) >= FULL]
+
+    @property
+    def framed(self) -> list[Look]:
+        """The cases whose mask is foreground along most of its border, but not full."""
+        return [look for look in self.sound if look.border > FRAMED and (look.share or 0) < FULL]
 
     @property
     def not_binary(self) -> list[Look]:
@@ -121,15 +125,10 @@ def look_at(case: Case) -> Look:
     if case.mask is None:
         return Look(case, f"{case.image} is an image without a mask.", size, colour)
     try:
-        mask = case_mask(case)
-        grey = 0.0 if case.labels else _between(read_channel(case.mask))
+        marked = look_at_case(case)
     except Exception as error:
         return Look(case, fault_of(case.mask, error), size, colour)
-    if mask.shape != size:
-        return Look(case, size_fault(case, mask.shape, size), size, colour)
-    return Look(case, "", size, colour, float(mask.mean()), grey, is_turned(case.image))
-
-
-def _between(values: np.ndarray) -> float:
-    """The share of values that are neither the lowest nor the highest."""
-    return float(((values > values.min()) & (values < values.max())).mean())
+    if marked.mask.shape != size:
+        return Look(case, size_fault(case, marked.mask.shape, size), size, colour)
+    seen = look(case.mask, marked, is_turned(case.image))
+    return Look(case, "", size, colour, seen.share, seen.grey, seen.border, seen.turned)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpsseg.data.images import Labels, is_turned, read_label_votes, read_votes
+from gpsseg.data.images import Labels, is_turned, look_at_mask, read_label_votes, read_votes
+from gpsseg.data.levels import Marked
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,14 @@ def case_mask(case: Case) -> np.ndarray:
     """
     assert case.mask is not None
     return read_votes((case.mask, *case.opinions), case.labels)
+
+
+def look_at_case(case: Case) -> Marked:
+    """Read a case's truth as ``case_mask``, with what is worth knowing of its (first) mask."""
+    assert case.mask is not None
+    if case.opinions:
+        return Marked(case_mask(case))
+    return look_at_mask(case.mask, case.labels)
 
 
 def case_labels(case: Case) -> np.ndarray:

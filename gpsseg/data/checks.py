@@ -6,28 +6,57 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from gpsseg.console import progress, say
-from gpsseg.data.case import Case, case_mask, size_fault
-from gpsseg.data.images import read_image
+from gpsseg.data.case import Case, look_at_case, size_fault
+from gpsseg.data.images import is_turned, read_image
+from gpsseg.data.notices import Seen, look, notices
 from gpsseg.errors import UserError, fault_of
 
 SHOWN = 10
 
 
-def check_cases(cases: Sequence[Case]) -> list[str]:
+def check_cases(cases: Sequence[Case], anonymous: bool = False) -> list[str]:
     """Decode every image and mask.
 
+    Args:
+        cases: to look at.
+        anonymous: whether to leave names out of the notes.
+
     Returns:
-        Notes that are no errors: the cases whose mask is empty (they count as "no lesion").
+        Notes that are no errors, one line each: masks that are empty (they count as "no lesion"),
+        full, foreground along the border or of more than two levels, images that are turned.
 
     Raises:
-        UserError: files are unreadable or sizes differ; up to 10 are named.
+        UserError: files are unreadable or sizes differ, or the chosen classes are in no mask; up to
+            10 files are named.
     """
     with ThreadPoolExecutor() as pool:
         found = list(progress(pool.map(_check, cases), "checking files", len(cases)))
     errors = [error for error, _ in found if error]
     if errors:
         raise UserError(first_of(errors))
-    return [note for _, note in found if note]
+    seen = [each for _, each in found if each]
+    return [*_lacking_classes(cases, seen), *notices(seen, anonymous)]
+
+
+def _lacking_classes(cases: Sequence[Case], seen: Sequence[Seen]) -> list[str]:
+    """A note on chosen classes that no mask holds.
+
+    Raises:
+        UserError: no mask holds any of them.
+    """
+    labels = next((case.labels for case in cases if case.labels), None)
+    if not labels or not seen or any(case.opinions for case in cases):
+        return []
+    there = {number for each in seen for number in each.classes}
+    chosen = [list(labels.classes[index]) for index in labels.chosen]
+    lacking = [str(value) for number, value in enumerate(chosen, 1) if number not in there]
+    listed = ", ".join(lacking)
+    if not there:
+        raise UserError(
+            f"None of {len(seen)} masks holds a class that was chosen ({listed}), expected some "
+            "foreground. Correct `classes` in the data card, or choose others with --classes."
+        )
+    return [f"note: no mask holds the classes {listed}."] if lacking else []
 
 
 def first_of(faults: Sequence[str]) -> str:
@@ -42,25 +71,19 @@ def say_notes(cases: Sequence[Case], anonymous: bool = False) -> None:
     Raises:
         UserError: as ``check_cases``.
     """
-    notes = check_cases(cases)
-    if anonymous and notes:
-        notes = [f"{len(notes)} masks are all black: they count as images without lesion."]
-    for note in notes:
+    for note in check_cases(cases, anonymous):
         say(note, style="yellow")
 
 
-def _check(case: Case) -> tuple[str, str]:
-    """Return (error, note), each empty if there is none."""
+def _check(case: Case) -> tuple[str, Seen | None]:
+    """Return (error, what the mask is like), empty and None if there is none."""
     try:
         image = read_image(case.image)
         if case.mask is None:
-            return "", ""
-        mask = case_mask(case)
+            return "", None
+        marked = look_at_case(case)
     except Exception as error:
-        return fault_of(case.image, error), ""
-    if mask.shape != image.shape[:2]:
-        return size_fault(case, mask.shape, image.shape[:2]), ""
-    return (
-        "",
-        "" if mask.any() else f"{case.mask} is all black: it counts as an image without lesion.",
-    )
+        return fault_of(case.image, error), None
+    if marked.mask.shape != image.shape[:2]:
+        return size_fault(case, marked.mask.shape, image.shape[:2]), None
+    return "", look(case.mask, marked, is_turned(case.image))

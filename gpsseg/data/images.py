@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from gpsseg.data import colours
+from gpsseg.data.levels import Marked, mark, whole
 from gpsseg.errors import UserError, naming
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif"})
@@ -51,17 +53,25 @@ def read_image(path: Path) -> np.ndarray:
 def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
     """Read a mask as bool (H, W), upright; True is foreground.
 
-    Foreground is what lies above the middle of the range: 127 for a mask of 0 and 255 (which
-    removes JPEG artefacts), half of the largest value for any other (0 and 1, 0 and 100, 0 and
-    65535). A coloured mask counts by its brightest channel. With ``labels`` foreground is where one
-    of the chosen classes is: by its value, or by the nearest of their colours and black (which
-    removes JPEG artefacts too).
+    Which of its values are foreground is said in ``gpsseg.data.levels``, what colours and
+    transparency mean in ``gpsseg.data.colours``. With ``labels`` foreground is where one of the
+    chosen classes is: by its value, or by the nearest of their colours and black (which removes
+    JPEG artefacts too). NumPy files and two-dimensional volume files are read too.
 
     Raises:
         UserError: as ``read_image``, or the mask holds several classes (as 0, 1, 2) and there are
-            no labels, or a value that is no class.
+            no labels, a value that is no class, or one that no mask can hold (NaN, below 0).
     """
-    return read_labels(path, labels) > 0
+    return look_at_mask(path, labels).mask
+
+
+def look_at_mask(path: Path, labels: Labels | None = None) -> Marked:
+    """Read a mask as ``read_mask``, with what is worth knowing of it."""
+    if labels is not None:
+        numbers = read_labels(path, labels)
+        return Marked(numbers > 0, classes=frozenset(np.unique(numbers).tolist()) - {0})
+    values, lossy = read_values(path)
+    return mark(values, path, lossy)
 
 
 def read_labels(path: Path, labels: Labels | None = None) -> np.ndarray:
@@ -70,7 +80,7 @@ def read_labels(path: Path, labels: Labels | None = None) -> np.ndarray:
     Without ``labels`` there is one class. The rules and the errors are those of ``read_mask``.
     """
     if labels is None:
-        return to_mask(read_channel(path), path).view(np.uint8)
+        return read_mask(path).view(np.uint8)
     numbers = np.zeros(1 + len(labels.classes), np.uint8)
     for number, index in enumerate(labels.chosen, start=1):
         numbers[1 + index] = number
@@ -118,14 +128,8 @@ def _majority(paths: Sequence[Path], masks: Sequence[np.ndarray]) -> np.ndarray:
 def _read_classes(path: Path, labels: Labels) -> np.ndarray:
     """A label map as integers (H, W): 0 is background, 1 + i the class of index i."""
     if len(labels.classes[0]) == 3:
-        image = np.asarray(_decode(path, {"RGB"}), np.int32)
-        colours = [(0, 0, 0), *labels.classes]
-        distances = np.stack([((image - colour) ** 2).sum(axis=2) for colour in colours])
-        return distances.argmin(axis=0)
-    image = np.asarray(_decode(path, {"1", "L", "P", "RGB", *DEEP}))
-    if image.dtype == bool:
-        image = (image.view(np.uint8) > 0).astype(np.uint8)
-    values = image.max(axis=2) if image.ndim == 3 else image
+        return _read_colours(path, labels)
+    values = whole(_class_values(path), path)
     known = [value for (value,) in labels.classes]
     foreign = set(np.unique(values).tolist()) - {0, *known}
     if foreign:
@@ -139,20 +143,57 @@ def _read_classes(path: Path, labels: Labels) -> np.ndarray:
     return classes
 
 
-def read_channel(path: Path) -> np.ndarray:
-    """Read a grey image as (H, W) with the values as stored; of a coloured one, its brightest.
+def _class_values(path: Path) -> np.ndarray:
+    """The values of a label map (H, W); of a palette its numbers, of one bit 0 and 1."""
+    if path.suffix.lower() not in EXTENSIONS:
+        return read_values(path)[0]
+    image = _decode(path, colours.MODES)
+    return np.asarray(image) if image.mode == "P" else colours.one_channel(image, path)
+
+
+def _read_colours(path: Path, labels: Labels) -> np.ndarray:
+    """A label map by the nearest of the classes' colours and black, as ``_read_classes``."""
+    picture = _decode(path, colours.MODES)
+    pixels = np.asarray(colours.hide_transparent(picture))
+    image = pixels.astype(np.int32)
+    known = [(0, 0, 0), *labels.classes]
+    distances = np.stack([((image - colour) ** 2).sum(axis=2) for colour in known])
+    foreign = colours.foreign_colour(pixels, distances.min(axis=0), colours.is_lossy(picture))
+    if foreign:
+        raise UserError(
+            f"{path} holds the colour {list(foreign[0])} in {foreign[1]:.1%} of its pixels, "
+            f"expected black or a class of the data card: {list(map(list, labels.classes))}. Add "
+            "it to `classes` (and choose others with --classes), or mend the mask."
+        )
+    return distances.argmin(axis=0)
+
+
+def read_values(path: Path) -> tuple[np.ndarray, bool]:
+    """A mask's values as stored (H, W), and whether they were compressed as JPEG is.
 
     Raises:
-        UserError: as ``read_image``.
+        UserError: as ``read_image``, its colours do not say what is foreground, or it is a volume.
     """
-    image = _decode(path, {"1", "L", "RGB", *DEEP})
-    if image.mode == "RGB":  # seven times faster than NumPy's max(axis=2)
-        red, green, blue = image.split()
-        image = ImageChops.lighter(ImageChops.lighter(red, green), blue)
-    values = np.asarray(image)
-    if values.dtype == bool:  # Pillow's True is the byte 255, NumPy's is 1
-        return values.view(np.uint8) > 0
-    return values
+    if path.suffix.lower() in EXTENSIONS:
+        image = _decode(path, colours.MODES)
+        return colours.one_channel(image, path), colours.is_lossy(image)
+    from gpsseg.data.maps import ending, read_stored
+
+    if not ending(path):
+        _decode(path, colours.MODES)  # says what it is
+    values = read_stored(path).values
+    if values.ndim != 2:
+        raise UserError(f"{path} has the shape {values.shape}, expected a mask of one image.")
+    return values, False
+
+
+def read_channel(path: Path) -> np.ndarray:
+    """The values of ``read_values``: of a grey image as stored, of a coloured one the brightest.
+
+    Raises:
+        UserError: as ``read_values``.
+    """
+    return read_values(path)[0]
 
 
 def to_mask(values: np.ndarray, path: Path) -> np.ndarray:
@@ -161,14 +202,7 @@ def to_mask(values: np.ndarray, path: Path) -> np.ndarray:
     Raises:
         UserError: there are several classes; the text names ``path``.
     """
-    low, top = values.min(), values.max()
-    if 1 < top <= 127 and not ((values == low) | (values == top)).all():
-        levels = np.unique(values)
-        raise UserError(
-            f"{path} holds {len(levels)} different values from {low} to {top}: a mask of several "
-            "classes? Expected two values, such as 0 and 255. Save one mask per class."
-        )
-    return values > (127 if 127 < top <= 255 else top / 2)
+    return mark(values, path).mask
 
 
 def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.Image:

@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.data.images import EXTENSIONS, read_channel, to_mask
+from gpsseg.data.images import EXTENSIONS, read_values
+from gpsseg.data.levels import (
+    FEW,
+    NEAR,
+    Marked,
+    few_values,
+    mark,
+    refuse_not_finite,
+    solid_values,
+)
 from gpsseg.data.volumes import ENDINGS as VOLUMES
 from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, PACKED, RAS, read_volume, refuse_too_large
 from gpsseg.errors import UserError
@@ -30,11 +39,13 @@ class Stored:
             are y and x.
         spacing: mm a pixel along each axis; None where the format has none.
         affine: (4, 4) of a volume, index -> RAS mm; else None.
+        lossy: whether they were compressed as JPEG is.
     """
 
     values: np.ndarray
     spacing: tuple[float, ...] | None = None
     affine: np.ndarray | None = None
+    lossy: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,12 +57,16 @@ class Survey:
         top: largest value.
         soft: whether there are values between "background" and "foreground"; JPEG's do not count.
         several: whether it looks like labels of several classes.
+        values: the distinct values; None where there are more than 16.
+        solid: those that occur away from edges between others.
     """
 
     kind: str
     top: float
     soft: bool
     several: bool
+    values: tuple[float, ...] | None = None
+    solid: tuple[float, ...] = ()
 
 
 def ending(path: Path) -> str:
@@ -111,16 +126,12 @@ def read_stored(path: Path) -> Stored:
     elif end in ITK:
         stored = _read_itk(path)
     else:
-        stored = Stored(_read_npy(path) if end == ".npy" else read_channel(path))
+        values, lossy = (_read_npy(path), False) if end == ".npy" else read_values(path)
+        stored = Stored(values, lossy=lossy)
     values = stored.values
     if values.dtype.kind not in "buif":
         raise UserError(f"{path} holds {values.dtype}, expected whole numbers or floats.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        bad = values.size - int(np.count_nonzero(np.isfinite(values)))
-        raise UserError(
-            f"{path} holds NaN or infinity in {bad} of {values.size} values, expected "
-            "probabilities in [0, 1]. Look for a division by zero where it was made."
-        )
+    refuse_not_finite(values, path, "probabilities in [0, 1]")
     if values.size == 0 or values.ndim not in ((2, 3) if end in VOLUMES else (2,)):
         wanted = "2-D or 3-D" if end in VOLUMES else "2-D (height, width); save volumes as NIfTI"
         raise UserError(f"{path} has the shape {values.shape}, expected {wanted}.")
@@ -133,10 +144,14 @@ def read_truth(path: Path) -> tuple[np.ndarray, Stored]:
     Raises:
         UserError: as ``read_stored``, or there are several classes or negative values.
     """
+    marked, stored = look_at_truth(path)
+    return marked.mask, stored
+
+
+def look_at_truth(path: Path) -> tuple[Marked, Stored]:
+    """Read a ground truth as ``read_truth``, with what is worth knowing of it."""
     stored = read_stored(path)
-    if stored.values.min() < 0:
-        raise UserError(f"{path} holds {stored.values.min()}, expected a mask such as 0 and 255.")
-    return to_mask(stored.values, path), stored
+    return mark(stored.values, path, stored.lossy), stored
 
 
 def survey(path: Path, values: np.ndarray) -> Survey:
@@ -147,7 +162,8 @@ def survey(path: Path, values: np.ndarray) -> Survey:
     """
     low, top = values.min(), values.max()
     is_float = values.dtype.kind == "f"
-    if low < 0 or top > (1 if is_float else FULL[-1]):
+    slack = NEAR if is_float else 0  # what rounding leaves of 0 and 1
+    if low < -slack or top > (1 + slack if is_float else FULL[-1]):
         expected = "probabilities in [0, 1]" if is_float else "0 to 1, 0 to 255 or 0 to 65535"
         raise UserError(
             f"{path} ranges from {low:g} to {top:g}, expected {expected}. Apply the sigmoid to "
@@ -155,9 +171,11 @@ def survey(path: Path, values: np.ndarray) -> Survey:
         )
     full = 1 if is_float else full_value(top)
     between = bool(((values > 0) & (values < full)).any())
-    several = not is_float and 1 < top <= 127 and len(np.unique(values)) <= 16
+    there = few_values(values)
+    several = not is_float and 1 < top <= 127 and there is not None
     soft = between and ending(path) not in (".jpg", ".jpeg")
-    return Survey(values.dtype.name, float(top), soft, several)
+    solid = solid_values(values) if there and len(there) > 2 and not is_float else there or ()
+    return Survey(values.dtype.name, float(top), soft, several, there, solid)
 
 
 def full_value(top: float) -> int:
@@ -177,6 +195,46 @@ def full_values(surveys: Iterable[Survey]) -> dict[str, int]:
     return {kind: full_value(top) for kind, top in tops.items()}
 
 
+def marks_of(surveys: Iterable[Survey]) -> dict[str, float]:
+    """Of each integer dtype whose values in all files are two levels of a mask, the higher.
+
+    Two values of which one is 0 mean the same as a map, up to 255; floats are probabilities.
+    """
+    return {
+        kind: max(values)
+        for kind, values in _all_values(surveys).items()
+        if len(values) == 2
+        and (min(values) > 0 or 255 < max(values) < FULL[-1])
+        and not kind.startswith("float")
+    }
+
+
+def few_levels(surveys: Iterable[Survey]) -> dict[str, tuple[list[float], bool]]:
+    """Of each integer dtype with a file of three levels or more: these, and whether they are votes.
+
+    The votes of three networks are 0, 85, 170 and 255; other levels are classes.
+    """
+    surveys, levels = list(surveys), {}
+    for kind in _all_values(surveys):
+        same = [each.solid for each in surveys if each.kind == kind]
+        if not kind.startswith("float") and max(map(len, same)) >= 3:
+            found = sorted({value for solid in same for value in solid})
+            even = np.ptp(np.diff(found)) <= 2 and found[0] == 0 and found[-1] in FULL
+            levels[kind] = found, bool(even)
+    return levels
+
+
+def _all_values(surveys: Iterable[Survey]) -> dict[str, set[float]]:
+    """The distinct values in all files of each dtype, but of those that have more than 16."""
+    found: dict[str, set[float]] = {}
+    many = set()
+    for each in surveys:
+        found.setdefault(each.kind, set()).update(each.values or ())
+        if each.values is None or len(found[each.kind]) > FEW:
+            many.add(each.kind)
+    return {kind: values for kind, values in found.items() if kind not in many}
+
+
 def to_map(values: np.ndarray, full: dict[str, int]) -> np.ndarray:
     """A prediction as float in [0, 1], uint8 0..255 or bool.
 
@@ -184,8 +242,10 @@ def to_map(values: np.ndarray, full: dict[str, int]) -> np.ndarray:
         values: (...) as stored.
         full: from ``full_values``.
     """
-    if values.dtype.kind in "bf":
+    if values.dtype.kind == "b":
         return values
+    if values.dtype.kind == "f":
+        return values.clip(0, 1)
     top = full[values.dtype.name]
     if top == 1:
         return values > 0

@@ -40,6 +40,11 @@ def summary(audit: Audit) -> list[str]:
         if audit.compared
         else "near-duplicates: not looked for",
     ]
+    if audit.framed:
+        lines.append(
+            f"foreground along most of the border: {len(audit.framed)} masks; the higher level is "
+            "the foreground: swapped?"
+        )
     if audit.turned:
         lines.append(
             f"turned by their EXIF orientation: {len(audit.turned)} images; look at their masks"
@@ -87,6 +92,7 @@ def _notes(audit: Audit) -> list[tuple[str, list[str]]]:
         for title, looks in (
             ("Empty masks: they count as images without lesion", audit.empty),
             ("Full masks: nearly every pixel is foreground", audit.full),
+            ("Masks that are foreground along most of their border: swapped?", audit.framed),
             ("Masks with more than two levels, such as JPEG's: thresholded", audit.not_binary),
             (
                 "Images turned by their EXIF orientation: see below whether their masks are, too",

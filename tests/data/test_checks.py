@@ -48,7 +48,9 @@ def test_a_black_mask_is_a_note(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 10), np.uint8)).save(black.mask)
     notes = check_cases([case(tmp_path, "a"), black])
     assert len(notes) == 1
-    assert "b_mask.png is all black: it counts as an image without lesion" in notes[0]
+    assert notes[0] == (
+        "note: 1 of 2 masks: all black, which counts as an image without lesion (b_mask.png)."
+    )
 
 
 def test_an_image_without_truth_is_fine(tmp_path: Path) -> None:

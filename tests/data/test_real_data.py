@@ -40,7 +40,8 @@ def test_kvasir_follows_its_lists(real_data: Path) -> None:
 
 def test_kvasir_images_are_native_size_and_masks_binary(real_data: Path) -> None:
     cases = make_split(load_card("kvasir"), real_data).test[:12]
-    assert check_cases(cases) == []
+    (note,) = check_cases(cases)
+    assert note.startswith("note: 12 of 12 masks: more than two levels"), "they are JPEG"
     for case in cases:
         assert case.mask is not None
         image, mask = read_image(case.image), read_mask(case.mask)
