@@ -4,8 +4,8 @@ The one rule for pictures, volumes and DICOM. What a network is shown must not d
 an image happens to hold, so a range belongs to as much as is known to be alike:
 
 - Pictures of more than 8 bits: one range for their set. Whole numbers from 0 on go by their bits:
-  the fewest of 8, 10, 12, 14 and 16 that hold the training images. Negative, larger and real ones go
-  by percentiles of all training images. A run keeps these numbers, see ``Greys``.
+  the fewest of 8, 10, 12, 14 and 16 that hold the training images. Negative, larger and real ones
+  go by percentiles of all training images. A run keeps these numbers, see ``Greys``.
 - Volumes and series: a window that was named (or that the run was trained with), else the file's
   own, else 0 to 255 for 8 bits, else percentiles of the volume, never of a slice.
 
@@ -126,12 +126,15 @@ def between(sample: np.ndarray, ends: Range | None = None) -> Range:
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """(n,) the values that count: no NaN, no infinity, not the least that the type can hold.
+    """(n,) the values that count: no NaN, no infinity, no mark of what was never measured.
 
-    That one marks what was never measured: no detector counts downwards to it.
+    Such a mark is the least number that the type can hold, far below all others.
     """
     if values.dtype.kind == "i" and values.dtype.itemsize > 1:
-        return values[values > np.iinfo(values.dtype).min]
+        least = np.iinfo(values.dtype).min
+        rest = values[values > least]
+        far = bool(rest.size) and int(rest.max()) - int(rest.min()) < -(least // 4)
+        return rest if far and int(rest.min()) > least // 2 else values.reshape(-1)
     if values.dtype.kind == "f":
         return values[np.isfinite(values) & (np.abs(values) < 1e38)]
     return values.reshape(-1)
@@ -169,7 +172,8 @@ def scaled(values: np.ndarray, low: float, high: float, inverted: bool = False) 
 
     Args:
         values: of any shape.
-        low, high: shown as black and as white.
+        low: shown as black.
+        high: shown as white.
         inverted: the other way round; NaN is black then too.
     """
     kind = np.float32 if max(abs(low), abs(high)) < 1e30 else np.float64
