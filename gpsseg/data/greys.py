@@ -18,7 +18,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -29,7 +29,7 @@ Range = tuple[float, float]
 TOPS = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
 TAILS = (0.5, 99.5)  # percentiles shown as black and as white where nothing else is known
 OF_A_PICTURE = 2048  # pixels of each are enough to tell a set's percentiles
-AXES = ("auto", "axial", "coronal", "sagittal")
+Axis = Literal["auto", "axial", "coronal", "sagittal"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Greys:
     real: Range | None = None
     window: Range | None = None
     of_ct: bool = False
-    axis: str = "auto"
+    axis: Axis = "auto"
     labels: tuple[int, ...] = ()
     old: bool = False
 
@@ -202,7 +202,7 @@ def from_stored(content: Any, place: str) -> Greys:
     """
     try:
         return _parsed(content)
-    except (TypeError, ValueError, KeyError):
+    except (AttributeError, TypeError, ValueError, KeyError, OverflowError):
         raise UserError(
             f"{place} says of the greys {str(content)[:80]}, expected ranges of two numbers, such "
             'as {"whole": [0, 4095]}. Put back the file that gpsseg wrote.'
@@ -214,7 +214,7 @@ def _parsed(content: Mapping[str, Any]) -> Greys:
     window = _pair(content["window"]) if content.get("window") else None
     if window is not None and window[1] <= 0:
         raise ValueError("a window has a width")
-    if (axis := content.get("axis", "auto")) not in AXES:
+    if (axis := content.get("axis", "auto")) not in get_args(Axis):
         raise ValueError("no axis")
     labels = tuple(int(each) for each in content.get("labels", ()))
     of_ct, old = bool(content.get("of_ct", False)), bool(content.get("old", False))

@@ -89,7 +89,7 @@ def grey_range(
         window = shared_window(greys, volume.hounsfield)
         if window is None:
             return 0.0, 255.0
-    sample = _sample(volume)
+    sample = sample_of(volume)
     window = window or shared_window(greys, volume.hounsfield)
     if greys is not None and greys.old:
         return greys_0_1.grey_range(volume, window)
@@ -113,7 +113,7 @@ def _shows_nothing(window: tuple[float, float], found: tuple[float, float]) -> b
     return found[0] < found[1] and (found[1] <= window[0] or found[0] >= window[1])
 
 
-def _sample(volume: Volume) -> np.ndarray:
+def sample_of(volume: Volume) -> np.ndarray:
     """(n,) enough of the values that count.
 
     Raises:
