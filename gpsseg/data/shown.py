@@ -1,4 +1,4 @@
-"""Which greys the images of a run are shown by: settled once, kept in the run, repeated ever after."""
+"""Which greys a run's images are shown by: settled once, kept in the run, and repeated."""
 
 from __future__ import annotations
 
