@@ -79,7 +79,7 @@ class Seen:
     Attributes:
         real: whether its numbers are real ones.
         ends: the least and the largest.
-        sample: (n,) float32, some of its finite values.
+        sample: (n,) some of its finite values.
     """
 
     real: bool
@@ -96,7 +96,8 @@ def look(values: np.ndarray) -> Seen | None:
         return None
     step = -(-counted.size // OF_A_PICTURE)
     ends = float(counted.min()), float(counted.max())
-    return Seen(values.dtype.kind == "f", ends, counted[::step].astype(np.float32))
+    kind = np.float32 if max(map(abs, ends)) < 1e30 else np.float64
+    return Seen(values.dtype.kind == "f", ends, counted[::step].astype(kind))
 
 
 def settle(seen: Iterable[Seen | None]) -> Greys:
@@ -136,7 +137,9 @@ def finite(values: np.ndarray) -> np.ndarray:
         far = bool(rest.size) and int(rest.max()) - int(rest.min()) < -(least // 4)
         return rest if far and int(rest.min()) > least // 2 else values.reshape(-1)
     if values.dtype.kind == "f":
-        return values[np.isfinite(values) & (np.abs(values) < 1e38)]
+        known = values[np.isfinite(values)]
+        near = known[np.abs(known) < 1e38]
+        return near if near.size else known
     return values.reshape(-1)
 
 
