@@ -37,7 +37,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
     from gpsseg.data.anonymous import anonymous_card, draw_veil
     from gpsseg.data.own import card_of
-    from gpsseg.data.shown import check_split
+    from gpsseg.data.shown import check_split, say_other_cut
     from gpsseg.leakage import check_run, leak_pictures
     from gpsseg.machine import make_machine, require_device
     from gpsseg.paired import open_other
@@ -67,7 +67,8 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     draw_veil(salt, config, trained, data)
     card = anonymous_card(card, salt)
     split = _split_of(config, trained, card, data, salt)
-    split, _ = check_split(split, greys_of(config.run), salt is not None, parts=("test",))
+    split, greys = check_split(split, greys_of(config.run), salt is not None, parts=("test",))
+    say_other_cut(greys, split.test)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     same_set = _same_set(config, trained)

@@ -16,9 +16,10 @@ from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig, SlicesConfig
 from gpsseg.data.cards import load_card
+from gpsseg.data.cases import Split
 from gpsseg.data.greys import Greys
 from gpsseg.data.loader import CaseDataset
-from gpsseg.data.shown import found_cut
+from gpsseg.data.shown import check_split, found_cuts, say_other_cut
 from gpsseg.data.tables import table_cases
 from gpsseg.datasets import new
 from gpsseg.errors import UserError
@@ -136,7 +137,7 @@ def test_every_way_to_name_the_slices_carries_the_window(
     moved = tmp_path / "elsewhere.csv"
     moved.write_text(table.read_text().replace("images/", f"{table.parent}/images/"))
     moved.write_text(moved.read_text().replace("masks/", f"{table.parent}/masks/"))
-    assert found_cut(table_cases(moved)["all"]) == rule
+    assert found_cuts(table_cases(moved)["all"]) == {rule}
 
 
 def test_slices_of_several_cuts_have_no_window_in_common(
@@ -146,11 +147,17 @@ def test_slices_of_several_cuts_have_no_window_in_common(
     options = {"images": folder / "ct", "masks": folder / "seg", "output": tmp_path / "cut"}
     table = cut(SlicesConfig(**options, window=(0, 100)))
     both = [*table_cases(table)["all"], *table_cases(folder / "cut" / "cases.csv")["all"]]
-    assert found_cut(both) is None
+    check_split(Split("s", "real", tmp_path, tuple(both), (), ()))
     assert "in several ways" in " ".join(capsys.readouterr().out.split())
-    (tmp_path / "cut" / "slices.json").write_text('{"window": [1]}')
+    say_other_cut(Greys(window=WINDOW), table_cases(table)["all"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "were cut by 0 100, those of the run's training by 40 400" in said
+    kept = tmp_path / "cut" / "slices.json"
+    kept.write_text('{"window": [1]}')
+    assert found_cuts(table_cases(table)["all"]) == {None}, "it is of somebody else"
+    kept.write_text('{"made_by": "gpsseg.slices", "window": [1]}')
     with pytest.raises(UserError, match=r"slices\.json says of the greys"):
-        found_cut(table_cases(table)["all"])
+        found_cuts(table_cases(table)["all"])
 
 
 def test_ct_without_a_word_is_cut_by_one_window(maker: ModuleType, tmp_path: Path) -> None:
@@ -164,7 +171,7 @@ def test_ct_without_a_word_is_cut_by_one_window(maker: ModuleType, tmp_path: Pat
         maker.write_series(tmp_path / "seg" / name, (values > 0).astype(np.int16), kind=maker.MR)
     options = {"images": tmp_path / "ct", "masks": tmp_path / "seg"}
     table = cut(SlicesConfig(**options, output=tmp_path / "cut"))
-    rule = found_cut(table_cases(table)["all"])
+    (rule,) = found_cuts(table_cases(table)["all"])
     assert rule == Greys(window=(39.5, 400))
     for index in range(3):
         pictures = [
@@ -184,7 +191,7 @@ def test_ct_without_any_window_is_cut_by_the_percentiles_of_all(
         maker.write_series(tmp_path / "seg" / name, (values > 0).astype(np.int16), kind=maker.MR)
     options = {"images": tmp_path / "ct", "masks": tmp_path / "seg"}
     table = cut(SlicesConfig(**options, output=tmp_path / "cut"))
-    rule = found_cut(table_cases(table)["all"])
+    (rule,) = found_cuts(table_cases(table)["all"])
     assert rule
     assert rule.window
     centre, width = rule.window

@@ -97,19 +97,26 @@ def read_by_opencv(path: Path) -> np.ndarray | None:
     """(H, W) grey or (H, W, 3) RGB as stored; None where OpenCV cannot read it either."""
     import cv2
 
-    log = cv2.utils.logging
-    level = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)  # it prints what it does not like
     try:
         data = np.fromfile(path, np.uint8)
         values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except (cv2.error, OSError, MemoryError):
         return None
-    finally:
-        log.setLogLevel(level)
     if values is None:
         return None
     return values if values.ndim == 2 else np.ascontiguousarray(values[..., 2::-1])
+
+
+def _read_quietly(path: Path) -> np.ndarray | None:
+    """The same, of a file that OpenCV may not like, which it would print."""
+    import cv2
+
+    log = cv2.utils.logging
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        return read_by_opencv(path)
+    finally:
+        log.setLogLevel(level)
 
 
 def read_odd_tiff(path: Path) -> np.ndarray | None:
@@ -121,7 +128,7 @@ def read_odd_tiff(path: Path) -> np.ndarray | None:
         with Image.open(path):
             return None  # Pillow knows it, and it is damaged
     except UnidentifiedImageError:
-        values = read_by_opencv(path)
+        values = _read_quietly(path)
     except Exception:  # what is wrong is said already
         return None
     if values is None or values.dtype.kind not in "uif" or values.dtype == np.uint8:

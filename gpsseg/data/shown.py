@@ -16,6 +16,7 @@ from gpsseg.data.images import read_stored
 from gpsseg.files import read_json, write_json
 
 CUT = "slices.json"  # beside the table of slices: how they were cut
+MAKER = "gpsseg.slices"
 ABOVE = 6  # folders over an image in which this is looked for
 PARTS = ("train", "val", "test")
 
@@ -102,34 +103,53 @@ def say_range(greys: Greys) -> None:
 
 def save_cut(table: Path, greys: Greys) -> None:
     """Write beside a table of slices how they were cut."""
-    write_json(table.with_name(CUT), to_stored(greys))
+    write_json(table.with_name(CUT), {"made_by": MAKER, **to_stored(greys)})
 
 
 def _with_cut(greys: Greys, cases: Sequence[Case]) -> Greys:
     """The rule with window, axis and labels of the slices that the images are, if they are any."""
-    cut = found_cut(cases)
+    cuts = found_cuts(cases)
+    if len(cuts) > 1:
+        say(
+            "The training images were cut from volumes in several ways (or not all of them were), "
+            "so predict will not know which window and axis to take: name them there.",
+            style="yellow",
+        )
+    cut = next(iter(cuts)) if len(cuts) == 1 else None
     if cut is None:
         return greys
     return dataclasses.replace(cut, whole=greys.whole, real=greys.real)
 
 
-def found_cut(cases: Iterable[Case]) -> Greys | None:
+def found_cuts(cases: Iterable[Case]) -> set[Greys | None]:
     """How images were cut from volumes, by the file beside their table; None if they were not.
 
     Raises:
         UserError: that file is damaged.
     """
     folders = {case.image.parent for case in cases}
-    files = {_cut_above(folder) for folder in folders}
-    rules = {None if file is None else from_stored(read_json(file), str(file)) for file in files}
-    if len(rules) > 1:
-        say(
-            "The training images were cut from volumes in several ways (or not all of them were), "
-            "so predict will not know which window and axis to take: name them there.",
-            style="yellow",
-        )
-        return None
-    return next(iter(rules), None)
+    return {None if file is None else _read_cut(file) for file in set(map(_cut_above, folders))}
+
+
+def say_other_cut(greys: Greys, cases: Iterable[Case]) -> None:
+    """Say so if images were cut by another window than those that a run was trained on."""
+    for cut in found_cuts(cases):
+        if cut is not None and cut.window != greys.window and not greys.old:
+            here, there = (
+                "no one window" if each.window is None else "{:g} {:g}".format(*each.window)
+                for each in (cut, greys)
+            )
+            say(
+                f"These slices were cut by {here}, those of the run's training by {there}: the "
+                "network sees other greys than it learned.",
+                style="yellow",
+            )
+
+
+def _read_cut(file: Path) -> Greys | None:
+    content = read_json(file)
+    ours = isinstance(content, dict) and content.get("made_by") == MAKER
+    return from_stored(content, str(file)) if ours else None
 
 
 def _cut_above(folder: Path) -> Path | None:
