@@ -36,15 +36,21 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
     from gpsseg.data.anonymous import anonymous_card, draw_veil
-    from gpsseg.data.checks import say_notes
     from gpsseg.data.lone import say_lone
     from gpsseg.data.own import card_of
+    from gpsseg.data.shown import check_split, say_other_cut
     from gpsseg.leakage import check_run, leak_pictures
     from gpsseg.machine import make_machine, require_device
     from gpsseg.paired import open_other
     from gpsseg.predictions import resolve_protocols
     from gpsseg.prompts import check_prompts
-    from gpsseg.runs import keep_salt, load_run, require_data_root, salt_for_evaluation
+    from gpsseg.runs import (
+        greys_of,
+        keep_salt,
+        load_run,
+        require_data_root,
+        salt_for_evaluation,
+    )
     from gpsseg.scoring import (
         class_metrics,
         class_table,
@@ -68,8 +74,9 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     draw_veil(salt, config, trained, data)
     card = anonymous_card(card, salt)
     split = _split_of(config, trained, card, data, salt)
-    say_notes(split.test, anonymous=salt is not None)
+    split, greys = check_split(split, greys_of(config.run), salt is not None, parts=("test",))
     say_lone(card, split.root, anonymous=salt is not None)
+    say_other_cut(greys, split.test)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     same_set = _same_set(config, trained)

@@ -98,9 +98,9 @@ def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
 def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) -> Tuned:
     from gpsseg import engine, gps, runs
     from gpsseg.data.anonymous import anonymous_card
-    from gpsseg.data.checks import say_notes
     from gpsseg.data.lone import say_lone
     from gpsseg.data.own import card_of
+    from gpsseg.data.shown import check_split
     from gpsseg.errors import TrainingDivergedError
     from gpsseg.leakage import check_leaks
     from gpsseg.machine import make_machine, require_device
@@ -137,14 +137,15 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     salt = runs.salt_of(config, salt)
     card = anonymous_card(card, salt)
     split = find_split(card, config, salt=salt, run=config.resume)
-    say_notes((*split.train, *split.val, *split.test), anonymous=salt is not None)
+    kept = runs.greys_of(config.resume) if config.resume else None
+    split, greys = check_split(split, kept, anonymous=salt is not None)
     say_lone(card, split.root, anonymous=salt is not None)
     seen = (*split.train, *split.val)
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)
     engine.depthwise_in_float32(backbone, machine)
     say_few_updates(split.train, config)
-    run = runs.open_run(config, card, split, machine.precision, salt, held)
+    run = runs.open_run(config, card, split, machine.precision, salt, held, greys)
     watch.lap("loading")
 
     base = identify_base(backbone, config)

@@ -146,8 +146,9 @@ def _test(job: FinetuneConfig, salt: str | None) -> None:
     """
     from gpsseg.data.anonymous import anonymous_card
     from gpsseg.data.own import card_of
+    from gpsseg.data.shown import with_greys
     from gpsseg.machine import make_machine
-    from gpsseg.runs import load_run
+    from gpsseg.runs import greys_of, load_run
     from gpsseg.scoring import (
         class_metrics,
         class_table,
@@ -162,7 +163,7 @@ def _test(job: FinetuneConfig, salt: str | None) -> None:
     assert run is not None
     config, model = load_run(run, untrained=True)  # that a method diverges at once is its result
     card = anonymous_card(card_of(job), salt)  # the data may have been moved since
-    split = find_split(card, job, salt=salt, run=run)
+    split = with_greys(find_split(card, job, salt=salt, run=run), greys_of(run))
     machine = make_machine(config.device, config.precision)
     classes = class_table(card)
     scorer = score_cases(

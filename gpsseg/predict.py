@@ -19,6 +19,7 @@ from gpsseg.veil import scoped
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
     from gpsseg.data.cards import Card
+    from gpsseg.data.greys import Greys
     from gpsseg.data.sources import Failures, Source
     from gpsseg.outputs import Plan
     from gpsseg.segmenter import Done, Segmenter
@@ -45,7 +46,7 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.machine import require_device
     from gpsseg.outputs import plan_outputs
     from gpsseg.prompts import check_prompts
-    from gpsseg.runs import load_run
+    from gpsseg.runs import greys_of, load_run
 
     require_device(config.device)
     sources, failures = find_sources(config.input, config.output)
@@ -65,11 +66,13 @@ def predict(config: PredictConfig) -> list[Path]:
     card = anonymous_card(card_of(trained), salt)
     _refuse_dicom_seg(config, card)
     _refuse_prompts(config, model.facts.prompt, todo)
+    greys = greys_of(config.run)
+    config = as_trained(config, greys, sources)
     make_folder(config.output)
     _keep_settings(config, card, trained.anonymous_ids)
     segmenter = make_segmenter(config, trained, model, card, todo)
     try:
-        _write(segmenter, _frames(todo, config, card.foreground, failures), todo)
+        _write(segmenter, _frames(todo, config, card.foreground, failures, greys), todo)
     except OSError as error:
         raise UserError(
             f"{error.filename or config.output} cannot be written: {error.strerror}. What is "
@@ -80,6 +83,40 @@ def predict(config: PredictConfig) -> list[Path]:
     if failures:
         raise _some_failed(failures, len(masks), config.output)
     return masks
+
+
+def as_trained(config: PredictConfig, greys: Greys, sources: Sequence[Source]) -> PredictConfig:
+    """The settings with window and axis of the slices that the run was trained on.
+
+    What was named goes before it, and either is said. A window for CT only stays with the run's
+    greys, as each source shows whether it is CT.
+    """
+    volumes = any(source.kind == "volume" for source in sources)
+    grey = volumes or any(source.headers for source in sources)
+    own = greys.window if grey else None
+    axis = greys.axis if volumes and greys.axis != "auto" else None
+    for name, here, there in (("window", config.window, own), ("axis", config.axis, axis)):
+        if here is not None and there is not None and here != there:
+            say(
+                f"--{name} {_typed(here)} is taken, though this run was trained on slices of "
+                f"{name} {_typed(there)}.",
+                style="yellow",
+            )
+    taken = [
+        f"{name} {_typed(there)}" + (" (CT only)" if name == "window" and greys.of_ct else "")
+        for name, here, there in (("window", config.window, own), ("axis", config.axis, axis))
+        if here is None and there is not None
+    ]
+    if taken:
+        say(f"As in this run's training: {', '.join(taken)}. Name another by an option.")
+    of_all = None if greys.of_ct else own
+    return dataclasses.replace(
+        config, window=config.window or of_all, axis=config.axis or axis or "auto"
+    )
+
+
+def _typed(value: str | tuple[float, float]) -> str:
+    return value if isinstance(value, str) else " ".join(f"{each:g}" for each in value)
 
 
 def make_segmenter(
@@ -166,7 +203,7 @@ def _refuse_idle(config: PredictConfig, sources: Sequence[Source], failures: Fai
 
 
 def _frames(
-    plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures
+    plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures, greys: Greys
 ) -> Iterator[Frame]:
     """All pictures of all sources; a source that cannot be read is reported, and the next comes."""
     from gpsseg.writer import open_source, report
@@ -174,7 +211,8 @@ def _frames(
     for plan in plans:
         frame = None
         try:
-            for frame in open_source(plan, failures, config.axis, config.window, label):
+            axis = config.axis or "auto"
+            for frame in open_source(plan, failures, axis, config.window, label, greys):
                 yield frame
         except Exception as error:  # whatever is wrong with one source, the next ones come
             if stops_all(error):

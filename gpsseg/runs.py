@@ -30,7 +30,9 @@ from gpsseg.data.anonymous import (
 )
 from gpsseg.data.cards import Card, card_content, save_card
 from gpsseg.data.cases import Split
+from gpsseg.data.greys import Greys, to_stored
 from gpsseg.data.own import card_of
+from gpsseg.data.shown import stored_greys
 from gpsseg.data.splits import is_split_file
 from gpsseg.errors import UserError
 from gpsseg.files import (
@@ -88,6 +90,7 @@ def open_run(
     precision: str,
     salt: str | None,
     held: ExitStack,
+    greys: Greys | None = None,
 ) -> Path:
     """Create the run folder with config.json and split.json, or take up the one to resume.
 
@@ -103,6 +106,7 @@ def open_run(
         precision: that is computed in.
         salt: to hash ids with, if any.
         held: keeps other processes out of the folder until it is closed.
+        greys: how its images are shown.
 
     Raises:
         UserError: ``config.output`` exists and is not empty, the images of the run to resume are no
@@ -136,7 +140,7 @@ def open_run(
         settings, private = public_settings(settings, own)
     content = {
         "config": settings,
-        "resolved": {"precision": precision},
+        "resolved": {"precision": precision, "greys": to_stored(greys or Greys()) or None},
         "versions": _versions(),
         "command": sys.argv,
     }
@@ -253,6 +257,16 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             versions[library] = "not installed"
     return versions
+
+
+def greys_of(run: Path) -> Greys:
+    """How the images of a run were shown to its network.
+
+    Raises:
+        UserError: its config.json is damaged.
+    """
+    path = run / "config.json"
+    return stored_greys(read_object(path), str(path)) if path.is_file() else Greys()
 
 
 def load_run(folder: Path, untrained: bool = False) -> tuple[FinetuneConfig, Backbone]:

@@ -56,8 +56,7 @@ def score_cases(
         tolerance: as for ``Scorer``.
     """
     from gpsseg.data.cache import cache_folder
-    from gpsseg.data.case import case_labels, case_mask
-    from gpsseg.data.images import read_image
+    from gpsseg.data.case import case_image, case_labels, case_mask
     from gpsseg.data.loader import CaseDataset, make_loader
     from gpsseg.evaluators import Scorer, foreground, label_map
     from gpsseg.inference import predict
@@ -84,7 +83,7 @@ def score_cases(
         truth, probability = case_mask(case), foreground(probability)
         scorer.add(case.id, probability, truth, case.group)
         if thumbnails is not None:
-            image, side = read_image(case.image), thumbnail_side(len(cases))
+            image, side = case_image(case), thumbnail_side(len(cases))
             thumbnails.append(make_thumbnail(case.id, image, probability, truth, side))
     return scorer
 

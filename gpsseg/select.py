@@ -35,9 +35,9 @@ TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts 
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
     from gpsseg.data.anonymous import draw_veil, new_salt
-    from gpsseg.data.checks import say_notes
     from gpsseg.data.lone import say_lone
     from gpsseg.data.own import card_of
+    from gpsseg.data.shown import check_split
     from gpsseg.engine import checkpoint_activations
     from gpsseg.machine import make_machine, require_device
     from gpsseg.methods import load_base, refuse_without_effect, require_backbone
@@ -52,7 +52,7 @@ def select(config: SelectConfig) -> Selection:
     if config.checkpoint_activations:
         checkpoint_activations(backbone)
     split = find_split(card, config)
-    say_notes(split.train, config.anonymous_ids)
+    split, _ = check_split(split, anonymous=config.anonymous_ids, parts=("train",))
     say_lone(card, split.root, config.anonymous_ids)
     output = new_folder(config.output) if config.output else None
     machine = make_machine(config.device, config.precision)

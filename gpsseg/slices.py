@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,32 +17,39 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from gpsseg.data.greys import Greys
     from gpsseg.data.levels import Marked
     from gpsseg.data.notices import Seen
     from gpsseg.data.sources import Source
 
+OF_A_VOLUME = 50_000  # voxels of each are enough to tell the percentiles of a set
+
 
 def cut(config: SlicesConfig) -> Path:
     """Write images/, masks/ and cases.csv, and return the table's path; see ``SlicesConfig``.
+
+    Beside the table, slices.json says how they were cut, for the run that is trained on them.
 
     Raises:
         UserError: there is no volume, or one has no mask; nothing was written.
         SomeFailedError: some volumes cannot be read or do not fit their mask; the others are there.
     """
     from gpsseg.data.notices import notices
+    from gpsseg.data.shown import save_cut
 
     failed: list[tuple[Path, str]] = []
     pairs = _pair(config, failed)
     new_folder(config.output)
     for _, why in failed:
         say(f"failed: {why}", style="yellow")
+    greys = _greys_of([image for image, _, _ in pairs], config)
     rows: list[dict[str, str]] = []
     seen: list[Seen] = []
     volumes = len(pairs) + len(failed)
     for image, mask, facts in progress(pairs, "cutting", len(pairs)):
         written: list[Path] = []
         try:
-            rows += _cut_one(image, mask, facts, config, written, seen)
+            rows += _cut_one(image, mask, facts, config, greys, written, seen)
         except Exception as error:
             for path in written:  # half a volume is none
                 path.unlink(missing_ok=True)
@@ -56,6 +64,7 @@ def cut(config: SlicesConfig) -> Path:
     table = config.output / "cases.csv"
     if rows:
         write_rows(table, rows)
+        save_cut(table, greys)
     say(f"{len(rows)} slices of {volumes - len(failed)} volumes are listed in {table}.")
     if failed:
         raise SomeFailedError(
@@ -86,11 +95,55 @@ def _refuse_no_label(config: SlicesConfig, seen: Sequence[Seen]) -> None:
         say(f"note: no mask holds the labels {listed}.", style="yellow")
 
 
+def _greys_of(images: Sequence[Source], config: SlicesConfig) -> Greys:
+    """How the volumes are shown: by the window that was named; without one, all CT alike.
+
+    Of CT that is the window that most of the series have, or else the percentiles of all of them:
+    Hounsfield units mean the same in each. Every other volume goes by itself.
+    """
+    from gpsseg.data.greys import Greys
+
+    greys = Greys(window=config.window, axis=config.axis, labels=config.labels)
+    known = [source for source in images if source.headers and source.headers[0].hounsfield]
+    if config.window is not None or not known:
+        return greys
+    middles = [source.headers[len(source.headers) // 2].window for source in known]
+    windows = [window for window in middles if window is not None]
+    low, high = Counter(windows).most_common(1)[0][0] if windows else _range_of(known)
+    window = ((low + high) / 2, high - low)
+    say(
+        f"CT is shown by one window, {window[0]:g} {window[1]:g}, "
+        + ("as most of these series ask for." if windows else "from the percentiles of all of it.")
+        + " Name another by --window."
+    )
+    return dataclasses.replace(greys, window=window, of_ct=len(known) < len(images))
+
+
+def _range_of(known: Sequence[Source]) -> tuple[float, float]:
+    """(low, high): the percentiles of several volumes together; each is read once for it."""
+    import numpy as np
+
+    from gpsseg.data.dicom_series import read_dicom
+    from gpsseg.data.greys import between
+    from gpsseg.data.slicing import sample_of
+
+    samples = []
+    for source in progress(known, "looking at greys", len(known)):
+        try:
+            sample = sample_of(read_dicom(source.headers, source.path, curves=False))
+        except Exception:  # cutting it will say what is wrong
+            continue
+        samples.append(sample[:: -(-sample.size // OF_A_VOLUME)].astype(np.float32))
+    low, high = between(np.concatenate(samples)) if samples else (-1000.0, 1000.0)
+    return low, max(high, low + 1)
+
+
 def _cut_one(
     image: Source,
     mask: Source,
     facts: dict[str, str],
     config: SlicesConfig,
+    greys: Greys,
     written: list[Path],
     seen: list[Seen],
 ) -> list[dict[str, str]]:
@@ -101,7 +154,7 @@ def _cut_one(
     from gpsseg.outputs import save_picture
 
     rows = []
-    for index, picture, truth in _slices(image, mask, config, seen):
+    for index, picture, truth in _slices(image, mask, config, greys, seen):
         if config.skip_empty and not truth.any():
             continue
         name = f"{image.name}_{index:04d}.png"
@@ -184,7 +237,7 @@ def _listed(table: Path) -> list[Pair]:
 
 
 def _slices(
-    image: Source, mask: Source, config: SlicesConfig, seen: list[Seen]
+    image: Source, mask: Source, config: SlicesConfig, greys: Greys, seen: list[Seen]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index, picture, truth): (H, W, 3) uint8 RGB and (H, W) bool, upright."""
     import numpy as np
@@ -193,11 +246,13 @@ def _slices(
     from gpsseg.data.notices import look
     from gpsseg.data.slicing import find_slicing, grey_range, to_rgb
     from gpsseg.data.volumes import read_volume
+    from gpsseg.writer import read_shown
 
-    volume, marked = (
-        read_dicom(source.headers, source.path) if source.headers else read_volume(source.path)
-        for source in (image, mask)
-    )
+    volume = read_shown(image, config.window, greys)
+    if mask.headers:  # as stored: a mask is not there to be looked at
+        marked = read_dicom(mask.headers, mask.path, old=True)
+    else:
+        marked = read_volume(mask.path)
     if volume.shape != marked.shape or not np.allclose(
         volume.affine, marked.affine, rtol=1e-3, atol=1e-2
     ):
@@ -208,7 +263,7 @@ def _slices(
         )
     slicing, (low, high) = (
         find_slicing(volume.affine, config.axis),
-        grey_range(volume, config.window),
+        grey_range(volume, config.window, greys),
     )
     found = _foreground(marked.values, mask.path, config.labels)
     truths = slicing.view(found.mask)

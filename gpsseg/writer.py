@@ -11,9 +11,10 @@ import numpy as np
 
 from gpsseg.console import say
 from gpsseg.data.dicom_series import read_dicom
+from gpsseg.data.greys import Greys
 from gpsseg.data.images import read_image
-from gpsseg.data.slicing import Slicing, find_slicing, grey_range, to_rgb
-from gpsseg.data.sources import Failures
+from gpsseg.data.slicing import Slicing, find_slicing, grey_range, shared_window, to_rgb
+from gpsseg.data.sources import Failures, Source
 from gpsseg.data.video import read_video
 from gpsseg.data.volumes import Volume, read_volume
 from gpsseg.errors import fault_of, stops_all
@@ -111,6 +112,7 @@ def open_source(
     axis: str = "auto",
     window: tuple[float, float] | None = None,
     label: str = "lesion",
+    greys: Greys | None = None,
 ) -> Iterator[Frame]:
     """Yield the pictures of a source, one at a time; those of a video that are done are left out.
 
@@ -120,6 +122,7 @@ def open_source(
         axis: as for ``find_slicing``.
         window: centre and width of the greys shown, for volumes and DICOM.
         label: what a mask marks.
+        greys: how the run's images were shown; a window that is named goes before its own.
 
     Raises:
         UserError: the source cannot be read, or not to its end.
@@ -128,19 +131,33 @@ def open_source(
     make_folder(plan.mask.parent)
     if source.kind == "image" and not source.headers:
         writer = Writer(plan, failures, *_targets(plan, PictureTarget))
-        yield Frame(writer, 0, partial(read_image, source.path))
+        rule = greys.of_pictures if greys else None
+        reading = partial(read_image, source.path)
+        yield Frame(writer, 0, reading if rule is None else partial(reading, greys=rule))
         return
     if source.kind == "frames" and not source.headers:
         writer = Writer(plan, failures, *_targets(plan, FolderTarget))
         pictures = (lambda pixels=pixels: pixels for pixels in read_video(source.path))
         yield from _missing(writer, pictures)
         return
-    volume = read_dicom(source.headers, source.path) if source.headers else read_volume(source.path)
+    volume = read_shown(source, window, greys)
     slicing = find_slicing(volume.affine, axis) if source.kind == "volume" else AS_STORED
     writer = Writer(plan, failures, *_volume_targets(plan, volume, slicing, label))
-    (low, high), slices = grey_range(volume, window), slicing.view(volume.values)
+    (low, high), slices = grey_range(volume, window, greys), slicing.view(volume.values)
     shown = (partial(to_rgb, values, low, high, volume.inverted) for values in slices)
     yield from _missing(writer, shown)
+
+
+def read_shown(
+    source: Source, window: tuple[float, float] | None, greys: Greys | None = None
+) -> Volume:
+    """Read a volume or DICOM frames for ``grey_range`` with this window and these greys."""
+    if not source.headers:
+        return read_volume(source.path)
+    if greys is not None and greys.old:
+        return read_dicom(source.headers, source.path, old=True)
+    window = window or shared_window(greys, source.headers[0].hounsfield)
+    return read_dicom(source.headers, source.path, curves=window is None)
 
 
 def _missing(writer: Writer, pictures: Iterable[Callable[[], np.ndarray]]) -> Iterator[Frame]:

@@ -51,11 +51,13 @@ class PredictConfig:
     format: Literal["auto", "nifti", "nrrd", "mha", "dicom-seg"] = "auto"
     """Of volumes' masks. auto: as the input, NRRD for DICOM. dicom-seg refers to the source series
     and names its patient, as the standard demands (pip install 'gpsseg[dicom-seg]')."""
-    axis: Literal["auto", "axial", "coronal", "sagittal"] = "auto"
-    """How volumes are cut into slices. auto: as they were stored."""
+    axis: Literal["auto", "axial", "coronal", "sagittal"] | None = None
+    """How volumes are cut into slices. auto: as they were stored. Default: as the slices that the
+    run was trained on, or else auto."""
     window: tuple[float, float] | None = None
     """Centre and width of the greys shown to the network, for volumes and DICOM (CT, soft tissue:
-    40 400). Default: the file's own, or else its 0.5 and 99.5 percentiles."""
+    40 400). Default: that of the slices that the run was trained on, or else the file's own, or
+    else its 0.5 and 99.5 percentiles."""
     tile: int | None = None
     """Cut images larger than this many pixels into overlapping tiles of this side."""
     tta: Literal["none", "flips"] = "none"
@@ -107,8 +109,9 @@ class SlicesConfig:
     axis: Literal["auto", "axial", "coronal", "sagittal"] = "auto"
     """Which slices. auto: as they were stored."""
     window: tuple[float, float] | None = None
-    """Centre and width of the greys. Default: the file's own, or else its 0.5 and 99.5
-    percentiles."""
+    """Centre and width of the greys. Default: the file's own (of CT, what most series have, for all
+    of them), or else the 0.5 and 99.5 percentiles. A run that is trained on these slices remembers
+    it, and predict takes it too."""
     skip_empty: bool = False
     """Leave out slices whose mask is empty."""
 

@@ -30,6 +30,9 @@ LEAST_FREE = 2 * 10**9  # bytes
 CODE = (
     "cache.py",
     "case.py",
+    "deep.py",
+    "greys.py",
+    "greys_0_1.py",
     "images.py",
     "loader.py",
     "transforms.py",
@@ -97,7 +100,7 @@ def entry_name(case: Case, pipeline: str) -> str | None:
     Files count by path, size, and times of last change, of content and of status: the latter also
     tells a file put in place of another with its time. None where a file cannot be looked at.
     """
-    facts: list[object] = [pipeline, case.labels]
+    facts: list[object] = [pipeline, case.labels, case.greys]
     try:
         for path in (case.image, case.mask, *case.opinions):
             if path is not None:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from gpsseg.data.images import Labels, is_turned, look_at_mask, read_label_votes, read_votes
+from gpsseg.data.greys import Greys
+from gpsseg.data.images import (
+    Labels,
+    is_turned,
+    look_at_mask,
+    read_image,
+    read_label_votes,
+    read_votes,
+)
 from gpsseg.data.levels import Marked
 
 
@@ -22,6 +30,7 @@ class Case:
         group: cases of one group (a patient, a sequence) belong on one side of a split.
         opinions: masks of further annotators; a pixel is foreground where most of all masks say so.
         labels: which stored values or colours are foreground; None for masks of two levels.
+        greys: what is black and white in an image of more than 8 bits; None lets it go by itself.
     """
 
     id: str
@@ -30,6 +39,16 @@ class Case:
     group: str | None = None
     opinions: tuple[Path, ...] = ()
     labels: Labels | None = None
+    greys: Greys | None = None
+
+
+def case_image(case: Case) -> np.ndarray:
+    """Read a case's image as uint8 (H, W, 3) RGB, see ``gpsseg.data.images.read_image``.
+
+    Raises:
+        UserError: see there.
+    """
+    return read_image(case.image, case.greys)
 
 
 def case_mask(case: Case) -> np.ndarray:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from gpsseg.console import progress, say
+from gpsseg.data import greys, notices
 from gpsseg.data.case import Case, look_at_case, size_fault
-from gpsseg.data.images import is_turned, read_image
-from gpsseg.data.notices import Seen, look, notices
+from gpsseg.data.images import is_turned, read_stored
 from gpsseg.errors import UserError, fault_of
 
 SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What one case is like: an error, or else what its mask and its greys are like."""
+
+    error: str = ""
+    mask: notices.Seen | None = None
+    greys: greys.Seen | None = None
 
 
 def check_cases(cases: Sequence[Case], anonymous: bool = False) -> list[str]:
@@ -29,16 +39,24 @@ def check_cases(cases: Sequence[Case], anonymous: bool = False) -> list[str]:
         UserError: files are unreadable or sizes differ, or the chosen classes are in no mask; up to
             10 files are named.
     """
+    return _notes(cases, _checked(cases), anonymous)
+
+
+def _checked(cases: Sequence[Case]) -> list[Checked]:
     with ThreadPoolExecutor() as pool:
         found = list(progress(pool.map(_check, cases), "checking files", len(cases)))
-    errors = [error for error, _ in found if error]
+    errors = [each.error for each in found if each.error]
     if errors:
         raise UserError(first_of(errors))
-    seen = [each for _, each in found if each]
-    return [*_lacking_classes(cases, seen), *notices(seen, anonymous)]
+    return found
 
 
-def _lacking_classes(cases: Sequence[Case], seen: Sequence[Seen]) -> list[str]:
+def _notes(cases: Sequence[Case], found: Sequence[Checked], anonymous: bool) -> list[str]:
+    seen = [each.mask for each in found if each.mask]
+    return [*_lacking_classes(cases, seen), *notices.notices(seen, anonymous)]
+
+
+def _lacking_classes(cases: Sequence[Case], seen: Sequence[notices.Seen]) -> list[str]:
     """A note on chosen classes that no mask holds.
 
     Raises:
@@ -65,25 +83,30 @@ def first_of(faults: Sequence[str]) -> str:
     return "\n".join(faults[:SHOWN]) + more
 
 
-def say_notes(cases: Sequence[Case], anonymous: bool = False) -> None:
+def say_notes(cases: Sequence[Case], anonymous: bool = False) -> list[greys.Seen | None]:
     """Check cases and print the notes; ``anonymous`` counts them and names no file.
+
+    Returns:
+        What each image of more than 8 bits holds; None for the others.
 
     Raises:
         UserError: as ``check_cases``.
     """
-    for note in check_cases(cases, anonymous):
+    found = _checked(cases)
+    for note in _notes(cases, found, anonymous):
         say(note, style="yellow")
+    return [each.greys for each in found]
 
 
-def _check(case: Case) -> tuple[str, Seen | None]:
-    """Return (error, what the mask is like), empty and None if there is none."""
+def _check(case: Case) -> Checked:
     try:
-        image = read_image(case.image)
+        image = read_stored(case.image)
+        seen = greys.look(image)
         if case.mask is None:
-            return "", None
+            return Checked(greys=seen)
         marked = look_at_case(case)
     except Exception as error:
-        return fault_of(case.image, error), None
+        return Checked(fault_of(case.image, error))
     if marked.mask.shape != image.shape[:2]:
-        return size_fault(case, marked.mask.shape, image.shape[:2]), None
-    return "", look(case.mask, marked, is_turned(case.image))
+        return Checked(size_fault(case, marked.mask.shape, image.shape[:2]))
+    return Checked("", notices.look(case.mask, marked, is_turned(case.image)), seen)

@@ -45,9 +45,12 @@ class Header:
         spacing: mm from row to row and from column to column.
         thickness: mm, of a slice; 1 where the file does not say.
         enhanced: whether one file holds a whole volume with its geometry.
-        window: (low, high) shown as black and white; None where the file does not say.
+        window: (low, high) shown as black and white, of 8 bits their limits; None where the file
+            does not say.
         limits: the lowest and highest value that its bits can hold, rescaled.
         inverted: MONOCHROME1.
+        modality: such as CT; "" where the file does not say.
+        hounsfield: whether its values are Hounsfield units.
     """
 
     path: Path
@@ -61,6 +64,13 @@ class Header:
     window: tuple[float, float] | None
     limits: tuple[float, float]
     inverted: bool
+    modality: str = ""
+    hounsfield: bool = False
+
+    @property
+    def old_window(self) -> tuple[float, float] | None:
+        """``window`` as version 0.1 had it: what is no slice has the range of its bits."""
+        return self.window or (None if self.modality in SLICES else self.limits)
 
     @property
     def spatial(self) -> bool:
@@ -146,6 +156,8 @@ def _header(reader: Any, path: Path) -> Header:
         window=_window(reader),
         limits=limits,
         inverted=_tag(reader, "0028|0004") == "MONOCHROME1",
+        modality=_tag(reader, "0008|0060"),
+        hounsfield=_is_hounsfield(reader),
     )
 
 
@@ -182,14 +194,24 @@ def _numbers(reader: Any, key: str) -> tuple[float, ...]:
 
 
 def _window(reader: Any) -> tuple[float, float] | None:
-    """(low, high) of the file's first window, or of its bits.
-
-    Values of CT and MR without a window have no natural black and white: None.
-    """
+    """(low, high) of the file's first window; of 8 bits without one, of these. Else None."""
     centre, width = _numbers(reader, "0028|1050"), _numbers(reader, "0028|1051")
     if window := show_range(centre, width, _tag(reader, "0028|1056") or "LINEAR"):
         return window
-    return None if _tag(reader, "0008|0060") in SLICES else _limits(reader)
+    alike = _tag(reader, "0008|0060") in SLICES  # in which 8 bits are what was left of more
+    return _limits(reader) if _bits(reader) <= 8 and not alike else None
+
+
+def _is_hounsfield(reader: Any) -> bool:
+    """Whether a file is CT and more than a picture of one; not every CT image is rescaled."""
+    enhanced = _tag(reader, "0008|0016") in ENHANCED  # says so frame by frame
+    scaled = enhanced or _tag(reader, "0028|1052") or _tag(reader, "0028|0103") == "1"
+    unit = _tag(reader, "0028|1054") or "HU"
+    return _tag(reader, "0008|0060") == "CT" and unit == "HU" and _bits(reader) > 8 and bool(scaled)
+
+
+def _bits(reader: Any) -> float:
+    return (_numbers(reader, "0028|0101") or (8.0,))[0]
 
 
 def show_range(
@@ -211,7 +233,7 @@ def show_range(
 
 def _limits(reader: Any) -> tuple[float, float]:
     """What the stored bits can hold at least and at most, rescaled; NaN if that cannot be told."""
-    bits = (_numbers(reader, "0028|0101") or (8.0,))[0]
+    bits = _bits(reader)
     if not 1 <= bits <= 64:
         return math.nan, math.nan
     lowest = -(2.0 ** (bits - 1)) if _tag(reader, "0028|0103") == "1" else 0.0

@@ -30,7 +30,7 @@ class Frames:
         spacing: mm from row to row and from column to column.
         thickness: mm, of a slice.
         rescale: (N, 2) slope and intercept of each frame.
-        window: (low, high) shown as black and white; None where the file does not say.
+        voi: centre, width and function of the middle frame's window; () where it does not say.
     """
 
     positions: np.ndarray
@@ -38,7 +38,17 @@ class Frames:
     spacing: tuple[float, float]
     thickness: float
     rescale: np.ndarray
-    window: tuple[float, float] | None
+    voi: tuple[tuple[float, ...], tuple[float, ...], str]
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """(low, high) shown as black and white; None where the file does not say."""
+        return show_range(*self.voi)
+
+    @property
+    def old_window(self) -> tuple[float, float] | None:
+        """``window`` as version 0.1 had it, which took each for a linear one."""
+        return show_range(*self.voi[:2])
 
     @property
     def along(self) -> np.ndarray:
@@ -109,8 +119,17 @@ def _frames_of(groups: Sequence[Any], path: Path) -> Frames:
         (spacing[0], spacing[-1]),
         thickness[0] or 1.0,
         np.array(rescale),
-        show_range(centre, width),
+        (centre, width, _function(middle, shared)),
     )
+
+
+def _function(frame: Any, shared: Any) -> str:
+    """How a frame's window rises: LINEAR where the file does not say."""
+    for place in (frame, shared):
+        sequence = getattr(place, "FrameVOILUTSequence", None)
+        if sequence and (text := getattr(sequence[0], "VOILUTFunction", None)):
+            return str(text).strip().upper()
+    return "LINEAR"
 
 
 def _numbers(frame: Any, shared: Any, group: str, name: str) -> tuple[float, ...]:

@@ -11,6 +11,8 @@ import numpy as np
 
 from gpsseg.data.dicom import Header, reader_of, unreadable
 from gpsseg.data.dicom_frames import read_frames
+from gpsseg.data.dicom_greys import SHOWN, Curve, curve_of, curve_of_frames, in_units, read_wishes
+from gpsseg.data.greys import show
 from gpsseg.data.volumes import Volume, itk_affine
 from gpsseg.errors import UserError, fault_of
 
@@ -41,22 +43,28 @@ def _belongs(one: Header, other: Header) -> bool:
     return same and one.shape[0] == 1 and np.allclose(one.directions, other.directions, atol=TURNED)
 
 
-def read_dicom(headers: Sequence[Header], place: Path) -> Volume:
+def read_dicom(
+    headers: Sequence[Header], place: Path, curves: bool = True, old: bool = False
+) -> Volume:
     """Read a volume, or the frames of one file.
 
     Args:
         headers: a group of ``group_headers``.
         place: what messages call it: the file, or the folder of the series.
+        curves: whether to put values through the VOI LUT or the sigmoid window that the file has;
+            pass False where they are to be shown by another window.
+        old: read greys as version 0.1 did, which knew of no table and no padding.
 
     Returns:
-        Rescaled values (CT: Hounsfield units), or RGB whatever the file's colours. Where it says
-        nothing of space, the affine is that of pixels of its spacing, or of 1 mm.
+        Rescaled values (CT: Hounsfield units), or RGB whatever the file's colours. Padding is NaN.
+        Where a curve of the file (of a series, the middle one's) was applied, 0 to 255. Where it
+        says nothing of space, the affine is that of pixels of its spacing, or of 1 mm.
 
     Raises:
         UserError: a file cannot be read, or slices are missing or doubled.
     """
     try:
-        return _read_group(headers, place)
+        return _read_group(headers, place, curves, old)
     except UserError:
         raise
     except MemoryError as error:
@@ -65,17 +73,20 @@ def read_dicom(headers: Sequence[Header], place: Path) -> Volume:
         raise unreadable(place) from None
 
 
-def _read_group(headers: Sequence[Header], place: Path) -> Volume:
-    first = headers[0]
+def _read_group(headers: Sequence[Header], place: Path, curves: bool, old: bool) -> Volume:
+    first, middle = headers[0], headers[len(headers) // 2]
     if first.enhanced:
-        return _read_enhanced(first, place)
+        return _read_enhanced(first, place, curves, old)
     affine = _affine(headers, place) if first.spatial else None
+    curve = curve_of(read_wishes(middle.path)) if curves and not old else None
     values: np.ndarray | None = None
     for index, header in enumerate(headers):
         image = _read(header.path)
-        pixels = _pixels(image, header.path)
+        pixels = _pixels(image, header.path, old)
         if header.inverted:  # ITK mirrors such values within their bits; a window is for the others
             pixels = sum(header.limits) - pixels.astype(np.float32)
+        if not old:
+            pixels = _as_shown(pixels, header.path, curve)
         if values is None:  # slices of one series are rescaled each by its own numbers
             kind = pixels.dtype if len(headers) == 1 or pixels.ndim == 4 else np.float32
             values = np.empty((len(headers) * len(pixels), *pixels.shape[1:]), kind)
@@ -85,20 +96,34 @@ def _read_group(headers: Sequence[Header], place: Path) -> Volume:
     assert values is not None
     if affine is None:
         affine = itk_affine(image)
-    middle = headers[len(headers) // 2]
-    return Volume(values, affine, place, middle.window, middle.inverted)
+    window = middle.old_window if old else middle.window
+    window, known = (SHOWN, False) if curve else (window, middle.hounsfield)
+    return Volume(values, affine, place, window, middle.inverted, hounsfield=known)
 
 
-def _read_enhanced(header: Header, place: Path) -> Volume:
+def _as_shown(pixels: np.ndarray, path: Path, curve: Curve | None) -> np.ndarray:
+    """Grey pixels of a file through its Modality LUT, without padding, and through a curve."""
+    if pixels.ndim == 4:
+        return pixels
+    pixels = in_units(pixels, read_wishes(path))
+    return pixels if curve is None else curve(pixels)
+
+
+def _read_enhanced(header: Header, place: Path, curves: bool, old: bool) -> Volume:
     """Read the frames of an enhanced file in the order in which they lie in the patient."""
     frames = read_frames(header.path)
     order = frames.order
-    values = _pixels(_read(header.path), header.path)
+    values = _pixels(_read(header.path), header.path, old)
     if len(values) != len(order):
         raise UserError(
             f"{header.path} holds {len(values)} frames and says where {len(order)} lie. Export it "
             "again."
         )
+    curve, grey = None, values.ndim == 3 and not old
+    if grey:
+        wishes = read_wishes(header.path)
+        curve = curve_of_frames(wishes, frames) if curves else None
+        values = in_units(values, wishes, (frames.rescale[0][0], frames.rescale[0][1]))
     if (frames.rescale != frames.rescale[0]).any():  # ITK rescales all by the first frame's numbers
         slope, intercept = frames.rescale[0]
         own = frames.rescale.astype(np.float32)[:, :, None, None]
@@ -113,7 +138,11 @@ def _read_enhanced(header: Header, place: Path) -> Volume:
         )
         for index in order
     ]
-    return Volume(values[order], _affine(places, place), place, frames.window)
+    window = frames.old_window if old else frames.window or header.window
+    values, known = values[order], header.hounsfield
+    if curve is not None:
+        values, window, known = curve(values), SHOWN, False
+    return Volume(values, _affine(places, place), place, window, hounsfield=known)
 
 
 def _read(path: Path) -> Any:
@@ -126,12 +155,14 @@ def _read(path: Path) -> Any:
         raise unreadable(path) from None
 
 
-def _pixels(image: Any, path: Path) -> np.ndarray:
+def _pixels(image: Any, path: Path, old: bool = False) -> np.ndarray:
     """(F, H, W) numbers or (F, H, W, 3) uint8 RGB."""
     import SimpleITK
 
     values = SimpleITK.GetArrayFromImage(image)
     if values.ndim == 4 and values.shape[-1] == 3:
+        if values.dtype != np.uint8 and not old:
+            return show(values)
         if values.dtype != np.uint8:
             top = 255.0 / np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 255.0
             values = np.rint(values * top).clip(0, 255).astype(np.uint8)

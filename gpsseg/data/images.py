@@ -11,12 +11,13 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from gpsseg.data import colours
+from gpsseg.data.deep import holds_deep_colour, read_deep_colour, read_odd_tiff
+from gpsseg.data.greys import Greys, show
 from gpsseg.data.levels import Marked, mark, whole
 from gpsseg.errors import UserError, naming
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif"})
 DEEP = frozenset({"I", "I;16", "I;16L", "I;16B", "F"})  # Pillow's modes of more than 8 bits
-RANGES = (1, 255, 4095, 65535)  # of a deep image's values: float, 8, 12 and 16 bits
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,52 @@ class Labels:
     separate: bool = False
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, greys: Greys | None = None) -> np.ndarray:
     """Read an image as uint8 (H, W, 3) RGB, upright (EXIF rotation applied).
 
-    Grey images are repeated, an alpha channel is dropped, grey of more than 8 bits is scaled to
-    8 bits by the smallest of the ranges 0..1, 0..255, 0..4095 and 0..65535 that holds its values.
+    Grey images are repeated, an alpha channel is dropped, values of more than 8 bits are scaled to
+    8 bits by the rule of ``gpsseg.data.greys``.
+
+    Args:
+        path: of the image.
+        greys: of the set or the run that it belongs to; None lets it go by itself.
 
     Raises:
         UserError: the file is missing, empty, truncated or no image; the text names it.
     """
-    image = _decode(path, {"RGB", *DEEP})
+    if greys is not None and greys.old:
+        values = np.asarray(_decode(path, {"RGB", *DEEP}))
+    else:
+        values = read_stored(path)
+    return as_rgb(values, greys, path)
+
+
+def as_rgb(values: np.ndarray, greys: Greys | None, path: Path) -> np.ndarray:
+    """What ``read_stored`` gave as uint8 (H, W, 3) RGB; the path is for errors."""
     with naming(path):
-        if image.mode in DEEP:
-            image = Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
-        return np.asarray(image)
+        shown = show(values, greys)
+        return shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=2)
+
+
+def read_stored(path: Path) -> np.ndarray:
+    """Read an image upright: uint8 (H, W, 3) RGB, or (H, W) or (H, W, 3) of more than 8 bits.
+
+    Raises:
+        UserError: as ``read_image``.
+    """
+    try:
+        image = _decode(path, {"RGB", *DEEP})
+    except UserError:
+        values = read_odd_tiff(path)
+        if values is None:
+            raise
+        return values
+    with naming(path):
+        values = np.asarray(image)
+        if image.mode == "RGB" and holds_deep_colour(path):
+            deep = read_deep_colour(path, values, _orientation(path))
+            return values if deep is None else deep
+        return values
 
 
 def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
@@ -213,10 +246,18 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
     Raises:
         UserError: as ``read_image``.
     """
-    image = _decode(path, {"L", "RGB", *DEEP}, (mode, side))
+    try:
+        image = _decode(path, {"L", "RGB", *DEEP}, (mode, side))
+    except UserError:
+        values = read_odd_tiff(path)
+        if values is None:
+            raise
+        image = Image.fromarray(show(values))
     with naming(path):
         if image.mode in DEEP:
-            image = Image.fromarray(_to_8_bits(np.asarray(image)))
+            image = Image.fromarray(show(np.asarray(image)))
+        elif image.mode == "RGB" and holds_deep_colour(path):
+            image = Image.fromarray(show(read_stored(path)))
         image = image.convert(mode)
         image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
         return image
@@ -224,11 +265,16 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
 
 def is_turned(path: Path) -> bool:
     """Whether an image's EXIF orientation turns or mirrors it; the pixels are not decoded."""
+    return _orientation(path) in range(2, 9)
+
+
+def _orientation(path: Path) -> int:
+    """An image's EXIF orientation, 1 if it does not say."""
     try:
         with Image.open(path) as image:
-            return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+            return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # reading it will say what is wrong
-        return False
+        return 1
 
 
 def _decode(
@@ -278,9 +324,3 @@ def _why(path: Path, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "does not fit into memory"
     return f"cannot be read ({error})"
-
-
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    values = np.nan_to_num(values)
-    top = next((top for top in RANGES if values.max() <= top), values.max())
-    return (values.clip(0, top) * (255.0 / top)).round().astype(np.uint8)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpsseg.data import greys_0_1
+from gpsseg.data.greys import Greys, between, finite, scaled
 from gpsseg.data.volumes import Volume
 from gpsseg.errors import UserError
 
@@ -16,7 +18,6 @@ PLANES = {  # plane -> the axis its slices follow, and where rows and columns le
     "sagittal": (LEFT, (HEAD, -1), (BACK, 1)),
 }
 SAMPLE = 2_000_000  # voxels are enough to tell a volume's range of values
-TAILS = (0.5, 99.5)  # percentiles shown as black and as white where nothing else is known
 
 
 @dataclass(frozen=True)
@@ -66,48 +67,73 @@ def find_slicing(affine: np.ndarray, axis: str = "auto") -> Slicing:
     return Slicing((order[0], order[1], order[2]), flips)
 
 
-def grey_range(volume: Volume, window: tuple[float, float] | None = None) -> tuple[float, float]:
+def grey_range(
+    volume: Volume, window: tuple[float, float] | None = None, greys: Greys | None = None
+) -> tuple[float, float]:
     """What is shown as black and as white.
 
     Args:
         volume: grey; of a coloured one it does not matter.
         window: centre and width, as given by the user.
+        greys: of the run, if there is one.
 
     Returns:
-        (low, high): from the window given, else the file's own, else 0 to 255 for 8-bit values,
-        else the 0.5 and 99.5 percentiles of the whole volume.
+        (low, high): from the window given, else the run's, else the file's own, else 0 to 255 for
+        8-bit values, else the 0.5 and 99.5 percentiles of the whole volume. A file's own window
+        that shows nothing of what is in it does not count.
 
     Raises:
         UserError: no value is a number.
     """
     if volume.values.dtype == np.uint8 and window is None and volume.window is None:
-        return 0.0, 255.0
-    step = max(1, round((volume.values.size / SAMPLE) ** (1 / 3)))
-    sample = volume.values[::step, ::step, ::step]
-    sample = sample[np.isfinite(sample)]
-    if not sample.size:
-        sample = volume.values[np.isfinite(volume.values)]
-    if not sample.size:
-        raise UserError(f"{volume.source} holds NaN or infinity only, expected an image.")
+        window = shared_window(greys, volume.hounsfield)
+        if window is None:
+            return 0.0, 255.0
+    sample = sample_of(volume)
+    window = window or shared_window(greys, volume.hounsfield)
+    if greys is not None and greys.old:
+        return greys_0_1.grey_range(volume, window)
     if window is not None:
         return window[0] - window[1] / 2, window[0] + window[1] / 2
-    if volume.window is not None:
-        return volume.window
-    with np.errstate(all="ignore"):
-        low, high = np.percentile(sample, TAILS)
-    return float(low), float(high)
+    found = between(sample)
+    if volume.window is None or _shows_nothing(volume.window, found):
+        return found
+    return volume.window
+
+
+def shared_window(greys: Greys | None, hounsfield: bool) -> tuple[float, float] | None:
+    """Centre and width that a run shows all volumes by, or all CT; None where it has none."""
+    if greys is None or (greys.of_ct and not hounsfield):
+        return None
+    return greys.window
+
+
+def _shows_nothing(window: tuple[float, float], found: tuple[float, float]) -> bool:
+    """Whether a window leaves all of a volume black, or white, though it is not flat."""
+    return found[0] < found[1] and (found[1] <= window[0] or found[0] >= window[1])
+
+
+def sample_of(volume: Volume) -> np.ndarray:
+    """(n,) enough of the values that count.
+
+    Raises:
+        UserError: there is none.
+    """
+    step = max(1, round((volume.values.size / SAMPLE) ** (1 / 3)))
+    sample = finite(volume.values[::step, ::step, ::step])
+    if not sample.size:
+        sample = finite(volume.values)
+    if not sample.size:
+        raise UserError(f"{volume.source} holds NaN or infinity only, expected an image.")
+    return sample
 
 
 def to_rgb(values: np.ndarray, low: float, high: float, inverted: bool = False) -> np.ndarray:
-    """A slice as uint8 (H, W, 3) RGB; ``low`` and what lies below it is black.
+    """A slice as uint8 (H, W, 3) RGB; ``low`` and what lies below it is black, and so is NaN.
 
     >>> to_rgb(np.array([[-200.0, 40.0, 500.0]]), -160, 240)[0, :, 0]
     array([  0, 128, 255], dtype=uint8)
     """
     if values.ndim == 3:
         return np.ascontiguousarray(values)
-    kind = np.float32 if max(abs(low), abs(high)) < 1e30 else np.float64
-    with np.errstate(all="ignore"):  # differences of numbers near the end of their range
-        scaled = (np.nan_to_num(values.astype(kind), nan=low) - low) / max(high - low, 1e-12)
-    grey = np.rint(np.nan_to_num(scaled).clip(0, 1) * 255).astype(np.uint8)
-    return np.repeat((255 - grey if inverted else grey)[..., None], 3, axis=2)
+    return np.repeat(scaled(values, low, high, inverted)[..., None], 3, axis=2)

@@ -21,13 +21,14 @@ class ReadCased(Transform):
     ``image`` becomes float32 (3, H, W) in [0, 1], ``mask`` (if there) float32 (1, H, W) of 0 and 1,
     or of the numbers of the classes where the network is to tell them apart; ``height`` and
     ``width`` are added: the native size in pixels. ``opinions`` and ``labels`` (if there) say how
-    the mask is read, see ``gpsseg.data.case.Case``.
+    the mask is read and ``greys`` how the image is, see ``gpsseg.data.case.Case``.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a new dictionary."""
         given = data["image"]
-        image = given if isinstance(given, np.ndarray) else read_image(given)
+        greys = {"greys": data["greys"]} if data.get("greys") is not None else {}
+        image = given if isinstance(given, np.ndarray) else read_image(given, **greys)
         case = {**data, "height": image.shape[0], "width": image.shape[1]}
         case["image"] = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)
         if data.get("mask") is not None:

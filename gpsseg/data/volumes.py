@@ -45,6 +45,7 @@ class Volume:
         window: (low, high): what the file asks to be shown as black and as white; None where it
             does not say.
         inverted: whether low values are to be shown white (DICOM's MONOCHROME1).
+        hounsfield: whether they are known to be Hounsfield units, which mean the same everywhere.
         place: of a NIfTI file the header's geometry, as stored, so that it can be written back bit
             for bit.
     """
@@ -55,6 +56,7 @@ class Volume:
     window: tuple[float, float] | None = None
     inverted: bool = False
     place: Mapping[str, Any] | None = None
+    hounsfield: bool = False
 
     def __post_init__(self) -> None:
         kind = self.values.dtype

@@ -68,7 +68,7 @@ def test_sixteen_bits_with_rescale_and_window(maker: ModuleType, tmp_path: Path)
     assert read_header(path).window == (-160.5, 240.5)
 
 
-def test_sixteen_bits_without_a_window_have_the_range_of_their_bits(
+def test_sixteen_bits_without_a_window_have_the_range_of_what_is_there(
     maker: ModuleType, tmp_path: Path
 ) -> None:
     stored = np.array([[0, 1000, 4095]], np.uint16)
@@ -258,7 +258,7 @@ def test_what_is_dicom_and_what_is_an_image(maker: ModuleType, tmp_path: Path) -
 def test_a_header_cannot_hold_a_patient(maker: ModuleType, tmp_path: Path) -> None:
     header = read_header(maker.write_dicom(tmp_path / "a.dcm", GREYS))
     known = {"path", "series", "shape", "position", "directions", "spacing", "enhanced"}
-    known |= {"window", "limits", "inverted", "thickness"}
+    known |= {"window", "limits", "inverted", "thickness", "modality", "hounsfield"}
     assert {field.name for field in dataclasses.fields(Header)} == known
     said = repr(dataclasses.replace(header, series=""))
     assert not any(secret in said for secret in maker.SECRETS)

@@ -67,7 +67,7 @@ def test_greys_come_from_the_user_the_file_its_bits_or_its_values() -> None:
 def test_to_rgb() -> None:
     values = np.array([[0.0, np.nan, 1.0]])
     np.testing.assert_array_equal(to_rgb(values, 0, 1)[0, :, 0], [0, 0, 255])
-    np.testing.assert_array_equal(to_rgb(values, 0, 1, inverted=True)[0, :, 2], [255, 255, 0])
+    np.testing.assert_array_equal(to_rgb(values, 0, 1, inverted=True)[0, :, 2], [255, 0, 0])
     assert to_rgb(np.full((2, 2), 7), 7, 7).max() == 0, "a flat image is black"
     colour = np.zeros((2, 3, 3), np.uint8)
     np.testing.assert_array_equal(to_rgb(colour, 5, 6), colour)
