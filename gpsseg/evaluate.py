@@ -115,6 +115,7 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
         collect_thumbnails,
         open_predictions,
         resolve_protocols,
+        score_labels,
         score_predictions,
     )
 
@@ -124,12 +125,12 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     salt = new_salt() if config.anonymous_ids else None
     draw_veil(salt, config)
     cases, facts = _given_truth(config, salt)
-    predictions = open_predictions(config.predictions, cases)
+    predictions = open_predictions(config.predictions, cases, labels=config.labels)
     pairs = predictions.pairs
     hide_files((*pairs.extra, *pairs.aside, *pairs.files.values()))
     protocols = resolve_protocols(config.protocol, predictions.axes)
     config.refuse_idle_tolerance(protocols)
-    others = {folder: open_other(folder, cases) for folder in config.against}
+    others = {folder: open_other(folder, cases, config.labels) for folder in config.against}
     name = "predictions" if config.anonymous_ids else config.predictions.resolve().name
     output = new_run_folder(config.output, f"evaluate-{name}")
     thumbnails: list[Thumbnail] = []
@@ -149,6 +150,8 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
         "after": scored.summary,
         "strata": scored.scorer.strata(),
     }
+    if len(config.labels) > 1 and config.truth:
+        metrics["labels"] = score_labels(predictions)
     if predictions.soft:
         metrics["calibration"] = scored.scorer.calibration()
     if salt is not None:

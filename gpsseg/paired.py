@@ -20,12 +20,13 @@ Row = Mapping[str, Any]
 Others = Callable[[], dict[str, Row]]
 
 
-def open_other(folder: Path, cases: Sequence[Case]) -> Others:
+def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()) -> Others:
     """Find the other side's scores, and check that it has the same images.
 
     Args:
         folder: of a run or an evaluation (its per_image.csv is read), or of predictions.
         cases: the images that are scored.
+        labels: which values of predictions are foreground, of label maps.
 
     Returns:
         A function that gives the rows by id; it scores predictions only when it is called.
@@ -45,7 +46,7 @@ def open_other(folder: Path, cases: Sequence[Case]) -> Others:
         )
     from gpsseg.predictions import open_predictions, score_predictions
 
-    predictions = open_predictions(folder, cases, "--against")
+    predictions = open_predictions(folder, cases, "--against", labels)
     return lambda: {row["id"]: row for row in score_predictions(predictions, ["per-image"]).rows}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class Predictions:
         axes: 2 for images, 3 for volumes.
         soft: whether they are probabilities; False for masks.
         moved: ids of volumes whose header disagrees with their truth's.
+        labels: which values are foreground, of label maps; empty for masks and probabilities.
     """
 
     place: str
@@ -58,10 +59,16 @@ class Predictions:
     axes: int
     soft: bool
     moved: tuple[str, ...]
+    labels: tuple[int, ...] = ()
 
-    def map_of(self, case: Case) -> np.ndarray:
-        """The prediction: float in [0, 1], uint8 0..255 or bool, at its own size."""
-        return to_map(read_stored(self.pairs.files[case.id]).values, self.full)
+    def map_of(self, case: Case, header: Stored) -> np.ndarray:
+        """The prediction: float in [0, 1], uint8 0..255 or bool, at its own size.
+
+        ``header`` is the truth's. Several files of a case are joined.
+        """
+        paths = self.pairs.all_of(case)
+        maps = [to_map(_read(path, header, self.labels).values, self.full) for path in paths]
+        return functools.reduce(np.maximum, maps)
 
 
 @dataclass(frozen=True)
@@ -75,9 +82,18 @@ class _Look:
 
 
 def open_predictions(
-    folder: Path, cases: Sequence[Case], option: str = "--predictions"
+    folder: Path,
+    cases: Sequence[Case],
+    option: str = "--predictions",
+    labels: tuple[int, ...] = (),
 ) -> Predictions:
     """Pair a folder with the truth, read every file once, and say what is worth knowing.
+
+    Args:
+        folder: of the predictions.
+        cases: the truth.
+        option: what messages call the folder.
+        labels: which values are foreground, of label maps.
 
     Raises:
         UserError: a prediction is missing, unclear, unreadable or out of range, or does not fit
@@ -85,7 +101,7 @@ def open_predictions(
     """
     pairs = pair(folder, cases, option)
     with ThreadPoolExecutor() as pool:
-        tasks = pool.map(lambda case: _look(case, pairs.files[case.id]), cases)
+        tasks = pool.map(lambda case: _look(case, pairs.all_of(case), labels), cases)
         looks = list(progress(tasks, "checking predictions", len(cases)))
     faults = [look.fault for look in looks if look.fault]
     if faults:
@@ -100,31 +116,56 @@ def open_predictions(
     _refuse_classes(folder, option, surveys, full)
     moved = tuple(case.id for case, look in zip(cases, looks, strict=True) if look.moved)
     soft = any(each.soft for each in surveys)
-    predictions = Predictions(f"{option} {folder}", cases, pairs, full, axes.pop(), soft, moved)
+    place = f"{option} {folder}"
+    predictions = Predictions(place, cases, pairs, full, axes.pop(), soft, moved, labels)
     _say_notes(predictions, folder)
     return predictions
 
 
-def _look(case: Case, path: Path) -> _Look:
+def _look(case: Case, paths: Sequence[Path], labels: tuple[int, ...]) -> _Look:
     """Read one prediction with its truth; whatever is wrong with them is a fault."""
     assert case.mask is not None
     try:
-        truth, header = _truth(case)
+        truth, header = _truth(case, labels)
     except Exception as error:
         return _Look(fault=fault_of(case.mask, error))
-    try:
-        return _fit(case, path, truth, header)
-    except Exception as error:
-        return _Look(fault=fault_of(path, error))
+    look = _Look()
+    for path in paths:
+        try:
+            look = _fit(case, path, truth, header, labels)
+        except Exception as error:
+            return _Look(fault=fault_of(path, error))
+        if look.fault or (len(paths) > 1 and look.survey is None):
+            return look
+    return look
 
 
-def _fit(case: Case, path: Path, truth: np.ndarray, header: Stored) -> _Look:
+def _read(path: Path, header: Stored, labels: tuple[int, ...]) -> Stored:
+    """A prediction on the grid of its truth; of a label map, where the chosen labels are.
+
+    Raises:
+        UserError: it cannot be read, or holds fractions where labels are chosen.
+    """
+    stored = read_stored(path).like(header, path)
+    if not labels:
+        return stored
+    if stored.values.dtype.kind == "f" and (stored.values != np.rint(stored.values)).any():
+        raise UserError(
+            f"{path} holds fractions, expected whole numbers: --labels goes with label maps. "
+            "Leave it out for probabilities."
+        )
+    return replace(stored, values=np.isin(stored.values, labels))
+
+
+def _fit(
+    case: Case, path: Path, truth: np.ndarray, header: Stored, labels: tuple[int, ...] = ()
+) -> _Look:
     """Whether a prediction fits its truth.
 
     Raises:
         UserError: it cannot be read, or is out of range.
     """
-    stored = read_stored(path)
+    stored = _read(path, header, labels)
     looked = survey(path, stored.values)
     got, expected = stored.values.shape, truth.shape
     sizes = f"{path} is {_size(got)} and its truth {case.mask} is {_size(expected)}"
@@ -147,13 +188,31 @@ def _fit(case: Case, path: Path, truth: np.ndarray, header: Stored) -> _Look:
     return _Look(looked, len(expected), moved)
 
 
-def _truth(case: Case) -> tuple[np.ndarray, Stored]:
-    """A case's truth as bool, and its file's header."""
+def _truth(case: Case, labels: tuple[int, ...] = ()) -> tuple[np.ndarray, Stored]:
+    """A case's truth as bool, and its file's header; of a label map, where the chosen labels are."""
     assert case.mask is not None
-    if case.labels is None and not case.opinions:
-        return read_truth(case.mask)
+    if case.labels is None and (case.joined or not case.opinions):
+        masks = [_truth_of(path, labels) for path in (case.mask, *case.opinions)]
+        for path, (mask, _) in zip(case.opinions, masks[1:], strict=True):
+            if mask.shape != masks[0][0].shape:
+                raise UserError(
+                    f"{path} is {_size(mask.shape)} but {case.mask} is "
+                    f"{_size(masks[0][0].shape)}: the masks of one image are joined and must have "
+                    "one size. Export them again."
+                )
+        return np.logical_or.reduce([mask for mask, _ in masks]), masks[0][1]
     mask = case_mask(case)
     return mask, Stored(mask)
+
+
+def _truth_of(path: Path, labels: tuple[int, ...]) -> tuple[np.ndarray, Stored]:
+    """One file of a truth; with labels a mask of 0 and 255 is still a mask."""
+    if not labels:
+        return read_truth(path)
+    stored = read_stored(path)
+    if stored.values.dtype == bool or set(np.unique(stored.values).tolist()) <= {0, 255}:
+        return read_truth(path) if 255 not in labels else (stored.values == 255, stored)
+    return np.isin(stored.values, labels), stored
 
 
 def _same_way_up(one: Stored, other: Stored) -> bool:
@@ -176,7 +235,8 @@ def _refuse_classes(
             raise UserError(
                 f"{option} {folder}: the largest value of all files is {top:g}, and there are few "
                 "others: masks of several classes, or of a scale of their own? Expected masks of "
-                "0 and 1 or 0 and 255, or probability maps. Save one class, as 0 and 255."
+                "0 and 1 or 0 and 255, or probability maps. Name the foreground's values, such as "
+                "--labels 1, or save one class, as 0 and 255."
             )
 
 
@@ -255,8 +315,8 @@ def score_predictions(
     scorer = Scorer(protocols, pool=True, tolerance=tolerance)
     resized = []
     for case in progress(predictions.cases, "evaluating", len(predictions.cases)):
-        truth, header = _truth(case)
-        values = predictions.map_of(case)
+        truth, header = _truth(case, predictions.labels)
+        values = predictions.map_of(case, header)
         if values.shape != truth.shape:
             resized.append(case.id)
             values = _resized(values, truth.shape)
@@ -275,6 +335,17 @@ def score_predictions(
         summary["isic"] = {"omitted": why}
         rows = [{k: v for k, v in row.items() if not k.startswith("isic_")} for row in rows]
     return Scored(summary, rows, tuple(resized), scorer)
+
+
+def score_labels(predictions: Predictions) -> dict[str, dict[str, Any]]:
+    """Score each label of label maps by itself, and say so: label -> protocol per-image."""
+    found = {}
+    for label in predictions.labels:
+        scored = score_predictions(replace(predictions, labels=(label,)), ["per-image"])
+        found[str(label)] = scored.summary["per-image"]
+        dice, iou = found[str(label)]["dice"], found[str(label)]["iou"]
+        say(f"label {label}: mean Dice {dice:.3f}, IoU {iou:.3f}")
+    return found
 
 
 def _resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

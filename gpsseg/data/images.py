@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,9 +10,11 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
+from gpsseg.data.filenames import image_endings
+from gpsseg.data.pages import pages, refuse_pages
 from gpsseg.errors import UserError, naming
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif"})
+EXTENSIONS = image_endings()
 DEEP = frozenset({"I", "I;16", "I;16L", "I;16B", "F"})  # Pillow's modes of more than 8 bits
 RANGES = (1, 255, 4095, 65535)  # of a deep image's values: float, 8, 12 and 16 bits
 
@@ -41,11 +43,38 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         UserError: the file is missing, empty, truncated or no image; the text names it.
     """
-    image = _decode(path, {"RGB", *DEEP})
+    return _as_rgb(_decode(path, {"RGB", *DEEP}), path)
+
+
+def read_pages(path: Path) -> Iterator[np.ndarray]:
+    """Read the pages of a TIFF, or the pictures of an animation, each as ``read_image`` does.
+
+    Raises:
+        UserError: as ``read_image``; after the pages that are there.
+    """
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            for page in pages(image):
+                image.seek(page)
+                yield _as_rgb(_upright(image, {"RGB", *DEEP}), path)
+    except UserError:
+        raise
+    except Exception as error:  # damaged files make decoders fail in every way there is
+        raise UserError(f"{path} {_why(path, error)}. Copy it again from its source.") from None
+
+
+def _as_rgb(image: Image.Image, path: Path) -> np.ndarray:
+    """A decoded image, of mode RGB or a deep one, as uint8 (H, W, 3)."""
     with naming(path):
         if image.mode in DEEP:
             image = Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
         return np.asarray(image)
+
+
+def _upright(image: Image.Image, modes: Collection[str]) -> Image.Image:
+    """Turn an image upright, and make it RGB unless its mode is in ``modes``."""
+    image = ImageOps.exif_transpose(image)
+    return image if image.mode in modes else image.convert("RGB")
 
 
 def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
@@ -218,9 +247,11 @@ def _decode(
         with path.open("rb") as file, Image.open(file) as image:
             if draft is not None:
                 image.draft(draft[0], (draft[1], draft[1]))
+            refuse_pages(image, path)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return image if image.mode in modes else image.convert("RGB")
+            return _upright(image, modes)
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except Image.DecompressionBombError:

@@ -99,7 +99,8 @@ class CaseDataset(PersistentDataset):
     def _load(self, case: Case) -> dict[str, np.ndarray]:
         several = case.labels is not None and case.labels.separate
         try:
-            facts = {name: getattr(case, name) for name in ("image", "mask", "opinions", "labels")}
+            keys = ("image", "mask", "opinions", "labels", "joined")
+            facts = {key: getattr(case, key) for key in keys}
             return _to_8_bits(self._pre_transform(facts), self.card, case.image.name, several)
         except Exception as error:  # MONAI wraps whatever goes wrong in one of its steps
             raise _step_fault(error, self.card, "load", case.image.name) from None

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from gpsseg.data.dicom_masks import Segmented, is_segmentation, placed, read_segmentation
+from gpsseg.data.filenames import one_form
 from gpsseg.data.images import EXTENSIONS, read_channel, to_mask
 from gpsseg.data.volumes import ENDINGS as VOLUMES
 from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, PACKED, RAS, read_volume, refuse_too_large
@@ -18,6 +20,7 @@ from gpsseg.errors import UserError
 from gpsseg.veil import plain
 
 ENDINGS = (*VOLUMES, ".npy", *sorted(EXTENSIONS))
+DICOM = (".dcm", ".dicom", ".ima")  # of segmentations, which may also have no ending
 FULL = (1, 255, 65535)  # what whole numbers may mean by "certainly foreground"
 
 
@@ -30,11 +33,27 @@ class Stored:
             are y and x.
         spacing: mm a pixel along each axis; None where the format has none.
         affine: (4, 4) of a volume, index -> RAS mm; else None.
+        part: of a DICOM segmentation what it is, as it may cover a part of a grid only.
     """
 
     values: np.ndarray
     spacing: tuple[float, ...] | None = None
     affine: np.ndarray | None = None
+    part: Segmented | None = None
+
+    def like(self, truth: Stored, path: Path) -> Stored:
+        """A DICOM segmentation on the grid of its truth; anything else as it is.
+
+        Raises:
+            UserError: its voxels are none of that grid's; the text names ``path``.
+        """
+        if self.part is None or truth.affine is None or truth.part is not None:
+            return self
+        flat = truth.values.ndim == 2
+        shape = (*truth.values.shape[::-1], 1) if flat else truth.values.shape
+        values = placed(self.part, shape, truth.affine, path)
+        values = values[..., 0].T if flat else values
+        return Stored(values, truth.spacing, truth.affine)
 
 
 @dataclass(frozen=True)
@@ -61,7 +80,8 @@ def ending(path: Path) -> str:
 
 def stem(path: Path) -> str:
     """The name without its known ending; bytes that are no UTF-8 become U+FFFD."""
-    return utf8(path.name[: len(path.name) - len(ending(path))])
+    known = next((end for end in (*ENDINGS, *DICOM) if path.name.lower().endswith(end)), "")
+    return utf8(path.name[: len(path.name) - len(known)])
 
 
 def relative_name(path: Path, folder: Path) -> str:
@@ -70,12 +90,20 @@ def relative_name(path: Path, folder: Path) -> str:
 
 
 def utf8(name: str) -> str:
-    """A name that can be written anywhere: U+FFFD for bytes that are no UTF-8, and for controls."""
-    return plain(os.fsencode(name).decode("utf-8", "replace"))
+    """A name that can be written anywhere, in one of Unicode's forms.
+
+    Bytes that are no UTF-8, and controls, become U+FFFD.
+    """
+    return one_form(plain(os.fsencode(name).decode("utf-8", "replace")))
 
 
-def find_maps(folder: Path, option: str) -> list[Path]:
+def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
     """Every mask or map in a folder and below, sorted; hidden files do not count.
+
+    Args:
+        folder: where to look.
+        option: what error messages call it.
+        segments: whether DICOM segmentations count, too.
 
     Raises:
         UserError: there is no such folder, or nothing in it; the text names ``option``.
@@ -86,7 +114,7 @@ def find_maps(folder: Path, option: str) -> list[Path]:
     found = sorted(
         path
         for path in folder.rglob("*")
-        if ending(path)
+        if (ending(path) or (segments and is_segmentation(path)))
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
@@ -110,6 +138,8 @@ def read_stored(path: Path) -> Stored:
         stored = _read_nifti(path)
     elif end in ITK:
         stored = _read_itk(path)
+    elif not end:
+        stored = _read_segmentation(path)
     else:
         stored = Stored(_read_npy(path) if end == ".npy" else read_channel(path))
     values = stored.values
@@ -121,8 +151,8 @@ def read_stored(path: Path) -> Stored:
             f"{path} holds NaN or infinity in {bad} of {values.size} values, expected "
             "probabilities in [0, 1]. Look for a division by zero where it was made."
         )
-    if values.size == 0 or values.ndim not in ((2, 3) if end in VOLUMES else (2,)):
-        wanted = "2-D or 3-D" if end in VOLUMES else "2-D (height, width); save volumes as NIfTI"
+    if values.size == 0 or values.ndim not in ((2, 3) if end in ("", *VOLUMES) else (2,)):
+        wanted = "2-D or 3-D" if end in ("", *VOLUMES) else "2-D (height, width); save volumes as NIfTI"
         raise UserError(f"{path} has the shape {values.shape}, expected {wanted}.")
     return stored
 
@@ -235,6 +265,15 @@ def _read_nifti(path: Path) -> Stored:
     if values.ndim == 2:
         values, spacing = values.T, spacing[::-1]
     return Stored(values, spacing, np.asarray(image.affine))
+
+
+def _read_segmentation(path: Path) -> Stored:
+    """A DICOM segmentation, its axes in NIfTI's order; one of a single frame is 2-D."""
+    part = read_segmentation(path)
+    if part.values.shape[2] == 1:
+        spacing = (part.spacing[1], part.spacing[0])
+        return Stored(part.values[..., 0].T, spacing, part.affine, part)
+    return Stored(part.values, part.spacing, part.affine, part)
 
 
 def _read_itk(path: Path) -> Stored:
