@@ -42,8 +42,8 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.machine import make_machine, require_device
     from gpsseg.paired import open_other
     from gpsseg.predictions import resolve_protocols
-    from gpsseg.prompts import check_prompts
-    from gpsseg.runs import load_run, require_data_root, salt_for_evaluation
+    from gpsseg.prompts import check_prompts, check_prompts_file
+    from gpsseg.runs import load_run, read_config, require_data_root, salt_for_evaluation
     from gpsseg.scoring import (
         class_metrics,
         class_table,
@@ -56,9 +56,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     assert config.run is not None
     require_device(config.device)
     protocols = resolve_protocols(config.protocol)
-    trained, model = load_run(config.run, config.untrained)
-    check_prompts(model, config.prompts)
-    trained = _moved(config, trained)
+    trained = _moved(config, read_config(config.run))
     trained = dataclasses.replace(trained, batch_size=config.batch_size or trained.batch_size)
     data = _evaluation_data(config, trained)
     require_data_root(data)
@@ -68,6 +66,9 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     card = anonymous_card(card, salt)
     split = _split_of(config, trained, card, data, salt)
     say_notes(split.test, anonymous=salt is not None)
+    check_prompts_file(config.prompts, trained.prompt, [case.image for case in split.test])
+    _, model = load_run(config.run, config.untrained)
+    check_prompts(model, config.prompts)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     same_set = _same_set(config, trained)

@@ -93,6 +93,7 @@ def find_split(
     from gpsseg.data.anonymous import anonymous_split
     from gpsseg.data.cases import SYNTHETIC, make_split
     from gpsseg.data.kept import kept_split
+    from gpsseg.data.leftovers import file_notes
 
     if run is not None:
         hashed = salt if config.anonymous_ids else None
@@ -115,7 +116,8 @@ def find_split(
         f"{card.title}: {len(split.train)} train / {len(split.val)} val / {len(split.test)} test "
         f"images, split {split.name}, {split.root}"
     )
-    for note in split.notes:
+    notes = file_notes(card, config.data_root, salt is not None) if run is None else []
+    for note in (*split.notes, *notes):
         say(note, style="yellow")
     if split.data == SYNTHETIC:
         say(

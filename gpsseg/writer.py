@@ -11,9 +11,10 @@ import numpy as np
 
 from gpsseg.console import say
 from gpsseg.data.dicom_series import read_dicom
-from gpsseg.data.images import read_image
+from gpsseg.data.images import read_image, read_pages
 from gpsseg.data.slicing import Slicing, find_slicing, grey_range, to_rgb
 from gpsseg.data.sources import Failures
+from gpsseg.data.video import ENDINGS as VIDEOS
 from gpsseg.data.video import read_video
 from gpsseg.data.volumes import Volume, read_volume
 from gpsseg.errors import fault_of, stops_all
@@ -132,7 +133,9 @@ def open_source(
         return
     if source.kind == "frames" and not source.headers:
         writer = Writer(plan, failures, *_targets(plan, FolderTarget))
-        pictures = (lambda pixels=pixels: pixels for pixels in read_video(source.path))
+        video = source.path.suffix.lower() in VIDEOS
+        read = read_video if video else read_pages
+        pictures = (lambda pixels=pixels: pixels for pixels in read(source.path))
         yield from _missing(writer, pictures)
         return
     volume = read_dicom(source.headers, source.path) if source.headers else read_volume(source.path)

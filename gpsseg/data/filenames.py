@@ -17,6 +17,7 @@ NO_PICTURE = frozenset(
     (*("BLP", "BUFR", "CUR", "DDS", "EPS", "FTEX", "GBR", "GRIB", "HDF5", "ICNS", "ICO", "IPTC"),
      *("MPEG", "WMF", "XVTHUMB"))
 )  # fmt: skip
+USUAL = ".jpg, .png, .tif, .bmp, .gif, .webp, .jp2, .ppm"  # of the many, for messages
 OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"})
 OURS = frozenset({"predict.json"})  # what `predict` leaves beside its masks
 HEADERS = (".mhd", ".nhdr", ".hdr")  # their voxels lie in a file of the same name

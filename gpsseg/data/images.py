@@ -217,6 +217,16 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
         return image
 
 
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) in pixels, upright, of an image by its header; None if that cannot be read."""
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except Exception:  # reading it will say what is wrong
+        return None
+
+
 def is_turned(path: Path) -> bool:
     """Whether an image's EXIF orientation turns or mirrors it; the pixels are not decoded."""
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.dicom_masks import Segmented, is_segmentation, placed, read_segmentation
-from gpsseg.data.filenames import one_form
+from gpsseg.data.filenames import USUAL, one_form
 from gpsseg.data.images import EXTENSIONS, read_channel, to_mask
 from gpsseg.data.volumes import ENDINGS as VOLUMES
 from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, PACKED, RAS, read_volume, refuse_too_large
@@ -121,7 +121,7 @@ def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
     if not found:
         raise UserError(
             f"{option} {folder} holds no mask or map; expected files ending in "
-            f"{', '.join(ENDINGS)}."
+            f"{', '.join((*VOLUMES, '.npy'))}, or pictures such as {USUAL}."
         )
     return found
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards import Card, card_names, choose_classes, load_card, named_transforms
 from gpsseg.data.dicom import is_dicom
-from gpsseg.data.images import EXTENSIONS
+from gpsseg.data.filenames import USUAL
 from gpsseg.data.layout import find_files
 from gpsseg.data.tables import table_cases
 from gpsseg.data.volumes import volume_ending
@@ -84,7 +84,7 @@ def _refuse_without_images(images: Path) -> NoReturn:
     endings = sorted({path.suffix.lower() or "no ending" for path in files})
     there = f"{len(files)} files of other kinds: {few(endings)}" if files else "no file"
     raise UserError(
-        f"--images {images} holds {there}; expected images in {', '.join(sorted(EXTENSIONS))}. "
+        f"--images {images} holds {there}; expected images such as {USUAL}. "
         "Name another folder, or convert them."
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpsseg.data.case import Case
-from gpsseg.data.maps import find_maps, relative_name, stem
+from gpsseg.data.maps import ending, find_maps, relative_name, stem
 from gpsseg.data.matching import bare as bare
 from gpsseg.data.matching import last_of, match, numbered
 from gpsseg.errors import UserError, few
@@ -110,6 +111,31 @@ def pair(
     more = {name: paths[1:] for name, paths in found.files.items() if len(paths) > 1}
     first = {name: paths[0] for name, paths in found.files.items()}
     return Pairs(first, found.extra, found.aside, more)
+
+
+def parts_of(mask: Path) -> tuple[Path, ...]:
+    """Masks of further lesions beside an image's mask: ``x_mask_1`` beside ``x_mask``."""
+    if bare(stem(mask)) == stem(mask):  # without a word such as _mask, a number may mean anything
+        return ()
+    try:
+        there = _numbered_in(mask.parent, mask.parent.stat().st_mtime_ns)
+    except (OSError, ValueError):
+        return ()
+    return there.get((stem(mask).lower(), ending(mask)), ())
+
+
+@functools.lru_cache(maxsize=16)
+def _numbered_in(folder: Path, changed: int) -> dict[tuple[str, str], tuple[Path, ...]]:
+    """The numbered masks in a folder by the stem that they are parts of, and by their ending.
+
+    ``changed`` tells an older look apart.
+    """
+    found: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        several = numbered(stem(path))
+        if several is not None and ending(path) and path.is_file():
+            found.setdefault((several[0].lower(), ending(path)), []).append(path)
+    return {key: tuple(paths) for key, paths in found.items()}
 
 
 def below(path: Path, folder: Path) -> str:

@@ -6,11 +6,14 @@ import codecs
 import csv
 import io
 import os
+from dataclasses import replace
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpsseg.data.case import Case
+from gpsseg.data.filenames import as_named, one_form
+from gpsseg.data.pairs import parts_of
 from gpsseg.errors import UserError, few, nearest
 from gpsseg.files import read_json
 from gpsseg.veil import plain
@@ -81,7 +84,19 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
             f"{path}: {len(parts['all'])} rows name no split while others do. Fill in train, val "
             "or test in every row, or in none."
         )
-    return parts
+    return _with_parts(parts)
+
+
+def _with_parts(parts: Mapping[str, Sequence[Case]]) -> dict[str, list[Case]]:
+    """The cases with the masks of further lesions that lie beside theirs, unless they are listed."""
+    listed = {case.mask for cases in parts.values() for case in cases}
+
+    def complete(case: Case) -> Case:
+        assert case.mask is not None
+        more = tuple(path for path in parts_of(case.mask) if path not in listed)
+        return replace(case, opinions=more, joined=True) if more else case
+
+    return {part: [complete(case) for case in cases] for part, cases in parts.items()}
 
 
 def _with_slashes(row: Row, folder: Path) -> Row:
@@ -102,7 +117,7 @@ def _ids(rows: Sequence[Row]) -> list[str]:
         above = os.path.commonpath([path.parent for path in paths])
         below = [Path(os.path.relpath(path.parent, above or ".")) for path in paths]
         stems = [(b / name).as_posix() for b, name in zip(below, stems, strict=True)]
-    return [plain(row.get("id") or name) for row, name in zip(rows, stems, strict=True)]
+    return [one_form(plain(row.get("id") or name)) for row, name in zip(rows, stems, strict=True)]
 
 
 def _bare(path: Path) -> str:
@@ -117,7 +132,7 @@ def _part(path: Path, number: int, name: str) -> str:
 
 
 def _file(path: Path, number: int, name: str, column: str) -> Path:
-    found = path.parent / _expanded(name) if name else None
+    found = as_named(path.parent / _expanded(name)) if name else None
     if found is None or not _is_file(found):
         what = (
             f"{few([str(found)[:300]])} does not exist" if found else f"the cell {column} is empty"
