@@ -19,7 +19,10 @@ from gpsseg.data.volumes import Volume, volume_ending, write_volume
 from gpsseg.errors import UserError
 from gpsseg.files import replacing
 
-SAME = {".nhdr": ".nrrd", ".mhd": ".mha"}  # formats of two files are written as one
+SAME = {  # formats of two files are written as one, those that are read only as NIfTI
+    **{".nhdr": ".nrrd", ".mhd": ".mha"},
+    **dict.fromkeys((".hdr", ".mgz", ".mgh", ".gipl", ".gipl.gz"), ".nii.gz"),
+}
 ENDING = {"nifti": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha"}
 
 

@@ -15,7 +15,16 @@ from gpsseg.data.dicom_masks import Segmented, is_segmentation, placed, read_seg
 from gpsseg.data.filenames import USUAL, one_form
 from gpsseg.data.images import EXTENSIONS, read_channel, to_mask
 from gpsseg.data.volumes import ENDINGS as VOLUMES
-from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, PACKED, RAS, read_volume, refuse_too_large
+from gpsseg.data.volumes import (
+    ITK,
+    NIBABEL,
+    PACKED,
+    PACKS,
+    RAS,
+    read_volume,
+    refuse_too_large,
+    unit_of,
+)
 from gpsseg.errors import UserError
 from gpsseg.veil import plain
 
@@ -134,7 +143,7 @@ def read_stored(path: Path) -> Stored:
             infinity; the text names it.
     """
     end = ending(path)
-    if end in NIFTI:
+    if end in NIBABEL:
         stored = _read_nifti(path)
     elif end in ITK:
         stored = _read_itk(path)
@@ -244,10 +253,9 @@ def _read_nifti(path: Path) -> Stored:
     try:
         image: Any = nibabel.load(path)
         stored = math.prod(image.shape) * image.get_data_dtype().itemsize
-        refuse_too_large(path, stored, PACKED if path.name.lower().endswith(".gz") else 1)
+        refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)
         values = np.asanyarray(image.dataobj)
-        unit = image.header.get_xyzt_units()[0]
-        zooms = [float(z) * MILLIMETRES.get(unit, 1.0) for z in image.header.get_zooms()]
+        zooms = [float(z) * unit_of(image) for z in image.header.get_zooms()]
     except UserError:
         raise
     except Exception as error:
