@@ -34,6 +34,7 @@ class Source:
         kind: image; frames (a video, a multi-frame DICOM file); or volume.
         headers: of a DICOM source its files, in order.
         frames: how many pictures it holds; None where only reading tells.
+        parts: of a mask that is in several files the others.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Source:
     kind: Literal["image", "frames", "volume"]
     headers: tuple[dicom.Header, ...] = ()
     frames: int | None = 1
+    parts: tuple[Source, ...] = ()
 
 
 def find_sources(
