@@ -51,8 +51,8 @@ def prompts_for(path: Path, prompt: str, images: Sequence[Path]) -> list[Numbers
     """The prompt of each image, by its name: with its ending or without, with folders or without.
 
     Raises:
-        UserError: as ``read_prompts``; or an image has none, or two, or a name fits two images, or a
-            prompt lies outside of its image.
+        UserError: as ``read_prompts``; or an image has none, or two, or a name fits two images, or
+            a prompt lies outside of its image.
     """
     given = read_prompts(path, prompt)
     owners = _owners(images)

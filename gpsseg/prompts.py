@@ -179,8 +179,8 @@ def from_file(path: Path, prompt: str, images: Sequence[Path]) -> Prompter:
         images: which ones need prompts; a batch's "index" counts them.
 
     Raises:
-        UserError: the file cannot be read, an image is missing or named twice, or a prompt is empty,
-            not in pixels or not in its image.
+        UserError: the file cannot be read, an image is missing or named twice, or a prompt is
+            empty, not in pixels or not in its image.
     """
     given = prompts_for(path, prompt, images)
 
@@ -205,7 +205,8 @@ def check_prompts_file(
         images: which ones need prompts, where that is known already.
 
     Raises:
-        UserError: the file cannot be read, lacks an image, or holds something else than such prompts in pixels.
+        UserError: the file cannot be read, lacks an image, or holds something else than such
+            prompts in pixels.
     """
     if file is not None and prompt is not None and is_given(prompt):
         if images is None:

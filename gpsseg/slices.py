@@ -87,9 +87,12 @@ def _pair(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[Pair]:
     Files that cannot be read, and volumes that lack their mask for it, are added to ``failed``.
     """
     from gpsseg.data.matching import are_masks, bare, match, one_channel
+    from gpsseg.data.nnunet import further_channels
 
     if config.table:
-        return _listed(config.table)
+        pairs = _listed(config.table)
+        _say_channels(sorted(further_channels([image.path for image, *_ in pairs])))
+        return pairs
     assert config.images is not None
     assert config.masks is not None
     images = _volumes("--images", config.images, config, failed)
@@ -100,13 +103,7 @@ def _pair(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[Pair]:
     own = {image.path.resolve() for image in images}
     masks = [mask for mask in masks if mask.path.resolve() not in own]
     cases = one_channel([i.name for i in images], [mask.name for mask in masks])
-    further = [image.name for image in images if cases.get(image.name) == ""]
-    if further:
-        say(
-            f"note: nnU-Net's channel 0000 of each volume is used, {len(further)} files of further "
-            f"channels are left out: {few(further)}",
-            style="yellow",
-        )
+    _say_channels([image.path for image in images if cases.get(image.name) == ""])
     volumes = {cases.get(i.name, i.name): i for i in images if cases.get(i.name) != ""}
     found = match([(name, ()) for name in volumes], [(mask, mask.name) for mask in masks])
     if found.unclear:
@@ -127,6 +124,15 @@ def _pair(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[Pair]:
         for name, image in volumes.items()
         if name in found.files
     ]
+
+
+def _say_channels(further: Sequence[Path]) -> None:
+    if further:
+        say(
+            f"note: nnU-Net's channel 0000 of each volume is used, {len(further)} files of further "
+            f"channels are left out: {few(path.name for path in further)}",
+            style="yellow",
+        )
 
 
 def _with_parts(masks: Sequence[Source]) -> Source:

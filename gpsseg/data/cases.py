@@ -26,7 +26,8 @@ from gpsseg.data.layout import (
     part_cases,
     part_present,
 )
-from gpsseg.data.matching import FIRST, channel
+from gpsseg.data.matching import channel
+from gpsseg.data.nnunet import further_channels
 from gpsseg.data.splits import is_split_file, read_split
 from gpsseg.data.tables import table_cases
 from gpsseg.errors import UserError, look_up
@@ -251,13 +252,8 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
 
 def channels_of(others: Collection[Path], cases: Sequence[Case]) -> set[Path]:
     """nnU-Net's further channels of images: x_0001 beside x_0000, where the case is called x."""
-    firsts = {case.image for case in cases}
-    found = set()
-    for path in others:
-        fit = channel(path.stem)
-        if fit and path.with_name(f"{fit[0]}_{FIRST}{path.suffix}") in firsts:
-            found.add(path)
-    return found
+    firsts = [case.image for case in cases if not channel(case.id)]
+    return set(others) & further_channels(firsts)
 
 
 def cases_of_splits(card: Card, root: Path, first: str) -> Iterator[list[Case]]:

@@ -21,6 +21,7 @@ from gpsseg.data.filenames import as_named, one_form
 from gpsseg.data.images import EXTENSIONS
 from gpsseg.data.maps import find_maps, utf8
 from gpsseg.data.matching import are_masks, one_channel
+from gpsseg.data.nnunet import further_channels
 from gpsseg.data.pairs import below, pair, parts_of
 from gpsseg.errors import UserError
 
@@ -153,7 +154,7 @@ def other_files(root: Path, rule: Mapping[str, Any], cases: Sequence[Case]) -> s
         cases: of the part.
     """
     if "table" in rule:
-        return set()
+        return further_channels([case.image for case in cases])
     used = {path for case in cases for path in files_of(case)}
     folders = {path.parent for path in used}
     open_ones = {root / rule["masks_in"]} if "masks_in" in rule else set()
@@ -200,9 +201,7 @@ def describe_part(rule: Mapping[str, Any]) -> str:
     return f"{rule['images']} with {masks if isinstance(masks, str) else ', '.join(masks.values())}"
 
 
-def _without_channels(
-    found: Mapping[str, tuple[Path, Places]], masks: Path
-) -> dict[str, Path]:
+def _without_channels(found: Mapping[str, tuple[Path, Places]], masks: Path) -> dict[str, Path]:
     """Each image by its name; of nnU-Net's cases, which have an image a channel, the first."""
     images = {path for path, _ in found.values()}
     names = [below(path, masks) for path in find_maps(masks, "the masks in") if path not in images]

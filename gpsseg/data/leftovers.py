@@ -59,4 +59,3 @@ def joined_note(cases: Sequence[Case], nameless: bool = False) -> str:
         f"note: the masks of {len(joined)} images are in several files ({len(files)} in all"
         f"{names}); those of one image are joined"
     )
-

@@ -161,7 +161,9 @@ def read_stored(path: Path) -> Stored:
             "probabilities in [0, 1]. Look for a division by zero where it was made."
         )
     if values.size == 0 or values.ndim not in ((2, 3) if end in ("", *VOLUMES) else (2,)):
-        wanted = "2-D or 3-D" if end in ("", *VOLUMES) else "2-D (height, width); save volumes as NIfTI"
+        wanted = (
+            "2-D or 3-D" if end in ("", *VOLUMES) else "2-D (height, width); save volumes as NIfTI"
+        )
         raise UserError(f"{path} has the shape {values.shape}, expected {wanted}.")
     return stored
 

@@ -99,9 +99,7 @@ def are_masks(names: Collection[str]) -> set[str]:
     known, found = set(names), set()
     for name in known:
         several = numbered(last_of(name))
-        if bare_below(name) != name and bare_below(name) in known:
-            found.add(name)
-        elif several is not None and bare_below(name[: -len(last_of(name))] + several[0]) in known:
+        if (bare_below(name) != name and bare_below(name) in known) or (several is not None and bare_below(name[: -len(last_of(name))] + several[0]) in known):
             found.add(name)
     return found
 

@@ -6,13 +6,15 @@ import codecs
 import csv
 import io
 import os
-from dataclasses import replace
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gpsseg.data.case import Case
 from gpsseg.data.filenames import as_named, one_form
+from gpsseg.data.matching import FIRST
+from gpsseg.data.nnunet import is_nnunet, nnunet_rows
 from gpsseg.data.pairs import parts_of
 from gpsseg.errors import UserError, few, nearest
 from gpsseg.files import read_json
@@ -133,6 +135,8 @@ def _part(path: Path, number: int, name: str) -> str:
 
 def _file(path: Path, number: int, name: str, column: str) -> Path:
     found = as_named(path.parent / _expanded(name)) if name else None
+    if found is not None and not _is_file(found) and column == "image":
+        found = _first_channel(found)
     if found is None or not _is_file(found):
         what = (
             f"{few([str(found)[:300]])} does not exist" if found else f"the cell {column} is empty"
@@ -141,6 +145,13 @@ def _file(path: Path, number: int, name: str, column: str) -> Path:
             f"{path}, row {number}: {what}. Paths are relative to the table's folder, or absolute."
         )
     return found
+
+
+def _first_channel(path: Path) -> Path:
+    """What nnU-Net calls an image that its dataset.json of version 1 lists without its channel."""
+    name = _bare(path)
+    file = path.with_name(f"{name}_{FIRST}{path.name[len(name) :]}")
+    return file if _is_file(file) else path
 
 
 def _expanded(name: str) -> Path:
@@ -208,11 +219,13 @@ def _parquet(path: Path) -> list[Row]:
 def _json(path: Path) -> list[Row]:
     """The rows of a dataset.json."""
     content = read_json(path)
+    if is_nnunet(content):
+        return nnunet_rows(path, content)
     lists = {"training": "train", "validation": "val", "test": "test", "testing": "test"}
     if not isinstance(content, dict) or not isinstance(content.get("training"), list):
         raise UserError(
             f"{path} has no list `training`; expected MONAI's or MSD's form, with "
-            '{"image": ..., "label": ...} in it. Name another table.'
+            '{"image": ..., "label": ...} in it, or nnU-Net\'s. Name another table.'
         )
     has_others = any(_labelled(content.get(key)) for key in lists if key != "training")
     rows = []
