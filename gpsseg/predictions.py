@@ -189,7 +189,7 @@ def _fit(
 
 
 def _truth(case: Case, labels: tuple[int, ...] = ()) -> tuple[np.ndarray, Stored]:
-    """A case's truth as bool, and its file's header; of a label map, where the chosen labels are."""
+    """A case's truth as bool, and its file's header; of a label map, where chosen labels are."""
     assert case.mask is not None
     if case.labels is None and (case.joined or not case.opinions):
         masks = [_truth_of(path, labels) for path in (case.mask, *case.opinions)]

@@ -75,7 +75,7 @@ def mask_of(paths: Sequence[Path], labels: Labels | None, joined: bool) -> np.nd
 
 
 def labels_of(paths: Sequence[Path], labels: Labels | None, joined: bool) -> np.ndarray:
-    """The same as ``case_labels``: uint8 (H, W). Where several masks mark a pixel, the first counts.
+    """The same as ``case_labels``: uint8 (H, W). Where several mark a pixel, the first counts.
 
     Raises:
         UserError: as ``case_mask``.

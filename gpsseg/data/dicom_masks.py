@@ -126,6 +126,8 @@ def _places(along: np.ndarray, thickness: float, path: Path) -> tuple[np.ndarray
     """The slice of each frame, from 0, and the distance of slices; empty ones may be left out."""
     levels = np.unique(np.round(along, 3))
     step = float(np.diff(levels).min()) if len(levels) > 1 else thickness
+    if 0 < thickness < step and abs(step / thickness - round(step / thickness)) < ON_GRID / 2:
+        step /= round(step / thickness)
     places = (along - along.min()) / step
     if np.abs(places - np.rint(places)).max() > ON_GRID:
         raise UserError(f"{path} has frames at uneven distances. Save it as NRRD or NIfTI.")

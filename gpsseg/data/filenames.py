@@ -35,16 +35,16 @@ def image_endings() -> frozenset[str]:
 
 
 def one_form(name: str) -> str:
-    """A name in one of Unicode's forms: macOS takes its letters apart, others do not.
+    r"""A name in one of Unicode's forms: macOS takes its letters apart, others do not.
 
-    >>> one_form("o\\u0308") == "\\u00f6"
+    >>> one_form("o\u0308") == "\u00f6"
     True
     """
     return unicodedata.normalize("NFC", name)
 
 
 def as_named(path: Path) -> Path:
-    """The path, or else the one that is called so in another of Unicode's forms, if there is one."""
+    """The path, or else the one that is called so in another of Unicode's forms, if any is."""
     if str(path).isascii() or path.parent == path or _is_there(path):
         return path
     above = as_named(path.parent)

@@ -218,7 +218,7 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) in pixels, upright, of an image by its header; None if that cannot be read."""
+    """(width, height) in pixels, upright, by an image's header; None if that cannot be read."""
     try:
         with path.open("rb") as file, Image.open(file) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)

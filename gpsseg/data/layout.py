@@ -222,12 +222,12 @@ def _images(root: Path, rule: Mapping[str, Any]) -> list[tuple[Path, Places]]:
         for path, places in found:
             places["id"] = one_form(path.relative_to(base).with_suffix("").as_posix())
     folder = as_named(root / rule["masks_in"]).resolve()
-    names = {path: one_form(path.with_suffix("").as_posix()) for path, _ in found}
-    masks = are_masks(names.values())
+    called = {path: one_form(path.with_suffix("").as_posix()) for path, _ in found}
+    masks = are_masks(called.values())
     return [
         (path, places)
         for path, places in found
-        if names[path] not in masks or not path.resolve().is_relative_to(folder)
+        if called[path] not in masks or not path.resolve().is_relative_to(folder)
     ]
 
 

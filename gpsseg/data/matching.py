@@ -96,12 +96,15 @@ def are_masks(names: Collection[str]) -> set[str]:
     >>> sorted(are_masks(["a", "a_mask", "a_mask_1", "b_mask"]))
     ['a_mask', 'a_mask_1']
     """
-    known, found = set(names), set()
-    for name in known:
-        several = numbered(last_of(name))
-        if (bare_below(name) != name and bare_below(name) in known) or (several is not None and bare_below(name[: -len(last_of(name))] + several[0]) in known):
-            found.add(name)
-    return found
+    known = set(names)
+    return {name for name in known if known & _belongs_to(name)}
+
+
+def _belongs_to(name: str) -> set[str]:
+    """What the image of a mask may be called; nothing for a name that is no mask's."""
+    several = numbered(last_of(name))
+    whole = name[: len(name) - len(last_of(name))] + several[0] if several else name
+    return {bare_below(each) for each in (name, whole)} - {name}
 
 
 def one_channel(names: Collection[str], masks: Collection[str]) -> dict[str, str]:

@@ -42,7 +42,13 @@ def nnunet_rows(path: Path, content: Mapping[str, Any]) -> list[dict[str, str]]:
             f"with imagesTr/CASE_{FIRST}{ending}."
         )
     both = all(parts.values())
-    return [{**row, "split": part if both else ""} for part, rows in parts.items() for row in rows]
+    names = [row["id"] for rows in parts.values() for row in rows]
+    twice = len(set(names)) < len(names)  # training and test cases are numbered each from 0
+    return [
+        {**row, "split": part if both else "", "id": f"{part}/{row['id']}" if twice else row["id"]}
+        for part, rows in parts.items()
+        for row in rows
+    ]
 
 
 def nnunet_classes(content: Any) -> dict[str, int]:

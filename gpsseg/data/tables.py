@@ -90,7 +90,7 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
 
 
 def _with_parts(parts: Mapping[str, Sequence[Case]]) -> dict[str, list[Case]]:
-    """The cases with the masks of further lesions that lie beside theirs, unless they are listed."""
+    """The cases with masks of further lesions that lie beside theirs, unless they are listed."""
     listed = {case.mask for cases in parts.values() for case in cases}
 
     def complete(case: Case) -> Case:
