@@ -53,7 +53,9 @@ def predict(config: PredictConfig) -> list[Path]:
     rest: list[Path] = []
     sources, failures = find_sources(config.input, config.output, rest)
     _refuse_idle(config, sources, failures)
-    if left := left_out(rest, Path(os.path.commonpath([path.parent for path in rest] or ["."]))):
+    if left := left_out(
+        rest, Path(os.path.commonpath([str(path.parent) for path in rest] or ["."]))
+    ):
         say(left, style="yellow")
     plans = plan_outputs(sources, config, failures)
     if config.format == "dicom-seg":

@@ -14,6 +14,7 @@ import numpy as np
 from gpsseg.console import progress, say
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks import first_of
+from gpsseg.data.filenames import left_out
 from gpsseg.data.maps import (
     Stored,
     Survey,
@@ -22,6 +23,7 @@ from gpsseg.data.maps import (
     read_truth,
     survey,
     to_map,
+    unread_files,
 )
 from gpsseg.data.pairs import Pairs, pair
 from gpsseg.errors import UserError, fault_of, few
@@ -207,9 +209,12 @@ def _truth(case: Case, labels: tuple[int, ...] = ()) -> tuple[np.ndarray, Stored
 
 def _truth_of(path: Path, labels: tuple[int, ...]) -> tuple[np.ndarray, Stored]:
     """One file of a truth; with labels a mask of 0 and 255 is still a mask."""
-    if not labels:
-        return read_truth(path)
     stored = read_stored(path)
+    if not labels:
+        try:
+            return read_truth(path)
+        except UserError as error:
+            raise UserError(f"{error} Or name its values, such as --labels 1.") from None
     if stored.values.dtype == bool or set(np.unique(stored.values).tolist()) <= {0, 255}:
         return read_truth(path) if 255 not in labels else (stored.values == 255, stored)
     return np.isin(stored.values, labels), stored
@@ -245,6 +250,8 @@ def _say_notes(predictions: Predictions, folder: Path) -> None:
     if extra:
         names = few(path.relative_to(folder) for path in extra)
         say(f"note: {predictions.place}: no image for {len(extra)} files: {names}", "yellow")
+    if left := left_out(unread_files(folder), folder):
+        say(f"{left} of {predictions.place}", "yellow")
     if aside:
         names = few(path.relative_to(folder) for path in aside)
         say(f"note: {len(aside)} masks beside probability maps are not used: {names}", "yellow")

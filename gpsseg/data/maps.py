@@ -120,19 +120,27 @@ def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{option} {folder} {what}. Pass a folder of masks or probability maps.")
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if (ending(path) or (segments and is_segmentation(path)))
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found = [path for path in _files_in(folder) if _is_map(path, segments)]
     if not found:
         raise UserError(
             f"{option} {folder} holds no mask or map; expected files ending in "
             f"{', '.join((*VOLUMES, '.npy'))}, or pictures such as {USUAL}."
         )
     return found
+
+
+def unread_files(folder: Path) -> list[Path]:
+    """The files in a folder and below that are neither masks nor maps."""
+    return [path for path in _files_in(folder) if not _is_map(path, segments=True)]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(p for p in paths if not any(n[0] == "." for n in p.relative_to(folder).parts))
+
+
+def _is_map(path: Path, segments: bool) -> bool:
+    return bool(ending(path)) or (segments and is_segmentation(path))
 
 
 def read_stored(path: Path) -> Stored:
