@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -53,9 +52,7 @@ def predict(config: PredictConfig) -> list[Path]:
     rest: list[Path] = []
     sources, failures = find_sources(config.input, config.output, rest)
     _refuse_idle(config, sources, failures)
-    if left := left_out(
-        rest, Path(os.path.commonpath([str(path.parent) for path in rest] or ["."]))
-    ):
+    if left := left_out(rest, config.input[0]):
         say(left, style="yellow")
     plans = plan_outputs(sources, config, failures)
     if config.format == "dicom-seg":

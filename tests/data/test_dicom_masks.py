@@ -9,8 +9,8 @@ import pytest
 
 from gpsseg.data.dicom import read_header
 from gpsseg.data.dicom_masks import is_segmentation, placed, read_segmentation
-from gpsseg.data.dicom_series import group_headers, read_dicom
 from gpsseg.data.dicom_seg import write_dicom_seg
+from gpsseg.data.dicom_series import group_headers, read_dicom
 from gpsseg.data.maps import find_maps, read_stored, stem
 from gpsseg.data.volumes import RAS, write_volume
 from gpsseg.errors import UserError

@@ -105,4 +105,4 @@ def test_frames_with_masks_of_their_own_are_no_channels(tmp_path: Path) -> None:
     for path in (tmp_path / "labelsTr").iterdir():
         path.rename(path.with_name(f"{path.stem}_0000_mask.png"))
     found = find_cases(folder_card(tmp_path / "imagesTr", tmp_path / "labelsTr"), None)
-    assert [case.id for case in found.cases][0] == "case_000_0000"
+    assert found.cases[0].id == "case_000_0000"
