@@ -128,7 +128,7 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     cases, facts = _given_truth(config, salt)
     predictions = open_predictions(config.predictions, cases, labels=config.labels)
     pairs = predictions.pairs
-    hide_files((*pairs.extra, *pairs.aside, *pairs.files.values()))
+    hide_files((*pairs.extra, *pairs.aside, *pairs.files.values(), *sum(pairs.more.values(), ())))
     protocols = resolve_protocols(config.protocol, predictions.axes)
     config.refuse_idle_tolerance(protocols)
     others = {folder: open_other(folder, cases, config.labels) for folder in config.against}

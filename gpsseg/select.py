@@ -15,7 +15,7 @@ from gpsseg.config.shared import BackboneConfig, DataConfig, PreparationConfig, 
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json
-from gpsseg.veil import scoped
+from gpsseg.veil import is_drawn, scoped
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -116,7 +116,8 @@ def find_split(
         f"{card.title}: {len(split.train)} train / {len(split.val)} val / {len(split.test)} test "
         f"images, split {split.name}, {split.root}"
     )
-    notes = file_notes(card, config.data_root, salt is not None) if run is None else []
+    nameless = salt is not None or config.anonymous_ids or is_drawn()
+    notes = file_notes(card, config.data_root, nameless) if run is None else []
     for note in (*split.notes, *notes):
         say(note, style="yellow")
     if split.data == SYNTHETIC:

@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.data.dicom import read_header
 from gpsseg.data.dicom_masks import is_segmentation, placed, read_segmentation
 from gpsseg.data.dicom_seg import write_dicom_seg
@@ -14,6 +15,7 @@ from gpsseg.data.dicom_series import group_headers, read_dicom
 from gpsseg.data.maps import find_maps, read_stored, stem
 from gpsseg.data.volumes import RAS, write_volume
 from gpsseg.errors import UserError
+from gpsseg.evaluate import evaluate
 
 SHAPE = (4, 6, 8)
 
@@ -126,3 +128,15 @@ def test_a_mask_of_one_image_is_flat(written: SimpleNamespace, tmp_path: Path) -
     nibabel.save(image, tmp_path / "truth.nii")
     truth = read_stored(tmp_path / "truth.nii")
     np.testing.assert_array_equal(stored.like(truth, one).values, written.mask[0])
+
+
+def test_a_folder_of_them_is_scored(written: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "truth").mkdir()
+    write_volume(tmp_path / "truth" / "ct.nrrd", written.mask.astype(np.uint8), written.volume)
+    (tmp_path / "seg" / "source.dcm").write_bytes(written.files[0].read_bytes())
+    config = EvaluateConfig(
+        predictions=tmp_path / "seg", truth=tmp_path / "truth", output=tmp_path / "out"
+    )
+    metrics = evaluate(config)
+    assert metrics["after"]["volume"]["dice"] == metrics["after"]["per-image"]["dice"] == 1
+    assert metrics["extra_files"] == [], "an image is no prediction"
