@@ -86,6 +86,7 @@ def check(config: CheckConfig) -> Audit:
     """
     from gpsseg.data.audit import audit
     from gpsseg.data.cases import find_cases
+    from gpsseg.data.leftovers import notes_of
     from gpsseg.data.own import card_of
     from gpsseg.report.check import render_check, summary
 
@@ -97,6 +98,8 @@ def check(config: CheckConfig) -> Audit:
     found = find_cases(card, config.data_root, require_masks=False)
     lone = [path.relative_to(found.root).as_posix() for path in found.lone_masks]
     result = audit(found.cases, lone, config.duplicates)
+    for note in notes_of(found):
+        say(note, style="yellow")
     for fault in result.faults[:10]:
         say(fault, style="red")
     for line in summary(result):
@@ -114,6 +117,7 @@ def split(config: SplitConfig) -> list[Path]:
     """
     from gpsseg.data.carve import BY_IMAGES
     from gpsseg.data.cases import find_cases
+    from gpsseg.data.leftovers import file_notes
     from gpsseg.data.own import card_of
     from gpsseg.data.splits import lesion_shares, write_split
     from gpsseg.leakage import say_groups
@@ -123,6 +127,8 @@ def split(config: SplitConfig) -> list[Path]:
         return [split_without_leaks(config, config.without_leaks)]
     found: Found = find_cases(card, config.data_root)
     cases = found.cases
+    for note in file_notes(card, config.data_root):
+        say(note, style="yellow")
     count = len({case.group or case.id for case in cases})
     say(f"{card.title}: {len(cases)} images in {count} groups, {found.root}")
     lesions = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
@@ -203,6 +209,7 @@ def new(config: NewConfig) -> Path:
     from gpsseg.config.shared import SourceConfig
     from gpsseg.data.cards import save_card
     from gpsseg.data.cases import find_cases
+    from gpsseg.data.leftovers import file_notes
     from gpsseg.data.own import HEADING, card_of
 
     if config.output.exists():
@@ -212,6 +219,8 @@ def new(config: NewConfig) -> Path:
         card_of(source), foreground=config.foreground, name=config.output.stem
     )
     found = find_cases(card, None)
+    for note in file_notes(card, None):
+        say(note, style="yellow")
     make_folder(config.output.parent)
     save_card(card, config.output, HEADING)
     grouped = len({case.group for case in found.cases if case.group})

@@ -36,18 +36,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
     from gpsseg.data.anonymous import anonymous_card, draw_veil
-    from gpsseg.data.lone import say_lone
     from gpsseg.data.own import card_of
     from gpsseg.data.shown import check_split, say_other_cut
     from gpsseg.leakage import check_run, leak_pictures
     from gpsseg.machine import make_machine, require_device
     from gpsseg.paired import open_other
     from gpsseg.predictions import resolve_protocols
-    from gpsseg.prompts import check_prompts
+    from gpsseg.prompts import check_prompts, check_prompts_file
     from gpsseg.runs import (
         greys_of,
         keep_salt,
         load_run,
+        read_config,
         require_data_root,
         salt_for_evaluation,
     )
@@ -63,9 +63,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     assert config.run is not None
     require_device(config.device)
     protocols = resolve_protocols(config.protocol)
-    trained, model = load_run(config.run, config.untrained)
-    check_prompts(model, config.prompts)
-    trained = _moved(config, trained)
+    trained = _moved(config, read_config(config.run))
     trained = dataclasses.replace(trained, batch_size=config.batch_size or trained.batch_size)
     data = _evaluation_data(config, trained)
     require_data_root(data)
@@ -74,9 +72,11 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     draw_veil(salt, config, trained, data)
     card = anonymous_card(card, salt)
     split = _split_of(config, trained, card, data, salt)
+    check_prompts_file(config.prompts, trained.prompt, [case.image for case in split.test])
     split, greys = check_split(split, greys_of(config.run), salt is not None, parts=("test",))
-    say_lone(card, split.root, anonymous=salt is not None)
     say_other_cut(greys, split.test)
+    _, model = load_run(config.run, config.untrained)
+    check_prompts(model, config.prompts)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     same_set = _same_set(config, trained)
@@ -126,6 +126,7 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
         collect_thumbnails,
         open_predictions,
         resolve_protocols,
+        score_labels,
         score_predictions,
     )
 
@@ -135,15 +136,15 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     salt = new_salt() if config.anonymous_ids else None
     draw_veil(salt, config)
     cases, facts = _given_truth(config, salt)
-    predictions = open_predictions(config.predictions, cases)
+    predictions = open_predictions(config.predictions, cases, labels=config.labels)
     if config.truth:
         for note in notices(predictions.truths, config.anonymous_ids):
             say(note, style="yellow")
     pairs = predictions.pairs
-    hide_files((*pairs.extra, *pairs.aside, *pairs.files.values()))
+    hide_files((*pairs.extra, *pairs.aside, *pairs.files.values(), *sum(pairs.more.values(), ())))
     protocols = resolve_protocols(config.protocol, predictions.axes)
     config.refuse_idle_tolerance(protocols)
-    others = {folder: open_other(folder, cases) for folder in config.against}
+    others = {folder: open_other(folder, cases, config.labels) for folder in config.against}
     name = "predictions" if config.anonymous_ids else config.predictions.resolve().name
     output = new_run_folder(config.output, f"evaluate-{name}")
     thumbnails: list[Thumbnail] = []
@@ -163,6 +164,8 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
         "after": scored.summary,
         "strata": scored.scorer.strata(),
     }
+    if len(config.labels) > 1 and config.truth:
+        metrics["labels"] = score_labels(predictions)
     if predictions.soft:
         metrics["calibration"] = scored.scorer.calibration()
     if salt is not None:
@@ -184,7 +187,6 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
         return cases, facts
     from gpsseg.data.cards import load_card
     from gpsseg.data.checks import say_notes
-    from gpsseg.data.lone import say_lone
     from gpsseg.scoring import data_facts
     from gpsseg.select import find_split
 
@@ -193,7 +195,6 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
     data = DataConfig(dataset=config.dataset, data_root=config.data_root, split=config.split)
     split = find_split(card, data, training=False)
     say_notes(split.test, config.anonymous_ids)
-    say_lone(card, split.root, config.anonymous_ids)
     return split.test, data_facts(card, anonymous_split(split, salt, card))
 
 

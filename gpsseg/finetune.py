@@ -98,7 +98,6 @@ def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
 def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) -> Tuned:
     from gpsseg import engine, gps, runs
     from gpsseg.data.anonymous import anonymous_card
-    from gpsseg.data.lone import say_lone
     from gpsseg.data.own import card_of
     from gpsseg.data.shown import check_split
     from gpsseg.errors import TrainingDivergedError
@@ -139,7 +138,6 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     split = find_split(card, config, salt=salt, run=config.resume)
     kept = runs.greys_of(config.resume) if config.resume else None
     split, greys = check_split(split, kept, anonymous=salt is not None)
-    say_lone(card, split.root, anonymous=salt is not None)
     seen = (*split.train, *split.val)
     leaks = check_leaks(seen, split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)

@@ -43,7 +43,7 @@ def groups(config: GroupsConfig) -> list[Proposal]:
     write_rows(config.output, rows)
     table_cases(config.output)
     say_proposals(proposals)
-    if card.classes or any(case.opinions for case in found.cases):
+    if card.classes or any(case.opinions and not case.joined for case in found.cases):
         say(
             "A table holds one mask an image and no classes. To keep those of this set, copy its "
             "data card and write in it  group: {csv: FILE, key: id, value: group}.",

@@ -14,12 +14,15 @@ import numpy as np
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.dicom_seg import write_dicom_seg
 from gpsseg.data.slicing import Slicing
-from gpsseg.data.sources import Source
+from gpsseg.data.sources import Failures, Source
 from gpsseg.data.volumes import Volume, volume_ending, write_volume
 from gpsseg.errors import UserError
 from gpsseg.files import replacing
 
-SAME = {".nhdr": ".nrrd", ".mhd": ".mha"}  # formats of two files are written as one
+SAME = {  # formats of two files are written as one, those that are read only as NIfTI
+    **{".nhdr": ".nrrd", ".mhd": ".mha"},
+    **dict.fromkeys((".hdr", ".mgz", ".mgh", ".gipl", ".gipl.gz"), ".nii.gz"),
+}
 ENDING = {"nifti": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha"}
 
 
@@ -49,33 +52,57 @@ class Plan:
         return all(_exists(path) for path in self.paths)
 
 
-def plan_outputs(sources: Sequence[Source], config: PredictConfig) -> list[Plan]:
+def plan_outputs(
+    sources: Sequence[Source], config: PredictConfig, failures: Failures | None = None
+) -> list[Plan]:
     """Name the results of every source.
 
+    Args:
+        sources: what is segmented.
+        config: how results are written.
+        failures: is given the sources that would write one file; these have no plan.
+
     Raises:
-        UserError: two sources would write one file, a file exists already (unless the prediction
-            is resumed), or a source cannot be written in the format asked for.
+        UserError: all sources would write what another one writes, a file exists
+            already (unless the prediction is resumed), or a source cannot be written in the format
+            asked for.
     """
     plans = [_plan(source, config) for source in sources]
-    seen: dict[Path, Source] = {}
-    for plan in plans:
-        for path in plan.paths:
-            if path in seen:
-                raise UserError(
-                    f"{seen[path].path.name} and {plan.source.path.name} would both become "
-                    f"{path.name}. Rename one."
-                )
-            seen[path] = plan.source
-    for path in seen:
-        above = next((folder for folder in path.parents if folder in seen), None)
-        if above is not None:
-            raise UserError(
-                f"{seen[above].path.name} would become the folder {above.name}, where the results "
-                f"of {seen[path].path.name} belong. Rename one."
-            )
+    clashes = _clashes(plans)
+    if clashes and (failures is None or len(clashes) == len(plans)):
+        raise UserError(next(iter(clashes.values())))
+    if failures is not None:
+        failures += [(plan.source.path, clashes[i]) for i, plan in enumerate(plans) if i in clashes]
+    plans = [plan for i, plan in enumerate(plans) if i not in clashes]
     if not config.resume:
-        _refuse_existing(seen)
+        _refuse_existing(path for plan in plans for path in plan.paths)
     return plans
+
+
+def _clashes(plans: Sequence[Plan]) -> dict[int, str]:
+    """Which plans would write what another one writes, and what to say of each."""
+    owners: dict[Path, list[int]] = {}
+    for i, plan in enumerate(plans):
+        for path in plan.paths:
+            owners.setdefault(path, []).append(i)
+    found: dict[int, str] = {}
+    for i, plan in enumerate(plans):
+        for path in plan.paths:
+            others = [k for k in owners[path] if k != i]
+            if others:
+                other = plans[others[0]].source.path.name
+                found[i] = (
+                    f"{plan.source.path} and {other} would both become {path.name}. Rename one."
+                )
+            above = next((f for f in path.parents if f in owners), None)
+            if above is not None:
+                home = owners[above][0]
+                found[i] = (
+                    f"{plans[home].source.path} would become the folder {above.name}, where the "
+                    f"results of {plan.source.path} belong. Rename one."
+                )
+                found.setdefault(home, found[i])
+    return found
 
 
 def _exists(path: Path) -> bool:

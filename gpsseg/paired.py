@@ -9,6 +9,7 @@ from typing import Any
 
 from gpsseg.console import say
 from gpsseg.data.cases import Case
+from gpsseg.data.filenames import one_form
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.evaluators.words import interval_text, varied_text
@@ -20,12 +21,13 @@ Row = Mapping[str, Any]
 Others = Callable[[], dict[str, Row]]
 
 
-def open_other(folder: Path, cases: Sequence[Case]) -> Others:
+def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()) -> Others:
     """Find the other side's scores, and check that it has the same images.
 
     Args:
         folder: of a run or an evaluation (its per_image.csv is read), or of predictions.
         cases: the images that are scored.
+        labels: which values of predictions are foreground, of label maps.
 
     Returns:
         A function that gives the rows by id; it scores predictions only when it is called.
@@ -45,7 +47,7 @@ def open_other(folder: Path, cases: Sequence[Case]) -> Others:
         )
     from gpsseg.predictions import open_predictions, score_predictions
 
-    predictions = open_predictions(folder, cases, "--against")
+    predictions = open_predictions(folder, cases, "--against", labels)
     return lambda: {row["id"]: row for row in score_predictions(predictions, ["per-image"]).rows}
 
 
@@ -73,12 +75,12 @@ def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
         )
     for row in lines:
         scores = {name: _score(row[name]) for name in columns}
-        if row["id"] in rows or any(map(math.isnan, scores.values())):
+        if one_form(row["id"]) in rows or any(map(math.isnan, scores.values())):
             why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
             raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")
         with_lesion = row.get("truth_pixels") != "0"
         group = row.get("group") or None
-        rows[row["id"]] = {**scores, "group": group, "with_lesion": with_lesion}
+        rows[one_form(row["id"])] = {**scores, "group": group, "with_lesion": with_lesion}
     if not rows:
         raise UserError(f"{table} holds no image. Score the images again.")
     return rows

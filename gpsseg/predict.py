@@ -41,17 +41,21 @@ def predict(config: PredictConfig) -> list[Path]:
     """
     from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
     from gpsseg.data.dicom_seg import require_highdicom
+    from gpsseg.data.filenames import left_out
     from gpsseg.data.own import card_of
     from gpsseg.data.sources import find_sources
     from gpsseg.machine import require_device
     from gpsseg.outputs import plan_outputs
-    from gpsseg.prompts import check_prompts
-    from gpsseg.runs import greys_of, load_run
+    from gpsseg.prompts import check_prompts, check_prompts_file
+    from gpsseg.runs import greys_of, load_run, read_config
 
     require_device(config.device)
-    sources, failures = find_sources(config.input, config.output)
+    rest: list[Path] = []
+    sources, failures = find_sources(config.input, config.output, rest)
     _refuse_idle(config, sources, failures)
-    plans = plan_outputs(sources, config)
+    if left := left_out(rest, config.input[0]):
+        say(left, style="yellow")
+    plans = plan_outputs(sources, config, failures)
     if config.format == "dicom-seg":
         require_highdicom()
     for _, why in failures:
@@ -59,6 +63,9 @@ def predict(config: PredictConfig) -> list[Path]:
     todo = [plan for plan in plans if not plan.finished]
     if len(todo) < len(plans):
         say(f"{len(plans) - len(todo)} of {len(plans)} are finished already.")
+    if config.prompts:
+        prompt = read_config(config.run).prompt
+        check_prompts_file(config.prompts, prompt, [plan.source.path for plan in todo])
     trained, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
     salt = new_salt() if trained.anonymous_ids else None

@@ -14,6 +14,7 @@ import numpy as np
 from gpsseg.console import progress, say
 from gpsseg.data.case import Case, look_at_case
 from gpsseg.data.checks import first_of
+from gpsseg.data.filenames import left_out
 from gpsseg.data.levels import Marked
 from gpsseg.data.maps import (
     Stored,
@@ -25,6 +26,7 @@ from gpsseg.data.maps import (
     read_stored,
     survey,
     to_map,
+    unread_files,
 )
 from gpsseg.data.notices import Seen, look
 from gpsseg.data.pairs import Pairs, pair
@@ -55,6 +57,7 @@ class Predictions:
         moved: ids of volumes whose header disagrees with their truth's.
         marks: of each dtype whose values in all files are two, the higher: foreground.
         truths: what the masks of the truth are like.
+        labels: which values are foreground, of label maps; empty for masks and probabilities.
     """
 
     place: str
@@ -66,10 +69,18 @@ class Predictions:
     moved: tuple[str, ...]
     marks: Mapping[str, float] = field(default_factory=dict)
     truths: tuple[Seen, ...] = ()
+    labels: tuple[int, ...] = ()
 
-    def map_of(self, case: Case) -> np.ndarray:
-        """The prediction: float in [0, 1], uint8 0..255 or bool, at its own size."""
-        values = read_stored(self.pairs.files[case.id]).values
+    def map_of(self, case: Case, header: Stored) -> np.ndarray:
+        """The prediction: float in [0, 1], uint8 0..255 or bool, at its own size.
+
+        ``header`` is the truth's. Several files of a case are joined.
+        """
+        maps = [self._map(path, header) for path in self.pairs.all_of(case)]
+        return functools.reduce(np.maximum, maps)
+
+    def _map(self, path: Path, header: Stored) -> np.ndarray:
+        values = _read(path, header, self.labels).values
         mark = self.marks.get(values.dtype.name)
         return to_map(values, self.full) if mark is None else values == mark
 
@@ -86,9 +97,18 @@ class _Look:
 
 
 def open_predictions(
-    folder: Path, cases: Sequence[Case], option: str = "--predictions"
+    folder: Path,
+    cases: Sequence[Case],
+    option: str = "--predictions",
+    labels: tuple[int, ...] = (),
 ) -> Predictions:
     """Pair a folder with the truth, read every file once, and say what is worth knowing.
+
+    Args:
+        folder: of the predictions.
+        cases: the truth.
+        option: what messages call the folder.
+        labels: which values are foreground, of label maps.
 
     Raises:
         UserError: a prediction is missing, unclear, unreadable or out of range, or does not fit
@@ -96,7 +116,7 @@ def open_predictions(
     """
     pairs = pair(folder, cases, option)
     with ThreadPoolExecutor() as pool:
-        tasks = pool.map(lambda case: _look(case, pairs.files[case.id]), cases)
+        tasks = pool.map(lambda case: _look(case, pairs.all_of(case), labels), cases)
         looks = list(progress(tasks, "checking predictions", len(cases)))
     faults = [look.fault for look in looks if look.fault]
     if faults:
@@ -116,32 +136,57 @@ def open_predictions(
     soft = soft and not marks
     truths = tuple(look.truth for look in looks if look.truth)
     place = f"{option} {folder}"
-    predictions = Predictions(place, cases, pairs, full, axes.pop(), soft, moved, marks, truths)
+    predictions = Predictions(
+        place, cases, pairs, full, axes.pop(), soft, moved, marks, truths, labels
+    )
     _say_notes(predictions, folder)
     return predictions
 
 
-def _look(case: Case, path: Path) -> _Look:
+def _look(case: Case, paths: Sequence[Path], labels: tuple[int, ...]) -> _Look:
     """Read one prediction with its truth; whatever is wrong with them is a fault."""
     assert case.mask is not None
     try:
-        marked, header = _marked_truth(case)
+        marked, header = _marked_truth(case, labels)
     except Exception as error:
         return _Look(fault=fault_of(case.mask, error))
-    try:
-        fit = _fit(case, path, marked.mask, header)
-        return replace(fit, truth=look(case.mask, marked))
-    except Exception as error:
-        return _Look(fault=fault_of(path, error))
+    fit = _Look()
+    for path in paths:
+        try:
+            fit = _fit(case, path, marked.mask, header, labels)
+        except Exception as error:
+            return _Look(fault=fault_of(path, error))
+        if fit.fault or (len(paths) > 1 and fit.survey is None):
+            return fit
+    return replace(fit, truth=look(case.mask, marked))
 
 
-def _fit(case: Case, path: Path, truth: np.ndarray, header: Stored) -> _Look:
+def _read(path: Path, header: Stored, labels: tuple[int, ...]) -> Stored:
+    """A prediction on the grid of its truth; of a label map, where the chosen labels are.
+
+    Raises:
+        UserError: it cannot be read, or holds fractions where labels are chosen.
+    """
+    stored = read_stored(path).like(header, path)
+    if not labels:
+        return stored
+    if stored.values.dtype.kind == "f" and (stored.values != np.rint(stored.values)).any():
+        raise UserError(
+            f"{path} holds fractions, expected whole numbers: --labels goes with label maps. "
+            "Leave it out for probabilities."
+        )
+    return replace(stored, values=np.isin(stored.values, labels))
+
+
+def _fit(
+    case: Case, path: Path, truth: np.ndarray, header: Stored, labels: tuple[int, ...] = ()
+) -> _Look:
     """Whether a prediction fits its truth.
 
     Raises:
         UserError: it cannot be read, or is out of range.
     """
-    stored = read_stored(path)
+    stored = _read(path, header, labels)
     looked = survey(path, stored.values)
     got, expected = stored.values.shape, truth.shape
     sizes = f"{path} is {_size(got)} and its truth {case.mask} is {_size(expected)}"
@@ -164,19 +209,45 @@ def _fit(case: Case, path: Path, truth: np.ndarray, header: Stored) -> _Look:
     return _Look(looked, len(expected), moved)
 
 
-def _truth(case: Case) -> tuple[np.ndarray, Stored]:
-    """A case's truth as bool, and its file's header."""
-    marked, header = _marked_truth(case)
+def _truth(case: Case, labels: tuple[int, ...] = ()) -> tuple[np.ndarray, Stored]:
+    """A case's truth as bool, and its file's header; of a label map, where chosen labels are."""
+    marked, header = _marked_truth(case, labels)
     return marked.mask, header
 
 
-def _marked_truth(case: Case) -> tuple[Marked, Stored]:
+def _marked_truth(case: Case, labels: tuple[int, ...] = ()) -> tuple[Marked, Stored]:
     """A case's truth, with what is worth knowing of it, and its file's header."""
     assert case.mask is not None
-    if case.labels is None and not case.opinions:
-        return look_at_truth(case.mask)
-    marked = look_at_case(case)
-    return marked, Stored(marked.mask)
+    if case.labels is not None or (case.opinions and not case.joined):
+        marked = look_at_case(case)
+        return marked, Stored(marked.mask)
+    (first, header), *others = (_truth_of(path, labels) for path in (case.mask, *case.opinions))
+    for path, (more, _) in zip(case.opinions, others, strict=True):
+        if more.mask.shape != first.mask.shape:
+            raise UserError(
+                f"{path} is {_size(more.mask.shape)} but {case.mask} is "
+                f"{_size(first.mask.shape)}: the masks of one image are joined and must have "
+                "one size. Export them again."
+            )
+    if not others:
+        return first, header
+    joined = np.logical_or.reduce([first.mask, *(more.mask for more, _ in others)])
+    return replace(first, mask=joined), header
+
+
+def _truth_of(path: Path, labels: tuple[int, ...]) -> tuple[Marked, Stored]:
+    """One file of a truth; with labels a mask of 0 and 255 is still a mask."""
+    if not labels:
+        try:
+            return look_at_truth(path)
+        except UserError as error:
+            more = " Or name its values, such as --labels 1." if "classes" in str(error) else ""
+            raise UserError(f"{error}{more}") from None
+    stored = read_stored(path)
+    if stored.values.dtype == bool or set(np.unique(stored.values).tolist()) <= {0, 255}:
+        is_mask = 255 not in labels
+        return look_at_truth(path) if is_mask else (Marked(stored.values == 255), stored)
+    return Marked(np.isin(stored.values, labels)), stored
 
 
 def _same_way_up(one: Stored, other: Stored) -> bool:
@@ -199,7 +270,8 @@ def _refuse_classes(
             raise UserError(
                 f"{option} {folder}: the largest value of all files is {top:g}, and there are few "
                 "others: masks of several classes, or of a scale of their own? Expected masks of "
-                "0 and 1 or 0 and 255, or probability maps. Save one class, as 0 and 255."
+                "0 and 1 or 0 and 255, or probability maps. Name the foreground's values, such as "
+                "--labels 1, or save one class, as 0 and 255."
             )
 
 
@@ -225,6 +297,8 @@ def _say_notes(predictions: Predictions, folder: Path) -> None:
     if extra:
         names = few(path.relative_to(folder) for path in extra)
         say(f"note: {predictions.place}: no image for {len(extra)} files: {names}", "yellow")
+    if left := left_out(unread_files(folder), folder):
+        say(f"{left} of {predictions.place}", "yellow")
     if aside:
         names = few(path.relative_to(folder) for path in aside)
         say(f"note: {len(aside)} masks beside probability maps are not used: {names}", "yellow")
@@ -295,8 +369,8 @@ def score_predictions(
     scorer = Scorer(protocols, pool=True, tolerance=tolerance)
     resized = []
     for case in progress(predictions.cases, "evaluating", len(predictions.cases)):
-        truth, header = _truth(case)
-        values = predictions.map_of(case)
+        truth, header = _truth(case, predictions.labels)
+        values = predictions.map_of(case, header)
         if values.shape != truth.shape:
             resized.append(case.id)
             values = _resized(values, truth.shape)
@@ -315,6 +389,17 @@ def score_predictions(
         summary["isic"] = {"omitted": why}
         rows = [{k: v for k, v in row.items() if not k.startswith("isic_")} for row in rows]
     return Scored(summary, rows, tuple(resized), scorer)
+
+
+def score_labels(predictions: Predictions) -> dict[str, dict[str, Any]]:
+    """Score each label of label maps by itself, and say so: label -> protocol per-image."""
+    found = {}
+    for label in predictions.labels:
+        scored = score_predictions(replace(predictions, labels=(label,)), ["per-image"])
+        found[str(label)] = scored.summary["per-image"]
+        dice, iou = found[str(label)]["dice"], found[str(label)]["iou"]
+        say(f"label {label}: mean Dice {dice:.3f}, IoU {iou:.3f}")
+    return found
 
 
 def _resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

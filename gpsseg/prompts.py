@@ -6,24 +6,22 @@ network outlines what somebody has already found, and is labelled so wherever it
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gpsseg.errors import UserError, few
+from gpsseg.errors import UserError
+from gpsseg.prompt_files import COLUMNS, prompts_for, shares_of
+from gpsseg.prompt_files import read_prompts as read_prompts
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
 
 Prompter = Callable[[Mapping[str, Tensor]], Tensor | None]
-COLUMNS = {"box": ("x0", "y0", "x1", "y1"), "point": ("x", "y")}
 NOISE, MOST = 0.1, 20 / 1024  # SAM's training: a tenth of the side, at most 20 of 1024 pixels
 
 
@@ -176,88 +174,42 @@ def from_file(path: Path, prompt: str, images: Sequence[Path]) -> Prompter:
     Args:
         path: CSV with the columns image, x0, y0, x1, y1 (or image, x, y), or JSON with
             {"image": [x0, y0, x1, y1]}; in pixels of the image as it is, from its upper left
-            corner. Images are named with or without their extension.
+            corner. Images are named with or without their extension, and their folders.
         prompt: "box" or "point".
         images: which ones need prompts; a batch's "index" counts them.
 
     Raises:
-        UserError: the file cannot be read, an image is missing or named twice, or a box is empty.
+        UserError: the file cannot be read, an image is missing or named twice, or a prompt is
+            empty, not in pixels or not in its image.
     """
-    given = read_prompts(path, prompt)
-    missing = [image.name for image in images if image.stem not in given]
-    if missing:
-        raise UserError(
-            f"{path} has no {prompt} for {len(missing)} of {len(images)} images: {few(missing)}. "
-            "Add a row for each."
-        )
+    given = prompts_for(path, prompt, images)
 
     def prompter(batch: Mapping[str, Tensor]) -> Tensor:
         rows = []
         for i, index in enumerate(batch["index"].tolist()):
-            size = [float(batch["width"][i]), float(batch["height"][i])]
-            values = given[images[index].stem]
-            shares = [value / size[k % 2] for k, value in enumerate(values)]
-            rows.append([min(1.0, max(0.0, share)) for share in shares])
-            if prompt == "box" and not (rows[-1][0] < rows[-1][2] and rows[-1][1] < rows[-1][3]):
-                raise UserError(
-                    f"{path}: the box of {images[index].name}, {list(values)}, holds nothing of "
-                    f"its {size[0]:g}x{size[1]:g} pixels. Expected x0 < x1 and y0 < y1, in pixels."
-                )
+            size = (float(batch["width"][i]), float(batch["height"][i]))
+            rows.append(shares_of(path, prompt, images[index], given[index], size))
         return torch.tensor(rows, device=batch["image"].device)
 
     return prompter
 
 
-def read_prompts(path: Path, prompt: str) -> dict[str, tuple[float, ...]]:
-    """Read image name (without extension) -> numbers.
+def check_prompts_file(
+    file: Path | None, prompt: str | None, images: Sequence[Path] | None = None
+) -> None:
+    """Read a user's file before the network is loaded, which takes longer.
+
+    Args:
+        file: the file, if there is one.
+        prompt: what the run was trained with.
+        images: which ones need prompts, where that is known already.
 
     Raises:
-        UserError: see ``from_file``.
+        UserError: the file cannot be read, lacks an image, or holds something else than such
+            prompts in pixels.
     """
-    columns = COLUMNS[prompt]
-    found: dict[str, tuple[float, ...]] = {}
-    for name, values in _rows(path, columns):
-        try:
-            numbers = tuple(float(value) for value in values)
-        except (TypeError, ValueError):
-            numbers = ()
-        if len(numbers) != len(columns) or not all(map(math.isfinite, numbers)):
-            raise UserError(
-                f"{path}: {name} has {values!r}, expected {len(columns)} numbers: "
-                f"{', '.join(columns)}."
-            )
-        stem = Path(name).stem
-        if stem in found:
-            raise UserError(
-                f"{path} names {stem} twice. One {prompt} an image; join several boxes into one."
-            )
-        found[stem] = numbers
-    return found
-
-
-def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        raise UserError(
-            f"--prompts {path} cannot be read. Pass a CSV or JSON file with one prompt an image."
-        ) from None
-    if path.suffix.lower() == ".json":
-        try:
-            content = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path} is not readable as JSON ({error}).") from None
-        if not isinstance(content, dict):
-            raise UserError(f'{path} holds a list, expected {{"image": [{", ".join(columns)}]}}.')
-        return [(str(name), values) for name, values in content.items()]
-    try:
-        rows = list(csv.DictReader(text.splitlines()))
-    except csv.Error as error:
-        raise UserError(f"{path} is not readable as CSV ({error}).") from None
-    lacking = [c for c in ("image", *columns) if not rows or c not in rows[0]]
-    if lacking:
-        raise UserError(
-            f"{path} lacks the columns {', '.join(lacking)}; expected a first line "
-            f"image,{','.join(columns)} and a row for each image."
-        )
-    return [(row["image"] or "", [row[column] for column in columns]) for row in rows]
+    if file is not None and prompt is not None and is_given(prompt):
+        if images is None:
+            read_prompts(file, prompt)
+        else:
+            prompts_for(file, prompt, images)

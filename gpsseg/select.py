@@ -15,7 +15,7 @@ from gpsseg.config.shared import BackboneConfig, DataConfig, PreparationConfig, 
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json
-from gpsseg.veil import scoped
+from gpsseg.veil import is_drawn, scoped
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -35,7 +35,6 @@ TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts 
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
     from gpsseg.data.anonymous import draw_veil, new_salt
-    from gpsseg.data.lone import say_lone
     from gpsseg.data.own import card_of
     from gpsseg.data.shown import check_split
     from gpsseg.engine import checkpoint_activations
@@ -53,7 +52,6 @@ def select(config: SelectConfig) -> Selection:
         checkpoint_activations(backbone)
     split = find_split(card, config)
     split, _ = check_split(split, anonymous=config.anonymous_ids, parts=("train",))
-    say_lone(card, split.root, config.anonymous_ids)
     output = new_folder(config.output) if config.output else None
     machine = make_machine(config.device, config.precision)
     batches = training_batches(card, split, config)
@@ -95,6 +93,7 @@ def find_split(
     from gpsseg.data.anonymous import anonymous_split
     from gpsseg.data.cases import SYNTHETIC, make_split
     from gpsseg.data.kept import kept_split
+    from gpsseg.data.leftovers import file_notes
 
     if run is not None:
         hashed = salt if config.anonymous_ids else None
@@ -117,7 +116,9 @@ def find_split(
         f"{card.title}: {len(split.train)} train / {len(split.val)} val / {len(split.test)} test "
         f"images, split {split.name}, {split.root}"
     )
-    for note in split.notes:
+    nameless = salt is not None or config.anonymous_ids or is_drawn()
+    notes = file_notes(card, config.data_root, nameless) if run is None else []
+    for note in (*split.notes, *notes):
         say(note, style="yellow")
     if split.data == SYNTHETIC:
         say(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from gpsseg.errors import SomeFailedError, UserError, fault_of, few, stops_all
 from gpsseg.files import make_folder, new_folder, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -171,50 +172,118 @@ Pair = tuple["Source", "Source", dict[str, str]]  # a volume, its mask, columns 
 
 
 def _pair(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[Pair]:
-    """Find the mask of every volume: by its name, words such as _seg or _mask left out.
+    """Find the mask of every volume, by the rules of ``gpsseg.data.matching``.
 
     Files that cannot be read, and volumes that lack their mask for it, are added to ``failed``.
     """
-    from gpsseg.data.notices import lone_notice
-    from gpsseg.data.pairs import bare
-    from gpsseg.data.sources import find_sources
+    from gpsseg.data.matching import are_masks, bare, match, one_channel
+    from gpsseg.data.nnunet import further_channels
 
     if config.table:
-        return _listed(config.table)
+        pairs = _listed(config.table)
+        _say_channels(sorted(further_channels([image.path for image, *_ in pairs])))
+        return pairs
     assert config.images is not None
     assert config.masks is not None
-    found = []
-    for option, folder in (("--images", config.images), ("--masks", config.masks)):
-        sources, failures = find_sources([folder], config.output)
-        failed += failures
-        volumes = [source for source in sources if source.kind == "volume"]
-        if not volumes and not failures:
-            raise UserError(f"{option} {folder} holds no volume: NIfTI, NRRD, MHA or DICOM series.")
-        found.append(volumes)
-    images, masks = found
-    by_name = {bare(mask.name): mask for mask in masks}
-    missing = [image.name for image in images if bare(image.name) not in by_name]
+    images = _volumes("--images", config.images, config, failed)
+    masks = _volumes("--masks", config.masks, config, failed)
+    both = are_masks([image.name for image in images])
+    inside = {mask.path.resolve() for mask in masks}
+    images = [i for i in images if i.name not in both or i.path.resolve() not in inside]
+    own = {image.path.resolve() for image in images}
+    masks = [mask for mask in masks if mask.path.resolve() not in own]
+    cases = one_channel([i.name for i in images], [mask.name for mask in masks])
+    _say_channels([image.path for image in images if cases.get(image.name) == ""])
+    volumes = {cases.get(i.name, i.name): i for i in images if cases.get(i.name) != ""}
+    found = match([(name, ()) for name in volumes], [(mask, mask.name) for mask in masks])
+    if found.unclear:
+        raise UserError(
+            f"--masks {config.masks}: it is unclear which mask belongs to which volume: "
+            f"{few(found.unclear)}. Keep one a volume."
+        )
+    missing = [name for name in volumes if name not in found.files]
     unreadable = {bare(_stem(path)) for path, _ in failed}
     if set(map(bare, missing)) - unreadable:
         raise UserError(
-            f"--masks {config.masks}: {len(missing)} of {len(images)} volumes have no mask: "
+            f"--masks {config.masks}: {len(missing)} of {len(volumes)} volumes have no mask: "
             f"{few(missing)}. Expected a file of that name."
         )
-    used = {bare(image.name) for image in images}
-    for note in lone_notice([m.name for m in masks if bare(m.name) not in used], what="volume"):
-        say(note, style="yellow")
+    _say_files(found.files, found.extra)
     return [
-        (image, by_name[bare(image.name)], {"group": image.name})
-        for image in images
-        if bare(image.name) in by_name
+        (image, _with_parts(found.files[name]), {"group": name})
+        for name, image in volumes.items()
+        if name in found.files
     ]
+
+
+def _say_channels(further: Sequence[Path]) -> None:
+    if further:
+        say(
+            f"note: nnU-Net's channel 0000 of each volume is used, {len(further)} files of further "
+            f"channels are left out: {few(path.name for path in further)}",
+            style="yellow",
+        )
+
+
+def _with_parts(masks: Sequence[Source]) -> Source:
+    """The first of a volume's masks, with the others as its parts."""
+    return replace(masks[0], parts=tuple(masks[1:]))
+
+
+def _volumes(
+    option: str, folder: Path, config: SlicesConfig, failed: list[tuple[Path, str]]
+) -> list[Source]:
+    """The volumes in a folder; what else is in it is named.
+
+    Raises:
+        UserError: there is none, nor anything that cannot be read; or two have one name.
+    """
+    from gpsseg.data.filenames import left_out
+    from gpsseg.data.sources import find_sources
+
+    rest: list[Path] = []
+    sources, failures = find_sources([folder], config.output, rest)
+    failed += [failure for failure in failures if failure not in failed]
+    volumes = [source for source in sources if source.kind == "volume"]
+    if not volumes and not failures:
+        raise UserError(f"{option} {folder} holds no volume: NIfTI, NRRD, MHA or DICOM series.")
+    first: dict[str, Source] = {}
+    for source in volumes:
+        if source.name in first:
+            raise UserError(
+                f"{option}: {first[source.name].path} and {source.path.name} are two volumes of "
+                "one name. Rename or remove one of them."
+            )
+        first[source.name] = source
+    rest += [source.path for source in sources if source.kind != "volume"]
+    if left := left_out(rest, folder):
+        say(left, style="yellow")
+    return volumes
+
+
+def _say_files(found: Mapping[str, Sequence[Source]], extra: Sequence[Source]) -> None:
+    """Say which masks are joined, and which fit no volume."""
+    from gpsseg.data.notices import lone_notice
+
+    joined = [masks for masks in found.values() if len(masks) > 1]
+    if joined:
+        names = ", ".join(mask.path.name for mask in joined[0][:2])
+        say(
+            f"note: the masks of {len(joined)} volumes are in several files "
+            f"({sum(map(len, joined))} in all, such as {names}); those of one volume are joined",
+            style="yellow",
+        )
+    for note in lone_notice([mask.path.name for mask in extra], what="volume"):
+        say(note, style="yellow")
 
 
 def _stem(path: Path) -> str:
     """A file's name without the ending of a volume or of DICOM; a folder's name."""
+    from gpsseg.data.filenames import one_form
     from gpsseg.data.volumes import volume_ending
 
-    return path.name.removesuffix(volume_ending(path) or path.suffix)
+    ending = volume_ending(path) or path.suffix
+    return one_form(path.name[: len(path.name) - len(ending)])
 
 
 def _listed(table: Path) -> list[Pair]:
@@ -227,10 +296,12 @@ def _listed(table: Path) -> list[Pair]:
     for part, cases in table_cases(table).items():
         for case in cases:
             assert case.mask is not None
-            for path in (case.image, case.mask):
+            masks = (case.mask, *case.opinions)
+            for path in (case.image, *masks):
                 if not volume_ending(path):
                     raise UserError(f"{table}: {path} is no volume, expected {few(ENDINGS, 9)}.")
-            image, mask = (Source(path, case.id, "volume") for path in (case.image, case.mask))
+            image, *parts = (Source(path, case.id, "volume") for path in (case.image, *masks))
+            mask = _with_parts(parts)
             split = {} if part == "all" else {"split": part}
             pairs.append((image, mask, {"group": case.group or case.id, **split}))
     return pairs
@@ -268,6 +339,9 @@ def _slices(
     found = _foreground(marked.values, mask.path, config.labels)
     truths = slicing.view(found.mask)
     seen.append(look(mask.path, dataclasses.replace(found, mask=truths)))
+    for part in mask.parts:
+        more = _slices(image, part, config, greys, seen)
+        truths = truths | np.stack([truth for *_, truth in more])
     for index, values in enumerate(slicing.view(volume.values)):
         yield index, to_rgb(values, low, high, volume.inverted), truths[index]
 

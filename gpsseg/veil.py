@@ -37,7 +37,8 @@ BELOW = re.compile(  # what follows a hidden folder: up to an ending, or else to
 QUOTED = re.compile(r"""(["'])(~?/|[A-Za-z]:[/\\]|\\\\)[^"'\n]*\1""")
 ROOTED = re.compile(r"""(?<![\w/\\:.<>~)\]])(?:~?/(?=\w)|[A-Za-z]:\\|\\\\)[^\s"'<>|,;()]*""")
 PICTURE = re.compile(
-    r"""[^\s"'<>/\\,;:()=]+\.(?:png|jpe?g|tiff?|bmp|gif|dcm|dicom|ima|nii|nii\.gz|nrrd|nhdr|mh[ad]|"""
+    r"""[^\s"'<>/\\,;:()=]+\.(?:png|jpe?g|tiff?|bmp|gif|webp|jp2|j2k|jfif|p[bgnp]m|avif|apng|tga|psd|"""
+    r"""dcm|dicom|ima|nii|nii\.gz|nrrd|nhdr|mh[ad]|hdr|mgz|mgh|gipl|"""
     r"""npy|npz|mp4|avi|mov|mkv|parquet)\b""",
     re.IGNORECASE,
 )

@@ -12,9 +12,10 @@ import numpy as np
 from gpsseg.console import say
 from gpsseg.data.dicom_series import read_dicom
 from gpsseg.data.greys import Greys
-from gpsseg.data.images import read_image
+from gpsseg.data.images import read_image, read_pages
 from gpsseg.data.slicing import Slicing, find_slicing, grey_range, shared_window, to_rgb
 from gpsseg.data.sources import Failures, Source
+from gpsseg.data.video import ENDINGS as VIDEOS
 from gpsseg.data.video import read_video
 from gpsseg.data.volumes import Volume, read_volume
 from gpsseg.errors import fault_of, stops_all
@@ -127,17 +128,18 @@ def open_source(
     Raises:
         UserError: the source cannot be read, or not to its end.
     """
-    source = plan.source
+    source, rule = plan.source, greys.of_pictures if greys else None
     make_folder(plan.mask.parent)
     if source.kind == "image" and not source.headers:
         writer = Writer(plan, failures, *_targets(plan, PictureTarget))
-        rule = greys.of_pictures if greys else None
         reading = partial(read_image, source.path)
         yield Frame(writer, 0, reading if rule is None else partial(reading, greys=rule))
         return
     if source.kind == "frames" and not source.headers:
         writer = Writer(plan, failures, *_targets(plan, FolderTarget))
-        pictures = (lambda pixels=pixels: pixels for pixels in read_video(source.path))
+        video = source.path.suffix.lower() in VIDEOS
+        read = read_video(source.path) if video else read_pages(source.path, rule)
+        pictures = (lambda pixels=pixels: pixels for pixels in read)
         yield from _missing(writer, pictures)
         return
     volume = read_shown(source, window, greys)

@@ -416,3 +416,52 @@ def test_the_command_needs_no_torch(folders: tuple[Path, Path], tmp_path: Path) 
     assert output.name.startswith("evaluate-maps-")
     for word in ("mDice", "pranet", "lesion size", "empty images", "ECE", "against", "report:"):
         assert word in done.stdout
+
+
+def test_label_maps_are_scored_label_by_label(folders: tuple[Path, Path], capsys: Any) -> None:
+    predictions, truth = folders
+    for path in [*truth.iterdir(), *predictions.iterdir()]:
+        path.unlink()
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:4, :4], labels[:4, 4:8] = 1, 2
+    save(truth / "a.png", labels)
+    guess = labels.copy()
+    guess[:2, :4] = 0
+    save(predictions / "a.png", guess)
+    with pytest.raises(UserError, match=r"truth/a\.png holds .*such as --labels 1"):
+        run(folders)
+    save(truth / "a.png", (labels > 0).astype(np.uint8))
+    with pytest.raises(UserError, match=r"such as --labels 1, or save one class"):
+        run(folders)
+    save(truth / "a.png", labels)
+    metrics = run(folders, labels=(1, 2), output=truth.parent / "both")
+    assert metrics["after"]["per-image"]["dice"] == pytest.approx(2 * 24 / (24 + 32))
+    assert metrics["labels"]["1"]["dice"] == pytest.approx(2 * 8 / (8 + 16))
+    assert metrics["labels"]["2"]["dice"] == 1
+    assert "label 1: mean Dice 0.667" in capsys.readouterr().out
+    one = run(folders, labels=(1,), output=truth.parent / "one")
+    assert one["after"]["per-image"]["dice"] == pytest.approx(2 * 8 / (8 + 16))
+    save(truth / "a.png", (labels == 1).astype(np.uint8) * 255)
+    mask = run(folders, labels=(1,), output=truth.parent / "mask")
+    assert mask["after"]["per-image"]["dice"] == pytest.approx(2 * 8 / (8 + 16))
+
+
+def test_files_that_are_no_predictions_are_named(folders: tuple[Path, Path], capsys: Any) -> None:
+    for name in ("log.txt", "predict.json"):
+        (folders[0] / name).touch()
+    run(folders)
+    assert "note: 1 file is left out (1 .txt): log.txt of --predictions" in capsys.readouterr().out
+
+
+def test_truths_and_predictions_in_several_files_are_joined(tmp_path: Path) -> None:
+    for folder in ("t", "p"):
+        for name, x in (("a_mask", 0), ("a_mask_1", 8)):
+            values = np.zeros(SHAPE, np.uint8)
+            values[:4, x : x + 4] = 255
+            save(tmp_path / folder / f"{name}.png", values)
+    (tmp_path / "p" / "a_mask_1.png").rename(tmp_path / "p" / "a_mask_1.bmp.png")
+    metrics = run((tmp_path / "p", tmp_path / "t"), output=tmp_path / "one")
+    assert metrics["after"]["per-image"]["dice"] == pytest.approx(2 * 16 / (16 + 32))
+    (tmp_path / "p" / "a_mask_1.bmp.png").rename(tmp_path / "p" / "a_mask_1.png")
+    metrics = run((tmp_path / "p", tmp_path / "t"), output=tmp_path / "both")
+    assert metrics["after"]["per-image"]["dice"] == 1

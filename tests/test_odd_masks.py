@@ -14,7 +14,7 @@ from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards import load_card
 from gpsseg.data.cases import make_split
 from gpsseg.data.checks import check_cases
-from gpsseg.data.lone import say_lone
+from gpsseg.data.leftovers import file_notes
 from gpsseg.data.own import card_of, choose_classes
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
@@ -90,17 +90,15 @@ def test_evaluate_says_what_is_odd_about_a_given_truth(
     assert "note: 1 of 3 masks: all black, which counts as an image without lesion (c2.png)" in said
 
 
-def test_masks_without_image_are_named_or_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_masks_without_image_are_named_or_counted(tmp_path: Path) -> None:
     card = card_of(pairs(tmp_path, [LESION * 255] * 4))
-    say_lone(card, tmp_path)
-    assert capsys.readouterr().out == ""
+    assert file_notes(card, tmp_path) == []
     save(tmp_path / "m" / "secret.png", LESION)
-    say_lone(card, tmp_path)
-    assert "note: 1 masks have no image and are not used (secret.png)." in capsys.readouterr().out
-    say_lone(card, tmp_path, anonymous=True)
-    assert capsys.readouterr().out == "note: 1 masks have no image and are not used.\n"
+    (note,) = file_notes(card, tmp_path)
+    assert note == "note: 1 masks have no image and are not used (secret.png)."
+    assert file_notes(card, tmp_path, nameless=True) == [
+        "note: 1 masks have no image and are not used."
+    ]
 
 
 def test_a_set_of_classes_is_refused_before_anything_long_begins(tmp_path: Path) -> None:

@@ -112,3 +112,50 @@ def test_what_is_to_be_cut_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,mask\na.png,a.png\n")
     with pytest.raises(UserError, match=r"t\.csv: .*a\.png is no volume, expected \.nii\.gz"):
         cut(SlicesConfig(table=tmp_path / "t.csv", output=tmp_path / "cut"))
+
+
+def save(path: Path, marked: slice, value: int = 1) -> None:
+    values = np.zeros((6, 5, 4), np.uint8)
+    values[marked] = value
+    nibabel.save(nibabel.Nifti1Image(values, FLIPPED), path)
+
+
+def test_several_masks_of_a_volume_are_joined_or_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volumes(tmp_path, ["a"])
+    save(tmp_path / "seg" / "a_seg_1.nii.gz", slice(5, 6))
+    (tmp_path / "seg" / "notes.txt").touch()
+    options = {"images": tmp_path / "ct", "masks": tmp_path / "seg"}
+    table = cut(SlicesConfig(**options, output=tmp_path / "cut"))
+    masks = [read(tmp_path / "cut" / row["mask"]) > 0 for row in rows(table)]
+    assert [int(mask.sum()) for mask in masks] == [5, 8, 8, 8]
+    said = capsys.readouterr().out
+    assert (
+        "the masks of 1 volumes are in several files (2 in all, such as a_seg.nii.gz, a_s" in said
+    )
+    assert "note: 1 file is left out (1 .txt): notes.txt" in said
+    save(tmp_path / "seg" / "a.nii.gz", slice(0, 1))
+    with pytest.raises(UserError, match=r"unclear which mask .*a\.nii\.gz, a_seg\.nii\.gz"):
+        cut(SlicesConfig(**options, output=tmp_path / "again"))
+
+
+def test_volumes_and_masks_in_one_folder_and_in_nnunets_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volumes(tmp_path, ["a", "b"])
+    for path in (tmp_path / "seg").iterdir():
+        path.rename(tmp_path / "ct" / path.name)
+    one = {"images": tmp_path / "ct", "masks": tmp_path / "ct"}
+    table = cut(SlicesConfig(**one, output=tmp_path / "cut", skip_empty=True))
+    assert [row["group"] for row in rows(table)] == ["a"] * 3 + ["b"] * 3
+    for name in ("a", "b"):
+        (tmp_path / "ct" / f"{name}_seg.nii.gz").rename(tmp_path / "seg" / f"{name}.nii.gz")
+        source = (tmp_path / "ct" / f"{name}.nii.gz").rename(
+            tmp_path / "ct" / f"{name}_0000.nii.gz"
+        )
+        (tmp_path / "ct" / f"{name}_0001.nii.gz").write_bytes(source.read_bytes())
+    two = {"images": tmp_path / "ct", "masks": tmp_path / "seg"}
+    table = cut(SlicesConfig(**two, output=tmp_path / "again", skip_empty=True))
+    assert [row["group"] for row in rows(table)] == ["a"] * 3 + ["b"] * 3
+    assert "channel 0000 of each volume is used, 2 files of further" in capsys.readouterr().out

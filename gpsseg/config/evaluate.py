@@ -33,6 +33,10 @@ CONDITIONS: Conditions = {
     "device": _OF_RUNS,
     "batch_size": _OF_RUNS,
     "untrained": _OF_RUNS,
+    "labels": Condition(
+        "--predictions; a run's network says itself what its labels are",
+        lambda config: config.predictions is not None,
+    ),
     "tolerance": Condition(
         "--protocol boundary or volume",
         # Predictions that turn out to be volumes are scored under `volume` unasked.
@@ -50,8 +54,8 @@ def measures_distances(protocols: Iterable[str]) -> bool:
 class EvaluateConfig:
     """Score a finished run, or any tool's predictions, under named protocols.
 
-    Masks and probability maps may be PNG (8 or 16 bits), TIFF, .npy, NIfTI, NRRD or MHA; they are
-    paired with the truth by name, and words such as _mask or _pred in it do not matter.
+    Masks and probability maps may be PNG (8 or 16 bits), TIFF, .npy, NIfTI, NRRD, MHA or DICOM-SEG;
+    they are paired with the truth by name, and words such as _mask or _pred in it do not matter.
 
     Example: python -m gpsseg.evaluate --run runs/kvasir-litemedsam-gps-... --dataset isic2017
 
@@ -74,6 +78,9 @@ class EvaluateConfig:
     split: str | None = None
     """One of the data set's splits by name, or a split file; its test part is scored. Default: the
     run's, or the set's best."""
+    labels: tuple[int, ...] = ()
+    """Which values are foreground, of --predictions (and --truth) that are label maps of several
+    classes. With several, each is scored by itself, too."""
     anonymous_ids: bool = False
     """Write hashes instead of image names into the results. A run that was made so stays so."""
     protocol: tuple[str, ...] = ("per-image", "micro")

@@ -33,7 +33,10 @@ CODE = (
     "deep.py",
     "greys.py",
     "greys_0_1.py",
+    "colours.py",
     "images.py",
+    "levels.py",
+    "pages.py",
     "loader.py",
     "transforms.py",
 )  # what an entry's values depend on
@@ -100,7 +103,7 @@ def entry_name(case: Case, pipeline: str) -> str | None:
     Files count by path, size, and times of last change, of content and of status: the latter also
     tells a file put in place of another with its time. None where a file cannot be looked at.
     """
-    facts: list[object] = [pipeline, case.labels, case.greys]
+    facts: list[object] = [pipeline, case.labels, case.greys, case.joined]
     try:
         for path in (case.image, case.mask, *case.opinions):
             if path is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from gpsseg.data.images import (
     look_at_mask,
     read_image,
     read_label_votes,
+    read_labels,
+    read_mask,
     read_votes,
 )
 from gpsseg.data.levels import Marked
+from gpsseg.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Case:
         opinions: masks of further annotators; a pixel is foreground where most of all masks say so.
         labels: which stored values or colours are foreground; None for masks of two levels.
         greys: what is black and white in an image of more than 8 bits; None lets it go by itself.
+        joined: whether opinions are no votes but further lesions, each in a mask of its own: a
+            pixel is foreground where one of all masks says so.
     """
 
     id: str
@@ -40,6 +46,7 @@ class Case:
     opinions: tuple[Path, ...] = ()
     labels: Labels | None = None
     greys: Greys | None = None
+    joined: bool = False
 
 
 def case_image(case: Case) -> np.ndarray:
@@ -58,7 +65,7 @@ def case_mask(case: Case) -> np.ndarray:
         UserError: see there; or the annotators' masks differ in size.
     """
     assert case.mask is not None
-    return read_votes((case.mask, *case.opinions), case.labels)
+    return mask_of((case.mask, *case.opinions), case.labels, case.joined)
 
 
 def look_at_case(case: Case) -> Marked:
@@ -76,7 +83,43 @@ def case_labels(case: Case) -> np.ndarray:
         UserError: as ``case_mask``.
     """
     assert case.mask is not None
-    return read_label_votes((case.mask, *case.opinions), case.labels)
+    return labels_of((case.mask, *case.opinions), case.labels, case.joined)
+
+
+def mask_of(paths: Sequence[Path], labels: Labels | None, joined: bool) -> np.ndarray:
+    """Read the masks of one image as bool (H, W): all that they mark, or what most of them mark.
+
+    Raises:
+        UserError: as ``case_mask``.
+    """
+    if not joined:
+        return read_votes(paths, labels)
+    return _all_together(paths, [read_mask(path, labels) for path in paths])
+
+
+def labels_of(paths: Sequence[Path], labels: Labels | None, joined: bool) -> np.ndarray:
+    """The same as ``case_labels``: uint8 (H, W). Where several mark a pixel, the first counts.
+
+    Raises:
+        UserError: as ``case_mask``.
+    """
+    if not joined:
+        return read_label_votes(paths, labels)
+    return _all_together(paths, [read_labels(path, labels) for path in paths])
+
+
+def _all_together(paths: Sequence[Path], masks: Sequence[np.ndarray]) -> np.ndarray:
+    """What several masks of one image mark together."""
+    found = masks[0].copy()
+    for path, mask in zip(paths, masks, strict=True):
+        if mask.shape != found.shape:
+            got, other = ("x".join(map(str, size)) for size in (mask.shape, found.shape))
+            raise UserError(
+                f"{path} is {got} but {paths[0]} is {other} (height x width): the masks of one "
+                "image are joined and must have one size. Export them again."
+            )
+        np.copyto(found, mask, where=found == 0)
+    return found
 
 
 def size_fault(case: Case, mask: tuple[int, ...], image: tuple[int, ...]) -> str:

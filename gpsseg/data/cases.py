@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -14,11 +14,20 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.anonymous import hide_cases
-from gpsseg.data.cards import Card
+from gpsseg.data.cards import Card, is_bundled
 from gpsseg.data.carve import BY_GROUPS, BY_IMAGES, carve
 from gpsseg.data.case import Case as Case
 from gpsseg.data.groups import with_groups
-from gpsseg.data.layout import describe_part, mask_files, part_cases, part_present
+from gpsseg.data.layout import (
+    describe_part,
+    files_of,
+    mask_files,
+    other_files,
+    part_cases,
+    part_present,
+)
+from gpsseg.data.matching import channel
+from gpsseg.data.nnunet import further_channels
 from gpsseg.data.splits import is_split_file, read_split
 from gpsseg.data.tables import table_cases
 from gpsseg.errors import UserError, look_up
@@ -206,12 +215,14 @@ class Found:
         root: the set's folder.
         parts: the cases of each part of the set's first split; images without mask have None.
         lone_masks: masks of no image.
+        others: files beside the images and masks of a set of one's own that are neither.
     """
 
     data: str
     root: Path
     parts: Mapping[str, Sequence[Case]]
     lone_masks: tuple[Path, ...]
+    others: tuple[Path, ...] = ()
 
     @property
     def cases(self) -> list[Case]:
@@ -229,9 +240,21 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
     rule = next(rule for rule in card.splits if _parts_present(root, rule))
     parts = {part: _read_part(card, root, how, require_masks) for part, how in _rules(rule)}
     _refuse_overlap(parts, root)
-    used = {path for cases in parts.values() for case in cases for path in _files(case)}
+    used = {path for cases in parts.values() for case in cases for path in files_of(case)}
     masks = {path for _, how in _rules(rule) for path in mask_files(root, how)}
-    return Found(data, root, parts, tuple(sorted(masks - used)))
+    others: set[Path] = set()
+    if not is_bundled(card):
+        for part, how in _rules(rule):
+            others |= other_files(root, how, parts[part])
+    channels = channels_of(others, [case for cases in parts.values() for case in cases])
+    lone, rest = masks - used - channels, others - used - (masks - channels)
+    return Found(data, root, parts, tuple(sorted(lone)), tuple(sorted(rest)))
+
+
+def channels_of(others: Collection[Path], cases: Sequence[Case]) -> set[Path]:
+    """nnU-Net's further channels of images: x_0001 beside x_0000, where the case is called x."""
+    firsts = [case.image for case in cases if not channel(case.id)]
+    return set(others) & further_channels(firsts)
 
 
 def cases_of_splits(card: Card, root: Path, first: str) -> Iterator[list[Case]]:
@@ -244,10 +267,6 @@ def cases_of_splits(card: Card, root: Path, first: str) -> Iterator[list[Case]]:
     present = [rule for rule in card.splits if _parts_present(root, rule)]
     for rule in sorted(present, key=lambda rule: rule["name"] != name):
         yield [case for _, how in _rules(rule) for case in _read_part(card, root, how)]
-
-
-def _files(case: Case) -> list[Path]:
-    return [case.image, *([case.mask] if case.mask else []), *case.opinions]
 
 
 def _parts(

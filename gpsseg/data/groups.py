@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.data.case import Case
+from gpsseg.data.filenames import one_form
 from gpsseg.data.tables import read_rows
 from gpsseg.errors import UserError
 
@@ -63,4 +64,5 @@ def _from_table(rule: Mapping[str, Any], root: Path) -> Callable[[str], str | No
             "patient is on both sides of a split. Put it beside the images."
         )
     rows = read_rows(files[0], (rule["key"], rule["value"]))
-    return {row[rule["key"]]: row[rule["value"]] for row in rows}.get
+    groups = {one_form(row[rule["key"]]): row[rule["value"]] for row in rows}
+    return lambda name: groups.get(one_form(name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,11 +12,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from gpsseg.data import colours
 from gpsseg.data.deep import holds_deep_colour, read_deep_colour, read_odd_tiff
+from gpsseg.data.filenames import image_endings
 from gpsseg.data.greys import Greys, show
 from gpsseg.data.levels import Marked, mark, whole
+from gpsseg.data.pages import pages, refuse_pages
 from gpsseg.errors import UserError, naming
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif"})
+EXTENSIONS = image_endings()
 DEEP = frozenset({"I", "I;16", "I;16L", "I;16B", "F"})  # Pillow's modes of more than 8 bits
 
 
@@ -55,6 +57,24 @@ def read_image(path: Path, greys: Greys | None = None) -> np.ndarray:
     return as_rgb(values, greys, path)
 
 
+def read_pages(path: Path, greys: Greys | None = None) -> Iterator[np.ndarray]:
+    """Read the pages of a TIFF, or the pictures of an animation, each as ``read_image`` does.
+
+    Raises:
+        UserError: as ``read_image``; after the pages that are there.
+    """
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            for page in pages(image):
+                image.seek(page)
+                values = np.asarray(_upright(image, {"RGB", *DEEP}))
+                yield as_rgb(values, greys, path)
+    except UserError:
+        raise
+    except Exception as error:  # damaged files make decoders fail in every way there is
+        raise UserError(f"{path} {_why(path, error)}. Copy it again from its source.") from None
+
+
 def as_rgb(values: np.ndarray, greys: Greys | None, path: Path) -> np.ndarray:
     """What ``read_stored`` gave as uint8 (H, W, 3) RGB; the path is for errors."""
     with naming(path):
@@ -81,6 +101,12 @@ def read_stored(path: Path) -> np.ndarray:
             deep = read_deep_colour(path, values, _orientation(path))
             return values if deep is None else deep
         return values
+
+
+def _upright(image: Image.Image, modes: Collection[str]) -> Image.Image:
+    """Turn an image upright, and make it RGB unless its mode is in ``modes``."""
+    image = ImageOps.exif_transpose(image)
+    return image if image.mode in modes else image.convert("RGB")
 
 
 def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
@@ -263,6 +289,16 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
         return image
 
 
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) in pixels, upright, by an image's header; None if that cannot be read."""
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except Exception:  # reading it will say what is wrong
+        return None
+
+
 def is_turned(path: Path) -> bool:
     """Whether an image's EXIF orientation turns or mirrors it; the pixels are not decoded."""
     return _orientation(path) in range(2, 9)
@@ -298,9 +334,12 @@ def _decode(
         with path.open("rb") as file, Image.open(file) as image:
             if draft is not None:
                 image.draft(draft[0], (draft[1], draft[1]))
+            refuse_pages(image, path)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
+            ImageOps.exif_transpose(image, in_place=True)  # a copy would not know its format
             return image if image.mode in modes else image.convert("RGB")
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except Image.DecompressionBombError:

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gpsseg.data.case import Case
+from gpsseg.data.filenames import as_named, one_form
 from gpsseg.data.images import EXTENSIONS
-from gpsseg.data.maps import utf8
-from gpsseg.data.pairs import bare, pair
+from gpsseg.data.maps import find_maps, utf8
+from gpsseg.data.matching import are_masks, one_channel
+from gpsseg.data.nnunet import further_channels
+from gpsseg.data.pairs import below, pair, parts_of
 from gpsseg.errors import UserError
 
 PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
@@ -33,17 +37,19 @@ def find_files(root: Path, pattern: str) -> list[tuple[Path, Places]]:
     Hidden files do not count, nor, where the pattern leaves the ending open, files of other endings
     than an image's.
     """
-    fits = re.compile(_expression(pattern))
+    fits = re.compile(_expression(one_form(pattern)))
     ending_open = pattern.endswith("*")
+    wild = PLACE.sub(lambda place: place[2] or "*", pattern)
+    forms = {wild, *(unicodedata.normalize(form, wild) for form in ("NFC", "NFD"))}
     found = []
-    for path in sorted(root.glob(PLACE.sub(lambda place: place[2] or "*", pattern))):
-        name = path.relative_to(root).as_posix()
+    for path in sorted({path for form in forms for path in root.glob(form)}):
+        name = one_form(path.relative_to(root).as_posix())
         fit = fits.fullmatch(name)
         if not fit or any(part.startswith(".") for part in name.split("/")):
             continue
         if ending_open and (path.suffix.lower() not in EXTENSIONS or path.is_dir()):
             continue
-        found.append((path, {"id": path.stem, **fit.groupdict()}))
+        found.append((path, {"id": one_form(path.stem), **fit.groupdict()}))
     return found
 
 
@@ -100,11 +106,19 @@ def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) 
     if "ids" in rule:
         found = _listed(root, rule, found)
     if "masks_in" in rule:
-        cases = [Case(name, path) for name, (path, _) in found.items()]
-        folder = root / rule["masks_in"]
-        found_masks = pair(folder, cases, "the masks in", "mask", True, not require_masks)
-        return [Case(case.id, case.image, found_masks.files.get(case.id)) for case in cases]
-    cases = [Case(n, path, *_masks(root, rule, places)) for n, (path, places) in found.items()]
+        folder = as_named(root / rule["masks_in"])
+        cases = [Case(name, path) for name, path in _without_channels(found, folder).items()]
+        masks = pair(folder, cases, "the masks in", "mask", True, not require_masks)
+        return [
+            replace(
+                case,
+                mask=masks.files.get(case.id),
+                opinions=masks.more.get(case.id, ()),
+                joined=case.id in masks.more,
+            )
+            for case in cases
+        ]
+    cases = [Case(n, path, **_masks(root, rule, places)) for n, (path, places) in found.items()]
     unmasked = [case for case in cases if case.mask is not None and not case.mask.is_file()]
     if unmasked and not require_masks:
         without = {case.id for case in unmasked}
@@ -129,6 +143,45 @@ def mask_files(root: Path, rule: Mapping[str, Any]) -> list[Path]:
     return [path for pattern in patterns for path, _ in find_files(root, pattern)]
 
 
+def other_files(root: Path, rule: Mapping[str, Any], cases: Sequence[Case]) -> set[Path]:
+    """The files where a part's images and masks lie that are none of its cases'.
+
+    Where a pattern says which ending is meant, only pictures of other endings count.
+
+    Args:
+        root: the set's folder.
+        rule: of the part.
+        cases: of the part.
+    """
+    if "table" in rule:
+        return further_channels([case.image for case in cases])
+    used = {path for case in cases for path in files_of(case)}
+    folders = {path.parent for path in used}
+    open_ones = {root / rule["masks_in"]} if "masks_in" in rule else set()
+    if rule["images"].endswith("*"):
+        open_ones.add(_base(root, rule["images"]))
+    found = {path for folder in open_ones for path in as_named(folder).rglob("*")}
+    found |= {
+        path
+        for folder in folders
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if path.suffix.lower() in EXTENSIONS
+    }
+    hidden = {path for path in found if any(p[0] == "." for p in path.relative_to(root).parts)}
+    return {path for path in found - used - hidden if path.is_file()}
+
+
+def _base(root: Path, pattern: str) -> Path:
+    """The folder that a pattern's wildcards begin in."""
+    fixed = re.sub(r"\[([?\[])\]", r"\1", pattern.partition("*")[0])  # glob.escape
+    return root / fixed.rpartition("/")[0]
+
+
+def files_of(case: Case) -> list[Path]:
+    """All files of a case."""
+    return [case.image, *([case.mask] if case.mask else []), *case.opinions]
+
+
 def part_present(root: Path, rule: Mapping[str, Any]) -> bool:
     """Whether what a part of a split names is there: its list or table, and an image."""
     if "table" in rule:
@@ -148,25 +201,33 @@ def describe_part(rule: Mapping[str, Any]) -> str:
     return f"{rule['images']} with {masks if isinstance(masks, str) else ', '.join(masks.values())}"
 
 
+def _without_channels(found: Mapping[str, tuple[Path, Places]], masks: Path) -> dict[str, Path]:
+    """Each image by its name; of nnU-Net's cases, which have an image a channel, the first."""
+    images = {path for path, _ in found.values()}
+    names = [below(path, masks) for path in find_maps(masks, "the masks in") if path not in images]
+    cases = one_channel(found.keys(), names)
+    kept = {cases.get(name, name): path for name, (path, _) in found.items()}
+    kept.pop("", None)
+    return kept
+
+
 def _images(root: Path, rule: Mapping[str, Any]) -> list[tuple[Path, Places]]:
     """The images of a part; of a folder that also holds the masks, those that are no masks."""
     found = find_files(root, rule["images"])
     if "masks_in" not in rule:
         return found
-    names = [path.stem for path, _ in found]
+    names = [one_form(path.stem) for path, _ in found]
     if len(set(names)) < len(names):  # sub-folders tell them apart
-        fixed = re.sub(r"\[([?\[])\]", r"\1", rule["images"].partition("*")[0])  # glob.escape
-        base = root / fixed.rpartition("/")[0]
+        base = _base(root, rule["images"])
         for path, places in found:
-            places["id"] = path.relative_to(base).with_suffix("").as_posix()
-    folder = (root / rule["masks_in"]).resolve()
-    stems = {(path.parent, path.stem) for path, _ in found}
+            places["id"] = one_form(path.relative_to(base).with_suffix("").as_posix())
+    folder = as_named(root / rule["masks_in"]).resolve()
+    called = {path: one_form(path.with_suffix("").as_posix()) for path, _ in found}
+    masks = are_masks(called.values())
     return [
         (path, places)
         for path, places in found
-        if not path.resolve().is_relative_to(folder)
-        or bare(path.stem) == path.stem
-        or (path.parent, bare(path.stem)) not in stems
+        if called[path] not in masks or not path.resolve().is_relative_to(folder)
     ]
 
 
@@ -181,7 +242,7 @@ def _listed(
             f"{root / rule['ids']} cannot be read ({why}); expected a list of image names, one a "
             "line."
         ) from None
-    ids = [line.strip() for line in text.split("\n") if line.strip()]
+    ids = [one_form(line.strip()) for line in text.split("\n") if line.strip()]
     missing = [name for name in ids if name not in found]
     if missing:
         raise UserError(
@@ -191,27 +252,27 @@ def _listed(
     return {name: found[name] for name in ids}
 
 
-def _masks(
-    root: Path, rule: Mapping[str, Any], places: Places
-) -> tuple[Path, None, tuple[Path, ...]]:
-    """An image's mask, no group yet, and the masks of further annotators that vote."""
+def _masks(root: Path, rule: Mapping[str, Any], places: Places) -> dict[str, Any]:
+    """An image's mask, and the masks of further annotators that vote, or of further lesions."""
     masks = rule["masks"]
-    if isinstance(masks, str):
-        return _mask(root, masks, places), None, ()
     annotator = rule.get("annotator", "majority")
-    if annotator != "majority":
-        return _mask(root, masks[annotator], places), None, ()
+    if isinstance(masks, str) or annotator != "majority":
+        mask = _mask(root, masks if isinstance(masks, str) else masks[annotator], places)
+        parts = parts_of(mask)
+        return {"mask": mask, "opinions": parts, "joined": bool(parts)}
     paths = [_mask(root, pattern, places) for pattern in masks.values()]
     paths = [path for path in paths if path.is_file()] or paths[:1]  # not everybody saw every image
-    return paths[0], None, tuple(paths[1:])
+    return {"mask": paths[0], "opinions": tuple(paths[1:])}
 
 
 def _mask(root: Path, pattern: str, places: Places) -> Path:
     """The file that a mask pattern names; with wildcards in it, the only one that fits."""
     if not WILD.search(pattern):
-        return root / fill(pattern, places)
+        return as_named(root / fill(pattern, places))
     wild = fill(pattern, {name: glob.escape(text) for name, text in places.items()})
-    fitting = [path for path in sorted(root.glob(wild)) if not path.name.startswith(".")]
+    forms = {unicodedata.normalize(form, wild) for form in ("NFC", "NFD")}
+    paths = sorted({path for form in forms for path in root.glob(form)})
+    fitting = [path for path in paths if not path.name.startswith(".")]
     if len(fitting) > 1:
         raise UserError(
             f"{fitting[0]} and {fitting[1].name} both fit {wild}: one mask an image is expected. "

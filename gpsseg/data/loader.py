@@ -99,7 +99,7 @@ class CaseDataset(PersistentDataset):
     def _load(self, case: Case) -> dict[str, np.ndarray]:
         several = case.labels is not None and case.labels.separate
         try:
-            names = ("image", "mask", "opinions", "labels", "greys")
+            names = ("image", "mask", "opinions", "labels", "greys", "joined")
             facts = {name: getattr(case, name) for name in names}
             return _to_8_bits(self._pre_transform(facts), self.card, case.image.name, several)
         except Exception as error:  # MONAI wraps whatever goes wrong in one of its steps

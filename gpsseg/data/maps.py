@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from gpsseg.data.dicom_masks import Segmented, is_segmentation, placed, read_segmentation
+from gpsseg.data.filenames import USUAL, one_form
 from gpsseg.data.images import EXTENSIONS, read_values
 from gpsseg.data.levels import (
     FEW,
@@ -22,11 +24,21 @@ from gpsseg.data.levels import (
     solid_values,
 )
 from gpsseg.data.volumes import ENDINGS as VOLUMES
-from gpsseg.data.volumes import ITK, MILLIMETRES, NIFTI, PACKED, RAS, read_volume, refuse_too_large
+from gpsseg.data.volumes import (
+    ITK,
+    NIBABEL,
+    PACKED,
+    PACKS,
+    RAS,
+    read_volume,
+    refuse_too_large,
+    unit_of,
+)
 from gpsseg.errors import UserError
 from gpsseg.veil import plain
 
 ENDINGS = (*VOLUMES, ".npy", *sorted(EXTENSIONS))
+DICOM = (".dcm", ".dicom", ".ima")  # of segmentations, which may also have no ending
 FULL = (1, 255, 65535)  # what whole numbers may mean by "certainly foreground"
 
 
@@ -40,12 +52,28 @@ class Stored:
         spacing: mm a pixel along each axis; None where the format has none.
         affine: (4, 4) of a volume, index -> RAS mm; else None.
         lossy: whether they were compressed as JPEG is.
+        part: of a DICOM segmentation what it is, as it may cover a part of a grid only.
     """
 
     values: np.ndarray
     spacing: tuple[float, ...] | None = None
     affine: np.ndarray | None = None
     lossy: bool = False
+    part: Segmented | None = None
+
+    def like(self, truth: Stored, path: Path) -> Stored:
+        """A DICOM segmentation on the grid of its truth; anything else as it is.
+
+        Raises:
+            UserError: its voxels are none of that grid's; the text names ``path``.
+        """
+        if self.part is None or truth.affine is None or truth.part is not None:
+            return self
+        flat = truth.values.ndim == 2
+        shape = (*truth.values.shape[::-1], 1) if flat else truth.values.shape
+        values = placed(self.part, shape, truth.affine, path)
+        values = values[..., 0].T if flat else values
+        return Stored(values, truth.spacing, truth.affine)
 
 
 @dataclass(frozen=True)
@@ -76,7 +104,8 @@ def ending(path: Path) -> str:
 
 def stem(path: Path) -> str:
     """The name without its known ending; bytes that are no UTF-8 become U+FFFD."""
-    return utf8(path.name[: len(path.name) - len(ending(path))])
+    known = next((end for end in (*ENDINGS, *DICOM) if path.name.lower().endswith(end)), "")
+    return utf8(path.name[: len(path.name) - len(known)])
 
 
 def relative_name(path: Path, folder: Path) -> str:
@@ -85,12 +114,20 @@ def relative_name(path: Path, folder: Path) -> str:
 
 
 def utf8(name: str) -> str:
-    """A name that can be written anywhere: U+FFFD for bytes that are no UTF-8, and for controls."""
-    return plain(os.fsencode(name).decode("utf-8", "replace"))
+    """A name that can be written anywhere, in one of Unicode's forms.
+
+    Bytes that are no UTF-8, and controls, become U+FFFD.
+    """
+    return one_form(plain(os.fsencode(name).decode("utf-8", "replace")))
 
 
-def find_maps(folder: Path, option: str) -> list[Path]:
+def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
     """Every mask or map in a folder and below, sorted; hidden files do not count.
+
+    Args:
+        folder: where to look.
+        option: what error messages call it.
+        segments: whether DICOM segmentations count, too.
 
     Raises:
         UserError: there is no such folder, or nothing in it; the text names ``option``.
@@ -98,19 +135,27 @@ def find_maps(folder: Path, option: str) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{option} {folder} {what}. Pass a folder of masks or probability maps.")
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if ending(path)
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found = [path for path in _files_in(folder) if _is_map(path, segments)]
     if not found:
         raise UserError(
             f"{option} {folder} holds no mask or map; expected files ending in "
-            f"{', '.join(ENDINGS)}."
+            f"{', '.join((*VOLUMES, '.npy'))}, or pictures such as {USUAL}."
         )
     return found
+
+
+def unread_files(folder: Path) -> list[Path]:
+    """The files in a folder and below that are neither masks nor maps."""
+    return [path for path in _files_in(folder) if not _is_map(path, segments=True)]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(p for p in paths if not any(n[0] == "." for n in p.relative_to(folder).parts))
+
+
+def _is_map(path: Path, segments: bool) -> bool:
+    return bool(ending(path)) or (segments and is_segmentation(path))
 
 
 def read_stored(path: Path) -> Stored:
@@ -121,10 +166,12 @@ def read_stored(path: Path) -> Stored:
             infinity; the text names it.
     """
     end = ending(path)
-    if end in NIFTI:
+    if end in NIBABEL:
         stored = _read_nifti(path)
     elif end in ITK:
         stored = _read_itk(path)
+    elif not end:
+        stored = _read_segmentation(path)
     else:
         values, lossy = (_read_npy(path), False) if end == ".npy" else read_values(path)
         stored = Stored(values, lossy=lossy)
@@ -132,8 +179,10 @@ def read_stored(path: Path) -> Stored:
     if values.dtype.kind not in "buif":
         raise UserError(f"{path} holds {values.dtype}, expected whole numbers or floats.")
     refuse_not_finite(values, path, "probabilities in [0, 1]")
-    if values.size == 0 or values.ndim not in ((2, 3) if end in VOLUMES else (2,)):
-        wanted = "2-D or 3-D" if end in VOLUMES else "2-D (height, width); save volumes as NIfTI"
+    if values.size == 0 or values.ndim not in ((2, 3) if end in ("", *VOLUMES) else (2,)):
+        wanted = (
+            "2-D or 3-D" if end in ("", *VOLUMES) else "2-D (height, width); save volumes as NIfTI"
+        )
         raise UserError(f"{path} has the shape {values.shape}, expected {wanted}.")
     return stored
 
@@ -274,10 +323,9 @@ def _read_nifti(path: Path) -> Stored:
     try:
         image: Any = nibabel.load(path)
         stored = math.prod(image.shape) * image.get_data_dtype().itemsize
-        refuse_too_large(path, stored, PACKED if path.name.lower().endswith(".gz") else 1)
+        refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)
         values = np.asanyarray(image.dataobj)
-        unit = image.header.get_xyzt_units()[0]
-        zooms = [float(z) * MILLIMETRES.get(unit, 1.0) for z in image.header.get_zooms()]
+        zooms = [float(z) * unit_of(image) for z in image.header.get_zooms()]
     except UserError:
         raise
     except Exception as error:
@@ -295,6 +343,15 @@ def _read_nifti(path: Path) -> Stored:
     if values.ndim == 2:
         values, spacing = values.T, spacing[::-1]
     return Stored(values, spacing, np.asarray(image.affine))
+
+
+def _read_segmentation(path: Path) -> Stored:
+    """A DICOM segmentation, its axes in NIfTI's order; one of a single frame is 2-D."""
+    part = read_segmentation(path)
+    if part.values.shape[2] == 1:
+        spacing = (part.spacing[1], part.spacing[0])
+        return Stored(part.values[..., 0].T, spacing, part.affine, part=part)
+    return Stored(part.values, part.spacing, part.affine, part=part)
 
 
 def _read_itk(path: Path) -> Stored:

@@ -11,11 +11,13 @@ from typing import Any, NoReturn
 from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards import Card, card_names, choose_classes, load_card, named_transforms
 from gpsseg.data.dicom import is_dicom
-from gpsseg.data.images import EXTENSIONS
+from gpsseg.data.filenames import USUAL
 from gpsseg.data.layout import find_files
+from gpsseg.data.nnunet import nnunet_classes
 from gpsseg.data.tables import table_cases
 from gpsseg.data.volumes import volume_ending
 from gpsseg.errors import UserError, few
+from gpsseg.files import read_json
 
 TEST_SHARE = 0.2
 UNSTATED = "not stated"
@@ -84,7 +86,7 @@ def _refuse_without_images(images: Path) -> NoReturn:
     endings = sorted({path.suffix.lower() or "no ending" for path in files})
     there = f"{len(files)} files of other kinds: {few(endings)}" if files else "no file"
     raise UserError(
-        f"--images {images} holds {there}; expected images in {', '.join(sorted(EXTENSIONS))}. "
+        f"--images {images} holds {there}; expected images such as {USUAL}. "
         "Name another folder, or convert them."
     )
 
@@ -104,19 +106,24 @@ def table_card(table: Path) -> Card:
                 "--table cut/cases.csv."
             )
     table = table.resolve()
+    classes = nnunet_classes(read_json(table)) if table.suffix.lower() == ".json" else {}
     if "all" in parts:
         rule: dict[str, Any] = {"all": {"table": table.name}, "test_share": TEST_SHARE}
-        return _card(table.parent, f"cases of {table.name}", [{"name": "seeded-80-20", **rule}])
+        splits = [{"name": "seeded-80-20", **rule}]
+        return _card(table.parent, f"cases of {table.name}", splits, classes)
     if not {"train", "test"} <= set(parts):
         raise UserError(
             f"{table} has {' and '.join(sorted(parts))} cases only, expected train and test (and "
             "perhaps val). Leave the column split out to have them split by a seed."
         )
     split = {part: {"table": table.name, "part": part} for part in parts}
-    return _card(table.parent, f"cases of {table.name}", [{"name": table.stem, **split}])
+    splits = [{"name": table.stem, **split}]
+    return _card(table.parent, f"cases of {table.name}", splits, classes)
 
 
-def _card(root: Path, title: str, splits: list[dict[str, Any]]) -> Card:
+def _card(
+    root: Path, title: str, splits: list[dict[str, Any]], classes: dict[str, int] | None = None
+) -> Card:
     name = re.sub(r"[^\w.-]+", "-", root.name).strip("-.")
     if not name or name in card_names():
         name = f"own-{name}".rstrip("-")
@@ -131,4 +138,5 @@ def _card(root: Path, title: str, splits: list[dict[str, Any]]) -> Card:
         splits=splits,
         transforms=named_transforms("rgb"),
         root=root,
+        classes=dict(classes or {}),
     )

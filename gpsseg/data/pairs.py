@@ -1,24 +1,17 @@
-"""Which prediction belongs to which truth: by name, whatever tool named the files."""
+"""Which prediction, or which mask, belongs to which case: the files of a folder, by their names."""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpsseg.data.case import Case
-from gpsseg.data.maps import find_maps, relative_name, stem
+from gpsseg.data.maps import ending, find_maps, relative_name, stem
+from gpsseg.data.matching import bare as bare
+from gpsseg.data.matching import last_of, match, numbered
 from gpsseg.errors import UserError, few
-
-PROBABILITY = r"prob|probs|probability|probabilities"
-WORDS = (
-    rf"(?:{PROBABILITY}|mask|masks|seg|segmentation|segmented|pred|predicted|prediction|"
-    "predictions|output|result|label|labels|gt|truth|groundtruth)"
-)
-AFFIX = re.compile(rf"^{WORDS}[ _.-]+(?=.)|(?<=.)[ _.-]+{WORDS}$", re.IGNORECASE)
-SOFT = re.compile(rf"^(?:{PROBABILITY})[ _.-]|[ _.-](?:{PROBABILITY})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -29,36 +22,32 @@ class Pairs:
         files: prediction of every case, by id.
         extra: files that belong to no case.
         aside: masks that lie beside the probability map of their case and are not used.
+        more: further files of a case, each a part of what is marked, by id.
     """
 
     files: Mapping[str, Path]
     extra: tuple[Path, ...]
     aside: tuple[Path, ...]
+    more: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
-
-def bare(name: str) -> str:
-    """A name without the usual words before and after it.
-
-    >>> bare("pred_case-7_mask"), bare("mask"), bare("ISIC_0000001_segmentation")
-    ('case-7', 'mask', 'ISIC_0000001')
-    """
-    while (shorter := AFFIX.sub("", name)) != name:
-        name = shorter
-    return name
+    def all_of(self, case: Case) -> tuple[Path, ...]:
+        """All files of a case."""
+        return (self.files[case.id], *self.more.get(case.id, ()))
 
 
 def truth_cases(folder: Path) -> list[Case]:
     """The masks in a folder, as cases without an image (the mask's path stands in for it).
 
-    An id is the file's stem, or its path below the folder where two stems are alike.
+    An id is the file's stem, or its path below the folder where two stems are alike. ``x_mask_1``
+    beside ``x_mask`` is a part of it.
 
     Raises:
         UserError: there is none, or two differ in their ending only.
     """
-    paths = find_maps(folder, "--truth")
+    paths = find_maps(folder, "--truth", segments=True)
     names = [stem(path) for path in paths]
     if len(set(names)) < len(names):
-        names = [_below(path, folder) for path in paths]
+        names = [below(path, folder) for path in paths]
     first: dict[str, Path] = {}
     for name, path in zip(names, paths, strict=True):
         if name in first:
@@ -66,7 +55,16 @@ def truth_cases(folder: Path) -> list[Case]:
                 f"--truth holds two masks of one name, {first[name]} and {path.name}. Remove one."
             )
         first[name] = path
-    return [Case(name, path, path) for name, path in first.items()]
+    parts: dict[str, list[Path]] = {}
+    for name in sorted(first):
+        several = numbered(last_of(name))
+        whole = name[: len(name) - len(last_of(name))] + several[0] if several else name
+        parts.setdefault(whole if whole in first else name, []).append(first[name])
+    return [
+        Case(name, path, path, opinions=tuple(parts[name][1:]), joined=len(parts[name]) > 1)
+        for name, path in first.items()
+        if name in parts
+    ]
 
 
 def pair(
@@ -77,106 +75,75 @@ def pair(
     own: bool = False,
     partial: bool = False,
 ) -> Pairs:
-    """Find the prediction (or the mask) of every case.
+    """Find the prediction (or the mask) of every case, by the rules of ``gpsseg.data.matching``.
 
-    A name counts as the case's if it is equal with its sub-folder, else if it is equal, else (again
-    with its sub-folder first) if it is equal once words such as ``_mask`` or ``pred_`` are left out
-    of both.
+    Several masks of one image (``x_mask``, ``x_mask_1``) are parts of what is marked in it; so are
+    several predictions if the truth has several masks.
 
     Args:
         folder: is searched with its sub-folders.
         cases: what needs a prediction; ids are unique.
         option: what error messages call the folder.
         what: what they call a file in it.
-        own: whether the cases' images may lie in the folder too; they are no predictions.
+        own: whether masks are looked for; the cases' images may lie in the folder too.
         partial: whether cases without prediction are no error.
 
     Raises:
         UserError: a case has no prediction, or several, or a file fits several cases.
     """
-    steps = (
-        _index((case.id, case.id) for case in cases),
-        _index((name, case.id) for case in cases for name in _names(case)),
-        _index((_bare_below(case.id), case.id) for case in cases),
-        _index((bare(name), case.id) for case in cases for name in _names(case)),
-    )
-    found: dict[str, list[Path]] = defaultdict(list)
-    extra, unclear = [], []
     images = {case.image for case in cases} if own else set()
-    for path in find_maps(folder, option):
-        if path in images:
-            continue
-        below = _below(path, folder)
-        keys = (below, stem(path), _bare_below(below), bare(stem(path)))
-        fits = next((step[k] for step, k in zip(steps, keys, strict=True) if k in step), set())
-        if len(fits) > 1:
-            unclear.append(f"{path.relative_to(folder)} fits {few(sorted(fits))}")
-        elif fits:
-            found[next(iter(fits))].append(path)
-        else:
-            extra.append(path)
-    chosen, aside = _one_each(found, folder, unclear)
-    _refuse(() if partial else cases, chosen, unclear, folder, option, what)
-    return Pairs(chosen, tuple(extra), tuple(aside))
-
-
-def _below(path: Path, folder: Path) -> str:
-    """The path below a folder without its ending, with slashes."""
-    return relative_name(path.with_name(stem(path) or path.name), folder)
-
-
-def _bare_below(name: str) -> str:
-    """A path with slashes whose last part is without the usual words."""
-    folder, slash, last = name.rpartition("/")
-    return f"{folder}{slash}{bare(last)}"
-
-
-def _names(case: Case) -> set[str]:
-    """What a prediction of a case may be called: its id, or its mask's name."""
-    last = case.id.rpartition("/")[2]
-    return {last} if case.mask is None else {last, stem(case.mask)}
-
-
-def _index(entries: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    index: dict[str, set[str]] = defaultdict(set)
-    for name, case_id in entries:
-        index[name].add(case_id)
-    return dict(index)
-
-
-def _one_each(
-    found: Mapping[str, list[Path]], folder: Path, unclear: list[str]
-) -> tuple[dict[str, Path], list[Path]]:
-    """One file a case: of several, the only one that is named a probability map."""
-    chosen, aside = {}, []
-    for case_id, paths in found.items():
-        soft = [path for path in paths if SOFT.search(stem(path))]
-        if len(paths) > 1 and len(soft) != 1:
-            unclear.append(f"{few(path.relative_to(folder) for path in paths)} all fit {case_id}")
-            continue
-        chosen[case_id] = soft[0] if len(paths) > 1 else paths[0]
-        aside += [path for path in paths if path != chosen[case_id]]
-    return chosen, aside
-
-
-def _refuse(
-    cases: Sequence[Case],
-    chosen: Mapping[str, Path],
-    unclear: Sequence[str],
-    folder: Path,
-    option: str,
-    what: str,
-) -> None:
-    """Say which names are unclear or missing."""
-    if unclear:
+    files = [path for path in find_maps(folder, option, segments=not own) if path not in images]
+    wanted = [(case.id, _names(case)) for case in cases]
+    joins: bool | Collection[str] = own or {case.id for case in cases if case.joined}
+    found = match(wanted, [(path, below(path, folder)) for path in files], joins)
+    if found.unclear:
         raise UserError(
             f"{option} {folder}: it is unclear which file belongs to which image: "
-            f"{few(unclear)}. Keep one file an image, named as its truth."
+            f"{few(found.unclear)}. Keep one file an image, named as its truth."
         )
-    missing = [case.id for case in cases if case.id not in chosen]
-    if missing:
+    missing = [case.id for case in cases if case.id not in found.files]
+    if missing and not partial:
         raise UserError(
             f"{option} {folder}: {len(missing)} of {len(cases)} images have no {what}: "
             f"{few(missing)}. Expected a file of that name, such as {few(missing[:1])}.png; words "
             "such as _mask, _pred or _probability after it are fine."
         )
+    more = {name: paths[1:] for name, paths in found.files.items() if len(paths) > 1}
+    first = {name: paths[0] for name, paths in found.files.items()}
+    return Pairs(first, found.extra, found.aside, more)
+
+
+def parts_of(mask: Path) -> tuple[Path, ...]:
+    """Masks of further lesions beside an image's mask: ``x_mask_1`` beside ``x_mask``."""
+    if bare(stem(mask)) == stem(mask):  # without a word such as _mask, a number may mean anything
+        return ()
+    try:
+        there = _numbered_in(mask.parent, mask.parent.stat().st_mtime_ns)
+    except (OSError, ValueError):
+        return ()
+    return there.get((stem(mask).lower(), ending(mask)), ())
+
+
+@functools.lru_cache(maxsize=16)
+def _numbered_in(folder: Path, changed: int) -> dict[tuple[str, str], tuple[Path, ...]]:
+    """The numbered masks in a folder by the stem that they are parts of, and by their ending.
+
+    ``changed`` tells an older look apart.
+    """
+    found: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        several = numbered(stem(path))
+        if several is not None and ending(path) and path.is_file():
+            found.setdefault((several[0].lower(), ending(path)), []).append(path)
+    return {key: tuple(paths) for key, paths in found.items()}
+
+
+def below(path: Path, folder: Path) -> str:
+    """The path below a folder without its ending, with slashes."""
+    return relative_name(path.with_name(stem(path) or path.name), folder)
+
+
+def _names(case: Case) -> set[str]:
+    """What a prediction of a case may be called: its id, or its mask's name."""
+    last = last_of(case.id)
+    return {last} if case.mask is None else {last, stem(case.mask)}

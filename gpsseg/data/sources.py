@@ -16,6 +16,8 @@ from typing import Literal
 from gpsseg.console import progress
 from gpsseg.data import dicom, images, video, volumes
 from gpsseg.data.dicom_series import group_headers
+from gpsseg.data.filenames import USUAL, as_named, one_form
+from gpsseg.data.pages import count_pages
 from gpsseg.errors import UserError, fault_of
 
 EMPTY = "is an empty folder"
@@ -32,6 +34,7 @@ class Source:
         kind: image; frames (a video, a multi-frame DICOM file); or volume.
         headers: of a DICOM source its files, in order.
         frames: how many pictures it holds; None where only reading tells.
+        parts: of a mask that is in several files the others.
     """
 
     path: Path
@@ -39,9 +42,12 @@ class Source:
     kind: Literal["image", "frames", "volume"]
     headers: tuple[dicom.Header, ...] = ()
     frames: int | None = 1
+    parts: tuple[Source, ...] = ()
 
 
-def find_sources(inputs: Sequence[Path], output: Path) -> tuple[list[Source], Failures]:
+def find_sources(
+    inputs: Sequence[Path], output: Path, rest: list[Path] | None = None
+) -> tuple[list[Source], Failures]:
     """Find everything to segment, in the order of its names; DICOM headers are read.
 
     Names keep the sub-folders below the input; of several inputs, below the folder that all of
@@ -50,6 +56,7 @@ def find_sources(inputs: Sequence[Path], output: Path) -> tuple[list[Source], Fa
     Args:
         inputs: files, folders (searched with their sub-folders) and patterns such as ``a/*.png``.
         output: where results go.
+        rest: is given the files that are nothing to segment.
 
     Returns:
         The sources, and what cannot be read with the reason: DICOM files, folders that may not be
@@ -60,7 +67,8 @@ def find_sources(inputs: Sequence[Path], output: Path) -> tuple[list[Source], Fa
     """
     bases, files = [], []
     odd: Failures = []
-    for given in inputs:
+    rest = [] if rest is None else rest
+    for given in map(as_named, inputs):
         base, found = _expand(given, output, odd)
         bases.append(os.path.abspath(base))
         files += found
@@ -75,12 +83,14 @@ def find_sources(inputs: Sequence[Path], output: Path) -> tuple[list[Source], Fa
             count = video.count_frames(path)
             sources.append(Source(path, _name(path, base, path.suffix), "frames", frames=count))
         elif path.suffix.lower() in images.EXTENSIONS:
-            sources.append(Source(path, _name(path, base, path.suffix), "image"))
+            sources.append(_picture(path, base))
         elif dicom.is_dicom(path):
             in_folders[path.parent].append(path)
         elif path in named:  # reading it will say what is wrong
             sources.append(Source(path, _name(path, base, path.suffix), "image"))
-    found_dicom, unreadable = _dicom_sources(in_folders, base)
+        else:
+            rest.append(path)
+    found_dicom, unreadable = _dicom_sources(in_folders, base, rest)
     failures = [*{path: (path, why) for path, why in odd}.values(), *unreadable]
     sources = sorted([*sources, *found_dicom], key=lambda source: source.name)
     if not sources and all(EMPTY in why for _, why in failures):
@@ -207,19 +217,27 @@ def _is_empty(folder: Path) -> bool:
 def _name(path: Path, base: Path, ending: str) -> str:
     """The path below a folder, without its ending, with slashes."""
     below = Path(os.path.abspath(path)).relative_to(base).as_posix()
-    return below[: len(below) - len(ending)] if ending else below
+    return one_form(below[: len(below) - len(ending)] if ending else below)
+
+
+def _picture(path: Path, base: Path) -> Source:
+    """An image file; one of several pages or frames is taken as a video is."""
+    name = _name(path, base, path.suffix)
+    count = count_pages(path)
+    return Source(path, name, "frames" if count > 1 else "image", frames=count)
 
 
 def _refuse_nothing(inputs: Sequence[Path]) -> None:
-    known = ", ".join(sorted(images.EXTENSIONS))
     raise UserError(
-        f"--input {inputs[0]} holds no image; expected files ending in {known}, volumes "
+        f"--input {inputs[0]} holds no image; expected files such as {USUAL}, volumes "
         f"({', '.join(volumes.ENDINGS)}), DICOM, or videos ({', '.join(sorted(video.ENDINGS))})."
     )
 
 
-def _dicom_sources(in_folders: dict[Path, list[Path]], base: Path) -> tuple[list[Source], Failures]:
-    """Read every header, and group the files of each folder."""
+def _dicom_sources(
+    in_folders: dict[Path, list[Path]], base: Path, rest: list[Path]
+) -> tuple[list[Source], Failures]:
+    """Read every header, and group the files of each folder; files without image join the rest."""
     paths = [path for found in in_folders.values() for path in found]
     sources: list[Source] = []
     failures: Failures = []
@@ -233,6 +251,8 @@ def _dicom_sources(in_folders: dict[Path, list[Path]], base: Path) -> tuple[list
                 headers[path.parent].append(look)
             elif look is not None:
                 failures.append((path, look))
+            else:
+                rest.append(path)
     for folder, found in headers.items():
         try:
             sources += _grouped(folder, found, base)

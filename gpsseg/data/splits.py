@@ -15,6 +15,7 @@ from gpsseg.console import progress
 from gpsseg.data.carve import even_in_images
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks import first_of
+from gpsseg.data.filenames import one_form
 from gpsseg.errors import UserError, fault_of, few
 from gpsseg.files import read_json, write_json
 
@@ -58,7 +59,7 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
         raise UserError(
             f"{path} names {few(twice)} twice; an image belongs to one part only. Correct the file."
         )
-    known = {case.id: case for case in cases}
+    known = {one_form(case.id): case for case in cases}
     missing = [name for name in names if name not in known]
     if missing:
         raise UserError(
@@ -76,7 +77,7 @@ def _name(name: Any, part: str, path: Path) -> str:
         UserError: it is neither.
     """
     if isinstance(name, str) or (isinstance(name, int) and not isinstance(name, bool)):
-        return str(name)
+        return one_form(str(name))
     raise UserError(f"{path}: {part} holds {str(name)[:80]}, expected the names of images.")
 
 

@@ -7,10 +7,15 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gpsseg.data.case import Case
+from gpsseg.data.filenames import as_named, one_form
+from gpsseg.data.matching import FIRST
+from gpsseg.data.nnunet import is_nnunet, nnunet_rows
+from gpsseg.data.pairs import parts_of
 from gpsseg.errors import UserError, few, nearest
 from gpsseg.files import read_json
 from gpsseg.veil import plain
@@ -81,7 +86,19 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
             f"{path}: {len(parts['all'])} rows name no split while others do. Fill in train, val "
             "or test in every row, or in none."
         )
-    return parts
+    return _with_parts(parts)
+
+
+def _with_parts(parts: Mapping[str, Sequence[Case]]) -> dict[str, list[Case]]:
+    """The cases with masks of further lesions that lie beside theirs, unless they are listed."""
+    listed = {case.mask for cases in parts.values() for case in cases}
+
+    def complete(case: Case) -> Case:
+        assert case.mask is not None
+        more = tuple(path for path in parts_of(case.mask) if path not in listed)
+        return replace(case, opinions=more, joined=True) if more else case
+
+    return {part: [complete(case) for case in cases] for part, cases in parts.items()}
 
 
 def _with_slashes(row: Row, folder: Path) -> Row:
@@ -102,7 +119,7 @@ def _ids(rows: Sequence[Row]) -> list[str]:
         above = os.path.commonpath([path.parent for path in paths])
         below = [Path(os.path.relpath(path.parent, above or ".")) for path in paths]
         stems = [(b / name).as_posix() for b, name in zip(below, stems, strict=True)]
-    return [plain(row.get("id") or name) for row, name in zip(rows, stems, strict=True)]
+    return [one_form(plain(row.get("id") or name)) for row, name in zip(rows, stems, strict=True)]
 
 
 def _bare(path: Path) -> str:
@@ -117,7 +134,9 @@ def _part(path: Path, number: int, name: str) -> str:
 
 
 def _file(path: Path, number: int, name: str, column: str) -> Path:
-    found = path.parent / _expanded(name) if name else None
+    found = as_named(path.parent / _expanded(name)) if name else None
+    if found is not None and not _is_file(found) and column == "image":
+        found = _first_channel(found)
     if found is None or not _is_file(found):
         what = (
             f"{few([str(found)[:300]])} does not exist" if found else f"the cell {column} is empty"
@@ -126,6 +145,13 @@ def _file(path: Path, number: int, name: str, column: str) -> Path:
             f"{path}, row {number}: {what}. Paths are relative to the table's folder, or absolute."
         )
     return found
+
+
+def _first_channel(path: Path) -> Path:
+    """What nnU-Net calls an image that its dataset.json of version 1 lists without its channel."""
+    name = _bare(path)
+    file = path.with_name(f"{name}_{FIRST}{path.name[len(name) :]}")
+    return file if _is_file(file) else path
 
 
 def _expanded(name: str) -> Path:
@@ -193,11 +219,13 @@ def _parquet(path: Path) -> list[Row]:
 def _json(path: Path) -> list[Row]:
     """The rows of a dataset.json."""
     content = read_json(path)
+    if is_nnunet(content):
+        return nnunet_rows(path, content)
     lists = {"training": "train", "validation": "val", "test": "test", "testing": "test"}
     if not isinstance(content, dict) or not isinstance(content.get("training"), list):
         raise UserError(
             f"{path} has no list `training`; expected MONAI's or MSD's form, with "
-            '{"image": ..., "label": ...} in it. Name another table.'
+            '{"image": ..., "label": ...} in it, or nnU-Net\'s. Name another table.'
         )
     has_others = any(_labelled(content.get(key)) for key in lists if key != "training")
     rows = []

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from monai.transforms import MapTransform, RandomizableTransform, Transform
 
-from gpsseg.data.images import read_image, read_label_votes, read_votes
+from gpsseg.data.case import labels_of, mask_of
+from gpsseg.data.images import read_image
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the package index
 
@@ -20,8 +21,8 @@ class ReadCased(Transform):
 
     ``image`` becomes float32 (3, H, W) in [0, 1], ``mask`` (if there) float32 (1, H, W) of 0 and 1,
     or of the numbers of the classes where the network is to tell them apart; ``height`` and
-    ``width`` are added: the native size in pixels. ``opinions`` and ``labels`` (if there) say how
-    the mask is read and ``greys`` how the image is, see ``gpsseg.data.case.Case``.
+    ``width`` are added: the native size in pixels. ``opinions``, ``labels`` and ``joined`` (if
+    there) say how the mask is read and ``greys`` how the image is, see ``gpsseg.data.case.Case``.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -34,8 +35,8 @@ class ReadCased(Transform):
         if data.get("mask") is not None:
             paths = (data["mask"], *data.get("opinions", ()))
             labels = data.get("labels")
-            read = read_label_votes if labels is not None and labels.separate else read_votes
-            mask = read(paths, labels)
+            read = labels_of if labels is not None and labels.separate else mask_of
+            mask = read(paths, labels, data.get("joined", False))
             case["mask"] = torch.from_numpy(mask[None].astype(np.float32))
         else:
             case.pop("mask", None)

@@ -10,7 +10,10 @@ import numpy as np
 
 from gpsseg.errors import UserError, naming, plain_name
 
-ENDINGS = frozenset({".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
+ENDINGS = frozenset(
+    (*(".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".asf", ".flv"),
+     *(".3gp", ".3g2", ".ogv", ".mts", ".m2ts", ".m2v", ".vob", ".mjpg", ".mjpeg", ".mxf", ".divx"))
+)  # fmt: skip
 MISSING = 0.02  # headers may be this far off
 
 

@@ -22,9 +22,12 @@ from gpsseg.errors import UserError, fault_of, plain_name
 from gpsseg.files import replacing
 
 NIFTI = (".nii.gz", ".nii")
-ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
-ENDINGS = (*NIFTI, *ITK)
+ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".gipl.gz", ".gipl")
+NIBABEL = (*NIFTI, ".mgz", ".mgh")  # of these, NIfTI is written too
+ENDINGS = (*NIBABEL, *ITK)
+PACKS = (".gz", ".mgz")
 PACKED = 1100  # gzip makes nothing smaller than by a factor of 1032
+ON_A_PLANE = 1e-3  # a plane of two axes (x, y) shows this share of a slice
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS -> RAS, and back
 PLACE = (  # the fields of a NIfTI header that say where the voxels lie; no others are copied
@@ -48,6 +51,8 @@ class Volume:
         hounsfield: whether they are known to be Hounsfield units, which mean the same everywhere.
         place: of a NIfTI file the header's geometry, as stored, so that it can be written back bit
             for bit.
+        stored: the lengths of the file's own axes (W, H, ...) where these are not three: a file of
+            two axes is one slice here, and its mask has two axes again.
     """
 
     values: np.ndarray
@@ -57,6 +62,7 @@ class Volume:
     inverted: bool = False
     place: Mapping[str, Any] | None = None
     hounsfield: bool = False
+    stored: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         kind = self.values.dtype
@@ -111,7 +117,7 @@ def read_volume(path: Path) -> Volume:
     if not path.is_file():
         what = "is no file" if path.exists() else "does not exist"
         raise UserError(f"{path} {what}, expected a NIfTI, NRRD or MHA volume.")
-    read = _read_nifti if volume_ending(path) in NIFTI else _read_itk
+    read = _read_nifti if volume_ending(path) in NIBABEL else _read_itk
     try:
         return read(path)
     except UserError:
@@ -156,7 +162,7 @@ def _packed(path: Path) -> int | None:
     """How many times larger than an NRRD or MetaImage file its voxels may be, if they lie in it."""
     with path.open("rb") as file:
         start = file.read(4096).lower()
-    elsewhere = path.suffix.lower() in (".nhdr", ".mhd") or b"data file" in start
+    elsewhere = path.suffix.lower() in (".nhdr", ".mhd", ".hdr") or b"data file" in start
     return None if elsewhere or b"bz" in start else PACKED
 
 
@@ -195,23 +201,31 @@ def _read_nifti(path: Path) -> Volume:
 
     image: Any = nibabel.load(path)
     stored = math.prod(image.shape) * image.get_data_dtype().itemsize
-    refuse_too_large(path, stored, PACKED if path.name.lower().endswith(".gz") else 1)
+    refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)
     values = _scaled(image.dataobj)
     coloured = values.dtype.names is not None
     if coloured:  # RGB (and alpha) are stored as records
         values = np.stack([values[channel] for channel in ("R", "G", "B")], axis=-1)
-    elif values.ndim == 2:
-        values = values[..., None]
-    elif values.ndim > 3 and set(values.shape[3:]) == {1}:
+    if len(image.shape) == 2:
+        values = values[:, :, None]
+    elif not coloured and values.ndim > 3 and set(values.shape[3:]) == {1}:
         values = values.reshape(values.shape[:3])
     if values.ndim != (4 if coloured else 3):
         _refuse_shape(path, image.shape)
-    unit = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    unit = unit_of(image)
     affine = RAS @ np.asarray(image.affine, np.float64)
     affine[:3] *= unit
-    place = {name: image.header[name].copy() for name in PLACE} if unit == 1.0 else None
+    nifti = volume_ending(path) in NIFTI and unit == 1.0
+    place = {name: image.header[name].copy() for name in PLACE} if nifti else None
     axes = (2, 1, 0, *range(3, values.ndim))
-    return Volume(values.transpose(axes), affine[:, [2, 1, 0, 3]], path, place=place)
+    own = tuple(image.shape) if len(image.shape) != 3 else None
+    return Volume(values.transpose(axes), affine[:, [2, 1, 0, 3]], path, place=place, stored=own)
+
+
+def unit_of(image: Any) -> float:
+    """How many mm one of an image's units is; formats that name none mean mm."""
+    told = getattr(image.header, "get_xyzt_units", None)
+    return MILLIMETRES.get(told()[0], 1.0) if told else 1.0
 
 
 def _scaled(stored: Any) -> np.ndarray:
@@ -234,14 +248,15 @@ def _read_itk(path: Path) -> Volume:
     stored = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
     refuse_too_large(path, stored, _packed(path))
     image = reader.Execute()
-    if image.GetDimension() == 2:
+    own = image.GetSize() if image.GetDimension() == 2 else None
+    if own is not None:
         image = SimpleITK.JoinSeries([image])
     values = SimpleITK.GetArrayFromImage(image)
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() not in (1, 3):
         _refuse_shape(path, values.shape[::-1])
     if values.ndim == 4 and values.dtype != np.uint8:
         _refuse_shape(path, values.shape[::-1])
-    return Volume(values, itk_affine(image), path)
+    return Volume(values, itk_affine(image), path, stored=own)
 
 
 def _refuse_shape(path: Path, shape: tuple[int, ...]) -> None:
@@ -258,7 +273,8 @@ def _write_nifti(path: Path, values: np.ndarray, like: Volume) -> None:
     # NIfTI-2 keeps geometry in float64, NIfTI-1 in float32.
     double = like.place is not None and like.place["srow_x"].dtype == np.float64
     kind = nibabel.Nifti2Image if double else nibabel.Nifti1Image
-    image: Any = kind(values.transpose(2, 1, 0), affine)
+    voxels = values.transpose(2, 1, 0).reshape(like.stored or values.shape[::-1])
+    image: Any = kind(voxels, affine)
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)
     image.header.set_xyzt_units("mm")
@@ -274,10 +290,13 @@ def _write_nifti(path: Path, values: np.ndarray, like: Volume) -> None:
 def _write_itk(path: Path, values: np.ndarray, like: Volume) -> None:
     import SimpleITK
 
-    image = SimpleITK.GetImageFromArray(values)
-    image.SetSpacing(like.spacing[::-1].tolist())
-    image.SetOrigin(like.origin.tolist())
-    image.SetDirection(like.direction[:, ::-1].reshape(-1).tolist())
+    axes = 2 if like.stored is not None and len(like.stored) == 2 else 3
+    image = SimpleITK.GetImageFromArray(values if axes == 3 else values[0])
+    image.SetSpacing(like.spacing[::-1][:axes].tolist())
+    image.SetOrigin(like.origin[:axes].tolist())
+    direction = like.direction[:, ::-1][:axes, :axes]
+    if abs(np.linalg.det(direction)) > ON_A_PLANE:  # else the slice stands upright in space
+        image.SetDirection(direction.reshape(-1).tolist())
     try:
         SimpleITK.WriteImage(image, plain_name(path), useCompression=True)
     except RuntimeError:  # it does not say that the disk is full

@@ -49,6 +49,7 @@ def summary(audit: Audit) -> list[str]:
         lines.append(
             f"turned by their EXIF orientation: {len(audit.turned)} images; look at their masks"
         )
+    shares = [share for share in shares if share > 0]  # images without lesion have no lesion size
     if shares:
         low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
         lines.append(f"lesion size: median {middle:.1%} of the image, half {low:.1%} to {high:.1%}")

@@ -110,6 +110,7 @@ REFUSED = {
         "batch_size": ({**TRUTH, "batch_size": 2}, NO_EFFECT),
         "untrained": ({**TRUTH, "untrained": True}, NO_EFFECT),
         "tolerance": ({**RUN, "tolerance": 3}, "--protocol boundary or volume"),
+        "labels": ({**RUN, "labels": (1,)}, "it goes with --predictions"),
         "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run"),
         "truth": ({**RUN, "truth": "truth"}, "goes with --predictions"),
         "data_root": ({**TRUTH, "data_root": "data"}, "goes with --dataset"),

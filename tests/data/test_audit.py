@@ -19,6 +19,7 @@ from gpsseg.data.own import card_of
 from gpsseg.data.synthetic import polyp_case
 from gpsseg.datasets import check
 from gpsseg.errors import UserError
+from gpsseg.report.check import summary
 
 
 @pytest.fixture
@@ -171,6 +172,19 @@ def test_ids_are_escaped(tmp_path: Path) -> None:
     check(CheckConfig(images=tmp_path / "i", masks=tmp_path / "m", output=page))
     assert "<b>1" not in page.read_text(encoding="utf-8")
     assert "&lt;b&gt;1" in page.read_text(encoding="utf-8")
+
+
+def test_the_size_of_lesions_leaves_images_without_one_out(tmp_path: Path) -> None:
+    for folder in ("i", "m"):
+        (tmp_path / folder).mkdir()
+    for name, rows in (("a", 0), ("b", 0), ("c", 0), ("d", 2), ("e", 4)):
+        mask = np.zeros((10, 10), np.uint8)
+        mask[:rows] = 255
+        Image.fromarray(mask).save(tmp_path / "m" / f"{name}.png")
+        Image.new("RGB", (10, 10)).save(tmp_path / "i" / f"{name}.png")
+    page = tmp_path / "c.html"
+    result = check(CheckConfig(images=tmp_path / "i", masks=tmp_path / "m", output=page))
+    assert "lesion size: median 30.0% of the image, half 25.0% to 35.0%" in summary(result)
 
 
 def test_real_kvasir_has_no_fault(real_data: Path) -> None:

@@ -1,5 +1,6 @@
 """Names: which file is whose prediction, and when that is unclear."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,79 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     assert list(pair(touch(tmp_path / "predictions", name), [case]).files) == ["\ufffd"]
     with pytest.raises(UserError, match="no prediction: esc\ufffd"):
         pair(touch(tmp_path / "others", "b.png"), cases("esc\x1b"))
+
+
+def masks_of(folder: Path, *ids: str) -> dict[str, list[str]]:
+    images = [Case(name, Path(f"{name}.jpg")) for name in ids]
+    found = pair(folder, images, "the masks in", "mask", own=True)
+    return {case.id: [path.name for path in found.all_of(case)] for case in images}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a_mask.png", "a_mask_1.png", "a_mask_2.png"],
+        ["a_mask_1.png", "a_mask_2.png"],
+        ["a_seg.png", "a_seg-01.png"],
+        ["a_mask.png", "a_mask (1).png"],
+        ["a_mask.png", "a_mask2.tif"],
+    ],
+)
+def test_masks_of_several_lesions_are_parts_of_one(tmp_path: Path, names: list[str]) -> None:
+    assert masks_of(touch(tmp_path, *names, "b.png"), "a", "b") == {"a": names, "b": ["b.png"]}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.png", "a_mask.png"],
+        ["a.png", "a_mask_1.png"],
+        ["a_mask.png", "a_seg.png"],
+        ["a_mask.png", "a_seg_1.png"],
+        ["a_mask_1.png", "a_mask_1.tif"],
+        ["a_mask_1.png", "a_mask_01.png"],
+        ["x/a_mask.png", "y/a_mask_1.png"],
+    ],
+)
+def test_the_same_mask_twice_is_refused_and_named(tmp_path: Path, names: list[str]) -> None:
+    with pytest.raises(UserError, match=f"{names[0]}, {names[1]} all fit a|{names[1]}, {names[0]}"):
+        masks_of(touch(tmp_path, *names), "a")
+
+
+def test_a_number_is_a_name_where_an_image_is_called_so(tmp_path: Path) -> None:
+    names = ("a_mask_1.png", "a_mask_2.png", "a_mask.png")
+    found = masks_of(touch(tmp_path, *names), "a", "a_mask_1", "a_mask_2")
+    assert found == {"a": [names[2]], "a_mask_1": [names[0]], "a_mask_2": [names[1]]}
+
+
+def test_numbered_predictions_are_joined_only_where_the_truth_is(tmp_path: Path) -> None:
+    touch(tmp_path, "a_mask.png", "a_mask_1.png")
+    found = pair(tmp_path, cases("a"))
+    assert (found.files["a"].name, [p.name for p in found.extra]) == ("a_mask.png", [names_1()])
+    (truth,) = truth_cases(tmp_path)
+    assert (truth.id, truth.joined, [p.name for p in truth.opinions]) == (
+        "a_mask",
+        True,
+        [names_1()],
+    )
+    assert len(pair(tmp_path, [truth]).all_of(truth)) == 2
+
+
+def names_1() -> str:
+    return "a_mask_1.png"
+
+
+def test_names_that_macos_takes_apart(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "p", f"{unicodedata.normalize('NFD', 'Läsion')}_mask.png")
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, "Läsion")
+        (case,) = truth_cases(touch(tmp_path / form, f"{name}.png"))
+        assert case.id == "Läsion"
+        assert pair(folder, [case], partial=True).files[case.id].name.endswith("_mask.png")
+
+
+def test_a_first_channel_goes_with_its_case(tmp_path: Path) -> None:
+    touch(tmp_path, "case_7_0000.png", "case_7_0001.png", "b.png")
+    found = pair(tmp_path, cases("case_7", "b"))
+    assert found.files["case_7"].name == "case_7_0000.png"
+    assert [path.name for path in found.extra] == ["case_7_0001.png"]

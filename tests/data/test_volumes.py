@@ -177,3 +177,28 @@ def test_scaled_nifti_is_what_nibabel_says_in_half_the_memory(tmp_path: Path) ->
     expected = np.asanyarray(nibabel.load(tmp_path / "a.nii.gz").dataobj)
     assert values.dtype == np.float32
     np.testing.assert_allclose(values.transpose(2, 1, 0), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ending", [".hdr", ".gipl", ".mgz"])
+def test_formats_that_are_read_only(tmp_path: Path, ending: str) -> None:
+    values = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    affine = np.diag([-0.5, -0.75, 2.0, 1])
+    if ending == ".mgz":
+        nibabel.save(nibabel.MGHImage(values.transpose(2, 1, 0), affine), tmp_path / "a.mgz")
+    else:
+        image = SimpleITK.GetImageFromArray(values)
+        image.SetSpacing((0.5, 0.75, 2.0))
+        SimpleITK.WriteImage(image, str(tmp_path / f"a{ending}"))
+    volume = read_volume(tmp_path / f"a{ending}")
+    np.testing.assert_array_equal(volume.values, values)
+    np.testing.assert_allclose(volume.spacing, (2, 0.75, 0.5))
+    write_volume(tmp_path / "b.nii.gz", values.astype(np.uint8), volume)
+    np.testing.assert_allclose(read_volume(tmp_path / "b.nii.gz").affine, volume.affine, atol=1e-5)
+
+
+def test_a_time_axis_of_one_point_stays(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.zeros((5, 4, 3, 1), np.uint8), np.eye(4))
+    nibabel.save(image, tmp_path / "a.nii")
+    volume = read_volume(tmp_path / "a.nii")
+    write_volume(tmp_path / "b.nii", volume.values, volume)
+    assert nibabel.load(tmp_path / "b.nii").shape == (5, 4, 3, 1)

@@ -41,6 +41,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Bright:
     model = Bright()
     config = FinetuneConfig(image_size=SIZE, batch_size=2, workers=0, precision="fp32")
     monkeypatch.setattr(gpsseg.runs, "load_run", lambda run, untrained=False: (config, model))
+    monkeypatch.setattr(gpsseg.runs, "read_config", lambda run: config)
     return model
 
 

@@ -1,5 +1,6 @@
 """`predict` on images, with a network that marks what is bright."""
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+import gpsseg.runs
 import gpsseg.writer
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import run_command
 from gpsseg.data.cards import load_card
@@ -19,6 +22,7 @@ from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.inference import predict as predict_maps
 from gpsseg.machine import make_machine
+from gpsseg.predict import predict
 
 
 def test_images_keep_names_and_folders(
@@ -168,3 +172,82 @@ def test_memory_does_not_grow_with_the_input(
     monkeypatch.setattr(gpsseg.writer, "read_image", counted)
     assert len(go(tmp_path / "in")) == 24
     assert most[0] <= 10, "two batches of two are read ahead, and two are in work"
+
+
+def test_pages_of_one_file_give_a_folder_of_masks(
+    go: Callable[..., list[Path]], tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    (tmp_path / "in").mkdir()
+    pages = [tools.blob(seed) for seed in range(3)]
+    first, *rest = [Image.fromarray(page.astype(np.uint8) * 255) for page in pages]
+    for name in ("stack.tif", "loop.gif", "loop2.png", "loop3.webp"):
+        more = {"lossless": True} if name.endswith("webp") else {}
+        first.save(tmp_path / "in" / name, save_all=True, append_images=rest, **more)
+    assert [path.name for path in go(tmp_path / "in")] == ["loop", "loop2", "loop3", "stack"]
+    for name in ("loop", "loop2", "loop3", "stack"):
+        found = sorted((tmp_path / "out" / name).iterdir())
+        assert [path.name for path in found] == ["000000.png", "000001.png", "000002.png"]
+        for path, page in zip(found, pages, strict=True):
+            np.testing.assert_array_equal(tools.read(path) > 0, page)
+
+
+def test_one_name_twice_stops_only_these(
+    go: Callable[..., list[Path]], tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    for name in ("a.jpg", "a.png", "b.png"):
+        tools.picture(tmp_path / "in" / name, tools.blob())
+    with pytest.raises(SomeFailedError, match=r"a\.jpg and a\.png would both become a\.png") as got:
+        go(tmp_path / "in")
+    assert [path.name for path, _ in got.value.failed] == ["a.jpg", "a.png"]
+    assert tools.files(tmp_path / "out") == {"b.png"}
+
+
+def test_other_endings_are_read_and_the_rest_is_named(
+    go: Callable[..., list[Path]],
+    tmp_path: Path,
+    tools: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    endings = ("webp", "jp2", "ppm", "pgm", "tga", "avif", "jpe")
+    for ending in endings:
+        tools.picture(tmp_path / "in" / f"{ending}.{ending}", tools.blob())
+    tools.picture(tmp_path / "in" / "jfif.jpg", tools.blob()).rename(tmp_path / "in" / "jfif.jfif")
+    for name in ("scan.heic", "sub/notes.txt", ".hidden"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    go(tmp_path / "in")
+    assert tools.files(tmp_path / "out") == {f"{name}.png" for name in (*endings, "jfif")}
+    said = "note: 2 files are left out (1 .heic, 1 .txt): scan.heic, sub/notes.txt"
+    assert said in capsys.readouterr().out
+
+
+def test_a_name_that_macos_takes_apart_becomes_one(
+    go: Callable[..., list[Path]], tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    name = unicodedata.normalize("NFD", "Läsion.png")
+    tools.picture(tmp_path / "in" / name, tools.blob())
+    go(tmp_path / "in")
+    assert tools.files(tmp_path / "out") == {unicodedata.normalize("NFC", name)}
+
+
+def test_a_wrong_prompts_file_is_refused_before_the_network_loads(
+    tmp_path: Path, tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the network was loaded")
+
+    monkeypatch.setattr(gpsseg.runs, "load_run", never)
+    monkeypatch.setattr(gpsseg.runs, "read_config", lambda run: FinetuneConfig(prompt="box"))
+    tools.picture(tmp_path / "in" / "a.png", tools.blob())
+    boxes = tmp_path / "boxes.csv"
+    for row, said in (
+        ("b,1,2,3,4", "has no box for 1 of 1"),
+        ("a,1,2,300,4", "reaches out of its"),
+    ):
+        boxes.write_text(f"image,x0,y0,x1,y1\n{row}\n")
+        with pytest.raises(UserError, match=said):
+            predict(
+                PredictConfig(
+                    run=tmp_path, input=(tmp_path / "in",), output=tmp_path / "o", prompts=boxes
+                )
+            )

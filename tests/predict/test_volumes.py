@@ -79,3 +79,28 @@ def test_overlays_of_a_volume_are_its_slices_with_anything(
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / "a.mha"))
     go(tmp_path / "a.mha", overlays=True)
     assert tools.files(tmp_path / "out") == {"a.mha", "a_overlay/000002.jpg"}
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".mha", ".nrrd"])
+def test_a_slice_of_two_axes_gets_a_mask_of_two_axes(
+    go: Callable[..., list[Path]], tmp_path: Path, ending: str
+) -> None:
+    import SimpleITK
+
+    values = np.zeros((32, 48), np.int16)
+    values[8:24, 16:40] = 900
+    image = SimpleITK.GetImageFromArray(values)
+    image.SetSpacing((0.8, 0.7))
+    image.SetOrigin((3.0, -4.0))
+    (tmp_path / "in").mkdir()
+    SimpleITK.WriteImage(image, str(tmp_path / "in" / f"a{ending}"))
+    (path,) = go(tmp_path / "in", save_probabilities=True)
+    there = SimpleITK.ReadImage(str(tmp_path / "in" / f"a{ending}"))
+    for name in (path, path.with_name(f"a_probability{ending}")):
+        mask = SimpleITK.ReadImage(str(name))
+        assert (mask.GetSize(), mask.GetDimension()) == ((48, 32), 2)
+        np.testing.assert_allclose(mask.GetSpacing(), there.GetSpacing(), rtol=1e-6)
+        np.testing.assert_allclose(mask.GetOrigin(), there.GetOrigin(), rtol=1e-6)
+        assert mask.GetDirection() == there.GetDirection()
+    marked = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+    assert (marked == (values > 0)).mean() > 0.9

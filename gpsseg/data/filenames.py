@@ -1,0 +1,109 @@
+"""Names of files: which endings are pictures, when two names are one, and what was left out."""
+
+from __future__ import annotations
+
+import functools
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from gpsseg.errors import few
+
+# Formats that Pillow knows and that hold no picture of one's own: icons, drawings that another
+# program must paint, numbers of the weather, videos, textures of games.
+NO_PICTURE = frozenset(
+    (*("BLP", "BUFR", "CUR", "DDS", "EPS", "FTEX", "GBR", "GRIB", "HDF5", "ICNS", "ICO", "IPTC"),
+     *("MPEG", "WMF", "XVTHUMB"))
+)  # fmt: skip
+USUAL = ".jpg, .png, .tif, .bmp, .gif, .webp, .jp2, .ppm"  # of the many, for messages
+OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"})
+OURS = frozenset({"predict.json"})  # what `predict` leaves beside its masks
+HEADERS = (".mhd", ".nhdr", ".hdr")  # their voxels lie in a file of the same name
+VOXELS = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz", ".hdr")
+
+
+@functools.cache
+def image_endings() -> frozenset[str]:
+    """The endings, in lower case, of all pictures that Pillow can open."""
+    from PIL import Image
+
+    Image.init()
+    known = Image.registered_extensions().items()
+    return frozenset(e for e, kind in known if kind in Image.OPEN and kind not in NO_PICTURE)
+
+
+def one_form(name: str) -> str:
+    r"""A name in one of Unicode's forms: macOS takes its letters apart, others do not.
+
+    >>> one_form("o\u0308") == "\u00f6"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def as_named(path: Path) -> Path:
+    """The path, or else the one that is called so in another of Unicode's forms, if any is."""
+    if str(path).isascii() or path.parent == path or _is_there(path):
+        return path
+    above = as_named(path.parent)
+    wanted = one_form(path.name)
+    try:
+        changed = above.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return path
+    return above / _names_in(above, changed).get(wanted, path.name)
+
+
+@functools.lru_cache(maxsize=64)
+def _names_in(folder: Path, changed: int) -> dict[str, str]:
+    """The names in a folder, by their one form; ``changed`` tells an older look apart."""
+    try:
+        return {one_form(name): name for name in os.listdir(folder)}
+    except OSError:
+        return {}
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_worth_naming(path: Path) -> bool:
+    """Whether a file that nobody reads should be named: what systems leave behind is not."""
+    name = path.name.lower()
+    if name in OF_SYSTEMS or name in OURS or name.startswith("."):
+        return False
+    ending = next((end for end in VOXELS if name.endswith(end)), None)
+    if ending is None:
+        return True
+    stem = path.name[: len(path.name) - len(ending)]
+    return not any(_is_there(path.with_name(stem + end)) for end in HEADERS if end != ending)
+
+
+def left_out(paths: Iterable[Path], folder: Path, nameless: bool = False) -> str:
+    """One line on files that are not read: how many of which ending, and the first names.
+
+    Args:
+        paths: of the files; those of the system do not count.
+        folder: that they lie in.
+        nameless: whether to name no file.
+
+    Returns:
+        The line, or an empty string where there is none.
+    """
+    files = sorted(path for path in paths if is_worth_naming(path))
+    if not files:
+        return ""
+    kinds = Counter(path.suffix.lower() or "without ending" for path in files).most_common()
+    counts = few((f"{count} {kind}" for kind, count in kinds), 6)
+    names = "" if nameless else f": {few(_below(path, folder) for path in files)}"
+    files_are = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+    return f"note: {files_are} left out ({counts}){names}"
+
+
+def _below(path: Path, folder: Path) -> Path:
+    return path.relative_to(folder) if path.is_relative_to(folder) else path

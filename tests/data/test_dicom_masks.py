@@ -1,0 +1,142 @@
+"""DICOM segmentations are read back voxel for voxel, whatever grid and tool they come from."""
+
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.data.dicom import read_header
+from gpsseg.data.dicom_masks import is_segmentation, placed, read_segmentation
+from gpsseg.data.dicom_seg import write_dicom_seg
+from gpsseg.data.dicom_series import group_headers, read_dicom
+from gpsseg.data.maps import find_maps, read_stored, stem
+from gpsseg.data.volumes import RAS, write_volume
+from gpsseg.errors import UserError
+from gpsseg.evaluate import evaluate
+
+SHAPE = (4, 6, 8)
+
+
+@pytest.fixture
+def written(maker: ModuleType, tmp_path: Path) -> SimpleNamespace:
+    """A series, a mask on it, and the mask as DICOM-SEG."""
+    pytest.importorskip("highdicom")
+    directions = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    values = np.random.default_rng(0).integers(0, 99, SHAPE).astype(np.int16)
+    maker.write_series(tmp_path / "ct", values, directions)
+    files = sorted((tmp_path / "ct").iterdir())
+    (group,) = group_headers(read_header(file) for file in files)
+    mask = np.random.default_rng(1).random(SHAPE) > 0.7
+    (tmp_path / "seg").mkdir()
+    path = tmp_path / "seg" / "ct.dcm"
+    write_dicom_seg(path, mask, [header.path for header in group], "polyp", "0")
+    return SimpleNamespace(path=path, mask=mask, volume=read_dicom(group, tmp_path), files=files)
+
+
+def test_what_predict_writes_lies_on_the_grid_of_its_nrrd(
+    written: SimpleNamespace, tmp_path: Path
+) -> None:
+    assert is_segmentation(written.path)
+    assert not is_segmentation(written.files[0])
+    assert find_maps(tmp_path / "seg", "--predictions", segments=True) == [written.path]
+    assert stem(written.path) == "ct"
+    write_volume(tmp_path / "truth.nrrd", written.mask.astype(np.uint8), written.volume)
+    truth = read_stored(tmp_path / "truth.nrrd")
+    found = read_stored(written.path).like(truth, written.path)
+    np.testing.assert_array_equal(found.values, truth.values > 0)
+    np.testing.assert_allclose(found.affine, truth.affine)
+
+
+def test_a_truth_that_runs_the_other_way_and_reaches_farther(written: SimpleNamespace) -> None:
+    segmented = read_segmentation(written.path)
+    assert segmented.values.shape == SHAPE[::-1]
+    flip = np.diag([-1.0, 1, 1, 1])
+    flip[0, 3] = SHAPE[2] - 1
+    shift = np.eye(4)
+    shift[2, 3] = -2
+    grid = segmented.affine @ flip @ shift
+    values = placed(segmented, (SHAPE[2], SHAPE[1], SHAPE[0] + 5), grid, written.path)
+    expected = np.zeros((SHAPE[2], SHAPE[1], SHAPE[0] + 5), bool)
+    expected[..., 2 : 2 + SHAPE[0]] = segmented.values[::-1]
+    np.testing.assert_array_equal(values, expected)
+    for wrong in (np.diag([2.0, 1, 1, 1]), np.eye(4) + 0.3 * np.eye(4, k=3)):
+        with pytest.raises(UserError, match=r"ct\.dcm does not lie on the voxels of its truth"):
+            placed(segmented, SHAPE[::-1], segmented.affine @ wrong, written.path)
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL"])
+def test_segments_of_other_tools_without_empty_frames(
+    written: SimpleNamespace, tmp_path: Path, kind: str
+) -> None:
+    import highdicom
+    from pydicom import dcmread
+    from pydicom.sr.codedict import codes
+
+    several = np.zeros((*SHAPE, 2), np.uint8 if kind == "BINARY" else np.float32)
+    several[1, 1:3, 2:5, 0] = 1
+    several[3, 2, 2, 1] = 1
+    described = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=f"{number}",
+            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+            segmented_property_type=codes.SCT.Lesion,
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
+        )
+        for number in (1, 2)
+    ]
+    (group,) = group_headers(read_header(file) for file in written.files)
+    made = highdicom.seg.Segmentation(
+        source_images=[dcmread(header.path) for header in group],
+        pixel_array=several,
+        segmentation_type=kind,
+        segment_descriptions=described,
+        series_instance_uid=highdicom.UID(),
+        series_number=1,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="a",
+        manufacturer_model_name="b",
+        software_versions="c",
+        device_serial_number="d",
+        omit_empty_frames=True,
+    )
+    made.save_as(tmp_path / "other")
+    expected = several[..., 0] + 2 * several[..., 1]
+    grid = RAS @ written.volume.affine[:, [2, 1, 0, 3]]
+    found = placed(read_segmentation(tmp_path / "other"), SHAPE[::-1], grid, tmp_path)
+    np.testing.assert_array_equal(found.transpose(2, 1, 0), expected)
+
+
+def test_what_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\x00\x02\x00UI\x1e\0")
+    assert not is_segmentation(tmp_path / "a.dcm")
+    with pytest.raises(UserError, match="cannot be read as a DICOM segmentation"):
+        read_segmentation(tmp_path / "a.dcm")
+
+
+def test_a_mask_of_one_image_is_flat(written: SimpleNamespace, tmp_path: Path) -> None:
+    (group,) = group_headers(read_header(file) for file in written.files)
+    one = tmp_path / "one.dcm"
+    write_dicom_seg(one, written.mask[:1], [group[0].path], "polyp", "0")
+    stored = read_stored(one)
+    np.testing.assert_array_equal(stored.values, written.mask[0])
+    image = nibabel.Nifti1Image(np.zeros(SHAPE[:0:-1], np.uint8), stored.affine)
+    nibabel.save(image, tmp_path / "truth.nii")
+    truth = read_stored(tmp_path / "truth.nii")
+    np.testing.assert_array_equal(stored.like(truth, one).values, written.mask[0])
+
+
+def test_a_folder_of_them_is_scored(written: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "truth").mkdir()
+    write_volume(tmp_path / "truth" / "ct.nrrd", written.mask.astype(np.uint8), written.volume)
+    (tmp_path / "seg" / "source.dcm").write_bytes(written.files[0].read_bytes())
+    config = EvaluateConfig(
+        predictions=tmp_path / "seg", truth=tmp_path / "truth", output=tmp_path / "out"
+    )
+    metrics = evaluate(config)
+    assert metrics["after"]["volume"]["dice"] == metrics["after"]["per-image"]["dice"] == 1
+    assert metrics["extra_files"] == [], "an image is no prediction"

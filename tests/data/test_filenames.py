@@ -1,0 +1,45 @@
+"""Endings, Unicode's forms of one name, and the line on what is left out."""
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gpsseg.data.filenames import as_named, image_endings, left_out, one_form
+
+MAC, OTHERS = (unicodedata.normalize(form, "Läsion é") for form in ("NFD", "NFC"))
+
+
+def test_every_picture_that_pillow_opens_is_known_and_nothing_else() -> None:
+    known = image_endings()
+    expected = {".jpg", ".jfif", ".jpe", ".webp", ".jp2", ".ppm", ".pgm", ".pbm", ".tga", ".avif"}
+    assert expected <= known
+    assert not {".ico", ".h5", ".mpg", ".eps", ".wmf", ".pdf", ".txt", ".npy"} & known
+    Image.init()
+    assert all(Image.registered_extensions()[ending] in Image.OPEN for ending in known)
+
+
+def test_a_name_is_found_in_either_form(tmp_path: Path) -> None:
+    assert MAC != OTHERS
+    assert one_form(MAC) == OTHERS
+    (tmp_path / MAC).mkdir()
+    (tmp_path / MAC / f"{MAC}.png").touch()
+    found = as_named(tmp_path / OTHERS / f"{OTHERS}.png")
+    assert found == tmp_path / MAC / f"{MAC}.png"
+    assert as_named(tmp_path / "ü.png") == tmp_path / "ü.png"
+    (tmp_path / unicodedata.normalize("NFD", "ü.png")).touch()
+    assert as_named(tmp_path / "ü.png").is_file(), "a folder is looked into again if it changed"
+
+
+@pytest.mark.parametrize("nameless", [False, True])
+def test_files_that_nobody_reads_are_counted_and_named(tmp_path: Path, nameless: bool) -> None:
+    for name in ("a.svg", "b.SVG", "notes.txt", "Thumbs.db", ".hidden", "scan.mhd", "scan.raw"):
+        (tmp_path / name).touch()
+    files = [path for path in tmp_path.iterdir() if path.name != "scan.mhd"]
+    line = left_out(files, tmp_path, nameless)
+    names = "" if nameless else ": a.svg, b.SVG, notes.txt"
+    assert line == f"note: 3 files are left out (2 .svg, 1 .txt){names}"
+    (tmp_path / "scan.mhd").unlink()
+    assert "1 .raw" in left_out([tmp_path / "scan.raw"], tmp_path), "voxels without a header"
+    assert left_out([], tmp_path) == ""

@@ -1,0 +1,101 @@
+"""Which files of one's own set are joined, and that no file is left out without a word."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gpsseg.data.cards import Card
+from gpsseg.data.case import Case, case_labels, case_mask
+from gpsseg.data.cases import find_cases
+from gpsseg.data.images import Labels
+from gpsseg.data.layout import part_cases
+from gpsseg.data.leftovers import file_notes
+from gpsseg.data.own import folder_card, table_card
+from gpsseg.data.tables import table_cases
+from gpsseg.errors import UserError
+
+
+def mask(path: Path, x: int, value: int = 255, size: tuple[int, int] = (20, 30)) -> Path:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    pixels = np.zeros(size, np.uint8)
+    pixels[2:4, x : x + 5] = value
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def image(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(path)
+    return path
+
+
+def busi(root: Path, masks: str) -> Card:
+    for k in range(3):
+        image(root / "i" / f"benign ({k}).png")
+        mask(root / masks / f"benign ({k})_mask.png", 0)
+    mask(root / masks / "benign (1)_mask_1.png", 10)
+    mask(root / masks / "benign (1)_mask_2.png", 12)
+    return folder_card(root / "i", root / masks)
+
+
+@pytest.mark.parametrize("masks", ["m", "i"])
+def test_masks_of_one_image_are_joined_in_two_folders_and_in_one(
+    tmp_path: Path, masks: str
+) -> None:
+    card = busi(tmp_path, masks)
+    found = find_cases(card, None)
+    sizes = {case.id: int(case_mask(case).sum()) for case in found.cases}
+    assert sizes == {"benign (0)": 10, "benign (1)": 10 + 14, "benign (2)": 10}
+    assert found.lone_masks == ()
+    (note,) = file_notes(card, None)
+    assert note.startswith("note: the masks of 1 images are in several files (3 in all, such as be")
+    assert "benign" not in file_notes(card, None, nameless=True)[0]
+
+
+def test_a_table_and_a_pattern_join_too(tmp_path: Path) -> None:
+    busi(tmp_path, "m")
+    (tmp_path / "a.csv").write_text(
+        "image,mask\n" + "".join(f"i/benign ({k}).png,m/benign ({k})_mask.png\n" for k in range(3))
+    )
+    cases = table_cases(tmp_path / "a.csv")["all"]
+    assert [int(case_mask(case).sum()) for case in cases] == [10, 24, 10]
+    (note,) = file_notes(table_card(tmp_path / "a.csv"), None)
+    assert "1 images are in several files (3 in all" in note
+    image(tmp_path / "i" / "other.png")
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write("i/other.png,m/benign (1)_mask_1.png\n")
+    cases = table_cases(tmp_path / "a.csv")["all"]
+    assert [int(case_mask(case).sum()) for case in cases] == [10, 20, 10, 10], "one is listed"
+    rule = {"images": "i/benign*.png", "masks": "m/{id}_mask.png"}
+    assert [int(case_mask(case).sum()) for case in part_cases(tmp_path, rule)] == [10, 24, 10]
+
+
+def test_joined_masks_must_have_one_size_and_keep_their_classes(tmp_path: Path) -> None:
+    one, two = mask(tmp_path / "a_mask.png", 0, 1), mask(tmp_path / "a_mask_1.png", 4, 2)
+    labels = Labels(((1,), (2,)), (0, 1), separate=True)
+    case = Case("a", one, one, opinions=(two,), labels=labels, joined=True)
+    found = case_labels(case)
+    assert [int((found == n).sum()) for n in (1, 2)] == [10, 8], "the first counts where both mark"
+    assert case_mask(case).sum() == 18
+    mask(two, 0, 1, size=(20, 31))
+    with pytest.raises(UserError, match=r"a_mask_1\.png is 20x31 but .*a_mask\.png is 20x30"):
+        case_mask(case)
+
+
+def test_files_that_nobody_reads_are_said_once(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        image(tmp_path / "i" / f"{name}.png")
+        mask(tmp_path / "m" / f"{name}.png", 0)
+    mask(tmp_path / "m" / "d.png", 0)
+    (tmp_path / "i" / "scan.heic").touch()
+    (tmp_path / "m" / "notes.txt").touch()
+    (tmp_path / "m" / ".DS_Store").touch()
+    card = folder_card(tmp_path / "i", tmp_path / "m")
+    left, lone = file_notes(card, None)
+    assert left == "note: 2 files are left out (1 .heic, 1 .txt): i/scan.heic, m/notes.txt"
+    assert lone == "note: 1 masks have no image and are not used (d.png)."
+    assert find_cases(card, None).others == (
+        tmp_path / "i" / "scan.heic", tmp_path / "m" / "notes.txt",
+    )  # fmt: skip
