@@ -54,13 +54,13 @@ def run_command(function: Callable[[Config], Any], config_type: Any, name: str) 
     A user's mistake is one sentence on stderr and exit status 2; where only some of the files could
     be used, it is 3; Ctrl-C is exit status 130.
     """
-    import tyro
+    from gpsseg.config.commandline import parse
 
     prog = f"python -m gpsseg.{name}"
     try:
-        config = tyro.cli(config_type, prog=prog)
+        config = parse(config_type, prog)
         if hasattr(config, "taken_up"):  # of a stopped run: its settings are the defaults
-            config = config.taken_up(lambda run: tyro.cli(config_type, prog=prog, default=run))
+            config = config.taken_up(lambda run: parse(config_type, prog, run))
         function(config)
     except UserError as error:
         print(f"gpsseg: error: {plain(str(error))}", file=sys.stderr)
