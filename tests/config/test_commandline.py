@@ -50,7 +50,7 @@ def test_many_options_stand_under_headings(kind, monkeypatch, capsys):
     for line in help_of(kind, monkeypatch, capsys).splitlines():
         if found := re.match(r"\W*(\w+ options)\W*$", line):
             here = found[1]
-        if found := re.match(r"\W* --([\w-]+)", line):
+        if found := re.match(r".{0,2}--([a-z][\w-]*)", line):
             places[found[1].replace("-", "_")] = here
     wanted = {name: f"{head} options" for head, names in HEADINGS.items() for name in names}
     assert places == {name: wanted[name] for name in hints_of(kind)}, "list it in HEADINGS"
