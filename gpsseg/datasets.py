@@ -207,7 +207,9 @@ def new(config: NewConfig) -> Path:
 
     if config.output.exists():
         raise UserError(f"{config.output} already exists. Name another --output.")
-    source = SourceConfig(images=config.images, masks=config.masks, table=config.table)
+    source = SourceConfig(
+        images=config.images, masks=config.masks, table=config.table, title=config.title
+    )
     card = dataclasses.replace(
         card_of(source), foreground=config.foreground, name=config.output.stem
     )

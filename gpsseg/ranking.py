@@ -67,12 +67,18 @@ def rank(
         **{name: first.get(name) for name in facts},
         "protocol": "per-image",
         "classes": list(classes_of(first)),
-        "settings": {k: v for k, v in dataclasses.asdict(config).items() if k != "output"},
+        "settings": _settings(config),
         "resolved": _resolved(config, next(iter(picked.values()))),
         "machine": {"processor": _processor(), "python": platform.python_version()},
         "command": sys.argv,
         "rows": list(rows.values()),
     }
+
+
+def _settings(config: CompareConfig) -> dict[str, Any]:
+    """What was asked for; no data set's name where the data are one's own."""
+    own = ("dataset", "data_root") if config.images or config.table else ()
+    return {k: v for k, v in dataclasses.asdict(config).items() if k not in ("output", *own)}
 
 
 def _row(

@@ -131,6 +131,7 @@ def open_run(
         images=None,
         masks=None,
         table=None,
+        title=None,  # the card has it
         split=str(Path(config.split).resolve())
         if config.split and is_split_file(config.split)
         else config.split,

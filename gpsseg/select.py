@@ -224,7 +224,6 @@ def choose(
     how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
     if early:
         how["overlap_with_half"] = gps.overlap(selection, early)
-        say(f"half of these images would have selected {how['overlap_with_half']:.0%} of the same")
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
     return machine.of_main((selection, how))  # processes may differ where scores are all but equal

@@ -24,6 +24,7 @@ FREE = {
     "baseline",
     "processes",
     "output",
+    "title",
     "workers",
     "cache",
 }
