@@ -66,12 +66,8 @@ def test_many_black_masks_are_one_line(tmp_path: Path, capsys: pytest.CaptureFix
         "4 masks are all black, so their images count as without a lesion: c1_mask.png, "
         "c2_mask.png, c3_mask.png (and 1 more)."
     ]
-    assert said(2) == [
-        "1 mask is all black, so its image counts as without a lesion: c1_mask.png."
-    ]
-    assert said(5, True) == [
-        "4 masks are all black, so their images count as without a lesion."
-    ]
+    assert said(2) == ["1 mask is all black, so its image counts as without a lesion: c1_mask.png."]
+    assert said(5, True) == ["4 masks are all black, so their images count as without a lesion."]
     assert said(1) == []
 
 
