@@ -23,7 +23,7 @@ from gpsseg.config.compare import FREE, CompareConfig, uses
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import OF_SOME
 from gpsseg.config.resuming import OWN_DATA, PLACES, spelled
-from gpsseg.console import progress, run_command, say
+from gpsseg.console import NETWORKS, progress, run_command, say, working
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, read_object, write_json
 from gpsseg.grid import Cell, run_cell, settings_of
@@ -55,7 +55,8 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.select import refuse_val_share
 
     require_device(config.device)
-    backbone = load_backbone(config.backbone, config.prompt, weights=config.weights)
+    with working(f"loading {config.backbone}"):
+        backbone = load_backbone(config.backbone, config.prompt, weights=config.weights)
     facts = backbone.facts
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
     for method in config.methods:
@@ -75,8 +76,11 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     ]
     run_cells(config, facts, chosen, test=True)
     runs = [config.output / "cells" / cell.name for cell in chosen]
-    result = {**rank(config, trials, picked), "leaks": check_runs(runs, config)}
-    write_ranking(config.output, result)
+    with working("comparing scores"):
+        ranked = rank(config, trials, picked)
+    result = {**ranked, "leaks": check_runs(runs, config)}
+    with working("writing the page"):
+        write_ranking(config.output, result)
     say_rows(result["rows"])
     say(f"written to {config.output / 'compare.html'}", style="bold")
     return result
@@ -300,4 +304,4 @@ def _as_many_as_fit(needed_mb: float, available_mb: float, cores: int) -> int:
 
 
 if __name__ == "__main__":
-    run_command(compare, CompareConfig, "compare")
+    run_command(compare, CompareConfig, "compare", NETWORKS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.shared import DataConfig
-from gpsseg.console import run_command, say
+from gpsseg.console import NETWORKS, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows
 from gpsseg.veil import is_drawn, scoped
@@ -302,4 +302,4 @@ def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> Finetun
 
 
 if __name__ == "__main__":
-    run_command(evaluate, EvaluateConfig, "evaluate")
+    run_command(evaluate, EvaluateConfig, "evaluate", NETWORKS)

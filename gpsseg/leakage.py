@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.console import say
+from gpsseg.console import say, working
 from gpsseg.errors import UserError
 from gpsseg.files import read_object
 from gpsseg.veil import reason
@@ -227,7 +227,8 @@ def leak_pictures(
     from gpsseg.report.thumbnails import leak_picture
 
     paths = {"train": {c.id: c.image for c in train}, "test": {c.id: c.image for c in test}}
-    return [
-        leak_picture(paths["train"][pair["train_id"]], paths["test"][pair["test_id"]])
-        for pair in leaks.get("pairs", [])[:PICTURES]
-    ]
+    with working("drawing the leaks"):
+        return [
+            leak_picture(paths["train"][pair["train_id"]], paths["test"][pair["test_id"]])
+            for pair in leaks.get("pairs", [])[:PICTURES]
+        ]

@@ -18,7 +18,7 @@ from gpsseg.config.private import CARD as CARD
 from gpsseg.config.private import change_private
 from gpsseg.config.resuming import ResumedConfig, refuse_finished
 from gpsseg.config.resuming import read_config as read_config
-from gpsseg.console import say
+from gpsseg.console import say, working
 from gpsseg.data.anonymous import FILE as SALT
 from gpsseg.data.anonymous import (
     draw_veil,
@@ -280,4 +280,5 @@ def apply_delta(
             and ``untrained`` does not allow that.
     """
     check_trained(path.parent, config.epochs, untrained)
-    Delta.load(path).apply(model, lambda _: add_layers(model, config))
+    with working(f"applying {path.name}"):
+        Delta.load(path).apply(model, lambda _: add_layers(model, config))

@@ -53,7 +53,8 @@ def folder_card(images: Path, masks: Path, title: str | None = None) -> Card:
     """Describe a folder of images and one of masks; sub-folders are searched too.
 
     Args:
-        images, masks: the folders.
+        images: folder.
+        masks: folder of their masks; perhaps the same.
         title: of the set; None takes the name of the folder that the images lie in.
 
     Raises:
