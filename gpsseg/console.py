@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
+import gc
 import importlib
 import sys
 import threading
@@ -164,6 +166,7 @@ def run_command(
         with working("starting"):
             for module in loads:
                 importlib.import_module(module)
+        atexit.register(gc.freeze)  # else Python takes seconds to look at all that was imported
         function(config)
     except UserError as error:
         print(f"gpsseg: error: {plain(str(error))}", file=sys.stderr)
