@@ -231,15 +231,15 @@ def _run_side_by_side(
     jobs: Sequence[FinetuneConfig], test: bool, processes: int | None
 ) -> Iterator[Path]:
     """Run cells in processes of their own, and yield their folders as they finish."""
-    context, cores = _warm_context(), os.cpu_count() or 1
+    context, cores, threads = _warm_context(), os.cpu_count() or 1, _threads_asked_for()
     queue = list(jobs)
     if processes is None and queue:  # the first one shows how much memory the others need
         before = _available_mb()
         with ProcessPoolExecutor(1, context, _end_with_the_comparison) as pool:
-            run = _result(pool.submit(run_cell, queue.pop(0), test, cores))
+            run = _result(pool.submit(run_cell, queue.pop(0), test, threads or cores))
         yield run
-        processes = _as_many_as_fit(_memory_mb(run), before, cores)
-    threads = max(1, cores // (processes or 1))
+        processes = _as_many_as_fit(_memory_mb(run), before, max(1, cores // (threads or 1)))
+    threads = threads or max(1, cores // (processes or 1))
     with ProcessPoolExecutor(
         processes or 1, context, _end_with_the_comparison, max_tasks_per_child=1
     ) as pool:
@@ -250,6 +250,12 @@ def _run_side_by_side(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _threads_asked_for() -> int | None:
+    """How many threads each run has by OMP_NUM_THREADS; None where it is not set."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(asked) if asked.isdecimal() and int(asked) else None
 
 
 def _warm_context() -> Any:
