@@ -146,6 +146,13 @@ def _clock(seconds: float) -> str:
     return str(datetime.timedelta(seconds=round(seconds)))
 
 
+def import_at_once(modules: Sequence[str]) -> None:
+    """Import modules that will be needed, behind a line that says so."""
+    with working("starting"):
+        for module in modules:
+            importlib.import_module(module)
+
+
 def run_command(
     function: Callable[[Config], Any], config_type: Any, name: str, loads: Sequence[str] = ()
 ) -> None:
@@ -163,9 +170,7 @@ def run_command(
         config = parse(config_type, prog)
         if hasattr(config, "taken_up"):  # of a stopped run: its settings are the defaults
             config = config.taken_up(lambda run: parse(config_type, prog, run))
-        with working("starting"):
-            for module in loads:
-                importlib.import_module(module)
+        import_at_once(loads)
         atexit.register(gc.freeze)  # else Python takes seconds to look at all that was imported
         function(config)
     except UserError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.shared import DataConfig
-from gpsseg.console import NETWORKS, run_command, say
+from gpsseg.console import NETWORKS, import_at_once, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows
 from gpsseg.veil import is_drawn, scoped
@@ -35,6 +35,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
+    import_at_once(NETWORKS)
     from gpsseg.data.anonymous import anonymous_card, draw_veil
     from gpsseg.data.checks import say_notes
     from gpsseg.data.own import card_of
@@ -59,7 +60,8 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     trained, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
     trained = _moved(config, trained)
-    trained = dataclasses.replace(trained, batch_size=config.batch_size or trained.batch_size)
+    batch_size = config.batch_size or trained.batch_size
+    trained = dataclasses.replace(trained, batch_size=batch_size, device=config.device)
     data = _evaluation_data(config, trained)
     require_data_root(data)
     card = card_of(data)
@@ -302,4 +304,4 @@ def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> Finetun
 
 
 if __name__ == "__main__":
-    run_command(evaluate, EvaluateConfig, "evaluate", NETWORKS)
+    run_command(evaluate, EvaluateConfig, "evaluate")

@@ -18,6 +18,7 @@ from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, mean_estimate, paired_comparison
 from gpsseg.files import read_object
 from gpsseg.grid import Cell, parse_method
+from gpsseg.machine import processor_of
 from gpsseg.paired import difference, read_scores
 from gpsseg.tuning import METHODS
 
@@ -69,7 +70,7 @@ def rank(
         "classes": list(classes_of(first)),
         "settings": _settings(config),
         "resolved": _resolved(config, next(iter(picked.values()))),
-        "machine": {"processor": _processor(), "python": platform.python_version()},
+        "machine": {"processor": processor_of(config.device), "python": platform.python_version()},
         "command": sys.argv,
         "rows": list(rows.values()),
     }
@@ -224,14 +225,3 @@ def _resolved(config: CompareConfig, cell: Cell) -> dict[str, Any]:
     run = read_object(_folder(config, cell) / "config.json", config=dict, resolved=dict)
     names = ("image_size", "batch_size", "prompt")
     return {name: run["config"][name] for name in names} | run["resolved"]
-
-
-def _processor() -> str:
-    """The processor's name, and how many cores there are."""
-    import os
-
-    name, info = platform.processor(), Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
-        name = next(lines, f": {name}").partition(":")[2].strip()
-    return f"{name}, {os.cpu_count()} cores"
