@@ -148,7 +148,7 @@ def _clock(seconds: float) -> str:
 
 def import_at_once(modules: Sequence[str]) -> None:
     """Import modules that will be needed, behind a line that says so."""
-    with working("starting"):
+    with working("loading libraries"):
         for module in modules:
             importlib.import_module(module)
 
