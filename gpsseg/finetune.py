@@ -174,7 +174,8 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
         machine.wait()
         raise
     watch.lap("training")
-    say(f"delta: {(run / 'delta.safetensors').stat().st_size / 2**20:.2f} MB")
+    size = (run / "delta.safetensors").stat().st_size / 2**20
+    say(f"result: delta.safetensors, {size:.2f} MB")
     return Tuned(run, config, card, split, machine, trainable, history, leaks, watch)
 
 
@@ -297,8 +298,9 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
     metrics = provenance(card, split, config, model.facts)
     metrics |= {"before_is": before_is(model.facts)}
     metrics |= facts_of(training_of(tuned.history, config.epochs))
-    say_scores(name_of_base(metrics), before, metrics["prompt"])
-    say_scores("after", after, metrics["prompt"])
+    first = name_of_base(metrics)
+    say_scores(first, before, metrics["prompt"])
+    say_scores("after".ljust(len(first)), after, metrics["prompt"])
     by_class = class_metrics(before=untuned, after=classes)
     say_classes(by_class.get("classes", {}), name_of_base(metrics))
     details = {"strata": scorer.strata(), "calibration": scorer.calibration(), **by_class}

@@ -549,3 +549,15 @@ def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
 
     with pytest.raises(UserError, match="want of memory"):
         module._result(Broken())
+
+
+def test_settings_of_own_images_name_no_data_set(ranked, tmp_path):
+    from gpsseg.ranking import _settings
+
+    own = config(tmp_path, images="scans", masks="truth", title="Ward 3")
+    assert not {"dataset", "data_root", "output"} & set(_settings(own))
+    assert _settings(own)["title"] == "Ward 3"
+    assert _settings(config(tmp_path, dataset="kvasir"))["dataset"] == "kvasir"
+    text = page(ranked | {"settings": _settings(own)})
+    assert ">dataset<" not in text
+    assert ">images</th>" in text
