@@ -10,7 +10,7 @@ import importlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from typing import Any, TypeVar
 
 from gpsseg.errors import UserError
@@ -102,7 +102,7 @@ def _in_lines(
     items: Iterable[Item], description: str, total: int | None
 ) -> Generator[Item, None, None]:
     """Yield ``items``; print how many are done now and then, and at the end."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     done, started = 0, time.monotonic()
     of = "" if total is None else f"/{total}"

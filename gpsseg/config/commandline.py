@@ -60,7 +60,8 @@ def parse(config_type: Any, prog: str, default: Any = None) -> Any:
         kind, *marks = get_args(option)
         form = _form(kind)
         kinds[form] = kind, Annotated[(form, *marks)]
-    found: Any = tyro.cli(Union[tuple(each for _, each in kinds.values())], prog=prog)  # noqa: UP007
+    one_of: Any = Union[tuple(each for _, each in kinds.values())]  # noqa: UP007
+    found = tyro.cli(one_of, prog=prog)
     return _made(kinds[type(found)][0], found)
 
 
