@@ -1,5 +1,10 @@
 """gpsseg: adapt segmentation networks to medical images by Gradient-based Parameter Selection.
 
+>>> from gpsseg import load_run                                     # doctest: +SKIP
+>>> mask = load_run("runs/...").predict(picture)                    # doctest: +SKIP
+
+``picture`` is (H, W, 3) uint8 RGB or (H, W) grey, the mask (H, W) bool. Or take the file apart:
+
 >>> from gpsseg import Delta, load_backbone                         # doctest: +SKIP
 >>> model = load_backbone("litemedsam")                             # doctest: +SKIP
 >>> applied = Delta.load("runs/.../delta.safetensors").apply(model) # doctest: +SKIP
@@ -12,9 +17,14 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Delta", "__version__", "load_backbone"]
+__all__ = ["Delta", "FinetuneConfig", "__version__", "load_backbone", "load_run"]
 
-_HOMES = {"Delta": "gpsseg.gps.delta", "load_backbone": "gpsseg.backbones"}
+_HOMES = {
+    "Delta": "gpsseg.gps.delta",
+    "FinetuneConfig": "gpsseg.config.finetune",
+    "load_backbone": "gpsseg.backbones",
+    "load_run": "gpsseg.network",
+}
 
 
 def __getattr__(name: str) -> Any:

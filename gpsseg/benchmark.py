@@ -16,7 +16,7 @@ from typing import Any
 
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.effects import idle
-from gpsseg.console import progress, run_command, say
+from gpsseg.console import progress, run_command, say, working
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json
 from gpsseg.measure import measure, select_on_sample
@@ -48,7 +48,8 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     from gpsseg.machine import require_device
 
     require_device(config.device)
-    backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+    with working(f"loading {config.backbone}"):
+        backbone = load_backbone(config.backbone, random_weights=config.random_weights)
     facts = backbone.facts
     if config.checkpoint_activations and not backbone.blocks:
         why = f"{facts.name} has no blocks to compute again"
@@ -64,7 +65,8 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     found: dict[tuple[str, int], list[dict[str, Any]]] = {cell: [] for cell in cells}
     with tempfile.TemporaryDirectory() as folder:
         for k in sorted({k for _, k in cells if k}):
-            _in_own_process(select_on_sample, config, k, Path(folder, f"{k}.safetensors"))
+            with working(f"selecting {k} per neuron"):
+                _in_own_process(select_on_sample, config, k, Path(folder, f"{k}.safetensors"))
         for cell in progress(turns, "measuring", len(turns)):
             method, k = cell
             selection = Path(folder, f"{k}.safetensors") if k else None

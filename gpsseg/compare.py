@@ -23,7 +23,7 @@ from gpsseg.config.compare import FREE, CompareConfig, uses
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import OF_SOME
 from gpsseg.config.resuming import OWN_DATA, PLACES, spelled
-from gpsseg.console import progress, run_command, say
+from gpsseg.console import NETWORKS, progress, run_command, say, working
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, read_object, write_json
 from gpsseg.grid import Cell, run_cell, settings_of
@@ -55,7 +55,8 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.select import refuse_val_share
 
     require_device(config.device)
-    backbone = load_backbone(config.backbone, config.prompt, weights=config.weights)
+    with working(f"loading {config.backbone}"):
+        backbone = load_backbone(config.backbone, config.prompt, weights=config.weights)
     facts = backbone.facts
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
     for method in config.methods:
@@ -75,8 +76,11 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     ]
     run_cells(config, facts, chosen, test=True)
     runs = [config.output / "cells" / cell.name for cell in chosen]
-    result = {**rank(config, trials, picked), "leaks": check_runs(runs, config)}
-    write_ranking(config.output, result)
+    with working("comparing scores"):
+        ranked = rank(config, trials, picked)
+    result = {**ranked, "leaks": check_runs(runs, config)}
+    with working("writing the page"):
+        write_ranking(config.output, result)
     say_rows(result["rows"])
     say(f"written to {config.output / 'compare.html'}", style="bold")
     return result
@@ -231,15 +235,15 @@ def _run_side_by_side(
     jobs: Sequence[FinetuneConfig], test: bool, processes: int | None
 ) -> Iterator[Path]:
     """Run cells in processes of their own, and yield their folders as they finish."""
-    context, cores = _warm_context(), os.cpu_count() or 1
+    context, cores, threads = _warm_context(), os.cpu_count() or 1, _threads_asked_for()
     queue = list(jobs)
     if processes is None and queue:  # the first one shows how much memory the others need
         before = _available_mb()
         with ProcessPoolExecutor(1, context, _end_with_the_comparison) as pool:
-            run = _result(pool.submit(run_cell, queue.pop(0), test, cores))
+            run = _result(pool.submit(run_cell, queue.pop(0), test, threads or cores))
         yield run
-        processes = _as_many_as_fit(_memory_mb(run), before, cores)
-    threads = max(1, cores // (processes or 1))
+        processes = _as_many_as_fit(_memory_mb(run), before, max(1, cores // (threads or 1)))
+    threads = threads or max(1, cores // (processes or 1))
     with ProcessPoolExecutor(
         processes or 1, context, _end_with_the_comparison, max_tasks_per_child=1
     ) as pool:
@@ -250,6 +254,12 @@ def _run_side_by_side(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _threads_asked_for() -> int | None:
+    """How many threads each run has by OMP_NUM_THREADS; None where it is not set."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(asked) if asked.isdecimal() and int(asked) else None
 
 
 def _warm_context() -> Any:
@@ -304,4 +314,4 @@ def _as_many_as_fit(needed_mb: float, available_mb: float, cores: int) -> int:
 
 
 if __name__ == "__main__":
-    run_command(compare, CompareConfig, "compare")
+    run_command(compare, CompareConfig, "compare", NETWORKS)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import datetime
+import gc
+import importlib
 import sys
-from collections.abc import Callable, Generator, Iterable
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from typing import Any, TypeVar
 
 from gpsseg.errors import UserError
@@ -12,6 +19,13 @@ from gpsseg.veil import plain
 
 Item = TypeVar("Item")
 Config = TypeVar("Config")
+# What commands with a network import; it takes seconds, so that it is done behind a line of text.
+NETWORKS = (
+    *("gpsseg.engine", "gpsseg.backbones.registry", "gpsseg.data.loader", "gpsseg.evaluators"),
+    "gpsseg.report",
+)
+QUIET = 2.5  # seconds; nobody waits longer for a sign of life
+RARER = 50  # where there is no terminal, a sign comes after this part of the time that has passed
 
 
 def say(text: str, style: str = "") -> None:
@@ -26,7 +40,7 @@ def say(text: str, style: str = "") -> None:
 def progress(
     items: Iterable[Item], description: str, total: int | None = None
 ) -> Generator[Item, None, None]:
-    """Yield ``items`` behind a progress bar with the time left."""
+    """Yield ``items`` behind a progress bar with the time left; where no terminal is, in lines."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -36,6 +50,12 @@ def progress(
         TimeRemainingColumn,
     )
 
+    if not is_main_process():
+        yield from items
+        return
+    if not _on_a_screen():
+        yield from _in_lines(items, description, total)
+        return
     columns = (
         TextColumn("{task.description:<22}"),
         BarColumn(),
@@ -44,23 +64,114 @@ def progress(
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, disable=not is_main_process()) as bar:
+    with Progress(*columns) as bar:
         yield from bar.track(items, total=total, description=description)
 
 
-def run_command(function: Callable[[Config], Any], config_type: Any, name: str) -> None:
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that something of unknown length goes on, such as "loading litemedsam".
+
+    On a terminal it is a line that goes away; elsewhere it is printed where it takes long. There
+    must be no progress bar meanwhile.
+    """
+    if not is_main_process():
+        yield
+    elif not _on_a_screen():
+        started = time.monotonic()
+        with _signs_of_life(lambda: f"{what} ... {_clock(time.monotonic() - started)}"):
+            yield
+    else:
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        with Progress(*columns, transient=True) as line:
+            line.add_task(f"{what} ...", total=None)
+            yield
+
+
+def _on_a_screen() -> bool:
+    """Whether what is printed can be moved about in: on a terminal or in a notebook."""
+    from rich.console import Console
+
+    console = Console()
+    return console.is_terminal or console.is_jupyter
+
+
+def _in_lines(
+    items: Iterable[Item], description: str, total: int | None
+) -> Generator[Item, None, None]:
+    """Yield ``items``; print how many are done now and then, and at the end."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    done, started = 0, time.monotonic()
+    of = "" if total is None else f"/{total}"
+
+    def told() -> str:
+        passed = time.monotonic() - started
+        left = f", about {_clock(passed / done * (total - done))} left" if total and done else ""
+        return f"{description}: {done}{of}, {_clock(passed)}{left}"
+
+    with _signs_of_life(told):
+        for item in items:
+            yield item
+            done += 1
+    say(f"{description}: {done}{of}, {_clock(time.monotonic() - started)}")
+
+
+@contextlib.contextmanager
+def _signs_of_life(told: Callable[[], str]) -> Iterator[None]:
+    """Print a line now and then while something goes on, ever more rarely; none if it is quick."""
+    end, started = threading.Event(), time.monotonic()
+
+    def speak() -> None:
+        while not end.wait(max(QUIET, (time.monotonic() - started) / RARER)):
+            say(told())
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        end.set()
+        speaker.join()
+
+
+def _clock(seconds: float) -> str:
+    """Whole seconds as a clock shows them.
+
+    >>> _clock(75.4)
+    '0:01:15'
+    """
+    return str(datetime.timedelta(seconds=round(seconds)))
+
+
+def import_at_once(modules: Sequence[str]) -> None:
+    """Import modules that will be needed, behind a line that says so."""
+    with working("loading libraries"):
+        for module in modules:
+            importlib.import_module(module)
+
+
+def run_command(
+    function: Callable[[Config], Any], config_type: Any, name: str, loads: Sequence[str] = ()
+) -> None:
     """Parse the command line into ``config_type`` and call ``function`` with it.
+
+    ``loads`` are modules that the function imports, and that take their time.
 
     A user's mistake is one sentence on stderr and exit status 2; where only some of the files could
     be used, it is 3; Ctrl-C is exit status 130.
     """
-    import tyro
+    from gpsseg.config.commandline import parse
 
     prog = f"python -m gpsseg.{name}"
     try:
-        config = tyro.cli(config_type, prog=prog)
+        config = parse(config_type, prog)
         if hasattr(config, "taken_up"):  # of a stopped run: its settings are the defaults
-            config = config.taken_up(lambda run: tyro.cli(config_type, prog=prog, default=run))
+            config = config.taken_up(lambda run: parse(config_type, prog, run))
+        import_at_once(loads)
+        atexit.register(gc.freeze)  # else Python takes seconds to look at all that was imported
         function(config)
     except UserError as error:
         print(f"gpsseg: error: {plain(str(error))}", file=sys.stderr)

@@ -16,7 +16,7 @@ from gpsseg.config.datasets import (
     SplitConfig,
     SynthesizeConfig,
 )
-from gpsseg.console import run_command, say
+from gpsseg.console import run_command, say, working
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.files import make_folder, new_folder, write_text
 from gpsseg.grouping import groups
@@ -95,7 +95,8 @@ def check(config: CheckConfig) -> Audit:
     if page.exists():
         raise UserError(f"{page} already exists; gpsseg never overwrites. Name another --output.")
     make_folder(page.parent)
-    found = find_cases(card, config.data_root, require_masks=False)
+    with working("looking for images"):
+        found = find_cases(card, config.data_root, require_masks=False)
     lone = [path.relative_to(found.root).as_posix() for path in found.lone_masks]
     result = audit(found.cases, lone, config.duplicates)
     for note in notes_of(found):
@@ -104,7 +105,8 @@ def check(config: CheckConfig) -> Audit:
         say(fault, style="red")
     for line in summary(result):
         say(line)
-    write_text(page, render_check(card, found, result))
+    with working("writing the page"):
+        write_text(page, render_check(card, found, result))
     say(f"page: {page}", style="bold")
     return result
 
@@ -125,16 +127,19 @@ def split(config: SplitConfig) -> list[Path]:
     card = card_of(config)
     if config.without_leaks:
         return [split_without_leaks(config, config.without_leaks)]
-    found: Found = find_cases(card, config.data_root)
+    with working("looking for images"):
+        found: Found = find_cases(card, config.data_root)
     cases = found.cases
     for note in file_notes(card, config.data_root):
         say(note, style="yellow")
     count = len({case.group or case.id for case in cases})
     say(f"{card.title}: {len(cases)} images in {count} groups, {found.root}")
     lesions = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
-    dealt = deal_parts(config, cases, lesions)
+    with working("dealing"):
+        dealt = deal_parts(config, cases, lesions)
     try:
-        before = deal_parts(config, cases, lesions, as_before=True)
+        with working("dealing as version 0.1 did"):
+            before = deal_parts(config, cases, lesions, as_before=True)
     except (UserError, ZeroDivisionError):  # version 0.1 could put everything on one side
         before = {}
     output, files = new_folder(config.output), []
@@ -214,7 +219,9 @@ def new(config: NewConfig) -> Path:
 
     if config.output.exists():
         raise UserError(f"{config.output} already exists. Name another --output.")
-    source = SourceConfig(images=config.images, masks=config.masks, table=config.table)
+    source = SourceConfig(
+        images=config.images, masks=config.masks, table=config.table, title=config.title
+    )
     card = dataclasses.replace(
         card_of(source), foreground=config.foreground, name=config.output.stem
     )

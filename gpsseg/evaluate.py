@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.shared import DataConfig
-from gpsseg.console import run_command, say
+from gpsseg.console import NETWORKS, import_at_once, run_command, say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows
 from gpsseg.veil import is_drawn, scoped
@@ -35,6 +35,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
+    import_at_once(NETWORKS)
     from gpsseg.data.anonymous import anonymous_card, draw_veil
     from gpsseg.data.own import card_of
     from gpsseg.data.shown import check_split, say_other_cut
@@ -64,7 +65,8 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     require_device(config.device)
     protocols = resolve_protocols(config.protocol)
     trained = _moved(config, read_config(config.run))
-    trained = dataclasses.replace(trained, batch_size=config.batch_size or trained.batch_size)
+    batch_size = config.batch_size or trained.batch_size
+    trained = dataclasses.replace(trained, batch_size=batch_size, device=config.device)
     data = _evaluation_data(config, trained)
     require_data_root(data)
     card = card_of(data)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -55,10 +56,16 @@ def _put(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path``, of the same ending, that takes its place if all goes well."""
+    """Yield a path beside ``path``, of the same ending, that takes its place if all goes well.
+
+    It may be read by whom the user's umask lets read, whatever the library that writes it says.
+    """
     partial = path.with_name(f".partial-{path.name[-60:]}")  # a name has 255 bytes at most
     try:
+        partial.open("wb").close()
+        mode = stat.S_IMODE(partial.stat().st_mode)
         yield partial
+        partial.chmod(mode)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

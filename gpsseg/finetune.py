@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.console import run_command, say
+from gpsseg.console import NETWORKS, run_command, say, working
 from gpsseg.veil import part_of_scoped, scoped
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     run = runs.open_run(config, card, split, machine.precision, salt, held, greys)
     watch.lap("loading")
 
-    base = identify_base(backbone, config)
+    with working("noting the base network's weights"):
+        base = identify_base(backbone, config)
     if config.resume:
         add_layers(backbone, config)
         selection = gps.Selection.load(config.resume / "selection.safetensors")
@@ -161,7 +162,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     watch.lap("selection")
 
     gps.sparsify(backbone, selection)
-    say_dense(gps.with_dense_gradient(backbone))
+    log_dense(gps.with_dense_gradient(backbone), run)
 
     def keep(history: History) -> None:
         """Write what the training made; also after Ctrl-C or a diverged loss."""
@@ -179,7 +180,8 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
         machine.wait()
         raise
     watch.lap("training")
-    say(f"delta: {(run / 'delta.safetensors').stat().st_size / 2**20:.2f} MB")
+    size = (run / "delta.safetensors").stat().st_size / 2**20
+    say(f"result: delta.safetensors, {size:.2f} MB")
     return Tuned(run, config, card, split, machine, trainable, history, leaks, watch)
 
 
@@ -238,13 +240,12 @@ def say_few_updates(train: Sequence[Case], config: FinetuneConfig) -> None:
         )
 
 
-def say_dense(weights: Sequence[str]) -> None:
-    """Name the weights for which training saves no memory."""
+def log_dense(weights: Sequence[str], run: Path) -> None:
+    """Name in log.jsonl the weights for which training saves no memory."""
+    from gpsseg.files import log_to
+
     if weights:
-        say(
-            f"{len(weights)} weights are of layers that gpsseg knows no sparse backward pass for; "
-            f"their dense gradients are formed: {', '.join(weights[:3])}"
-        )
+        log_to(run / "log.jsonl")({"event": "dense gradients", "weights": list(weights)})
 
 
 def say_waiting(shares: Sequence[float], workers: int) -> None:
@@ -303,8 +304,9 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
     metrics = provenance(card, split, config, model.facts)
     metrics |= {"before_is": before_is(model.facts)}
     metrics |= facts_of(training_of(tuned.history, config.epochs))
-    say_scores(name_of_base(metrics), before, metrics["prompt"])
-    say_scores("after", after, metrics["prompt"])
+    first = name_of_base(metrics)
+    say_scores(first, before, metrics["prompt"])
+    say_scores("after".ljust(len(first)), after, metrics["prompt"])
     by_class = class_metrics(before=untuned, after=classes)
     say_classes(by_class.get("classes", {}), name_of_base(metrics))
     details = {"strata": scorer.strata(), "calibration": scorer.calibration(), **by_class}
@@ -325,4 +327,4 @@ class Stopwatch:
 
 
 if __name__ == "__main__":
-    run_command(finetune, FinetuneConfig, "finetune")
+    run_command(finetune, FinetuneConfig, "finetune", NETWORKS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpsseg.config.datasets import GroupsConfig
-from gpsseg.console import say
+from gpsseg.console import say, working
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, write_rows
 
@@ -33,7 +33,8 @@ def groups(config: GroupsConfig) -> list[Proposal]:
     if config.output.exists():
         raise UserError(f"{config.output} already exists. Name another --output.")
     card = card_of(config)
-    found = find_cases(card, config.data_root)
+    with working("looking for images"):
+        found = find_cases(card, config.data_root)
     say(f"{card.title}: {len(found.cases)} images, {found.root}")
     proposals = propose_groups(found.cases, patient_tags(found.cases, new_salt()))
     folder = make_folder(config.output.parent).resolve()

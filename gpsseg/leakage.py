@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.console import say
+from gpsseg.console import say, working
 from gpsseg.errors import UserError
 from gpsseg.files import read_object
 from gpsseg.veil import reason
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from gpsseg.report.thumbnails import LeakPicture
 
 SHOWN = 3
+KIND_WORDS = {  # of one pair, and of several
+    "exact copy": ("exact copy", "exact copies"),
+    "near copy": (
+        "near copy (saved, framed or cut otherwise)",
+        "near copies (saved, framed or cut otherwise)",
+    ),
+    "flipped or turned copy": ("flipped or turned copy", "flipped or turned copies"),
+    "neighbouring view": ("neighbouring view of one scene", "neighbouring views of one scene"),
+    "same group": ("pair of one group", "pairs of one group"),
+    "one sequence by name": ("pair of one sequence by name", "pairs of one sequence by name"),
+    "chain of views": (
+        "pair linked by views in between",
+        "pairs linked by views in between",
+    ),
+}
 PICTURES = 60
 
 
@@ -97,12 +112,14 @@ def describe(found: Sequence[Any], images: int) -> str:
     from gpsseg.data.leaks import COPY, NEAR, TURNED
 
     leaking = len({leak.test_id for leak in found})
-    kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(p.kind for p in found).items())
+    counts = Counter(pair.kind for pair in found)
+    kinds = ", ".join(f"{n} {KIND_WORDS[kind][n > 1]}" for kind, n in counts.items())
     first = "; ".join(f"{leak.train_id} = {leak.test_id}" for leak in found[:SHOWN])
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    more = f"; and {len(found) - SHOWN} more pairs" if len(found) > SHOWN else ""
     copies = all(pair.kind in (COPY, NEAR, TURNED) for pair in found)
+    of = f"{leaking} of {images} test images {'is' if leaking == 1 else 'are'}"
     what = "also among the training images" if copies else "not independent of the training images"
-    return f"LEAK: {leaking} of {images} test images are {what} ({kinds}): {first}{more}."
+    return f"LEAK: {of} {what}: {kinds}. Training image = test image: {first}{more}."
 
 
 def check_run(
@@ -210,7 +227,8 @@ def leak_pictures(
     from gpsseg.report.thumbnails import leak_picture
 
     paths = {"train": {c.id: c.image for c in train}, "test": {c.id: c.image for c in test}}
-    return [
-        leak_picture(paths["train"][pair["train_id"]], paths["test"][pair["test_id"]])
-        for pair in leaks.get("pairs", [])[:PICTURES]
-    ]
+    with working("drawing the leaks"):
+        return [
+            leak_picture(paths["train"][pair["train_id"]], paths["test"][pair["test_id"]])
+            for pair in leaks.get("pairs", [])[:PICTURES]
+        ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import platform
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -99,6 +100,17 @@ def require_device(device: str) -> None:
             f"--device {device}: this machine has {count} CUDA devices, counted from 0. Pass "
             f"cuda:{count - 1}."
         )
+
+
+def processor_of(device: str) -> str:
+    """What computes on a device, such as "NVIDIA H100" or "AMD EPYC 7763, 8 cores"."""
+    if torch.cuda.is_available() and not device.startswith("cpu"):
+        return torch.cuda.get_device_name(None if device == "auto" else device)
+    name, info = platform.processor(), Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
+        name = next(lines, f": {name}").partition(":")[2].strip()
+    return f"{name or platform.machine()}, {os.cpu_count()} cores"
 
 
 def make_machine(device: str = "auto", precision: str = "auto") -> Machine:

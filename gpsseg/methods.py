@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.effects import idle
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.console import working
 from gpsseg.errors import look_up
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ def load_base(config: FinetuneConfig | SelectConfig, card: Card | None) -> Backb
     from gpsseg.backbones import load_backbone
 
     classes = card.logits if card else 1
-    return load_backbone(
-        config.backbone, config.prompt, config.seed, weights=config.weights, classes=classes
-    )
+    with working(f"loading {config.backbone}"):
+        return load_backbone(
+            config.backbone, config.prompt, config.seed, weights=config.weights, classes=classes
+        )
 
 
 def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:

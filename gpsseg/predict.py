@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gpsseg.config.effects import idle, is_given
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
-from gpsseg.console import progress, run_command, say
+from gpsseg.console import NETWORKS, progress, run_command, say
 from gpsseg.errors import SomeFailedError, UserError, stops_all
 from gpsseg.files import make_folder, read_object, sha256_of_file, write_json
 from gpsseg.veil import scoped
@@ -312,4 +312,4 @@ def _some_failed(failures: Failures, masks: int, output: Path) -> SomeFailedErro
 
 
 if __name__ == "__main__":
-    run_command(predict, PredictConfig, "predict")
+    run_command(predict, PredictConfig, "predict", NETWORKS)

@@ -30,6 +30,8 @@ from gpsseg.data.maps import (
 )
 from gpsseg.data.notices import Seen, look
 from gpsseg.data.pairs import Pairs, pair
+from gpsseg.data.slicing import Slicing, find_slicing
+from gpsseg.data.volumes import RAS
 from gpsseg.errors import UserError, fault_of, few
 from gpsseg.evaluators import Scorer, registry
 from gpsseg.evaluators.resize import resize_bilinear
@@ -363,7 +365,8 @@ def score_predictions(
     Args:
         predictions: from ``open_predictions``.
         protocols: from ``resolve_protocols``.
-        picture: is called with each case, its predicted mask and its truth, both (H, W) bool.
+        picture: is called with each case, its predicted mask and its truth, both (H, W) bool; of a
+            volume with the slice that shows most of the lesion.
         tolerance: as for ``Scorer``.
     """
     scorer = Scorer(protocols, pool=True, tolerance=tolerance)
@@ -375,8 +378,10 @@ def score_predictions(
             resized.append(case.id)
             values = _resized(values, truth.shape)
         scorer.add(case.id, values, truth, case.group, header.spacing)
-        if picture is not None and truth.ndim == 2:
-            picture(case, values >= (128 if values.dtype == np.uint8 else 0.5), truth)
+        if picture is not None:
+            mask = values >= (128 if values.dtype == np.uint8 else 0.5)
+            shown = (mask, truth)
+            picture(case, *(shown if truth.ndim == 2 else telling_slice(*shown, header.affine)))
     if resized:
         say(
             f"note: {predictions.place}: {len(resized)} of {len(predictions.cases)} predictions do "
@@ -400,6 +405,31 @@ def score_labels(predictions: Predictions) -> dict[str, dict[str, Any]]:
         dice, iou = found[str(label)]["dice"], found[str(label)]["iou"]
         say(f"label {label}: mean Dice {dice:.3f}, IoU {iou:.3f}")
     return found
+
+
+def telling_slice(
+    mask: np.ndarray, truth: np.ndarray, affine: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The slice of a volume, seen from its front, that shows most of the true lesion.
+
+    Of equal ones it is the middle one; without a lesion it shows most of what was predicted.
+
+    Args:
+        mask: (X, Y, Z) bool, predicted.
+        truth: (X, Y, Z) bool.
+        affine: (4, 4), index -> RAS mm; None where it is not known.
+
+    Returns:
+        Both slices, (rows, columns) bool.
+    """
+    slicing = Slicing((0, 1, 2), ())
+    if affine is not None:
+        slicing = find_slicing(RAS @ affine[:, [2, 1, 0, 3]])
+    found, true = (slicing.view(values.transpose(2, 1, 0)) for values in (mask, truth))
+    sizes = (true if truth.any() else found).sum(axis=(1, 2))
+    most = np.flatnonzero(sizes == sizes.max())
+    index = most[len(most) // 2]
+    return found[index], true[index]
 
 
 def _resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -6,6 +6,7 @@ network outlines what somebody has already found, and is labelled so wherever it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -192,6 +193,45 @@ def from_file(path: Path, prompt: str, images: Sequence[Path]) -> Prompter:
         return torch.tensor(rows, device=batch["image"].device)
 
     return prompter
+
+
+def from_pixels(values: Sequence[float], prompt: str) -> Prompter:
+    """Return a function that gives one picture its prompt, as ``from_file`` does many.
+
+    Args:
+        values: x0, y0, x1, y1 or x, y in pixels from the picture's upper left corner.
+        prompt: "box" or "point".
+
+    Raises:
+        UserError: they are no such numbers, or, once the picture is there, the box is empty.
+    """
+    expected = COLUMNS[prompt]
+    numbers = [float(value) for value in values]
+    if len(numbers) != len(expected) or not all(map(math.isfinite, numbers)):
+        raise UserError(f"The {prompt} is {list(values)}, expected {', '.join(expected)}.")
+
+    def prompter(batch: Mapping[str, Tensor]) -> Tensor:
+        size = [float(batch["width"][0]), float(batch["height"][0])]
+        row = _shares(numbers, size)
+        if _is_empty(row):
+            raise UserError(
+                f"The box {numbers} holds nothing of the picture's {size[0]:g}x{size[1]:g} pixels. "
+                "Expected x0 < x1 and y0 < y1, in pixels."
+            )
+        return torch.tensor([row], device=batch["image"].device)
+
+    return prompter
+
+
+def _shares(values: Sequence[float], size: Sequence[float]) -> list[float]:
+    """Pixels as shares of width and height, cut off at the picture's edges."""
+    shares = [value / size[k % 2] for k, value in enumerate(values)]
+    return [min(1.0, max(0.0, share)) for share in shares]
+
+
+def _is_empty(row: Sequence[float]) -> bool:
+    """Whether a box holds nothing; a point is none."""
+    return len(row) == 4 and not (row[0] < row[2] and row[1] < row[3])
 
 
 def check_prompts_file(

@@ -18,6 +18,7 @@ from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, mean_estimate, paired_comparison
 from gpsseg.files import read_object
 from gpsseg.grid import Cell, parse_method
+from gpsseg.machine import processor_of
 from gpsseg.paired import difference, read_scores
 from gpsseg.tuning import METHODS
 
@@ -67,12 +68,18 @@ def rank(
         **{name: first.get(name) for name in facts},
         "protocol": "per-image",
         "classes": list(classes_of(first)),
-        "settings": {k: v for k, v in dataclasses.asdict(config).items() if k != "output"},
+        "settings": _settings(config),
         "resolved": _resolved(config, next(iter(picked.values()))),
-        "machine": {"processor": _processor(), "python": platform.python_version()},
+        "machine": {"processor": processor_of(config.device), "python": platform.python_version()},
         "command": sys.argv,
         "rows": list(rows.values()),
     }
+
+
+def _settings(config: CompareConfig) -> dict[str, Any]:
+    """What was asked for; no data set's name where the data are one's own."""
+    own = ("dataset", "data_root") if config.images or config.table else ()
+    return {k: v for k, v in dataclasses.asdict(config).items() if k not in ("output", *own)}
 
 
 def _row(
@@ -218,14 +225,3 @@ def _resolved(config: CompareConfig, cell: Cell) -> dict[str, Any]:
     run = read_object(_folder(config, cell) / "config.json", config=dict, resolved=dict)
     names = ("image_size", "batch_size", "prompt")
     return {name: run["config"][name] for name in names} | run["resolved"]
-
-
-def _processor() -> str:
-    """The processor's name, and how many cores there are."""
-    import os
-
-    name, info = platform.processor(), Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
-        name = next(lines, f": {name}").partition(":")[2].strip()
-    return f"{name}, {os.cpu_count()} cores"

@@ -18,7 +18,7 @@ from gpsseg.config.private import CARD as CARD
 from gpsseg.config.private import change_private
 from gpsseg.config.resuming import ResumedConfig, refuse_finished
 from gpsseg.config.resuming import read_config as read_config
-from gpsseg.console import say
+from gpsseg.console import say, working
 from gpsseg.data.anonymous import FILE as SALT
 from gpsseg.data.anonymous import (
     draw_veil,
@@ -165,6 +165,7 @@ def _with_whole_paths(config: FinetuneConfig, dataset: str, split: Split) -> Fin
         images=None,
         masks=None,
         table=None,
+        title=None,  # the card has it
         split=str(Path(config.split or "").resolve()) if of_file else config.split,
         data_root=None if sample else split.root.resolve(),
         cache=config.cache if cache is None else str(cache.resolve()),
@@ -300,4 +301,5 @@ def apply_delta(
             and ``untrained`` does not allow that.
     """
     check_trained(path.parent, config.epochs, untrained)
-    Delta.load(path).apply(model, lambda _: add_layers(model, config))
+    with working(f"applying {path.name}"):
+        Delta.load(path).apply(model, lambda _: add_layers(model, config))

@@ -113,6 +113,7 @@ def provenance(
     card: Card, split: Split, config: FinetuneConfig, facts: Facts, prompts: Path | None = None
 ) -> dict[str, Any]:
     """The part of metrics.json that says what was scored, and with what."""
+    from gpsseg.machine import processor_of
     from gpsseg.prompts import prompt_label
 
     return {
@@ -123,6 +124,7 @@ def provenance(
         "prompt": prompt_label(facts.prompt, prompts),
         "pretraining": facts.pretraining,
         "method": config.method,
+        "processor": processor_of(config.device),
     }
 
 

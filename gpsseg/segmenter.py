@@ -77,6 +77,16 @@ class Segmenter:
                     else:
                         yield frame, pixels, found
 
+    def map_of(self, pixels: np.ndarray, prompter: Prompter | None = None) -> np.ndarray:
+        """The probability map of one picture, shown to the network as a whole.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            prompter: of this picture, where it is not the segmenter's.
+        """
+        (found,) = self._maps([{**self._prepare(pixels), "index": 0}], prompter)
+        return found
+
     @cached_property
     def _load(self) -> Any:
         return build_transform(self.card, "load", self.image_size)
@@ -113,11 +123,14 @@ class Segmenter:
         except Exception as error:
             return error
 
-    def _maps(self, prepared: Sequence[dict[str, Any]]) -> Iterator[np.ndarray]:
+    def _maps(
+        self, prepared: Sequence[dict[str, Any]], prompter: Prompter | None = None
+    ) -> Iterator[np.ndarray]:
         if not prepared:
             return
         batch = default_collate([{"index": 0, **one} for one in prepared])
-        for _, probability in predict(self.model, [batch], self.machine, self.prompter, self.flips):
+        prompter = prompter or self.prompter
+        for _, probability in predict(self.model, [batch], self.machine, prompter, self.flips):
             yield probability
 
     def _tiled(self, pixels: np.ndarray) -> np.ndarray:

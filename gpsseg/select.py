@@ -12,7 +12,7 @@ from gpsseg.config.effects import idle, is_given
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.methods import options_of
 from gpsseg.config.shared import BackboneConfig, DataConfig, PreparationConfig, TopK
-from gpsseg.console import progress, run_command, say
+from gpsseg.console import NETWORKS, progress, run_command, say, working
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json
 from gpsseg.veil import is_drawn, scoped
@@ -102,9 +102,9 @@ def find_split(
     else:
         if training:
             refuse_val_share(card, config)
-        split = make_split(
-            card, config.data_root, config.train_size, config.val_share, config.seed, config.split
-        )
+        with working("looking for images"):
+            size, share = config.train_size, config.val_share
+            split = make_split(card, config.data_root, size, share, config.seed, config.split)
     if training and not split.train:
         names = [rule["name"] for rule in card.splits if set(rule) & {"train", "all"}]
         raise UserError(
@@ -211,7 +211,8 @@ def choose(
             "they are. Leave the option out to train all of it.",
             style="bold yellow",
         )
-    backbone.to(machine.device)
+    with working("preparing the network"):
+        backbone.to(machine.device)
     tuning_mode(backbone)
     torch.manual_seed(seed)  # of dropout and the criterion "random"
     seen, early, loss = 0, None, batch_loss(machine, from_truth(config.prompt))
@@ -220,14 +221,14 @@ def choose(
         seen += 1
         if seen == len(images) // 2:
             early = gps.select(backbone, scores, top_k, config.level)
-    selection = gps.select(backbone, scores, top_k, config.level)
+    with working("choosing weights"):
+        selection = gps.select(backbone, scores, top_k, config.level)
     if scores.without_gradient:
         names = ", ".join(scores.without_gradient[:3])
         say(f"{len(scores.without_gradient)} weights get no gradient and stay frozen: {names} ...")
     how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
     if early:
-        how["overlap_with_half"] = gps.overlap(selection, early)
-        say(f"half of these images would have selected {how['overlap_with_half']:.0%} of the same")
+        how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
     return machine.of_main((selection, how))  # processes may differ where scores are all but equal
@@ -297,11 +298,12 @@ def trainable_counts(layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 def describe(counts: dict[str, Any]) -> str:
     """One sentence for the console."""
-    alone = f"; selected weights alone {counts['selected_share_of_encoder']:.2%}"
+    whole, selected = (f"{counts[f'{c}share_of_encoder']:.2%}" for c in ("", "selected_"))
+    alone = f"; {selected} without biases" if counts["selected"] and selected != whole else ""
     return (
-        f"training {counts['total']:,} of {counts['parameters']:,} entries "
+        f"training {counts['total']:,} of {counts['parameters']:,} weights "
         f"({counts['share_of_total']:.2%}): encoder {counts['encoder']:,} "
-        f"({counts['share_of_encoder']:.2%}{alone if counts['selected'] else ''}), "
+        f"({whole}{alone}), "
         f"decoder {counts['decoder']:,} ({counts['share_of_decoder']:.2%})"
     )
 
@@ -316,4 +318,4 @@ def save_selection(
 
 
 if __name__ == "__main__":
-    run_command(select, SelectConfig, "select")
+    run_command(select, SelectConfig, "select", NETWORKS)

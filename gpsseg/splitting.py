@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpsseg.config.datasets import SplitConfig
-from gpsseg.console import say
+from gpsseg.console import say, working
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder
 
@@ -65,7 +65,8 @@ def split_without_leaks(config: SplitConfig, name: str) -> Path:
     from gpsseg.leakage import say_groups
 
     card = card_of(config)
-    parts = named_parts(card, config.data_root, name)
+    with working("looking for images"):
+        parts = named_parts(card, config.data_root, name)
     parts = {part: sorted(cases, key=lambda case: case.id) for part, cases in parts.items()}
     cases = [case for part in parts.values() for case in part]
     links = list(find_links(cases, patient_tags(cases, new_salt())))

@@ -39,6 +39,7 @@ from gpsseg.select import select
 from gpsseg.veil import Veil, clean, drawn, plain
 
 CANARY = b"secret"
+TITLE = "Polyps of SECRET"
 QUICK: dict[str, Any] = {
     "backbone": "unet-efficientnet-lite0", "image_size": 32, "workers": 0, "device": "cpu",
     "precision": "fp32", "selection_images": 1, "batch_size": 4,
@@ -112,8 +113,8 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def nameless(ward: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A finished nameless run on a table, and its cache."""
     output, cache = tmp_path_factory.mktemp("runs") / "run", tmp_path_factory.mktemp("cache")
-    config = FinetuneConfig(table=ward / "listSECRET.csv", output=output, cache=str(cache), **ONCE)
-    return finetune(config), cache
+    own = {"table": ward / "listSECRET.csv", "title": TITLE, "cache": str(cache)}
+    return finetune(FinetuneConfig(**own, output=output, **ONCE)), cache
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +122,14 @@ def named(ward: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that names its images."""
     output = tmp_path_factory.mktemp("runs") / "named"
     own = {**ONCE, "anonymous_ids": False, "cache": "off"}
-    return finetune(FinetuneConfig(table=ward / "listSECRET.csv", output=output, **own))
+    own |= {"table": ward / "listSECRET.csv", "title": TITLE}
+    return finetune(FinetuneConfig(**own, output=output))
 
 
 def test_the_canaries_sing_where_nobody_hides_them(named: Path) -> None:
     where = "\n".join(leaks(named))
+    assert json.loads((named / "metrics.json").read_text())["title"] == TITLE
+    assert f"<h1>{TITLE}</h1>" in (named / "report.html").read_text(encoding="utf-8")
     for name in ("config.json", "split.json", "metrics.json", "per_image.csv", "report.html"):
         assert name in where
 
@@ -337,6 +341,7 @@ def test_compare(ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(gpsseg.compare, "_run_side_by_side", here)
     settings = {**ONCE, "table": ward / "listSECRET.csv", "cache": str(tmp_path / "cache")}
+    settings |= {"title": TITLE}
     config = CompareConfig(
         output=tmp_path / "c", methods=("gps", "decoder"), seeds=(0,), lr_factors=(1.0,),
         baseline="decoder", **settings,

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import sys
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import psutil
@@ -471,6 +472,52 @@ def test_as_many_runs_as_memory_and_cores_allow():
     assert module._as_many_as_fit(9000, 10_000, cores=4) == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "processes", "threads", "at_a_time"),
+    [
+        (None, None, [4, 1, 1], 4),  # the first alone on all cores, then a core each
+        (None, 2, [2, 2, 2], 2),
+        ("1", None, [1, 1, 1], 4),
+        ("2", None, [2, 2, 2], 2),
+        ("9", None, [9, 9, 9], 1),
+        ("3", 1, [3, 3, 3], 1),
+        ("2,1", 2, [2, 2, 2], 2),  # of nested regions the outermost counts
+        ("many", 2, [2, 2, 2], 2),
+    ],
+)
+def test_each_run_has_the_threads_that_were_asked_for(
+    asked, processes, threads, at_a_time, monkeypatch
+):
+    seen, sizes = [], []
+
+    class Pool:
+        def __init__(self, size, *_, **__):
+            sizes.append(size)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def submit(self, function, job, test, threads):
+            seen.append(threads)
+            done = Future()
+            done.set_result(job)
+            return done
+
+    monkeypatch.setattr(module, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(module, "_warm_context", lambda: None)
+    monkeypatch.setattr(module, "_memory_mb", lambda run: 1.0)
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert sorted(module._run_side_by_side(["a", "b", "c"], False, processes)) == ["a", "b", "c"]
+    assert seen == threads
+    assert sizes[-1] == at_a_time
+
+
 def test_no_run_goes_on_after_the_comparison_was_killed(kvasir, tmp_path):
     """Else it would write into the folder that the same command, given again, takes up."""
     command = [
@@ -502,3 +549,15 @@ def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
 
     with pytest.raises(UserError, match="want of memory"):
         module._result(Broken())
+
+
+def test_settings_of_own_images_name_no_data_set(ranked, tmp_path):
+    from gpsseg.ranking import _settings
+
+    own = config(tmp_path, images="scans", masks="truth", title="Ward 3")
+    assert not {"dataset", "data_root", "output"} & set(_settings(own))
+    assert _settings(own)["title"] == "Ward 3"
+    assert _settings(config(tmp_path, dataset="kvasir"))["dataset"] == "kvasir"
+    text = page(ranked | {"settings": _settings(own)})
+    assert ">dataset<" not in text
+    assert ">images</th>" in text

@@ -18,6 +18,7 @@ from gpsseg.data.images import read_mask
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.evaluators import Scorer, calibration, registry
+from gpsseg.predictions import telling_slice
 
 SHAPE = (24, 20)
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -217,6 +218,33 @@ def test_volumes_are_scored_in_millimetres(tmp_path: Path) -> None:
     assert (volume["unit"], volume["hd95"], volume["dice"]) == ("mm", 3.0, pytest.approx(0.8))
     with pytest.raises(UserError, match="--protocol pranet does not score 3-D predictions; expec"):
         run((tmp_path / "mine", tmp_path / "truth"), protocol=("pranet",), output=tmp_path / "x")
+
+
+def test_a_volume_is_pictured_by_the_slice_with_most_of_the_lesion(tmp_path: Path) -> None:
+    truth = np.zeros((4, 3, 6), bool)  # x to the right, y to the front, z up
+    truth[0, 0, 1] = truth[1:3, 2, 3] = truth[1:3, 2, 4] = truth[1:3, 2, 5] = True
+    mask = np.zeros_like(truth)
+    mask[0, :, 0] = True
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    found, true = telling_slice(mask, truth, affine)
+    front_on_top = np.zeros((3, 4), bool)
+    front_on_top[0, 1:3] = True  # of three equal slices the middle one
+    assert np.array_equal(true, front_on_top)
+    assert not found.any()
+    found, true = telling_slice(mask, np.zeros_like(truth), affine)
+    assert np.array_equal(found, np.array([[0, 0, 0, 1]] * 3)), "the right side is on the left"
+    assert not true.any()
+    empty = np.zeros_like(truth)
+    assert telling_slice(empty, empty, None)[0].shape == (3, 4)
+    lying = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    assert telling_slice(mask, truth, lying)[1].sum() == truth.sum((0, 1)).max()
+
+    volumes(tmp_path / "truth", 0, (1.0, 1.0, 3.0))
+    volumes(tmp_path / "mine", 1, (1.0, 1.0, 3.0))
+    run((tmp_path / "mine", tmp_path / "truth"))
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Of each volume the slice is pictured that shows most of the lesion" in report
+    assert report.count('class="pair look"') == 3
 
 
 def test_volumes_on_other_grids(tmp_path: Path, capsys: Any) -> None:

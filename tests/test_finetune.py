@@ -16,7 +16,7 @@ from gpsseg.config.predict import PredictConfig
 from gpsseg.data.synthetic import synthesize
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.finetune import finetune, say_waiting, tune
+from gpsseg.finetune import finetune, log_dense, say_waiting, tune
 from gpsseg.predict import predict
 from gpsseg.select import select
 
@@ -369,3 +369,12 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"config": config}))
     with pytest.raises(UserError, match=r"no delta\.safetensors"):
         evaluate(EvaluateConfig(run=tmp_path))
+
+
+def test_dense_gradients_are_for_the_log_not_for_the_console(tmp_path, capsys):
+    log_dense([], tmp_path)
+    assert not (tmp_path / "log.jsonl").exists()
+    log_dense(["conv.weight"], tmp_path)
+    line = json.loads((tmp_path / "log.jsonl").read_text())
+    assert line == {"event": "dense gradients", "weights": ["conv.weight"]}
+    assert capsys.readouterr().out == ""

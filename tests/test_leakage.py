@@ -152,6 +152,18 @@ def test_one_line_names_counts_and_the_first_pairs():
 
     found = [Leak(f"a{i}", f"b{i // 2}", NEAR if i else TURNED, 0.9) for i in range(5)]
     assert leakage.describe(found, 10) == (
-        "LEAK: 3 of 10 test images are also among the training images (1 flipped or turned copy, "
-        "4 near copy): a0 = b0; a1 = b0; a2 = b1; and 2 more."
+        "LEAK: 3 of 10 test images are also among the training images: 1 flipped or turned "
+        "copy, 4 near copies (saved, framed or cut otherwise). Training image = test image: "
+        "a0 = b0; a1 = b0; a2 = b1; and 2 more pairs."
     )
+    assert leakage.describe(found[:1], 1) == (
+        "LEAK: 1 of 1 test images is also among the training images: 1 flipped or turned copy. "
+        "Training image = test image: a0 = b0."
+    )
+
+
+def test_every_kind_of_leak_has_words_for_one_and_for_several():
+    from gpsseg.data.leaks import KINDS
+
+    assert sorted(leakage.KIND_WORDS) == sorted(KINDS)
+    assert all(one != several for one, several in leakage.KIND_WORDS.values())

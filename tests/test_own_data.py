@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpsseg.config.datasets import NewConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.predict import PredictConfig
+from gpsseg.config.shared import SourceConfig
+from gpsseg.data.own import card_of
 from gpsseg.data.synthetic import polyp_case, synthesize
+from gpsseg.datasets import new
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
@@ -84,10 +88,31 @@ def test_the_run_can_be_evaluated_and_used_from_its_folder_alone(
         moved.rename(run)
 
 
+def test_own_images_are_called_after_the_folder_around_them_or_by_title(
+    clinic: Path, tmp_path: Path, run: Path
+) -> None:
+    assert read(run, "metrics.json")["title"] == "Clinic"
+    images, masks = clinic / "images", clinic / "truth"
+
+    def title(**own: Any) -> str:
+        return card_of(SourceConfig(**own)).title
+
+    assert title(images=images, masks=masks) == "Clinic"
+    assert title(images=images, masks=images) == "images", "one folder for both is the set"
+    assert title(table=clinic / "cases.csv") == "Clinic"
+    assert title(images=images, masks=masks, title="Ward 3") == "Ward 3"
+    assert title(table=clinic / "cases.csv", title="Ward 3") == "Ward 3"
+    card = tmp_path / "mine.yaml"
+    new(NewConfig(images=images, masks=masks, title="Ward: 3", output=card))
+    assert title(dataset=str(card)) == "Ward: 3"
+
+
 def test_select_takes_a_table(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {k: v for k, v in QUICK.items() if k != "epochs"}
     select(SelectConfig(table=clinic / "cases.csv", selection_images=1, **settings))
-    assert "cases of cases.csv: 4 train / 2 val / 2 test images" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{clinic.name}: 4 train / 2 val / 2 test images" in said
+    assert "would have selected" not in said
 
 
 def test_a_stopped_run_on_a_table_is_resumed(

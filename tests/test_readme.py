@@ -35,10 +35,12 @@ def test_every_command_and_option_of_the_readme_exists(command):
 
 
 def test_the_python_of_the_readme_compiles_and_imports():
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    compile(code, "README.md", "exec")
-    imports = "\n".join(line for line in code.splitlines() if line.startswith("from "))
-    exec(imports, {})
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len(blocks) == 2
+    for code in blocks:
+        compile(code, "README.md", "exec")
+        imports = "\n".join(line for line in code.splitlines() if line.startswith("from "))
+        exec(imports, {})
 
 
 def test_the_files_that_the_readme_links_to_are_there():

@@ -1,10 +1,13 @@
 """The text files of a run: damaged, cut or of another shape, each is one sentence."""
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gpsseg.config.report import ReportConfig
@@ -144,3 +147,24 @@ def test_lines_of_a_log_that_are_none_are_left_out(tmp_path: Path) -> None:
     folder = run(tmp_path / "a")
     (folder / "log.jsonl").write_bytes(b'{"event": "epoch"}\n5\n[]\n\xff\n{"event": "ep')
     assert read_contents(folder).log == ({"event": "epoch"},)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_every_file_may_be_read_by_whom_the_umask_lets_read(tmp_path, umask, mode):
+    import torch
+
+    from gpsseg.files import save_tensors, write_text
+    from gpsseg.outputs import save_picture
+
+    before = os.umask(umask)
+    try:
+        save_tensors(tmp_path / "delta.safetensors", {"a": torch.zeros(2)}, {})
+        save_picture(tmp_path / "mask.png", np.zeros((2, 2), bool))
+        write_json(tmp_path / "metrics.json", {})
+        write_text(tmp_path / "report.html", "")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    names = ("delta.safetensors", "mask.png", "metrics.json", "report.html")
+    assert modes == dict.fromkeys(names, mode)

@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
 from gpsseg.config.backbones import ListBackbonesConfig
 from gpsseg.console import run_command, say
 
+if TYPE_CHECKING:
+    from gpsseg.backbones.base import Published
+
+HEAD = ("backbone", "parameters", "weights here", "input in pixels", "licence")
+
 
 def list_backbones(config: ListBackbonesConfig) -> list[str]:
-    """Print size, input, licence, pre-training and source of every backbone; return the names."""
+    """Print a table of every family's backbones, with what they share below; return the names."""
     from gpsseg.backbones.registry import FAMILIES
 
-    names = []
+    here = {name: p.present() for family in FAMILIES for name, p in family.published.items()}
+    rows = {
+        name: _row(name, published, here[name])
+        for family in FAMILIES
+        for name, published in family.published.items()
+        if here[name] or config.missing
+    }
+    widths = [max(map(len, column)) for column in zip(HEAD, *rows.values(), strict=True)]
     for family in FAMILIES:
         say(family.title + (f"; {family.pattern}" if family.pattern else ""), style="bold")
-        for name, published in family.published.items():
-            here = published.present()
-            if not (here or config.missing):
-                continue
-            names.append(name)
-            size = f"{published.parameters / 1e6:.1f} M parameters"
-            say(
-                f"  {name:<26} {size}; {published.input}; {'on' if here else 'NOT on'} this machine"
-            )
-            for label, text in (
-                ("licence", published.licence),
-                ("pre-training", published.pretraining),
-                ("weights", published.source),
-                ("homepage", published.homepage),
-            ):
-                say(f"  {'':<26} {label}: {text}")
-    return names
+        listed = {name: p for name, p in family.published.items() if name in rows}
+        for row in [HEAD, *(rows[name] for name in listed)] if listed else ():
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            say(f"  {'  '.join(cells).rstrip()}")
+        for line in _shared(listed):
+            say(f"    {line}")
+    return [*rows]
+
+
+def _row(name: str, published: Published, here: bool) -> tuple[str, ...]:
+    millions = f"{published.parameters / 1e6:.1f} M".rjust(len(HEAD[1]))
+    return name, millions, "yes" if here else "NO", published.input, published.licence
+
+
+def _shared(listed: Mapping[str, Published]) -> Iterable[str]:
+    """What is too long for a table: each text once, with the backbones that it is true of."""
+    for label, attribute in (("pre-training", "pretraining"), ("homepage", "homepage")):
+        names: dict[str, list[str]] = {}
+        for name, published in listed.items():
+            names.setdefault(getattr(published, attribute), []).append(name)
+        for text, those in names.items():
+            of = f" of {', '.join(those)}" if len(names) > 1 else ""
+            yield f"{label}{of}: {text}"
+    if listed:
+        yield f"weights: {'; '.join(published.source for published in listed.values())}"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ FREE = {
     "baseline",
     "processes",
     "output",
+    "title",
     "workers",
     "cache",
 }
@@ -104,7 +105,8 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
     """The method of --methods that the others are tested against, image by image."""
     processes: int | None = None
     """Runs at a time. Default: as many as memory has room for after the first, at most one per
-    processor core; 1 with CUDA."""
+    processor core; 1 with CUDA. The cores are shared among them, unless OMP_NUM_THREADS says how
+    many threads each run has."""
 
     def __post_init__(self) -> None:
         BackboneConfig.__post_init__(self)

@@ -166,6 +166,8 @@ class NewConfig:
     """Folder of their masks, with the images' names; words such as _mask do not matter."""
     table: Path | None = None
     """Or: a CSV, a Parquet or a dataset.json, as for finetune."""
+    title: str | None = None
+    """What to call these images in reports. Default: the name of the folder that they lie in."""
     output: Path
     """The card to write, a .yaml; must not exist."""
     foreground: str = "foreground"

@@ -18,7 +18,7 @@ from gpsseg.files import read_object
 OWN_DATA = ("images", "masks", "table")
 # Where data and machine are, and what only looks; all else is what the run is.
 FREE = (
-    *("dataset", "data_root", *OWN_DATA, "split"),
+    *("dataset", "data_root", *OWN_DATA, "title", "split"),
     *("device", "workers", "cache", "checkpoint_activations", "strict"),
 )
 PLACES = ("dataset", "data_root", *OWN_DATA, "split", "backbone", "weights", "cache", "output")

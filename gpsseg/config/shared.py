@@ -27,6 +27,10 @@ SOURCE_CONDITIONS: Conditions = {
         "--dataset; --images and --table say themselves where the data lie",
         lambda config: not (config.images or config.table),
     ),
+    "title": Condition(
+        "--images or --table; a known data set or a card has a title of its own",
+        lambda config: bool(config.images or config.table),
+    ),
 }
 SELECTION_CONDITIONS: Conditions = {"selection_images": READS_IMAGES}
 
@@ -49,6 +53,9 @@ class SourceConfig:
     """Instead of --dataset: a CSV or Parquet table of your own cases with the columns image and
     mask, and perhaps group (patient), split (train, val, test) and id; or the dataset.json of MONAI
     or MSD."""
+    title: str | None = None
+    """What to call your own images (--images or --table) in reports. Default: the name of the
+    folder that they lie in."""
     classes: tuple[str, ...] = ()
     """Which classes of a set with several are foreground. Default: all of them."""
 

@@ -114,7 +114,7 @@ def draw_veil(salt: str | None, *configs: Any) -> None:
     words = {
         str(value).lower()
         for name, value in settings
-        if name not in ("dataset", "split") and not _names_place(name, value)
+        if name not in ("dataset", "split", "title") and not _names_place(name, value)
     }
     veil = Veil(salt, frozenset(words))
     for place in sorted(places):
@@ -253,6 +253,6 @@ def public_settings(settings: dict[str, Any], own: bool) -> tuple[dict[str, Any]
     private = {
         name: value
         for name, value in settings.items()
-        if is_place(value) or (name == "split" and own and value is not None)
+        if is_place(value) or (name in ("split", "title") and own and value is not None)
     }
     return settings | dict.fromkeys(private, HIDDEN), private

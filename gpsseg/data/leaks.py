@@ -213,7 +213,8 @@ class Pictures:
         """Pairs of pictures that are alike; train and test may be one set."""
         known, asked = self._sketched(train), self._sketched(test)
         following, seen = _following(train, test), set()
-        for start in range(0, len(test), BLOCK):
+        starts = range(0, len(test), BLOCK)
+        for start in progress(starts, "comparing closely", len(starts)):
             close = candidates(known, asked[start : start + BLOCK], self._closest)
             unlike: list[tuple[Case, Case, float, bool]] = []
             for place, closest in enumerate(close, start):

@@ -43,16 +43,21 @@ def card_of(config: SourceConfig) -> Card:
         UserError: the card, the folders or the table are not there or not usable.
     """
     if config.images and config.masks:
-        card = folder_card(config.images, config.masks)
+        card = folder_card(config.images, config.masks, config.title)
     elif config.table:
-        card = table_card(config.table)
+        card = table_card(config.table, config.title)
     else:
         card = load_card(config.dataset)
     return choose_classes(card, config.classes, getattr(config, "separate_classes", False))
 
 
-def folder_card(images: Path, masks: Path) -> Card:
+def folder_card(images: Path, masks: Path, title: str | None = None) -> Card:
     """Describe a folder of images and one of masks; sub-folders are searched too.
+
+    Args:
+        images: folder.
+        masks: folder of their masks; perhaps the same.
+        title: of the set; None takes the name of the folder that the images lie in.
 
     Raises:
         UserError: one of them is no folder or holds no image, or they lie on two drives.
@@ -71,7 +76,8 @@ def folder_card(images: Path, masks: Path) -> Card:
         _refuse_without_images(images)
     rule = {"images": pattern, "masks_in": masks.relative_to(root).as_posix()}
     split = {"name": "seeded-80-20", "all": rule, "test_share": TEST_SHARE}
-    return _card(root, f"images in {images.name}", [split])
+    place = images if images == masks else images.parent
+    return _card(root, title or _named(place) or _named(images), [split])
 
 
 def _refuse_without_images(images: Path) -> NoReturn:
@@ -91,8 +97,12 @@ def _refuse_without_images(images: Path) -> NoReturn:
     )
 
 
-def table_card(table: Path) -> Card:
+def table_card(table: Path, title: str | None = None) -> Card:
     """Describe a table of cases.
+
+    Args:
+        table: of the cases.
+        title: of the set; None takes the name of the table's folder.
 
     Raises:
         UserError: see ``gpsseg.data.tables.table_cases``; or its splits are not enough.
@@ -107,18 +117,22 @@ def table_card(table: Path) -> Card:
             )
     table = table.resolve()
     classes = nnunet_classes(read_json(table)) if table.suffix.lower() == ".json" else {}
+    title = title or _named(table.parent) or table.stem
     if "all" in parts:
         rule: dict[str, Any] = {"all": {"table": table.name}, "test_share": TEST_SHARE}
-        splits = [{"name": "seeded-80-20", **rule}]
-        return _card(table.parent, f"cases of {table.name}", splits, classes)
+        return _card(table.parent, title, [{"name": "seeded-80-20", **rule}], classes)
     if not {"train", "test"} <= set(parts):
         raise UserError(
             f"{table} has {' and '.join(sorted(parts))} cases only, expected train and test (and "
             "perhaps val). Leave the column split out to have them split by a seed."
         )
     split = {part: {"table": table.name, "part": part} for part in parts}
-    splits = [{"name": table.stem, **split}]
-    return _card(table.parent, f"cases of {table.name}", splits, classes)
+    return _card(table.parent, title, [{"name": table.stem, **split}], classes)
+
+
+def _named(folder: Path) -> str:
+    """A folder's name, as text that every file can hold; a disk's own folder has none."""
+    return folder.name.encode(errors="replace").decode().strip()
 
 
 def _card(

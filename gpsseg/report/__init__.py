@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from gpsseg.console import working
 from gpsseg.evaluators.words import (
     interval_text,
     interval_words,
@@ -46,7 +47,8 @@ def write_report(
         UserError: metrics.json is missing, or a file is damaged.
     """
     report = folder / "report.html"
-    write_text(report, render(read_contents(folder, thumbnails, leak_pictures)))
+    with working("writing the report"):
+        write_text(report, render(read_contents(folder, thumbnails, leak_pictures)))
     return report
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 MOST_BARS = 40
+FEW = 3  # equal bars in a row that are shown one by one
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,8 @@ class Bar:
     """One layer or block.
 
     Attributes:
-        name: of the layer, without what all names of its panel start with.
+        name: of the layer, without what all names of its panel start with; of several that are
+            one bar, the first and the last and how many they are.
         weights: its entries.
         trained: those of them that train.
         share: trained / weights.
@@ -35,6 +38,12 @@ class Panel:
     role: str
     bars: tuple[Bar, ...]
     longest: float
+
+    @property
+    def plain(self) -> str:
+        """What all layers are, "frozen" or "whole"; empty where they differ, so that bars tell."""
+        shares = {bar.share for bar in self.bars}
+        return {0.0: "frozen", 1.0: "whole"}.get(shares.pop(), "") if len(shares) == 1 else ""
 
 
 def layer_panels(layers: Sequence[dict[str, Any]]) -> list[Panel]:
@@ -62,7 +71,19 @@ def _panel(role: str, layers: Sequence[dict[str, Any]]) -> Panel:
         Bar(name[len(prefix) :], *totals[name], share, 100 * share / (longest or 1))
         for name, share in shares.items()
     ]
-    return Panel(role, tuple(bars), longest)
+    return Panel(role, tuple(_folded(bars)), longest)
+
+
+def _folded(bars: Sequence[Bar]) -> Iterable[Bar]:
+    """The bars, but several in a row that train whole, or not at all, as one."""
+    for share, run in itertools.groupby(bars, key=lambda bar: bar.share):
+        alike = list(run)
+        if share not in (0, 1) or len(alike) <= FEW:
+            yield from alike
+            continue
+        name = f"{alike[0].name} to {alike[-1].name} ({len(alike)})"
+        weights, trained = sum(b.weights for b in alike), sum(b.trained for b in alike)
+        yield Bar(name, weights, trained, share, alike[0].length)
 
 
 def _cut(layer: str, depth: int) -> str:

@@ -18,6 +18,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
+WIDE = 160  # characters that the whole table needs
+ON_THE_PAGE = ("lr", "seeds", "mIoU", "delta", "step", "memory")  # not on a narrower terminal
+
+
 def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
     """Write compare.json, .csv, .md and .html."""
     from gpsseg.report.sections import leak_sentences
@@ -118,12 +122,15 @@ def say_rows(rows: Sequence[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
-    for name in COLUMNS:
+    console = Console()
+    narrow = console.is_terminal and console.width < WIDE
+    table, shown = Table(), [n for n in COLUMNS if not narrow or n not in ON_THE_PAGE]
+    for name in shown:
         table.add_column(name, justify="left" if name == "method" else "right")
     for row in rows:
-        table.add_row(*cells_of(row))
-    Console(width=160).print(table)
+        cells = dict(zip(COLUMNS, cells_of(row), strict=True))
+        table.add_row(*(cells[name] for name in shown))
+    Console(width=max(WIDE, console.width) if not narrow else None).print(table)
     for line in varied_lines(rows):
         say(line)
 

@@ -24,10 +24,12 @@ function filter() {
 }
 
 let current = null;
+let opener = null; // what to give the focus back to
+const leafed = () => (current.hidden ? rows() : visibleRows()); // a picked one may be filtered out
 
 function show(row) {
   current = row;
-  const order = visibleRows();
+  const order = leafed();
   const picture = row.querySelector(".view");
   const stage = element("stage");
   stage.hidden = !picture;
@@ -51,7 +53,7 @@ function show(row) {
 }
 
 function step(by) {
-  const order = visibleRows();
+  const order = leafed();
   if (order.length) show(order[(order.indexOf(current) + by + order.length) % order.length]);
 }
 
@@ -84,6 +86,12 @@ function start() {
     element(id).addEventListener("input", filter);
   }
   table.tBodies[0].addEventListener("click", (event) => show(event.target.closest("tr")));
+  for (const button of document.querySelectorAll(".look")) {
+    button.addEventListener("click", () => {
+      opener = button;
+      show(rows().find((row) => row.dataset.id === button.dataset.id));
+    });
+  }
   element("previous").addEventListener("click", () => step(-1));
   element("next").addEventListener("click", () => step(1));
   element("close").addEventListener("click", () => viewer.close());
@@ -91,7 +99,10 @@ function start() {
   element("opacity").addEventListener("input", changeOpacity);
   viewer.addEventListener("keydown", onKey);
   viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
-  viewer.addEventListener("close", () => current.querySelector(".open").focus());
+  viewer.addEventListener("close", () => {
+    (opener || current.querySelector(".open")).focus();
+    opener = null;
+  });
   changeView();
   changeOpacity();
 }

@@ -302,6 +302,7 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ("Backbone", metrics.get("backbone")),
         ("Prompt", metrics.get("prompt")),
         ("Method", METHODS.get(metrics.get("method", ""), metrics.get("method"))),
+        ("Processor", metrics.get("processor")),
         ("Trained on", metrics.get("trained_on")),
         ("Run", metrics.get("run")),
         ("Selection hash", contents.selection.get("hash")),

@@ -127,7 +127,23 @@ def test_the_list_names_every_backbone_with_what_is_known_of_it(empty_cache, cap
     assert "unet:resnet50" in shown
     with_pip = ["litemedsam", "unet-efficientnet-lite0"]
     assert list_backbones(ListBackbonesConfig(missing=False)) == with_pip
-    assert "NOT on this machine" not in capsys.readouterr().out
+    shown = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line for line in shown if line[:2] == "  " and line[2] != " "}
+    assert set(rows) - {"backbone"} == set(with_pip)
+    assert all(
+        line.index("yes") == rows["backbone"].index("weights") for line in shown if "yes" in line
+    )
+    assert not any(" NO " in line for line in shown)
+
+
+def test_each_text_of_a_family_is_listed_once(capsys):
+    from gpsseg.backbones.__main__ import list_backbones
+    from gpsseg.config.backbones import ListBackbonesConfig
+
+    list_backbones(ListBackbonesConfig())
+    shown = capsys.readouterr().out
+    assert shown.count("SA-1B photographs and SA-V videos") == 1
+    assert "pre-training of sam-vit-base, sam-vit-large, sam-vit-huge: SA-1B" in shown
 
 
 def test_help_needs_no_torch():

@@ -49,7 +49,7 @@ ALWAYS = {
     InfoConfig: {"dataset"},
     ListBackbonesConfig: {"missing"},
     ListConfig: {"data_root"},
-    NewConfig: {"output", "foreground"},
+    NewConfig: {"output", "title", "foreground"},
     PredictConfig: {
         *("run", "input", "output", "resume", "save_probabilities", "overlays", "batch_size"),
         *("device", "untrained"),
@@ -150,6 +150,7 @@ for kind in OF_SOURCES:
             "data_root": ({**least, "table": "t.csv", "data_root": "d"}, "goes with --dataset"),
             "images": ({**least, "images": "i"}, "goes with --masks"),
             "masks": ({**least, "masks": "m", "table": "t.csv"}, "goes with --images"),
+            "title": ({**least, "title": "Ward 3"}, "goes with --images or --table"),
             "table": ({**least, **ASIDE, "table": "t.csv"}, "expected one of them"),
         }
     )

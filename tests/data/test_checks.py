@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gpsseg.data.cases import Case
-from gpsseg.data.checks import SHOWN, check_cases
+from gpsseg.data.checks import SHOWN, check_cases, say_notes
 from gpsseg.errors import UserError
 
 
@@ -51,6 +51,26 @@ def test_a_black_mask_is_a_note(tmp_path: Path) -> None:
     assert notes[0] == (
         "note: 1 of 2 masks: all black, which counts as an image without lesion (b_mask.png)."
     )
+
+
+def test_many_black_masks_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = [case(tmp_path, f"c{number}") for number in range(5)]
+    for each in cases[1:]:
+        assert each.mask is not None
+        Image.fromarray(np.zeros((8, 10), np.uint8)).save(each.mask)
+
+    def said(number: int, anonymous: bool = False) -> list[str]:
+        say_notes(cases[:number], anonymous)
+        lines = capsys.readouterr().out.splitlines()
+        return [line for line in lines if "black" in line]
+
+    assert said(5) == [
+        "4 masks are all black, so their images count as without a lesion: c1_mask.png, "
+        "c2_mask.png, c3_mask.png (and 1 more)."
+    ]
+    assert said(2) == ["1 mask is all black, so its image counts as without a lesion: c1_mask.png."]
+    assert said(5, True) == ["4 masks are all black, so their images count as without a lesion."]
+    assert said(1) == []
 
 
 def test_an_image_without_truth_is_fine(tmp_path: Path) -> None:

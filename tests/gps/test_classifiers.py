@@ -106,7 +106,13 @@ def check(found):
 
 def test_the_documented_example_runs(page):
     """For one epoch: that it learns is shown on the page, that it runs is shown here."""
-    check(list(page["main"](epochs=1)))
+    check(list(page["main"](epochs=1, seeds=(0, 1))))
+
+
+def test_the_documented_delta_is_saved_and_loaded(page, tmp_path):
+    base = page["classifier"](5)
+    assert page["save_and_load"](tmp_path / "digits.safetensors", base, epochs=1)
+    assert 0 < (tmp_path / "digits.safetensors").stat().st_size < 60_000
 
 
 def test_the_network_of_the_second_example_is_pre_trained(page):

@@ -32,6 +32,10 @@ def test_in_a_browser(run, tmp_path, tools):
     assert seen["next"] == ["case-6", "2 of 4"]
     assert seen["wrapped"] == "case-4"
     assert seen["closed"]
+    assert seen["looks"] == [*order[:3], *order[3:6], *order[:-4:-1]]
+    assert seen["looked"] == ["case-0", "10 of 10"], (
+        "the filter leaves it out, the picture does not"
+    )
     assert seen["hostile"] == tools.hostile
     assert seen["markup"] == 0
     assert not seen["wide"]

@@ -64,6 +64,25 @@ def test_layers_of_a_deep_network_are_collapsed_by_block():
     assert panel.bars[0].length == 100
 
 
+def test_layers_that_train_whole_or_not_at_all_are_one_bar():
+    def rows(role, *shares):
+        return [
+            {"layer": f"n.{role}.{i}", "role": role, "weights": 10, "selected": 0, "whole": share}
+            for i, share in enumerate(shares)
+        ]
+
+    whole, none, mixed = layers.layer_panels(
+        [*rows("decoder", *[10] * 30), *rows("prompt", 0, 0), *rows("encoder", 0, 0, 5, *[10] * 4)]
+    )
+    assert (whole.plain, none.plain, mixed.plain) == ("whole", "frozen", "")
+    assert [(bar.name, bar.weights, bar.trained) for bar in whole.bars] == [
+        ("0 to 29 (30)", 300, 300)
+    ]
+    assert [(bar.name, bar.share) for bar in mixed.bars] == [
+        ("0", 0), ("1", 0), ("2", 0.5), ("3 to 6 (4)", 1),
+    ]  # fmt: skip
+
+
 def test_thumbnail(tools):
     image = tools.thumbnail("a", side=40)
     assert image.size == (40, 30)

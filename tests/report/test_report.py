@@ -190,6 +190,29 @@ def test_scores_of_an_untrained_network_are_labelled(run, tools):
     assert "stopped after epoch 0 of 4" in page.text
 
 
+def test_two_banners_stand_below_one_another(run, tools):
+    thumbnails = with_metrics(run, tools, data="synthetic sample", untrained=True)
+    text = write_report(run, thumbnails).read_text(encoding="utf-8")
+    (banners,) = re.findall(r'<div class="banners">(.*?)</div>\s*</div>', text, re.DOTALL)
+    assert ".banners .banner { position: static; }" in text, "only their common box is sticky"
+    assert banners.count('class="banner"') == 2
+
+
+def test_the_processor_is_named_and_a_decoder_that_trains_whole_is_one_line(run, tools):
+    thumbnails = tools.make_run(run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps(metrics | {"processor": "Abacus, 8 cores"}))
+    selection = json.loads((run / "selection.json").read_text())
+    row = {"role": "decoder", "weights": 100, "selected": 0, "whole": 100}
+    whole = [{**row, "layer": f"net.decoder.{i}"} for i in range(30)]
+    selection["layers"] = [selection["layers"][0], *whole]
+    (run / "selection.json").write_text(json.dumps(selection))
+    text = tools.Page(write_report(run, thumbnails).read_text(encoding="utf-8")).text
+    assert "Abacus, 8 cores" in text
+    assert "Decoder: 100 % trained, all 3,000 weights." in text
+    assert "decoder.29" not in text
+
+
 def test_leaking_pairs_are_shown_side_by_side(run, tools, tmp_path):
     paths = [tmp_path / f"{name}.png" for name in "ab"]
     for path in paths:

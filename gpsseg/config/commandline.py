@@ -1,0 +1,163 @@
+"""How options look on the command line: under headings, and without the word None.
+
+tyro puts options under one heading where they are fields of one nested class. The configurations
+stay flat, for Python's sake; nested ones are made of them here, for parsing only.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import textwrap
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+# Heading -> its options, whatever the command; what is in none stands first. One heading alone
+# would say nothing, so a command with few options has none.
+HEADINGS: Mapping[str, tuple[str, ...]] = {
+    "data": (
+        *("dataset", "data_root", "images", "masks", "table", "title", "classes"),
+        *("separate_classes", "split", "val_share", "train_size", "train_sizes", "image_size"),
+        *("workers", "cache", "strict"),
+    ),
+    "network": (
+        *("backbone", "weights", "prompt", "method", "rank", "top_k", "decoder_top_k"),
+        *("criterion", "level", "biases", "selection_images"),
+    ),
+    "training": (
+        *("epochs", "batch_size", "accumulate", "lr", "decoder_lr", "weight_decay", "warmup"),
+        *("validate_every", "seed", "seeds", "checkpoint_activations", "precision", "device"),
+    ),
+    "comparison": ("methods", "lr_factors", "trial_seeds", "baseline", "processes"),
+    "output": ("output", "resume", "anonymous_ids"),
+}
+MANY = 20  # options, from which on they are grouped
+NESTED = {"nested": True}
+
+
+def parse(config_type: Any, prog: str, default: Any = None) -> Any:
+    """Read the command line into ``config_type``.
+
+    Args:
+        config_type: a dataclass; or a union of them, each ``Annotated`` as a subcommand.
+        prog: how the command is called, for its help.
+        default: a configuration whose values stand where nothing is typed.
+
+    Raises:
+        UserError: the values do not go together.
+        SystemExit: help was asked for, or an option is unknown or lacks its value.
+    """
+    import tyro
+
+    if dataclasses.is_dataclass(config_type):
+        form = _form(config_type, default)
+        return _made(config_type, tyro.cli(form, prog=prog))
+    kinds = {}
+    for option in get_args(config_type):
+        kind, *marks = get_args(option)
+        form = _form(kind)
+        kinds[form] = kind, Annotated[(form, *marks)]
+    one_of: Any = Union[tuple(each for _, each in kinds.values())]  # noqa: UP007
+    found = tyro.cli(one_of, prog=prog)
+    return _made(kinds[type(found)][0], found)
+
+
+def _made(kind: Any, found: Any) -> Any:
+    """The configuration of what was parsed."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(found):
+        value = getattr(found, field.name)
+        values |= vars(value) if field.metadata == NESTED else {field.name: value}
+    return kind(**values)
+
+
+def _form(kind: Any, default: Any = None) -> Any:
+    """A dataclass as tyro is to read it: with groups, and each option with its help."""
+    hints, helps = get_type_hints(kind, include_extras=True), option_help(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    groups = _groups([*fields])
+
+    def option(name: str, nested: bool = False) -> tuple[str, Any, Any]:
+        start = fields[name].default if default is None else getattr(default, name)
+        hint = _annotated(hints[name], helps.get(name, ""), nested)
+        return name, hint, dataclasses.field(default=start, kw_only=True)
+
+    grouped = {name for names in groups.values() for name in names}
+    parts: list[Any] = [option(name) for name in fields if name not in grouped]
+    for heading, names in groups.items():
+        group = dataclasses.make_dataclass(heading, [option(name, nested=True) for name in names])
+        group.__doc__ = ""  # else dataclasses list the fields there
+        parts.append((heading, group, dataclasses.field(kw_only=True, metadata=NESTED)))
+    form = dataclasses.make_dataclass(kind.__name__, parts)
+    form.__doc__ = kind.__doc__
+    return form
+
+
+def _groups(names: Sequence[str]) -> dict[str, list[str]]:
+    """Heading -> its options, in the headings' order; none where there are few options."""
+    if len(names) < MANY:
+        return {}
+    groups = {head: [n for n in listed if n in names] for head, listed in HEADINGS.items()}
+    return {head: listed for head, listed in groups.items() if listed}
+
+
+def _annotated(hint: Any, text: str, nested: bool) -> Any:
+    from tyro.conf import arg
+
+    mark = arg(
+        metavar=_metavar(hint),
+        help=text,
+        help_behavior_hint=_default_text,
+        prefix_name=False if nested else None,  # the option of a group is not --group.option
+    )
+    return Annotated[hint, mark]
+
+
+def _metavar(hint: Any) -> str | None:
+    """What stands for the value of an option that may be left open, without the word None.
+
+    >>> _metavar(int | None), _metavar(int | Literal["dense"] | None), _metavar(int)
+    ('INT', 'INT|{dense}', None)
+    """
+    if NoneType not in get_args(hint):
+        return None
+    return "|".join(_placeholder(each) for each in get_args(hint) if each is not NoneType)
+
+
+def _placeholder(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "{" + ",".join(str(word) for word in get_args(hint)) + "}"
+    return " ".join(_placeholder(each) for each in get_args(hint)) or str(hint.__name__).upper()
+
+
+def _default_text(default: str) -> str:
+    """What stands after an option's help; nothing where its default is no value.
+
+    >>> _default_text("gps"), _default_text("None"), _default_text("")
+    ('(default: gps)', '', '')
+    """
+    return f"(default: {default})" if default not in ("", "None") else ""
+
+
+def option_help(kind: type) -> dict[str, str]:
+    """The text below each field of a dataclass and of those that it extends: its option's help.
+
+    >>> from gpsseg.config.finetune import FinetuneConfig
+    >>> option_help(FinetuneConfig)["epochs"]
+    'Passes over the training images.'
+    """
+    texts: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        if not dataclasses.is_dataclass(each):
+            continue
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        assert isinstance(tree, ast.ClassDef)
+        for line, below in itertools.pairwise(tree.body):
+            if not (isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)):
+                continue
+            if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+                texts[line.target.id] = " ".join(str(below.value.value).split())
+    return texts

@@ -1,0 +1,74 @@
+"""What --help shows: options under headings, without the word None; and that all are still read."""
+
+import dataclasses
+import re
+import sys
+
+import pytest
+
+from gpsseg.config.benchmark import BenchmarkConfig
+from gpsseg.config.checked import hints_of
+from gpsseg.config.commandline import HEADINGS, MANY, option_help, parse
+from gpsseg.config.compare import CompareConfig
+from gpsseg.config.datasets import CheckConfig, NewConfig
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.predict import PredictConfig, SlicesConfig
+from gpsseg.config.report import ReportConfig
+
+LARGE = (FinetuneConfig, SelectConfig, CompareConfig)
+KINDS = (
+    *LARGE,
+    *(BenchmarkConfig, CheckConfig, EvaluateConfig, NewConfig, PredictConfig, ReportConfig),
+    SlicesConfig,
+)
+
+
+def help_of(kind, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["x", "--help"])
+    monkeypatch.setenv("COLUMNS", "100")  # wider, groups stand side by side
+    with pytest.raises(SystemExit) as stop:
+        parse(kind, "python -m gpsseg.x")
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_help_names_every_option_and_never_none(kind, monkeypatch, capsys):
+    text = help_of(kind, monkeypatch, capsys)
+    assert "None" not in text
+    assert "(default: )" not in text
+    for name in hints_of(kind):
+        assert f"--{name.replace('_', '-')}" in text
+        assert option_help(kind)[name], f"{name} says nothing"
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_many_options_stand_under_headings(kind, monkeypatch, capsys):
+    assert len(hints_of(kind)) >= MANY
+    places, here = {}, ""
+    for line in help_of(kind, monkeypatch, capsys).splitlines():
+        if found := re.match(r"\W*(\w+ options)\W*$", line):
+            here = found[1]
+        if found := re.match(r".{0,2}--([a-z][\w-]*)", line):
+            places[found[1].replace("-", "_")] = here
+    wanted = {name: f"{head} options" for head, names in HEADINGS.items() for name in names}
+    assert places == {name: wanted[name] for name in hints_of(kind)}, "list it in HEADINGS"
+
+
+def test_what_is_typed_makes_the_flat_configuration(monkeypatch):
+    words = "--images i --masks m --top-k 3 --decoder-top-k dense --lr 1e-3 --no-strict --output o"
+    monkeypatch.setattr(sys, "argv", ["x", *words.split(), "--classes", "a", "b"])
+    config = parse(FinetuneConfig, "x")
+    assert config == FinetuneConfig(
+        images="i",
+        masks="m",
+        top_k=3,
+        decoder_top_k="dense",
+        lr=1e-3,
+        output="o",
+        classes=("a", "b"),
+    )
+    monkeypatch.setattr(sys, "argv", ["x", "--lr", "2e-3"])
+    again = parse(FinetuneConfig, "x", config)
+    assert again == dataclasses.replace(config, lr=2e-3)

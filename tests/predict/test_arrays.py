@@ -1,0 +1,109 @@
+"""A run's network on arrays: what `predict` does with files, for Python."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import gpsseg
+from gpsseg.errors import UserError
+
+
+@pytest.fixture
+def network(model, tmp_path):
+    return gpsseg.load_run(tmp_path / "run", device="cpu")
+
+
+def test_an_array_gives_what_its_file_gives(go, network, tools, tmp_path):
+    path = tools.picture(tmp_path / "in" / "a.png", tools.blob(shape=(48, 64)))
+    (written,) = go(path, save_probabilities=True)
+    mask = network.predict(tools.read(path))
+    assert mask.dtype == bool
+    assert np.array_equal(mask, tools.read(written) > 0)
+    assert 0 < mask.mean() < 1
+    soft = network.predict(tools.read(path), probability=True)
+    assert (soft.dtype, soft.shape) == (np.float32, (48, 64))
+    kept = tools.read(tmp_path / "out" / "a_probability.png")
+    assert np.array_equal((soft * 255).round(), kept)
+
+
+def test_grey_and_alpha_are_taken_as_from_a_file(network, tools):
+    grey = tools.blob().astype(np.uint8) * 255
+    colour = np.stack([grey] * 3, 2)
+    wanted = network.predict(colour)
+    alpha = np.concatenate([colour, np.zeros_like(grey)[:, :, None]], 2)
+    for same in (grey, grey[:, :, None], alpha, torch.from_numpy(colour)):
+        assert np.array_equal(network.predict(same), wanted)
+    assert np.array_equal(network.predict(colour[:, ::-1]), wanted[:, ::-1]), "a view will do"
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (np.zeros((4, 4, 3)), "is float64, expected uint8"),
+        (np.zeros((4, 4), bool), "is bool, expected uint8"),
+        (np.zeros((4, 4), np.uint16), "is uint16, expected uint8"),
+        (np.zeros((3, 8, 8), np.uint8), r"shape \(3, 8, 8\), expected \(height, width, 3\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "one picture at a time"),
+        (np.zeros((0, 4, 3), np.uint8), "expected"),
+        (np.zeros((0, 4), np.uint8), "expected"),
+        ("a.png", "expected uint8"),
+    ],
+)
+def test_what_is_no_picture_is_refused(network, picture, said):
+    with pytest.raises(UserError, match=said):
+        network.predict(picture)
+
+
+def test_classes_come_as_labels(model, network, tools, monkeypatch):
+    def three(image):
+        bright = (image.mean(1, keepdim=True) - 0.5) * 100
+        return torch.cat([-bright, bright - 50, bright], 1)
+
+    monkeypatch.setattr(model, "forward", three)
+    shown = tools.blob()
+    labels = network.predict(shown.astype(np.uint8) * 255)
+    assert labels.dtype == np.uint8
+    assert np.array_equal(labels, np.where(shown, 2, 0))
+    assert network.predict(shown.astype(np.uint8), probability=True).shape == (3, *shown.shape)
+
+
+def test_a_box_is_given_in_pixels(model, tmp_path, monkeypatch):
+    seen = []
+
+    def told(image, prompt):
+        seen.append(prompt.tolist())
+        return image.mean(1, keepdim=True)
+
+    model.facts = SimpleNamespace(prompt="box")
+    monkeypatch.setattr(model, "forward", told)
+    network = gpsseg.load_run(tmp_path / "run", device="cpu")
+    picture = np.zeros((40, 80), np.uint8)
+    network.predict(picture, prompt=(20, 10, 200, 20))
+    assert seen == [[[0.25, 0.25, 1.0, 0.5]]], "shares of the sides, cut off at the edge"
+    with pytest.raises(UserError, match=r"needs a box for every picture.*prompt=\(x0, y0, x1, y1"):
+        network.predict(picture)
+    with pytest.raises(UserError, match="holds nothing of the picture's 80x40 pixels"):
+        network.predict(picture, prompt=(20, 10, 20, 20))
+    with pytest.raises(UserError, match=r"The box is \[1, 2\], expected x0, y0, x1, y1"):
+        network.predict(picture, prompt=(1, 2))
+
+
+def test_a_run_without_prompts_takes_none(network):
+    with pytest.raises(UserError, match="trained with --prompt none, which takes none from you"):
+        network.predict(np.zeros((4, 4), np.uint8), prompt=(0, 0, 1, 1))
+
+
+def test_a_device_that_is_not_there_is_refused(model, tmp_path):
+    with pytest.raises(UserError, match="--device must be auto, cpu, cuda or cuda:N"):
+        gpsseg.load_run(tmp_path, device="gpu")
+
+
+def test_importing_gpsseg_imports_nothing_heavy():
+    code = "import gpsseg, sys; print({'torch', 'numpy', 'monai'} & {*sys.modules})"
+    code += "; gpsseg.FinetuneConfig(); print('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert shown.split() == ["set()", "False"]
