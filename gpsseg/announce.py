@@ -23,7 +23,14 @@ def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) ->
         say(
             f"{'':<7} on the {score['images_with_lesion']} images with a lesion mDice "
             f"{score['dice_with_lesion']:.3f} {interval_text(score['dice_with_lesion_ci95'])}; "
-            f"something was found on {score['false_finds']} of {score['empty_truth']} without",
+            f"something was found on {score['false_finds']} of {score['empty_truth']} without "
+            f"({interval_words(score['with_lesion'])})",
+            style="bold",
+        )
+    elif score.get("false_finds") is not None and score["empty_truth"] == score["images"]:
+        say(
+            f"{'':<7} none of these images has a lesion; something was found on "
+            f"{score['false_finds']}",
             style="bold",
         )
 

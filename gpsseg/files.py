@@ -128,6 +128,8 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: the file is missing or is not JSON.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise UserError(f"{path} cannot be read: it is no file.")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -112,6 +112,7 @@ def _row(
         "iou": iou.value,
         "iou_ci95": iou.ci95(),
         **dice.varied,
+        **({} if dice.interval else {"no_interval": dice.why}),
         **_apart(scores),
         "diverged": sum(one["diverged"] for one in found),
         "untrained": sum(one.get("best_epoch") == 0 for one in found),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import os
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -112,6 +113,9 @@ def open_run(
         UserError: ``config.output`` exists and is not empty, the images of the run to resume are no
             longer split as they were, or another process is at work in the folder.
     """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if config.resume:
+        _refuse_other_processes(config.resume, processes)
     if not is_main_process():  # its copies go where nobody looks
         other = tempfile.TemporaryDirectory(prefix="gpsseg-")
         atexit.register(other.cleanup)
@@ -140,7 +144,11 @@ def open_run(
         settings, private = public_settings(settings, own)
     content = {
         "config": settings,
-        "resolved": {"precision": precision, "greys": to_stored(greys or Greys()) or None},
+        "resolved": {
+            "precision": precision,
+            "processes": processes,
+            "greys": to_stored(greys or Greys()) or None,
+        },
         "versions": _versions(),
         "command": sys.argv,
     }
@@ -152,6 +160,20 @@ def open_run(
         save_card(shown, folder / CARD, "The data that this run was made with.")
     write_json(folder / "split.json", {"name": split.name, "sha256": split.sha256, **split.ids})
     return folder
+
+
+def _refuse_other_processes(run: Path, processes: int) -> None:
+    """Refuse to go on with other batches: they are as large as all processes' together.
+
+    Raises:
+        UserError: the run was begun by another number of processes.
+    """
+    begun = read_object(run / "config.json").get("resolved", {}).get("processes", processes)
+    if begun != processes:
+        raise UserError(
+            f"{run} was begun by {begun} process{'es' if begun != 1 else ''}, got {processes}: the "
+            f"batches would change. Go on with {begun} (torchrun --nproc-per-node {begun})."
+        )
 
 
 def _with_whole_paths(config: FinetuneConfig, dataset: str, split: Split) -> FinetuneConfig:
@@ -281,6 +303,11 @@ def load_run(folder: Path, untrained: bool = False) -> tuple[FinetuneConfig, Bac
         UserError: the folder is no run folder, or the run ended before it had a result.
     """
     config = read_config(folder)
+    if config.image_size is None or config.batch_size is None:
+        raise UserError(
+            f"{folder}/config.json lacks image_size or batch_size, expected whole numbers. Put "
+            "back the file as gpsseg wrote it."
+        )
     if not (folder / "delta.safetensors").is_file():
         raise UserError(
             f"{folder} has no delta.safetensors: the run was stopped before it had a result. "

@@ -55,11 +55,11 @@ class Training:
         >>> Training(20, 3, 2).sentence
         'The training was stopped after epoch 3 of 20; the weights are those of epoch 2.'
         >>> Training(20, 0, 0).sentence
-        'UNTRAINED: the training was stopped before its first validation, in epoch 1 of 20.'
+        'UNTRAINED: training stopped or diverged before a validation, in epoch 1 of 20.'
         """
         if self.untrained and self.stopped:
             return (
-                "UNTRAINED: the training was stopped before its first validation, in epoch "
+                "UNTRAINED: training stopped or diverged before a validation, in epoch "
                 f"{self.finished + 1} of {self.epochs}."
             )
         if self.untrained:

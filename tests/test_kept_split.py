@@ -16,6 +16,7 @@ from gpsseg.data.cases import make_split
 from gpsseg.data.own import card_of
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
+from gpsseg.files import write_json
 from gpsseg.finetune import finetune
 from gpsseg.leakage import training_cases
 from gpsseg.runs import read_config
@@ -156,3 +157,21 @@ def test_the_same_set_elsewhere_with_other_images_is_another_set(run, table, tmp
     (other / "cases.csv").write_text("\n".join([head, *rows]) + "\n")
     config = EvaluateConfig(run=run, data_root=other, output=tmp_path / "out", device="cpu")
     assert evaluate(config)["split"]["name"] == "seeded-80-20-by-images"
+
+
+def test_a_split_json_that_was_altered_is_refused(tmp_path):
+    """Training and test swapped by hand: the scores would be those of the training images."""
+    from gpsseg.data.cards import load_card
+    from gpsseg.data.kept import kept_split
+    from gpsseg.data.synthetic import synthesize
+
+    synthesize("kvasir", tmp_path / "data", cases=12, seed=3, size=48)
+    card = load_card("kvasir")
+    split = make_split(card, tmp_path / "data")
+    content = {"name": split.name, "sha256": split.sha256, **split.ids}
+    write_json(tmp_path / "split.json", content)
+    assert kept_split(tmp_path, card, tmp_path / "data").ids == split.ids
+    swapped = {**content, "train": content["test"], "test": content["train"]}
+    write_json(tmp_path / "split.json", swapped)
+    with pytest.raises(UserError, match="was changed since the run wrote it"):
+        kept_split(tmp_path, card, tmp_path / "data")

@@ -77,6 +77,8 @@ def read_private(folder: Path) -> dict[str, Any]:
 
 
 def _read(folder: Path) -> str:
+    if not (folder / FILE).is_file():
+        return ""
     try:
         return (folder / FILE).read_text(encoding="utf-8", errors="replace")
     except OSError:

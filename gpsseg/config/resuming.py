@@ -103,7 +103,7 @@ def refuse_finished(run: Path) -> None:
     Raises:
         UserError: it has.
     """
-    if (run / "metrics.json").is_file():
+    if (run / "metrics.json").is_file() and (run / "report.html").is_file():
         raise UserError(f"{run} is finished: see its report.html.")
 
 

@@ -48,9 +48,25 @@ def kept_split(run: Path, card: Card, data_root: Path | None, salt: str | None =
             fault, none = fault or error, none and _has_none(content, cases)
             continue
         train, val, test = (tuple(parts.get(part, ())) for part in PARTS)
-        return Split(name, data, root, train, val, test)
+        split = Split(name, data, root, train, val, test)
+        _refuse_altered(file, content, split)
+        return split
     assert fault, "a set that is found has a split whose files are there"
     raise AnotherSetError(str(fault)) if none else fault
+
+
+def _refuse_altered(file: Path, content: object, split: Split) -> None:
+    """Refuse a split.json whose lists are no longer those that the run wrote.
+
+    Raises:
+        UserError: its hash is not theirs.
+    """
+    stored = content.get("sha256") if isinstance(content, dict) else None
+    if stored is not None and stored != split.sha256:
+        raise UserError(
+            f"{file} was changed since the run wrote it: its lists do not have the hash that it "
+            "names, and training images might be tested. Put back the file."
+        )
 
 
 def _has_none(content: object, cases: Sequence[Case]) -> bool:

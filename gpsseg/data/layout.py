@@ -227,7 +227,7 @@ def _images(root: Path, rule: Mapping[str, Any]) -> list[tuple[Path, Places]]:
     return [
         (path, places)
         for path, places in found
-        if called[path] not in masks or not path.resolve().is_relative_to(folder)
+        if called[path] not in masks or not _is_below(path, folder)
     ]
 
 
@@ -308,3 +308,11 @@ def _wild(text: str) -> str:
             parts.append(f"[{'^' if sign[1] == '!' else ''}{inside}]")
         end = wild.end()
     return "".join([*parts, re.escape(text[end:])])
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    """Whether a file lies below a folder; a link that leads to itself lies nowhere."""
+    try:
+        return path.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):
+        return False

@@ -15,7 +15,7 @@ from gpsseg.evaluators.overlap import Floats, dice, iou
 from gpsseg.evaluators.summary import Row, Table
 
 CI = ("", "_ci95")
-VARIED = ("resampled", "units", "seeds", "no_interval")
+VARIED = ("resampled", "units", "seeds", "ungrouped", "no_interval")
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def per_image_summary(table: Table, prefix: str) -> dict[str, Any]:
         found = with_lesion.means(prefix, ("dice",))
         apart = {
             "dice_with_lesion": found["dice"],
-            "dice_with_lesion_ci95": found["dice_ci95"],
+            "dice_with_lesion_ci95": found.pop("dice_ci95"),
+            "with_lesion": {name: found[name] for name in found if name != "dice"},
         }
     return {
         **table.means(prefix, ("dice", "iou")),

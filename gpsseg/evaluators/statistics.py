@@ -28,6 +28,7 @@ Scores = Callable[[Floats], Mapping[str, Floats]]
 LEVEL = 0.95
 FEWEST_UNITS, FEWEST_SEEDS = 5, 3  # for a p-value; with fewer the simulated null does not hold
 ANYTHING = (-np.inf, np.inf)
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Estimate:
         resampled: "group" or "image": what varied.
         units: how many of these.
         seeds: how many of these; they varied too where there are two or more.
+        ungrouped: of groups, how many are single images that have no group.
         why: the reason why there is no interval or no p-value; empty if there are both.
     """
 
@@ -50,12 +52,17 @@ class Estimate:
     resampled: str
     units: int
     seeds: int
+    ungrouped: int = 0
     why: str = ""
 
     @property
     def varied(self) -> dict[str, Any]:
-        """What the interval let vary, as in metrics.json: "resampled", "units" and "seeds"."""
-        return {"resampled": self.resampled, "units": self.units, "seeds": self.seeds}
+        """What the interval let vary, as in metrics.json: "resampled", "units" and "seeds".
+
+        And "ungrouped", where some of the groups are single images without one.
+        """
+        facts = {"resampled": self.resampled, "units": self.units, "seeds": self.seeds}
+        return facts | ({"ungrouped": self.ungrouped} if self.ungrouped else {})
 
     def ci95(self) -> list[float] | None:
         """The interval as JSON has it."""
@@ -137,7 +144,9 @@ def estimates(
     no_seed = scores(whole - by_seed) if seeds > 1 else {}
     neither = scores(both.reshape(seeds * units, -1)) if min(units, seeds) > 1 else {}
     share = by_unit[:, -1] / whole[0, -1]
-    resampled = "image" if groups is None or all(g is None for g in groups) else "group"
+    ungrouped = sum(group is None for group in groups or ())
+    grouped = groups is not None and ungrouped < len(groups)
+    varied = ("group" if grouped else "image", units, seeds, ungrouped if grouped else 0)
     found = {}
     for name, value in point.items():
         spread, of_seeds = 0.0, 0.0
@@ -146,10 +155,8 @@ def estimates(
             spread, of_seeds = _spread(float(value[0]), *left_out)
         error = _Error(spread, of_seeds, seeds - 1, max(1.0, 1 / (share**2).sum() - 1))
         few_seeds = trained_anew and seeds < FEWEST_SEEDS
-        found[name] = _estimate(
-            float(value[0]), error, (within or {}).get(name, ANYTHING), (resampled, units, seeds),
-            few_seeds,
-        )  # fmt: skip
+        limits = (within or {}).get(name, ANYTHING)
+        found[name] = _estimate(float(value[0]), error, limits, varied, few_seeds)
     return found
 
 
@@ -200,12 +207,15 @@ class _Error:
         of_seeds = -stdtrit(self.degrees_seeds, tail / 2)
         return float(self.of_seeds * of_seeds + (1 - self.of_seeds) * of_units)
 
-    def p_value(self, value: float) -> float | None:
-        """Two-sided; None where nothing varies and the value is not 0."""
-        if value == 0:
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing varies but by rounding."""
+        return self.variance < 1e-24
+
+    def p_value(self, value: float) -> float:
+        """Two-sided."""
+        if value == 0 or self.is_none:
             return 1.0
-        if self.variance < (1e-12 * value) ** 2:  # rounding
-            return None
         from scipy.optimize import brentq
 
         ratio, least = abs(value) / np.sqrt(self.variance), 1e-15
@@ -218,12 +228,14 @@ def _estimate(
     value: float,
     error: _Error,
     within: tuple[float, float],
-    varied: tuple[str, int, int],
+    varied: tuple[str, int, int, int],
     few_seeds: bool,
 ) -> Estimate:
-    resampled, units, seeds = varied
+    resampled, units, seeds, _ = varied
     if units < 2:
         return Estimate(value, None, None, *varied, f"one {resampled}: no interval")
+    if error.is_none and not (value == 0 and within[0] < 0):  # equal runs differ by nothing
+        return Estimate(value, None, None, *varied, f"all {units} {resampled}s alike: no interval")
     margin = error.critical(1 - LEVEL) * float(np.sqrt(error.variance))
     interval = (max(within[0], value - margin), min(within[1], value + margin))
     reasons = []
@@ -233,8 +245,6 @@ def _estimate(
         some = f"{seeds} seed{'s' if seeds > 1 else ''}"
         reasons.append(f"{some}, and a p-value of what another seed may bring needs {FEWEST_SEEDS}")
     p_value = None if reasons else error.p_value(value)
-    if p_value is None and not reasons:
-        reasons.append(f"all {resampled}s differ by the same, so nothing can be tested")
     return Estimate(value, interval, p_value, *varied, "; ".join(reasons))
 
 
@@ -285,7 +295,9 @@ def paired_comparison(a: npt.ArrayLike, b: npt.ArrayLike, groups: Groups = None)
             f"Got {first.size} scores against {second.size}, expected the same images in both "
             "runs. Score both runs on one split."
         )
-    return mean_estimate(first - second, groups, (-1.0, 1.0))
+    difference = first - second
+    difference[np.abs(difference) < ROUNDING] = 0.0
+    return mean_estimate(difference, groups, (-1.0, 1.0))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

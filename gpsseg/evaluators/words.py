@@ -36,6 +36,8 @@ def varied_text(found: Mapping[str, Any]) -> str:
         return "images"
     units, seeds = found["units"], found["seeds"]
     text = f"{units} {found['resampled']}{'s' if units != 1 else ''}"
+    if found.get("ungrouped"):
+        text += f" ({found['ungrouped']} of them images without a group)"
     return text + (f" and {seeds} seeds" if seeds > 1 else "")
 
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +27,15 @@ from gpsseg.gps.tensorfile import listed, read_tensors
 
 def model_hash(model: nn.Module, skip: Collection[str] = ()) -> str:
     """Return the SHA-256 over a plain network's tensors but ``skip``: names, shapes and bits."""
+    return _hash_of({n: tensor for n, tensor in model.state_dict().items() if n not in skip})
+
+
+def _hash_of(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        if name not in skip:
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        content: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest.update(content)
     return digest.hexdigest()
 
 
@@ -59,7 +64,8 @@ class Delta:
         for name, (indices, values) in self.sparse.items():
             tensors[f"{name}.indices"], tensors[f"{name}.values"] = indices, values
         tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        save_tensors(Path(path), tensors, {**self.metadata, "free": json.dumps(self.free)})
+        facts = {"free": json.dumps(self.free), "sha256": _hash_of(tensors)}
+        save_tensors(Path(path), tensors, {**self.metadata, **facts})
 
     @classmethod
     def load(cls, path: Path | str) -> Delta:
@@ -75,9 +81,12 @@ class Delta:
             raise UserError(f"{path} is a safetensors file but not a gpsseg delta: no base_hash.")
         free = tuple(listed({"free": "[]", **metadata}, "free", path, list))
         metadata.pop("free", None)
+        written = metadata.pop("sha256", None)  # version 0.1 wrote none
         dense, pairs = _sorted_out(tensors, path)
         delta = cls(pairs, dense, metadata, free, Path(path))
         delta.check()
+        if written not in (None, _hash_of(tensors)):
+            raise delta._error("its values are not those that were written")
         return delta
 
     def check(self) -> None:

@@ -88,6 +88,10 @@ def varied_lines(rows: Sequence[Row]) -> list[str]:
         lines.append(
             f"mDice on the {apart[0]['images_with_lesion']} images with a lesion: {means}."
         )
+    none = dict.fromkeys(row["no_interval"] for row in rows if "no_interval" in row)
+    if all("no_interval" in row for row in rows):
+        lines = []
+    lines += [f"No interval: {why.removesuffix(': no interval')}." for why in none]
     reasons = dict.fromkeys(row["against"].get("why", "") for row in rows if row.get("against"))
     return lines + [f"No p-value: {why}." for why in reasons if why]
 

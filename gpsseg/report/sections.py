@@ -268,7 +268,9 @@ def command(config: Json) -> str:
     arguments = [str(part) for part in config.get("command", [])]
     if arguments and PurePath(arguments[0]).parent.name == "gpsseg":
         module = f"gpsseg.{PurePath(arguments[0]).stem}"
-        return shlex.join(["python", "-m", module, *arguments[1:]])
+        processes = config.get("resolved", {}).get("processes", 1)
+        start = ["torchrun", "--nproc-per-node", str(processes)] if processes > 1 else ["python"]
+        return shlex.join([*start, "-m", module, *arguments[1:]])
     given = {k: v for k, v in config.get("config", {}).items() if v is not None and k != "output"}
     flags = [part for name, value in given.items() for part in _flag(name, value)]
     return shlex.join(["python", "-m", "gpsseg.finetune", *flags]) if given else ""

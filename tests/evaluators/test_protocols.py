@@ -50,8 +50,9 @@ def test_per_image_by_hand():
     scorer.add("nothing to find", np.zeros((1, 4)), empty)
     summary = scorer.summary()["per-image"]
     assert list(summary) == [
-        "dice", "dice_ci95", "iou", "iou_ci95", "resampled", "units", "seeds",
-        "dice_with_lesion", "dice_with_lesion_ci95", "images_with_lesion", "false_finds",
+        "dice", "dice_ci95", "iou", "iou_ci95", "resampled", "units", "seeds", "ungrouped",
+        "dice_with_lesion", "dice_with_lesion_ci95", "with_lesion", "images_with_lesion",
+        "false_finds",
         "empty_truth", "empty_prediction", "both_empty", "images",
     ]  # fmt: skip
     assert summary["dice"] == pytest.approx((0.5 + 0 + 0 + 1) / 4)
@@ -204,7 +205,8 @@ def test_a_network_that_finds_nothing_is_told_from_one_that_finds_half():
     summary = _scored(("per-image",), everything).summary()["per-image"]
     assert summary["dice_with_lesion"] == pytest.approx(2 * 4 / (4 + 16))
     assert (summary["false_finds"], summary["empty_truth"]) == (4, 4)
-    assert summary["dice_with_lesion_ci95"] is not None
+    assert summary["dice_with_lesion_ci95"] is None
+    assert summary["with_lesion"]["no_interval"] == "all 4 images alike: no interval"
 
 
 def test_one_image_has_scores_and_no_interval_under_any_protocol():

@@ -13,6 +13,7 @@ from gpsseg.evaluators.statistics import (
     paired_comparison,
     unit_totals,
 )
+from gpsseg.evaluators.words import varied_text
 
 SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=20)
 
@@ -84,6 +85,9 @@ def test_a_pooled_ratio_has_the_jackknifes_interval():
 @given(SCORES)
 def test_interval_holds_the_mean_and_stays_within_what_a_score_can_be(values):
     found = mean_estimate(values)
+    if found.interval is None:
+        assert np.ptp(values) < 1e-10
+        return
     low, high = found.interval
     assert 0 <= low <= found.value + 1e-12
     assert found.value - 1e-12 <= high <= 1
@@ -95,7 +99,8 @@ def test_no_result_depends_on_the_order_of_images(values, random):
     pairs = list(zip(values, groups, strict=True))
     random.shuffle(pairs)
     shuffled, their_groups = zip(*pairs, strict=True)
-    assert mean_estimate(values) == mean_estimate(shuffled)
+    first, second = mean_estimate(values), mean_estimate(shuffled)
+    assert (first.value, first.interval, first.why) == (second.value, second.interval, second.why)
     one, other = mean_estimate(values, groups), mean_estimate(shuffled, their_groups)
     assert one.value == pytest.approx(other.value)
     assert one.interval == other.interval is None or one.interval == pytest.approx(other.interval)
@@ -184,10 +189,30 @@ def test_too_few_units_or_seeds_give_no_p_value_and_say_why():
     assert paired_comparison(np.stack([a] * 3), np.stack([b] * 3)).p_value is not None
 
 
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_scores_that_are_all_alike_have_no_interval(value):
+    found = mean_estimate([value] * 5)
+    assert (found.value, found.interval, found.p_value) == (value, None, None)
+    assert found.why == "all 5 images alike: no interval"
+
+
+def test_rounding_is_no_difference():
+    a = np.linspace(0.1, 0.9, 9)
+    found = paired_comparison(a + 1e-17 * np.arange(9), a * (1 + 1e-16))
+    assert (found.value, found.interval, found.p_value) == (0.0, (0.0, 0.0), 1.0)
+
+
+def test_images_without_a_group_are_counted_as_such():
+    found = mean_estimate([0.1, 0.2, 0.3, 0.4, 0.6], ["a", "a", None, None, "b"])
+    assert found.varied == {"resampled": "group", "units": 4, "seeds": 1, "ungrouped": 2}
+    assert varied_text(found.varied) == "4 groups (2 of them images without a group)"
+    assert "ungrouped" not in mean_estimate([0.1, 0.2], ["a", "b"]).varied
+
+
 def test_a_difference_that_never_varies_cannot_be_tested():
     result = paired_comparison(np.full(30, 0.6), np.full(30, 0.5))
-    assert result.p_value is None
-    assert "nothing can be tested" in result.why
+    assert (result.interval, result.p_value) == (None, None)
+    assert result.why == "all 30 images alike: no interval"
     with pytest.raises(UserError, match="30 scores against 29"):
         paired_comparison(np.full(30, 0.6), np.full(29, 0.6))
 

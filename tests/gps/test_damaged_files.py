@@ -244,3 +244,17 @@ def test_a_damaged_resume_point_changes_nothing(
     with pytest.raises(UserError, match=message):
         load_state(path, trained, optimizer)
     assert torch.equal(trained["a"], before)
+
+
+def test_a_delta_whose_bytes_have_changed_is_refused(tmp_path):
+    """One flipped bit is a sound number still; the hash that was written with it tells."""
+    layer = nn.Linear(3, 2)
+    values = torch.arange(6.0).reshape(2, 3) + 1
+    path = tmp_path / "delta.safetensors"
+    Delta({}, {"weight": values}, {"base": "b", "base_hash": model_hash(layer)}).save(path)
+    assert torch.equal(Delta.load(path).dense["weight"], values)
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="its values are not those that were written"):
+        Delta.load(path)
