@@ -46,6 +46,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         UserError: bad input; or the folder holds a comparison with other settings.
     """
     from gpsseg.backbones import load_backbone
+    from gpsseg.data.cases import brings_validation
     from gpsseg.data.own import card_of
     from gpsseg.leakage import check_runs
     from gpsseg.machine import require_device
@@ -61,7 +62,9 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
     for method in config.methods:
         refuse_without_effect(backbone, FinetuneConfig(**config.settings_of(method)))
-    refuse_val_share(card_of(config), config)  # before anything is written
+    card = card_of(config)
+    refuse_val_share(card, config)  # before anything is written
+    brings_validation(card, config.data_root, config.split)  # names a split that is there
     open_comparison(config)
     if config.baseline not in config.methods:
         say(f"There are no paired tests: --baseline {config.baseline} is none of --methods.")

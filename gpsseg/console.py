@@ -176,6 +176,13 @@ def run_command(
     except UserError as error:
         print(f"gpsseg: error: {plain(str(error))}", file=sys.stderr)
         raise SystemExit(error.status) from None
+    except (OSError, RuntimeError) as error:  # a name that is too long, a link to itself
+        if isinstance(error, RuntimeError) and "Symlink loop" not in str(error):
+            raise
+        why = getattr(error, "strerror", None) or str(error)
+        place = getattr(error, "filename", None) or "A file"
+        print(f"gpsseg: error: {plain(f'{place}: {why}.')}", file=sys.stderr)
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("gpsseg: stopped by the user.", file=sys.stderr)
         raise SystemExit(130) from None

@@ -216,7 +216,8 @@ def _text(value: Any) -> str:
 
 def _path(value: Any) -> Path:
     try:
-        return value if isinstance(value, Path) else Path(_text(value))
+        text = str(value) if isinstance(value, Path) else _text(value)
+        return Path(os.path.expanduser(text))
     except _Unfit:
         raise _Unfit("a path") from None
 

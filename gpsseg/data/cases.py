@@ -81,7 +81,7 @@ def find_root(card: Card, data_root: Path | None) -> tuple[Path, str]:
     """
     data_root = data_root or card.root
     if data_root is None and os.environ.get("GPSSEG_DATA"):
-        data_root = Path(os.environ["GPSSEG_DATA"])
+        data_root = Path(os.environ["GPSSEG_DATA"]).expanduser()
     if data_root is None:
         sample = bundled("sample_data") / card.name / card.folder
         if not sample.is_dir():
