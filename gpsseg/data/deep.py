@@ -122,6 +122,8 @@ def _read_quietly(path: Path) -> np.ndarray | None:
 def read_odd_tiff(path: Path) -> np.ndarray | None:
     """A TIFF that Pillow does not know (real or signed colours, 64 bits), or None if it is none."""
     try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return None
         with path.open("rb") as file:
             if not file.read(4).startswith(TIFF):
                 return None
