@@ -8,13 +8,14 @@ where both vary, they must mark the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 from PIL import Image, ImageChops
 
-from gpsseg.data.levels import ADVICE, mark, percent
+from gpsseg.data.levels import ADVICE, BLOCK, mark, percent
 from gpsseg.errors import UserError
 
 PLAIN = frozenset({"1", "L", "I", "I;16", "I;16L", "I;16B", "F"})
@@ -23,6 +24,7 @@ MODES = frozenset({"P", "RGB", *WITH_ALPHA, *PLAIN})  # what need not become RGB
 LOSSY = frozenset({"JPEG", "MPO"})
 BLACK = 32  # brightest channel of what counts as black beside a colour
 TINT = 24  # between channels: less of it is what JPEG adds to a grey
+FAR = 64  # distance in red, green and blue from which on a colour is another
 TURN = 0.25  # how far one colour's channels may be apart, as shares of the brightest, in a JPEG
 
 
@@ -178,17 +180,32 @@ def _even(pixels: np.ndarray, most: int) -> np.ndarray:
     return np.asarray((high - low <= most).all(axis=2))
 
 
+def nearest(pixels: np.ndarray, known: Sequence[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    """Which known colour is nearest to each pixel, uint8 (H, W), and where none is near, bool.
+
+    Worked out a few rows at a time, as distances take many times the picture's memory.
+    """
+    best = np.zeros(pixels.shape[:2], np.uint8)
+    far = np.zeros(pixels.shape[:2], bool)
+    rows = max(1, BLOCK // pixels.shape[1])
+    for start in range(0, len(pixels), rows):
+        band = slice(start, start + rows)
+        part = pixels[band].astype(np.int32)
+        distances = np.stack([((part - colour) ** 2).sum(axis=2) for colour in known])
+        best[band], far[band] = distances.argmin(axis=0), distances.min(axis=0) > FAR**2
+    return best, far
+
+
 def foreign_colour(
-    pixels: np.ndarray, distances: np.ndarray, lossy: bool
+    pixels: np.ndarray, far: np.ndarray, lossy: bool
 ) -> tuple[tuple[int, ...], float] | None:
     """A colour far from all that are known, away from edges, and its share; None without one.
 
     Args:
         pixels: (H, W, 3) uint8.
-        distances: (H, W), squared, to the nearest known colour.
+        far: (H, W) bool, where no known colour is near.
         lossy: whether it is a JPEG.
     """
-    far = distances > 64**2
     if not far.any():
         return None
     areas = far & _even(pixels, 16 if lossy else 0)

@@ -214,17 +214,15 @@ def _read_colours(path: Path, labels: Labels) -> np.ndarray:
     """A label map by the nearest of the classes' colours and black, as ``_read_classes``."""
     picture = _decode(path, colours.MODES)
     pixels = np.asarray(colours.hide_transparent(picture))
-    image = pixels.astype(np.int32)
-    known = [(0, 0, 0), *labels.classes]
-    distances = np.stack([((image - colour) ** 2).sum(axis=2) for colour in known])
-    foreign = colours.foreign_colour(pixels, distances.min(axis=0), colours.is_lossy(picture))
+    nearest, far = colours.nearest(pixels, [(0, 0, 0), *labels.classes])
+    foreign = colours.foreign_colour(pixels, far, colours.is_lossy(picture))
     if foreign:
         raise UserError(
             f"{path} holds the colour {list(foreign[0])} in {foreign[1]:.1%} of its pixels, "
             f"expected black or a class of the data card: {list(map(list, labels.classes))}. Add "
             "it to `classes` (and choose others with --classes), or mend the mask."
         )
-    return distances.argmin(axis=0)
+    return nearest
 
 
 def read_values(path: Path) -> tuple[np.ndarray, bool]:
