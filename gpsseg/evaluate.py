@@ -50,6 +50,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         load_run,
         read_config,
         require_data_root,
+        require_delta,
         salt_for_evaluation,
     )
     from gpsseg.scoring import (
@@ -65,6 +66,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     require_device(config.device)
     protocols = resolve_protocols(config.protocol)
     trained = _moved(config, read_config(config.run))
+    require_delta(config.run)
     batch_size = config.batch_size or trained.batch_size
     trained = dataclasses.replace(trained, batch_size=batch_size, device=config.device)
     data = _evaluation_data(config, trained)

@@ -308,14 +308,23 @@ def load_run(folder: Path, untrained: bool = False) -> tuple[FinetuneConfig, Bac
             f"{folder}/config.json lacks image_size or batch_size, expected whole numbers. Put "
             "back the file as gpsseg wrote it."
         )
+    require_delta(folder)
+    model = load_base(config, card_of(config) if config.separate_classes else None)
+    apply_delta(folder / "delta.safetensors", model, config, untrained)
+    return config, model
+
+
+def require_delta(folder: Path) -> None:
+    """Refuse a run without a result, before anything long begins.
+
+    Raises:
+        UserError: it has none.
+    """
     if not (folder / "delta.safetensors").is_file():
         raise UserError(
             f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
             "Go on with `python -m gpsseg.finetune --resume`."
         )
-    model = load_base(config, card_of(config) if config.separate_classes else None)
-    apply_delta(folder / "delta.safetensors", model, config, untrained)
-    return config, model
 
 
 def apply_delta(

@@ -103,7 +103,9 @@ def refuse_finished(run: Path) -> None:
     Raises:
         UserError: it has.
     """
-    if (run / "metrics.json").is_file() and (run / "report.html").is_file():
+    scored, shown = ((run / name).is_file() for name in ("metrics.json", "report.html"))
+    resumable = (run / "state" / "last.safetensors").is_file()
+    if scored and (shown or not resumable):  # killed between the two, the report is made yet
         raise UserError(f"{run} is finished: see its report.html.")
 
 

@@ -64,12 +64,12 @@ def test_many_black_masks_are_one_line(tmp_path: Path, capsys: pytest.CaptureFix
         lines = capsys.readouterr().out.splitlines()
         return [line for line in lines if "black" in line]
 
+    black = "all black, which counts as an image without lesion"
     assert said(5) == [
-        "4 masks are all black, so their images count as without a lesion: c1_mask.png, "
-        "c2_mask.png, c3_mask.png (and 1 more)."
+        f"note: 4 of 5 masks: {black} (c1_mask.png, c2_mask.png, c3_mask.png (and 1 more))."
     ]
-    assert said(2) == ["1 mask is all black, so its image counts as without a lesion: c1_mask.png."]
-    assert said(5, True) == ["4 masks are all black, so their images count as without a lesion."]
+    assert said(2) == [f"note: 1 of 2 masks: {black} (c1_mask.png)."]
+    assert said(5, True) == [f"note: 4 of 5 masks: {black}."]
     assert said(1) == []
 
 
