@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.resuming import RESUME_POINT as STATE
 from gpsseg.console import progress, say
 from gpsseg.data.loader import LENT
 from gpsseg.errors import TrainingDivergedError
@@ -33,8 +34,6 @@ from gpsseg.veil import reason
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
-
-STATE = Path("state", "last.safetensors")
 
 
 def batch_loss(

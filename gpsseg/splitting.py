@@ -73,18 +73,18 @@ def split_without_leaks(config: SplitConfig, name: str) -> Path:
     links = list(find_links(cases, patient_tags(cases, new_salt())))
     scenes = components([case.id for case in cases], links)
     tested = {scenes[case.id] for case in parts["test"]}
-    kept = {
-        part: [case for case in its if part == "test" or scenes[case.id] not in tested]
-        for part, its in parts.items()
-    }
+
+    def without_tested() -> dict[str, list[Case]]:
+        return {
+            part: [case for case in its if part == "test" or scenes[case.id] not in tested]
+            for part, its in parts.items()
+        }
+
+    kept = without_tested()
     while leaks := find_leaks([c for p in kept for c in kept[p] if p != "test"], kept["test"]):
         # Ties within a burst of like frames can hide those that lead out of it.
-        leaking = {leak.train_id for leak in leaks}
-        tested |= {scenes[case_id] for case_id in leaking}
-        kept = {
-            part: [case for case in its if part == "test" or scenes[case.id] not in tested]
-            for part, its in kept.items()
-        }
+        tested |= {scenes[leak.train_id] for leak in leaks}
+        kept = without_tested()
     left_out = sum(map(len, parts.values())) - sum(map(len, kept.values()))
     if not kept["train"]:
         raise UserError(

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from gpsseg.config.resuming import RESUME_POINT as RESUME_POINT
 from gpsseg.errors import UserError
 from gpsseg.files import read_log, refuse_existing
 
-RESUME_POINT = Path("state", "last.safetensors")
 OF_A_START = {
     *("config.json", "split.json", "dataset.yaml", "salt.txt", "log.jsonl", "state"),
     *("selection.safetensors", "selection.json", "delta.safetensors"),

@@ -15,6 +15,7 @@ from gpsseg.config.private import CARD, FILE, HIDDEN, read_private
 from gpsseg.errors import UserError
 from gpsseg.files import read_object
 
+RESUME_POINT = Path("state", "last.safetensors")  # of a run, after each epoch
 OWN_DATA = ("images", "masks", "table")
 # Where data and machine are, and what only looks; all else is what the run is.
 FREE = (
@@ -104,7 +105,7 @@ def refuse_finished(run: Path) -> None:
         UserError: it has.
     """
     scored, shown = ((run / name).is_file() for name in ("metrics.json", "report.html"))
-    resumable = (run / "state" / "last.safetensors").is_file()
+    resumable = (run / RESUME_POINT).is_file()
     if scored and (shown or not resumable):  # killed between the two, the report is made yet
         raise UserError(f"{run} is finished: see its report.html.")
 

@@ -13,12 +13,12 @@ from gpsseg.data.cases import Split
 from gpsseg.data.checks import say_notes
 from gpsseg.data.greys import Greys, Seen, from_stored, look, settle, to_stored
 from gpsseg.data.images import read_stored
+from gpsseg.data.splits import PARTS
 from gpsseg.files import read_json, write_json
 
 CUT = "slices.json"  # beside the table of slices: how they were cut
 MAKER = "gpsseg.slices"
 ABOVE = 6  # folders over an image in which this is looked for
-PARTS = ("train", "val", "test")
 
 
 def check_split(
