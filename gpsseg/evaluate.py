@@ -184,7 +184,8 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
     if config.truth:
         from gpsseg.data.pairs import truth_cases
 
-        title = f"predictions against the masks in {config.truth.resolve().name}"
+        place = Path(*config.truth.resolve().parts[-2:])
+        title = f"predictions against the masks in {place}"
         facts = {"data": "given folder", "title": title, "truth": str(config.truth)}
         cases = truth_cases(config.truth)
         hide_cases(cases, config.truth)

@@ -119,6 +119,8 @@ def load_card(dataset: str) -> Card:
     if dataset.endswith((".yaml", ".yml")):
         path = Path(dataset)
     else:
+        if option := _option_for(Path(dataset)):
+            raise UserError(f"--dataset takes a data card, got {dataset}. Pass it by {option}.")
         known = {name: bundled("pipelines") / f"{name}.yaml" for name in card_names()}
         path = look_up(dataset, known, "data set")
     content = read_private(path.parent).get("card") if path.name == CARD else None
@@ -142,6 +144,13 @@ def load_card(dataset: str) -> Card:
     if "root" in content:
         content["root"] = (path.parent / _root(content["root"], path)).absolute()
     return Card(**content)
+
+
+def _option_for(path: Path) -> str:
+    """The option that takes what was given as a card, or an empty string."""
+    if path.suffix.lower() in (".csv", ".parquet", ".pq", ".json") and path.is_file():
+        return "--table"
+    return "--images (and --masks)" if len(path.parts) > 1 and path.is_dir() else ""
 
 
 def _root(root: str, path: Path) -> Path:

@@ -265,6 +265,15 @@ def test_unknown_name_suggests_the_nearest() -> None:
         load_card("")
 
 
+def test_a_table_or_a_folder_given_as_a_card_names_its_option(tmp_path: Path) -> None:
+    table = tmp_path / "cases.csv"
+    table.write_text("image,mask\n")
+    with pytest.raises(UserError, match=r"got .*cases\.csv\. Pass it by --table"):
+        load_card(str(table))
+    with pytest.raises(UserError, match="Pass it by --images"):
+        load_card(str(tmp_path))
+
+
 def own_card(tmp_path: Path, **changes: Any) -> str:
     """Copy kvasir.yaml and change it, as the README tells users to."""
     content = yaml.safe_load((bundled("pipelines") / "kvasir.yaml").read_text(encoding="utf-8"))
