@@ -19,7 +19,9 @@ from gpsseg.data.pages import pages, refuse_pages
 from gpsseg.errors import UserError, naming
 
 EXTENSIONS = image_endings()
-DEEP = frozenset({"I", "I;16", "I;16L", "I;16B", "F"})  # Pillow's modes of more than 8 bits
+SIXTEEN = frozenset({"I;16", "I;16L", "I;16B"})
+PHOTOMETRIC = 262  # TIFF's tag
+DEEP = SIXTEEN | {"I", "F"}  # Pillow's modes of more than 8 bits
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def read_image(path: Path, greys: Greys | None = None) -> np.ndarray:
         UserError: the file is missing, empty, truncated or no image; the text names it.
     """
     if greys is not None and greys.old:
-        values = np.asarray(_decode(path, {"RGB", *DEEP}))
+        values = np.asarray(_decode(path, {"RGB", *DEEP}, turn_white=False))
     else:
         values = read_stored(path)
     return as_rgb(values, greys, path)
@@ -105,8 +107,22 @@ def read_stored(path: Path) -> np.ndarray:
 
 def _upright(image: Image.Image, modes: Collection[str]) -> Image.Image:
     """Turn an image upright, and make it RGB unless its mode is in ``modes``."""
-    image = ImageOps.exif_transpose(image)
+    image = _black_is_0(ImageOps.exif_transpose(image), _white_is_0(image))
     return image if image.mode in modes else image.convert("RGB")
+
+
+def _white_is_0(image: Image.Image) -> bool:
+    """Whether a TIFF of 16-bit greys counts from white; of 8 bits Pillow turns these around."""
+    return image.mode in SIXTEEN and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0
+
+
+def _black_is_0(image: Image.Image, white_is_0: bool) -> Image.Image:
+    if not white_is_0:
+        return image
+    values = 65535 - np.asarray(image).astype(np.uint16)
+    turned = Image.fromarray(values)
+    turned.format, turned.info = image.format, image.info
+    return turned
 
 
 def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
@@ -312,7 +328,10 @@ def _orientation(path: Path) -> int:
 
 
 def _decode(
-    path: Path, modes: Collection[str], draft: tuple[str, int] | None = None
+    path: Path,
+    modes: Collection[str],
+    draft: tuple[str, int] | None = None,
+    turn_white: bool = True,
 ) -> Image.Image:
     """Decode a whole file, turn it upright, and make it RGB unless its mode is in ``modes``.
 
@@ -320,6 +339,7 @@ def _decode(
         path: of the file.
         modes: Pillow's modes to leave alone.
         draft: decode a JPEG in this mode and at a fraction of its size, not below these pixels.
+        turn_white: of 16-bit greys that count from white; version 0.1 left these as they were.
     """
     with naming(path):
         if not path.is_file() and path.exists():  # opening a pipe would wait for ever
@@ -334,8 +354,10 @@ def _decode(
                 image.draft(draft[0], (draft[1], draft[1]))
             refuse_pages(image, path)
             image.load()
+            white_is_0 = turn_white and _white_is_0(image)
             ImageOps.exif_transpose(image, in_place=True)  # a copy would not know its format
-            return image if image.mode in modes else image.convert("RGB")
+            upright = _black_is_0(image, white_is_0)
+            return upright if upright.mode in modes else upright.convert("RGB")
     except UserError:
         raise
     except FileNotFoundError:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.images import read_channel, read_image, read_mask
+from gpsseg.data.images import read_channel, read_image, read_mask, read_pages, read_stored
 from gpsseg.errors import UserError
 
 RED = np.zeros((4, 6, 3), np.uint8)
@@ -32,6 +32,25 @@ def rotated(path: Path, orientation: int, array: np.ndarray) -> Path:
     exif = Image.Exif()
     exif[0x0112] = orientation
     return saved(path, array, exif=exif)
+
+
+def counted_from_white(path: Path, values: np.ndarray) -> Path:
+    """Write a TIFF of 16-bit greys whose 0 is white, as some scanners do (TIFF 6.0, tag 262)."""
+    Image.fromarray(65535 - values).save(path)
+    data, tag = path.read_bytes(), b"\x06\x01\x03\x00\x01\x00\x00\x00"
+    assert data.count(tag + b"\x01\x00") == 1
+    path.write_bytes(data.replace(tag + b"\x01\x00", tag + b"\x00\x00"))
+    return path
+
+
+def test_16_bits_that_count_from_white_are_turned_around(tmp_path: Path) -> None:
+    values = np.array([[0, 65535], [30000, 65535]], np.uint16)
+    path = counted_from_white(tmp_path / "scan.tif", values)
+    assert np.array_equal(read_stored(path), values)
+    assert np.array_equal(read_image(path)[..., 0], [[0, 255], [117, 255]])
+    assert next(iter(read_pages(path)))[0, 0, 0] == 0
+    mask = counted_from_white(tmp_path / "mask.tif", np.array([[0, 65535]], np.uint16))
+    assert np.array_equal(read_mask(mask), [[False, True]])
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
