@@ -23,7 +23,7 @@ _HOMES = {
     "Delta": "gpsseg.gps.delta",
     "FinetuneConfig": "gpsseg.config.finetune",
     "load_backbone": "gpsseg.backbones",
-    "load_run": "gpsseg.network",
+    "load_run": "gpsseg.predict.network",
 }
 
 

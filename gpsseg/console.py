@@ -21,7 +21,12 @@ Item = TypeVar("Item")
 Config = TypeVar("Config")
 # What commands with a network import; it takes seconds, so that it is done behind a line of text.
 NETWORKS = (
-    *("gpsseg.engine", "gpsseg.backbones.registry", "gpsseg.data.loader", "gpsseg.evaluators"),
+    *(
+        "gpsseg.engine.train",
+        "gpsseg.backbones.registry",
+        "gpsseg.data.loader",
+        "gpsseg.evaluators",
+    ),
     "gpsseg.report",
 )
 QUIET = 2.5  # seconds; nobody waits longer for a sign of life

@@ -17,10 +17,10 @@ from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json
 from gpsseg.veil import is_drawn, scoped
 
 if TYPE_CHECKING:
-    from gpsseg.data.cards import Card
-    from gpsseg.data.cases import Case, Split
-    from gpsseg.paired import Others
+    from gpsseg.data.cards.card import Card
+    from gpsseg.data.splits.split import Case, Split
     from gpsseg.report.thumbnails import LeakPicture, Thumbnail
+    from gpsseg.scoring.paired import Others
 
 
 @scoped
@@ -37,14 +37,10 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
     import_at_once(NETWORKS)
     from gpsseg.data.anonymous import anonymous_card, draw_veil
-    from gpsseg.data.own import card_of
-    from gpsseg.data.shown import check_split, say_other_cut
-    from gpsseg.leakage import check_run, leak_pictures
-    from gpsseg.machine import make_machine, require_device
-    from gpsseg.paired import open_other
-    from gpsseg.predictions import resolve_protocols
-    from gpsseg.prompts import check_prompts, check_prompts_file
-    from gpsseg.runs import (
+    from gpsseg.data.cards.own import card_of
+    from gpsseg.engine.machine import make_machine, require_device
+    from gpsseg.engine.prompts import check_prompts, check_prompts_file
+    from gpsseg.runs.folder import (
         greys_of,
         keep_salt,
         load_run,
@@ -53,14 +49,18 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         require_delta,
         salt_for_evaluation,
     )
-    from gpsseg.scoring import (
+    from gpsseg.runs.greys import check_split, say_other_cut
+    from gpsseg.runs.leaks import check_run, leak_pictures
+    from gpsseg.runs.trained import facts_of, training_of_run
+    from gpsseg.scoring.given import resolve_protocols
+    from gpsseg.scoring.network import (
         class_metrics,
         class_table,
         provenance,
         score_cases,
         with_class_scores,
     )
-    from gpsseg.trained import facts_of, training_of_run
+    from gpsseg.scoring.paired import open_other
 
     assert config.run is not None
     require_device(config.device)
@@ -123,16 +123,16 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
 def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     """Score a folder of masks or maps."""
     from gpsseg.data.anonymous import draw_veil, hide_files, new_salt, save_salt
-    from gpsseg.data.maps import relative_name
-    from gpsseg.data.notices import notices
-    from gpsseg.paired import open_other
-    from gpsseg.predictions import (
+    from gpsseg.data.checks.notices import notices
+    from gpsseg.data.formats.maps import relative_name
+    from gpsseg.scoring.given import (
         collect_thumbnails,
         open_predictions,
         resolve_protocols,
         score_labels,
         score_predictions,
     )
+    from gpsseg.scoring.paired import open_other
 
     assert config.predictions is not None
     if config.output:
@@ -190,9 +190,9 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
         cases = truth_cases(config.truth)
         hide_cases(cases, config.truth)
         return cases, facts
-    from gpsseg.data.cards import load_card
-    from gpsseg.data.checks import say_notes
-    from gpsseg.scoring import data_facts
+    from gpsseg.data.cards.card import load_card
+    from gpsseg.data.checks.readable import say_notes
+    from gpsseg.scoring.network import data_facts
     from gpsseg.select import find_split
 
     assert config.dataset is not None
@@ -213,10 +213,10 @@ def _finish(
     salt: str | None = None,
 ) -> dict[str, Any]:
     """Add comparisons; write and print everything. With a salt, written ids are hashed."""
-    from gpsseg.announce import say_breakdown, say_classes, say_protocols, say_scores
     from gpsseg.data.anonymous import nameless_prompt
-    from gpsseg.paired import compare, say_paired
     from gpsseg.report import write_report
+    from gpsseg.scoring.paired import compare, say_paired
+    from gpsseg.scoring.say import say_breakdown, say_classes, say_protocols, say_scores
 
     if others:
         metrics["paired"] = compare(rows, others)
@@ -268,7 +268,7 @@ def _hide_names(
 def _name_of_data(trained: FinetuneConfig, salt: str | None) -> str:
     """What the data of a run are called; also where its data card is no longer there."""
     from gpsseg.data.anonymous import anonymous_card
-    from gpsseg.data.own import card_of
+    from gpsseg.data.cards.own import card_of
 
     try:
         return anonymous_card(card_of(trained), salt).name
@@ -296,7 +296,7 @@ def _split_of(
     salt: str | None,
 ) -> Split:
     """The run's own split, unless another set or split is asked for."""
-    from gpsseg.data.kept import AnotherSetError
+    from gpsseg.runs.kept import AnotherSetError
     from gpsseg.select import find_split
 
     if config.split is None and _same_set(config, trained):

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from gpsseg.backbones import Backbone
-    from gpsseg.data.cards import Card
-    from gpsseg.data.cases import Case, Split
-    from gpsseg.engine import History
+    from gpsseg.data.cards.card import Card
+    from gpsseg.data.splits.split import Case, Split
+    from gpsseg.engine.machine import Machine
+    from gpsseg.engine.train import History
     from gpsseg.gps import Selection
-    from gpsseg.machine import Machine
     from gpsseg.report.thumbnails import Thumbnail
 
 
@@ -40,8 +40,8 @@ def finetune(config: FinetuneConfig) -> Path:
 def _test(tuned: Tuned) -> Path:
     """Score the test split, and write the report."""
     from gpsseg.files import is_main_process, write_json
-    from gpsseg.leakage import check_leaks, leak_pictures
     from gpsseg.report import write_report
+    from gpsseg.runs.leaks import check_leaks, leak_pictures
 
     if not is_main_process():
         return tuned.run
@@ -96,14 +96,16 @@ def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
 
 
 def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) -> Tuned:
-    from gpsseg import engine, gps, runs
+    from gpsseg import gps
     from gpsseg.data.anonymous import anonymous_card
-    from gpsseg.data.own import card_of
-    from gpsseg.data.shown import check_split
+    from gpsseg.data.cards.own import card_of
+    from gpsseg.engine import train as engine
+    from gpsseg.engine.machine import make_machine, require_device
     from gpsseg.errors import TrainingDivergedError
-    from gpsseg.leakage import check_leaks
-    from gpsseg.machine import make_machine, require_device
-    from gpsseg.methods import (
+    from gpsseg.runs import folder as runs
+    from gpsseg.runs.greys import check_split
+    from gpsseg.runs.leaks import check_leaks
+    from gpsseg.runs.method import (
         add_layers,
         identify_base,
         load_base,
@@ -112,6 +114,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
         settle_training,
         what_trains,
     )
+    from gpsseg.runs.trained import training_of
     from gpsseg.select import (
         describe,
         find_split,
@@ -121,7 +124,6 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
         trainable_counts,
         training_batches,
     )
-    from gpsseg.trained import training_of
 
     watch = Stopwatch()
     config = runs.resumed(config)
@@ -197,13 +199,14 @@ def fit(
 ) -> History:
     """Train the prepared network; validation mDice picks the epoch it ends with.
 
-    Where classes are told apart it is the mean over them. ``keep`` as for ``gpsseg.engine.train``.
+    Where classes are told apart it is the mean over them. ``keep`` as for
+    ``gpsseg.engine.train.train``.
     """
     from gpsseg.data.cache import cache_folder
     from gpsseg.data.loader import CaseDataset, default_workers, make_loader
-    from gpsseg.engine import train
-    from gpsseg.methods import learning_rates
-    from gpsseg.scoring import class_table, score_cases
+    from gpsseg.engine.train import train
+    from gpsseg.runs.method import learning_rates
+    from gpsseg.scoring.network import class_table, score_cases
 
     size, batch_size = config.image_size, config.batch_size
     cache = cache_folder(config.cache)
@@ -264,12 +267,12 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
 
     The tuned network is put together from the files of the run, as a user would get it.
     """
-    from gpsseg.announce import say_classes, say_scores
     from gpsseg.evaluators.words import name_of_base
     from gpsseg.files import write_rows
-    from gpsseg.methods import load_base
-    from gpsseg.runs import apply_delta
-    from gpsseg.scoring import (
+    from gpsseg.runs.folder import apply_delta
+    from gpsseg.runs.method import load_base
+    from gpsseg.runs.trained import facts_of, training_of
+    from gpsseg.scoring.network import (
         before_is,
         class_metrics,
         class_table,
@@ -277,7 +280,7 @@ def score_before_and_after(tuned: Tuned) -> tuple[dict[str, Any], list[Thumbnail
         score_cases,
         with_class_scores,
     )
-    from gpsseg.trained import facts_of, training_of
+    from gpsseg.scoring.say import say_classes, say_scores
 
     run, config, card, split = tuned.run, tuned.config, tuned.card, tuned.split
     model = load_base(config, card)

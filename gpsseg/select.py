@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from gpsseg.backbones import Backbone, Facts
-    from gpsseg.data.cards import Card
-    from gpsseg.data.cases import Split
+    from gpsseg.data.cards.card import Card
+    from gpsseg.data.splits.split import Split
+    from gpsseg.engine.machine import Machine
     from gpsseg.gps import Selection
-    from gpsseg.machine import Machine
 
 Config = TypeVar("Config", FinetuneConfig, SelectConfig)
 TOP_K: tuple[int, TopK] = (1, 5)  # in encoder and decoder, where both are pre-trained
@@ -35,11 +35,11 @@ TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts 
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
     from gpsseg.data.anonymous import draw_veil, new_salt
-    from gpsseg.data.own import card_of
-    from gpsseg.data.shown import check_split
-    from gpsseg.engine import checkpoint_activations
-    from gpsseg.machine import make_machine, require_device
-    from gpsseg.methods import load_base, refuse_without_effect, require_backbone
+    from gpsseg.data.cards.own import card_of
+    from gpsseg.engine.machine import make_machine, require_device
+    from gpsseg.engine.train import checkpoint_activations
+    from gpsseg.runs.greys import check_split
+    from gpsseg.runs.method import load_base, refuse_without_effect, require_backbone
 
     draw_veil(new_salt() if config.anonymous_ids else None, config)
     require_device(config.device)
@@ -91,9 +91,9 @@ def find_split(
         UserError: see ``make_split`` and ``kept_split``; or the split is a test set only.
     """
     from gpsseg.data.anonymous import anonymous_split
-    from gpsseg.data.cases import SYNTHETIC, make_split
-    from gpsseg.data.kept import kept_split
-    from gpsseg.data.leftovers import file_notes
+    from gpsseg.data.splits.leftovers import file_notes
+    from gpsseg.data.splits.split import SYNTHETIC, make_split
+    from gpsseg.runs.kept import kept_split
 
     if run is not None:
         hashed = salt if config.anonymous_ids else None
@@ -135,7 +135,7 @@ def refuse_val_share(card: Card, config: PreparationConfig) -> None:
     Raises:
         UserError: that is what was asked for.
     """
-    from gpsseg.data.cases import brings_validation
+    from gpsseg.data.splits.split import brings_validation
 
     if is_given(config, "val_share"):
         own = brings_validation(card, config.data_root, config.split)
@@ -200,8 +200,8 @@ def choose(
     import torch
 
     from gpsseg import gps
-    from gpsseg.engine import batch_loss, tuning_mode
-    from gpsseg.prompts import from_truth
+    from gpsseg.engine.prompts import from_truth
+    from gpsseg.engine.train import batch_loss, tuning_mode
 
     top_k, whole = what_trains(backbone, config)
     gps.check_top_k(backbone, top_k)

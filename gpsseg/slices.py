@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from gpsseg.data.greys import Greys
-    from gpsseg.data.levels import Marked
-    from gpsseg.data.notices import Seen
+    from gpsseg.data.checks.notices import Seen
+    from gpsseg.data.formats.greys import Greys
+    from gpsseg.data.formats.levels import Marked
     from gpsseg.data.sources import Source
 
 OF_A_VOLUME = 50_000  # voxels of each are enough to tell the percentiles of a set
@@ -35,8 +35,8 @@ def cut(config: SlicesConfig) -> Path:
         UserError: there is no volume, or one has no mask; nothing was written.
         SomeFailedError: some volumes cannot be read or do not fit their mask; the others are there.
     """
-    from gpsseg.data.notices import notices
-    from gpsseg.data.shown import save_cut
+    from gpsseg.data.checks.notices import notices
+    from gpsseg.runs.greys import save_cut
 
     failed: list[tuple[Path, str]] = []
     pairs = _pair(config, failed)
@@ -102,7 +102,7 @@ def _greys_of(images: Sequence[Source], config: SlicesConfig) -> Greys:
     Of CT that is the window that most of the series have, or else the percentiles of all of them:
     Hounsfield units mean the same in each. Every other volume goes by itself.
     """
-    from gpsseg.data.greys import Greys
+    from gpsseg.data.formats.greys import Greys
 
     greys = Greys(window=config.window, axis=config.axis, labels=config.labels)
     known = [source for source in images if source.headers and source.headers[0].hounsfield]
@@ -124,9 +124,9 @@ def _range_of(known: Sequence[Source]) -> tuple[float, float]:
     """(low, high): the percentiles of several volumes together; each is read once for it."""
     import numpy as np
 
-    from gpsseg.data.dicom_series import read_dicom
-    from gpsseg.data.greys import between
-    from gpsseg.data.slicing import sample_of
+    from gpsseg.data.formats.dicom_series import read_dicom
+    from gpsseg.data.formats.greys import between
+    from gpsseg.data.formats.slicing import sample_of
 
     samples = []
     for source in progress(known, "looking at greys", len(known)):
@@ -152,7 +152,7 @@ def _cut_one(
 
     ``seen`` grows by what the mask is like.
     """
-    from gpsseg.outputs import save_picture
+    from gpsseg.predict.plan import save_picture
 
     rows = []
     for index, picture, truth in _slices(image, mask, config, greys, seen):
@@ -172,12 +172,12 @@ Pair = tuple["Source", "Source", dict[str, str]]  # a volume, its mask, columns 
 
 
 def _pair(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[Pair]:
-    """Find the mask of every volume, by the rules of ``gpsseg.data.matching``.
+    """Find the mask of every volume, by the rules of ``gpsseg.data.formats.matching``.
 
     Files that cannot be read, and volumes that lack their mask for it, are added to ``failed``.
     """
-    from gpsseg.data.matching import are_masks, bare, match, one_channel
-    from gpsseg.data.nnunet import further_channels
+    from gpsseg.data.cards.nnunet import further_channels
+    from gpsseg.data.formats.matching import are_masks, bare, match, one_channel
 
     if config.table:
         pairs = _listed(config.table)
@@ -238,7 +238,7 @@ def _volumes(
     Raises:
         UserError: there is none, nor anything that cannot be read; or two have one name.
     """
-    from gpsseg.data.filenames import left_out
+    from gpsseg.data.formats.filenames import left_out
     from gpsseg.data.sources import find_sources
 
     rest: list[Path] = []
@@ -263,7 +263,7 @@ def _volumes(
 
 def _say_files(found: Mapping[str, Sequence[Source]], extra: Sequence[Source]) -> None:
     """Say which masks are joined, and which fit no volume."""
-    from gpsseg.data.notices import lone_notice
+    from gpsseg.data.checks.notices import lone_notice
 
     joined = [masks for masks in found.values() if len(masks) > 1]
     if joined:
@@ -279,8 +279,8 @@ def _say_files(found: Mapping[str, Sequence[Source]], extra: Sequence[Source]) -
 
 def _stem(path: Path) -> str:
     """A file's name without the ending of a volume or of DICOM; a folder's name."""
-    from gpsseg.data.filenames import one_form
-    from gpsseg.data.volumes import volume_ending
+    from gpsseg.data.formats.filenames import one_form
+    from gpsseg.data.formats.volumes import volume_ending
 
     ending = volume_ending(path) or path.suffix
     return one_form(path.name[: len(path.name) - len(ending)])
@@ -288,9 +288,9 @@ def _stem(path: Path) -> str:
 
 def _listed(table: Path) -> list[Pair]:
     """The volumes of a table with their masks, groups and parts."""
+    from gpsseg.data.cards.tables import table_cases
+    from gpsseg.data.formats.volumes import ENDINGS, volume_ending
     from gpsseg.data.sources import Source
-    from gpsseg.data.tables import table_cases
-    from gpsseg.data.volumes import ENDINGS, volume_ending
 
     pairs: list[Pair] = []
     for part, cases in table_cases(table).items():
@@ -313,11 +313,11 @@ def _slices(
     """Yield (index, picture, truth): (H, W, 3) uint8 RGB and (H, W) bool, upright."""
     import numpy as np
 
-    from gpsseg.data.dicom_series import read_dicom
-    from gpsseg.data.notices import look
-    from gpsseg.data.slicing import find_slicing, grey_range, to_rgb
-    from gpsseg.data.volumes import read_volume
-    from gpsseg.writer import read_shown
+    from gpsseg.data.checks.notices import look
+    from gpsseg.data.formats.dicom_series import read_dicom
+    from gpsseg.data.formats.slicing import find_slicing, grey_range, to_rgb
+    from gpsseg.data.formats.volumes import read_volume
+    from gpsseg.predict.frames import read_shown
 
     volume = read_shown(image, config.window, greys)
     if mask.headers:  # as stored: a mask is not there to be looked at
@@ -350,8 +350,8 @@ def _foreground(values: np.ndarray, path: Path, labels: tuple[int, ...]) -> Mark
     """A mask's foreground: two levels, or the chosen of several."""
     import numpy as np
 
-    from gpsseg.data.colours import grey_of
-    from gpsseg.data.levels import Marked, mark, whole
+    from gpsseg.data.formats.colours import grey_of
+    from gpsseg.data.formats.levels import Marked, mark, whole
 
     if values.ndim == 4:
         values = grey_of(values, path)

@@ -61,7 +61,7 @@ def no_data_root_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def ctrl_c_in_the_loss(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """``ctrl_c_in_the_loss(n)``: until ``monkeypatch.undo()`` the n-th loss is Ctrl-C."""
-    import gpsseg.engine as module
+    import gpsseg.engine.train as module
 
     original = module.segmentation_loss
 
@@ -82,7 +82,7 @@ def ctrl_c_in_the_loss(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]
 @pytest.fixture
 def kvasir(tmp_path: Path) -> Path:
     """A data root with a tiny synthetic set in Kvasir-SEG's layout: 6 train, 2 test."""
-    from gpsseg.data.synthetic import synthesize
+    from gpsseg.data.synthetic.scenes import synthesize
 
     synthesize("kvasir", tmp_path / "data", cases=8, seed=1, size=64)
     return tmp_path / "data"

@@ -21,20 +21,20 @@ import yaml
 from PIL import Image, PngImagePlugin
 
 import gpsseg.compare
+from gpsseg.compare.cells import run_cell
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
-from gpsseg.data.synthetic import polyp_case
+from gpsseg.data.synthetic.scenes import polyp_case
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
-from gpsseg.grid import run_cell
-from gpsseg.paired import read_scores
 from gpsseg.predict import predict
 from gpsseg.report.__main__ import report
-from gpsseg.runs import read_config
+from gpsseg.runs.folder import read_config
+from gpsseg.scoring.paired import read_scores
 from gpsseg.select import select
 from gpsseg.veil import Veil, clean, drawn, plain
 
@@ -155,7 +155,7 @@ def test_the_default_folder_of_a_run(
     def lost(*_: Any) -> None:
         raise UserError(f"{ward}/scans/JaneSECRET0.png or Jane SECRET X cannot be read.")
 
-    monkeypatch.setattr("gpsseg.engine.save_state", lost)
+    monkeypatch.setattr("gpsseg.engine.train.save_state", lost)
     with pytest.raises(UserError, match="Jane SECRET X"):
         finetune(FinetuneConfig(dataset=str(ward / "cardSECRET.yaml"), cache="off", **ONCE))
     (run,) = (tmp_path / "runs").iterdir()
@@ -168,7 +168,7 @@ def test_a_stopped_run_on_a_card_is_resumed(
     ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And so is one whose folder version 0.1 wrote: all in config.json and dataset.yaml."""
-    from gpsseg import resume
+    from gpsseg.engine import state as resume
 
     keep = resume.save_state
 
@@ -177,7 +177,7 @@ def test_a_stopped_run_on_a_card_is_resumed(
         raise KeyboardInterrupt
 
     run, settings = tmp_path / "run", {**ONCE, "epochs": 2, "cache": "off"}
-    monkeypatch.setattr("gpsseg.engine.save_state", stop)
+    monkeypatch.setattr("gpsseg.engine.train.save_state", stop)
     with pytest.raises(KeyboardInterrupt):
         finetune(FinetuneConfig(dataset=str(ward / "cardSECRET.yaml"), output=run, **settings))
     monkeypatch.undo()
@@ -397,7 +397,7 @@ def test_own_weights_are_private_and_needed(
 def test_a_published_set_keeps_its_name(tmp_path: Path) -> None:
     """Also where the user's folder is called so; what is above it is his own."""
     from gpsseg.data.anonymous import anonymous_card, draw_veil
-    from gpsseg.data.cards import load_card
+    from gpsseg.data.cards.card import load_card
     from gpsseg.veil import scoped
 
     @scoped
@@ -464,7 +464,7 @@ def test_a_nameless_start_on_own_images_begins_anew(
 ) -> None:
     """Stopped in its first epoch: what told where the images lie is not lost with the start."""
     from gpsseg import finetune as module
-    from gpsseg.runs import read_config
+    from gpsseg.runs.folder import read_config
 
     run, fit = tmp_path / "run", module.fit
 

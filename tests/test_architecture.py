@@ -45,15 +45,15 @@ def test_the_ground_floor_stands_by_itself(module):
 WRITERS = {
     "files.py": "the filter itself",
     "config/private.py": "salt.txt, the one private file",
-    "starts.py": "locks a folder",
+    "runs/starts.py": "locks a folder",
     "data/cache.py": "arrays under a hash",
-    "data/dicom_seg.py": "refers to its source, as the standard demands",
-    "data/volumes.py": "a mask's voxels",
-    "outputs.py": "a mask's pixels",
+    "data/formats/dicom_seg.py": "refers to its source, as the standard demands",
+    "data/formats/volumes.py": "a mask's voxels",
+    "predict/plan.py": "a mask's pixels",
     "report/thumbnails.py": "pixels into memory",
     "report/check.py": "pixels into memory",
-    "data/synthetic.py": "drawn images",
-    "data/synthetic_layout.py": "drawn images",
+    "data/synthetic/scenes.py": "drawn images",
+    "data/synthetic/layout.py": "drawn images",
     "data/download.py": "published archives",
 }
 METHODS = {

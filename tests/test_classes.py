@@ -15,19 +15,19 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.predict import PredictConfig
-from gpsseg.data.cards import choose_classes, load_card
+from gpsseg.data.cards.card import choose_classes, load_card
+from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case, case_labels, case_mask
-from gpsseg.data.images import Labels
+from gpsseg.data.formats.images import Labels
 from gpsseg.data.loader import CaseDataset
-from gpsseg.data.own import card_of
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.evaluators import ClassTable
 from gpsseg.files import read_json
 from gpsseg.finetune import finetune
 from gpsseg.gps import Delta, model_hash
-from gpsseg.methods import load_base
 from gpsseg.predict import predict
+from gpsseg.runs.method import load_base
 from gpsseg.select import select
 
 SIDE = 64

@@ -13,13 +13,13 @@ import pytest
 
 import gpsseg.compare as module
 from gpsseg.backbones import Facts
+from gpsseg.compare.cells import Cell, parse_method, settings_of
+from gpsseg.compare.rows import rank
 from gpsseg.config.compare import CompareConfig
 from gpsseg.errors import UserError
 from gpsseg.evaluators import mean_estimate, paired_comparison
-from gpsseg.grid import Cell, parse_method, settings_of
-from gpsseg.ranking import rank
-from gpsseg.report.ranking import cells_of, markdown, page, write_ranking
-from gpsseg.report.ranking_plots import charts
+from gpsseg.report.charts.of_compare import charts
+from gpsseg.report.compare import cells_of, markdown, page, write_ranking
 
 UNET = "unet-efficientnet-lite0"
 RATES = {"values": 2e-3, "decoder_values": 6e-3, "full": 3e-4, "decoder": 1e-3}
@@ -551,7 +551,7 @@ def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
 
 
 def test_settings_of_own_images_name_no_data_set(ranked, tmp_path):
-    from gpsseg.ranking import _settings
+    from gpsseg.compare.rows import _settings
 
     own = config(tmp_path, images="scans", masks="truth", title="Ward 3")
     assert not {"dataset", "data_root", "output"} & set(_settings(own))

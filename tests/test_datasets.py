@@ -12,9 +12,9 @@ from PIL import Image
 
 from gpsseg import datasets
 from gpsseg.config.datasets import DownloadConfig, InfoConfig, NewConfig, SplitConfig
-from gpsseg.data.cards import card_names, load_card
-from gpsseg.data.cases import make_split
-from gpsseg.data.synthetic import synthesize
+from gpsseg.data.cards.card import card_names, load_card
+from gpsseg.data.splits.split import make_split
+from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 
 

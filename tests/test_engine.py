@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from gpsseg import engine, gps
+from gpsseg import gps
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.engine import train as engine
+from gpsseg.engine.machine import make_machine
 from gpsseg.errors import TrainingDivergedError
-from gpsseg.machine import make_machine
 
 
 @pytest.fixture

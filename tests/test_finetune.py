@@ -13,7 +13,7 @@ from gpsseg import Delta, gps, load_backbone
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.predict import PredictConfig
-from gpsseg.data.synthetic import synthesize
+from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, log_dense, say_waiting, tune

@@ -10,13 +10,13 @@ from PIL import Image
 
 from gpsseg import datasets
 from gpsseg.config.datasets import GroupsConfig, SplitConfig
+from gpsseg.data.cards.own import table_card
 from gpsseg.data.case import Case
-from gpsseg.data.cases import make_split
-from gpsseg.data.own import table_card
-from gpsseg.data.patients import patient_tags
-from gpsseg.data.synthetic import synthesize
+from gpsseg.data.splits.split import make_split
+from gpsseg.data.synthetic.scenes import synthesize
+from gpsseg.datasets.patients import patient_tags
 from gpsseg.errors import UserError
-from gpsseg.leakage import check_leaks, groups_note
+from gpsseg.runs.leaks import check_leaks, groups_note
 
 
 def own(folder: Path, names: list[str]) -> Path:

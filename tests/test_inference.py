@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from gpsseg.engine.inference import predict
+from gpsseg.engine.machine import make_machine
 from gpsseg.errors import TrainingDivergedError
-from gpsseg.inference import predict
-from gpsseg.machine import make_machine
 
 
 @pytest.fixture

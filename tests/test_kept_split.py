@@ -12,14 +12,14 @@ from PIL import Image
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.data.anonymous import hashed, load_salt
-from gpsseg.data.cases import make_split
-from gpsseg.data.own import card_of
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.splits.split import make_split
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.files import write_json
 from gpsseg.finetune import finetune
-from gpsseg.leakage import training_cases
-from gpsseg.runs import read_config
+from gpsseg.runs.folder import read_config
+from gpsseg.runs.leaks import training_cases
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +161,9 @@ def test_the_same_set_elsewhere_with_other_images_is_another_set(run, table, tmp
 
 def test_a_split_json_that_was_altered_is_refused(tmp_path):
     """Training and test swapped by hand: the scores would be those of the training images."""
-    from gpsseg.data.cards import load_card
-    from gpsseg.data.kept import kept_split
-    from gpsseg.data.synthetic import synthesize
+    from gpsseg.data.cards.card import load_card
+    from gpsseg.data.synthetic.scenes import synthesize
+    from gpsseg.runs.kept import kept_split
 
     synthesize("kvasir", tmp_path / "data", cases=12, seed=3, size=48)
     card = load_card("kvasir")

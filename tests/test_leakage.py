@@ -7,13 +7,13 @@ import shutil
 import pytest
 from PIL import Image
 
-from gpsseg import leakage
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.data.synthetic import synthesize
+from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
+from gpsseg.runs import leaks as leakage
 
 
 def quick(root, output, **settings):
@@ -67,7 +67,7 @@ def test_metrics_hold_strata_and_calibration(run):
 
 
 def test_without_strict_test_images_are_compared_after_training(leaky, tmp_path, monkeypatch):
-    from gpsseg.data import leaks
+    from gpsseg.data.checks import leaks
 
     found, folder = leaks.find_leaks, tmp_path / "run"
     seen = []
@@ -148,7 +148,7 @@ def test_training_images_that_changed_are_not_compared(run, tmp_path):
 
 
 def test_one_line_names_counts_and_the_first_pairs():
-    from gpsseg.data.leaks import NEAR, TURNED, Leak
+    from gpsseg.data.checks.leaks import NEAR, TURNED, Leak
 
     found = [Leak(f"a{i}", f"b{i // 2}", NEAR if i else TURNED, 0.9) for i in range(5)]
     assert leakage.describe(found, 10) == (
@@ -163,7 +163,7 @@ def test_one_line_names_counts_and_the_first_pairs():
 
 
 def test_every_kind_of_leak_has_words_for_one_and_for_several():
-    from gpsseg.data.leaks import KINDS
+    from gpsseg.data.checks.leaks import KINDS
 
     assert sorted(leakage.KIND_WORDS) == sorted(KINDS)
     assert all(one != several for one, several in leakage.KIND_WORDS.values())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gpsseg.losses import segmentation_loss
+from gpsseg.engine.loss import segmentation_loss
 
 BIG = 20.0  # a logit whose sigmoid is 0 or 1 to 1e-8
 

@@ -13,8 +13,8 @@ from gpsseg.config.datasets import CheckConfig, SplitConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.predict import SlicesConfig
 from gpsseg.data.case import Case
-from gpsseg.data.checks import check_cases
-from gpsseg.data.splits import lesion_shares
+from gpsseg.data.checks.readable import check_cases
+from gpsseg.data.splits.files import lesion_shares
 from gpsseg.datasets import check, split
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.evaluate import evaluate
@@ -89,7 +89,7 @@ def test_all_bad_files_are_listed_at_once(
     for read in (check_cases, lesion_shares):
         with pytest.raises(UserError, match=r"\.\.\. and \d+ more\."):
             read(listed)
-    monkeypatch.setattr("gpsseg.data.checks.SHOWN", 99)
+    monkeypatch.setattr("gpsseg.data.checks.readable.SHOWN", 99)
     for read in (check_cases, lesion_shares):
         with pytest.raises(UserError) as caught:
             read(listed)
@@ -149,7 +149,7 @@ def test_predictions_that_cannot_be_scored_are_listed(
     config = EvaluateConfig(
         predictions=tmp_path / "maps", truth=tmp_path / "truth", output=tmp_path / "out"
     )
-    monkeypatch.setattr("gpsseg.data.checks.SHOWN", 99)
+    monkeypatch.setattr("gpsseg.data.checks.readable.SHOWN", 99)
     with pytest.raises(UserError) as caught:
         evaluate(config)
     told = str(caught.value).splitlines()

@@ -11,11 +11,11 @@ from PIL import Image
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.predict import SlicesConfig
 from gpsseg.config.shared import SourceConfig
-from gpsseg.data.cards import load_card
-from gpsseg.data.cases import make_split
-from gpsseg.data.checks import check_cases
-from gpsseg.data.leftovers import file_notes
-from gpsseg.data.own import card_of, choose_classes
+from gpsseg.data.cards.card import load_card
+from gpsseg.data.cards.own import card_of, choose_classes
+from gpsseg.data.checks.readable import check_cases
+from gpsseg.data.splits.leftovers import file_notes
+from gpsseg.data.splits.split import make_split
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.slices import cut

@@ -15,14 +15,14 @@ from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.shared import SourceConfig
-from gpsseg.data.own import card_of
-from gpsseg.data.synthetic import polyp_case, synthesize
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.synthetic.scenes import polyp_case, synthesize
 from gpsseg.datasets import new
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
 from gpsseg.predict import predict
-from gpsseg.runs import load_run, read_config
+from gpsseg.runs.folder import load_run, read_config
 from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"
@@ -122,7 +122,7 @@ def test_a_stopped_run_on_a_table_is_resumed(
     config = FinetuneConfig(
         table=clinic / "cases.csv", output=output, anonymous_ids=True, **{**QUICK, "epochs": 2}
     )
-    from gpsseg import resume
+    from gpsseg.engine import state as resume
 
     saved, keep = [], resume.save_state
 
@@ -131,8 +131,8 @@ def test_a_stopped_run_on_a_table_is_resumed(
         saved.append(1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gpsseg.engine.save_state", stop_after_one, raising=False)
-    monkeypatch.setattr("gpsseg.resume.save_state", stop_after_one)
+    monkeypatch.setattr("gpsseg.engine.train.save_state", stop_after_one, raising=False)
+    monkeypatch.setattr("gpsseg.engine.state.save_state", stop_after_one)
     with pytest.raises(KeyboardInterrupt):
         finetune(config)
     assert saved

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from gpsseg import Delta
 from gpsseg.data.loader import Batches, Dealt
-from gpsseg.data.synthetic import synthesize
+from gpsseg.data.synthetic.scenes import synthesize
+from gpsseg.engine.machine import make_machine
 from gpsseg.errors import UserError
 from gpsseg.finetune import finetune
-from gpsseg.machine import make_machine
 
 DRIVER = Path(__file__).with_name("two_processes.py")
 
@@ -114,7 +114,7 @@ def test_processes_that_cannot_work_together_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "0")
     lonely = SimpleNamespace(num_processes=1, device="mps")
-    monkeypatch.setattr("gpsseg.machine.Accelerator", lambda **more: lonely)
+    monkeypatch.setattr("gpsseg.engine.machine.Accelerator", lambda **more: lonely)
     with pytest.raises(UserError, match="2 processes were started, but on mps they cannot work"):
         make_machine("cpu", "fp32")
 

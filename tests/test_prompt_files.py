@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpsseg.engine.prompt_files import prompts_for, read_prompts
 from gpsseg.errors import UserError
-from gpsseg.prompt_files import prompts_for, read_prompts
 
 BOX = (10.0, 20.0, 30.0, 40.0)
 

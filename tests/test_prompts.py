@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpsseg import prompts
+from gpsseg.engine import prompts
 from gpsseg.errors import UserError
 
 EMPTY = torch.zeros(1, 1, 8, 12)
@@ -133,7 +133,7 @@ def prompted_run(tmp_path_factory):
 
     from gpsseg.backbones.sam import random_sam
     from gpsseg.config.finetune import FinetuneConfig
-    from gpsseg.data.synthetic import synthesize
+    from gpsseg.data.synthetic.scenes import synthesize
     from gpsseg.finetune import finetune
 
     folder = tmp_path_factory.mktemp("prompted")
@@ -213,7 +213,7 @@ def test_boxes_from_a_file_at_inference(prompted_run, tmp_path, capsys):
 
 
 def test_an_opponent_that_was_prompted_is_labelled(tmp_path, capsys):
-    from gpsseg.paired import compare, say_paired
+    from gpsseg.scoring.paired import compare, say_paired
 
     (tmp_path / "metrics.json").write_text(json.dumps({"prompt": "box from the truth"}))
     scores = {f"{i}": {"dice": i / 10, "iou": i / 20, "group": None} for i in range(5)}

@@ -12,15 +12,15 @@ import pytest
 
 from gpsseg.config.report import ReportConfig
 from gpsseg.data.anonymous import load_salt, new_salt, save_salt
+from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case
-from gpsseg.data.splits import read_split
-from gpsseg.data.tables import table_cases
+from gpsseg.data.splits.files import read_split
 from gpsseg.errors import UserError
 from gpsseg.files import read_object, read_table, write_json, write_rows
-from gpsseg.paired import read_scores
 from gpsseg.report.__main__ import report
 from gpsseg.report.contents import read_contents
-from gpsseg.runs import read_config
+from gpsseg.runs.folder import read_config
+from gpsseg.scoring.paired import read_scores
 
 CASES = [Case(name, Path(f"{name}.png")) for name in ("a", "b", "1")]
 DEEP = b"[" * 100_000
@@ -155,7 +155,7 @@ def test_every_file_may_be_read_by_whom_the_umask_lets_read(tmp_path, umask, mod
     import torch
 
     from gpsseg.files import save_tensors, write_text
-    from gpsseg.outputs import save_picture
+    from gpsseg.predict.plan import save_picture
 
     before = os.umask(umask)
     try:

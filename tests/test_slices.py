@@ -11,8 +11,8 @@ from PIL import Image
 
 from gpsseg.config.predict import SlicesConfig
 from gpsseg.config.shared import SourceConfig
-from gpsseg.data.cases import make_split
-from gpsseg.data.own import card_of
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.splits.split import make_split
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.slices import cut
 

@@ -12,7 +12,7 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, say_few_updates, tune
-from gpsseg.starts import alone_in, clear_start, is_unfinished_start, refuse_result
+from gpsseg.runs.starts import alone_in, clear_start, is_unfinished_start, refuse_result
 
 START = ("config.json", "split.json", "selection.json", "log.jsonl")
 
@@ -87,7 +87,7 @@ def test_a_stopped_run_is_told_to_be_resumed(tmp_path):
 
 def test_two_processes_are_never_at_work_in_one_folder(tmp_path):
     path = folder(tmp_path / "run", *START)
-    code = "import pathlib, sys, gpsseg.starts as s; s.clear_start(pathlib.Path(sys.argv[1]))"
+    code = "import pathlib, sys, gpsseg.runs.starts as s; s.clear_start(pathlib.Path(sys.argv[1]))"
     with alone_in(path):
         done = subprocess.run(
             [sys.executable, "-c", code, str(path)], capture_output=True, text=True

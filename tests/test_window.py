@@ -10,23 +10,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import gpsseg.segmenter
+import gpsseg.predict.segmenter
 from gpsseg.config.datasets import NewConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig, SlicesConfig
-from gpsseg.data.cards import load_card
-from gpsseg.data.cases import Split
-from gpsseg.data.greys import Greys
+from gpsseg.data.cards.card import load_card
+from gpsseg.data.cards.tables import table_cases
+from gpsseg.data.formats.greys import Greys
 from gpsseg.data.loader import CaseDataset
-from gpsseg.data.shown import check_split, found_cuts, say_other_cut
-from gpsseg.data.tables import table_cases
+from gpsseg.data.splits.split import Split
 from gpsseg.datasets import new
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
 from gpsseg.predict import predict
-from gpsseg.runs import greys_of
+from gpsseg.runs.folder import greys_of
+from gpsseg.runs.greys import check_split, found_cuts, say_other_cut
 from gpsseg.slices import cut
 
 WINDOW = (40.0, 400.0)
@@ -62,14 +62,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def inputs(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """What the network of `predict` is shown, picture by picture."""
-    seen, original = [], gpsseg.segmenter.prepare_picture
+    seen, original = [], gpsseg.predict.segmenter.prepare_picture
 
     def spy(*given: Any) -> dict[str, Any]:
         found = original(*given)
         seen.append(found["image"].numpy())
         return found
 
-    monkeypatch.setattr(gpsseg.segmenter, "prepare_picture", spy)
+    monkeypatch.setattr(gpsseg.predict.segmenter, "prepare_picture", spy)
     return seen
 
 

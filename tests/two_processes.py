@@ -12,14 +12,15 @@ import torch
 from torch import nn
 from torch.utils.data import RandomSampler
 
-from gpsseg import engine, gps
+from gpsseg import gps
 from gpsseg.backbones import load_backbone
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.data.loader import Batches, Dealt
+from gpsseg.engine import train as engine
+from gpsseg.engine.machine import make_machine
 from gpsseg.errors import TrainingDivergedError
 from gpsseg.finetune import finetune, tune
-from gpsseg.machine import make_machine
-from gpsseg.methods import add_layers
+from gpsseg.runs.method import add_layers
 
 UNET = "unet-efficientnet-lite0"
 SCORES = (0.1, 0.2, 0.3)

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.private import FILE as FILE
 from gpsseg.config.private import HIDDEN, load_salt, save_salt
-from gpsseg.data.cards import Card, card_names, is_bundled
+from gpsseg.data.cards.card import Card, card_names, is_bundled
 from gpsseg.data.case import Case
 from gpsseg.veil import DIGITS, Veil, draw, hashed, hide, is_place
 
 if TYPE_CHECKING:
-    from gpsseg.data.cases import Split
+    from gpsseg.data.splits.split import Split
 
 __all__ = ["DIGITS", "FILE", "hashed", "load_salt", "save_salt"]
 
 UNSTATED = "not stated"
-SEEDED = "seeded-80-20"  # the split of one's own images, see gpsseg.data.own
+SEEDED = "seeded-80-20"  # the split of one's own images, see gpsseg.data.cards.own
 # Settings that may be a file's or folder's name, or that of one that everybody knows.
 PLACES = ("dataset", "split", "backbone", "weights", "cache")
 NOWHERE = [{"name": "hidden", "all": {"table": "hidden"}, "test_share": 0.2}]

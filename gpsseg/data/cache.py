@@ -21,25 +21,15 @@ import torch
 
 from gpsseg import __version__
 from gpsseg.console import say
-from gpsseg.data.cards import Card
+from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
 from gpsseg.files import sha256_of_file
 
 OFF = "off"
 LEAST_FREE = 2 * 10**9  # bytes
-CODE = (
-    "cache.py",
-    "case.py",
-    "deep.py",
-    "greys.py",
-    "greys_0_1.py",
-    "colours.py",
-    "images.py",
-    "levels.py",
-    "pages.py",
-    "loader.py",
-    "transforms.py",
-)  # what an entry's values depend on
+HERE = Path(__file__).resolve().parent
+# What an entry's values depend on; all that reads files, so that none is forgotten.
+CODE = ("cache.py", "case.py", "loader.py", "transforms.py", "formats/*.py")
 
 
 def cache_folder(asked: str | None) -> Path | None:
@@ -93,7 +83,7 @@ def pipeline_key(card: Card, image_size: int) -> str:
     The source of the steps counts too, so that no version number needs to be kept in step with it.
     """
     versions = (__version__, monai.__version__, torch.__version__, np.__version__, PIL.__version__)
-    code = [sha256_of_file(Path(__file__).with_name(name)) for name in CODE]
+    code = [sha256_of_file(path) for name in CODE for path in sorted(HERE.glob(name))]
     return repr((image_size, card.transforms.get("load"), versions, code))
 
 

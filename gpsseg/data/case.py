@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpsseg.data.greys import Greys
-from gpsseg.data.images import (
+from gpsseg.data.formats.greys import Greys
+from gpsseg.data.formats.images import (
     Labels,
     is_turned,
     look_at_mask,
@@ -19,7 +19,7 @@ from gpsseg.data.images import (
     read_mask,
     read_votes,
 )
-from gpsseg.data.levels import Marked
+from gpsseg.data.formats.levels import Marked
 from gpsseg.errors import UserError
 
 
@@ -50,7 +50,7 @@ class Case:
 
 
 def case_image(case: Case) -> np.ndarray:
-    """Read a case's image as uint8 (H, W, 3) RGB, see ``gpsseg.data.images.read_image``.
+    """Read a case's image as uint8 (H, W, 3) RGB, see ``gpsseg.data.formats.images.read_image``.
 
     Raises:
         UserError: see there.
@@ -59,7 +59,7 @@ def case_image(case: Case) -> np.ndarray:
 
 
 def case_mask(case: Case) -> np.ndarray:
-    """Read a case's truth as bool (H, W), by the rule of ``gpsseg.data.images.read_mask``.
+    """Read a case's truth as bool (H, W), by the rule of ``gpsseg.data.formats.images.read_mask``.
 
     Raises:
         UserError: see there; or the annotators' masks differ in size.

@@ -14,7 +14,7 @@ from monai.data import PersistentDataset
 from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler
 
 from gpsseg.data.cache import entry_name, pipeline_key, read_entry, write_entry
-from gpsseg.data.cards import Card, build_transform
+from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.case import Case
 from gpsseg.errors import UserError
 

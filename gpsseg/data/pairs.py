@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpsseg.data.case import Case
-from gpsseg.data.maps import ending, find_maps, relative_name, stem
-from gpsseg.data.matching import bare as bare
-from gpsseg.data.matching import last_of, match, numbered
+from gpsseg.data.formats.maps import ending, find_maps, relative_name, stem
+from gpsseg.data.formats.matching import bare, last_of, match, numbered
 from gpsseg.errors import UserError, few
 
 
@@ -75,7 +74,7 @@ def pair(
     own: bool = False,
     partial: bool = False,
 ) -> Pairs:
-    """Find the prediction (or the mask) of every case, by the rules of ``gpsseg.data.matching``.
+    """Find the prediction (or the mask) of every case, by the rules of ``formats.matching``.
 
     Several masks of one image (``x_mask``, ``x_mask_1``) are parts of what is marked in it; so are
     several predictions if the truth has several masks.

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from gpsseg.console import progress
-from gpsseg.data import dicom, images, video, volumes
-from gpsseg.data.dicom_series import group_headers
-from gpsseg.data.filenames import USUAL, as_named, one_form
-from gpsseg.data.pages import count_pages
+from gpsseg.data.formats import dicom, images, video, volumes
+from gpsseg.data.formats.dicom_series import group_headers
+from gpsseg.data.formats.filenames import USUAL, as_named, one_form
+from gpsseg.data.formats.pages import count_pages
 from gpsseg.errors import UserError, fault_of
 
 EMPTY = "is an empty folder"

@@ -11,7 +11,7 @@ import torch
 from monai.transforms import MapTransform, RandomizableTransform, Transform
 
 from gpsseg.data.case import labels_of, mask_of
-from gpsseg.data.images import read_image
+from gpsseg.data.formats.images import read_image
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the package index
 

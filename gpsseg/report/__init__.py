@@ -20,7 +20,8 @@ from gpsseg.evaluators.words import (
     varied_text,
 )
 from gpsseg.files import write_text
-from gpsseg.report import layers, plots, sections
+from gpsseg.report import layers, sections
+from gpsseg.report.charts import plots
 from gpsseg.report.contents import Contents, read_contents
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail, make_thumbnail, thumbnail_side
 

@@ -19,7 +19,7 @@ def report(config: ReportConfig) -> Path:
         UserError: a folder is no finished run, or the output is not empty.
     """
     from gpsseg.report import fill
-    from gpsseg.report.comparison import context, read_runs
+    from gpsseg.report.side_by_side import context, read_runs
 
     refuse_existing(config.output)
     try:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gpsseg.data.audit import Audit, Look
-from gpsseg.data.cards import Card
+from gpsseg.data.cards.card import Card
 from gpsseg.data.case import case_mask
-from gpsseg.data.cases import Found
-from gpsseg.data.images import read_image
+from gpsseg.data.checks.audit import Audit, Look
+from gpsseg.data.formats.images import read_image
+from gpsseg.data.splits.split import Found
 from gpsseg.report import fill
 from gpsseg.report.thumbnails import leak_picture
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gpsseg.data.images import read_small
+from gpsseg.data.formats.images import read_small
 
 LARGEST, SMALLEST, OF_LEAK = 320, 64, 128
 QUALITY = 75

@@ -6,9 +6,10 @@ import dataclasses
 import pytest
 import torch
 
-from gpsseg import engine, gps
+from gpsseg import gps
+from gpsseg.engine import train as engine
+from gpsseg.engine.loss import segmentation_loss
 from gpsseg.gps.neurons import as_rows, owner
-from gpsseg.losses import segmentation_loss
 
 SAM_LIKE = ("litemedsam", "sam", "sam-hq", "sam2", "edgetam")
 

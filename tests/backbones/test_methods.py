@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gpsseg import engine, gps
+from gpsseg import gps
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import options_of
+from gpsseg.engine import train as engine
+from gpsseg.engine.loss import segmentation_loss
 from gpsseg.errors import UserError
-from gpsseg.losses import segmentation_loss
-from gpsseg.methods import (
+from gpsseg.runs.method import (
     add_layers,
     added_and_whole,
     learning_rates,

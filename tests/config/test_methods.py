@@ -3,12 +3,12 @@
 import torch
 from torch import nn
 
+from gpsseg.benchmark.measure import PREPARE
 from gpsseg.config.benchmark import MEASURED
 from gpsseg.config.evaluate import PROTOCOLS, WITH_TOLERANCE
 from gpsseg.config.methods import BLIND, METHOD_OPTIONS, SELECTING
 from gpsseg.evaluators import registry
 from gpsseg.gps.criteria import CRITERIA
-from gpsseg.measure import PREPARE
 from gpsseg.tuning import METHODS
 
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from gpsseg.data.allowed_transforms import ALLOWED, is_allowed, steps_fault
-from gpsseg.data.cards import Card, build_transform, card_names, load_card
+from gpsseg.data.cards.allowed import ALLOWED, is_allowed, steps_fault
+from gpsseg.data.cards.card import Card, build_transform, card_names, load_card
 from gpsseg.data.case import Case
 from gpsseg.data.loader import CaseDataset, prepare_picture
 from gpsseg.errors import UserError

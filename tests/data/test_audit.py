@@ -12,11 +12,11 @@ from PIL import Image
 
 from gpsseg.config.datasets import CheckConfig
 from gpsseg.config.shared import SourceConfig
-from gpsseg.data.audit import audit
-from gpsseg.data.cards import load_card
-from gpsseg.data.cases import find_cases
-from gpsseg.data.own import card_of
-from gpsseg.data.synthetic import polyp_case
+from gpsseg.data.cards.card import load_card
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.checks.audit import audit
+from gpsseg.data.splits.split import find_cases
+from gpsseg.data.synthetic.scenes import polyp_case
 from gpsseg.datasets import check
 from gpsseg.errors import UserError
 from gpsseg.report.check import summary

@@ -13,11 +13,11 @@ import torch
 import yaml
 from PIL import Image
 
-from gpsseg.data.cards import Card, build_transform, card_names, load_card, save_card
+from gpsseg.data.cards.card import Card, build_transform, card_names, load_card, save_card
 from gpsseg.data.case import case_mask
-from gpsseg.data.cases import Case, Split, find_cases, make_split
 from gpsseg.data.loader import CaseDataset, make_loader
-from gpsseg.data.synthetic import synthesize
+from gpsseg.data.splits.split import Case, Split, find_cases, make_split
+from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 from gpsseg.files import bundled
 

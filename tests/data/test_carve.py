@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpsseg.data.cards import load_card
-from gpsseg.data.carve import BLOCK, carve, first_with_sum, nearest_total
+from gpsseg.data.cards.card import load_card
+from gpsseg.data.cards.own import table_card
 from gpsseg.data.case import Case
-from gpsseg.data.cases import make_split
-from gpsseg.data.own import table_card
-from gpsseg.data.synthetic import synthesize
+from gpsseg.data.splits.carve import BLOCK, carve, first_with_sum, nearest_total
+from gpsseg.data.splits.split import make_split
+from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 
 

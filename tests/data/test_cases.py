@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gpsseg.data.cards import Card, load_card
-from gpsseg.data.carve import carve
-from gpsseg.data.cases import SYNTHETIC, Case, make_split
-from gpsseg.data.synthetic import synthesize
+from gpsseg.data.cards.card import Card, load_card
+from gpsseg.data.splits.carve import carve
+from gpsseg.data.splits.split import SYNTHETIC, Case, make_split
+from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 
 PARTS = ("train", "val", "test")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.cases import Case
-from gpsseg.data.checks import SHOWN, check_cases, say_notes
+from gpsseg.data.checks.readable import SHOWN, check_cases, say_notes
+from gpsseg.data.splits.split import Case
 from gpsseg.errors import UserError
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.dicom import Header, holds_image, is_dicom, read_header
-from gpsseg.data.dicom_series import group_headers, read_dicom
-from gpsseg.data.slicing import grey_range, to_rgb
+from gpsseg.data.formats.dicom import Header, holds_image, is_dicom, read_header
+from gpsseg.data.formats.dicom_series import group_headers, read_dicom
+from gpsseg.data.formats.slicing import grey_range, to_rgb
 from gpsseg.errors import UserError
 
 RNG = np.random.default_rng(0)

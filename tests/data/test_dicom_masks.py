@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.data.dicom import read_header
-from gpsseg.data.dicom_masks import is_segmentation, placed, read_segmentation
-from gpsseg.data.dicom_seg import write_dicom_seg
-from gpsseg.data.dicom_series import group_headers, read_dicom
-from gpsseg.data.maps import find_maps, read_stored, stem
-from gpsseg.data.volumes import RAS, write_volume
+from gpsseg.data.formats.dicom import read_header
+from gpsseg.data.formats.dicom_masks import is_segmentation, placed, read_segmentation
+from gpsseg.data.formats.dicom_seg import write_dicom_seg
+from gpsseg.data.formats.dicom_series import group_headers, read_dicom
+from gpsseg.data.formats.maps import find_maps, read_stored, stem
+from gpsseg.data.formats.volumes import RAS, write_volume
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 

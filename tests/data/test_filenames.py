@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gpsseg.data.filenames import as_named, image_endings, left_out, one_form
+from gpsseg.data.formats.filenames import as_named, image_endings, left_out, one_form
 
 MAC, OTHERS = (unicodedata.normalize(form, "Läsion é") for form in ("NFD", "NFC"))
 

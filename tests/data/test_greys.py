@@ -12,14 +12,14 @@ from PIL import Image
 
 from gpsseg.data.cache import entry_name
 from gpsseg.data.case import Case
-from gpsseg.data.cases import Split
-from gpsseg.data.greys import Greys, from_stored, look, settle, show, to_stored
-from gpsseg.data.images import read_image, read_small, read_stored
-from gpsseg.data.shown import check_split, stored_greys
+from gpsseg.data.formats.greys import Greys, from_stored, look, settle, show, to_stored
+from gpsseg.data.formats.images import read_image, read_small, read_stored
 from gpsseg.data.sources import find_sources
+from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError
-from gpsseg.outputs import Plan
-from gpsseg.writer import open_source
+from gpsseg.predict.frames import open_source
+from gpsseg.predict.plan import Plan
+from gpsseg.runs.greys import check_split, stored_greys
 
 RAMP = np.linspace(0, 1, 6)[None].repeat(2, 0)
 LONG = np.linspace(0, 1, 64)[None].repeat(32, 0)

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.images import read_channel, read_image, read_mask, read_pages, read_stored
+from gpsseg.data.formats.images import (
+    read_channel,
+    read_image,
+    read_mask,
+    read_pages,
+    read_stored,
+)
 from gpsseg.errors import UserError
 
 RED = np.zeros((4, 6, 3), np.uint8)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.cards import Card, choose_classes, load_card
+from gpsseg.data.cards.card import Card, choose_classes, load_card
+from gpsseg.data.cards.groups import with_groups
+from gpsseg.data.cards.layout import find_files, part_cases
 from gpsseg.data.case import Case, case_mask
-from gpsseg.data.cases import find_cases, make_split
-from gpsseg.data.groups import with_groups
-from gpsseg.data.layout import find_files, part_cases
+from gpsseg.data.splits.split import find_cases, make_split
 from gpsseg.errors import UserError
 
 KVASIR = load_card("kvasir")

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from gpsseg.data import leaks
-from gpsseg.data.cards import load_card
-from gpsseg.data.cases import Case, make_split
-from gpsseg.data.leaks import (
+from gpsseg.data.cards.card import load_card
+from gpsseg.data.checks import leaks
+from gpsseg.data.checks.leaks import (
     COPY,
     GROUP,
     NEAR,
@@ -21,8 +20,9 @@ from gpsseg.data.leaks import (
     find_duplicates,
     find_leaks,
 )
-from gpsseg.data.likeness import candidates, likeness, oriented, read_grey, sketch
-from gpsseg.data.synthetic import synthesize
+from gpsseg.data.checks.likeness import candidates, likeness, oriented, read_grey, sketch
+from gpsseg.data.splits.split import Case, make_split
+from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 
 Folder = list[Case]

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.cards import Card
+from gpsseg.data.cards.card import Card
+from gpsseg.data.cards.layout import part_cases
+from gpsseg.data.cards.own import folder_card, table_card
+from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case, case_labels, case_mask
-from gpsseg.data.cases import find_cases
-from gpsseg.data.images import Labels
-from gpsseg.data.layout import part_cases
-from gpsseg.data.leftovers import file_notes
-from gpsseg.data.own import folder_card, table_card
-from gpsseg.data.tables import table_cases
+from gpsseg.data.formats.images import Labels
+from gpsseg.data.splits.leftovers import file_notes
+from gpsseg.data.splits.split import find_cases
 from gpsseg.errors import UserError
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gpsseg.data.case import Case, case_mask
-from gpsseg.data.images import Labels, read_labels, read_mask
-from gpsseg.data.levels import mark
-from gpsseg.data.maps import read_truth
-from gpsseg.data.notices import lone_notice, look, notices
+from gpsseg.data.checks.notices import lone_notice, look, notices
+from gpsseg.data.formats.images import Labels, read_labels, read_mask
+from gpsseg.data.formats.levels import mark
+from gpsseg.data.formats.maps import read_truth
 from gpsseg.errors import UserError
 
 LESION = np.zeros((16, 24), bool)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.maps import (
+from gpsseg.data.formats.maps import (
     ending,
     find_maps,
     full_values,

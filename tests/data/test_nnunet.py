@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from gpsseg.config.shared import SourceConfig
+from gpsseg.data.cards.own import card_of, folder_card
+from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import case_mask
-from gpsseg.data.cases import find_cases
-from gpsseg.data.leftovers import notes_of
-from gpsseg.data.own import card_of, folder_card
-from gpsseg.data.tables import table_cases
+from gpsseg.data.splits.leftovers import notes_of
+from gpsseg.data.splits.split import find_cases
 from gpsseg.errors import UserError
 
 LABELS = {"background": 0, "polyp": 1}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.images import read_image, read_mask, read_pages
-from gpsseg.data.pages import SUBFILE, count_pages
+from gpsseg.data.formats.images import read_image, read_mask, read_pages
+from gpsseg.data.formats.pages import SUBFILE, count_pages
 from gpsseg.errors import UserError
 
 PAGES = [np.full((6, 8), 20 * i, np.uint8) for i in range(1, 5)]

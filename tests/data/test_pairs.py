@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gpsseg.data.cases import Case
 from gpsseg.data.pairs import bare, pair, truth_cases
+from gpsseg.data.splits.split import Case
 from gpsseg.errors import UserError
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gpsseg.data.cards import load_card
-from gpsseg.data.cases import make_split
-from gpsseg.data.checks import check_cases
-from gpsseg.data.images import read_image, read_mask
+from gpsseg.data.cards.card import load_card
+from gpsseg.data.checks.readable import check_cases
+from gpsseg.data.formats.images import read_image, read_mask
+from gpsseg.data.splits.split import make_split
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from gpsseg.data.case import Case
-from gpsseg.data.leaks import CHAIN, NAME, VIEW, Leak, find_duplicates, find_leaks
-from gpsseg.data.names import name_of, next_to, same_names
-from gpsseg.data.scenes import ALIKE, ALONE, GIVEN, propose_groups
-from gpsseg.data.scenes import NAME as BY_NAME
-from gpsseg.data.synthetic import synthesize
+from gpsseg.data.checks.leaks import CHAIN, NAME, VIEW, Leak, find_duplicates, find_leaks
+from gpsseg.data.checks.names import name_of, next_to, same_names
+from gpsseg.data.synthetic.scenes import synthesize
+from gpsseg.datasets.scenes import ALIKE, ALONE, GIVEN, propose_groups
+from gpsseg.datasets.scenes import NAME as BY_NAME
 
 SEQUENCES, FRAMES = 5, 8
 

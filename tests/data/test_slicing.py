@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpsseg.data.slicing import PLANES, find_slicing, grey_range, to_rgb
-from gpsseg.data.volumes import Volume
+from gpsseg.data.formats.slicing import PLANES, find_slicing, grey_range, to_rgb
+from gpsseg.data.formats.volumes import Volume
 
 NORMAL = {"axial": 2, "coronal": 1, "sagittal": 0}
 SIDES = {"axial": ((0, 1, 0), (1, 0, 0)), "coronal": ((0, 0, -1), (1, 0, 0))}

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpsseg.data.cards import load_card
+from gpsseg.data.cards.card import load_card
 from gpsseg.data.case import Case
-from gpsseg.data.cases import make_split
-from gpsseg.data.splits import deal, write_split
+from gpsseg.data.splits.files import deal, write_split
+from gpsseg.data.splits.split import make_split
 from gpsseg.errors import UserError
 
 KVASIR = load_card("kvasir")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.synthetic import lesion_case, polyp_case, synthesize
+from gpsseg.data.synthetic.scenes import lesion_case, polyp_case, synthesize
 from gpsseg.errors import UserError
 
 SAMPLE = Path(__file__).parents[2] / "sample_data"

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from gpsseg.config.shared import SourceConfig
-from gpsseg.data.cards import load_card, save_card
-from gpsseg.data.cases import find_cases, make_split
-from gpsseg.data.own import card_of
-from gpsseg.data.tables import table_cases
+from gpsseg.data.cards.card import load_card, save_card
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.cards.tables import table_cases
+from gpsseg.data.splits.split import find_cases, make_split
 from gpsseg.errors import UserError
 
 

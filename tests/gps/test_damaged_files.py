@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gpsseg.engine.state import load_state, save_state
 from gpsseg.errors import UserError
 from gpsseg.gps import Delta, Selection, model_hash
-from gpsseg.resume import load_state, save_state
 from gpsseg.tuning import METHODS
 
 FREE = ("1.weight", "1.bias")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from torch import Tensor, nn
 
-import gpsseg.runs
+import gpsseg.runs.folder
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.predict import predict
@@ -40,8 +40,10 @@ class Bright(nn.Module):
 def model(monkeypatch: pytest.MonkeyPatch) -> Bright:
     model = Bright()
     config = FinetuneConfig(image_size=SIZE, batch_size=2, workers=0, precision="fp32")
-    monkeypatch.setattr(gpsseg.runs, "load_run", lambda run, untrained=False: (config, model))
-    monkeypatch.setattr(gpsseg.runs, "read_config", lambda run: config)
+    monkeypatch.setattr(
+        gpsseg.runs.folder, "load_run", lambda run, untrained=False: (config, model)
+    )
+    monkeypatch.setattr(gpsseg.runs.folder, "read_config", lambda run: config)
     return model
 
 

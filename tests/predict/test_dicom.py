@@ -8,9 +8,9 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from gpsseg.data.dicom import read_header
-from gpsseg.data.dicom_series import group_headers, read_dicom
-from gpsseg.data.volumes import read_volume
+from gpsseg.data.formats.dicom import read_header
+from gpsseg.data.formats.dicom_series import group_headers, read_dicom
+from gpsseg.data.formats.volumes import read_volume
 from gpsseg.errors import SomeFailedError, UserError
 
 

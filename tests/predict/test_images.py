@@ -11,17 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import gpsseg.runs
-import gpsseg.writer
+import gpsseg.predict.frames
+import gpsseg.runs.folder
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import run_command
-from gpsseg.data.cards import load_card
-from gpsseg.data.cases import Case
+from gpsseg.data.cards.card import load_card
 from gpsseg.data.loader import CaseDataset, make_loader
+from gpsseg.data.splits.split import Case
+from gpsseg.engine.inference import predict as predict_maps
+from gpsseg.engine.machine import make_machine
 from gpsseg.errors import SomeFailedError, UserError
-from gpsseg.inference import predict as predict_maps
-from gpsseg.machine import make_machine
 from gpsseg.predict import predict
 
 
@@ -167,9 +167,9 @@ def test_memory_does_not_grow_with_the_input(
 ) -> None:
     for seed in range(24):
         tools.picture(tmp_path / "in" / f"{seed:02d}.png", tools.blob(seed))
-    original = gpsseg.writer.read_image
+    original = gpsseg.predict.frames.read_image
     counted, most = tools.counting(lambda path: original(path).copy())
-    monkeypatch.setattr(gpsseg.writer, "read_image", counted)
+    monkeypatch.setattr(gpsseg.predict.frames, "read_image", counted)
     assert len(go(tmp_path / "in")) == 24
     assert most[0] <= 10, "two batches of two are read ahead, and two are in work"
 
@@ -236,8 +236,8 @@ def test_a_wrong_prompts_file_is_refused_before_the_network_loads(
     def never(*_: object) -> None:
         raise AssertionError("the network was loaded")
 
-    monkeypatch.setattr(gpsseg.runs, "load_run", never)
-    monkeypatch.setattr(gpsseg.runs, "read_config", lambda run: FinetuneConfig(prompt="box"))
+    monkeypatch.setattr(gpsseg.runs.folder, "load_run", never)
+    monkeypatch.setattr(gpsseg.runs.folder, "read_config", lambda run: FinetuneConfig(prompt="box"))
     tools.picture(tmp_path / "in" / "a.png", tools.blob())
     boxes = tmp_path / "boxes.csv"
     for row, said in (

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import gpsseg.outputs
-import gpsseg.writer
+import gpsseg.predict.frames
+import gpsseg.predict.plan
 from gpsseg.errors import SomeFailedError, UserError
 
 Go = Callable[..., list[Path]]
@@ -122,14 +122,14 @@ def test_a_result_that_cannot_be_written_is_one_failure(
         tools.picture(tmp_path / "in" / name, tools.blob())
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").write_text("in the way")
-    original = gpsseg.outputs.save_picture
+    original = gpsseg.predict.plan.save_picture
 
     def refused(path: Path, picture: np.ndarray) -> None:
         if path.name == "a.png":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         original(path, picture)
 
-    monkeypatch.setattr(gpsseg.outputs, "save_picture", refused)
+    monkeypatch.setattr(gpsseg.predict.plan, "save_picture", refused)
     with pytest.raises(SomeFailedError, match="2 could not be segmented; 1 masks") as caught:
         go(tmp_path / "in")
     why = {path.name: why for path, why in caught.value.failed}
@@ -143,14 +143,14 @@ def test_a_full_disk_ends_it_and_what_is_finished_stays(
 ) -> None:
     for name in "abc":
         tools.picture(tmp_path / "in" / f"{name}.png", tools.blob())
-    original = gpsseg.outputs.save_picture
+    original = gpsseg.predict.plan.save_picture
 
     def full(path: Path, picture: np.ndarray) -> None:
         if path.name == "b.png":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         original(path, picture)
 
-    monkeypatch.setattr(gpsseg.outputs, "save_picture", full)
+    monkeypatch.setattr(gpsseg.predict.plan, "save_picture", full)
     with pytest.raises(UserError, match=r"b\.png cannot be written: No space left.*--resume"):
         go(tmp_path / "in")
     assert tools.files(tmp_path / "out") == {"a.png"}
@@ -167,14 +167,14 @@ def test_whatever_a_reader_raises(
 ) -> None:
     for name in ("a.png", "b.png", "c.png"):
         tools.picture(tmp_path / "in" / name, tools.blob())
-    original = gpsseg.writer.read_image
+    original = gpsseg.predict.frames.read_image
 
     def broken(path: Path) -> np.ndarray:
         if path.name == "b.png":
             raise error
         return original(path)
 
-    monkeypatch.setattr(gpsseg.writer, "read_image", broken)
+    monkeypatch.setattr(gpsseg.predict.frames, "read_image", broken)
     with pytest.raises(SomeFailedError, match=r"b\.png (cannot be used|does not fit)") as caught:
         go(tmp_path / "in")
     assert tools.files(tmp_path / "out") == {"a.png", "c.png"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpsseg.report.chart_names import AXES, GAP, RADIUS, Box, box_of, place_names
+from gpsseg.report.charts.names import AXES, GAP, RADIUS, Box, box_of, place_names
 
 points = st.tuples(st.floats(120, 320), st.floats(60, 160))
 

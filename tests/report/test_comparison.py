@@ -14,7 +14,7 @@ from gpsseg.config.report import ReportConfig
 from gpsseg.errors import UserError
 from gpsseg.evaluators.statistics import holm, paired_comparison
 from gpsseg.report.__main__ import report
-from gpsseg.report.comparison import differing_settings, image_rows, pair_runs, read_runs
+from gpsseg.report.side_by_side import differing_settings, image_rows, pair_runs, read_runs
 
 
 def change(folder, tools, shift=0.0, **metrics):

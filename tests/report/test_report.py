@@ -10,9 +10,9 @@ from PIL import Image
 from gpsseg.errors import UserError
 from gpsseg.evaluators.protocols import registry
 from gpsseg.files import bundled
-from gpsseg.leakage import PICTURES
 from gpsseg.report import Thumbnail, make_thumbnail, sections, thumbnail_side, write_report
 from gpsseg.report.thumbnails import leak_picture
+from gpsseg.runs.leaks import PICTURES
 
 
 @pytest.fixture

@@ -1,0 +1,171 @@
+"""`python -m gpsseg.benchmark`: what a training step of each method costs on this machine.
+
+Every measurement is a process of its own, so that no method inherits another's memory; the methods
+take turns, so that a machine that slows down slows all of them. Read the ratios, not the seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gpsseg.benchmark.measure import measure, select_on_sample
+from gpsseg.config.benchmark import BenchmarkConfig
+from gpsseg.config.effects import idle
+from gpsseg.console import progress, say, working
+from gpsseg.errors import UserError
+from gpsseg.files import new_folder, write_json
+
+COLUMNS = {
+    "method": "{}",
+    "top_k": "{}",
+    "step_seconds": "{:.2f}",
+    "step_vs_floor": "{:.2f}",
+    "step_vs_full": "{:.2f}",
+    "memory_mb": "{:,.0f}",
+    "memory_vs_floor": "{:.2f}",
+    "memory_vs_full": "{:.2f}",
+    "trainable": "{:,}",
+    "optimizer_bytes": "{:,}",
+    "delta_bytes": "{:,}",
+}
+
+
+def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
+    """Measure, print a table, write benchmark.json where asked, and return its content.
+
+    Memory is the peak above the loaded network: resident memory on a CPU, the allocator's on CUDA.
+
+    Raises:
+        UserError: a method is unknown, or a process ran out of memory.
+    """
+    from gpsseg.backbones import load_backbone
+    from gpsseg.engine.machine import require_device
+
+    require_device(config.device)
+    with working(f"loading {config.backbone}"):
+        backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+    facts = backbone.facts
+    if config.checkpoint_activations and not backbone.blocks:
+        why = f"{facts.name} has no blocks to compute again"
+        raise idle("checkpoint_activations", True, why)
+    size = config.image_size or facts.image_size
+    facts.require_size(size, size)
+    output = new_folder(config.output) if config.output else None
+    config = dataclasses.replace(
+        config, image_size=size, batch_size=config.batch_size or facts.batch_size
+    )
+    cells = _cells(config)
+    turns = [cell for _ in range(config.rounds) for cell in cells]
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {cell: [] for cell in cells}
+    with tempfile.TemporaryDirectory() as folder:
+        for k in sorted({k for _, k in cells if k}):
+            with working(f"selecting {k} per neuron"):
+                _in_own_process(select_on_sample, config, k, Path(folder, f"{k}.safetensors"))
+        for cell in progress(turns, "measuring", len(turns)):
+            method, k = cell
+            selection = Path(folder, f"{k}.safetensors") if k else None
+            found[cell].append(_in_own_process(measure, config, method, selection))
+    rows = [
+        {"method": method, "top_k": k or None, **_medians(measured), **_ratios(measured, found)}
+        for (method, k), measured in found.items()
+    ]
+    result = {
+        "backbone": config.backbone,
+        "image_size": size,
+        "batch_size": config.batch_size,
+        "precision": rows[0]["precision"],
+        "rows": [{name: row.get(name) for name in (*COLUMNS, "step_spread")} for row in rows],
+    }
+    print_table(result)
+    if output:
+        write_json(output / "benchmark.json", result)
+        say(f"written to {output / 'benchmark.json'}")
+    return result
+
+
+def print_table(result: Mapping[str, Any]) -> None:
+    """Print a benchmark's rows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    title = "{backbone}, {image_size} px, batch {batch_size}, {precision}".format(**result)
+    table = Table(title=title)
+    for name in COLUMNS:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in result["rows"]:
+        cells = [COLUMNS[n].format(row[n]) if row[n] is not None else "-" for n in COLUMNS]
+        table.add_row(*cells)
+    Console(width=160).print(table)
+
+
+def _cells(config: BenchmarkConfig) -> list[tuple[str, int]]:
+    cells = []
+    for method in config.methods:
+        ks = config.top_k if method in ("gps", "masked") else (0,)
+        cells += [(method, k) for k in ks]
+    return cells
+
+
+def _medians(measured: list[dict[str, Any]]) -> dict[str, Any]:
+    seconds = [second for m in measured for second in m["seconds"]]
+    return {
+        **measured[0],
+        "step_seconds": statistics.median(seconds),
+        "step_spread": [min(seconds), max(seconds)],
+        "memory_mb": statistics.median(m["memory_mb"] for m in measured),
+    }
+
+
+def _ratios(
+    measured: list[dict[str, Any]], found: Mapping[tuple[str, int], list[dict[str, Any]]]
+) -> dict[str, float | None]:
+    """To the floor and to full: the median over rounds of the ratio within a round.
+
+    What slows the machine down for a while slows down a whole round, and so hardly matters.
+    """
+    ratios: dict[str, float | None] = {}
+    for other in ("floor", "full"):
+        pairs = list(zip(measured, found.get((other, 0), ()), strict=False))
+        steps = [_step(mine) / _step(base) for mine, base in pairs]
+        memory = [mine["memory_mb"] / base["memory_mb"] for mine, base in pairs]
+        ratios[f"step_vs_{other}"] = statistics.median(steps) if pairs else None
+        ratios[f"memory_vs_{other}"] = statistics.median(memory) if pairs else None
+    return ratios
+
+
+def _step(measured: Mapping[str, Any]) -> float:
+    return statistics.median(measured["seconds"])
+
+
+def _in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_call_and_send, args=(sender, function, *arguments))
+    process.start()
+    sender.close()
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        process.join()
+        raise UserError(
+            f"A measurement ({', '.join(str(a) for a in arguments[1:])}) was ended by the system "
+            f"(status {process.exitcode}), most likely for want of memory. Pass a smaller "
+            "--batch-size."
+        ) from None
+    process.join()
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _call_and_send(sender: Any, function: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        sender.send(function(*arguments))
+    except Exception as error:  # of the user's or ours; the parent raises it
+        sender.send(error)

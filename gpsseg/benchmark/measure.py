@@ -1,0 +1,178 @@
+"""One measurement of the benchmark: a method is prepared, and its training steps are timed."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpsseg.config.benchmark import BenchmarkConfig
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.errors import UserError
+from gpsseg.files import bundled
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gpsseg.backbones import Backbone
+    from gpsseg.gps import Selection
+
+RANK = 8  # of lora and shira
+
+
+def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -> dict[str, Any]:
+    """Time training steps of one method in this process.
+
+    Returns:
+        "seconds" of each step, "memory_mb", "trainable", "optimizer_bytes", "delta_bytes",
+        "precision".
+    """
+    import torch
+
+    from gpsseg import gps
+    from gpsseg.backbones import load_backbone
+    from gpsseg.engine.loss import segmentation_loss
+    from gpsseg.engine.machine import make_machine, peak_memory_mb
+    from gpsseg.engine.train import checkpoint_activations, depthwise_in_float32, tuning_mode
+
+    assert config.image_size, "settled by benchmark()"
+    assert config.batch_size, "settled by benchmark()"
+    machine = make_machine(config.device, config.precision)
+    device = machine.device
+    torch.manual_seed(0)
+    shape = (config.batch_size, 3, config.image_size, config.image_size)
+    image = torch.rand(shape)
+    batch = machine.place({"image": image, "mask": (image[:, :1] > 0.7).float()})
+    backbone = load_backbone(config.backbone, random_weights=config.random_weights).to(device)
+    if config.checkpoint_activations:
+        checkpoint_activations(backbone)
+    depthwise_in_float32(backbone, machine)
+    tuning_mode(backbone)
+    selection = gps.Selection.load(selection_file) if selection_file else None
+    PREPARE[method](backbone, selection)
+    batch["image"].requires_grad_(method == "floor")
+    trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-5) if trained else None
+    before, seconds = peak_memory_mb(device, reset=True), []
+    for _ in range(config.steps + 1):
+        started = time.perf_counter()
+        with machine.autocast():
+            logits = backbone(batch["image"])
+        segmentation_loss(logits, batch["mask"]).backward()
+        if optimizer:
+            optimizer.step()
+            optimizer.zero_grad()
+        batch["image"].grad = None
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    trainable = sum(parameter.numel() for parameter in trained)
+    sparse = sum(len(index) for index in selection.indices.values()) if selection else 0
+    if selection and method == "masked":  # the mask stands before most of what has a gradient
+        trainable = sparse + sum(backbone.get_parameter(n).numel() for n in selection.dense)
+    state = optimizer.state.values() if optimizer else ()
+    moments = [t for s in state for t in s.values() if isinstance(t, torch.Tensor)]
+    return {
+        "seconds": seconds[1:],
+        "memory_mb": peak_memory_mb(device) - before,
+        "trainable": trainable,
+        "optimizer_bytes": sum(t.numel() * t.element_size() for t in moments),
+        "delta_bytes": 4 * trainable + 4 * sparse,
+        "precision": machine.precision,
+    }
+
+
+def select_on_sample(config: BenchmarkConfig, top_k: int, path: Path) -> None:
+    """Select on four images of the bundled sample, in this process, and save the selection."""
+    from gpsseg.backbones import load_backbone
+    from gpsseg.config.finetune import SelectConfig
+    from gpsseg.data.cards.card import load_card
+    from gpsseg.data.splits.split import make_split
+    from gpsseg.engine.machine import make_machine
+    from gpsseg.select import choose, settle, training_batches
+
+    backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+    card = load_card("kvasir")
+    settings = SelectConfig(
+        top_k=top_k,
+        decoder_top_k=config.decoder_top_k,
+        image_size=config.image_size,
+        workers=0,
+        cache="off",
+    )
+    settings = settle(settings, backbone.facts)
+    batches = training_batches(
+        card, make_split(card, bundled("sample_data") / "kvasir", train_size=4), settings
+    )
+    selection, _ = choose(
+        backbone, batches, settings, make_machine(config.device, config.precision)
+    )
+    selection.save(path)
+
+
+def _floor(backbone: Backbone, selection: Selection | None) -> None:
+    """Nothing trains; with a gradient for the image this is the least that GPS could cost."""
+    backbone.requires_grad_(False)
+
+
+def _gps(backbone: Backbone, selection: Selection | None) -> None:
+    from gpsseg import gps
+
+    assert selection is not None
+    gps.sparsify(backbone, selection)
+
+
+def _masked(backbone: Backbone, selection: Selection | None) -> None:
+    """The same entries by dense gradients times a mask, as the method's public code has it."""
+    import torch
+
+    assert selection is not None
+    _train_only(backbone, {*selection.indices, *selection.dense})
+    for name, index in selection.indices.items():
+        weight = backbone.get_parameter(name)
+        mask = torch.zeros_like(weight)
+        mask.view(-1)[index.long()] = 1
+        weight.register_hook(mask.mul)
+
+
+def _shira(backbone: Backbone, selection: Selection | None) -> None:
+    """PEFT's own: it clones the weight at every forward pass."""
+    import peft
+
+    from gpsseg.tuning.lora import low_rank_layers
+
+    weights = [name for name, p in backbone.named_parameters() if p.dim() == 2]
+    layers = low_rank_layers(backbone, weights, RANK)
+    if not layers:
+        raise UserError(
+            f"{backbone.facts.name} has no linear layer for shira. Leave it out of --methods."
+        )
+    peft.inject_adapter_in_model(peft.ShiraConfig(r=RANK, target_modules=layers), backbone)
+
+
+def _tune(method: str, backbone: Backbone, selection: Selection | None) -> None:
+    from gpsseg import gps
+    from gpsseg.runs.method import added_and_whole
+
+    names = added_and_whole(backbone, FinetuneConfig(method=method, rank=RANK))
+    gps.sparsify(backbone, gps.Selection({}, {}, tuple(names)))
+
+
+def _train_only(backbone: nn.Module, names: set[str]) -> None:
+    for name, parameter in backbone.named_parameters():
+        parameter.requires_grad_(name in names)
+
+
+Prepare = Callable[["Backbone", "Selection | None"], None]
+PREPARE: Mapping[str, Prepare] = {
+    "floor": _floor,
+    "gps": _gps,
+    "masked": _masked,
+    "shira": _shira,
+    **{
+        name: functools.partial(_tune, name)
+        for name in ("full", "decoder", "bias", "norm", "lora", "dora", "adapter", "ssf")
+    },
+}

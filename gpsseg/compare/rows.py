@@ -1,0 +1,228 @@
+"""The rows of a comparison: means, intervals over images (or groups) and seeds, and tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpsseg.compare.cells import Cell, parse_method
+from gpsseg.config.compare import CompareConfig
+from gpsseg.engine.machine import processor_of
+from gpsseg.errors import UserError, few
+from gpsseg.evaluators import holm, mean_estimate, paired_comparison
+from gpsseg.files import read_object
+from gpsseg.scoring.paired import difference, read_scores
+from gpsseg.tuning import METHODS
+
+Group = tuple[int | None, str]
+
+
+@dataclass(frozen=True)
+class SeedScores:
+    """The scores of a method's seeds on the test images.
+
+    Attributes:
+        dice, iou: (seeds, images), by ascending id.
+        ids: (images,).
+        groups: (images,) names; None where an image has none.
+        with_lesion: (images,) bool, by the truth.
+    """
+
+    dice: np.ndarray
+    iou: np.ndarray
+    ids: tuple[str, ...]
+    groups: tuple[str | None, ...]
+    with_lesion: np.ndarray
+
+
+def rank(
+    config: CompareConfig,
+    trials: Mapping[Group, Sequence[Cell]],
+    picked: Mapping[Group, Cell],
+) -> dict[str, Any]:
+    """Put the finished cells into rows, as in compare.json.
+
+    A row's "dice" and "iou" are means over seeds of the mean over the test images (protocol
+    per-image; where classes are told apart, of their mean on each image). In their intervals images
+    (or groups of them) and seeds vary, so they hold what other images and another subset, order and
+    start would change. "against" has the paired difference to the baseline, image by image and seed
+    by seed, with Holm's adjustment over the methods of the same training size.
+    """
+    scores = {group: _scores(config, cell) for group, cell in picked.items()}
+    rows = {
+        group: _row(config, trials[group], cell, scores[group]) for group, cell in picked.items()
+    }
+    for size in dict.fromkeys(size for size, _ in picked):
+        _compare_with_baseline(config, size, rows, scores)
+    first = read_object(_folder(config, next(iter(picked.values()))) / "metrics.json")
+    facts = ("data", "title", "citation", "licence", "split", "images", "prompt", "pretraining")
+    return {
+        **{name: first.get(name) for name in facts},
+        "protocol": "per-image",
+        "classes": list(classes_of(first)),
+        "settings": _settings(config),
+        "resolved": _resolved(config, next(iter(picked.values()))),
+        "machine": {"processor": processor_of(config.device), "python": platform.python_version()},
+        "command": sys.argv,
+        "rows": list(rows.values()),
+    }
+
+
+def _settings(config: CompareConfig) -> dict[str, Any]:
+    """What was asked for; no data set's name where the data are one's own."""
+    own = ("dataset", "data_root") if config.images or config.table else ()
+    return {k: v for k, v in dataclasses.asdict(config).items() if k not in ("output", *own)}
+
+
+def _row(
+    config: CompareConfig, trials: Sequence[Cell], cell: Cell, scores: SeedScores
+) -> dict[str, Any]:
+    dice, iou = (mean_estimate(s, scores.groups) for s in (scores.dice, scores.iou))
+    cells = _seeds(config, cell)
+    found = [_cell(_folder(config, one)) for one in cells]
+    factors = sorted(config.lr_factors)
+    kind, options = parse_method(cell.method)
+    run = read_object(_folder(config, cell) / "config.json", config=dict)["config"]
+    return {
+        "method": cell.method,
+        "kind": kind,
+        "options": options,
+        "top_k": run["top_k"] if METHODS[kind].selects is not None else None,
+        "dataset": read_object(_folder(config, cell) / "metrics.json", dataset=str)["dataset"],
+        "backbone": config.backbone,
+        "train_size": len(read_object(_folder(config, cell) / "split.json", train=list)["train"]),
+        "seeds": len(cells),
+        "trials": len(trials),
+        "lr": found[0]["lr"],
+        "decoder_lr": found[0]["decoder_lr"],
+        "lr_factor": cell.factor,
+        "lr_at_edge": len(factors) > 1 and cell.factor in (factors[0], factors[-1]),
+        "val_dice": found[0]["val_dice"],
+        "dice": dice.value,
+        "dice_ci95": dice.ci95(),
+        "dice_of_seeds": scores.dice.mean(1).tolist(),
+        "iou": iou.value,
+        "iou_ci95": iou.ci95(),
+        **dice.varied,
+        **({} if dice.interval else {"no_interval": dice.why}),
+        **_apart(scores),
+        "diverged": sum(one["diverged"] for one in found),
+        "untrained": sum(one.get("best_epoch") == 0 for one in found),
+        **found[0]["trainable"],
+        "delta_bytes": found[0]["delta_bytes"],
+        "step_seconds": statistics.median(one["step_seconds"] or 0 for one in found),
+        "memory_mb": max(one["memory_mb"] for one in found),
+    }
+
+
+def _apart(scores: SeedScores) -> dict[str, Any]:
+    """The mean Dice of the images with a lesion, where some have none: these score 0 or 1."""
+    chosen = np.flatnonzero(scores.with_lesion)
+    if not 0 < len(chosen) < len(scores.ids):
+        return {}
+    found = mean_estimate(scores.dice[:, chosen], [scores.groups[i] for i in chosen])
+    return {
+        "dice_with_lesion": found.value,
+        "dice_with_lesion_ci95": found.ci95(),
+        "images_with_lesion": len(chosen),
+    }
+
+
+def _compare_with_baseline(
+    config: CompareConfig,
+    size: int | None,
+    rows: Mapping[Group, dict[str, Any]],
+    scores: Mapping[Group, SeedScores],
+) -> None:
+    """Add "against" to the rows of one training size, where the baseline is among them."""
+    base = (size, config.baseline)
+    if base not in scores:
+        return
+    others = [group for group in rows if group[0] == size and group != base]
+    for group in others:
+        found = paired_comparison(scores[group].dice, scores[base].dice, scores[base].groups)
+        rows[group]["against"] = {
+            "method": config.baseline,
+            **difference(found),
+            **found.varied,
+        }
+    adjusted = holm([rows[group]["against"]["p"] for group in others])
+    for group, p in zip(others, adjusted, strict=True):
+        rows[group]["against"]["p_holm"] = p
+
+
+def scores_of(run: Path) -> SeedScores:
+    """The scores of one tested run.
+
+    Where classes are told apart these are means over the classes, as on the validation images.
+    """
+    classes = classes_of(read_object(run / "metrics.json"))
+    columns = {s: [f"{s}_{name}" for name in classes] or [s] for s in ("dice", "iou")}
+    rows = read_scores(run / "per_image.csv", [*columns["dice"], *columns["iou"]])
+    ids = tuple(sorted(rows))
+    dice, iou = (
+        np.array([[[rows[image][name] for name in names] for image in ids]]).mean(2)
+        for names in columns.values()
+    )
+    groups = tuple(rows[image]["group"] for image in ids)
+    with_lesion = np.array([rows[image]["with_lesion"] for image in ids])
+    return SeedScores(dice, iou, ids, groups, with_lesion)
+
+
+def classes_of(metrics: Mapping[str, Any]) -> Sequence[str]:
+    """The classes that a run of this metrics.json told apart, if any."""
+    classes = metrics.get("classes", {})
+    return tuple(classes.get("after", ())) if isinstance(classes, dict) else ()
+
+
+def _scores(config: CompareConfig, cell: Cell) -> SeedScores:
+    """The scores of every seed.
+
+    Raises:
+        UserError: two seeds were not tested on the same images.
+    """
+    first, *others = (scores_of(_folder(config, one)) for one in _seeds(config, cell))
+    for one in others:
+        if one.ids != first.ids:
+            odd = few(sorted({*one.ids} ^ {*first.ids}))
+            raise UserError(
+                f"The seeds of {cell.method} in {config.output} were tested on different images: "
+                f"{odd}. Remove the folders in cells/ whose data have changed, and start again."
+            )
+    dice, iou = (
+        np.concatenate([getattr(one, name) for one in (first, *others)]) for name in ("dice", "iou")
+    )
+    return dataclasses.replace(first, dice=dice, iou=iou)
+
+
+def _cell(folder: Path) -> dict[str, Any]:
+    number = (int, float)
+    return read_object(
+        folder / "cell.json",
+        **dict.fromkeys(("lr", "decoder_lr", "val_dice", "memory_mb", "delta_bytes"), number),
+        trainable=dict,
+        diverged=bool,
+    )
+
+
+def _seeds(config: CompareConfig, cell: Cell) -> list[Cell]:
+    return [dataclasses.replace(cell, seed=seed) for seed in config.seeds]
+
+
+def _folder(config: CompareConfig, cell: Cell) -> Path:
+    return config.output / "cells" / cell.name
+
+
+def _resolved(config: CompareConfig, cell: Cell) -> dict[str, Any]:
+    """What the backbone chose where the options left it the choice."""
+    run = read_object(_folder(config, cell) / "config.json", config=dict, resolved=dict)
+    names = ("image_size", "batch_size", "prompt")
+    return {name: run["config"][name] for name in names} | run["resolved"]

@@ -1,0 +1,1 @@
+"""Data cards and tables: what a set is, and where its files lie."""

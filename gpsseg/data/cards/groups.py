@@ -1,0 +1,68 @@
+"""Group rules of a data card: which cases show one patient, one lesion or one video sequence."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpsseg.data.cards.tables import read_rows
+from gpsseg.data.case import Case
+from gpsseg.data.formats.filenames import one_form
+from gpsseg.errors import UserError
+
+
+def with_groups(cases: Sequence[Case], rule: Mapping[str, Any] | None, root: Path) -> list[Case]:
+    """Give cases their group by a card's rule; a case that it says nothing of keeps its own.
+
+    Args:
+        cases: without or with groups.
+        rule: {"id": regular expression that fits the whole id; its first bracket is the group},
+            the same with "ranges": [[first, last], ...] in which that number falls, or
+            {"csv": file, "key": column of ids, "value": column of groups}.
+        root: the set's folder, where a CSV is looked for.
+
+    Raises:
+        UserError: the CSV is not there or lacks a column.
+    """
+    if rule is None:
+        return list(cases)
+    group_of = _from_table(rule, root) if "csv" in rule else _from_id(rule)
+    return [dataclasses.replace(case, group=group_of(case.id) or case.group) for case in cases]
+
+
+def _from_id(rule: Mapping[str, Any]) -> Callable[[str], str | None]:
+    fits, ranges = re.compile(str(rule["id"])), rule.get("ranges")
+
+    def group_of(name: str) -> str | None:
+        fit = fits.fullmatch(name)
+        if not fit or ranges is None:
+            return fit[1] if fit else None
+        digits = fit[1] or ""
+        if not re.fullmatch(r"[0-9]{1,18}", digits):
+            raise UserError(
+                f"group: of {name} the bracket in {rule['id']} is {digits[:80]!r}, expected a "
+                "number to look up in `ranges`. Write \\d+ into the bracket, or leave out `ranges`."
+            )
+        number = int(digits)
+        place = bisect_right([first for first, _ in ranges], number) - 1
+        if place < 0 or number > ranges[place][1]:
+            return None
+        return f"{ranges[place][0]}-{ranges[place][1]}"
+
+    return group_of
+
+
+def _from_table(rule: Mapping[str, Any], root: Path) -> Callable[[str], str | None]:
+    files = sorted(path for path in root.glob(rule["csv"]) if path.is_file())
+    if not files:
+        raise UserError(
+            f"{root / rule['csv']} is not there; it says which images belong together, so that no "
+            "patient is on both sides of a split. Put it beside the images."
+        )
+    rows = read_rows(files[0], (rule["key"], rule["value"]))
+    groups = {one_form(row[rule["key"]]): row[rule["value"]] for row in rows}
+    return lambda name: groups.get(one_form(name))

@@ -1,0 +1,318 @@
+"""How a published set lies on disk: patterns of a data card -> cases.
+
+A pattern is a path below the set's folder with the wildcards of a shell and with places:
+``data_{centre}/images_{centre}/{id}.jpg``. A place stands for one part of a file or folder name;
+the same place twice means the same text. ``{centre:C[1-5]}`` takes only what the wildcards fit.
+Without ``{id}``, the id is the image's name without extension.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gpsseg.data.cards.nnunet import further_channels
+from gpsseg.data.case import Case
+from gpsseg.data.formats.filenames import as_named, one_form
+from gpsseg.data.formats.images import EXTENSIONS
+from gpsseg.data.formats.maps import find_maps, utf8
+from gpsseg.data.formats.matching import are_masks, one_channel
+from gpsseg.data.pairs import below, pair, parts_of
+from gpsseg.errors import UserError
+
+PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
+WILD = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
+NOWHERE = "no such folder"
+Places = dict[str, str]
+
+
+def find_files(root: Path, pattern: str) -> list[tuple[Path, Places]]:
+    """Find the files that fit a pattern, sorted, with what its places stand for.
+
+    Hidden files do not count, nor, where the pattern leaves the ending open, files of other endings
+    than an image's.
+    """
+    fits = re.compile(_expression(one_form(pattern)))
+    ending_open = pattern.endswith("*")
+    wild = PLACE.sub(lambda place: place[2] or "*", pattern)
+    forms = {wild, *(unicodedata.normalize(form, wild) for form in ("NFC", "NFD"))}
+    found = []
+    for path in sorted({path for form in forms for path in root.glob(form)}):
+        name = one_form(path.relative_to(root).as_posix())
+        fit = fits.fullmatch(name)
+        if not fit or any(part.startswith(".") for part in name.split("/")):
+            continue
+        if ending_open and (path.suffix.lower() not in EXTENSIONS or path.is_dir()):
+            continue
+        found.append((path, {"id": one_form(path.stem), **fit.groupdict()}))
+    return found
+
+
+def pattern_fault(pattern: Any) -> str:
+    """Say why this cannot be a pattern of files below a set's folder, or return an empty string.
+
+    >>> pattern_fault("images/*.png"), pattern_fault(5)
+    ('', 'is 5, expected a pattern such as images/*.png')
+    """
+    if not isinstance(pattern, str) or not pattern.strip() or "\0" in pattern:
+        return f"is {pattern!r:.80}, expected a pattern such as images/*.png"
+    if Path(pattern).is_absolute():
+        return f"is {pattern[:80]}, expected a path below the set's folder; root says where that is"
+    try:
+        re.compile(_expression(pattern))
+        next(Path(NOWHERE).glob(PLACE.sub(lambda place: place[2] or "*", pattern)), None)
+    except (re.error, ValueError, NotImplementedError, OverflowError, RecursionError) as error:
+        return f"is {pattern[:80]}, which is no pattern ({error})"
+    return ""
+
+
+def fill(pattern: str, places: Mapping[str, str]) -> str:
+    """Put text into a pattern's places; a place without text stays.
+
+    >>> fill("masks_{centre}/{id}_mask.jpg", {"centre": "C1", "id": "7"})
+    'masks_C1/7_mask.jpg'
+    """
+    return PLACE.sub(lambda place: places.get(place[1], place[0]), pattern)
+
+
+def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) -> list[Case]:
+    """Pair the images of one part of a split with their masks, sorted by path or as its list says.
+
+    Args:
+        root: the set's folder.
+        rule: "images" with "masks" (a pattern, or one for each annotator) or with "masks_in" (a
+            folder where masks are found by name); and perhaps "id" (such as "{centre}/{id}"),
+            "ids" (a list of ids, one a line) and "annotator" (a name, or "majority").
+        require_masks: whether an image without mask is an error; it has the mask None else.
+
+    Raises:
+        UserError: two images have one name, an image has no mask or two, or a listed image is not
+            there.
+    """
+    found: dict[str, tuple[Path, Places]] = {}
+    for path, places in _images(root, rule):
+        name = utf8(fill(rule.get("id", "{id}"), places))
+        if name in found:
+            raise UserError(
+                f"{found[name][0]} and {path.name} are two images of one name, {name}. "
+                "Rename or remove one of them."
+            )
+        found[name] = path, places
+    if "ids" in rule:
+        found = _listed(root, rule, found)
+    if "masks_in" in rule:
+        folder = as_named(root / rule["masks_in"])
+        cases = [Case(name, path) for name, path in _without_channels(found, folder).items()]
+        masks = pair(folder, cases, "the masks in", "mask", True, not require_masks)
+        return [
+            replace(
+                case,
+                mask=masks.files.get(case.id),
+                opinions=masks.more.get(case.id, ()),
+                joined=case.id in masks.more,
+            )
+            for case in cases
+        ]
+    cases = [Case(n, path, **_masks(root, rule, places)) for n, (path, places) in found.items()]
+    unmasked = [case for case in cases if case.mask is not None and not case.mask.is_file()]
+    if unmasked and not require_masks:
+        without = {case.id for case in unmasked}
+        return [replace(case, mask=None) if case.id in without else case for case in cases]
+    if unmasked:
+        raise UserError(
+            f"{unmasked[0].image} has no mask: expected {unmasked[0].mask} (and "
+            f"{len(unmasked) - 1} more images lack theirs). Add the mask, or remove the image."
+        )
+    return cases
+
+
+def mask_files(root: Path, rule: Mapping[str, Any]) -> list[Path]:
+    """All files that a part's mask patterns fit, whether there is an image to them or not."""
+    if "masks_in" in rule:
+        below = f"{glob.escape(rule['masks_in'])}/**/*".removeprefix("./")
+        return [path for path, _ in find_files(root, below)]
+    masks, annotator = rule.get("masks", {}), rule.get("annotator", "majority")
+    patterns = [masks] if isinstance(masks, str) else list(masks.values())
+    if annotator != "majority":
+        patterns = [masks[annotator]]
+    return [path for pattern in patterns for path, _ in find_files(root, pattern)]
+
+
+def other_files(root: Path, rule: Mapping[str, Any], cases: Sequence[Case]) -> set[Path]:
+    """The files where a part's images and masks lie that are none of its cases'.
+
+    Where a pattern says which ending is meant, only pictures of other endings count.
+
+    Args:
+        root: the set's folder.
+        rule: of the part.
+        cases: of the part.
+    """
+    if "table" in rule:
+        return further_channels([case.image for case in cases])
+    used = {path for case in cases for path in files_of(case)}
+    folders = {path.parent for path in used}
+    open_ones = {root / rule["masks_in"]} if "masks_in" in rule else set()
+    if rule["images"].endswith("*"):
+        open_ones.add(_base(root, rule["images"]))
+    found = {path for folder in open_ones for path in as_named(folder).rglob("*")}
+    found |= {
+        path
+        for folder in folders
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if path.suffix.lower() in EXTENSIONS
+    }
+    hidden = {path for path in found if any(p[0] == "." for p in path.relative_to(root).parts)}
+    return {path for path in found - used - hidden if path.is_file()}
+
+
+def _base(root: Path, pattern: str) -> Path:
+    """The folder that a pattern's wildcards begin in."""
+    fixed = re.sub(r"\[([?\[])\]", r"\1", pattern.partition("*")[0])  # glob.escape
+    return root / fixed.rpartition("/")[0]
+
+
+def files_of(case: Case) -> list[Path]:
+    """All files of a case."""
+    return [case.image, *([case.mask] if case.mask else []), *case.opinions]
+
+
+def part_present(root: Path, rule: Mapping[str, Any]) -> bool:
+    """Whether what a part of a split names is there: its list or table, and an image."""
+    if "table" in rule:
+        return (root / rule["table"]).is_file()
+    if "ids" in rule and not (root / rule["ids"]).is_file():
+        return False
+    return bool(find_files(root, rule["images"]))
+
+
+def describe_part(rule: Mapping[str, Any]) -> str:
+    """A few words that tell a user what files a part of a split needs."""
+    if "table" in rule:
+        return f"the table {rule['table']}"
+    if "masks_in" in rule:
+        return f"{rule['images']} with masks of the same names in {rule['masks_in']}"
+    masks = rule["masks"]
+    return f"{rule['images']} with {masks if isinstance(masks, str) else ', '.join(masks.values())}"
+
+
+def _without_channels(found: Mapping[str, tuple[Path, Places]], masks: Path) -> dict[str, Path]:
+    """Each image by its name; of nnU-Net's cases, which have an image a channel, the first."""
+    images = {path for path, _ in found.values()}
+    names = [below(path, masks) for path in find_maps(masks, "the masks in") if path not in images]
+    cases = one_channel(found.keys(), names)
+    kept = {cases.get(name, name): path for name, (path, _) in found.items()}
+    kept.pop("", None)
+    return kept
+
+
+def _images(root: Path, rule: Mapping[str, Any]) -> list[tuple[Path, Places]]:
+    """The images of a part; of a folder that also holds the masks, those that are no masks."""
+    found = find_files(root, rule["images"])
+    if "masks_in" not in rule:
+        return found
+    names = [one_form(path.stem) for path, _ in found]
+    if len(set(names)) < len(names):  # sub-folders tell them apart
+        base = _base(root, rule["images"])
+        for path, places in found:
+            places["id"] = one_form(path.relative_to(base).with_suffix("").as_posix())
+    folder = as_named(root / rule["masks_in"]).resolve()
+    called = {path: one_form(path.with_suffix("").as_posix()) for path, _ in found}
+    masks = are_masks(called.values())
+    return [
+        (path, places)
+        for path, places in found
+        if called[path] not in masks or not _is_below(path, folder)
+    ]
+
+
+def _listed(
+    root: Path, rule: Mapping[str, Any], found: Mapping[str, tuple[Path, Places]]
+) -> dict[str, tuple[Path, Places]]:
+    try:
+        text = (root / rule["ids"]).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        why = "no text in UTF-8" if isinstance(error, ValueError) else f"{error.strerror}"
+        raise UserError(
+            f"{root / rule['ids']} cannot be read ({why}); expected a list of image names, one a "
+            "line."
+        ) from None
+    ids = [one_form(line.strip()) for line in text.split("\n") if line.strip()]
+    missing = [name for name in ids if name not in found]
+    if missing:
+        raise UserError(
+            f"{root / rule['ids']} lists {missing[0]} (and {len(missing) - 1} more) without an "
+            f"image {rule['images']}. Unpack the set again, or correct the list."
+        )
+    return {name: found[name] for name in ids}
+
+
+def _masks(root: Path, rule: Mapping[str, Any], places: Places) -> dict[str, Any]:
+    """An image's mask, and the masks of further annotators that vote, or of further lesions."""
+    masks = rule["masks"]
+    annotator = rule.get("annotator", "majority")
+    if isinstance(masks, str) or annotator != "majority":
+        mask = _mask(root, masks if isinstance(masks, str) else masks[annotator], places)
+        parts = parts_of(mask)
+        return {"mask": mask, "opinions": parts, "joined": bool(parts)}
+    paths = [_mask(root, pattern, places) for pattern in masks.values()]
+    paths = [path for path in paths if path.is_file()] or paths[:1]  # not everybody saw every image
+    return {"mask": paths[0], "opinions": tuple(paths[1:])}
+
+
+def _mask(root: Path, pattern: str, places: Places) -> Path:
+    """The file that a mask pattern names; with wildcards in it, the only one that fits."""
+    if not WILD.search(pattern):
+        return as_named(root / fill(pattern, places))
+    wild = fill(pattern, {name: glob.escape(text) for name, text in places.items()})
+    forms = {unicodedata.normalize(form, wild) for form in ("NFC", "NFD")}
+    paths = sorted({path for form in forms for path in root.glob(form)})
+    fitting = [path for path in paths if not path.name.startswith(".")]
+    if len(fitting) > 1:
+        raise UserError(
+            f"{fitting[0]} and {fitting[1].name} both fit {wild}: one mask an image is expected. "
+            "Remove one of them."
+        )
+    return fitting[0] if fitting else root / wild
+
+
+def _expression(pattern: str) -> str:
+    """A pattern as a regular expression with a named group for each place."""
+    parts, seen, end = [], set(), 0
+    for place in PLACE.finditer(pattern):
+        parts.append(_wild(pattern[end : place.start()]))
+        name = place[1]
+        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_wild(place[2] or '*')})")
+        seen.add(name)
+        end = place.end()
+    return "".join([*parts, _wild(pattern[end:])])
+
+
+def _wild(text: str) -> str:
+    """The wildcards of a shell as a regular expression."""
+    parts, end = [], 0
+    for wild in WILD.finditer(text):
+        parts.append(re.escape(text[end : wild.start()]))
+        sign = wild[0]
+        if sign.startswith("**"):
+            parts.append(".*")
+        elif sign in "*?":
+            parts.append("[^/]*" if sign == "*" else "[^/]")
+        else:
+            inside = re.sub(r"([\\\[^&~|])", r"\\\1", sign[1:-1].removeprefix("!"))
+            parts.append(f"[{'^' if sign[1] == '!' else ''}{inside}]")
+        end = wild.end()
+    return "".join([*parts, re.escape(text[end:])])
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    """Whether a file lies below a folder; a link that leads to itself lies nowhere."""
+    try:
+        return path.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):
+        return False

@@ -1,0 +1,244 @@
+"""Tables of one's own cases: CSV, Parquet, and the dataset.json of MONAI and of MSD."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gpsseg.data.cards.nnunet import is_nnunet, nnunet_rows
+from gpsseg.data.case import Case
+from gpsseg.data.formats.filenames import as_named, one_form
+from gpsseg.data.formats.matching import FIRST
+from gpsseg.data.pairs import parts_of
+from gpsseg.errors import UserError, few, nearest
+from gpsseg.files import read_json
+from gpsseg.veil import plain
+
+PARTS = ("train", "val", "test")
+NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
+COLUMNS = ("image", "mask", "group", "split", "id")
+Row = dict[str, str]
+
+
+def read_rows(path: Path, columns: Iterable[str]) -> list[Row]:
+    """Read a CSV (comma, semicolon or tab) or Parquet table as text; empty cells are "".
+
+    Raises:
+        UserError: it cannot be read, or lacks one of ``columns`` (the nearest is suggested).
+    """
+    rows = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _csv(path)
+    _require(rows, columns, path)
+    return rows
+
+
+def _require(rows: Sequence[Row], columns: Iterable[str], path: Path) -> None:
+    have = list(rows[0]) if rows else []
+    for column in columns:
+        if rows and column not in have:
+            raise UserError(
+                f"{path} has no column {column}.{nearest(column, have)} It has: {few(have, 10)}."
+            )
+
+
+def table_cases(path: Path) -> dict[str, list[Case]]:
+    """Read the cases of a table, by part: "train", "val", "test", or "all" where none is named.
+
+    Columns are image and mask, and perhaps group, split and id, in capitals or not. Paths are
+    relative to the table's folder; backslashes, as Windows writes them, will do. In a dataset.json
+    the lists training, validation and test (or testing) hold {"image": ..., "label": ...}; test
+    entries without label are left out.
+
+    Raises:
+        UserError: a file is not there, a name is used twice, a split is unknown, or only some rows
+            name theirs; the text names the row.
+    """
+    if not path.is_file():
+        raise UserError(f"--table {path} does not exist. Pass a CSV, a Parquet or a dataset.json.")
+    if path.suffix.lower() == ".json":
+        rows = _json(path)
+    else:
+        rows = [{name.lower(): cell for name, cell in row.items()} for row in read_rows(path, ())]
+        _require(rows, COLUMNS[:2], path)
+    rows = [_with_slashes(row, path.parent) for row in rows]
+    if not rows:
+        raise UserError(f"{path} holds no case; expected a row for each image, with its mask.")
+    names = _ids(rows)
+    parts: dict[str, list[Case]] = {}
+    seen: dict[str, int] = {}
+    for number, (name, row) in enumerate(zip(names, rows, strict=True), 1):
+        if name in seen:
+            raise UserError(
+                f"{path}: rows {seen[name]} and {number} are both called {name}. Leave one out, or "
+                "give each a name of its own in a column id."
+            )
+        seen[name] = number
+        part = _part(path, number, row.get("split", ""))
+        image, mask = (_file(path, number, row.get(column, ""), column) for column in COLUMNS[:2])
+        parts.setdefault(part, []).append(Case(name, image, mask, row.get("group") or None))
+    if "all" in parts and len(parts) > 1:
+        raise UserError(
+            f"{path}: {len(parts['all'])} rows name no split while others do. Fill in train, val "
+            "or test in every row, or in none."
+        )
+    return _with_parts(parts)
+
+
+def _with_parts(parts: Mapping[str, Sequence[Case]]) -> dict[str, list[Case]]:
+    """The cases with masks of further lesions that lie beside theirs, unless they are listed."""
+    listed = {case.mask for cases in parts.values() for case in cases}
+
+    def complete(case: Case) -> Case:
+        assert case.mask is not None
+        more = tuple(path for path in parts_of(case.mask) if path not in listed)
+        return replace(case, opinions=more, joined=True) if more else case
+
+    return {part: [complete(case) for case in cases] for part, cases in parts.items()}
+
+
+def _with_slashes(row: Row, folder: Path) -> Row:
+    """The row with Windows' backslashes turned, unless a file is really called so."""
+    turned = dict(row)
+    for column in COLUMNS[:2]:
+        name = row.get(column, "")
+        if "\\" in name and not _is_file(folder / name):
+            turned[column] = name.replace("\\", "/")
+    return turned
+
+
+def _ids(rows: Sequence[Row]) -> list[str]:
+    """The ids of rows: their own, or the images' names, with folders where names repeat."""
+    paths = [Path(os.path.normpath(row.get("image", ""))) for row in rows]
+    stems = [_bare(path) for path in paths]
+    if len(set(stems)) < len(stems) and len({path.is_absolute() for path in paths}) == 1:
+        above = os.path.commonpath([path.parent for path in paths])
+        below = [Path(os.path.relpath(path.parent, above or ".")) for path in paths]
+        stems = [(b / name).as_posix() for b, name in zip(below, stems, strict=True)]
+    return [one_form(plain(row.get("id") or name)) for row, name in zip(rows, stems, strict=True)]
+
+
+def _bare(path: Path) -> str:
+    return path.name[:-7] if path.name.lower().endswith(".nii.gz") else path.stem
+
+
+def _part(path: Path, number: int, name: str) -> str:
+    known = {**{part: part for part in PARTS}, **NAMES, "": "all"}
+    if name.strip().lower() not in known:
+        raise UserError(f"{path}, row {number}: split is {name!r}, expected train, val or test.")
+    return known[name.strip().lower()]
+
+
+def _file(path: Path, number: int, name: str, column: str) -> Path:
+    found = as_named(path.parent / _expanded(name)) if name else None
+    if found is not None and not _is_file(found) and column == "image":
+        found = _first_channel(found)
+    if found is None or not _is_file(found):
+        what = (
+            f"{few([str(found)[:300]])} does not exist" if found else f"the cell {column} is empty"
+        )
+        raise UserError(
+            f"{path}, row {number}: {what}. Paths are relative to the table's folder, or absolute."
+        )
+    return found
+
+
+def _first_channel(path: Path) -> Path:
+    """What nnU-Net calls an image that its dataset.json of version 1 lists without its channel."""
+    name = _bare(path)
+    file = path.with_name(f"{name}_{FIRST}{path.name[len(name) :]}")
+    return file if _is_file(file) else path
+
+
+def _expanded(name: str) -> Path:
+    """The path with ~ as the home folder, where there is one of that name."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path names a file; one that is too long or holds a zero byte does not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _csv(path: Path) -> list[Row]:
+    text = _text(path).lstrip("\n")
+    head, _, rest = text.partition("\n")
+    if head.strip().lower().startswith("sep="):  # Excel's word to itself
+        text, head = rest, rest.partition("\n")[0]
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    try:
+        rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path} cannot be read as a CSV ({error}). Save it again.") from None
+    while rows and not any(rows[-1].values()):
+        rows.pop()
+    return rows
+
+
+def _text(path: Path) -> str:
+    """A text file in UTF-8, or in UTF-16 where its first bytes say so; lines end as Python's do."""
+    try:
+        raw = path.read_bytes()
+        wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = raw.decode("utf-16" if wide else "utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{path} cannot be read as a CSV in UTF-8. Save it again as `CSV UTF-8` (in Excel's "
+            "list of file types), or as Parquet."
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _parquet(path: Path) -> list[Row]:
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise UserError(
+            f"{path} is a Parquet table, and reading it needs pyarrow: pip install pyarrow."
+        ) from None
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except Exception as error:  # a damaged file fails in many ways
+        raise UserError(f"{path} cannot be read as a Parquet table: {error}.") from None
+    return [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+
+
+def _json(path: Path) -> list[Row]:
+    """The rows of a dataset.json."""
+    content = read_json(path)
+    if is_nnunet(content):
+        return nnunet_rows(path, content)
+    lists = {"training": "train", "validation": "val", "test": "test", "testing": "test"}
+    if not isinstance(content, dict) or not isinstance(content.get("training"), list):
+        raise UserError(
+            f"{path} has no list `training`; expected MONAI's or MSD's form, with "
+            '{"image": ..., "label": ...} in it, or nnU-Net\'s. Name another table.'
+        )
+    has_others = any(_labelled(content.get(key)) for key in lists if key != "training")
+    rows = []
+    for key, part in lists.items():
+        for entry in _labelled(content.get(key)):
+            row = {"image": str(entry["image"]), "mask": str(entry.get("label", entry.get("mask")))}
+            row["group"] = str(entry.get("group") or "")
+            row["split"] = part if has_others else ""
+            rows.append(row)
+    return rows
+
+
+def _labelled(entries: Any) -> list[Mapping[str, Any]]:
+    listed = entries if isinstance(entries, list) else []
+    known = [entry for entry in listed if isinstance(entry, dict) and "image" in entry]
+    return [entry for entry in known if entry.get("label") or entry.get("mask")]

@@ -1,0 +1,134 @@
+"""Look at every file of a data set: what is broken, odd or double, and what the images are like."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from gpsseg.console import progress
+from gpsseg.data.case import Case, look_at_case, size_fault
+from gpsseg.data.checks.leaks import Leak, find_duplicates
+from gpsseg.data.checks.notices import FRAMED, FULL, look
+from gpsseg.data.formats.images import is_turned, read_image
+from gpsseg.errors import fault_of
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one case is like.
+
+    Attributes:
+        case: the case.
+        fault: why it cannot be used, in a sentence; empty if it can.
+        size: (height, width) in pixels.
+        colour: mean (red, green, blue), 0..255.
+        share: share of the image that is foreground; None without a mask.
+        border: share of the mask's border that is foreground.
+        grey: share of the mask's pixels that are neither of its two levels; they are thresholded.
+        turned: whether the image is shown upright by its EXIF orientation.
+    """
+
+    case: Case
+    fault: str = ""
+    size: tuple[int, int] = (0, 0)
+    colour: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    share: float | None = None
+    grey: float = 0.0
+    border: float = 0.0
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What all cases are like.
+
+    Attributes:
+        looks: one a case, in their order.
+        duplicates: pairs of pictures that are alike.
+        lone_masks: names of masks without an image, relative to the set's folder.
+        compared: whether alike pictures were looked for.
+    """
+
+    looks: Sequence[Look]
+    duplicates: Sequence[Leak] = ()
+    lone_masks: Sequence[str] = field(default_factory=tuple)
+    compared: bool = True
+
+    @property
+    def sound(self) -> list[Look]:
+        """The cases that can be used."""
+        return [look for look in self.looks if not look.fault]
+
+    @property
+    def faults(self) -> list[str]:
+        """What must be mended: unreadable files, sizes that differ, images and masks alone."""
+        alone = [f"{name} is a mask without an image." for name in self.lone_masks]
+        return [look.fault for look in self.looks if look.fault] + alone
+
+    @property
+    def empty(self) -> list[Look]:
+        """The cases whose mask is all background."""
+        return [look for look in self.sound if look.share == 0]
+
+    @property
+    def full(self) -> list[Look]:
+        """The cases whose mask is (nearly) all foreground."""
+        return [look for look in self.sound if (look.share or 0) >= FULL]
+
+    @property
+    def framed(self) -> list[Look]:
+        """The cases whose mask is foreground along most of its border, but not full."""
+        return [look for look in self.sound if look.border > FRAMED and (look.share or 0) < FULL]
+
+    @property
+    def not_binary(self) -> list[Look]:
+        """The cases whose mask has values between its two levels."""
+        return [look for look in self.sound if look.grey > 0]
+
+    @property
+    def turned(self) -> list[Look]:
+        """The cases whose image is turned by its EXIF orientation; their masks may not be."""
+        return [look for look in self.sound if look.turned]
+
+    @property
+    def sizes(self) -> list[tuple[tuple[int, int], int]]:
+        """Each (height, width) with the number of images that have it, most first."""
+        return Counter(look.size for look in self.sound).most_common()
+
+
+def audit(cases: Sequence[Case], lone_masks: Sequence[str] = (), duplicates: bool = True) -> Audit:
+    """Read every image and mask.
+
+    Args:
+        cases: of the set; those without mask are a fault.
+        lone_masks: masks of no image.
+        duplicates: whether to look for pictures that are alike, too.
+    """
+    with ThreadPoolExecutor() as pool:
+        looks = list(progress(pool.map(look_at, cases), "reading files", len(cases)))
+    sound = [look.case for look in looks if look.size != (0, 0)]
+    pairs = find_duplicates(sound) if duplicates and sound else ()
+    return Audit(looks, pairs, lone_masks, duplicates)
+
+
+def look_at(case: Case) -> Look:
+    """Read one case."""
+    try:
+        image = read_image(case.image)
+    except Exception as error:
+        return Look(case, fault_of(case.image, error))
+    size = (image.shape[0], image.shape[1])
+    red, green, blue = (float(value) for value in image.mean(axis=(0, 1)))
+    colour = (red, green, blue)
+    if case.mask is None:
+        return Look(case, f"{case.image} is an image without a mask.", size, colour)
+    try:
+        marked = look_at_case(case)
+    except Exception as error:
+        return Look(case, fault_of(case.mask, error), size, colour)
+    if marked.mask.shape != size:
+        return Look(case, size_fault(case, marked.mask.shape, size), size, colour)
+    seen = look(case.mask, marked, is_turned(case.image))
+    return Look(case, "", size, colour, seen.share, seen.grey, seen.border, seen.turned)

@@ -1,0 +1,182 @@
+"""Read a DICOM segmentation (DICOM-SEG) of any tool as a volume of labels or probabilities.
+
+As everywhere, nothing of the patient is read, and no message quotes the file.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpsseg.data.formats.volumes import RAS
+from gpsseg.errors import UserError
+
+SEGMENTATION = rb"\x02\x00\x02\x00UI..1\.2\.840\.10008\.5\.1\.4\.1\.1\.66\.[47][^0-9.]"
+ON_GRID = 0.1  # of a voxel: this near, two grids are one
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What a DICOM segmentation marks, on the smallest grid that holds its frames.
+
+    Attributes:
+        values: (X, Y, Z): bool of one segment, float32 in [0, 1] of one with fractions, or uint16
+            numbers of segments, 0 is background.
+        affine: (4, 4), index -> RAS mm.
+        spacing: mm a voxel along each axis.
+    """
+
+    values: np.ndarray
+    affine: np.ndarray
+    spacing: tuple[float, ...]
+
+
+def is_segmentation(path: Path) -> bool:
+    """Whether a file is a DICOM segmentation, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(1024)
+    except OSError:
+        return False
+    return start[128:132] == b"DICM" and bool(re.search(SEGMENTATION, start, re.DOTALL))
+
+
+def read_segmentation(path: Path) -> Segmented:
+    """Read one.
+
+    Raises:
+        UserError: it cannot be read, or its frames do not lie side by side; the text names it.
+    """
+    from pydicom import dcmread
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # warnings quote the file
+        try:
+            return _segmented(dcmread(path), path)
+        except UserError:
+            raise
+        except Exception as error:  # the text may quote the file
+            raise UserError(
+                f"{path} cannot be read as a DICOM segmentation ({type(error).__name__}). Export "
+                "it again, or save it as NRRD."
+            ) from None
+
+
+def placed(found: Segmented, shape: Sequence[int], affine: np.ndarray, path: Path) -> np.ndarray:
+    """The segmentation on another grid, of which it covers a part.
+
+    Args:
+        found: from ``read_segmentation``.
+        shape: (X, Y, Z) of the grid.
+        affine: (4, 4) of the grid, index -> RAS mm.
+        path: of the segmentation, for the error.
+
+    Raises:
+        UserError: its voxels are none of the grid's.
+    """
+    leads = np.linalg.inv(affine) @ found.affine
+    turn, offset = np.rint(leads[:3, :3]), np.rint(leads[:3, 3])
+    corners = np.array(found.values.shape) - 1
+    far = np.abs((leads[:3, :3] - turn) @ corners) + np.abs(leads[:3, 3] - offset)
+    one_to_one = bool((np.abs(turn).sum(0) == 1).all() and (np.abs(turn).sum(1) == 1).all())
+    indices = np.argwhere(found.values)
+    there = (indices @ turn.T + offset).astype(int)
+    inside = bool(((there >= 0) & (there < np.array(shape))).all())
+    if not one_to_one or not inside or bool((far > ON_GRID).any()):
+        raise UserError(
+            f"{path} does not lie on the voxels of its truth. Make the segmentation on the images "
+            "that the truth was made on, or resample it."
+        )
+    values = np.zeros(tuple(shape), found.values.dtype)
+    values[tuple(there.T)] = found.values[tuple(indices.T)]
+    return values
+
+
+def _segmented(data: Any, path: Path) -> Segmented:
+    frames = data.pixel_array.reshape(-1, int(data.Rows), int(data.Columns))
+    groups = [data.get(f"{who}FunctionalGroupsSequence") or [] for who in ("Shared", "PerFrame")]
+    shared = groups[0][0] if groups[0] else None
+    positions = np.array(
+        [_of(f, shared, "PlanePosition", "ImagePositionPatient") for f in groups[1]], float
+    )
+    turned = np.array(
+        [_of(f, shared, "PlaneOrientation", "ImageOrientationPatient") for f in groups[1]], float
+    )
+    if len(positions) != len(frames) or not np.allclose(turned, turned[0], atol=1e-3):
+        raise UserError(f"{path} does not say where its frames lie, expected one volume.")
+    rows, columns = (float(v) for v in _of(groups[1][0], shared, "PixelMeasures", "PixelSpacing"))
+    right, down = turned[0][:3], turned[0][3:]
+    along = positions @ np.cross(right, down)
+    places, step = _places(along, _thickness(groups[1][0], shared), path)
+    first = positions[int(along.argmin())]
+    affine = np.eye(4)
+    normal = np.cross(right, down)
+    affine[:3] = np.stack([right * columns, down * rows, normal * step, first], axis=1)
+    values = _joined(data, frames, places, groups[1])
+    return Segmented(values.transpose(2, 1, 0), RAS @ affine, (columns, rows, step))
+
+
+def _places(along: np.ndarray, thickness: float, path: Path) -> tuple[np.ndarray, float]:
+    """The slice of each frame, from 0, and the distance of slices; empty ones may be left out."""
+    levels = np.unique(np.round(along, 3))
+    step = float(np.diff(levels).min()) if len(levels) > 1 else thickness
+    if 0 < thickness < step and abs(step / thickness - round(step / thickness)) < ON_GRID / 2:
+        step /= round(step / thickness)
+    places = (along - along.min()) / step
+    if np.abs(places - np.rint(places)).max() > ON_GRID:
+        raise UserError(f"{path} has frames at uneven distances. Save it as NRRD or NIfTI.")
+    return np.rint(places).astype(int), step
+
+
+def _joined(data: Any, frames: np.ndarray, places: np.ndarray, groups: Sequence[Any]) -> np.ndarray:
+    """(D, H, W) values out of frames of several segments and slices."""
+    shape = (int(places.max()) + 1, *frames.shape[1:])
+    kind = str(data.get("SegmentationType", "BINARY"))
+    if kind == "LABELMAP":
+        values = np.zeros(shape, np.uint16)
+        values[places] = frames
+        return values > 0 if len(data.SegmentSequence) == 1 else values
+    numbers = [
+        int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        if "SegmentIdentificationSequence" in group
+        else 1
+        for group in groups
+    ]
+    if len(data.SegmentSequence) == 1:
+        if kind == "FRACTIONAL":
+            soft = np.zeros(shape, np.float32)
+            soft[places] = frames / np.float32(data.get("MaximumFractionalValue", 255))
+            return soft
+        mask = np.zeros(shape, bool)
+        mask[places] = frames > 0
+        return mask
+    half = float(data.get("MaximumFractionalValue", 255)) / 2 if kind == "FRACTIONAL" else 0
+    labels = np.zeros(shape, np.uint16)
+    for frame, place, number in zip(frames, places, numbers, strict=True):
+        labels[place][(frame > half) & (labels[place] == 0)] = number
+    return labels
+
+
+def _of(frame: Any, shared: Any, group: str, name: str) -> Any:
+    """A frame's own value, or else the one that all frames share."""
+    for place in (frame, shared):
+        sequence = getattr(place, f"{group}Sequence", None)
+        if sequence and name in sequence[0]:
+            return getattr(sequence[0], name)
+    raise ValueError(name)
+
+
+def _thickness(frame: Any, shared: Any) -> float:
+    for name in ("SpacingBetweenSlices", "SliceThickness"):
+        try:
+            if found := float(_of(frame, shared, "PixelMeasures", name) or 0):
+                return found
+        except ValueError:
+            continue
+    return 1.0

@@ -1,0 +1,1 @@
+"""Which cases train, validate and test."""

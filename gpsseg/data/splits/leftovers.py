@@ -1,0 +1,58 @@
+"""What is worth saying of the files of a set of one's own: which are joined, which are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpsseg.data.cards.card import Card, is_bundled
+from gpsseg.data.cards.layout import files_of
+from gpsseg.data.case import Case
+from gpsseg.data.checks.notices import lone_notice
+from gpsseg.data.formats.filenames import left_out
+from gpsseg.data.formats.matching import FIRST
+from gpsseg.data.splits.split import Found, channels_of, find_cases
+from gpsseg.errors import UserError, few
+
+
+def file_notes(card: Card, data_root: Path | None, nameless: bool = False) -> list[str]:
+    """A line each on masks that are joined, on masks of no image, and on files that nobody reads.
+
+    Args:
+        card: of the set; of one that comes with gpsseg, files beside it are no business of ours.
+        data_root: as for ``make_split``.
+        nameless: whether to name no file.
+    """
+    try:
+        found = find_cases(card, data_root, require_masks=False)
+    except UserError:  # whoever uses the set says it
+        return []
+    lone = lone_notice([path.name for path in found.lone_masks], nameless)
+    return lone if is_bundled(card) else [*notes_of(found, nameless), *lone]
+
+
+def notes_of(found: Found, nameless: bool = False) -> list[str]:
+    """The same without masks of no image, of a set that is found."""
+    channels = channels_of(found.others, found.cases)
+    lines = [joined_note(found.cases, nameless)]
+    if channels:
+        first = "" if nameless else f": {few(path.name for path in sorted(channels))}"
+        lines.append(
+            f"note: nnU-Net's channel {FIRST} of each image is used, {len(channels)} files of "
+            f"further channels are left out{first}"
+        )
+    lines.append(left_out(set(found.others) - channels, found.root, nameless))
+    return [line for line in lines if line]
+
+
+def joined_note(cases: Sequence[Case], nameless: bool = False) -> str:
+    """One line on images that have several masks, each of a lesion; empty where there are none."""
+    joined = [case for case in cases if case.joined]
+    if not joined:
+        return ""
+    files = [path.name for case in joined for path in files_of(case)[1:]]
+    names = "" if nameless else f", such as {few(files, 2).partition(' (and')[0]}"
+    return (
+        f"note: the masks of {len(joined)} images are in several files ({len(files)} in all"
+        f"{names}); those of one image are joined"
+    )

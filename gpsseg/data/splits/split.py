@@ -1,0 +1,340 @@
+"""Data card and folder -> cases, split into train, val and test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpsseg.data.anonymous import hide_cases
+from gpsseg.data.cards.card import Card, is_bundled
+from gpsseg.data.cards.groups import with_groups
+from gpsseg.data.cards.layout import (
+    describe_part,
+    files_of,
+    mask_files,
+    other_files,
+    part_cases,
+    part_present,
+)
+from gpsseg.data.cards.nnunet import further_channels
+from gpsseg.data.cards.tables import table_cases
+from gpsseg.data.case import Case as Case
+from gpsseg.data.formats.matching import channel
+from gpsseg.data.splits.carve import BY_GROUPS, BY_IMAGES, carve
+from gpsseg.data.splits.files import is_split_file, read_split
+from gpsseg.errors import UserError, look_up
+from gpsseg.files import bundled
+
+SYNTHETIC = "synthetic sample"
+SMALLEST_VAL = 32
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which cases train, validate and test.
+
+    Attributes:
+        name: of the rule, as in the data card.
+        data: "real" or "synthetic sample".
+        root: the set's folder.
+        train, val, test: disjoint, each in a fixed order.
+        notes: which parts have not the share asked for, and why, a sentence each.
+    """
+
+    name: str
+    data: str
+    root: Path
+    train: tuple[Case, ...]
+    val: tuple[Case, ...]
+    test: tuple[Case, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> dict[str, list[str]]:
+        """The ids of each part."""
+        return {part: [c.id for c in getattr(self, part)] for part in ("train", "val", "test")}
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 over the ids of each part: equal means the same split."""
+        return hashlib.sha256(json.dumps(self.ids, sort_keys=True).encode()).hexdigest()
+
+
+def find_root(card: Card, data_root: Path | None) -> tuple[Path, str]:
+    """Return the set's folder and "real" or "synthetic sample".
+
+    Args:
+        card: of the set.
+        data_root: folder that holds the set; None takes the card's own root, or else looks into
+            $GPSSEG_DATA, and where that is not set takes the bundled sample.
+
+    Raises:
+        UserError: a data root is given but the set is not in it.
+    """
+    data_root = data_root or card.root
+    if data_root is None and os.environ.get("GPSSEG_DATA"):
+        data_root = Path(os.environ["GPSSEG_DATA"]).expanduser()
+    if data_root is None:
+        sample = bundled("sample_data") / card.name / card.folder
+        if not sample.is_dir():
+            raise UserError(
+                f"There is no sample of {card.name}. Pass --data-root FOLDER (or set GPSSEG_DATA), "
+                f"where FOLDER holds {card.folder}/; `python -m gpsseg.datasets info {card.name}` "
+                "says where to get it, and `synthesize --layout` draws one."
+            )
+        return sample, SYNTHETIC
+    looked_in = [data_root / card.folder, data_root]
+    for folder in looked_in:
+        if any(_parts_present(folder, split) for split in card.splits):
+            return folder, SYNTHETIC if (folder / "SYNTHETIC.txt").exists() else "real"
+    layout = "; or ".join(
+        ", ".join(describe_part(rule) for _, rule in _rules(split)) for split in card.splits
+    )
+    places = " nor ".join(str(folder) for folder in looked_in)
+    raise UserError(
+        f"{card.title} is neither in {places}. Expected in {card.folder}/: {layout}. "
+        + _where_from(card)
+    )
+
+
+def _where_from(card: Card) -> str:
+    """What to do where a set is not found."""
+    if card.root is not None:
+        return f"Were the files moved from {card.root}? Pass --data-root with their new place."
+    where = card.get or f"Download it from {card.homepage}."
+    sample = bundled("sample_data") / card.name
+    if not sample.is_dir():
+        return where
+    return f"{where.rstrip('.')}, or leave out --data-root to try the synthetic sample."
+
+
+def make_split(
+    card: Card,
+    data_root: Path | None,
+    train_size: int | None = None,
+    val_share: float = 0.15,
+    seed: int = 0,
+    split: str | None = None,
+) -> Split:
+    """Find a set's cases and split them: the official split where there is one.
+
+    A set without an official test split has one carved out by a fixed seed, so that all runs are
+    tested on the same images. Validation cases are carved out of *train* by ``seed``, unless the
+    split brings its own. ``train_size`` then takes a seeded subset of what is left, and of
+    carved-out validation cases as large a share, but at least 32 where there are as many: fewer
+    cannot tell a good epoch from a lucky one. ``split`` names one of the card's splits, or a file
+    of ids such as ``datasets split`` writes. Of a split that is a test set only, train and val are
+    empty. Cases of one group stay on one side of whatever is carved.
+
+    Shares are of images. Version 0.1 took them of groups; where its choice is as near, it is kept,
+    and where it is not, the split's name ends in "-by-images". NAME-by-groups asks for the old
+    choice, and so does the plain name of a split that was published so ("share_of: groups").
+
+    Raises:
+        UserError: the set or the split is not there, an image has no mask or is in two parts, or
+            there are too few images.
+    """
+    root, data = find_root(card, data_root)
+    rule, parts = _parts(card, root, split)
+    notes, name = [], rule["name"]
+
+    def carve_off(source: str, part: str, share: float, seed: int) -> None:
+        nonlocal name
+        carved = carve(parts.pop(source), share, seed, part, rule["by_groups"])
+        parts["train"], parts[part] = carved.rest, carved.picked
+        notes.extend([carved.note] if carved.note else [])
+        if not carved.as_before:
+            name = f"{rule['name']}{BY_IMAGES}"
+
+    if "all" in parts:
+        carve_off("all", "test", rule["test_share"], 0)
+    if "train" not in parts:
+        return Split(name, data, root, (), (), tuple(parts["test"]))
+    own_val = "val" in parts
+    if not own_val:
+        carve_off("train", "val", val_share, seed)
+    if train_size is not None:
+        if not 1 <= train_size <= len(parts["train"]):
+            raise UserError(
+                f"--train-size {train_size} is outside 1..{len(parts['train'])}, the training "
+                f"images of {card.title} after {len(parts['val'])} are set aside for validation."
+            )
+        if not own_val:
+            in_proportion = round(len(parts["val"]) * train_size / len(parts["train"]))
+            parts["val"] = _shuffled(parts["val"], seed)[: max(SMALLEST_VAL, in_proportion)]
+        parts["train"] = _shuffled(parts["train"], seed)[:train_size]
+    for part, cases in parts.items():
+        if not cases:
+            groups = " " + notes[-1] if notes else ""
+            raise UserError(f"{card.title} in {root} has no image in its {part} part.{groups}")
+    train, val, test = (tuple(parts[part]) for part in ("train", "val", "test"))
+    return Split(name, data, root, train, val, test, tuple(notes))
+
+
+def brings_validation(card: Card, data_root: Path | None, split: str | None) -> str | None:
+    """The name of the split to use if it has validation images of its own; else None.
+
+    Raises:
+        UserError: as ``make_split``.
+    """
+    root, _ = find_root(card, data_root)
+    rule, parts = _parts(card, root, split)
+    return str(rule["name"]) if "val" in parts else None
+
+
+def named_parts(card: Card, data_root: Path | None, name: str) -> dict[str, list[Case]]:
+    """All cases of each part of a set's split, as it comes, with nothing carved out or left out.
+
+    Raises:
+        UserError: as ``make_split``; or it is a test set only.
+    """
+    root, _ = find_root(card, data_root)
+    rule, parts = _parts(card, root, name)
+    if not {"train", "test"} <= set(parts):
+        raise UserError(
+            f"Split {rule['name']} of {card.title} has no training part beside a test part, so "
+            "nothing can leak. Name another split."
+        )
+    return parts
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that is there of a set, sound or not.
+
+    Attributes:
+        data: "real" or "synthetic sample".
+        root: the set's folder.
+        parts: the cases of each part of the set's first split; images without mask have None.
+        lone_masks: masks of no image.
+        others: files beside the images and masks of a set of one's own that are neither.
+    """
+
+    data: str
+    root: Path
+    parts: Mapping[str, Sequence[Case]]
+    lone_masks: tuple[Path, ...]
+    others: tuple[Path, ...] = ()
+
+    @property
+    def cases(self) -> list[Case]:
+        """The cases of all parts."""
+        return [case for part in self.parts.values() for case in part]
+
+
+def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -> Found:
+    """Find all images and masks of a set, by the first of its splits whose files are there.
+
+    Raises:
+        UserError: as ``make_split``; images without mask are an error with ``require_masks`` only.
+    """
+    root, data = find_root(card, data_root)
+    rule = next(rule for rule in card.splits if _parts_present(root, rule))
+    parts = {part: _read_part(card, root, how, require_masks) for part, how in _rules(rule)}
+    _refuse_overlap(parts, root)
+    used = {path for cases in parts.values() for case in cases for path in files_of(case)}
+    masks = {path for _, how in _rules(rule) for path in mask_files(root, how)}
+    others: set[Path] = set()
+    if not is_bundled(card):
+        for part, how in _rules(rule):
+            others |= other_files(root, how, parts[part])
+    channels = channels_of(others, [case for cases in parts.values() for case in cases])
+    lone, rest = masks - used - channels, others - used - (masks - channels)
+    return Found(data, root, parts, tuple(sorted(lone)), tuple(sorted(rest)))
+
+
+def channels_of(others: Collection[Path], cases: Sequence[Case]) -> set[Path]:
+    """nnU-Net's further channels of images: x_0001 beside x_0000, where the case is called x."""
+    firsts = [case.image for case in cases if not channel(case.id)]
+    return set(others) & further_channels(firsts)
+
+
+def cases_of_splits(card: Card, root: Path, first: str) -> Iterator[list[Case]]:
+    """All cases of each split whose files are there, those of the split called ``first`` first.
+
+    Raises:
+        UserError: as ``make_split``.
+    """
+    name = first.removesuffix(BY_IMAGES)
+    present = [rule for rule in card.splits if _parts_present(root, rule)]
+    for rule in sorted(present, key=lambda rule: rule["name"] != name):
+        yield [case for _, how in _rules(rule) for case in _read_part(card, root, how)]
+
+
+def _parts(
+    card: Card, root: Path, split: str | None
+) -> tuple[dict[str, Any], dict[str, list[Case]]]:
+    """Choose a split and read its cases; of a split by a file, those that the file names."""
+    present = [rule for rule in card.splits if _parts_present(root, rule)]
+    rule, by_groups = present[0], False
+    if split is not None and not is_split_file(split):
+        rule, by_groups = _named((*card.splits[::-1], *present[::-1]), split)
+        if rule not in present:
+            needed = ", ".join(describe_part(part) for _, part in _rules(rule))
+            raise UserError(f"The files of split {split} are not all in {root}: {needed}.")
+    parts = {part: _read_part(card, root, part_rule) for part, part_rule in _rules(rule)}
+    _refuse_overlap(parts, root)
+    file = Path(split) if split and is_split_file(split) else None
+    if file is None and "file" in rule:
+        file = root / rule["file"]
+    if file is not None:
+        name, parts = read_split(file, [case for cases in parts.values() for case in cases])
+        rule = {"name": name}
+    return {**rule, "by_groups": by_groups}, parts
+
+
+def _named(rules: Sequence[dict[str, Any]], split: str) -> tuple[dict[str, Any], bool]:
+    """The split of a name, and whether its shares are of groups, as the name or the card says."""
+    named = {rule["name"]: rule for rule in rules}
+    for ending in (BY_IMAGES, BY_GROUPS):
+        if split not in named and split.removesuffix(ending) in named:
+            return named[split.removesuffix(ending)], ending == BY_GROUPS
+    rule = look_up(split, named, "split")
+    return rule, rule.get("share_of") == "groups"
+
+
+def _read_part(
+    card: Card, root: Path, rule: Mapping[str, Any], require_masks: bool = True
+) -> list[Case]:
+    """The cases of one part of a split, with their groups and classes."""
+    if "table" in rule:
+        cases = table_cases(root / rule["table"]).get(rule.get("part", "all"), [])
+    else:
+        cases = part_cases(root, rule, require_masks)
+    cases = with_groups(cases, card.group, root)
+    hide_cases(cases, root)
+    labels = card.labels
+    return cases if labels is None else [replace(case, labels=labels) for case in cases]
+
+
+def _rules(split: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(part, split[part]) for part in ("all", "train", "val", "test") if part in split]
+
+
+def _parts_present(root: Path, split: Mapping[str, Any]) -> bool:
+    if "file" in split and not (root / split["file"]).is_file():
+        return False
+    return all(part_present(root, rule) for _, rule in _rules(split))
+
+
+def _refuse_overlap(parts: Mapping[str, Sequence[Case]], root: Path) -> None:
+    for (one, its), (other, others) in combinations(parts.items(), 2):
+        both = sorted({case.id for case in its} & {case.id for case in others})
+        if both:
+            raise UserError(
+                f"{both[0]} (and {len(both) - 1} more) in {root} is in the {one} part and in the "
+                f"{other} part; an image belongs to one part only. Correct the lists or folders."
+            )
+
+
+def _shuffled(cases: Sequence[Case], seed: int) -> list[Case]:
+    order = np.random.default_rng(seed).permutation(len(cases))
+    return [cases[i] for i in order]

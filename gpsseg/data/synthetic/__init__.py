@@ -1,0 +1,1 @@
+"""Drawn images with known masks, in the layouts of the real sets."""

@@ -1,0 +1,247 @@
+"""`python -m gpsseg.datasets`: list, info, check, groups, split, download, synthesize, new."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpsseg.config.datasets import (
+    CheckConfig,
+    DownloadConfig,
+    InfoConfig,
+    ListConfig,
+    NewConfig,
+    SplitConfig,
+    SynthesizeConfig,
+)
+from gpsseg.console import say, working
+from gpsseg.datasets.grouping import groups as groups
+from gpsseg.datasets.splitting import deal_parts, say_missed, split_without_leaks
+from gpsseg.errors import UserError
+from gpsseg.files import make_folder, new_folder, write_text
+
+if TYPE_CHECKING:
+    from gpsseg.data.cards.card import Card
+    from gpsseg.data.checks.audit import Audit
+    from gpsseg.data.splits.split import Found
+
+
+def list_datasets(config: ListConfig) -> list[str]:
+    """Print each data card, and whether the real set or its synthetic sample is at hand."""
+    from gpsseg.data.cards.card import card_names, load_card
+    from gpsseg.data.splits.split import find_root
+
+    names = card_names()
+    for name in names:
+        card = load_card(name)
+        try:
+            folder, data = find_root(card, config.data_root)
+            place = f"{data}: {folder}"
+        except UserError:
+            place = f"not found in {config.data_root or '$GPSSEG_DATA'}"
+        say(f"{name:<14} {card.title} ({card.foreground})", style="bold")
+        say(f"{'':<14} {place}\n{'':<14} {card.homepage}\n{'':<14} licence: {card.licence}")
+    return names
+
+
+def info(config: InfoConfig) -> Card:
+    """Print what a data card says; see ``InfoConfig``."""
+    from gpsseg.data.cards.card import load_card
+    from gpsseg.data.cards.layout import describe_part
+
+    card = load_card(config.dataset)
+    say(f"{card.title} ({card.foreground})", style="bold")
+    for name, text in licence_lines(card):
+        say(f"{name:<10} {text}")
+    say(f"{'files':<10} in {card.folder}/")
+    for split in card.splits:
+        parts = [part for part in ("all", "train", "val", "test") if part in split]
+        files = "; ".join(f"{part}: {describe_part(split[part])}" for part in parts)
+        say(f"{'split':<10} {split['name']}: {files}")
+    if card.group:
+        keys = ", ".join(f"{key} {value}" for key, value in card.group.items() if key != "ranges")
+        say(f"{'groups':<10} {keys}; one group stays on one side of a split")
+    if card.classes:
+        say(f"{'classes':<10} {', '.join(card.classes)}")
+    if card.note:
+        say(f"{'note':<10} {card.note}", style="yellow")
+    fetch = f"python -m gpsseg.datasets download {card.name}" if card.sources else card.get
+    say(f"{'get it':<10} {fetch or 'see the homepage'}")
+    return card
+
+
+def licence_lines(card: Card) -> list[tuple[str, str]]:
+    """What must be known before a set is used, as (name, text)."""
+    lines = [("homepage", card.homepage), ("licence", card.licence), ("allows", card.allows)]
+    return [(name, text) for name, text in (*lines, ("cite", card.citation)) if text]
+
+
+def check(config: CheckConfig) -> Audit:
+    """Read every file, print a summary and write one page; see ``CheckConfig``.
+
+    Raises:
+        UserError: the set is not there, or the page exists already.
+    """
+    from gpsseg.data.cards.own import card_of
+    from gpsseg.data.checks.audit import audit
+    from gpsseg.data.splits.leftovers import notes_of
+    from gpsseg.data.splits.split import find_cases
+    from gpsseg.report.check import render_check, summary
+
+    card = card_of(config)
+    page = config.output or Path(f"check-{card.name}.html")
+    if page.exists():
+        raise UserError(f"{page} already exists; gpsseg never overwrites. Name another --output.")
+    make_folder(page.parent)
+    with working("looking for images"):
+        found = find_cases(card, config.data_root, require_masks=False)
+    lone = [path.relative_to(found.root).as_posix() for path in found.lone_masks]
+    result = audit(found.cases, lone, config.duplicates)
+    for note in notes_of(found):
+        say(note, style="yellow")
+    for fault in result.faults[:10]:
+        say(fault, style="red")
+    for line in summary(result):
+        say(line)
+    with working("writing the page"):
+        write_text(page, render_check(card, found, result))
+    say(f"page: {page}", style="bold")
+    return result
+
+
+def split(config: SplitConfig) -> list[Path]:
+    """Write split files, print their sizes, and return their paths; see ``SplitConfig``.
+
+    Raises:
+        UserError: the set is not there, a file cannot be read, or there are too few groups.
+    """
+    from gpsseg.data.cards.own import card_of
+    from gpsseg.data.splits.carve import BY_IMAGES
+    from gpsseg.data.splits.files import lesion_shares, write_split
+    from gpsseg.data.splits.leftovers import file_notes
+    from gpsseg.data.splits.split import find_cases
+    from gpsseg.runs.leaks import say_groups
+
+    card = card_of(config)
+    if config.without_leaks:
+        return [split_without_leaks(config, config.without_leaks)]
+    with working("looking for images"):
+        found: Found = find_cases(card, config.data_root)
+    cases = found.cases
+    for note in file_notes(card, config.data_root):
+        say(note, style="yellow")
+    count = len({case.group or case.id for case in cases})
+    say(f"{card.title}: {len(cases)} images in {count} groups, {found.root}")
+    lesions = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
+    with working("dealing"):
+        dealt = deal_parts(config, cases, lesions)
+    try:
+        with working("dealing as version 0.1 did"):
+            before = deal_parts(config, cases, lesions, as_before=True)
+    except (UserError, ZeroDivisionError):  # version 0.1 could put everything on one side
+        before = {}
+    output, files = new_folder(config.output), []
+    for name, parts in dealt.items():
+        files.append(output / f"{name}.json")
+        ending = "" if parts == before.get(name) else BY_IMAGES
+        write_split(files[-1], f"{card.name}-{name}-seed-{config.seed}{ending}", parts)
+        say(f"{files[-1]}: {', '.join(f'{len(parts[part])} {part}' for part in parts)}")
+        share = 1 / config.folds if config.folds else config.test_share
+        say_missed(cases, parts, {"test": share, "val": config.val_share})
+    say_groups(cases)
+    say(f"Use one by --split {files[0]}, or name it as `file` in a split of your data card.")
+    return files
+
+
+def download(config: DownloadConfig) -> Path:
+    """Fetch a set's official files after its licence is accepted; see ``DownloadConfig``.
+
+    Raises:
+        UserError: there is no direct link, the licence is not accepted, or a file is not as it
+            should be.
+    """
+    from gpsseg.data.cards.card import load_card
+    from gpsseg.data.download import fetch_source
+
+    card = load_card(config.dataset)
+    say(card.title, style="bold")
+    for name, text in licence_lines(card):
+        say(f"{name:<10} {text}")
+    if not card.sources:
+        raise UserError(f"{card.title} has no direct official link. {card.get}")
+    _accept(config.accept_licence)
+    root = make_folder(config.output.expanduser())
+    for source in card.sources:
+        fetch_source(source, root, config.keep_archives)
+    say(f"Pass --dataset {card.name} --data-root {root}. {card.note}", style="bold")
+    return root
+
+
+def _accept(said: bool) -> None:
+    """Ask whether the licence is accepted, unless it was already said."""
+    if said:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(
+            "Nobody is here to accept the licence. Read it, and pass --accept-licence if you do."
+        )
+    if input("Do you accept this licence? [yes/no] ").strip().lower() not in ("y", "yes"):
+        raise UserError("The licence was not accepted; nothing was fetched.")
+
+
+def synthesize(config: SynthesizeConfig) -> Path:
+    """Draw a synthetic set in a real set's layout; see ``SynthesizeConfig``."""
+    from gpsseg.data.cards.card import load_card
+    from gpsseg.data.synthetic.scenes import synthesize as draw
+
+    load_card(config.layout)
+    new_folder(config.output)
+    folder = draw(config.layout, config.output, config.cases, config.seed, config.size)
+    say(f"{config.cases} synthetic pairs written to {folder}. They are not {config.layout} images.")
+    return folder
+
+
+def new(config: NewConfig) -> Path:
+    """Write a data card for one's own images, and explain it; see ``NewConfig``.
+
+    Raises:
+        UserError: the images are not there or have no masks, or the card exists already.
+    """
+    import dataclasses
+
+    from gpsseg.config.shared import SourceConfig
+    from gpsseg.data.cards.card import save_card
+    from gpsseg.data.cards.own import HEADING, card_of
+    from gpsseg.data.splits.leftovers import file_notes
+    from gpsseg.data.splits.split import find_cases
+
+    if config.output.exists():
+        raise UserError(f"{config.output} already exists. Name another --output.")
+    source = SourceConfig(
+        images=config.images, masks=config.masks, table=config.table, title=config.title
+    )
+    card = dataclasses.replace(
+        card_of(source), foreground=config.foreground, name=config.output.stem
+    )
+    found = find_cases(card, None)
+    for note in file_notes(card, None):
+        say(note, style="yellow")
+    make_folder(config.output.parent)
+    save_card(card, config.output, HEADING)
+    grouped = len({case.group for case in found.cases if case.group})
+    parts = ", ".join(
+        f"{len(cases)} {part}".removesuffix(" all") for part, cases in found.parts.items()
+    )
+    say(f"{config.output}: {parts} cases in {found.root}", style="bold")
+    first = found.cases[0]
+    say(f"The first: {first.image.name} with {first.mask.name if first.mask else 'no mask'}")
+    say(
+        f"{grouped} groups (patients, sequences)."
+        if grouped
+        else "No groups. If several images show one patient, add the key `group` to the card: else "
+        "the patient may be in training and test, and the scores too good."
+    )
+    say(f"Try: python -m gpsseg.datasets check --dataset {config.output}")
+    say(f"Then: python -m gpsseg.finetune --dataset {config.output}")
+    return config.output

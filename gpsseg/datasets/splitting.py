@@ -1,0 +1,111 @@
+"""What `python -m gpsseg.datasets split` makes: parts by share, and splits without leaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpsseg.config.datasets import SplitConfig
+from gpsseg.console import say, working
+from gpsseg.errors import UserError
+from gpsseg.files import new_folder
+
+if TYPE_CHECKING:
+    from gpsseg.data.splits.split import Case
+
+
+def deal_parts(
+    config: SplitConfig,
+    cases: Sequence[Case],
+    lesions: Mapping[str, float],
+    as_before: bool = False,
+) -> dict[str, dict[str, list[Case]]]:
+    """The parts of each split, by its name; as version 0.1 dealt them, or by images."""
+    from gpsseg.data.splits.files import deal, hold_out
+
+    names, wanted = ["split"], [config.test_share, 1 - config.test_share]
+    if config.folds:
+        names = [f"fold-{number}" for number in range(1, config.folds + 1)]
+        wanted = [1 / config.folds] * config.folds
+    tests = deal(cases, list(lesions.values()), wanted, config.seed, as_before)[: len(names)]
+    return {
+        name: hold_out(cases, lesions, test, config.val_share, config.seed, as_before)
+        for name, test in zip(names, tests, strict=True)
+    }
+
+
+def say_missed(
+    cases: Sequence[Case], parts: Mapping[str, Sequence[Case]], shares: Mapping[str, float]
+) -> None:
+    """Say which parts have not the share of the images asked for."""
+    from gpsseg.data.splits.carve import missed
+
+    groups = Counter(case.group or case.id for case in cases)
+    for part, share in shares.items():
+        if part in parts:
+            wanted = share * len(cases)
+            if note := missed(part, len(parts[part]), len(cases), wanted, groups):
+                say(note, style="yellow")
+
+
+def split_without_leaks(config: SplitConfig, name: str) -> Path:
+    """Write a set's own split without what training shares with the test images.
+
+    Raises:
+        UserError: the split has no training part, or nothing is left of it.
+    """
+    from gpsseg.data.anonymous import new_salt
+    from gpsseg.data.cards.own import card_of
+    from gpsseg.data.checks.leaks import find_leaks
+    from gpsseg.data.splits.files import write_split
+    from gpsseg.data.splits.split import named_parts
+    from gpsseg.datasets.patients import patient_tags
+    from gpsseg.datasets.scenes import components, find_links
+    from gpsseg.runs.leaks import say_groups
+
+    card = card_of(config)
+    with working("looking for images"):
+        parts = named_parts(card, config.data_root, name)
+    parts = {part: sorted(cases, key=lambda case: case.id) for part, cases in parts.items()}
+    cases = [case for part in parts.values() for case in part]
+    links = list(find_links(cases, patient_tags(cases, new_salt())))
+    scenes = components([case.id for case in cases], links)
+    tested = {scenes[case.id] for case in parts["test"]}
+
+    def without_tested() -> dict[str, list[Case]]:
+        return {
+            part: [case for case in its if part == "test" or scenes[case.id] not in tested]
+            for part, its in parts.items()
+        }
+
+    kept = without_tested()
+    while leaks := find_leaks([c for p in kept for c in kept[p] if p != "test"], kept["test"]):
+        # Ties within a burst of like frames can hide those that lead out of it.
+        tested |= {scenes[leak.train_id] for leak in leaks}
+        kept = without_tested()
+    left_out = sum(map(len, parts.values())) - sum(map(len, kept.values()))
+    if not kept["train"]:
+        raise UserError(
+            f"Every training image of {name} is tied to a test image, by copies, scenes, names or "
+            "groups, or by a chain of them. Split anew by groups: `python -m gpsseg.datasets "
+            "groups` proposes them."
+        )
+    whys = Counter(why for one, _, why in links if scenes[one] in tested)
+    file = new_folder(config.output) / "split.json"
+    write_split(file, f"{card.name}-{name}-without-leaks", kept)
+    say(
+        f"left out of training: {left_out} images that are also among the test images, show a "
+        "scene of theirs or are tied to one by others"
+        + (f" ({', '.join(f'{n} ties: {why}' for why, n in whys.most_common())})" if whys else "")
+    )
+    say(f"{file}: {', '.join(f'{len(cases)} {part}' for part, cases in kept.items())}")
+    if any(case.group is None for case in cases):
+        say_groups(cases)
+        say(
+            "By pictures and names alone this split cannot be called clean: a patient seen "
+            "elsewhere or from elsewhere is not found.",
+            style="bold yellow",
+        )
+    return file

@@ -1,0 +1,1 @@
+"""Train and run a network: loop, loss, prompts, inference, machine, resume point."""

@@ -1,0 +1,197 @@
+"""Open a source picture by picture, and take the results of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from gpsseg.console import say
+from gpsseg.data.formats.dicom_series import read_dicom
+from gpsseg.data.formats.greys import Greys
+from gpsseg.data.formats.images import read_image, read_pages
+from gpsseg.data.formats.slicing import Slicing, find_slicing, grey_range, shared_window, to_rgb
+from gpsseg.data.formats.video import ENDINGS as VIDEOS
+from gpsseg.data.formats.video import read_video
+from gpsseg.data.formats.volumes import Volume, read_volume
+from gpsseg.data.sources import Failures, Source
+from gpsseg.errors import fault_of, stops_all
+from gpsseg.evaluators import foreground, label_map
+from gpsseg.files import make_folder
+from gpsseg.predict.plan import FolderTarget, PictureTarget, Plan, Target, VolumeTarget
+from gpsseg.report.overlays import draw_overlay
+
+AS_STORED = Slicing((0, 1, 2), ())
+
+
+@dataclass(eq=False)
+class Writer:
+    """Takes the probability map of every picture of one source.
+
+    Attributes:
+        plan: what is written.
+        failures: is given (path, why) if something goes wrong.
+        mask, probability, overlay: where pictures go.
+        failed: whether the results are not to appear under their names.
+    """
+
+    plan: Plan
+    failures: Failures
+    mask: Target
+    probability: Target | None = None
+    overlay: Target | None = None
+    failed: bool = field(default=False, init=False)
+
+    def has(self, index: int) -> bool:
+        """Whether a frame's results are there already, from a prediction that was stopped."""
+        targets = [t for t in (self.overlay, self.probability, self.mask) if t is not None]
+        return all(isinstance(t, FolderTarget) and t.place(index).exists() for t in targets)
+
+    def put(self, index: int, pixels: np.ndarray, probability: np.ndarray) -> None:
+        """Take one picture.
+
+        Args:
+            index: its number within the source.
+            pixels: (H, W, 3) uint8 RGB, what the network was shown.
+            probability: (H, W) float32 in [0, 1]; >= 0.5 is foreground. Of several classes
+                (C, H, W), the background first: labels are written, see ``label_map``.
+        """
+        labels = label_map(probability) if probability.ndim == 3 else None
+        probability = foreground(probability)
+        mask = probability >= 0.5
+        if self.overlay is not None and (mask.any() or self.plan.source.kind != "volume"):
+            self.overlay.put(index, draw_overlay(pixels, mask))
+        if self.probability is not None:
+            self.probability.put(index, (probability * 255).round().astype(np.uint8))
+        self.mask.put(index, mask if labels is None else labels)
+
+    def finish(self) -> None:
+        """All pictures have come. The mask comes last: where it is, all is."""
+        for target in (self.overlay, self.probability, self.mask):
+            if target is not None:
+                target.finish()
+
+    def fail(self, error: BaseException) -> None:
+        """Say that the source cannot be segmented.
+
+        Raises:
+            OSError: the disk is full; nothing else could be written either.
+        """
+        if stops_all(error):
+            raise error
+        if not self.failed:
+            report(self.failures, self.plan.source.path, error)
+        self.failed = True
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture to segment: ``read`` gives it as (H, W, 3) uint8 RGB."""
+
+    writer: Writer
+    index: int
+    read: Callable[[], np.ndarray]
+
+
+def report(failures: Failures, path: Path, error: BaseException) -> None:
+    """Say and remember that a file cannot be used, and name it."""
+    why = fault_of(path, error)
+    if isinstance(error, OSError) and error.filename and str(error.filename) != str(path):
+        why = f"{path}: its result cannot be written: {error.strerror}."
+    elif str(path) not in why:
+        why = f"{path}: {why}"
+    failures.append((path, why))
+    say(f"failed: {why}", style="yellow")
+
+
+def open_source(
+    plan: Plan,
+    failures: Failures,
+    axis: str = "auto",
+    window: tuple[float, float] | None = None,
+    label: str = "lesion",
+    greys: Greys | None = None,
+) -> Iterator[Frame]:
+    """Yield the pictures of a source, one at a time; those of a video that are done are left out.
+
+    Args:
+        plan: of the source.
+        failures: for the writer.
+        axis: as for ``find_slicing``.
+        window: centre and width of the greys shown, for volumes and DICOM.
+        label: what a mask marks.
+        greys: how the run's images were shown; a window that is named goes before its own.
+
+    Raises:
+        UserError: the source cannot be read, or not to its end.
+    """
+    source, rule = plan.source, greys.of_pictures if greys else None
+    make_folder(plan.mask.parent)
+    if source.kind == "image" and not source.headers:
+        writer = Writer(plan, failures, *_targets(plan, PictureTarget))
+        reading = partial(read_image, source.path)
+        yield Frame(writer, 0, reading if rule is None else partial(reading, greys=rule))
+        return
+    if source.kind == "frames" and not source.headers:
+        writer = Writer(plan, failures, *_targets(plan, FolderTarget))
+        video = source.path.suffix.lower() in VIDEOS
+        read = read_video(source.path) if video else read_pages(source.path, rule)
+        pictures = (lambda pixels=pixels: pixels for pixels in read)
+        yield from _missing(writer, pictures)
+        return
+    volume = read_shown(source, window, greys)
+    slicing = find_slicing(volume.affine, axis) if source.kind == "volume" else AS_STORED
+    writer = Writer(plan, failures, *_volume_targets(plan, volume, slicing, label))
+    (low, high), slices = grey_range(volume, window, greys), slicing.view(volume.values)
+    shown = (partial(to_rgb, values, low, high, volume.inverted) for values in slices)
+    yield from _missing(writer, shown)
+
+
+def read_shown(
+    source: Source, window: tuple[float, float] | None, greys: Greys | None = None
+) -> Volume:
+    """Read a volume or DICOM frames for ``grey_range`` with this window and these greys."""
+    if not source.headers:
+        return read_volume(source.path)
+    if greys is not None and greys.old:
+        return read_dicom(source.headers, source.path, old=True)
+    window = window or shared_window(greys, source.headers[0].hounsfield)
+    return read_dicom(source.headers, source.path, curves=window is None)
+
+
+def _missing(writer: Writer, pictures: Iterable[Callable[[], np.ndarray]]) -> Iterator[Frame]:
+    """The pictures that the writer does not have; if there is none, the source is finished."""
+    left = False
+    for index, read in enumerate(pictures):
+        if not writer.has(index):
+            left = True
+            yield Frame(writer, index, read)
+    if not left:
+        writer.finish()
+
+
+def _targets(
+    plan: Plan, make: Callable[[Path], Target]
+) -> tuple[Target, Target | None, Target | None]:
+    """Targets of the mask, the probability and the overlay."""
+    overlay: Target | None = None
+    if plan.overlay is not None:
+        folder = plan.source.kind != "image"
+        overlay = FolderTarget(plan.overlay, ".jpg") if folder else PictureTarget(plan.overlay)
+    return make(plan.mask), None if plan.probability is None else make(plan.probability), overlay
+
+
+def _volume_targets(
+    plan: Plan, volume: Volume, slicing: Slicing, label: str
+) -> tuple[Target, Target | None, Target | None]:
+    """The same for what comes as an array of slices or frames."""
+
+    def make(path: Path) -> Target:
+        if plan.source.kind == "volume" or path.suffix == ".dcm":
+            return VolumeTarget(path, volume, slicing, plan.source, label)
+        return FolderTarget(path) if plan.source.kind == "frames" else PictureTarget(path)
+
+    return _targets(plan, make)

@@ -1,0 +1,134 @@
+"""A run's network for Python: pictures as arrays in, masks as arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.engine.prompts import COLUMNS, Prompter, from_pixels, is_given
+from gpsseg.errors import UserError
+from gpsseg.evaluators import foreground, label_map
+from gpsseg.predict.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class TunedNetwork:
+    """The network of a run, on its device; made by ``load_run``.
+
+    Attributes:
+        folder: of the run.
+        config: its settings.
+        prompt: what the network is told of a picture, such as "none" or "box".
+        classes: what the labels 1, 2, ... of ``predict`` mean; empty where masks are not labelled.
+        segmenter: how pictures become probabilities; ``segmenter.model`` is the ``nn.Module``.
+    """
+
+    folder: Path
+    config: FinetuneConfig
+    prompt: str
+    classes: tuple[str, ...]
+    segmenter: Segmenter
+
+    def predict(
+        self,
+        picture: np.ndarray,
+        probability: bool = False,
+        prompt: Sequence[float] | None = None,
+    ) -> np.ndarray:
+        """Segment one picture, as ``python -m gpsseg.predict`` does a file that holds it.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB, or (H, W) uint8 grey, of any size.
+            probability: whether to return the network's probabilities instead of a mask.
+            prompt: for a run that was trained with --prompt box or point: x0, y0, x1, y1 or x, y in
+                pixels from the upper left corner.
+
+        Returns:
+            The mask, (H, W) bool, True where the probability of foreground is 0.5 or more. Of a run
+            that tells classes apart, (H, W) uint8: 0 is background, n is ``classes[n - 1]``.
+            With ``probability`` (H, W) float32 in [0, 1], or (C, H, W), the background first.
+
+        Raises:
+            UserError: the array is no picture, or a prompt is missing or not taken.
+        """
+        pixels = as_rgb(picture)
+        found = self.segmenter.map_of(pixels, self._prompter(prompt))
+        if probability:
+            return found
+        if found.ndim == 3:
+            return label_map(found)
+        return foreground(found) >= 0.5
+
+    def _prompter(self, prompt: Sequence[float] | None) -> Prompter | None:
+        given = is_given(self.prompt)
+        if given and prompt is None:
+            names = ", ".join(COLUMNS[self.prompt])
+            raise UserError(
+                f"This run needs a {self.prompt} for every picture. Pass prompt=({names})."
+            )
+        if prompt is None:
+            return None
+        if not given:
+            raise UserError(
+                f"This run was trained with --prompt {self.prompt}, which takes none from you. "
+                "Leave prompt out."
+            )
+        return from_pixels(prompt, self.prompt)
+
+
+def as_rgb(picture: np.ndarray) -> np.ndarray:
+    """A picture as (H, W, 3) uint8 RGB; grey is repeated, an alpha channel is dropped.
+
+    >>> as_rgb(np.zeros((4, 5), np.uint8)).shape
+    (4, 5, 3)
+
+    Raises:
+        UserError: it has another shape or type.
+    """
+    pixels = np.asarray(picture)
+    if pixels.dtype != np.uint8:
+        raise UserError(
+            f"The picture is {pixels.dtype}, expected uint8. Bring its values to 0..255, the same "
+            "way for all pictures, and pass picture.astype('uint8')."
+        )
+    if pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4):
+        pixels = pixels[:, :, :3] if pixels.shape[2] > 1 else pixels[:, :, 0]
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise UserError(
+            f"The picture has the shape {np.shape(picture)}, expected (height, width, 3) in RGB or "
+            "(height, width). Pass one picture at a time, channels last."
+        )
+    return np.ascontiguousarray(pixels)
+
+
+def load_run(folder: Path | str, device: str = "auto", untrained: bool = False) -> TunedNetwork:
+    """Load the network of a run that ``gpsseg.finetune`` made.
+
+    Args:
+        folder: of the run.
+        device: auto, cpu, cuda or cuda:N.
+        untrained: whether a network that was stopped before its first validation will do.
+
+    Raises:
+        UserError: the folder is no run folder, or the run has no result.
+    """
+    from gpsseg.data.cards.own import card_of
+    from gpsseg.engine.machine import make_machine, require_device
+    from gpsseg.runs import folder as runs
+
+    require_device(device)
+    folder = Path(folder)
+    config, model = runs.load_run(folder, untrained)
+    card = card_of(config)
+    machine = make_machine(device, config.precision)
+    model.to(machine.device)
+    assert config.image_size, "a run's settings are settled"
+    assert config.batch_size, "a run's settings are settled"
+    segmenter = Segmenter(model, machine, card, config.image_size, config.batch_size)
+    return TunedNetwork(folder, config, model.facts.prompt, tuple(card.told_apart), segmenter)

@@ -1,0 +1,172 @@
+"""The charts of a comparison: score against what trains, against training size, and against K."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gpsseg.report.charts.names import place_names
+from gpsseg.report.charts.plots import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Chart,
+    Mark,
+    linear,
+    round_ticks,
+)
+
+Row = Mapping[str, Any]
+Series = Mapping[str, Sequence[tuple[float, Row]]]
+
+
+def charts(rows: Sequence[Row]) -> list[Chart]:
+    """All charts for which there are two points or more."""
+    sizes = sorted({row["train_size"] for row in rows})
+    found = [score_against_share([r for r in rows if r["train_size"] == n], n) for n in sizes]
+    return [
+        chart
+        for chart in (*found, score_against_size(rows), score_against_k(rows, sizes[-1]))
+        if chart
+    ]
+
+
+def score_against_share(rows: Sequence[Row], size: int) -> Chart | None:
+    """MDice against the share of the network that trains, on a logarithmic axis.
+
+    Where all methods train the same in the decoder, such as all of it, only the encoder counts.
+    """
+    same_decoder = len({row["decoder"] for row in rows}) == 1
+    share = "share_of_encoder" if same_decoder else "share_of_total"
+    shown = [row for row in rows if row[share] > 0]
+    if len(shown) < 2:
+        return None
+    series = {row["method"]: [(row[share], row)] for row in shown}
+    left_out = [row["method"] for row in rows if not row[share]]
+    also = f" Not drawn: {', '.join(left_out)}, which leaves the encoder." if left_out else ""
+    return _chart(
+        f"mDice against the share that trains, {size} training images",
+        f"{_described(series, lambda share: f'{share:.2%}')}.{also}",
+        f"share of the {'encoder' if same_decoder else 'network'} that trains",
+        series,
+        logarithmic=10,
+        tick_text=lambda share: f"{100 * share:g} %",
+    )
+
+
+def score_against_size(rows: Sequence[Row]) -> Chart | None:
+    """MDice against the number of training images, one line a method."""
+    series = {
+        method: [(float(row["train_size"]), row) for row in rows if row["method"] == method]
+        for method in dict.fromkeys(row["method"] for row in rows)
+    }
+    if max(len(points) for points in series.values()) < 2:
+        return None
+    return _chart(
+        "mDice against the number of training images",
+        f"{_described(series, lambda size: f'{size:g} images')}.",
+        "training images",
+        series,
+        logarithmic=2,
+        tick_text=lambda size: f"{size:g}",
+        least=1,
+    )
+
+
+def score_against_k(rows: Sequence[Row], size: int) -> Chart | None:
+    """MDice against K at the largest training size, one line for what else is the same."""
+    series: dict[str, list[tuple[float, Row]]] = {}
+    for row in rows:
+        if row["top_k"] and row["train_size"] == size:
+            others = [f"{k}={v}" for k, v in row["options"].items() if k != "top_k"]
+            name = ":".join([row["kind"], *([",".join(others)] if others else [])])
+            series.setdefault(name, []).append((float(row["top_k"]), row))
+    series = {name: sorted(p, key=lambda point: point[0]) for name, p in series.items()}
+    if max((len(points) for points in series.values()), default=0) < 2:
+        return None
+    return _chart(
+        f"mDice against K, {size} training images",
+        f"{_described(series, lambda k: f'K = {k:g}')}.",
+        "K, inputs of each neuron that train",
+        series,
+        logarithmic=2,
+        tick_text=lambda k: f"{k:g}",
+        least=1,
+    )
+
+
+def _described(series: Series, of_x: Callable[[float], str]) -> str:
+    return "; ".join(
+        f"{name}: {row['dice']:.3f} at {of_x(x)}"
+        for name, points in series.items()
+        for x, row in points
+    )
+
+
+def _interval(row: Row) -> Sequence[float]:
+    """A row's interval; where it has none, its point."""
+    ends: Sequence[float] = row["dice_ci95"] or (row["dice"], row["dice"])
+    return ends
+
+
+def _chart(
+    title: str,
+    description: str,
+    x_label: str,
+    series: Series,
+    logarithmic: int,
+    tick_text: Callable[[float], str],
+    least: float = 0,
+) -> Chart:
+    """Points with their intervals, joined where a series has several, named near their last point.
+
+    No tick is below ``least``.
+    """
+    points = [point for each in series.values() for point in each]
+    low = min(_interval(row)[0] for _, row in points)
+    high = max(_interval(row)[1] for _, row in points)
+    margin = 0.05 * (high - low or 1)
+    low, high = max(0.0, low - margin), min(1.0, high + margin)
+    y = linear(low, high, (HEIGHT - BOTTOM, TOP))
+    exponents = [math.log(x, logarithmic) for x, _ in points]
+    first, last = math.floor(min(exponents) - 0.1), math.ceil(max(exponents) - 1e-9)
+    joined = any(len(each) > 1 for each in series.values())
+    room = 0.3 + (0.35 * (last - first) if joined else 0)  # on the right, for the lines' names
+    along = linear(first, last + room, (LEFT, WIDTH - RIGHT))
+    powers = [(e, float(logarithmic) ** e) for e in range(first, last + 1)]
+    ticks = [(along(e), tick_text(value)) for e, value in powers if value >= least]
+
+    def x_of(value: float) -> float:
+        return along(math.log(value, logarithmic))
+
+    lines, dots, ends = [], [], []
+    for each in series.values():
+        places = [(x_of(x), y(row["dice"])) for x, row in each]
+        if len(places) > 1:
+            lines.append(("strong", " ".join(f"{a},{b}" for a, b in places)))
+        for (a, b), (_, row) in zip(places, each, strict=True):
+            interval = [y(end) for end in _interval(row)]
+            lines.append(("faint", f"{a},{interval[0]} {a},{interval[1]}"))
+            dots.append(Mark(a, b, 0, 0, f"{row['method']}: {row['dice']:.3f}"))
+        ends.append(places[-1])
+    texts = place_names(list(series), ends, [(dot.x, dot.y) for dot in dots])
+    lines += [
+        ("faint", f"{x},{y} {text_x},{text_y}")
+        for (x, y), (text_x, text_y, *_) in zip(ends, texts, strict=True)
+        if y != text_y
+    ]
+    return Chart(
+        title,
+        description,
+        x_label,
+        "mDice on the test images",
+        ticks,
+        [(y(tick), f"{tick:g}") for tick in round_ticks(low, high)],
+        lines=lines,
+        dots=dots,
+        texts=texts,
+    )

@@ -1,0 +1,163 @@
+"""A comparison's table: on the console, as markdown, CSV and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpsseg.console import say
+from gpsseg.evaluators.words import interval_text, p_text, varied_text
+from gpsseg.files import write_json, write_rows, write_text
+from gpsseg.veil import clean
+
+Row = Mapping[str, Any]
+COLUMNS = (
+    "method", "train", "lr", "mDice", "95 % CI", "seeds", "mIoU", "against", "p (Holm)",
+    "trained", "delta", "step", "memory",
+)  # fmt: skip
+
+
+WIDE = 160  # characters that the whole table needs
+ON_THE_PAGE = ("lr", "seeds", "mIoU", "delta", "step", "memory")  # not on a narrower terminal
+
+
+def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write compare.json, .csv, .md and .html."""
+    from gpsseg.report.sections import leak_sentences
+
+    result = clean(result)
+    write_json(folder / "compare.json", result)
+    write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
+    notes = "".join(
+        f"\n{sentence}\n" for sentence in leak_sentences(result.get("leaks")) if sentence
+    )
+    write_text(folder / "compare.md", markdown(result["rows"]) + notes)
+    write_text(folder / "compare.html", page(result))
+
+
+def cells_of(row: Row) -> list[str]:
+    """One row's cells, in the order of ``COLUMNS``."""
+    against = row.get("against")
+    seeds = row["dice_of_seeds"]
+    edge = " (edge)" if row["lr_at_edge"] else ""
+    untrained = f" ({row['untrained']} UNTRAINED)" if row.get("untrained") else ""
+    return [
+        row["method"],
+        f"{row['train_size']}",
+        f"{row['lr']:.1e}{edge}",
+        f"{row['dice']:.3f}",
+        interval_text(row["dice_ci95"]),
+        f"{min(seeds):.3f} to {max(seeds):.3f}{untrained}",
+        f"{row['iou']:.3f}",
+        _difference(against) if against else "",
+        p_text(against["p_holm"]) if against else "",
+        f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%})",
+        f"{row['delta_bytes'] / 2**20:.2f} MB",
+        f"{row['step_seconds']:.2f} s",
+        f"{row['memory_mb'] / 1024:.1f} GB",
+    ]
+
+
+def _difference(against: Mapping[str, Any]) -> str:
+    """The mean difference to the baseline, with its interval."""
+    return f"{against['difference']:+.3f} {interval_text(against['ci95'], '+.3f')}"
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table, the best mDice of each training size in bold, and what was varied."""
+    best = _best(rows)
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
+    for row in rows:
+        cells = cells_of(row)
+        if row["dice"] == best[row["train_size"]]:
+            cells[3] = f"**{cells[3]}**"
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *(f"{line}  " for line in varied_lines(rows))]) + "\n"
+
+
+def varied_lines(rows: Sequence[Row]) -> list[str]:
+    """What the intervals of a table vary, and why tests are missing, a sentence each."""
+    over = dict.fromkeys(varied_text(row) for row in rows)
+    lines = [f"95 % intervals and tests are over {' or '.join(over)}, which both vary."]
+    if all(row["seeds"] == 1 for row in rows):
+        lines = [f"95 % intervals are over {' or '.join(over)} of one seed; another may differ."]
+    apart = [row for row in rows if "dice_with_lesion" in row]
+    if apart:
+        means = ", ".join(f"{row['method']} {row['dice_with_lesion']:.3f}" for row in apart)
+        lines.append(
+            f"mDice on the {apart[0]['images_with_lesion']} images with a lesion: {means}."
+        )
+    none = dict.fromkeys(row["no_interval"] for row in rows if "no_interval" in row)
+    if all("no_interval" in row for row in rows):
+        lines = []
+    lines += [f"No interval: {why.removesuffix(': no interval')}." for why in none]
+    reasons = dict.fromkeys(row["against"].get("why", "") for row in rows if row.get("against"))
+    return lines + [f"No p-value: {why}." for why in reasons if why]
+
+
+def page(result: Mapping[str, Any]) -> str:
+    """The comparison as one self-contained page."""
+    from gpsseg.config.compare import FREE
+    from gpsseg.report import fill
+    from gpsseg.report.charts import plots
+    from gpsseg.report.charts.of_compare import charts
+    from gpsseg.report.sections import leak_sentences
+
+    rows = result["rows"]
+    synthetic = str(result["data"]).startswith("synthetic")
+    settings = {**result["settings"], **result["resolved"], **result["machine"]}
+    shown = {k: v for k, v in settings.items() if v not in (None, [], ()) and k not in FREE}
+    context = {
+        "result": result,
+        "synthetic": synthetic,
+        "sizes": _sizes(rows),
+        "best": _best(rows),
+        "charts": charts(rows),
+        "frame": plots,
+        "settings": shown,
+        "varied": varied_lines(rows),
+        "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
+    }
+    return fill("ranking.html", (), context)
+
+
+def say_rows(rows: Sequence[Row]) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    narrow = console.is_terminal and console.width < WIDE
+    table, shown = Table(), [n for n in COLUMNS if not narrow or n not in ON_THE_PAGE]
+    for name in shown:
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for row in rows:
+        cells = dict(zip(COLUMNS, cells_of(row), strict=True))
+        table.add_row(*(cells[name] for name in shown))
+    Console(width=max(WIDE, console.width) if not narrow else None).print(table)
+    for line in varied_lines(rows):
+        say(line)
+
+
+def _best(rows: Sequence[Row]) -> dict[int, float]:
+    """The highest mDice of each training size."""
+    return {size: max(r["dice"] for r in rows if r["train_size"] == size) for size in _sizes(rows)}
+
+
+def _sizes(rows: Sequence[Row]) -> list[int]:
+    return sorted({row["train_size"] for row in rows})
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    """A row for the CSV: intervals in columns of their own."""
+    flat = {k: v for k, v in row.items() if not isinstance(v, list | dict)}
+    for name in ("dice_ci95", "iou_ci95"):
+        flat[f"{name}_low"], flat[f"{name}_high"] = row[name] or (None, None)
+    flat.pop("dice_with_lesion_ci95", None)
+    flat["dice_of_seeds"] = " ".join(f"{value:.6f}" for value in row["dice_of_seeds"])
+    against = row.get("against") or {"ci95": (None, None)}
+    for name in ("difference", "p", "p_holm"):
+        flat[f"against_{name}"] = against.get(name)
+    flat["against_ci95_low"], flat["against_ci95_high"] = against["ci95"] or (None, None)
+    return flat

@@ -1,0 +1,228 @@
+"""Finished runs side by side: what differs, and what the same test images say about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpsseg.config.report import MOST_RUNS
+from gpsseg.errors import UserError
+from gpsseg.report import sections
+from gpsseg.report.charts import plots
+from gpsseg.report.contents import Case, Contents, read_contents
+
+if TYPE_CHECKING:
+    from gpsseg.evaluators import Estimate
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run or evaluation folder.
+
+    Attributes:
+        name: of the folder, told apart from the others'.
+        contents: what the folder holds.
+        synthetic: whether its scores are on images that gpsseg drew.
+        scores: of its headline protocol.
+        leaks: test images that were also trained on; None where that was not checked.
+    """
+
+    name: str
+    contents: Contents
+    synthetic: bool
+    scores: sections.Protocol
+    leaks: int | None
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A run against the first one, image by image.
+
+    Attributes:
+        run: name of the run.
+        why_not: the reason why the two cannot be paired; the rest is then empty.
+        notes: what to keep in mind.
+        images: common images.
+        found: mean Dice of the run minus that of the first, with interval and p-value.
+        adjusted: that p-value by Holm over all pairings of the page; None where there is none.
+    """
+
+    run: str
+    why_not: str = ""
+    notes: tuple[str, ...] = ()
+    images: int = 0
+    found: Estimate | None = None
+    adjusted: float | None = None
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read two to eight folders.
+
+    Raises:
+        UserError: too few, too many, one twice, or one without a readable metrics.json.
+    """
+    if not 2 <= len(folders) <= MOST_RUNS:
+        raise UserError(f"--compare takes 2 to {MOST_RUNS} run folders, got {len(folders)}.")
+    paths = [folder.resolve() for folder in folders]
+    if len(set(paths)) < len(paths):
+        raise UserError("--compare names one run folder twice. Name each run once.")
+    names = [path.name for path in paths]
+    unique = [
+        name if names.count(name) == 1 else f"{path.parent.name}/{name}"
+        for name, path in zip(names, paths, strict=True)
+    ]
+    runs = [_read(*pair) for pair in zip(unique, folders, strict=True)]
+    if not any(_is_nameless(run) for run in runs):
+        return runs
+    return [dataclasses.replace(run, name=f"run {n}") for n, run in enumerate(runs, 1)]
+
+
+def _is_nameless(run: Run) -> bool:
+    """Whether a run's ids are hashed; then folders, which a user names, are not shown either."""
+    return bool(run.contents.config.get("config", {}).get("anonymous_ids"))
+
+
+def _read(name: str, folder: Path) -> Run:
+    contents = read_contents(folder)
+    metrics = contents.metrics
+    if not metrics.get("after"):
+        raise UserError(
+            f"{folder}/metrics.json holds no scores. Name the folder of a finished run."
+        )
+    rules = sections.protocols(metrics)
+    leaks = metrics.get("leaks") or {"checked": False}
+    return Run(
+        name=name,
+        contents=contents,
+        synthetic=str(metrics.get("data")).startswith("synthetic"),
+        scores=next((rule for rule in rules if rule.overlap), rules[0]),
+        leaks=len({pair["test_id"] for pair in leaks["pairs"]}) if leaks["checked"] else None,
+    )
+
+
+def pair_runs(runs: Sequence[Run]) -> list[Pairing]:
+    """Compare every run with the first on their common test images, by Dice per image."""
+    from gpsseg.evaluators import holm
+
+    pairings = [_pair(runs[0], run) for run in runs[1:]]
+    adjusted = holm([None if p.found is None else p.found.p_value for p in pairings])
+    return [
+        dataclasses.replace(pairing, adjusted=p)
+        for pairing, p in zip(pairings, adjusted, strict=True)
+    ]
+
+
+def _pair(first: Run, run: Run) -> Pairing:
+    from gpsseg.evaluators import paired_comparison
+
+    why_not = unpaired(first, run)
+    if why_not:
+        return Pairing(run.name, why_not)
+    ours, theirs = _by_id(first), _by_id(run)
+    common = [name for name in ours if name in theirs]
+    found = paired_comparison(
+        [theirs[name].dice or 0.0 for name in common],
+        [ours[name].dice or 0.0 for name in common],
+        [ours[name].group or theirs[name].group or None for name in common],
+    )
+    return Pairing(
+        run.name,
+        notes=_notes(first, run, len(common)),
+        images=len(common),
+        found=found,
+    )
+
+
+def unpaired(first: Run, run: Run) -> str:
+    """Why two runs cannot be compared image by image, or an empty string."""
+    ours, theirs = first.contents.metrics, run.contents.metrics
+    for key, text in (("data", "one is on real, one on synthetic images"), ("dataset", "")):
+        if ours.get(key) != theirs.get(key):
+            return text or f"they were tested on {ours.get(key)} and {theirs.get(key)}"
+    splits = [metrics.get("split", {}).get("name") for metrics in (ours, theirs)]
+    if splits[0] != splits[1]:
+        return f"they were tested on different splits, {splits[0]} and {splits[1]}"
+    told = [sections.prompted(metrics) or "none" for metrics in (ours, theirs)]
+    if told[0] != told[1]:
+        return f"they were told differently where to look: {told[0]} and {told[1]}"
+    if first.scores.name != run.scores.name:
+        return f"their protocols differ: {first.scores.name} and {run.scores.name}"
+    mine, other = _by_id(first), _by_id(run)
+    common = [name for name in mine if name in other]
+    if len(common) < 2:
+        return "they have no two scored images in common"
+    if any(mine[name].size != other[name].size for name in common):
+        return "images of one name have different truths"
+    return ""
+
+
+def _notes(first: Run, run: Run, common: int) -> tuple[str, ...]:
+    hashes = {r.contents.metrics.get("split", {}).get("sha256") for r in (first, run)}
+    most = max(len(_by_id(first)), len(_by_id(run)))
+    return (
+        *(("trained or validated on different images",) if len(hashes) > 1 else ()),
+        *((f"{most - common} images are in one run only",) if most > common else ()),
+    )
+
+
+def _by_id(run: Run) -> dict[str, Case]:
+    return {case.id: case for case in run.contents.cases if case.dice is not None}
+
+
+def differing_settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    """(setting, its value in each run) of the settings and versions that are not all equal."""
+    tables: list[dict[str, str]] = []
+    for run in runs:
+        config, metrics = run.contents.config, run.contents.metrics
+        own: dict[str, str] = {
+            key: str(metrics[key]) for key in ("backbone", "method") if key in metrics
+        }
+        settings = dict(sections.settings(config))
+        versions = {f"{name} version": v for name, v in config.get("versions", {}).items()}
+        tables.append({**own, **settings, **versions})
+    names = dict.fromkeys(name for table in tables for name in table)
+    rows = [(name, [table.get(name, "–") for table in tables]) for name in names]
+    return [
+        (name, values)
+        for name, values in rows
+        if len(set(values)) > 1 and name not in ("output", "resume")
+    ]
+
+
+def image_rows(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Case, list[float | None]]]]:
+    """The runs that pair with the first, and each image's Dice in each; largest change first."""
+    paired = [runs[0], *(run for run in runs[1:] if not unpaired(runs[0], run))]
+    scores = [_by_id(run) for run in paired]
+    rows = [
+        (case, [table[name].dice if name in table else None for table in scores])
+        for name, case in scores[0].items()
+    ]
+
+    def change(row: tuple[Case, list[float | None]]) -> float:
+        first, *others = row[1]
+        return max((abs(value - (first or 0)) for value in others if value is not None), default=0)
+
+    return paired, sorted(rows, key=lambda row: (-change(row), row[0].id)) if paired[1:] else []
+
+
+def context(runs: Sequence[Run]) -> dict[str, Any]:
+    """What comparison.html prints."""
+    logs = [(run.name, run.contents.log) for run in runs]
+    charts = [plots.overlaid(logs, "val_dice"), plots.overlaid(logs, "loss")]
+    parts = [sections.trained_parts(run.contents) for run in runs]
+    paired, images = image_rows(runs)
+    return {
+        "runs": runs,
+        "methods": sections.METHODS,
+        "synthetic": any(run.synthetic for run in runs),
+        "pairings": pair_runs(runs),
+        "settings": differing_settings(runs),
+        "charts": [chart for chart in charts if chart],
+        "frame": plots,
+        "paired": paired,
+        "images": images,
+        "trained": [next((p for p in rows if p[0] == "All"), None) for rows in parts],
+    }

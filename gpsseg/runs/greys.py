@@ -1,0 +1,170 @@
+"""Which greys a run's images are shown by: settled once, kept in the run, and repeated."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpsseg.console import say
+from gpsseg.data.case import Case
+from gpsseg.data.splits.split import Split
+from gpsseg.data.checks.readable import say_notes
+from gpsseg.data.formats.greys import Greys, Seen, from_stored, look, settle, to_stored
+from gpsseg.data.formats.images import read_stored
+from gpsseg.data.splits.files import PARTS
+from gpsseg.files import read_json, write_json
+
+CUT = "slices.json"  # beside the table of slices: how they were cut
+MAKER = "gpsseg.slices"
+ABOVE = 6  # folders over an image in which this is looked for
+
+
+def check_split(
+    split: Split,
+    stored: Greys | None = None,
+    anonymous: bool = False,
+    parts: Sequence[str] = PARTS,
+) -> tuple[Split, Greys]:
+    """Check every file of a split, and settle how its images of more than 8 bits are shown.
+
+    That is settled by training and validation images alone; the test images do not count.
+
+    Args:
+        split: of the cases.
+        stored: the rule of the run that goes on or is evaluated; it stands, and is filled in where
+            the run had no such images. None settles a new one.
+        anonymous: whether notes name no file.
+        parts: which to check.
+
+    Returns:
+        The split with the rule in its cases; and the rule.
+
+    Raises:
+        UserError: files are unreadable or sizes differ.
+    """
+    cases = [case for part in parts for case in getattr(split, part)]
+    seen = dict(zip(cases, say_notes(cases, anonymous), strict=True))
+    seen |= _unchecked(split, parts, seen)
+    known = [case for case in (*split.train, *split.val) if case in seen]
+    found = settle(seen[case] for case in known or cases)
+    greys = stored.filled(found) if stored else _with_cut(found, known)
+    if any(seen.values()):
+        say_range(greys)
+    deep = {case for case, what in seen.items() if what is not None}
+    return with_greys(split, greys, deep), greys
+
+
+def _unchecked(
+    split: Split, parts: Sequence[str], seen: Mapping[Case, Seen | None]
+) -> dict[Case, Seen | None]:
+    """What validation images hold that are not checked, where training images are deep ones."""
+    if "train" not in parts or "val" in parts or not any(seen.values()):
+        return {}
+    return {case: look(read_stored(case.image)) for case in split.val}
+
+
+def with_greys(split: Split, greys: Greys, deep: Iterable[Case] | None = None) -> Split:
+    """The split with a rule in its cases.
+
+    Args:
+        split: of the cases.
+        greys: the rule.
+        deep: the cases that it matters for; None where that is not known.
+    """
+    rule = greys.of_pictures
+    if rule is None:
+        return split
+    chosen = None if deep is None else set(deep)
+    train, val, test = (
+        tuple(
+            dataclasses.replace(case, greys=rule) if chosen is None or case in chosen else case
+            for case in part
+        )
+        for part in (split.train, split.val, split.test)
+    )
+    return dataclasses.replace(split, train=train, val=val, test=test)
+
+
+def say_range(greys: Greys) -> None:
+    """Say what is black and white in images of more than 8 bits."""
+    if greys.old:
+        say("Images of more than 8 bits are scaled one by one, as version 0.1 did for this run.")
+        return
+    ranges = {"whole": greys.whole, "real": greys.real}
+    told = [f"{low:g} to {high:g}" for low, high in filter(None, ranges.values())]
+    if told:
+        say(
+            f"Images of more than 8 bits: {' and '.join(told)} is shown from black to white, in "
+            "all of them alike."
+        )
+
+
+def save_cut(table: Path, greys: Greys) -> None:
+    """Write beside a table of slices how they were cut."""
+    write_json(table.with_name(CUT), {"made_by": MAKER, **to_stored(greys)})
+
+
+def _with_cut(greys: Greys, cases: Sequence[Case]) -> Greys:
+    """The rule with window, axis and labels of the slices that the images are, if they are any."""
+    cuts = found_cuts(cases)
+    if len(cuts) > 1:
+        say(
+            "The training images were cut from volumes in several ways (or not all of them were), "
+            "so predict will not know which window and axis to take: name them there.",
+            style="yellow",
+        )
+    cut = next(iter(cuts)) if len(cuts) == 1 else None
+    if cut is None:
+        return greys
+    return dataclasses.replace(cut, whole=greys.whole, real=greys.real)
+
+
+def found_cuts(cases: Iterable[Case]) -> set[Greys | None]:
+    """How images were cut from volumes, by the file beside their table; None if they were not.
+
+    Raises:
+        UserError: that file is damaged.
+    """
+    folders = {case.image.parent for case in cases}
+    return {None if file is None else _read_cut(file) for file in set(map(_cut_above, folders))}
+
+
+def say_other_cut(greys: Greys, cases: Iterable[Case]) -> None:
+    """Say so if images were cut by another window than those that a run was trained on."""
+    for cut in found_cuts(cases):
+        if cut is not None and cut.window != greys.window and not greys.old:
+            here, there = (
+                "no one window" if each.window is None else "{:g} {:g}".format(*each.window)
+                for each in (cut, greys)
+            )
+            say(
+                f"These slices were cut by {here}, those of the run's training by {there}: the "
+                "network sees other greys than it learned.",
+                style="yellow",
+            )
+
+
+def _read_cut(file: Path) -> Greys | None:
+    content = read_json(file)
+    ours = isinstance(content, dict) and content.get("made_by") == MAKER
+    return from_stored(content, str(file)) if ours else None
+
+
+def _cut_above(folder: Path) -> Path | None:
+    """The nearest ``CUT`` in a folder or those above it."""
+    places = [folder, *folder.absolute().parents[:ABOVE]]
+    return next((place / CUT for place in places if (place / CUT).is_file()), None)
+
+
+def stored_greys(content: Mapping[str, Any], place: str) -> Greys:
+    """The rule that a run's config.json keeps; of version 0.1, which kept none, that version's.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    resolved = content.get("resolved")
+    if not isinstance(resolved, dict) or "greys" not in resolved:
+        return Greys(old=True)
+    return from_stored(resolved["greys"] or {}, place)

@@ -1,0 +1,208 @@
+"""A method on a backbone: what it adds, what trains and how fast, and what the base is called."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpsseg.config.effects import idle
+from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.console import working
+from gpsseg.errors import look_up
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from gpsseg.backbones import Backbone, Facts
+    from gpsseg.data.cards.card import Card
+    from gpsseg.gps import Selection
+    from gpsseg.engine.machine import Machine
+    from gpsseg.tuning import Method
+
+
+def method_of(config: FinetuneConfig) -> Method:
+    """Look the method up by its name.
+
+    Raises:
+        UserError: it is unknown.
+    """
+    from gpsseg.tuning import METHODS
+
+    return look_up(config.method, METHODS, "method")
+
+
+def require_backbone(config: FinetuneConfig | SelectConfig) -> None:
+    """Refuse a backbone's name or a file of weights that is not there, before any data is read.
+
+    Raises:
+        UserError: see ``gpsseg.backbones.load_backbone``.
+    """
+    from gpsseg.backbones.registry import require_names
+
+    require_names(config.backbone, config.weights)
+
+
+def refuse_without_effect(backbone: Backbone, config: FinetuneConfig | SelectConfig) -> None:
+    """Refuse options that would do nothing with this network.
+
+    Args:
+        backbone: plain.
+        config: as given, not yet settled.
+
+    Raises:
+        UserError: one of them is given.
+    """
+    name = backbone.facts.name
+    if config.checkpoint_activations and not backbone.blocks:
+        raise idle("checkpoint_activations", True, f"{name} has no blocks to compute again")
+    if not isinstance(config, FinetuneConfig) or config.method != "adapter":
+        return
+    in_decoder = {n for n, role in backbone.roles().items() if role == "decoder"}
+    adapted = [n for n, p in backbone.named_parameters() if _in_a_block(p, backbone)]
+    trains = bool(in_decoder & (_from_scratch(backbone) | set(adapted)))
+    if config.decoder_lr and not trains:
+        why = f"--method adapter trains nothing in the decoder of {name}"
+        raise idle("decoder_lr", config.decoder_lr, why)
+
+
+def _in_a_block(parameter: Any, backbone: Backbone) -> bool:
+    return any(parameter is own for block in backbone.blocks for own in block.parameters())
+
+
+def load_base(config: FinetuneConfig | SelectConfig, card: Card | None) -> Backbone:
+    """The untuned network, with as many logits as the data need; one without a card."""
+    from gpsseg.backbones import load_backbone
+
+    classes = card.logits if card else 1
+    with working(f"loading {config.backbone}"):
+        return load_backbone(
+            config.backbone, config.prompt, config.seed, weights=config.weights, classes=classes
+        )
+
+
+def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:
+    """Put the method's own layers into the plain backbone, in place; most methods have none."""
+    import torch
+
+    method, roles = method_of(config), backbone.roles()
+    if method.adds:
+        torch.manual_seed(config.seed)
+        tuned = [n for n in roles if roles[n] != "prompt" and n not in _from_scratch(backbone)]
+        method.adds(backbone, tuned, backbone.blocks, config.rank)
+
+
+def what_trains(
+    backbone: Backbone,
+    config: FinetuneConfig,
+    machine: Machine,
+    batches: Callable[[], DataLoader[Any]],
+) -> tuple[Selection, dict[str, Any]]:
+    """Add the method's layers, and find what trains.
+
+    Args:
+        backbone: plain; the method's own layers are added in place.
+        config: settled.
+        machine: where to score.
+        batches: gives the training images, for a method that scores them.
+
+    Returns:
+        What trains, and how a selection was made (see ``gpsseg.select.choose``; else empty).
+    """
+    from gpsseg import gps
+    from gpsseg.select import choose
+
+    method = method_of(config)
+    if method.selects is not None:
+        settings: Any = dataclasses.replace(config, **{"method": "gps", **method.selects})
+        return choose(backbone, batches(), settings, machine, config.seed)
+    return gps.Selection({}, {}, tuple(added_and_whole(backbone, config))), {}
+
+
+def added_and_whole(backbone: Backbone, config: FinetuneConfig) -> list[str]:
+    """Add the method's layers, and name all parameters that train, for one that selects none."""
+    whole = whole_parameters(backbone, config)
+    before = {id(parameter) for parameter in backbone.parameters()}
+    add_layers(backbone, config)
+    return whole + [name for name, p in backbone.named_parameters() if id(p) not in before]
+
+
+def whole_parameters(backbone: Backbone, config: FinetuneConfig) -> list[str]:
+    """Names of the plain backbone's parameters that train whole."""
+    from gpsseg import select
+
+    method, roles = method_of(config), backbone.roles()
+    if method.selects is not None:
+        return select.what_trains(backbone, config)[1]
+    chosen = set(method.trains(backbone, roles)) if method.trains else set()
+    chosen |= _from_scratch(backbone)
+    return [name for name in roles if name in chosen]
+
+
+def _from_scratch(backbone: Backbone) -> set[str]:
+    """Names of a decoder's parameters that start from random weights, or were added to it."""
+    if "decoder" not in backbone.facts.scratch:
+        return set(backbone.added_parameters())
+    return {name for name, role in backbone.roles().items() if role == "decoder"}
+
+
+def settle_training(config: FinetuneConfig, facts: Facts) -> FinetuneConfig:
+    """Put the method's learning rates and the backbone's batch size where none was asked for.
+
+    Args:
+        config: settled but for these, see ``gpsseg.select.settle``.
+        facts: of the backbone.
+    """
+    method, defaults = method_of(config), facts.learning_rates
+    rate = config.lr or (config.decoder_lr if config.one_rate else None) or defaults[method.rate]
+    in_decoder = rate
+    if method.selects is not None and config.decoder_top_k != "dense":
+        in_decoder = rate * defaults["decoder_values"] / defaults["values"]
+    elif method.selects is not None or (method.rate == "values" and "decoder" in facts.scratch):
+        in_decoder = defaults["decoder"]
+    return dataclasses.replace(
+        config,
+        batch_size=config.batch_size or facts.batch_size,
+        lr=rate,
+        decoder_lr=config.decoder_lr or in_decoder,
+    )
+
+
+def learning_rates(
+    backbone: Backbone, selection: Selection, config: FinetuneConfig
+) -> dict[str, float]:
+    """Parameter name -> peak learning rate.
+
+    What was added to a decoder for several classes trains whole, at the encoder's rate.
+
+    Args:
+        backbone: prepared, see ``gpsseg.gps.sparsify``.
+        selection: what trains in it.
+        config: settled, with rates.
+    """
+    rate, decoder_rate = config.lr, config.decoder_lr
+    assert rate, "settle the rates first"
+    assert decoder_rate, "settle the rates first"
+    roles, new = backbone.roles(), set(backbone.added_parameters())
+    trained = [*selection.dense, *(f"{name}_values" for name in selection.indices)]
+    fast = {name for name in trained if roles[name] == "decoder"} - new
+    return {name: decoder_rate if name in fast else rate for name in trained}
+
+
+def identify_base(backbone: Backbone, config: FinetuneConfig) -> dict[str, Any]:
+    """Name and hash of the plain network that a delta is about to be trained on.
+
+    Whatever starts from random weights and trains whole is replaced by the delta and not hashed.
+    """
+    from gpsseg.gps import model_hash
+
+    scratch, roles = backbone.facts.scratch, backbone.roles()
+    free = tuple(n for n in whole_parameters(backbone, config) if roles[n] in scratch)
+    weights = f"weights {Path(config.weights).name}, " if config.weights else ""
+    settings = f"{weights}prompt {backbone.facts.prompt}, seed {config.seed}"
+    return {
+        "base": f"{Path(config.backbone).name} ({settings})",
+        "base_hash": model_hash(backbone, free),
+        "free": free,
+    }

@@ -1,0 +1,159 @@
+"""How far the training behind a delta got, and whether the delta is of a trained network at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpsseg.errors import UserError
+from gpsseg.files import read_log
+from gpsseg.runs.starts import has_resume_point
+
+if TYPE_CHECKING:
+    from gpsseg.engine.train import History
+
+DELTA, LOG = "delta.safetensors", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Training:
+    """How far a training got.
+
+    Attributes:
+        epochs: how many were to be.
+        finished: how many were.
+        best: the epoch whose weights were kept; 0 if none was validated, so that the network is
+            untrained.
+    """
+
+    epochs: int
+    finished: int
+    best: int
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the weights are those from before the training."""
+        return self.best == 0
+
+    @property
+    def stopped(self) -> str:
+        """In which epoch it was stopped; empty if it was not.
+
+        >>> Training(20, 3, 2).stopped, Training(20, 20, 2).stopped
+        ('stopped after epoch 3 of 20', '')
+        """
+        if self.finished >= self.epochs:
+            return ""
+        return f"stopped after epoch {self.finished} of {self.epochs}"
+
+    @property
+    def sentence(self) -> str:
+        """What a user should know before using the result; empty if all went as planned.
+
+        >>> Training(20, 3, 2).sentence
+        'The training was stopped after epoch 3 of 20; the weights are those of epoch 2.'
+        >>> Training(20, 0, 0).sentence
+        'UNTRAINED: training stopped or diverged before a validation, in epoch 1 of 20.'
+        """
+        if self.untrained and self.stopped:
+            return (
+                "UNTRAINED: training stopped or diverged before a validation, in epoch "
+                f"{self.finished + 1} of {self.epochs}."
+            )
+        if self.untrained:
+            return f"UNTRAINED: none of the {self.epochs} epochs could be validated."
+        if self.stopped:
+            return f"The training was {self.stopped}; the weights are those of epoch {self.best}."
+        return ""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The same as a delta's metadata has it."""
+        names = {"epochs": self.epochs, "epochs_finished": self.finished, "best_epoch": self.best}
+        return {name: str(value) for name, value in names.items()}
+
+
+def facts_of(training: Training | None) -> dict[str, Any]:
+    """The part of metrics.json that says so; empty of a training that went as planned.
+
+    >>> facts_of(Training(20, 3, 0))
+    {'untrained': True, 'training': 'stopped after epoch 3 of 20'}
+    """
+    if training is None:
+        return {}
+    facts: dict[str, Any] = {"untrained": True} if training.untrained else {}
+    return facts | ({"training": training.stopped} if training.stopped else {})
+
+
+def training_of(history: History, epochs: int) -> Training:
+    """How far a training of so many epochs got."""
+    return Training(epochs, len(history.epochs), history.best_epoch)
+
+
+def training_of_run(run: Path, epochs: int) -> Training | None:
+    """How far the training of a run got.
+
+    Args:
+        run: its folder. Its delta says so; of older runs, whose deltas do not, the log does.
+        epochs: how many were to be.
+
+    Returns:
+        None where neither says so.
+    """
+    found = _of_metadata(_metadata(run / DELTA))
+    if found or not (run / LOG).is_file():
+        return found
+    rows = [row for row in read_log(run / LOG) if row.get("event") == "epoch"]
+    validated = [row for row in rows if row.get("val_dice") is not None]
+    best = max(validated, key=lambda row: row["val_dice"], default={"epoch": 0})
+    return Training(epochs, max((int(row["epoch"]) for row in rows), default=0), int(best["epoch"]))
+
+
+def check_trained(run: Path, epochs: int, untrained: bool) -> Training | None:
+    """Say how far the training of a run got, if it was stopped; refuse one that got nowhere.
+
+    Args:
+        run: its folder.
+        epochs: how many were to be.
+        untrained: whether an untrained network will do.
+
+    Raises:
+        UserError: the delta is of an untrained network, and that will not do.
+    """
+    from gpsseg.console import say
+
+    training = training_of_run(run, epochs)
+    if training is None or not training.sentence:
+        return training
+    if training.untrained and not untrained:
+        again = (
+            f"Go on with `python -m gpsseg.finetune --resume {run}`"
+            if has_resume_point(run)
+            else "Train it again with the command in its config.json"
+        )
+        raise UserError(
+            f"{run / DELTA} holds the network from before its training. {training.sentence} "
+            f"{again}, or pass --untrained to use it as it is."
+        )
+    say(f"{run.name}: {training.sentence}", style="bold yellow" if training.untrained else "yellow")
+    return training
+
+
+def _metadata(delta: Path) -> dict[str, str]:
+    """The metadata of a delta; empty if it cannot be read, which applying it will say."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(delta, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError):
+        return {}
+
+
+def _of_metadata(metadata: Mapping[str, str]) -> Training | None:
+    values = [metadata.get(name, "") for name in ("epochs", "epochs_finished", "best_epoch")]
+    if not all(value.isdecimal() for value in values):
+        return None
+    return Training(*map(int, values))

@@ -1,0 +1,1 @@
+"""Cases and probability maps to scores, comparisons and the words for them."""

@@ -1,0 +1,165 @@
+"""Paired comparison: the scores of one evaluation against others on the same images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpsseg.console import say
+from gpsseg.data.formats.filenames import one_form
+from gpsseg.data.splits.split import Case
+from gpsseg.errors import UserError, few
+from gpsseg.evaluators import Estimate, holm, paired_comparison
+from gpsseg.evaluators.words import interval_text, varied_text
+from gpsseg.files import read_object, read_table
+
+SCORES = ("dice", "iou")
+TESTED = "these two networks; another training of either may differ by more"
+Row = Mapping[str, Any]
+Others = Callable[[], dict[str, Row]]
+
+
+def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()) -> Others:
+    """Find the other side's scores, and check that it has the same images.
+
+    Args:
+        folder: of a run or an evaluation (its per_image.csv is read), or of predictions.
+        cases: the images that are scored.
+        labels: which values of predictions are foreground, of label maps.
+
+    Returns:
+        A function that gives the rows by id; it scores predictions only when it is called.
+
+    Raises:
+        UserError: it is none of these, or has other images.
+    """
+    table = folder / "per_image.csv"
+    if table.is_file():
+        rows = read_scores(table)
+        _refuse_other_images(folder, [case.id for case in cases], list(rows))
+        return lambda: rows
+    if (folder / "config.json").is_file():
+        raise UserError(
+            f"--against {folder} is a run without per_image.csv: it was stopped before it had a "
+            "result. Name a finished run, or a folder of predictions."
+        )
+    from gpsseg.scoring.given import open_predictions, score_predictions
+
+    predictions = open_predictions(folder, cases, "--against", labels)
+    return lambda: {row["id"]: row for row in score_predictions(predictions, ["per-image"]).rows}
+
+
+def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
+    """Scores of a per_image.csv by id: the foreground's Dice and IoU, protocol per-image.
+
+    A row has its "group" too, None where there is none, and whether its truth shows a lesion:
+    "with_lesion", True where the table does not say.
+
+    Args:
+        table: the file.
+        columns: other scores to read, such as those of one class.
+
+    Raises:
+        UserError: a column is missing, a score is no number in [0, 1], or an id comes twice.
+    """
+    rows: dict[str, Row] = {}
+    names, lines = read_table(table)
+    needed = ("id", *columns)
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise UserError(
+            f"{table} has no column {missing[0]}, expected {', '.join(needed)}. Name a "
+            "folder that `python -m gpsseg.evaluate` or `python -m gpsseg.finetune` wrote."
+        )
+    for row in lines:
+        scores = {name: _score(row[name]) for name in columns}
+        if one_form(row["id"]) in rows or any(map(math.isnan, scores.values())):
+            why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
+            raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")
+        with_lesion = row.get("truth_pixels") != "0"
+        group = row.get("group") or None
+        rows[one_form(row["id"])] = {**scores, "group": group, "with_lesion": with_lesion}
+    if not rows:
+        raise UserError(f"{table} holds no image. Score the images again.")
+    return rows
+
+
+def _score(text: str | None) -> float:
+    """A number in [0, 1], else nan."""
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return math.nan
+    return value if 0 <= value <= 1 else math.nan
+
+
+def _refuse_other_images(folder: Path, mine: Sequence[str], theirs: Sequence[str]) -> None:
+    lacks = sorted(set(mine) - set(theirs))
+    more = sorted(set(theirs) - set(mine))
+    if lacks or more:
+        parts = [f"it lacks {len(lacks)} of {len(mine)}: {few(lacks)}"] if lacks else []
+        parts += [f"it has {len(more)} others: {few(more)}"] if more else []
+        raise UserError(
+            f"--against {folder} does not score the same images: {'; '.join(parts)}. Score both on "
+            "one split."
+        )
+
+
+def compare(rows: Sequence[Row], others: Mapping[Path, Others]) -> list[dict[str, Any]]:
+    """Compare the rows with each other side, as in metrics.json under "paired".
+
+    Differences are these rows minus the other's, under the protocol per-image; "p_holm" is
+    adjusted over the other sides, for each score by itself. What is tested is these networks. The
+    groups are those of either side.
+    """
+    paired: list[dict[str, Any]] = []
+    for folder, read in others.items():
+        theirs = read()
+        groups = [row["group"] or theirs[row["id"]]["group"] for row in rows]
+        entry: dict[str, Any] = {"against": str(folder), "protocol": "per-image", "tested": TESTED}
+        if told := _told(folder):
+            entry["prompt"] = told
+        for score in SCORES:
+            a = [row[score] for row in rows]
+            b = [theirs[row["id"]][score] for row in rows]
+            found = paired_comparison(a, b, groups)
+            entry |= {"images": len(rows), **found.varied}
+            entry[score] = difference(found)
+        paired.append(entry)
+    for score in SCORES:
+        adjusted = holm([entry[score]["p"] for entry in paired])
+        for entry, p in zip(paired, adjusted, strict=True):
+            entry[score]["p_holm"] = p
+    return paired
+
+
+def difference(found: Estimate) -> dict[str, Any]:
+    """A paired difference as JSON has it; "why" says why there is no interval or no p-value."""
+    content = {"difference": found.value, "ci95": found.ci95(), "p": found.p_value}
+    return content | ({"why": found.why} if found.why else {})
+
+
+def _told(folder: Path) -> str:
+    """The prompt that the other side needed from somebody; empty if none."""
+    metrics = folder / "metrics.json"
+    prompt = str(read_object(metrics).get("prompt", "")) if metrics.is_file() else ""
+    return prompt if " from " in prompt else ""
+
+
+def say_paired(paired: Sequence[Mapping[str, Any]]) -> None:
+    """Print one line a comparison."""
+    for entry in paired:
+        parts = []
+        for score, label in (("dice", "Dice"), ("iou", "IoU")):
+            found = entry[score]
+            p = "no p" if found["p"] is None else f"p {found['p']:.2g}"
+            if len(paired) > 1 and found["p"] is not None:
+                p += f", Holm {found['p_holm']:.2g}"
+            ends = interval_text(found["ci95"], "+.3f")
+            parts.append(f"{label} {found['difference']:+.3f} {ends} ({p})")
+        told = f" (PROMPTED: {entry['prompt']})" if "prompt" in entry else ""
+        say(f"against {entry['against']}{told}: {'   '.join(parts)}", style="bold")
+        why = f"; {entry['dice']['why']}" if "why" in entry["dice"] else ""
+        say(f"{'':<8}over {varied_text(entry)}{why}. Tested are {entry['tested']}.")
