@@ -27,7 +27,7 @@ NETWORKS = (
         "gpsseg.data.loader",
         "gpsseg.evaluators",
     ),
-    "gpsseg.report",
+    "gpsseg.report.run",
 )
 QUIET = 2.5  # seconds; nobody waits longer for a sign of life
 RARER = 50  # where there is no terminal, a sign comes after this part of the time that has passed

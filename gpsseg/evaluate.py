@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.folder import RunFolder
+from gpsseg.config.resuming import read_config
 from gpsseg.config.shared import DataConfig
 from gpsseg.console import NETWORKS, import_at_once, run_command, say
 from gpsseg.errors import UserError
@@ -17,9 +20,9 @@ from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json
 from gpsseg.veil import is_drawn, scoped
 
 if TYPE_CHECKING:
-    from gpsseg.data.cards.card import Card
-    from gpsseg.data.splits.split import Case, Split
+    from gpsseg.data.splits.split import Case
     from gpsseg.report.thumbnails import LeakPicture, Thumbnail
+    from gpsseg.runs.data import Data
     from gpsseg.scoring.paired import Others
 
 
@@ -36,30 +39,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     """Predict the test split with a run's network, and score it."""
     import_at_once(NETWORKS)
-    from gpsseg.data.anonymous import anonymous_card, draw_veil
-    from gpsseg.data.cards.own import card_of
+    from gpsseg.data.anonymous import draw_veil
     from gpsseg.engine.machine import make_machine, require_device
     from gpsseg.engine.prompts import check_prompts, check_prompts_file
-    from gpsseg.runs.folder import (
-        greys_of,
-        keep_salt,
-        load_run,
-        read_config,
-        require_data_root,
-        require_delta,
-        salt_for_evaluation,
-    )
-    from gpsseg.runs.greys import check_split, say_other_cut
-    from gpsseg.runs.leaks import check_run, leak_pictures
+    from gpsseg.report.thumbnails import collect, leak_pictures
+    from gpsseg.runs.folder import require_data_root
+    from gpsseg.runs.greys import say_other_cut
+    from gpsseg.runs.leaks import check_run
+    from gpsseg.runs.salt import keep_salt, salt_for_evaluation
     from gpsseg.runs.trained import facts_of, training_of_run
+    from gpsseg.runs.tuned import load_run, require_delta
     from gpsseg.scoring.given import resolve_protocols
-    from gpsseg.scoring.network import (
-        class_metrics,
-        class_table,
-        provenance,
-        score_cases,
-        with_class_scores,
-    )
+    from gpsseg.scoring.network import metrics_of, score_cases
     from gpsseg.scoring.paired import open_other
 
     assert config.run is not None
@@ -67,57 +58,47 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     protocols = resolve_protocols(config.protocol)
     trained = _moved(config, read_config(config.run))
     require_delta(config.run)
-    batch_size = config.batch_size or trained.batch_size
-    trained = dataclasses.replace(trained, batch_size=batch_size, device=config.device)
-    data = _evaluation_data(config, trained)
-    require_data_root(data)
-    card = card_of(data)
+    where = _evaluation_data(config, trained)
+    require_data_root(where)
     salt = salt_for_evaluation(config.run, trained, config.anonymous_ids)
-    draw_veil(salt, config, trained, data)
-    card = anonymous_card(card, salt)
-    split = _split_of(config, trained, card, data, salt)
-    check_prompts_file(config.prompts, trained.prompt, [case.image for case in split.test])
-    split, greys = check_split(split, greys_of(config.run), salt is not None, parts=("test",))
-    say_other_cut(greys, split.test)
-    _, model = load_run(config.run, config.untrained)
+    draw_veil(salt, config, trained, where)
+    data = _data_of(config, trained, where, salt)
+    test = data.split.test
+    check_prompts_file(config.prompts, trained.prompt, [case.image for case in test])
+    say_other_cut(data.greys, test)
+    settled, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
-    others = {folder: open_other(folder, split.test) for folder in config.against}
+    others = {folder: open_other(folder, test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     same_set = _same_set(config, trained)
-    leaks, seen = check_run(config.run, trained, split.test, config.strict, salt, same_set)
-    output = new_folder(config.output or config.run / f"evaluate-{card.name}-{stamp}")
+    leaks, seen = check_run(config.run, trained, test, config.strict, salt, same_set)
+    output = new_folder(config.output or config.run / f"evaluate-{data.card.name}-{stamp}")
     keep_salt(config.run, salt)
-    machine = make_machine(config.device, trained.precision)
-    thumbnails: list[Thumbnail] = []
-    classes = class_table(card)
-    scorer = score_cases(
+    batch_size = config.batch_size or settled.batch_size
+    settled = dataclasses.replace(settled, batch_size=batch_size, device=config.device)
+    thumbnails, picture = collect(len(test))
+    after = score_cases(
         model,
-        split.test,
-        card,
-        trained,
-        machine,
+        test,
+        data.card,
+        settled,
+        make_machine(config.device, settled.precision),
         protocols=protocols,
-        thumbnails=thumbnails,
+        picture=picture,
         pool=True,
         saliency=True,
         prompts=config.prompts,
-        classes=classes,
         tolerance=config.tolerance,
     )
     metrics = {
-        **provenance(card, split, trained, model.facts, config.prompts),
+        **metrics_of(data.card, data.split, settled, model.facts, after, prompts=config.prompts),
         "run": str(config.run) if salt is None else config.run.name,
         "trained_on": _name_of_data(trained, salt),
         **facts_of(training_of_run(config.run, trained.epochs)),
-        "after": scorer.summary(),
-        "strata": scorer.strata(),
-        "calibration": scorer.calibration(),
         "leaks": leaks,
-        **class_metrics(after=classes),
     }
-    pictures = leak_pictures(leaks, seen, split.test)
-    rows = with_class_scores(scorer.rows(), classes)
-    return _finish(output, metrics, rows, thumbnails, others, pictures)
+    pictures = leak_pictures(leaks, seen, test)
+    return _finish(output, metrics, after.rows, thumbnails, others, pictures)
 
 
 def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
@@ -192,8 +173,8 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
         return cases, facts
     from gpsseg.data.cards.card import load_card
     from gpsseg.data.checks.readable import say_notes
+    from gpsseg.runs.data import find_split
     from gpsseg.scoring.network import data_facts
-    from gpsseg.select import find_split
 
     assert config.dataset is not None
     card = anonymous_card(load_card(config.dataset), salt)
@@ -214,7 +195,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Add comparisons; write and print everything. With a salt, written ids are hashed."""
     from gpsseg.data.anonymous import nameless_prompt
-    from gpsseg.report import write_report
+    from gpsseg.report.run import write_report
     from gpsseg.scoring.paired import compare, say_paired
     from gpsseg.scoring.say import say_breakdown, say_classes, say_protocols, say_scores
 
@@ -226,8 +207,8 @@ def _finish(
                     entry["prompt"] = nameless_prompt(entry["prompt"])
     if salt is not None:
         rows, thumbnails = _hide_names(metrics, rows, thumbnails, salt)
-    write_json(output / "metrics.json", metrics)
-    write_rows(output / "per_image.csv", rows)
+    write_json(RunFolder(output).metrics, metrics)
+    write_rows(RunFolder(output).per_image, rows)
     say_scores("test", metrics["after"], metrics.get("prompt"))
     say_classes(metrics.get("classes", {}))
     say_protocols(metrics["after"])
@@ -288,24 +269,25 @@ def _same_set(config: EvaluateConfig, trained: FinetuneConfig) -> bool:
     return config.dataset in (None, trained.dataset)
 
 
-def _split_of(
-    config: EvaluateConfig,
-    trained: FinetuneConfig,
-    card: Card,
-    data: FinetuneConfig,
-    salt: str | None,
-) -> Split:
-    """The run's own split, unless another set or split is asked for."""
+def _data_of(
+    config: EvaluateConfig, trained: FinetuneConfig, where: FinetuneConfig, salt: str | None
+) -> Data:
+    """The run's own test images, unless another set or split is asked for."""
+    from gpsseg.runs.data import open_data
+    from gpsseg.runs.greys import greys_of
     from gpsseg.runs.kept import AnotherSetError
-    from gpsseg.select import find_split
 
+    assert config.run is not None
+    opened = functools.partial(
+        open_data, where, salt, parts=("test",), training=False, greys=greys_of(config.run)
+    )
     if config.split is None and _same_set(config, trained):
         try:
-            return find_split(card, data, training=False, salt=salt, run=config.run)
+            return opened(run=config.run)
         except AnotherSetError:
             if config.data_root is None and trained.data_root is not None:
                 raise
-    return find_split(card, data, training=False, salt=salt)
+    return opened()
 
 
 def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:

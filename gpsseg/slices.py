@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpsseg.config.predict import SlicesConfig
+from gpsseg.config.slices import SlicesConfig
 from gpsseg.console import progress, run_command, say
 from gpsseg.errors import SomeFailedError, UserError, fault_of, few, stops_all
 from gpsseg.files import make_folder, new_folder, write_rows

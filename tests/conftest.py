@@ -61,7 +61,7 @@ def no_data_root_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def ctrl_c_in_the_loss(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """``ctrl_c_in_the_loss(n)``: until ``monkeypatch.undo()`` the n-th loss is Ctrl-C."""
-    import gpsseg.engine.train as module
+    import gpsseg.engine.loss as module
 
     original = module.segmentation_loss
 

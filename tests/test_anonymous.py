@@ -20,19 +20,20 @@ import pytest
 import yaml
 from PIL import Image, PngImagePlugin
 
-import gpsseg.compare
+from gpsseg.compare import compare
 from gpsseg.compare.cells import run_cell
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
+from gpsseg.config.select import SelectConfig
 from gpsseg.data.synthetic.scenes import polyp_case
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
 from gpsseg.predict import predict
-from gpsseg.report.__main__ import report
+from gpsseg.report import report
 from gpsseg.runs.folder import read_config
 from gpsseg.scoring.paired import read_scores
 from gpsseg.select import select
@@ -181,8 +182,7 @@ def test_a_stopped_run_on_a_card_is_resumed(
     with pytest.raises(KeyboardInterrupt):
         finetune(FinetuneConfig(dataset=str(ward / "cardSECRET.yaml"), output=run, **settings))
     monkeypatch.undo()
-    monkeypatch.setattr("gpsseg.finetune.score_before_and_after", lambda tuned: ({}, []))
-    monkeypatch.setattr("gpsseg.report.write_report", lambda *_: run / "report.html")
+    monkeypatch.setattr("gpsseg.report.run.write_report", lambda *_: run / "report.html")
     split = (run / "split.json").read_text()
     assert leaks(run) == []
     salt = (run / "salt.txt").read_text()
@@ -337,16 +337,16 @@ def test_an_old_folder_is_evaluated_and_predicts(
 def test_compare(ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def here(jobs: Any, test: bool, processes: Any) -> Any:
         for job in jobs:
-            yield run_cell(job, test, threads=1)
+            yield run_cell(*job, test, threads=1)
 
-    monkeypatch.setattr(gpsseg.compare, "_run_side_by_side", here)
+    monkeypatch.setattr("gpsseg.compare.race.run_side_by_side", here)
     settings = {**ONCE, "table": ward / "listSECRET.csv", "cache": str(tmp_path / "cache")}
     settings |= {"title": TITLE}
     config = CompareConfig(
         output=tmp_path / "c", methods=("gps", "decoder"), seeds=(0,), lr_factors=(1.0,),
         baseline="decoder", **settings,
     )  # fmt: skip
-    result = gpsseg.compare.compare(config)
+    result = compare(config)
     assert leaks(tmp_path) == []
     assert "against" in result["rows"][0], "one salt, so that images are paired"
     tables = [read_scores(path) for path in tmp_path.glob("c/cells/*/per_image.csv")]
@@ -354,10 +354,10 @@ def test_compare(ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert set(tables[0]) == set(tables[1])
     texts = [path.read_text() for path in tmp_path.glob("c/cells/*.txt")]
     assert all("5 test images" in text for text in texts)
-    again = gpsseg.compare.compare(config)
+    again = compare(config)
     assert again["rows"][0]["dice"] == result["rows"][0]["dice"]
     with pytest.raises(UserError, match="begun with anonymous_ids True"):
-        gpsseg.compare.compare(dataclasses.replace(config, anonymous_ids=False))
+        compare(dataclasses.replace(config, anonymous_ids=False))
     assert leaks(tmp_path) == []
     runs = tuple(sorted(path.parent for path in tmp_path.glob("c/cells/*/metrics.json")))
     report(ReportConfig(compare=runs, output=tmp_path / "page"))
@@ -463,19 +463,19 @@ def test_a_nameless_start_on_own_images_begins_anew(
     ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in its first epoch: what told where the images lie is not lost with the start."""
-    from gpsseg import finetune as module
+    import gpsseg.runs.training as module
     from gpsseg.runs.folder import read_config
 
-    run, fit = tmp_path / "run", module.fit
+    run, fit = tmp_path / "run", module.train_run
 
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "fit", stop)
+    monkeypatch.setattr(module, "train_run", stop)
     own = {"images": ward / "scans", "masks": ward / "truth", "cache": "off"}
     with pytest.raises(KeyboardInterrupt):
         finetune(FinetuneConfig(**own, output=run, **ONCE))
-    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(module, "train_run", fit)
     finetune(FinetuneConfig(resume=run))
     assert (run / "metrics.json").is_file()
     assert read_config(run).data_root == (ward).resolve()

@@ -13,8 +13,9 @@ from gpsseg.backbones.sam import random_sam
 from gpsseg.compare import compare
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
+from gpsseg.config.select import SelectConfig
 from gpsseg.data.cards.card import choose_classes, load_card
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case, case_labels, case_mask

@@ -18,8 +18,9 @@ from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import ListConfig, SynthesizeConfig
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
+from gpsseg.config.select import SelectConfig
 from gpsseg.console import run_command
 from gpsseg.data.sources import find_sources
 from gpsseg.datasets import list_datasets, synthesize

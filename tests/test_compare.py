@@ -11,11 +11,11 @@ import numpy as np
 import psutil
 import pytest
 
-import gpsseg.compare as module
+from gpsseg.compare import begun, compare, pool, race
 from gpsseg.backbones import Facts
-from gpsseg.compare.cells import Cell, parse_method, settings_of
+from gpsseg.compare.cells import Cell, run_cell, run_of, settings_of
 from gpsseg.compare.rows import rank
-from gpsseg.config.compare import CompareConfig
+from gpsseg.config.compare import CompareConfig, parse_method
 from gpsseg.errors import UserError
 from gpsseg.evaluators import mean_estimate, paired_comparison
 from gpsseg.report.charts.of_compare import charts
@@ -304,7 +304,7 @@ def test_validation_picks_the_trial_and_of_equals_the_gentler(tmp_path):
     cells = [Cell("gps", None, factor, 0) for factor in (0.3, 1.0, 3.0)]
     for cell, val in zip(cells, (0.6, 0.7, 0.7), strict=True):
         finished(settings, cell, [0.1], val)
-    assert module.pick(settings, cells).factor == 1.0
+    assert race.pick(settings, cells).factor == 1.0
 
 
 def test_the_mean_over_several_trial_seeds_picks(tmp_path):
@@ -313,48 +313,48 @@ def test_the_mean_over_several_trial_seeds_picks(tmp_path):
     cells = [Cell("gps", None, factor, seed) for factor, seed in scores]
     for cell, val in zip(cells, scores.values(), strict=True):
         finished(settings, cell, [0.1], val)
-    assert module.pick(settings, cells) == cells[0]
+    assert race.pick(settings, cells) == cells[0]
 
 
 def test_a_folder_is_taken_up_with_more_methods_but_not_with_other_settings(tmp_path):
     settings = config(tmp_path / "c", epochs=2)
-    module.open_comparison(settings)
-    module.open_comparison(config(tmp_path / "c", epochs=2, methods=("lora",), seeds=(0, 1, 2)))
+    begun.open_comparison(settings)
+    begun.open_comparison(config(tmp_path / "c", epochs=2, methods=("lora",), seeds=(0, 1, 2)))
     with pytest.raises(UserError, match="begun with epochs 2, got 3"):
-        module.open_comparison(config(tmp_path / "c", epochs=3))
+        begun.open_comparison(config(tmp_path / "c", epochs=3))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     with pytest.raises(UserError, match="no comparison"):
-        module.open_comparison(config(tmp_path / "other"))
+        begun.open_comparison(config(tmp_path / "other"))
 
 
 def test_equal_settings_are_no_change_however_they_are_spelled(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    module.open_comparison(config(tmp_path / "c", data_root="data", weight_decay=0))
+    begun.open_comparison(config(tmp_path / "c", data_root="data", weight_decay=0))
     again = config(tmp_path / "c", data_root=tmp_path / "data", weight_decay=0.0, workers=2)
-    module.open_comparison(again)
+    begun.open_comparison(again)
     monkeypatch.setenv("GPSSEG_DATA", str(tmp_path / "other"))
-    module.open_comparison(again)
+    begun.open_comparison(again)
 
 
 def test_a_shared_option_counts_from_the_first_method_that_has_it(tmp_path):
-    module.open_comparison(config(tmp_path / "c", methods=("lora",)))
-    module.open_comparison(config(tmp_path / "c", methods=("lora", "gps"), top_k=3))
-    module.open_comparison(config(tmp_path / "c", methods=("lora",)))
+    begun.open_comparison(config(tmp_path / "c", methods=("lora",)))
+    begun.open_comparison(config(tmp_path / "c", methods=("lora", "gps"), top_k=3))
+    begun.open_comparison(config(tmp_path / "c", methods=("lora",)))
     with pytest.raises(UserError, match="begun with top_k 3, got None"):
-        module.open_comparison(config(tmp_path / "c", methods=("gps",)))
+        begun.open_comparison(config(tmp_path / "c", methods=("gps",)))
 
 
 def test_the_data_root_of_the_environment_is_a_setting_too(tmp_path, monkeypatch, kvasir):
     monkeypatch.setenv("GPSSEG_DATA", str(kvasir))
     settings = config(tmp_path / "c", val_share=0.3)
-    module.open_comparison(settings)
+    begun.open_comparison(settings)
     finished(settings, Cell("gps", None, 1.0, 0), [0.5])
     monkeypatch.delenv("GPSSEG_DATA")
     run = {"config": {"method": "gps", "dataset": "kvasir", "val_share": 0.3}}
     (settings.output / "cells" / "gps-all-lr1-seed0" / "config.json").write_text(json.dumps(run))
     with pytest.raises(UserError, match=r"begun with data_root .*data, got None"):
-        module.open_comparison(settings)
+        begun.open_comparison(settings)
 
 
 @pytest.fixture
@@ -363,9 +363,9 @@ def here(monkeypatch):
 
     def side_by_side(jobs, test, processes):
         for job in jobs:
-            yield module.run_cell(job, test, threads=1)
+            yield run_cell(*job, test, threads=1)
 
-    monkeypatch.setattr(module, "_run_side_by_side", side_by_side)
+    monkeypatch.setattr(race, "run_side_by_side", side_by_side)
 
 
 def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, here, tmp_path, capsys):
@@ -380,7 +380,7 @@ def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, here, tmp_path, ca
         "val_share": 0.3,
     }
     settings = config(tmp_path / "c", **options)
-    result = module.compare(settings)
+    result = compare(settings)
     assert [row["method"] for row in result["rows"]] == ["gps", "decoder"]
     assert "no paired tests: --baseline full is none of --methods" in capsys.readouterr().out
     assert result["data"] == "synthetic sample", "drawn images are known as such"
@@ -392,7 +392,7 @@ def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, here, tmp_path, ca
     (stopped / "cell.json").unlink()
     (stopped / "metrics.json").unlink()
     kvasir.rename(tmp_path / "moved")
-    again = module.compare(dataclasses.replace(settings, data_root=tmp_path / "moved"))
+    again = compare(dataclasses.replace(settings, data_root=tmp_path / "moved"))
     assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == written
     assert (stopped / "metrics.json").is_file()
     assert again["rows"][1]["dice"] == result["rows"][1]["dice"], "the same seed, the same score"
@@ -415,7 +415,7 @@ def test_the_split_that_all_runs_share_is_checked_once_for_leaks(kvasir, here, t
     settings = config(
         tmp_path / "c", data_root=kvasir, image_size=32, epochs=1, val_share=0.3, **options
     )
-    leaks = module.compare(settings)["leaks"]
+    leaks = compare(settings)["leaks"]
     assert [(pair["train_id"], pair["test_id"]) for pair in leaks["pairs"]] == [(train[0], test[0])]
     assert leaks["checked"]
     said = capsys.readouterr().out
@@ -431,8 +431,8 @@ def test_the_split_that_all_runs_share_is_checked_once_for_leaks(kvasir, here, t
 def test_runs_added_to_an_old_comparison_are_tested_on_its_images(tmp_path):
     """Version 0.1 took shares of groups, and its settings do not say of what shares are."""
     settings = config(tmp_path / "c")
-    module.open_comparison(settings)
-    assert module.split_as_begun(settings) == settings, "begun now"
+    begun.open_comparison(settings)
+    assert begun.split_as_begun(settings) == settings, "begun now"
     path = tmp_path / "c" / "settings.json"
     content = json.loads(path.read_text())
     assert content.pop("shares") == "images"
@@ -440,8 +440,8 @@ def test_runs_added_to_an_old_comparison_are_tested_on_its_images(tmp_path):
     cell = tmp_path / "c" / "cells" / "gps-all-lr1-seed0"
     cell.mkdir(parents=True)
     (cell / "split.json").write_text(json.dumps({"name": "seeded-88-12"}))
-    module.open_comparison(settings)
-    assert module.split_as_begun(settings).split == "seeded-88-12-by-groups"
+    begun.open_comparison(settings)
+    assert begun.split_as_begun(settings).split == "seeded-88-12-by-groups"
 
 
 def test_a_trial_that_is_not_picked_never_sees_the_test_images(kvasir, here, tmp_path):
@@ -449,7 +449,7 @@ def test_a_trial_that_is_not_picked_never_sees_the_test_images(kvasir, here, tmp
     settings = config(
         tmp_path / "c", data_root=kvasir, image_size=32, epochs=1, val_share=0.3, **options
     )
-    (row,) = module.compare(settings)["rows"]
+    (row,) = compare(settings)["rows"]
     picked = f"decoder-all-lr{row['lr_factor']:g}-seed0"
     tested = [path.parent.name for path in (tmp_path / "c" / "cells").rglob("metrics.json")]
     assert tested == [picked]
@@ -460,15 +460,15 @@ def test_a_diverged_run_counts_with_its_best_epoch(kvasir, here, tmp_path):
     settings = config(
         tmp_path / "c", data_root=kvasir, image_size=32, epochs=1, val_share=0.3, **options
     )
-    (row,) = module.compare(settings)["rows"]
+    (row,) = compare(settings)["rows"]
     assert row["diverged"] == 1
     assert 0 <= row["dice"] <= 1
 
 
 def test_as_many_runs_as_memory_and_cores_allow():
-    assert module._as_many_as_fit(1000, 10_000, cores=4) == 4
-    assert module._as_many_as_fit(3000, 10_000, cores=4) == 2
-    assert module._as_many_as_fit(9000, 10_000, cores=4) == 1
+    assert pool._as_many_as_fit(1000, 10_000, cores=4) == 4
+    assert pool._as_many_as_fit(3000, 10_000, cores=4) == 2
+    assert pool._as_many_as_fit(9000, 10_000, cores=4) == 1
 
 
 @pytest.mark.parametrize(
@@ -499,20 +499,24 @@ def test_each_run_has_the_threads_that_were_asked_for(
         def __exit__(self, *_):
             return None
 
-        def submit(self, function, job, test, threads):
+        def submit(self, function, job, run, test, threads):
             seen.append(threads)
             done = Future()
             done.set_result(job)
             return done
 
-    monkeypatch.setattr(module, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(module, "_warm_context", lambda: None)
-    monkeypatch.setattr(module, "_memory_mb", lambda run: 1.0)
-    monkeypatch.setattr(module.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(pool, "_warm_context", lambda: None)
+    monkeypatch.setattr(pool, "_memory_mb", lambda run: 1.0)
+    monkeypatch.setattr(pool.os, "cpu_count", lambda: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if asked:
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert sorted(module._run_side_by_side(["a", "b", "c"], False, processes)) == ["a", "b", "c"]
+    assert sorted(pool.run_side_by_side([(job, None) for job in "abc"], False, processes)) == [
+        "a",
+        "b",
+        "c",
+    ]
     assert seen == threads
     assert sizes[-1] == at_a_time
 
@@ -547,7 +551,7 @@ def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
             raise BrokenProcessPool
 
     with pytest.raises(UserError, match="want of memory"):
-        module._result(Broken())
+        pool._result(Broken())
 
 
 def test_settings_of_own_images_name_no_data_set(ranked, tmp_path):

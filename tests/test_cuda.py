@@ -13,8 +13,9 @@ from torch import nn
 from gpsseg import Delta, gps, load_backbone
 from gpsseg.compare import compare
 from gpsseg.config.compare import CompareConfig
-from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
+from gpsseg.config.select import SelectConfig
 from gpsseg.finetune import finetune
 from gpsseg.gps import Selection
 from gpsseg.predict import predict

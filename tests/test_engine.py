@@ -9,6 +9,7 @@ from torch import nn
 
 from gpsseg import gps
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.engine import prepare
 from gpsseg.engine import train as engine
 from gpsseg.engine.machine import make_machine
 from gpsseg.errors import TrainingDivergedError
@@ -21,7 +22,7 @@ def machine():
 
 def test_tuning_mode_freezes_batch_statistics():
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout()).eval()
-    engine.tuning_mode(model)
+    prepare.tuning_mode(model)
     before = model[1].running_mean.clone()
     model(torch.randn(4, 1, 3, 3) + 5)
     assert torch.equal(model[1].running_mean, before)
@@ -33,7 +34,7 @@ def test_depthwise_convolutions_train_in_float32_under_bf16():
     machine, seen = make_machine("cpu", "bf16"), []
     layer = nn.Conv2d(4, 4, 3, groups=4)
     model = nn.Sequential(nn.Conv2d(3, 4, 1), layer, nn.ReLU())
-    engine.depthwise_in_float32(model, machine)
+    prepare.depthwise_in_float32(model, machine)
     layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
     x = torch.randn(2, 3, 5, 5)
 
@@ -53,7 +54,7 @@ def test_depthwise_convolutions_train_in_float32_under_bf16():
         assert torch.is_autocast_enabled("cpu")
     with torch.no_grad():
         assert model(x).dtype == torch.float32  # without autocast it is the plain layer
-    engine.depthwise_in_float32(model, make_machine("cpu", "fp32"))
+    prepare.depthwise_in_float32(model, make_machine("cpu", "fp32"))
 
 
 def batches(epoch, count=3):

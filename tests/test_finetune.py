@@ -11,12 +11,15 @@ from PIL import Image
 
 from gpsseg import Delta, gps, load_backbone
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
+from gpsseg.config.select import SelectConfig
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.finetune import finetune, log_dense, say_waiting, tune
+from gpsseg.config.folder import RunFolder
+from gpsseg.finetune import finetune, tune
+from gpsseg.runs.training import log_dense, say_waiting
 from gpsseg.predict import predict
 from gpsseg.select import select
 
@@ -159,9 +162,9 @@ def test_selection_and_training_never_open_a_test_image(tiny_kvasir, tmp_path, m
 
     import gpsseg.finetune as module
 
-    scored = module.score_before_and_after
+    scored = module._test
     monkeypatch.setattr(transforms, "read_image", spy)
-    monkeypatch.setattr(module, "score_before_and_after", begin_test)
+    monkeypatch.setattr(module, "_test", begin_test)
     run = finetune(quick(tiny_kvasir, tmp_path / "run", epochs=1, cache="off"))
     split = read(run, "split.json")
     assert opened["fit"] == {*split["train"], *split["val"]}
@@ -372,9 +375,9 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
 
 
 def test_dense_gradients_are_for_the_log_not_for_the_console(tmp_path, capsys):
-    log_dense([], tmp_path)
+    log_dense([], RunFolder(tmp_path))
     assert not (tmp_path / "log.jsonl").exists()
-    log_dense(["conv.weight"], tmp_path)
+    log_dense(["conv.weight"], RunFolder(tmp_path))
     line = json.loads((tmp_path / "log.jsonl").read_text())
     assert line == {"event": "dense gradients", "weights": ["conv.weight"]}
     assert capsys.readouterr().out == ""

@@ -60,7 +60,7 @@ def run(command: str) -> None:
     from gpsseg.evaluate import evaluate
     from gpsseg.finetune import finetune
     from gpsseg.predict import predict
-    from gpsseg.report.__main__ import report
+    from gpsseg.report import report
 
     name, *arguments = command.split()
     function, config = {
@@ -95,9 +95,7 @@ def draw_inputs() -> None:
     )
     values = (np.hypot(rows - 20, columns - 24) * 40)[None] + np.arange(3)[:, None, None] * 30
     affine = np.diag([0.8, 0.8, 2.0, 1.0])
-    nibabel.save(
-        nibabel.Nifti1Image(values.T.astype(np.int16), affine), "new/volume.nii.gz"
-    )
+    nibabel.save(nibabel.Nifti1Image(values.T.astype(np.int16), affine), "new/volume.nii.gz")
     maker.write_series(Path("new/series"), values.astype(np.int16))
 
 

@@ -77,7 +77,7 @@ def test_without_strict_test_images_are_compared_after_training(leaky, tmp_path,
         seen.append((folder / "metrics.json").is_file())
         return found(train, test)
 
-    monkeypatch.setattr(leaks, "find_leaks", spy)
+    monkeypatch.setattr(leakage, "find_leaks", spy)
     finetune(quick(leaky[0], folder))
     assert seen == [True, False]
 
@@ -151,12 +151,12 @@ def test_one_line_names_counts_and_the_first_pairs():
     from gpsseg.data.checks.leaks import NEAR, TURNED, Leak
 
     found = [Leak(f"a{i}", f"b{i // 2}", NEAR if i else TURNED, 0.9) for i in range(5)]
-    assert leakage.describe(found, 10) == (
+    assert leakage.leaks_sentence(found, 10) == (
         "LEAK: 3 of 10 test images are also among the training images: 1 flipped or turned "
         "copy, 4 near copies (saved, framed or cut otherwise). Training image = test image: "
         "a0 = b0; a1 = b0; a2 = b1; and 2 more pairs."
     )
-    assert leakage.describe(found[:1], 1) == (
+    assert leakage.leaks_sentence(found[:1], 1) == (
         "LEAK: 1 of 1 test images is also among the training images: 1 flipped or turned copy. "
         "Training image = test image: a0 = b0."
     )

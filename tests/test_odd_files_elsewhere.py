@@ -11,7 +11,7 @@ from PIL import Image
 
 from gpsseg.config.datasets import CheckConfig, SplitConfig
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.predict import SlicesConfig
+from gpsseg.config.slices import SlicesConfig
 from gpsseg.data.case import Case
 from gpsseg.data.checks.readable import check_cases
 from gpsseg.data.splits.files import lesion_shares

@@ -9,8 +9,8 @@ import yaml
 from PIL import Image
 
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.predict import SlicesConfig
 from gpsseg.config.shared import SourceConfig
+from gpsseg.config.slices import SlicesConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.cards.own import card_of, choose_classes
 from gpsseg.data.checks.readable import check_cases

@@ -12,8 +12,9 @@ from PIL import Image
 
 from gpsseg.config.datasets import NewConfig
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
+from gpsseg.config.select import SelectConfig
 from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.synthetic.scenes import polyp_case, synthesize
@@ -22,7 +23,8 @@ from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
 from gpsseg.predict import predict
-from gpsseg.runs.folder import load_run, read_config
+from gpsseg.runs.folder import read_config
+from gpsseg.runs.tuned import load_run
 from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"

@@ -17,7 +17,7 @@ from gpsseg.data.case import Case
 from gpsseg.data.splits.files import read_split
 from gpsseg.errors import UserError
 from gpsseg.files import read_object, read_table, write_json, write_rows
-from gpsseg.report.__main__ import report
+from gpsseg.report import report
 from gpsseg.report.contents import read_contents
 from gpsseg.runs.folder import read_config
 from gpsseg.scoring.paired import read_scores

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.config.predict import SlicesConfig
 from gpsseg.config.shared import SourceConfig
+from gpsseg.config.slices import SlicesConfig
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.split import make_split
 from gpsseg.errors import SomeFailedError, UserError

@@ -14,7 +14,8 @@ import gpsseg.predict.segmenter
 from gpsseg.config.datasets import NewConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.predict import PredictConfig, SlicesConfig
+from gpsseg.config.predict import PredictConfig
+from gpsseg.config.slices import SlicesConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.formats.greys import Greys
@@ -25,8 +26,7 @@ from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
 from gpsseg.predict import predict
-from gpsseg.runs.folder import greys_of
-from gpsseg.runs.greys import check_split, found_cuts, say_other_cut
+from gpsseg.runs.greys import check_split, greys_of, found_cuts, say_other_cut
 from gpsseg.slices import cut
 
 WINDOW = (40.0, 400.0)

@@ -150,7 +150,7 @@ def main(data, output):
         gps.select = lambda model, scores, *more: select(model, Reversed(scores), *more)
     tuned = tune(settings(data, output / "torn" if rank == "0" else None, epochs=1))
     selection = gps.Selection.load(output / "torn" / "selection.safetensors")
-    delta = gps.Delta.load(tuned.run / "delta.safetensors")
+    delta = gps.Delta.load(tuned.run.delta)
     own = {name: index for name, (index, _) in delta.sparse.items()}
     equal = [torch.equal(own[name], index) for name, index in selection.indices.items()]
     save(output, "torn", {"equal": all(equal), "selected": len(own), "delta": delta.sparse})

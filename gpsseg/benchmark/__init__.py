@@ -6,7 +6,6 @@ take turns, so that a machine that slows down slows all of them. Read the ratios
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
 import statistics
 import tempfile
@@ -14,7 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gpsseg.benchmark.measure import measure, select_on_sample
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.effects import idle
 from gpsseg.console import progress, say, working
@@ -45,6 +43,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
         UserError: a method is unknown, or a process ran out of memory.
     """
     from gpsseg.backbones import load_backbone
+    from gpsseg.benchmark.measure import measure, select_on_sample
     from gpsseg.engine.machine import require_device
 
     require_device(config.device)
@@ -57,20 +56,21 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
     output = new_folder(config.output) if config.output else None
-    config = dataclasses.replace(
-        config, image_size=size, batch_size=config.batch_size or facts.batch_size
-    )
+    batch_size = config.batch_size or facts.batch_size
     cells = _cells(config)
     turns = [cell for _ in range(config.rounds) for cell in cells]
     found: dict[tuple[str, int], list[dict[str, Any]]] = {cell: [] for cell in cells}
     with tempfile.TemporaryDirectory() as folder:
         for k in sorted({k for _, k in cells if k}):
             with working(f"selecting {k} per neuron"):
-                _in_own_process(select_on_sample, config, k, Path(folder, f"{k}.safetensors"))
+                file = Path(folder, f"{k}.safetensors")
+                _in_own_process(select_on_sample, config, size, k, file)
         for cell in progress(turns, "measuring", len(turns)):
             method, k = cell
             selection = Path(folder, f"{k}.safetensors") if k else None
-            found[cell].append(_in_own_process(measure, config, method, selection))
+            found[cell].append(
+                _in_own_process(measure, config, (batch_size, size), method, selection)
+            )
     rows = [
         {"method": method, "top_k": k or None, **_medians(measured), **_ratios(measured, found)}
         for (method, k), measured in found.items()
@@ -78,7 +78,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     result = {
         "backbone": config.backbone,
         "image_size": size,
-        "batch_size": config.batch_size,
+        "batch_size": batch_size,
         "precision": rows[0]["precision"],
         "rows": [{name: row.get(name) for name in (*COLUMNS, "step_spread")} for row in rows],
     }

@@ -6,49 +6,58 @@ import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import peft
+import torch
+from torch import nn
+
+from gpsseg import gps
+from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.select import SelectConfig
+from gpsseg.data.cards.card import load_card
+from gpsseg.data.formats.greys import Greys
+from gpsseg.data.splits.split import make_split
+from gpsseg.engine.loss import segmentation_loss
+from gpsseg.engine.machine import make_machine, peak_memory_mb
+from gpsseg.engine.prepare import prepare, tuning_mode
 from gpsseg.errors import UserError
 from gpsseg.files import bundled
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from gpsseg.backbones import Backbone
-    from gpsseg.gps import Selection
+from gpsseg.gps import Selection
+from gpsseg.runs.data import Data
+from gpsseg.runs.method import added_and_whole
+from gpsseg.runs.selection import choose, training_batches
+from gpsseg.runs.settle import settle_selection
+from gpsseg.tuning.lora import low_rank_layers
 
 RANK = 8  # of lora and shira
 
 
-def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -> dict[str, Any]:
+def measure(
+    config: BenchmarkConfig, images: tuple[int, int], method: str, selection_file: Path | None
+) -> dict[str, Any]:
     """Time training steps of one method in this process.
+
+    Args:
+        config: what is measured.
+        images: how many a step, and their side in pixels.
+        method: one of the configuration's.
+        selection_file: of a method that selects.
 
     Returns:
         "seconds" of each step, "memory_mb", "trainable", "optimizer_bytes", "delta_bytes",
         "precision".
     """
-    import torch
-
-    from gpsseg import gps
-    from gpsseg.backbones import load_backbone
-    from gpsseg.engine.loss import segmentation_loss
-    from gpsseg.engine.machine import make_machine, peak_memory_mb
-    from gpsseg.engine.train import checkpoint_activations, depthwise_in_float32, tuning_mode
-
-    assert config.image_size, "settled by benchmark()"
-    assert config.batch_size, "settled by benchmark()"
     machine = make_machine(config.device, config.precision)
     device = machine.device
     torch.manual_seed(0)
-    shape = (config.batch_size, 3, config.image_size, config.image_size)
-    image = torch.rand(shape)
+    count, side = images
+    image = torch.rand((count, 3, side, side))
     batch = machine.place({"image": image, "mask": (image[:, :1] > 0.7).float()})
     backbone = load_backbone(config.backbone, random_weights=config.random_weights).to(device)
-    if config.checkpoint_activations:
-        checkpoint_activations(backbone)
-    depthwise_in_float32(backbone, machine)
+    prepare(backbone, machine, config.checkpoint_activations)
     tuning_mode(backbone)
     selection = gps.Selection.load(selection_file) if selection_file else None
     PREPARE[method](backbone, selection)
@@ -84,31 +93,22 @@ def measure(config: BenchmarkConfig, method: str, selection_file: Path | None) -
     }
 
 
-def select_on_sample(config: BenchmarkConfig, top_k: int, path: Path) -> None:
+def select_on_sample(config: BenchmarkConfig, side: int, top_k: int, path: Path) -> None:
     """Select on four images of the bundled sample, in this process, and save the selection."""
-    from gpsseg.backbones import load_backbone
-    from gpsseg.config.finetune import SelectConfig
-    from gpsseg.data.cards.card import load_card
-    from gpsseg.data.splits.split import make_split
-    from gpsseg.engine.machine import make_machine
-    from gpsseg.select import choose, settle, training_batches
-
     backbone = load_backbone(config.backbone, random_weights=config.random_weights)
     card = load_card("kvasir")
     settings = SelectConfig(
         top_k=top_k,
         decoder_top_k=config.decoder_top_k,
-        image_size=config.image_size,
+        image_size=side,
         workers=0,
         cache="off",
     )
-    settings = settle(settings, backbone.facts)
-    batches = training_batches(
-        card, make_split(card, bundled("sample_data") / "kvasir", train_size=4), settings
-    )
-    selection, _ = choose(
-        backbone, batches, settings, make_machine(config.device, config.precision)
-    )
+    settled = settle_selection(settings, backbone.facts)
+    split = make_split(card, bundled("sample_data") / "kvasir", train_size=4)
+    batches = training_batches(Data(card, split, Greys()), settled)
+    machine = make_machine(config.device, config.precision)
+    selection, _ = choose(backbone, batches, settled, machine)
     selection.save(path)
 
 
@@ -118,16 +118,12 @@ def _floor(backbone: Backbone, selection: Selection | None) -> None:
 
 
 def _gps(backbone: Backbone, selection: Selection | None) -> None:
-    from gpsseg import gps
-
     assert selection is not None
     gps.sparsify(backbone, selection)
 
 
 def _masked(backbone: Backbone, selection: Selection | None) -> None:
     """The same entries by dense gradients times a mask, as the method's public code has it."""
-    import torch
-
     assert selection is not None
     _train_only(backbone, {*selection.indices, *selection.dense})
     for name, index in selection.indices.items():
@@ -139,10 +135,6 @@ def _masked(backbone: Backbone, selection: Selection | None) -> None:
 
 def _shira(backbone: Backbone, selection: Selection | None) -> None:
     """PEFT's own: it clones the weight at every forward pass."""
-    import peft
-
-    from gpsseg.tuning.lora import low_rank_layers
-
     weights = [name for name, p in backbone.named_parameters() if p.dim() == 2]
     layers = low_rank_layers(backbone, weights, RANK)
     if not layers:
@@ -153,9 +145,6 @@ def _shira(backbone: Backbone, selection: Selection | None) -> None:
 
 
 def _tune(method: str, backbone: Backbone, selection: Selection | None) -> None:
-    from gpsseg import gps
-    from gpsseg.runs.method import added_and_whole
-
     names = added_and_whole(backbone, FinetuneConfig(method=method, rank=RANK))
     gps.sparsify(backbone, gps.Selection({}, {}, tuple(names)))
 
@@ -165,7 +154,7 @@ def _train_only(backbone: nn.Module, names: set[str]) -> None:
         parameter.requires_grad_(name in names)
 
 
-Prepare = Callable[["Backbone", "Selection | None"], None]
+Prepare = Callable[[Backbone, Selection | None], None]
 PREPARE: Mapping[str, Prepare] = {
     "floor": _floor,
     "gps": _gps,

@@ -8,13 +8,13 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpsseg.compare.cells import Cell, parse_method
-from gpsseg.config.compare import CompareConfig
+from gpsseg.compare.cells import Cell, run_of
+from gpsseg.config.compare import CompareConfig, parse_method
+from gpsseg.config.folder import RunFolder
 from gpsseg.engine.machine import processor_of
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, mean_estimate, paired_comparison
@@ -62,7 +62,7 @@ def rank(
     }
     for size in dict.fromkeys(size for size, _ in picked):
         _compare_with_baseline(config, size, rows, scores)
-    first = read_object(_folder(config, next(iter(picked.values()))) / "metrics.json")
+    first = read_object(run_of(next(iter(picked.values())), config).metrics)
     facts = ("data", "title", "citation", "licence", "split", "images", "prompt", "pretraining")
     return {
         **{name: first.get(name) for name in facts},
@@ -87,18 +87,18 @@ def _row(
 ) -> dict[str, Any]:
     dice, iou = (mean_estimate(s, scores.groups) for s in (scores.dice, scores.iou))
     cells = _seeds(config, cell)
-    found = [_cell(_folder(config, one)) for one in cells]
+    found = [_cell(run_of(one, config)) for one in cells]
     factors = sorted(config.lr_factors)
     kind, options = parse_method(cell.method)
-    run = read_object(_folder(config, cell) / "config.json", config=dict)["config"]
+    run = read_object(run_of(cell, config).config, config=dict)["config"]
     return {
         "method": cell.method,
         "kind": kind,
         "options": options,
         "top_k": run["top_k"] if METHODS[kind].selects is not None else None,
-        "dataset": read_object(_folder(config, cell) / "metrics.json", dataset=str)["dataset"],
+        "dataset": read_object(run_of(cell, config).metrics, dataset=str)["dataset"],
         "backbone": config.backbone,
-        "train_size": len(read_object(_folder(config, cell) / "split.json", train=list)["train"]),
+        "train_size": len(read_object(run_of(cell, config).split, train=list)["train"]),
         "seeds": len(cells),
         "trials": len(trials),
         "lr": found[0]["lr"],
@@ -159,14 +159,14 @@ def _compare_with_baseline(
         rows[group]["against"]["p_holm"] = p
 
 
-def scores_of(run: Path) -> SeedScores:
+def scores_of(run: RunFolder) -> SeedScores:
     """The scores of one tested run.
 
     Where classes are told apart these are means over the classes, as on the validation images.
     """
-    classes = classes_of(read_object(run / "metrics.json"))
+    classes = classes_of(read_object(run.metrics))
     columns = {s: [f"{s}_{name}" for name in classes] or [s] for s in ("dice", "iou")}
-    rows = read_scores(run / "per_image.csv", [*columns["dice"], *columns["iou"]])
+    rows = read_scores(run.per_image, [*columns["dice"], *columns["iou"]])
     ids = tuple(sorted(rows))
     dice, iou = (
         np.array([[[rows[image][name] for name in names] for image in ids]]).mean(2)
@@ -189,7 +189,7 @@ def _scores(config: CompareConfig, cell: Cell) -> SeedScores:
     Raises:
         UserError: two seeds were not tested on the same images.
     """
-    first, *others = (scores_of(_folder(config, one)) for one in _seeds(config, cell))
+    first, *others = (scores_of(run_of(one, config)) for one in _seeds(config, cell))
     for one in others:
         if one.ids != first.ids:
             odd = few(sorted({*one.ids} ^ {*first.ids}))
@@ -203,10 +203,10 @@ def _scores(config: CompareConfig, cell: Cell) -> SeedScores:
     return dataclasses.replace(first, dice=dice, iou=iou)
 
 
-def _cell(folder: Path) -> dict[str, Any]:
+def _cell(run: RunFolder) -> dict[str, Any]:
     number = (int, float)
     return read_object(
-        folder / "cell.json",
+        run.cell,
         **dict.fromkeys(("lr", "decoder_lr", "val_dice", "memory_mb", "delta_bytes"), number),
         trainable=dict,
         diverged=bool,
@@ -217,12 +217,8 @@ def _seeds(config: CompareConfig, cell: Cell) -> list[Cell]:
     return [dataclasses.replace(cell, seed=seed) for seed in config.seeds]
 
 
-def _folder(config: CompareConfig, cell: Cell) -> Path:
-    return config.output / "cells" / cell.name
-
-
 def _resolved(config: CompareConfig, cell: Cell) -> dict[str, Any]:
     """What the backbone chose where the options left it the choice."""
-    run = read_object(_folder(config, cell) / "config.json", config=dict, resolved=dict)
+    run = read_object(run_of(cell, config).config, config=dict, resolved=dict)
     names = ("image_size", "batch_size", "prompt")
     return {name: run["config"][name] for name in names} | run["resolved"]

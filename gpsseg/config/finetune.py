@@ -80,15 +80,13 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectConfig(BackboneConfig, DataConfig):
-    """Show what GPS would select: per layer, with counts and shares; nothing is trained.
+class SettledConfig(FinetuneConfig):
+    """A configuration that leaves nothing to the backbone or the method any more.
 
-    Example: python -m gpsseg.select --dataset kvasir --top-k 1
+    Made by ``gpsseg.runs.settle.settle``.
     """
 
-    output: Path | None = None
-    """Folder to write selection.safetensors and selection.json to. Default: print only."""
-
-    def __post_init__(self) -> None:
-        BackboneConfig.__post_init__(self)
-        DataConfig.__post_init__(self)
+    image_size: int
+    batch_size: int
+    lr: float
+    decoder_lr: float

@@ -80,49 +80,15 @@ class PredictConfig:
         refuse_idle(self, CONDITIONS)
         if not self.input:
             raise UserError("--input needs a file, a folder or a pattern.")
-        _check_window(self.window)
+        check_window(self.window)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SlicesConfig:
-    """Cut volumes and their masks into PNG slices to train on, upright, with a table of them.
+def check_window(window: tuple[float, float] | None) -> None:
+    """Refuse a window that shows nothing.
 
-    Volumes are NIfTI, NRRD, MHA or DICOM series. In the table, cases.csv, the slices of one volume
-    are one group, so that no split parts them.
-
-    Example: python -m gpsseg.slices --images ct/ --masks segmentations/ --output cut
-    --window 40 400
-
-    Example: python -m gpsseg.slices --table Task03_Liver/dataset.json --labels 1 2 --output cut
+    Raises:
+        UserError: its width is not above 0.
     """
-
-    images: Path | None = None
-    """Folder of the volumes."""
-    masks: Path | None = None
-    """Folder of their masks, on the same grid; paired by name (x_seg.nii.gz will do for x.nrrd)."""
-    table: Path | None = None
-    """Or: MSD's or MONAI's dataset.json, or a CSV or Parquet of volumes, as for finetune."""
-    labels: tuple[int, ...] = ()
-    """Which values are foreground, of masks of several classes. Default: masks have two levels."""
-    output: Path
-    """Folder for images/, masks/ and cases.csv; must not exist or be empty."""
-    axis: Literal["auto", "axial", "coronal", "sagittal"] = "auto"
-    """Which slices. auto: as they were stored."""
-    window: tuple[float, float] | None = None
-    """Centre and width of the greys. Default: the file's own (of CT, what most series have, for all
-    of them), or else the 0.5 and 99.5 percentiles. A run that is trained on these slices remembers
-    it, and predict takes it too."""
-    skip_empty: bool = False
-    """Leave out slices whose mask is empty."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        if (self.images is None) != (self.masks is None) or bool(self.images) == bool(self.table):
-            raise UserError("Pass --images and --masks, or else --table: the volumes to cut.")
-        _check_window(self.window)
-
-
-def _check_window(window: tuple[float, float] | None) -> None:
     if window is not None and not 0 < window[1] < float("inf"):
         raise UserError(
             f"--window is CENTER WIDTH with a width above 0, got {window[0]:g} {window[1]:g}. For "

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import BLIND, METHOD_OPTIONS, OF_SOME
 from gpsseg.config.private import CARD, FILE, HIDDEN, read_private
 from gpsseg.errors import UserError
 from gpsseg.files import read_object
 
-RESUME_POINT = Path("state", "last.safetensors")  # of a run, after each epoch
 OWN_DATA = ("images", "masks", "table")
 # Where data and machine are, and what only looks; all else is what the run is.
 FREE = (
@@ -36,12 +36,13 @@ def read_config(folder: Path) -> FinetuneConfig:
     Raises:
         UserError: the folder is no run folder.
     """
-    if not (folder / "config.json").is_file():
+    file = RunFolder(folder).config
+    if not file.is_file():
         raise UserError(
             f"{folder} is not a run folder: it has no config.json. Pass a folder that "
             "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
         )
-    stored = read_object(folder / "config.json", config=dict)["config"]
+    stored = read_object(file, config=dict)["config"]
     try:
         values = _without_idle(stored)
         if values.get("anonymous_ids"):
@@ -51,7 +52,7 @@ def read_config(folder: Path) -> FinetuneConfig:
             values["dataset"] = str(folder / CARD)
         return FinetuneConfig(**values)
     except UserError as error:
-        raise UserError(f"{folder / 'config.json'}: {error}") from None
+        raise UserError(f"{file}: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{folder}/config.json was not written by this version of gpsseg ({error}). Pass the "
@@ -104,8 +105,9 @@ def refuse_finished(run: Path) -> None:
     Raises:
         UserError: it has.
     """
-    scored, shown = ((run / name).is_file() for name in ("metrics.json", "report.html"))
-    resumable = (run / RESUME_POINT).is_file()
+    files = RunFolder(run)
+    scored, shown = files.metrics.is_file(), files.report.is_file()
+    resumable = files.resume_point.is_file()
     if scored and (shown or not resumable):  # killed between the two, the report is made yet
         raise UserError(f"{run} is finished: see its report.html.")
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Callable
+
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from gpsseg.engine.machine import Batch, Machine
+from gpsseg.engine.prompts import Prompter, answer, no_prompt
 
 
 def segmentation_loss(logits: Tensor, mask: Tensor) -> Tensor:
@@ -37,3 +42,17 @@ def _loss_of_classes(logits: Tensor, labels: Tensor) -> Tensor:
     union = (probability + truth).sum((2, 3)) - overlap
     soft_iou = (overlap + 1) / (union + 1)
     return F.cross_entropy(logits, labels) + (1 - soft_iou).mean()
+
+
+def batch_loss(
+    machine: Machine, prompter: Prompter = no_prompt
+) -> Callable[[nn.Module, Batch], Tensor]:
+    """Return ``loss(model, batch)``, as scoring and training both use it."""
+
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        batch = machine.place(batch)
+        with machine.autocast():
+            logits = answer(model, batch, prompter)
+        return segmentation_loss(logits, batch["mask"])
+
+    return loss

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 import itertools
 import math
 import operator
@@ -16,78 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.resuming import RESUME_POINT as STATE
+from gpsseg.config.folder import RunFolder
 from gpsseg.console import progress, say
 from gpsseg.data.loader import LENT
-from gpsseg.engine.loss import segmentation_loss
+from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import Batch, Machine
-from gpsseg.engine.prompts import Prompter, answer, drawn_for_each, from_truth, no_prompt
+from gpsseg.engine.prepare import tuning_mode
+from gpsseg.engine.prompts import drawn_for_each, from_truth
 from gpsseg.engine.state import load_state, save_state
 from gpsseg.errors import TrainingDivergedError
 from gpsseg.files import log_to
 from gpsseg.veil import reason
 
 if TYPE_CHECKING:
-    from gpsseg.backbones import Backbone
-
-
-def batch_loss(
-    machine: Machine, prompter: Prompter = no_prompt
-) -> Callable[[nn.Module, Batch], Tensor]:
-    """Return ``loss(model, batch)``, as scoring and training both use it."""
-
-    def loss(model: nn.Module, batch: Batch) -> Tensor:
-        batch = machine.place(batch)
-        with machine.autocast():
-            logits = answer(model, batch, prompter)
-        return segmentation_loss(logits, batch["mask"])
-
-    return loss
-
-
-def tuning_mode(model: nn.Module) -> None:
-    """Training mode, but with normalisation by the running statistics of pre-training."""
-    model.train()
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()
-
-
-def depthwise_in_float32(model: nn.Module, machine: Machine) -> None:
-    """Where a CPU trains in bf16, compute depthwise convolutions in float32, in place.
-
-    Their backward pass in bf16 takes 3 to 12 times as long as in float32 (torch 2.14).
-    """
-    if machine.precision != "bf16" or machine.device.type != "cpu":
-        return
-    for layer in model.modules():
-        if _is_depthwise(layer):
-            layer.forward = functools.partial(_in_float32, layer)
-
-
-def _is_depthwise(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
-
-
-def _in_float32(layer: nn.Module, x: Tensor) -> Tensor:
-    """A layer's forward pass outside of autocast, where a backward pass is to follow."""
-    forward = type(layer).forward  # asked for now: sparsify changes the class
-    if not (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()):
-        return forward(layer, x)
-    with torch.autocast("cpu", enabled=False):
-        y: Tensor = forward(layer, x.float())
-    return y.to(torch.get_autocast_dtype("cpu"))
-
-
-def checkpoint_activations(backbone: Backbone) -> None:
-    """Keep only the input of each of the backbone's blocks, and compute the rest again."""
-    for block in backbone.blocks:
-        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+    pass
 
 
 @dataclass(frozen=True)
@@ -157,10 +101,10 @@ def train(
     updates = math.ceil(steps / config.accumulate)  # of an epoch
     factor = _cosine(config.epochs * updates, config.warmup)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    log, state = log_to(run / "log.jsonl"), run / STATE
+    log, state = log_to(RunFolder(run).log), RunFolder(run).resume_point
     best, history = _copy(trained), History()
     if config.resume:
-        best, progress_made = load_state(config.resume / STATE, trained, optimizer)
+        best, progress_made = load_state(RunFolder(config.resume).resume_point, trained, optimizer)
         history = History(**progress_made["history"])
         schedule.last_epoch = len(history.epochs) * updates
         for group in optimizer.param_groups:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gpsseg.config.effects import idle, is_given
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.folder import RunFolder
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress, say
 from gpsseg.errors import SomeFailedError, UserError, stops_all
@@ -39,6 +40,7 @@ def predict(config: PredictConfig) -> list[Path]:
         UserError: there is nothing to segment, or a mask exists already; nothing was written.
         SomeFailedError: some files could not be segmented; the masks of all others are written.
     """
+    from gpsseg.config.resuming import read_config
     from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
     from gpsseg.data.cards.own import card_of
     from gpsseg.data.formats.dicom_seg import require_highdicom
@@ -47,7 +49,8 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.engine.machine import require_device
     from gpsseg.engine.prompts import check_prompts, check_prompts_file
     from gpsseg.predict.plan import plan_outputs
-    from gpsseg.runs.folder import greys_of, load_run, read_config
+    from gpsseg.runs.greys import greys_of
+    from gpsseg.runs.tuned import load_run
 
     require_device(config.device)
     rest: list[Path] = []
@@ -276,7 +279,7 @@ def _keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
     names = ("format", "axis", "window", "tta", "tile", "save_probabilities", "overlays")
     settings = {
         "run": "a nameless run" if nameless else config.run.resolve().name,
-        "delta_sha256": sha256_of_file(config.run / "delta.safetensors"),
+        "delta_sha256": sha256_of_file(RunFolder(config.run).delta),
         **{name: value for name, value in dataclasses.asdict(config).items() if name in names},
         "prompts": sha256_of_file(config.prompts) if config.prompts else None,
     }

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.data.cards.own import card_of
+from gpsseg.engine.machine import make_machine, require_device
 from gpsseg.engine.prompts import COLUMNS, Prompter, from_pixels, is_given
 from gpsseg.errors import UserError
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.predict.segmenter import Segmenter
+from gpsseg.runs.tuned import load_run as open_network
 
 
 @dataclass(frozen=True)
@@ -118,17 +121,11 @@ def load_run(folder: Path | str, device: str = "auto", untrained: bool = False) 
     Raises:
         UserError: the folder is no run folder, or the run has no result.
     """
-    from gpsseg.data.cards.own import card_of
-    from gpsseg.engine.machine import make_machine, require_device
-    from gpsseg.runs import folder as runs
-
     require_device(device)
     folder = Path(folder)
-    config, model = runs.load_run(folder, untrained)
+    config, model = open_network(folder, untrained)
     card = card_of(config)
     machine = make_machine(device, config.precision)
     model.to(machine.device)
-    assert config.image_size, "a run's settings are settled"
-    assert config.batch_size, "a run's settings are settled"
     segmenter = Segmenter(model, machine, card, config.image_size, config.batch_size)
     return TunedNetwork(folder, config, model.facts.prompt, tuple(card.told_apart), segmenter)

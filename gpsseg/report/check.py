@@ -15,7 +15,7 @@ from gpsseg.data.case import case_mask
 from gpsseg.data.checks.audit import Audit, Look
 from gpsseg.data.formats.images import read_image
 from gpsseg.data.splits.split import Found
-from gpsseg.report import fill
+from gpsseg.report.page import fill
 from gpsseg.report.thumbnails import leak_picture
 
 EXAMPLES, PAIRS, NAMED = 12, 24, 200

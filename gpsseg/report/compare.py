@@ -99,9 +99,9 @@ def varied_lines(rows: Sequence[Row]) -> list[str]:
 def page(result: Mapping[str, Any]) -> str:
     """The comparison as one self-contained page."""
     from gpsseg.config.compare import FREE
-    from gpsseg.report import fill
     from gpsseg.report.charts import plots
     from gpsseg.report.charts.of_compare import charts
+    from gpsseg.report.page import fill
     from gpsseg.report.sections import leak_sentences
 
     rows = result["rows"]

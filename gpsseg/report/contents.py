@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.folder import RunFolder
 from gpsseg.errors import UserError
 from gpsseg.files import read_log, read_object, read_table
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
@@ -69,14 +70,14 @@ def read_contents(
     Raises:
         UserError: metrics.json is missing, or a file is damaged.
     """
-    delta = folder / "delta.safetensors"
+    delta = RunFolder(folder).delta
     return Contents(
-        metrics=read_object(folder / "metrics.json"),
-        config=_json_or_empty(folder / "config.json"),
-        split=_json_or_empty(folder / "split.json"),
-        selection=_json_or_empty(folder / "selection.json"),
-        log=tuple(read_log(folder / "log.jsonl")),
-        cases=_read_cases(folder / "per_image.csv", thumbnails),
+        metrics=read_object(RunFolder(folder).metrics),
+        config=_json_or_empty(RunFolder(folder).config),
+        split=_json_or_empty(RunFolder(folder).split),
+        selection=_json_or_empty(RunFolder(folder).layers),
+        log=tuple(read_log(RunFolder(folder).log)),
+        cases=_read_cases(RunFolder(folder).per_image, thumbnails),
         leak_pictures=tuple(leak_pictures),
         delta_bytes=delta.stat().st_size if delta.is_file() else None,
     )

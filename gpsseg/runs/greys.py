@@ -9,12 +9,13 @@ from typing import Any
 
 from gpsseg.console import say
 from gpsseg.data.case import Case
-from gpsseg.data.splits.split import Split
 from gpsseg.data.checks.readable import say_notes
 from gpsseg.data.formats.greys import Greys, Seen, from_stored, look, settle, to_stored
 from gpsseg.data.formats.images import read_stored
 from gpsseg.data.splits.files import PARTS
-from gpsseg.files import read_json, write_json
+from gpsseg.data.splits.split import Split
+from gpsseg.config.folder import RunFolder
+from gpsseg.files import read_json, read_object, write_json
 
 CUT = "slices.json"  # beside the table of slices: how they were cut
 MAKER = "gpsseg.slices"
@@ -168,3 +169,13 @@ def stored_greys(content: Mapping[str, Any], place: str) -> Greys:
     if not isinstance(resolved, dict) or "greys" not in resolved:
         return Greys(old=True)
     return from_stored(resolved["greys"] or {}, place)
+
+
+def greys_of(run: Path) -> Greys:
+    """How the images of a run were shown to its network.
+
+    Raises:
+        UserError: its config.json is damaged.
+    """
+    path = RunFolder(run).config
+    return stored_greys(read_object(path), str(path)) if path.is_file() else Greys()

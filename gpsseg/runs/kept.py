@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from gpsseg.config.folder import RunFolder
 from gpsseg.data.anonymous import anonymous_case
 from gpsseg.data.cards.card import Card
-from gpsseg.data.splits.split import Case, Split, cases_of_splits, find_root
 from gpsseg.data.splits.files import PARTS, read_split
+from gpsseg.data.splits.split import Case, Split, cases_of_splits, find_root
 from gpsseg.errors import UserError
 from gpsseg.files import read_json
-
-FILE = "split.json"
 
 
 class AnotherSetError(UserError):
@@ -36,7 +35,7 @@ def kept_split(run: Path, card: Card, data_root: Path | None, salt: str | None =
             are gone; AnotherSetError if all of them are.
     """
     root, data = find_root(card, data_root)
-    file, fault, none = run / FILE, None, True
+    file, fault, none = RunFolder(run).split, None, True
     content = read_json(file)
     written = content.get("name") if isinstance(content, dict) else None
     for cases in cases_of_splits(card, root, str(written)):

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.console import say, working
+from gpsseg.config.folder import RunFolder
+from gpsseg.console import say
+from gpsseg.data.anonymous import anonymous_case, load_salt
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.case import Case
+from gpsseg.data.checks.leaks import CHAIN, COPY, NAME, NEAR, TURNED, VIEW, find_leaks
+from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError
 from gpsseg.files import read_object
+from gpsseg.runs.kept import kept_split
 from gpsseg.veil import reason
-
-if TYPE_CHECKING:
-    from gpsseg.config.compare import CompareConfig
-    from gpsseg.data.splits.split import Case, Split
-    from gpsseg.report.thumbnails import LeakPicture
 
 SHOWN = 3
 KIND_WORDS = {  # of one pair, and of several
@@ -34,7 +37,6 @@ KIND_WORDS = {  # of one pair, and of several
         "pairs linked by views in between",
     ),
 }
-PICTURES = 60
 
 
 def check_leaks(
@@ -52,15 +54,13 @@ def check_leaks(
     Raises:
         UserError: ``strict``, and there is a leak.
     """
-    from gpsseg.data.checks.leaks import find_leaks
-
     found = find_leaks(train, test, names)
     cases = (*train, *test)
     note = groups_note(cases, {leak.kind for leak in found})
     if note:
         say(note, style="bold yellow")
     if found:
-        text = describe(found, len(test))
+        text = leaks_sentence(found, len(test))
         if strict:
             raise UserError(
                 f"{text} With --strict this is an error: take the images out of one side, "
@@ -91,8 +91,6 @@ def groups_note(cases: Sequence[Case], found: Collection[str] = ()) -> str:
         cases: of all parts.
         found: the kinds of leak that were found; some of them say that there are sequences.
     """
-    from gpsseg.data.checks.leaks import CHAIN, NAME, VIEW
-
     without = sum(case.group is None for case in cases)
     if not without:
         return ""
@@ -107,10 +105,8 @@ def groups_note(cases: Sequence[Case], found: Collection[str] = ()) -> str:
     )
 
 
-def describe(found: Sequence[Any], images: int) -> str:
+def leaks_sentence(found: Sequence[Any], images: int) -> str:
     """One line: how many test images leak, of which kinds, and the first pairs."""
-    from gpsseg.data.checks.leaks import COPY, NEAR, TURNED
-
     leaking = len({leak.test_id for leak in found})
     counts = Counter(pair.kind for pair in found)
     kinds = ", ".join(f"{n} {KIND_WORDS[kind][n > 1]}" for kind, n in counts.items())
@@ -148,8 +144,6 @@ def check_run(
     Raises:
         UserError: ``strict``, and there is a leak or the check cannot be made.
     """
-    from gpsseg.data.anonymous import anonymous_case
-
     try:
         train = training_cases(run, trained)
         if salt is not None and not trained.anonymous_ids:
@@ -170,10 +164,6 @@ def check_runs(runs: Sequence[Path], config: CompareConfig) -> dict[str, Any]:
     Returns:
         As `check_leaks`; where images are no longer there, as `check_run`.
     """
-    from gpsseg.data.anonymous import load_salt
-    from gpsseg.runs.kept import kept_split
-    from gpsseg.data.cards.own import card_of
-
     seen: dict[str, Case] = {}
     test: dict[str, Case] = {}
     salt = load_salt(config.output) if config.anonymous_ids else None
@@ -191,7 +181,7 @@ def check_runs(runs: Sequence[Path], config: CompareConfig) -> dict[str, Any]:
 
 
 def _hash_of(run: Path) -> str:
-    return str(read_object(run / "split.json", sha256=str)["sha256"])
+    return str(read_object(RunFolder(run).split, sha256=str)["sha256"])
 
 
 def training_cases(run: Path, trained: FinetuneConfig) -> tuple[Case, ...]:
@@ -212,23 +202,5 @@ def split_of(run: Path, trained: FinetuneConfig) -> Split:
     Raises:
         UserError: see ``kept_split``.
     """
-    from gpsseg.data.anonymous import load_salt
-    from gpsseg.runs.kept import kept_split
-    from gpsseg.data.cards.own import card_of
-
     salt = load_salt(run) if trained.anonymous_ids else None
     return kept_split(run, card_of(trained), trained.data_root, salt)
-
-
-def leak_pictures(
-    leaks: dict[str, Any], train: Sequence[Case], test: Sequence[Case]
-) -> list[LeakPicture]:
-    """Small pictures of the first found pairs, for the report."""
-    from gpsseg.report.thumbnails import leak_picture
-
-    paths = {"train": {c.id: c.image for c in train}, "test": {c.id: c.image for c in test}}
-    with working("drawing the leaks"):
-        return [
-            leak_picture(paths["train"][pair["train_id"]], paths["test"][pair["test_id"]])
-            for pair in leaks.get("pairs", [])[:PICTURES]
-        ]

@@ -5,32 +5,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from torch.utils.data import DataLoader
+
+from gpsseg import gps
+from gpsseg.backbones import Backbone, load_backbone
+from gpsseg.backbones.registry import require_names
 from gpsseg.config.effects import idle
-from gpsseg.config.finetune import FinetuneConfig, SelectConfig
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.select import SelectConfig
 from gpsseg.console import working
+from gpsseg.data.cards.card import Card
+from gpsseg.engine.machine import Machine
+from gpsseg.gps import Selection
+from gpsseg.config.folder import RunFolder
+from gpsseg.console import say
 from gpsseg.errors import look_up
-
-if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
-
-    from gpsseg.backbones import Backbone, Facts
-    from gpsseg.data.cards.card import Card
-    from gpsseg.gps import Selection
-    from gpsseg.engine.machine import Machine
-    from gpsseg.tuning import Method
-
-
-def method_of(config: FinetuneConfig) -> Method:
-    """Look the method up by its name.
-
-    Raises:
-        UserError: it is unknown.
-    """
-    from gpsseg.tuning import METHODS
-
-    return look_up(config.method, METHODS, "method")
+from gpsseg.config.finetune import SettledConfig
+from gpsseg.runs.data import Data
+from gpsseg.runs.selection import choose, counts_sentence, gps_trains, layer_table, save_selection, trainable_counts, training_batches
+from gpsseg.tuning import METHODS
 
 
 def require_backbone(config: FinetuneConfig | SelectConfig) -> None:
@@ -39,8 +35,6 @@ def require_backbone(config: FinetuneConfig | SelectConfig) -> None:
     Raises:
         UserError: see ``gpsseg.backbones.load_backbone``.
     """
-    from gpsseg.backbones.registry import require_names
-
     require_names(config.backbone, config.weights)
 
 
@@ -73,8 +67,6 @@ def _in_a_block(parameter: Any, backbone: Backbone) -> bool:
 
 def load_base(config: FinetuneConfig | SelectConfig, card: Card | None) -> Backbone:
     """The untuned network, with as many logits as the data need; one without a card."""
-    from gpsseg.backbones import load_backbone
-
     classes = card.logits if card else 1
     with working(f"loading {config.backbone}"):
         return load_backbone(
@@ -84,9 +76,7 @@ def load_base(config: FinetuneConfig | SelectConfig, card: Card | None) -> Backb
 
 def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:
     """Put the method's own layers into the plain backbone, in place; most methods have none."""
-    import torch
-
-    method, roles = method_of(config), backbone.roles()
+    method, roles = look_up(config.method, METHODS, "method"), backbone.roles()
     if method.adds:
         torch.manual_seed(config.seed)
         tuned = [n for n in roles if roles[n] != "prompt" and n not in _from_scratch(backbone)]
@@ -95,29 +85,47 @@ def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:
 
 def what_trains(
     backbone: Backbone,
-    config: FinetuneConfig,
+    config: SettledConfig,
+    data: Data,
     machine: Machine,
-    batches: Callable[[], DataLoader[Any]],
 ) -> tuple[Selection, dict[str, Any]]:
     """Add the method's layers, and find what trains.
 
     Args:
         backbone: plain; the method's own layers are added in place.
-        config: settled.
+        config: says how.
+        data: whose training images are scored, by a method that does so.
         machine: where to score.
-        batches: gives the training images, for a method that scores them.
 
     Returns:
-        What trains, and how a selection was made (see ``gpsseg.select.choose``; else empty).
+        What trains, and how a selection was made (see ``gpsseg.runs.selection.choose``; else empty).
     """
-    from gpsseg import gps
-    from gpsseg.select import choose
-
-    method = method_of(config)
+    method = look_up(config.method, METHODS, "method")
     if method.selects is not None:
         settings: Any = dataclasses.replace(config, **{"method": "gps", **method.selects})
-        return choose(backbone, batches(), settings, machine, config.seed)
+        return choose(backbone, training_batches(data, config), settings, machine)
     return gps.Selection({}, {}, tuple(added_and_whole(backbone, config))), {}
+
+
+def select_or_take_up(
+    backbone: Backbone, config: SettledConfig, data: Data, machine: Machine, run: RunFolder
+) -> tuple[Selection, dict[str, Any]]:
+    """Find what trains and keep it in the run, or take up what the run to resume has.
+
+    Returns:
+        What trains, and its counts, as in metrics.json.
+    """
+    if config.resume:
+        add_layers(backbone, config)
+        selection = gps.Selection.load(RunFolder(config.resume).selection)
+        layers = layer_table(backbone, selection)
+    else:
+        selection, how = what_trains(backbone, config, data, machine)
+        layers = layer_table(backbone, selection)
+        save_selection(run, selection, layers, how)
+    counts = trainable_counts(layers)
+    say(counts_sentence(counts))
+    return selection, counts
 
 
 def added_and_whole(backbone: Backbone, config: FinetuneConfig) -> list[str]:
@@ -130,11 +138,9 @@ def added_and_whole(backbone: Backbone, config: FinetuneConfig) -> list[str]:
 
 def whole_parameters(backbone: Backbone, config: FinetuneConfig) -> list[str]:
     """Names of the plain backbone's parameters that train whole."""
-    from gpsseg import select
-
-    method, roles = method_of(config), backbone.roles()
+    method, roles = look_up(config.method, METHODS, "method"), backbone.roles()
     if method.selects is not None:
-        return select.what_trains(backbone, config)[1]
+        return gps_trains(backbone, config)[1]
     chosen = set(method.trains(backbone, roles)) if method.trains else set()
     chosen |= _from_scratch(backbone)
     return [name for name in roles if name in chosen]
@@ -147,30 +153,8 @@ def _from_scratch(backbone: Backbone) -> set[str]:
     return {name for name, role in backbone.roles().items() if role == "decoder"}
 
 
-def settle_training(config: FinetuneConfig, facts: Facts) -> FinetuneConfig:
-    """Put the method's learning rates and the backbone's batch size where none was asked for.
-
-    Args:
-        config: settled but for these, see ``gpsseg.select.settle``.
-        facts: of the backbone.
-    """
-    method, defaults = method_of(config), facts.learning_rates
-    rate = config.lr or (config.decoder_lr if config.one_rate else None) or defaults[method.rate]
-    in_decoder = rate
-    if method.selects is not None and config.decoder_top_k != "dense":
-        in_decoder = rate * defaults["decoder_values"] / defaults["values"]
-    elif method.selects is not None or (method.rate == "values" and "decoder" in facts.scratch):
-        in_decoder = defaults["decoder"]
-    return dataclasses.replace(
-        config,
-        batch_size=config.batch_size or facts.batch_size,
-        lr=rate,
-        decoder_lr=config.decoder_lr or in_decoder,
-    )
-
-
 def learning_rates(
-    backbone: Backbone, selection: Selection, config: FinetuneConfig
+    backbone: Backbone, selection: Selection, config: SettledConfig
 ) -> dict[str, float]:
     """Parameter name -> peak learning rate.
 
@@ -179,15 +163,12 @@ def learning_rates(
     Args:
         backbone: prepared, see ``gpsseg.gps.sparsify``.
         selection: what trains in it.
-        config: settled, with rates.
+        config: has the rates.
     """
-    rate, decoder_rate = config.lr, config.decoder_lr
-    assert rate, "settle the rates first"
-    assert decoder_rate, "settle the rates first"
     roles, new = backbone.roles(), set(backbone.added_parameters())
     trained = [*selection.dense, *(f"{name}_values" for name in selection.indices)]
     fast = {name for name in trained if roles[name] == "decoder"} - new
-    return {name: decoder_rate if name in fast else rate for name in trained}
+    return {name: config.decoder_lr if name in fast else config.lr for name in trained}
 
 
 def identify_base(backbone: Backbone, config: FinetuneConfig) -> dict[str, Any]:
@@ -195,14 +176,14 @@ def identify_base(backbone: Backbone, config: FinetuneConfig) -> dict[str, Any]:
 
     Whatever starts from random weights and trains whole is replaced by the delta and not hashed.
     """
-    from gpsseg.gps import model_hash
-
     scratch, roles = backbone.facts.scratch, backbone.roles()
-    free = tuple(n for n in whole_parameters(backbone, config) if roles[n] in scratch)
+    with working("noting the base network's weights"):
+        free = tuple(n for n in whole_parameters(backbone, config) if roles[n] in scratch)
+        base_hash = gps.model_hash(backbone, free)
     weights = f"weights {Path(config.weights).name}, " if config.weights else ""
     settings = f"{weights}prompt {backbone.facts.prompt}, seed {config.seed}"
     return {
         "base": f"{Path(config.backbone).name} ({settings})",
-        "base_hash": model_hash(backbone, free),
+        "base_hash": base_hash,
         "free": free,
     }

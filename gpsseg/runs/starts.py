@@ -9,20 +9,21 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from gpsseg.config.resuming import RESUME_POINT as RESUME_POINT
+from gpsseg.config.folder import RunFolder
 from gpsseg.errors import UserError
 from gpsseg.files import read_log, refuse_existing
 
+START = RunFolder(Path())
 OF_A_START = {
-    *("config.json", "split.json", "dataset.yaml", "salt.txt", "log.jsonl", "state"),
-    *("selection.safetensors", "selection.json", "delta.safetensors"),
+    *(START.config.name, START.split.name, START.card.name, START.salt.name, START.log.name),
+    *(START.selection.name, START.layers.name, START.delta.name, START.resume_point.parent.name),
 }
 PARTIAL = ".partial"  # of a file that is being written
 
 
 def has_resume_point(run: Path) -> bool:
     """Whether an epoch of a run was finished."""
-    return (run / RESUME_POINT).is_file()
+    return RunFolder(run).resume_point.is_file()
 
 
 def is_unfinished_start(folder: Path) -> bool:
@@ -31,14 +32,15 @@ def is_unfinished_start(folder: Path) -> bool:
         return False
     names = {path.name for path in folder.iterdir()}
     plain = {name.removesuffix(PARTIAL).removeprefix(f"{PARTIAL}-") for name in names}
-    if not names or not plain <= OF_A_START or ("delta.safetensors" in names and _trained(folder)):
+    if not names or not plain <= OF_A_START or (START.delta.name in names and _trained(folder)):
         return False
-    return "config.json" in names or names == {f"config.json{PARTIAL}"}
+    config = START.config.name
+    return config in names or names == {f"{config}{PARTIAL}"}
 
 
 def _trained(run: Path) -> bool:
     """Whether the log tells of an epoch: the delta beside it may then be worth something."""
-    return any(row.get("event") == "epoch" for row in read_log(run / "log.jsonl"))
+    return any(row.get("event") == "epoch" for row in read_log(RunFolder(run).log))
 
 
 def refuse_result(output: Path) -> None:
@@ -49,7 +51,7 @@ def refuse_result(output: Path) -> None:
     """
     if is_unfinished_start(output):
         return
-    if has_resume_point(output) and not (output / "metrics.json").exists():
+    if has_resume_point(output) and not RunFolder(output).metrics.exists():
         raise UserError(
             f"{output} holds a run that was stopped. Go on with it by --resume {output}, or name "
             "another --output."

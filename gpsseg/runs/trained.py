@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpsseg.config.folder import RunFolder
+from gpsseg.console import say
 from gpsseg.errors import UserError
 from gpsseg.files import read_log
 from gpsseg.runs.starts import has_resume_point
 
 if TYPE_CHECKING:
     from gpsseg.engine.train import History
-
-DELTA, LOG = "delta.safetensors", "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,11 @@ def training_of_run(run: Path, epochs: int) -> Training | None:
     Returns:
         None where neither says so.
     """
-    found = _of_metadata(_metadata(run / DELTA))
-    if found or not (run / LOG).is_file():
+    found = _of_metadata(_metadata(RunFolder(run).delta))
+    log = RunFolder(run).log
+    if found or not log.is_file():
         return found
-    rows = [row for row in read_log(run / LOG) if row.get("event") == "epoch"]
+    rows = [row for row in read_log(log) if row.get("event") == "epoch"]
     validated = [row for row in rows if row.get("val_dice") is not None]
     best = max(validated, key=lambda row: row["val_dice"], default={"epoch": 0})
     return Training(epochs, max((int(row["epoch"]) for row in rows), default=0), int(best["epoch"]))
@@ -122,8 +123,6 @@ def check_trained(run: Path, epochs: int, untrained: bool) -> Training | None:
     Raises:
         UserError: the delta is of an untrained network, and that will not do.
     """
-    from gpsseg.console import say
-
     training = training_of_run(run, epochs)
     if training is None or not training.sentence:
         return training
@@ -134,7 +133,7 @@ def check_trained(run: Path, epochs: int, untrained: bool) -> Training | None:
             else "Train it again with the command in its config.json"
         )
         raise UserError(
-            f"{run / DELTA} holds the network from before its training. {training.sentence} "
+            f"{RunFolder(run).delta} holds the network from before its training. {training.sentence} "
             f"{again}, or pass --untrained to use it as it is."
         )
     say(f"{run.name}: {training.sentence}", style="bold yellow" if training.untrained else "yellow")

@@ -3,68 +3,156 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gpsseg.config.finetune import FinetuneConfig
+import numpy as np
+
+from gpsseg.backbones import Backbone, Facts
+from gpsseg.config.finetune import SettledConfig
 from gpsseg.console import progress
-
-if TYPE_CHECKING:
-    from gpsseg.backbones import Backbone, Facts
-    from gpsseg.data.cards.card import Card
-    from gpsseg.data.splits.split import Case, Split
-    from gpsseg.engine.machine import Machine
-    from gpsseg.evaluators import ClassTable, Scorer
-    from gpsseg.report.thumbnails import Thumbnail
+from gpsseg.data.cache import cache_folder
+from gpsseg.data.cards.card import Card
+from gpsseg.data.case import Case, case_labels, case_mask
+from gpsseg.data.loader import CaseDataset, make_loader
+from gpsseg.data.splits.split import Split
+from gpsseg.engine.inference import predict
+from gpsseg.engine.machine import Machine, processor_of
+from gpsseg.engine.prompts import from_file, from_truth, is_given, prompt_label
+from gpsseg.evaluators import ClassTable, Scorer, foreground, label_map
 
 PROTOCOLS = ("per-image", "micro", "isic", "medsam-adapter", "pranet")  # of finetune
+Reader = Callable[[Case], np.ndarray]
+Picture = Callable[[Case, np.ndarray, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of a network on some cases.
+
+    Attributes:
+        scorer: of the foreground, which is all classes together.
+        classes: of each class, where the network tells them apart.
+    """
+
+    scorer: Scorer
+    classes: ClassTable | None
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of per_image.csv."""
+        rows = self.scorer.rows()
+        more = self.classes.rows if self.classes is not None else [{}] * len(rows)
+        return [{**row, **scores} for row, scores in zip(rows, more, strict=True)]
+
+    @property
+    def dice(self) -> float:
+        """Mean Dice over images; where classes are told apart, over these too."""
+        if self.classes is not None:
+            return self.classes.macro_dice
+        return float(self.scorer.summary()["per-image"]["dice"])
+
+
+def class_metrics(**scored: Scored) -> dict[str, Any]:
+    """The part of metrics.json that scores the classes: "classes": {"after": {class: scores}}."""
+    found = {name: s.classes.summary() for name, s in scored.items() if s.classes is not None}
+    return {"classes": found} if found else {}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How a case's truth is read.
+
+    Attributes:
+        mask: gives it as bool (H, W) at native size.
+        labels: gives it as uint8 (H, W).
+    """
+
+    mask: Reader = case_mask
+    labels: Reader = case_labels
+
+
+def kept_truth() -> Truth:
+    """The truth of cases that are scored again and again, such as validation images.
+
+    Each mask is read once, and kept compressed: some kilobytes an image.
+    """
+    return Truth(_kept(case_mask), _kept(case_labels))
+
+
+def _kept(read: Reader) -> Reader:
+    kept: dict[Case, tuple[bytes, tuple[int, ...], np.dtype[Any]]] = {}
+
+    def reader(case: Case) -> np.ndarray:
+        if case not in kept:
+            values = np.ascontiguousarray(read(case))
+            kept[case] = zlib.compress(values.tobytes(), 1), values.shape, values.dtype
+        data, shape, dtype = kept[case]
+        return np.frombuffer(zlib.decompress(data), dtype).reshape(shape)
+
+    return reader
 
 
 def score_cases(
     model: Backbone,
     cases: Sequence[Case],
     card: Card,
-    config: FinetuneConfig,
+    config: SettledConfig,
     machine: Machine,
     description: str | None = "evaluating",
     protocols: Sequence[str] = PROTOCOLS,
-    thumbnails: list[Thumbnail] | None = None,
+    picture: Picture | None = None,
     pool: bool = False,
     saliency: bool = False,
     prompts: Path | None = None,
-    classes: ClassTable | None = None,
     tolerance: float = 2.0,
-) -> Scorer:
+    truth: Truth | None = None,
+) -> Scored:
     """Predict cases and score each against its mask at native size.
 
     Args:
         model: the network as it is.
         cases: images with masks.
-        card: how to prepare the images.
+        card: how to prepare the images, and which classes are told apart.
         config: image size, batch size, workers, cache.
         machine: where to compute.
         description: of the progress bar; None shows none.
         protocols: names from ``gpsseg.evaluators``.
-        thumbnails: is given one small picture per case, for the report.
+        picture: is called with each case, its probability map (H, W) in [0, 1] and its mask (H, W).
         pool: as for ``Scorer``.
         saliency: as for ``Scorer``.
         prompts: a user's file of the prompts, see ``gpsseg.engine.prompts``; None takes those
             that the network needs from the truth.
-        classes: is given each image's labels, where the network tells classes apart. The scorer is
-            given the foreground, which is all classes together.
         tolerance: as for ``Scorer``.
+        truth: how masks are read; None reads each file.
     """
-    from gpsseg.data.cache import cache_folder
-    from gpsseg.data.case import case_image, case_labels, case_mask
-    from gpsseg.data.loader import CaseDataset, make_loader
-    from gpsseg.engine.inference import predict
-    from gpsseg.engine.prompts import from_file, from_truth, is_given
-    from gpsseg.evaluators import Scorer, foreground, label_map
-    from gpsseg.report.thumbnails import make_thumbnail, thumbnail_side
+    truth = truth or Truth()
+    maps = predict(model.to(machine.device), *_inputs(model, cases, card, config, prompts, machine))
+    scorer = Scorer(protocols, pool=pool, saliency=saliency, tolerance=tolerance)
+    classes = ClassTable(card.told_apart) if card.told_apart else None
+    for index, probability in progress(maps, description, len(cases)) if description else maps:
+        case = cases[index]
+        if classes is not None:
+            classes.add(label_map(probability), truth.labels(case), case.group)
+        mask, probability = truth.mask(case), foreground(probability)
+        scorer.add(case.id, probability, mask, case.group)
+        if picture is not None:
+            picture(case, probability, mask)
+    return Scored(scorer, classes)
 
-    assert config.image_size, "settle the configuration first"
-    assert config.batch_size, "settle the configuration first"
+
+def _inputs(
+    model: Backbone,
+    cases: Sequence[Case],
+    card: Card,
+    config: SettledConfig,
+    prompts: Path | None,
+    machine: Machine,
+) -> tuple[Any, ...]:
+    """What inference needs beside the network; it gets no mask unless a prompt is made of it."""
     prompt = model.facts.prompt
     prompter = from_truth(prompt)
     if prompts:
@@ -72,50 +160,55 @@ def score_cases(
     blind = prompts is not None or not is_given(prompt)
     images = [dataclasses.replace(case, mask=None) for case in cases] if blind else cases
     dataset = CaseDataset(images, card, config.image_size, cache=cache_folder(config.cache))
-    loader = make_loader(dataset, config.batch_size, config.workers)
-    model.to(machine.device)
-    maps = predict(model, loader, machine, prompter)
-    scorer = Scorer(protocols, pool=pool, saliency=saliency, tolerance=tolerance)
-    for index, probability in progress(maps, description, len(cases)) if description else maps:
-        case = cases[index]
-        if classes is not None:
-            classes.add(label_map(probability), case_labels(case), case.group)
-        truth, probability = case_mask(case), foreground(probability)
-        scorer.add(case.id, probability, truth, case.group)
-        if thumbnails is not None:
-            image, side = case_image(case), thumbnail_side(len(cases))
-            thumbnails.append(make_thumbnail(case.id, image, probability, truth, side))
-    return scorer
+    return make_loader(dataset, config.batch_size, config.workers), machine, prompter
 
 
-def class_table(card: Card) -> ClassTable | None:
-    """Where to collect the scores of classes that are told apart; None if none are."""
-    from gpsseg.evaluators import ClassTable
+def validation(
+    model: Backbone, cases: Sequence[Case], card: Card, config: SettledConfig, machine: Machine
+) -> Callable[[], float]:
+    """What says how good the network is as it is: mDice of validation images, in [0, 1]."""
+    truth = kept_truth()
 
-    return ClassTable(card.told_apart) if card.told_apart else None
+    def validate() -> float:
+        protocols = ("per-image",)
+        return score_cases(model, cases, card, config, machine, None, protocols, truth=truth).dice
 
-
-def class_metrics(**tables: ClassTable | None) -> dict[str, Any]:
-    """The part of metrics.json that scores the classes: "classes": {"after": {class: scores}}."""
-    found = {name: table.summary() for name, table in tables.items() if table is not None}
-    return {"classes": found} if found else {}
-
-
-def with_class_scores(
-    rows: Sequence[dict[str, Any]], classes: ClassTable | None
-) -> list[dict[str, Any]]:
-    """The rows of per_image.csv with the columns of the classes."""
-    more = classes.rows if classes is not None else [{}] * len(rows)
-    return [{**row, **scores} for row, scores in zip(rows, more, strict=True)]
+    return validate
 
 
-def provenance(
-    card: Card, split: Split, config: FinetuneConfig, facts: Facts, prompts: Path | None = None
+def metrics_of(
+    card: Card,
+    split: Split,
+    config: SettledConfig,
+    facts: Facts,
+    after: Scored,
+    before: Scored | None = None,
+    prompts: Path | None = None,
 ) -> dict[str, Any]:
-    """The part of metrics.json that says what was scored, and with what."""
-    from gpsseg.engine.machine import processor_of
-    from gpsseg.engine.prompts import prompt_label
+    """What metrics.json says of a network: what was scored, with what, and the scores.
 
+    Args:
+        card: of the images.
+        split: of them.
+        config: of the run.
+        facts: of the backbone.
+        after: the tuned network's scores on the test images.
+        before: the untuned network's, where it was scored too.
+        prompts: the user's file of prompts, if there is one.
+    """
+    scored = {"after": after} if before is None else {"before": before, "after": after}
+    details = {"strata": after.scorer.strata(), **class_metrics(**scored)}
+    if after.scorer.pooled is not None:
+        details["calibration"] = after.scorer.calibration()
+    if before is not None:
+        details["before_is"] = before_is(facts)
+    summaries = {name: each.scorer.summary() for name, each in scored.items()}
+    return _provenance(card, split, config, facts, prompts) | summaries | details
+
+
+def _provenance(
+    card: Card, split: Split, config: SettledConfig, facts: Facts, prompts: Path | None
+) -> dict[str, Any]:
     return {
         **data_facts(card, split),
         "images": len(split.test),

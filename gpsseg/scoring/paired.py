@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.folder import RunFolder
 from gpsseg.console import say
 from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.split import Case
@@ -35,12 +36,12 @@ def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()
     Raises:
         UserError: it is none of these, or has other images.
     """
-    table = folder / "per_image.csv"
+    table = RunFolder(folder).per_image
     if table.is_file():
         rows = read_scores(table)
         _refuse_other_images(folder, [case.id for case in cases], list(rows))
         return lambda: rows
-    if (folder / "config.json").is_file():
+    if RunFolder(folder).config.is_file():
         raise UserError(
             f"--against {folder} is a run without per_image.csv: it was stopped before it had a "
             "result. Name a finished run, or a folder of predictions."
@@ -143,7 +144,7 @@ def difference(found: Estimate) -> dict[str, Any]:
 
 def _told(folder: Path) -> str:
     """The prompt that the other side needed from somebody; empty if none."""
-    metrics = folder / "metrics.json"
+    metrics = RunFolder(folder).metrics
     prompt = str(read_object(metrics).get("prompt", "")) if metrics.is_file() else ""
     return prompt if " from " in prompt else ""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpsseg.console import say
-from gpsseg.evaluators.words import interval_text, interval_words
+from gpsseg.evaluators.words import interval_text, interval_words, name_of_base
 
 
 def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) -> None:
@@ -33,6 +33,14 @@ def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) ->
             f"{score['false_finds']}",
             style="bold",
         )
+
+
+def say_before_and_after(metrics: Mapping[str, Any]) -> None:
+    """Print what a training changed: a line of the base, and one of the result."""
+    base = name_of_base(metrics)
+    say_scores(base, metrics["before"], metrics["prompt"])
+    say_scores("after".ljust(len(base)), metrics["after"], metrics["prompt"])
+    say_classes(metrics.get("classes", {}), base)
 
 
 def say_classes(classes: Mapping[str, Any], base: str = "before") -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gpsseg import gps
-from gpsseg.engine import train as engine
+from gpsseg.engine import prepare as engine
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.gps.neurons import as_rows, owner
 

@@ -10,17 +10,12 @@ import torch
 from gpsseg import gps
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import options_of
-from gpsseg.engine import train as engine
+from gpsseg.engine import prepare as engine
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.errors import UserError
-from gpsseg.runs.method import (
-    add_layers,
-    added_and_whole,
-    learning_rates,
-    refuse_without_effect,
-    settle_training,
-)
-from gpsseg.select import settle, what_trains
+from gpsseg.runs.method import add_layers, added_and_whole, learning_rates, refuse_without_effect
+from gpsseg.runs.selection import gps_trains
+from gpsseg.runs.settle import settle
 
 
 def batch_of(net):
@@ -92,12 +87,12 @@ def check_contract(net, name, folder):
 
 
 def gps_config(net, **settings):
-    return settle_training(settle(FinetuneConfig(**settings), net.facts), net.facts)
+    return settle(FinetuneConfig(**settings), net.facts)
 
 
 def selection_of(net, config):
     """One entry of each weight that gps selects from, and what trains whole."""
-    top_k, whole = what_trains(net, config)
+    top_k, whole = gps_trains(net, config)
     shapes = {name: tuple(net.get_parameter(name).shape) for name in top_k}
     return gps.Selection({n: torch.tensor([0]) for n in top_k}, shapes, tuple(whole))
 
@@ -115,7 +110,7 @@ def rates_of_roles(net, config):
 def test_gps_selects_more_and_trains_faster_in_a_pretrained_decoder(make_tiny):
     net = make_tiny("sam")
     config = gps_config(net, lr=1e-4)
-    top_k, whole = what_trains(net, config)
+    top_k, whole = gps_trains(net, config)
     assert {(net.roles()[n], k) for n, k in top_k.items()} == {("encoder", 1), ("decoder", 5)}
     biases = gps.neuron_biases(net)
     assert sorted(whole) == sorted(n for n in biases if net.roles()[n] == "encoder")
@@ -146,7 +141,7 @@ def test_the_decoder_alone_has_one_rate(make_tiny, given):
 def test_beside_a_random_decoder_gps_selects_more_in_the_encoder(make_tiny):
     net = make_tiny("unet")
     net.facts = dataclasses.replace(net.facts, scratch=frozenset({"decoder"}))
-    top_k, whole = what_trains(net, gps_config(net))
+    top_k, whole = gps_trains(net, gps_config(net))
     assert {(net.roles()[name], k) for name, k in top_k.items()} == {("encoder", 3)}
     assert {n for n, role in net.roles().items() if role == "decoder"} < set(whole)
 
@@ -154,7 +149,7 @@ def test_beside_a_random_decoder_gps_selects_more_in_the_encoder(make_tiny):
 def test_a_dense_decoder_trains_whole_at_its_own_rate(make_tiny):
     net = make_tiny("sam")
     config = gps_config(net, decoder_top_k="dense", lr=1e-4, decoder_lr=1e-5)
-    top_k, whole = what_trains(net, config)
+    top_k, whole = gps_trains(net, config)
     assert {net.roles()[name] for name in top_k} == {"encoder"}
     assert {n for n, role in net.roles().items() if role == "decoder"} < set(whole)
     assert rates_of_roles(net, config) == {"encoder": {1e-4}, "decoder": {1e-5}}
@@ -162,4 +157,4 @@ def test_a_dense_decoder_trains_whole_at_its_own_rate(make_tiny):
 
 def test_without_biases_only_selected_entries_train(make_tiny):
     net = make_tiny("sam")
-    assert what_trains(net, gps_config(net, biases="none"))[1] == []
+    assert gps_trains(net, gps_config(net, biases="none"))[1] == []

@@ -12,9 +12,11 @@ from gpsseg.config.commandline import HEADINGS, MANY, option_help, parse
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import CheckConfig, NewConfig
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.finetune import FinetuneConfig, SelectConfig
-from gpsseg.config.predict import PredictConfig, SlicesConfig
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
+from gpsseg.config.select import SelectConfig
+from gpsseg.config.slices import SlicesConfig
 
 LARGE = (FinetuneConfig, SelectConfig, CompareConfig)
 KINDS = (

@@ -17,9 +17,11 @@ from gpsseg.config.datasets import (
     SynthesizeConfig,
 )
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.finetune import FinetuneConfig, SelectConfig
-from gpsseg.config.predict import PredictConfig, SlicesConfig
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
+from gpsseg.config.select import SelectConfig
+from gpsseg.config.slices import SlicesConfig
 from gpsseg.errors import UserError
 
 # Options that do something whatever else is asked; what they do may be nothing to these data.

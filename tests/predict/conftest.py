@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from torch import Tensor, nn
 
-import gpsseg.runs.folder
-from gpsseg.config.finetune import FinetuneConfig
+import gpsseg.config.resuming
+import gpsseg.runs.tuned
+from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.predict import predict
 
@@ -39,11 +40,12 @@ class Bright(nn.Module):
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Bright:
     model = Bright()
-    config = FinetuneConfig(image_size=SIZE, batch_size=2, workers=0, precision="fp32")
-    monkeypatch.setattr(
-        gpsseg.runs.folder, "load_run", lambda run, untrained=False: (config, model)
+    config = SettledConfig(
+        image_size=SIZE, batch_size=2, lr=1e-3, decoder_lr=1e-3, workers=0, precision="fp32"
     )
-    monkeypatch.setattr(gpsseg.runs.folder, "read_config", lambda run: config)
+    for place in ("gpsseg.runs.tuned.load_run", "gpsseg.predict.network.open_network"):
+        monkeypatch.setattr(place, lambda run, untrained=False: (config, model))
+    monkeypatch.setattr(gpsseg.config.resuming, "read_config", lambda run: config)
     return model
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import gpsseg.predict.frames
-import gpsseg.runs.folder
+import gpsseg.runs.tuned
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import run_command
@@ -236,8 +236,10 @@ def test_a_wrong_prompts_file_is_refused_before_the_network_loads(
     def never(*_: object) -> None:
         raise AssertionError("the network was loaded")
 
-    monkeypatch.setattr(gpsseg.runs.folder, "load_run", never)
-    monkeypatch.setattr(gpsseg.runs.folder, "read_config", lambda run: FinetuneConfig(prompt="box"))
+    monkeypatch.setattr(gpsseg.runs.tuned, "load_run", never)
+    monkeypatch.setattr(
+        gpsseg.config.resuming, "read_config", lambda run: FinetuneConfig(prompt="box")
+    )
     tools.picture(tmp_path / "in" / "a.png", tools.blob())
     boxes = tmp_path / "boxes.csv"
     for row, said in (

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gpsseg.report import Thumbnail, make_thumbnail
+from gpsseg.report.thumbnails import Thumbnail, make_thumbnail
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 HOMEPAGE = "https://example.org/set/"

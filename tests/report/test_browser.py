@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from gpsseg.report import write_report
+from gpsseg.report.run import write_report
 
 HERE = Path(__file__).parent
 

@@ -13,7 +13,7 @@ import pytest
 from gpsseg.config.report import ReportConfig
 from gpsseg.errors import UserError
 from gpsseg.evaluators.statistics import holm, paired_comparison
-from gpsseg.report.__main__ import report
+from gpsseg.report import report
 from gpsseg.report.side_by_side import differing_settings, image_rows, pair_runs, read_runs
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.report import layers, make_thumbnail, sections
+from gpsseg.report import layers, sections
 from gpsseg.report.charts import plots
 from gpsseg.report.contents import read_contents
+from gpsseg.report.thumbnails import make_thumbnail
 
 PAIRS = [("a", 0.5), ("c", "nan"), ("b", 0.25)]
 

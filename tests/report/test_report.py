@@ -10,9 +10,15 @@ from PIL import Image
 from gpsseg.errors import UserError
 from gpsseg.evaluators.protocols import registry
 from gpsseg.files import bundled
-from gpsseg.report import Thumbnail, make_thumbnail, sections, thumbnail_side, write_report
-from gpsseg.report.thumbnails import leak_picture
-from gpsseg.runs.leaks import PICTURES
+from gpsseg.report import sections
+from gpsseg.report.run import write_report
+from gpsseg.report.thumbnails import (
+    PICTURES,
+    Thumbnail,
+    leak_picture,
+    make_thumbnail,
+    thumbnail_side,
+)
 
 
 @pytest.fixture

@@ -58,6 +58,11 @@ class Split:
     notes: tuple[str, ...] = ()
 
     @property
+    def seen(self) -> tuple[Case, ...]:
+        """What a training sees: the cases that train, and those that validate."""
+        return (*self.train, *self.val)
+
+    @property
     def ids(self) -> dict[str, list[str]]:
         """The ids of each part."""
         return {part: [c.id for c in getattr(self, part)] for part in ("train", "val", "test")}

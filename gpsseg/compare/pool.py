@@ -1,0 +1,104 @@
+"""A comparison's runs, several at a time, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import psutil
+import torch
+
+from gpsseg.compare.cells import run_cell
+from gpsseg.config.finetune import SettledConfig
+from gpsseg.config.folder import RunFolder
+from gpsseg.errors import UserError
+from gpsseg.files import read_object
+
+WARM = (
+    "gpsseg.engine.train",
+    "gpsseg.backbones.registry",
+    "gpsseg.data.loader",
+    "gpsseg.evaluators",
+)
+Job = tuple[SettledConfig, RunFolder]
+
+
+def run_side_by_side(jobs: Sequence[Job], test: bool, processes: int | None) -> Iterator[RunFolder]:
+    """Run cells in processes of their own, and yield their folders as they finish."""
+    context, cores, threads = _warm_context(), os.cpu_count() or 1, _threads_asked_for()
+    queue = list(jobs)
+    if processes is None and queue:  # the first one shows how much memory the others need
+        before = _available_mb()
+        with ProcessPoolExecutor(1, context, _end_with_the_comparison) as pool:
+            run = _result(pool.submit(run_cell, *queue.pop(0), test, threads or cores))
+        yield run
+        processes = _as_many_as_fit(_memory_mb(run), before, max(1, cores // (threads or 1)))
+    threads = threads or max(1, cores // (processes or 1))
+    with ProcessPoolExecutor(
+        processes or 1, context, _end_with_the_comparison, max_tasks_per_child=1
+    ) as pool:
+        running = [pool.submit(run_cell, *job, test, threads) for job in queue]
+        try:
+            for future in as_completed(running):
+                yield _result(future)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _threads_asked_for() -> int | None:
+    """How many threads each run has by OMP_NUM_THREADS; None where it is not set."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(asked) if asked.isdecimal() and int(asked) else None
+
+
+def _warm_context() -> Any:
+    """Processes that start with the libraries imported, where the system can fork."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(WARM))
+    return context
+
+
+def _end_with_the_comparison() -> None:
+    """In a run's process: end as soon as the comparison's is gone, however that ended."""
+    comparison = multiprocessing.parent_process()
+    assert comparison
+
+    def wait() -> None:
+        comparison.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _result(future: Any) -> RunFolder:
+    try:
+        run: RunFolder = future.result()
+    except BrokenProcessPool:
+        raise UserError(
+            "A run was ended by the system, most likely for want of memory. Start the same command "
+            "again with --processes 1: what is finished is kept."
+        ) from None
+    return run
+
+
+def _memory_mb(run: RunFolder) -> float:
+    return float(read_object(run.cell, memory_mb=(int, float))["memory_mb"])
+
+
+def _available_mb() -> float:
+    return float(psutil.virtual_memory().available) / 2**20
+
+
+def _as_many_as_fit(needed_mb: float, available_mb: float, cores: int) -> int:
+    """How many runs go side by side: four fifths of the memory, and a core each."""
+    if torch.cuda.is_available():
+        return 1
+    return max(1, min(cores, int(0.8 * available_mb / needed_mb)))

@@ -1,0 +1,82 @@
+"""What the files of a run are called, and of an evaluation, which has some of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder, and where each of its files is.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, versions and the command; the first file that a run writes."""
+        return self.path / "config.json"
+
+    @property
+    def salt(self) -> Path:
+        """The one private file, of a nameless run."""
+        return self.path / "salt.txt"
+
+    @property
+    def card(self) -> Path:
+        """The copy of the user's own data card."""
+        return self.path / "dataset.yaml"
+
+    @property
+    def split(self) -> Path:
+        """The ids of each part."""
+        return self.path / "split.json"
+
+    @property
+    def selection(self) -> Path:
+        """Which entries train."""
+        return self.path / "selection.safetensors"
+
+    @property
+    def layers(self) -> Path:
+        """What was selected, layer by layer, and how."""
+        return self.path / "selection.json"
+
+    @property
+    def log(self) -> Path:
+        """A line a step and an epoch."""
+        return self.path / "log.jsonl"
+
+    @property
+    def resume_point(self) -> Path:
+        """What the training goes on with, after each epoch."""
+        return self.path / "state" / "last.safetensors"
+
+    @property
+    def delta(self) -> Path:
+        """The result."""
+        return self.path / "delta.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """The scores under every protocol."""
+        return self.path / "metrics.json"
+
+    @property
+    def per_image(self) -> Path:
+        """The scores of every image."""
+        return self.path / "per_image.csv"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    @property
+    def cell(self) -> Path:
+        """What a comparison notes of one of its runs."""
+        return self.path / "cell.json"

@@ -1,0 +1,67 @@
+"""Templates, styles and scripts put together to one file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from gpsseg.evaluators.words import (
+    interval_text,
+    interval_words,
+    p_text,
+    varied_text,
+)
+
+HERE = Path(__file__).resolve().parent
+
+
+def fill(template: str, scripts: Sequence[str], context: dict[str, Any]) -> str:
+    """Fill a template of this folder; everything but our own CSS and JavaScript is escaped.
+
+    A content security policy lets the page run that one script, and load nothing.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "data_uri": data_uri,
+        "short": short,
+        "interval": interval_text,
+        "p": p_text,
+        "varied": varied_text,
+        "interval_words": interval_words,
+    }
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template(template).render(
+        **context,
+        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=digest,
+    )
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Return ``content`` as a data URI of the image type ``kind``."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def short(count: int) -> str:
+    """Write a count in a few characters.
+
+    >>> short(864), short(9216), short(9984), short(1_579_520)
+    ('864', '9.2 k', '10 k', '1.6 M')
+    """
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.{1 if count < 9.95 * size else 0}f} {unit}"
+    return str(count)

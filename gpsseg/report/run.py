@@ -1,0 +1,88 @@
+"""The report of a run: one self-contained HTML file that opens anywhere, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gpsseg.config.folder import RunFolder
+from gpsseg.console import working
+from gpsseg.evaluators.words import name_of_base
+from gpsseg.files import write_text
+from gpsseg.report import layers, sections
+from gpsseg.report.charts import plots
+from gpsseg.report.contents import Contents, read_contents
+from gpsseg.report.page import fill
+from gpsseg.report.thumbnails import LeakPicture, Thumbnail
+
+
+def write_report(
+    folder: Path,
+    thumbnails: Sequence[Thumbnail] = (),
+    leak_pictures: Sequence[LeakPicture] = (),
+) -> Path:
+    """Write ``folder/report.html`` and return its path.
+
+    Args:
+        folder: a run folder, or one that ``python -m gpsseg.evaluate`` wrote. Sections whose files
+            are missing are left out. Optional keys of metrics.json that are shown where present:
+            "title", "homepage", "licence", "citation" (of the data set) and "pretraining".
+        thumbnails: pictures of the cases in per_image.csv, matched by id.
+        leak_pictures: of the first pairs in metrics.json's "leaks".
+
+    Raises:
+        UserError: metrics.json is missing, or a file is damaged.
+    """
+    report = RunFolder(folder).report
+    with working("writing the report"):
+        write_text(report, render(read_contents(folder, thumbnails, leak_pictures)))
+    return report
+
+
+def render(contents: Contents) -> str:
+    """Return the report as HTML."""
+    return fill("template.html", ("table.js", "report.js"), _context(contents))
+
+
+def _context(contents: Contents) -> dict[str, Any]:
+    """What the template prints."""
+    metrics, cases, log = contents.metrics, contents.cases, contents.log
+    rules = sections.protocols(metrics)
+    charts = [
+        plots.histogram(cases),
+        plots.dice_against_size(cases),
+        plots.reliability(metrics.get("calibration", {})),
+        plots.loss_curve(log),
+        plots.validation_curve(log, metrics.get("best_epoch")),
+    ]
+    return {
+        "title": sections.title(metrics),
+        "synthetic": str(metrics.get("data")).startswith("synthetic"),
+        "metrics": metrics,
+        "prompted": sections.prompted(metrics),
+        "base": name_of_base(metrics),
+        "baseline": name_of_base(metrics) == "before",
+        "method": sections.METHODS.get(metrics.get("method", ""), metrics.get("method")),
+        "headline": next((rule for rule in rules if rule.overlap), rules[0]),
+        "protocols": rules,
+        "counts": metrics["after"].get("per-image", {}),
+        "trained": sections.trained_parts(contents),
+        "delta_bytes": contents.delta_bytes,
+        "cases": cases,
+        "has_groups": any(case.group for case in cases),
+        "columns": sections.columns(cases),
+        "classes": sections.classes(metrics),
+        "strata": [(s, sections.score_of(s, "dice")) for s in metrics.get("strata", [])],
+        "paired": metrics.get("paired", []),
+        "leaks": sections.leak_check(contents),
+        "showcase": sections.showcase(cases),
+        "charts": [chart for chart in charts if chart],
+        "frame": plots,
+        "panels": layers.layer_panels(contents.selection.get("layers", ())),
+        "facts": sections.facts(contents),
+        "settings": sections.settings(contents.config),
+        "versions": contents.config.get("versions", {}),
+        "command": sections.command(contents.config),
+        "seconds": metrics.get("seconds", {}),
+    }
