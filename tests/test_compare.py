@@ -11,9 +11,9 @@ import numpy as np
 import psutil
 import pytest
 
-from gpsseg.compare import begun, compare, pool, race
 from gpsseg.backbones import Facts
-from gpsseg.compare.cells import Cell, run_cell, run_of, settings_of
+from gpsseg.compare import begun, compare, pool, race
+from gpsseg.compare.cells import Cell, run_cell, settings_of
 from gpsseg.compare.rows import rank
 from gpsseg.config.compare import CompareConfig, parse_method
 from gpsseg.errors import UserError

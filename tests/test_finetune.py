@@ -12,15 +12,15 @@ from PIL import Image
 from gpsseg import Delta, gps, load_backbone
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.folder import RunFolder
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.config.folder import RunFolder
 from gpsseg.finetune import finetune, tune
-from gpsseg.runs.training import log_dense, say_waiting
 from gpsseg.predict import predict
+from gpsseg.runs.training import log_dense, say_waiting
 from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"

@@ -12,8 +12,8 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, tune
-from gpsseg.runs.training import say_few_updates
 from gpsseg.runs.starts import alone_in, clear_start, is_unfinished_start, refuse_result
+from gpsseg.runs.training import say_few_updates
 
 START = ("config.json", "split.json", "selection.json", "log.jsonl")
 

@@ -26,7 +26,7 @@ from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
 from gpsseg.predict import predict
-from gpsseg.runs.greys import check_split, greys_of, found_cuts, say_other_cut
+from gpsseg.runs.greys import check_split, found_cuts, greys_of, say_other_cut
 from gpsseg.slices import cut
 
 WINDOW = (40.0, 400.0)
