@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from typing import Any, TypeVar
 
+from gpsseg.config.commandline import read_command
 from gpsseg.errors import UserError
 from gpsseg.files import is_main_process
 from gpsseg.veil import plain
@@ -168,13 +169,9 @@ def run_command(
     A user's mistake is one sentence on stderr and exit status 2; where only some of the files could
     be used, it is 3; Ctrl-C is exit status 130.
     """
-    from gpsseg.config.commandline import parse
-
     prog = f"python -m gpsseg.{name}"
     try:
-        config = parse(config_type, prog)
-        if hasattr(config, "taken_up"):  # of a stopped run: its settings are the defaults
-            config = config.taken_up(lambda run: parse(config_type, prog, run))
+        config = read_command(config_type, prog)
         import_at_once(loads)
         atexit.register(gc.freeze)  # else Python takes seconds to look at all that was imported
         function(config)

@@ -103,9 +103,10 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
 
 def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     """Score a folder of masks or maps."""
-    from gpsseg.data.anonymous import draw_veil, hide_files, new_salt, save_salt
+    from gpsseg.data.anonymous import draw_veil, new_salt, save_salt
     from gpsseg.data.checks.notices import notices
     from gpsseg.data.formats.maps import relative_name
+    from gpsseg.data.nameless import hide_files
     from gpsseg.scoring.given import (
         collect_thumbnails,
         open_predictions,
@@ -160,7 +161,8 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
 
 def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Case], dict[str, Any]]:
     """The cases to score, with their own names, and what metrics.json says of them."""
-    from gpsseg.data.anonymous import anonymous_card, anonymous_split, hide_cases
+    from gpsseg.data.anonymous import anonymous_card, anonymous_split
+    from gpsseg.data.nameless import hide_cases
 
     if config.truth:
         from gpsseg.data.pairs import truth_cases
@@ -225,7 +227,8 @@ def _hide_names(
     salt: str,
 ) -> tuple[list[dict[str, Any]], list[Thumbnail]]:
     """Rows and thumbnails with hashed ids; ``metrics`` then names neither files nor folders."""
-    from gpsseg.data.anonymous import hashed, hashed_group
+    from gpsseg.data.anonymous import hashed
+    from gpsseg.data.nameless import hashed_group
 
     for name in ("predictions", "truth"):
         if name in metrics:

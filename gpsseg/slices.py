@@ -152,7 +152,7 @@ def _cut_one(
 
     ``seen`` grows by what the mask is like.
     """
-    from gpsseg.predict.plan import save_picture
+    from gpsseg.data.formats.images import save_picture
 
     rows = []
     for index, picture, truth in _slices(image, mask, config, greys, seen):
@@ -317,7 +317,7 @@ def _slices(
     from gpsseg.data.formats.dicom_series import read_dicom
     from gpsseg.data.formats.slicing import find_slicing, grey_range, to_rgb
     from gpsseg.data.formats.volumes import read_volume
-    from gpsseg.predict.frames import read_shown
+    from gpsseg.data.shown import read_shown
 
     volume = read_shown(image, config.window, greys)
     if mask.headers:  # as stored: a mask is not there to be looked at

@@ -22,6 +22,8 @@ from numbers import Number
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, ParamSpec, TypeVar
 
+from gpsseg.errors import TrainingDivergedError
+
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
@@ -322,8 +324,6 @@ def clean_page(text: str, name: str) -> str:
 
 def reason(error: BaseException) -> str:
     """What a file may say of an error: behind a veil only the kind, for its text may name files."""
-    from gpsseg.errors import TrainingDivergedError
-
     kind = type(error).__name__
     if not is_drawn() or isinstance(error, TrainingDivergedError):
         return str(error) or kind

@@ -49,7 +49,7 @@ WRITERS = {
     "data/cache.py": "arrays under a hash",
     "data/formats/dicom_seg.py": "refers to its source, as the standard demands",
     "data/formats/volumes.py": "a mask's voxels",
-    "predict/plan.py": "a mask's pixels",
+    "data/formats/images.py": "a mask's pixels",
     "report/thumbnails.py": "pixels into memory",
     "report/check.py": "pixels into memory",
     "data/synthetic/scenes.py": "drawn images",

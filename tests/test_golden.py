@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from gpsseg.config.commandline import parse
+from gpsseg.config.commandline import read_command
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
@@ -72,10 +72,7 @@ def run(command: str) -> None:
     }[name]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [f"gpsseg.{name}", *arguments])
-        given = parse(config, name)
-        if hasattr(given, "taken_up"):
-            given = given.taken_up(lambda run: parse(config, name, run))
-        function(given)
+        function(read_command(config, name))
 
 
 def draw_inputs() -> None:

@@ -154,8 +154,8 @@ def test_lines_of_a_log_that_are_none_are_left_out(tmp_path: Path) -> None:
 def test_every_file_may_be_read_by_whom_the_umask_lets_read(tmp_path, umask, mode):
     import torch
 
+    from gpsseg.data.formats.images import save_picture
     from gpsseg.files import save_tensors, write_text
-    from gpsseg.predict.plan import save_picture
 
     before = os.umask(umask)
     try:

@@ -15,6 +15,9 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.resuming import parsed_again
+
 # Heading -> its options, whatever the command; what is in none stands first. One heading alone
 # would say nothing, so a command with few options has none.
 HEADINGS: Mapping[str, tuple[str, ...]] = {
@@ -36,6 +39,23 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
 }
 MANY = 20  # options, from which on they are grouped
 NESTED = {"nested": True}
+
+
+def read_command(config_type: Any, prog: str) -> Any:
+    """Read the command line; where it goes on with a run, that run's settings are the defaults.
+
+    Args:
+        config_type: as for ``parse``.
+        prog: as for ``parse``.
+
+    Raises:
+        UserError: as for ``parse``; or the run cannot go on, or not so.
+        SystemExit: as for ``parse``.
+    """
+    config = parse(config_type, prog)
+    if isinstance(config, FinetuneConfig) and config.resume is not None:
+        return parsed_again(config.resume, lambda run: parse(config_type, prog, run))
+    return config
 
 
 def parse(config_type: Any, prog: str, default: Any = None) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,18 +64,6 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     def one_rate(self) -> bool:
         """Whether all that trains is in the decoder, so that there is one learning rate."""
         return self.method == "decoder" and not self.separate_classes
-
-    def taken_up(self, parse: Callable[[FinetuneConfig], FinetuneConfig]) -> FinetuneConfig:
-        """With ``resume``: the run's settings, with what was typed for this call.
-
-        Args:
-            parse: reads the command line again, with other defaults.
-        """
-        if self.resume is None:
-            return self
-        from gpsseg.config.resuming import parsed_again
-
-        return parsed_again(self.resume, parse)
 
 
 @dataclass(frozen=True, kw_only=True)

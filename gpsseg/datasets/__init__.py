@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from gpsseg.config.datasets import (
     CheckConfig,
     DownloadConfig,
+    GroupsConfig,
     InfoConfig,
     ListConfig,
     NewConfig,
@@ -16,15 +18,13 @@ from gpsseg.config.datasets import (
     SynthesizeConfig,
 )
 from gpsseg.console import say, working
-from gpsseg.datasets.grouping import groups as groups
-from gpsseg.datasets.splitting import deal_parts, say_missed, split_without_leaks
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, new_folder, write_text
 
 if TYPE_CHECKING:
     from gpsseg.data.cards.card import Card
     from gpsseg.data.checks.audit import Audit
-    from gpsseg.data.splits.split import Found
+    from gpsseg.datasets.scenes import Proposal
 
 
 def list_datasets(config: ListConfig) -> list[str]:
@@ -116,42 +116,20 @@ def split(config: SplitConfig) -> list[Path]:
     Raises:
         UserError: the set is not there, a file cannot be read, or there are too few groups.
     """
-    from gpsseg.data.cards.own import card_of
-    from gpsseg.data.splits.carve import BY_IMAGES
-    from gpsseg.data.splits.files import lesion_shares, write_split
-    from gpsseg.data.splits.leftovers import file_notes
-    from gpsseg.data.splits.split import find_cases
-    from gpsseg.runs.leaks import say_groups
+    from gpsseg.datasets.splitting import write_splits
 
-    card = card_of(config)
-    if config.without_leaks:
-        return [split_without_leaks(config, config.without_leaks)]
-    with working("looking for images"):
-        found: Found = find_cases(card, config.data_root)
-    cases = found.cases
-    for note in file_notes(card, config.data_root):
-        say(note, style="yellow")
-    count = len({case.group or case.id for case in cases})
-    say(f"{card.title}: {len(cases)} images in {count} groups, {found.root}")
-    lesions = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
-    with working("dealing"):
-        dealt = deal_parts(config, cases, lesions)
-    try:
-        with working("dealing as version 0.1 did"):
-            before = deal_parts(config, cases, lesions, as_before=True)
-    except (UserError, ZeroDivisionError):  # version 0.1 could put everything on one side
-        before = {}
-    output, files = new_folder(config.output), []
-    for name, parts in dealt.items():
-        files.append(output / f"{name}.json")
-        ending = "" if parts == before.get(name) else BY_IMAGES
-        write_split(files[-1], f"{card.name}-{name}-seed-{config.seed}{ending}", parts)
-        say(f"{files[-1]}: {', '.join(f'{len(parts[part])} {part}' for part in parts)}")
-        share = 1 / config.folds if config.folds else config.test_share
-        say_missed(cases, parts, {"test": share, "val": config.val_share})
-    say_groups(cases)
-    say(f"Use one by --split {files[0]}, or name it as `file` in a split of your data card.")
-    return files
+    return write_splits(config)
+
+
+def groups(config: GroupsConfig) -> list[Proposal]:
+    """Write a table of proposed groups, and say what they are by; see ``GroupsConfig``.
+
+    Raises:
+        UserError: the table exists already, the set is not there, or an image cannot be read.
+    """
+    from gpsseg.datasets.grouping import propose
+
+    return propose(config)
 
 
 def download(config: DownloadConfig) -> Path:
@@ -208,8 +186,6 @@ def new(config: NewConfig) -> Path:
     Raises:
         UserError: the images are not there or have no masks, or the card exists already.
     """
-    import dataclasses
-
     from gpsseg.config.shared import SourceConfig
     from gpsseg.data.cards.card import save_card
     from gpsseg.data.cards.own import HEADING, card_of

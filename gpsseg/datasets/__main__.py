@@ -15,8 +15,16 @@ from gpsseg.config.datasets import (
     SynthesizeConfig,
 )
 from gpsseg.console import run_command
-from gpsseg.datasets import check, download, info, list_datasets, new, split, synthesize
-from gpsseg.datasets.grouping import groups
+from gpsseg.datasets import (
+    check,
+    download,
+    groups,
+    info,
+    list_datasets,
+    new,
+    split,
+    synthesize,
+)
 from gpsseg.errors import SomeFailedError
 
 COMMANDS: dict[type, Any] = {

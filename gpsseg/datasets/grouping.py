@@ -6,30 +6,25 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gpsseg.config.datasets import GroupsConfig
 from gpsseg.console import say, working
+from gpsseg.data.anonymous import new_salt
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.cards.tables import table_cases
+from gpsseg.data.splits.split import find_cases
+from gpsseg.datasets.patients import patient_tags
+from gpsseg.datasets.scenes import Proposal, propose_groups
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, write_rows
 
-if TYPE_CHECKING:
-    from gpsseg.datasets.scenes import Proposal
 
-
-def groups(config: GroupsConfig) -> list[Proposal]:
+def propose(config: GroupsConfig) -> list[Proposal]:
     """Write the table, and say how many groups there are and by what; see ``GroupsConfig``.
 
     Raises:
         UserError: the table exists already, the set is not there, or an image cannot be read.
     """
-    from gpsseg.data.anonymous import new_salt
-    from gpsseg.data.cards.own import card_of
-    from gpsseg.data.cards.tables import table_cases
-    from gpsseg.data.splits.split import find_cases
-    from gpsseg.datasets.patients import patient_tags
-    from gpsseg.datasets.scenes import propose_groups
-
     if config.output.exists():
         raise UserError(f"{config.output} already exists. Name another --output.")
     card = card_of(config)

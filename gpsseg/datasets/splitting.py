@@ -5,26 +5,68 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gpsseg.config.datasets import SplitConfig
 from gpsseg.console import say, working
+from gpsseg.data.anonymous import new_salt
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.case import Case
+from gpsseg.data.checks.leaks import find_leaks
+from gpsseg.data.splits.carve import BY_IMAGES, missed
+from gpsseg.data.splits.files import deal, hold_out, lesion_shares, write_split
+from gpsseg.data.splits.leftovers import file_notes
+from gpsseg.data.splits.split import Found, find_cases, named_parts
+from gpsseg.datasets.patients import patient_tags
+from gpsseg.datasets.scenes import components, find_links
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder
-
-if TYPE_CHECKING:
-    from gpsseg.data.splits.split import Case
+from gpsseg.runs.leaks import say_groups
 
 
-def deal_parts(
+def write_splits(config: SplitConfig) -> list[Path]:
+    """Write split files, print their sizes, and return their paths; see ``SplitConfig``.
+
+    Raises:
+        UserError: the set is not there, a file cannot be read, or there are too few groups.
+    """
+    card = card_of(config)
+    if config.without_leaks:
+        return [_split_without_leaks(config, config.without_leaks)]
+    with working("looking for images"):
+        found: Found = find_cases(card, config.data_root)
+    cases = found.cases
+    for note in file_notes(card, config.data_root):
+        say(note, style="yellow")
+    count = len({case.group or case.id for case in cases})
+    say(f"{card.title}: {len(cases)} images in {count} groups, {found.root}")
+    lesions = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
+    with working("dealing"):
+        dealt = _deal_parts(config, cases, lesions)
+    try:
+        with working("dealing as version 0.1 did"):
+            before = _deal_parts(config, cases, lesions, as_before=True)
+    except (UserError, ZeroDivisionError):  # version 0.1 could put everything on one side
+        before = {}
+    output, files = new_folder(config.output), []
+    for name, parts in dealt.items():
+        files.append(output / f"{name}.json")
+        ending = "" if parts == before.get(name) else BY_IMAGES
+        write_split(files[-1], f"{card.name}-{name}-seed-{config.seed}{ending}", parts)
+        say(f"{files[-1]}: {', '.join(f'{len(parts[part])} {part}' for part in parts)}")
+        share = 1 / config.folds if config.folds else config.test_share
+        _say_missed(cases, parts, {"test": share, "val": config.val_share})
+    say_groups(cases)
+    say(f"Use one by --split {files[0]}, or name it as `file` in a split of your data card.")
+    return files
+
+
+def _deal_parts(
     config: SplitConfig,
     cases: Sequence[Case],
     lesions: Mapping[str, float],
     as_before: bool = False,
 ) -> dict[str, dict[str, list[Case]]]:
     """The parts of each split, by its name; as version 0.1 dealt them, or by images."""
-    from gpsseg.data.splits.files import deal, hold_out
-
     names, wanted = ["split"], [config.test_share, 1 - config.test_share]
     if config.folds:
         names = [f"fold-{number}" for number in range(1, config.folds + 1)]
@@ -36,12 +78,10 @@ def deal_parts(
     }
 
 
-def say_missed(
+def _say_missed(
     cases: Sequence[Case], parts: Mapping[str, Sequence[Case]], shares: Mapping[str, float]
 ) -> None:
     """Say which parts have not the share of the images asked for."""
-    from gpsseg.data.splits.carve import missed
-
     groups = Counter(case.group or case.id for case in cases)
     for part, share in shares.items():
         if part in parts:
@@ -50,21 +90,12 @@ def say_missed(
                 say(note, style="yellow")
 
 
-def split_without_leaks(config: SplitConfig, name: str) -> Path:
+def _split_without_leaks(config: SplitConfig, name: str) -> Path:
     """Write a set's own split without what training shares with the test images.
 
     Raises:
         UserError: the split has no training part, or nothing is left of it.
     """
-    from gpsseg.data.anonymous import new_salt
-    from gpsseg.data.cards.own import card_of
-    from gpsseg.data.checks.leaks import find_leaks
-    from gpsseg.data.splits.files import write_split
-    from gpsseg.data.splits.split import named_parts
-    from gpsseg.datasets.patients import patient_tags
-    from gpsseg.datasets.scenes import components, find_links
-    from gpsseg.runs.leaks import say_groups
-
     card = card_of(config)
     with working("looking for images"):
         parts = named_parts(card, config.data_root, name)

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.console import say
-from gpsseg.data.formats.dicom_series import read_dicom
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.images import read_image, read_pages
-from gpsseg.data.formats.slicing import Slicing, find_slicing, grey_range, shared_window, to_rgb
+from gpsseg.data.formats.slicing import Slicing, find_slicing, grey_range, to_rgb
 from gpsseg.data.formats.video import ENDINGS as VIDEOS
 from gpsseg.data.formats.video import read_video
-from gpsseg.data.formats.volumes import Volume, read_volume
-from gpsseg.data.sources import Failures, Source
+from gpsseg.data.formats.volumes import Volume
+from gpsseg.data.sources import Failures
 from gpsseg.errors import fault_of, stops_all
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.files import make_folder
-from gpsseg.predict.plan import FolderTarget, PictureTarget, Plan, Target, VolumeTarget
+from gpsseg.predict.plan import Plan
+from gpsseg.predict.targets import FolderTarget, PictureTarget, Target, VolumeTarget
 from gpsseg.report.overlays import draw_overlay
 
 AS_STORED = Slicing((0, 1, 2), ())
@@ -148,18 +148,6 @@ def open_source(
     (low, high), slices = grey_range(volume, window, greys), slicing.view(volume.values)
     shown = (partial(to_rgb, values, low, high, volume.inverted) for values in slices)
     yield from _missing(writer, shown)
-
-
-def read_shown(
-    source: Source, window: tuple[float, float] | None, greys: Greys | None = None
-) -> Volume:
-    """Read a volume or DICOM frames for ``grey_range`` with this window and these greys."""
-    if not source.headers:
-        return read_volume(source.path)
-    if greys is not None and greys.old:
-        return read_dicom(source.headers, source.path, old=True)
-    window = window or shared_window(greys, source.headers[0].hounsfield)
-    return read_dicom(source.headers, source.path, curves=window is None)
 
 
 def _missing(writer: Writer, pictures: Iterable[Callable[[], np.ndarray]]) -> Iterator[Frame]:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
 
 from gpsseg.config.predict import PredictConfig
-from gpsseg.data.formats.dicom_seg import write_dicom_seg
-from gpsseg.data.formats.slicing import Slicing
-from gpsseg.data.formats.volumes import Volume, volume_ending, write_volume
+from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.data.sources import Failures, Source
 from gpsseg.errors import UserError
-from gpsseg.files import replacing
+from gpsseg.predict.targets import partial_folder
 
 SAME = {  # formats of two files are written as one, those that are read only as NIfTI
     **{".nhdr": ".nrrd", ".mhd": ".mha"},
@@ -115,7 +108,7 @@ def _exists(path: Path) -> bool:
 
 def _refuse_existing(paths: Iterable[Path]) -> None:
     for path in paths:
-        for taken in (path, _partial(path)):
+        for taken in (path, partial_folder(path)):
             if _exists(taken):
                 raise UserError(
                     f"{taken} exists already; gpsseg never overwrites. Name another --output, or "
@@ -152,97 +145,3 @@ def _plan(source: Source, config: PredictConfig) -> Plan:
         path(f"_probability{soft}") if config.save_probabilities else None,
         path(f"_overlay{overlay}") if config.overlays else None,
     )
-
-
-def _partial(path: Path) -> Path:
-    """Where a folder of frames grows until it is complete."""
-    return path.with_name(f"{path.name}.partial")
-
-
-class Target(Protocol):
-    """Takes the pictures of one source one by one."""
-
-    def put(self, index: int, picture: np.ndarray) -> None:
-        """Take one picture: (H, W) bool or uint8 0..255, or (H, W, 3) uint8 RGB."""
-
-    def finish(self) -> None:
-        """All pictures have come."""
-
-
-@dataclass(frozen=True)
-class PictureTarget:
-    """One picture in one file."""
-
-    path: Path
-
-    def put(self, index: int, picture: np.ndarray) -> None:
-        """Write it."""
-        save_picture(self.path, picture)
-
-    def finish(self) -> None:
-        """There is nothing left to do."""
-
-
-@dataclass(frozen=True)
-class FolderTarget:
-    """Numbered pictures in a folder, which has its name when it is complete."""
-
-    path: Path
-    ending: str = ".png"
-
-    def place(self, index: int) -> Path:
-        """The file of a frame, while the folder is not complete."""
-        return _partial(self.path) / f"{index:06d}{self.ending}"
-
-    def put(self, index: int, picture: np.ndarray) -> None:
-        """Write one; the folder is made for the first, so that a failed source leaves none."""
-        _partial(self.path).mkdir(parents=True, exist_ok=True)
-        save_picture(self.place(index), picture)
-
-    def finish(self) -> None:
-        """Give the folder its name; one that has it already is complete, and stays."""
-        _partial(self.path).mkdir(parents=True, exist_ok=True)  # a volume without any overlay
-        if self.path.exists():
-            shutil.rmtree(_partial(self.path))
-        else:
-            os.replace(_partial(self.path), self.path)
-
-
-class VolumeTarget:
-    """The slices of a volume, put back where they were cut from.
-
-    Args:
-        path: of the result; ends in .nii, .nii.gz, .nrrd, .mha, or .dcm for a DICOM-SEG.
-        volume: gives the grid.
-        slicing: how it was cut.
-        source: whose mask it is.
-        label: what the mask marks.
-    """
-
-    def __init__(self, path: Path, volume: Volume, slicing: Slicing, source: Source, label: str):
-        self.path, self.volume, self.source, self.label = path, volume, source, label
-        self.values = np.zeros(volume.shape, np.uint8)
-        self.slices = slicing.view(self.values)
-
-    def put(self, index: int, picture: np.ndarray) -> None:
-        """Take one slice; a mask is stored as 0 and 1, labels as they are."""
-        self.slices[index] = picture
-
-    def finish(self) -> None:
-        """Write the volume."""
-        if self.path.suffix == ".dcm":
-            from gpsseg import __version__
-
-            files = [header.path for header in self.source.headers]
-            write_dicom_seg(self.path, self.values > 0, files, self.label, __version__)
-        else:
-            write_volume(self.path, self.values, self.volume)
-
-
-def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a picture by its ending, atomically; a mask (bool) as 0 and 255."""
-    from PIL import Image
-
-    values = picture.astype(np.uint8) * 255 if picture.dtype == bool else picture
-    with replacing(path) as partial:
-        Image.fromarray(values).save(partial, quality=90)

@@ -6,9 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
+from gpsseg.config.compare import FREE
 from gpsseg.console import say
 from gpsseg.evaluators.words import interval_text, p_text, varied_text
 from gpsseg.files import write_json, write_rows, write_text
+from gpsseg.report.charts import plots
+from gpsseg.report.charts.of_compare import charts
+from gpsseg.report.page import fill
+from gpsseg.report.sections import leak_sentences
 from gpsseg.veil import clean
 
 Row = Mapping[str, Any]
@@ -24,8 +32,6 @@ ON_THE_PAGE = ("lr", "seeds", "mIoU", "delta", "step", "memory")  # not on a nar
 
 def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
     """Write compare.json, .csv, .md and .html."""
-    from gpsseg.report.sections import leak_sentences
-
     result = clean(result)
     write_json(folder / "compare.json", result)
     write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
@@ -98,12 +104,6 @@ def varied_lines(rows: Sequence[Row]) -> list[str]:
 
 def page(result: Mapping[str, Any]) -> str:
     """The comparison as one self-contained page."""
-    from gpsseg.config.compare import FREE
-    from gpsseg.report.charts import plots
-    from gpsseg.report.charts.of_compare import charts
-    from gpsseg.report.page import fill
-    from gpsseg.report.sections import leak_sentences
-
     rows = result["rows"]
     synthetic = str(result["data"]).startswith("synthetic")
     settings = {**result["settings"], **result["resolved"], **result["machine"]}
@@ -124,9 +124,6 @@ def page(result: Mapping[str, Any]) -> str:
 
 def say_rows(rows: Sequence[Row]) -> None:
     """Print the table."""
-    from rich.console import Console
-    from rich.table import Table
-
     console = Console()
     narrow = console.is_terminal and console.width < WIDE
     table, shown = Table(), [n for n in COLUMNS if not narrow or n not in ON_THE_PAGE]

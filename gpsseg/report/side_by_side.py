@@ -6,16 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpsseg.config.report import MOST_RUNS
 from gpsseg.errors import UserError
+from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.report import sections
 from gpsseg.report.charts import plots
 from gpsseg.report.contents import Case, Contents, read_contents
-
-if TYPE_CHECKING:
-    from gpsseg.evaluators import Estimate
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,6 @@ def _read(name: str, folder: Path) -> Run:
 
 def pair_runs(runs: Sequence[Run]) -> list[Pairing]:
     """Compare every run with the first on their common test images, by Dice per image."""
-    from gpsseg.evaluators import holm
-
     pairings = [_pair(runs[0], run) for run in runs[1:]]
     adjusted = holm([None if p.found is None else p.found.p_value for p in pairings])
     return [
@@ -116,8 +112,6 @@ def pair_runs(runs: Sequence[Run]) -> list[Pairing]:
 
 
 def _pair(first: Run, run: Run) -> Pairing:
-    from gpsseg.evaluators import paired_comparison
-
     why_not = unpaired(first, run)
     if why_not:
         return Pairing(run.name, why_not)

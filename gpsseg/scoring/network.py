@@ -7,11 +7,10 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpsseg.backbones import Backbone, Facts
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.console import progress
 from gpsseg.data.cache import cache_folder
@@ -23,6 +22,9 @@ from gpsseg.engine.inference import predict
 from gpsseg.engine.machine import Machine, processor_of
 from gpsseg.engine.prompts import from_file, from_truth, is_given, prompt_label
 from gpsseg.evaluators import ClassTable, Scorer, foreground, label_map
+
+if TYPE_CHECKING:
+    from gpsseg.backbones import Backbone, Facts
 
 PROTOCOLS = ("per-image", "micro", "isic", "medsam-adapter", "pranet")  # of finetune
 Reader = Callable[[Case], np.ndarray]

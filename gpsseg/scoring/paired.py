@@ -15,6 +15,7 @@ from gpsseg.errors import UserError, few
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.evaluators.words import interval_text, varied_text
 from gpsseg.files import read_object, read_table
+from gpsseg.scoring.given import open_predictions, score_predictions
 
 SCORES = ("dice", "iou")
 TESTED = "these two networks; another training of either may differ by more"
@@ -46,8 +47,6 @@ def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()
             f"--against {folder} is a run without per_image.csv: it was stopped before it had a "
             "result. Name a finished run, or a folder of predictions."
         )
-    from gpsseg.scoring.given import open_predictions, score_predictions
-
     predictions = open_predictions(folder, cases, "--against", labels)
     return lambda: {row["id"]: row for row in score_predictions(predictions, ["per-image"]).rows}
 

@@ -122,7 +122,7 @@ def test_a_result_that_cannot_be_written_is_one_failure(
         tools.picture(tmp_path / "in" / name, tools.blob())
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").write_text("in the way")
-    original = gpsseg.predict.plan.save_picture
+    original = gpsseg.data.formats.images.save_picture
 
     def refused(path: Path, picture: np.ndarray) -> None:
         if path.name == "a.png":
@@ -143,7 +143,7 @@ def test_a_full_disk_ends_it_and_what_is_finished_stays(
 ) -> None:
     for name in "abc":
         tools.picture(tmp_path / "in" / f"{name}.png", tools.blob())
-    original = gpsseg.predict.plan.save_picture
+    original = gpsseg.data.formats.images.save_picture
 
     def full(path: Path, picture: np.ndarray) -> None:
         if path.name == "b.png":

@@ -17,6 +17,7 @@ from gpsseg.data.formats.greys import Greys, show
 from gpsseg.data.formats.levels import Marked, mark, whole
 from gpsseg.data.formats.pages import pages, refuse_pages
 from gpsseg.errors import UserError, naming
+from gpsseg.files import replacing
 
 EXTENSIONS = image_endings()
 SIXTEEN = frozenset({"I;16", "I;16L", "I;16B"})
@@ -383,3 +384,12 @@ def _why(path: Path, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "does not fit into memory"
     return f"cannot be read ({error})"
+
+
+def save_picture(path: Path, picture: np.ndarray) -> None:
+    """Write a picture by its ending, atomically; a mask (bool) as 0 and 255."""
+    from PIL import Image
+
+    values = picture.astype(np.uint8) * 255 if picture.dtype == bool else picture
+    with replacing(path) as partial:
+        Image.fromarray(values).save(partial, quality=90)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.data.anonymous import hide_cases
 from gpsseg.data.cards.card import Card, is_bundled
 from gpsseg.data.cards.groups import with_groups
 from gpsseg.data.cards.layout import (
@@ -28,6 +27,7 @@ from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case as Case
 from gpsseg.data.formats.matching import channel
+from gpsseg.data.nameless import hide_cases
 from gpsseg.data.splits.carve import BY_GROUPS, BY_IMAGES, carve
 from gpsseg.data.splits.files import is_split_file, read_split
 from gpsseg.errors import UserError, look_up

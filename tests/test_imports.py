@@ -1,0 +1,198 @@
+"""Who may import whom: the floors of the house, see CONTRIBUTING.md."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+import gpsseg
+
+PACKAGE = Path(gpsseg.__file__).parent
+GROUND = {"errors", "veil", "files", "console", "config"}
+SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
+COMMANDS = {
+    *("finetune", "select", "evaluate", "datasets", "slices", "compare", "benchmark", "predict"),
+    "report",
+}
+ABOVE = {  # room -> the rooms that it may import, besides itself and the ground
+    **dict.fromkeys(GROUND | SIBLINGS, set()),
+    "engine": SIBLINGS,
+    "runs": SIBLINGS | {"engine"},
+    "scoring": {"data", "evaluators", "engine"},
+    "report": {"data", "evaluators"},
+}
+ROOMS = SIBLINGS | {"engine", "runs", "scoring", "report"}
+ALSO = {"compare": {"finetune"}}  # command -> commands that it may import
+DATA = (  # parts of data/, each of which imports those before it, and itself
+    {"formats"},
+    {"case"},
+    {"pairs", "checks", "nameless", "transforms"},
+    {"cards"},
+    {"splits", "synthetic"},
+    {"anonymous", "cache", "loader", "sources", "download"},
+)
+Sources = dict[str, str]
+
+
+def sources() -> Sources:
+    """Module -> its text."""
+    return {name_of(path): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+
+
+def name_of(path: Path) -> str:
+    parts = ["gpsseg", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def imports(module: str, texts: Sources, where: str = "anywhere") -> Iterator[str]:
+    """The modules of ours that a module imports; those under TYPE_CHECKING do not count.
+
+    ``where`` is "anywhere", "functions" or "top".
+    """
+    pending = [(node, False) for node in ast.parse(texts[module]).body]
+    while pending:
+        node, inside = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            if where == "anywhere" or inside == (where == "functions"):
+                yield from named(node, module, texts)
+            continue
+        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        pending += [(child, inside) for child in ast.iter_child_nodes(node)]
+
+
+def named(node: ast.Import | ast.ImportFrom, module: str, texts: Sources) -> Iterator[str]:
+    """What one statement imports, with `from gpsseg import X` and relative names resolved."""
+    if isinstance(node, ast.Import):
+        found = [alias.name for alias in node.names]
+    else:
+        base = node.module or ""
+        if node.level:
+            package = module.split(".")
+            is_package = any(other.startswith(f"{module}.") for other in texts)
+            up = package[: len(package) - node.level + is_package]
+            base = ".".join([*up, *filter(None, [node.module])])
+        within = [f"{base}.{alias.name}" for alias in node.names]
+        found = [name if name in texts else base for name in within]
+    yield from (name for name in found if name.split(".")[0] == "gpsseg")
+
+
+def room(module: str) -> str:
+    """The room or file at the top that a module is in; the package itself is ""."""
+    return [*module.split("."), ""][1]
+
+
+def breaches(texts: Sources) -> list[str]:
+    """Every import that the rules do not allow."""
+    found = []
+    for module in texts:
+        for other in set(imports(module, texts)):
+            here, there = room(module), room(other)
+            if here == there == "data":
+                allowed = level(module) >= level(other)
+            else:
+                allowed = may_import(here, there)
+            if not allowed:
+                found.append(f"{module} imports {other}")
+    return sorted(found)
+
+
+def may_import(here: str, there: str) -> bool:
+    if here in ("", there) or there == "" or there in GROUND:
+        return here not in GROUND or there in GROUND | {""}
+    if here in COMMANDS - {"report"}:
+        return there in ROOMS or there in ALSO.get(here, ())
+    return there in ABOVE.get(here, set())
+
+
+def level(module: str) -> int:
+    """How high in data/ a module stands."""
+    part = [*module.split("."), "", ""][2]
+    return next((i for i, parts in enumerate(DATA) if part in parts), -1)
+
+
+def circles(texts: Sources) -> list[str]:
+    """Modules that import one another, directly or in a ring."""
+    graph = {m: {o for o in imports(m, texts) if o in texts and o != "gpsseg"} for m in texts}
+    done: set[str] = set()
+    found = []
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        if module in path:
+            found.append(" -> ".join((*path[path.index(module) :], module)))
+        elif module not in done:
+            for other in sorted(graph[module]):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+    return found
+
+
+def late_imports(texts: Sources) -> list[str]:
+    """Rooms that import ours inside of functions; only a command's own function does so."""
+    commands = {f"gpsseg.{name}" for name in COMMANDS} | {"gpsseg.backbones.__main__"}
+    return sorted(m for m in set(texts) - commands if list(imports(m, texts, "functions")))
+
+
+def test_every_import_keeps_to_the_floors() -> None:
+    assert breaches(sources()) == []
+
+
+def test_no_file_imports_one_that_imports_it() -> None:
+    assert circles(sources()) == []
+
+
+def test_only_commands_import_late() -> None:
+    assert late_imports(sources()) == []
+
+
+PLANTED: Mapping[str, tuple[str, str]] = {  # rule -> module and what is planted in it
+    "the ground": ("gpsseg.files", "from gpsseg.data.case import Case"),
+    "a sibling": ("gpsseg.gps.score", "from gpsseg.data import loader"),
+    "engine": ("gpsseg.engine.train", "def f():\n    import gpsseg.runs.folder"),
+    "report": ("gpsseg.report.page", "from gpsseg.engine.machine import Machine"),
+    "runs": ("gpsseg.runs.folder", "from gpsseg.scoring import network"),
+    "scoring": ("gpsseg.scoring.network", "from ..report import thumbnails"),
+    "a room and a command": ("gpsseg.runs.folder", "from gpsseg import finetune"),
+    "two commands": ("gpsseg.predict.frames", "from gpsseg.slices import cut"),
+    "inside of data": ("gpsseg.data.formats.images", "from ..case import Case"),
+}
+
+
+@pytest.mark.parametrize("rule", PLANTED)
+def test_a_planted_breach_is_found(rule: str) -> None:
+    module, line = PLANTED[rule]
+    texts = sources()
+    texts[module] += f"\n{line}\n"
+    assert [found for found in breaches(texts) if found.startswith(f"{module} imports")]
+
+
+def test_a_planted_circle_is_found() -> None:
+    texts = sources()
+    texts["gpsseg.errors"] += "\ndef f():\n    from gpsseg.files import bundled\n"
+    assert circles(texts)
+
+
+def test_a_planted_late_import_is_found() -> None:
+    texts = sources()
+    texts["gpsseg.runs.folder"] += "\ndef f():\n    from gpsseg import gps\n"
+    assert late_imports(texts) == ["gpsseg.runs.folder"]
+
+
+def test_types_alone_are_no_imports() -> None:
+    texts = sources()
+    texts["gpsseg.files"] += "\nif TYPE_CHECKING:\n    from gpsseg.data.case import Case\n"
+    assert breaches(texts) == breaches(sources())
+
+
+def test_importing_a_command_leaves_torch_and_monai_out() -> None:
+    names = ", ".join(f"gpsseg.{name}" for name in sorted(COMMANDS))
+    code = f"import sys, {names}; print(sorted({{'torch', 'monai'}} & {{*sys.modules}}))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.strip() == "[]", answer.stderr
