@@ -16,7 +16,7 @@ from typing import Literal
 from gpsseg.console import progress
 from gpsseg.data.formats import dicom, images, video, volumes
 from gpsseg.data.formats.dicom_series import group_headers
-from gpsseg.data.formats.filenames import USUAL, as_named, one_form
+from gpsseg.data.formats.filenames import DICOM, USUAL, as_named, one_form
 from gpsseg.data.formats.pages import count_pages
 from gpsseg.errors import UserError, fault_of
 
@@ -203,7 +203,7 @@ def _is_medium(path: Path) -> bool:
     return (
         bool(volumes.volume_ending(path))
         or path.suffix.lower() in (*video.ENDINGS, *images.EXTENSIONS)
-        or path.name.lower().endswith(dicom.ENDINGS)
+        or path.name.lower().endswith(DICOM)
     )
 
 
@@ -275,7 +275,7 @@ def _grouped(folder: Path, found: Sequence[dicom.Header], base: Path) -> list[So
 
 def _one_file(header: dicom.Header, base: Path) -> Source:
     """A DICOM file that is by itself is named as it is called."""
-    ending = next((end for end in dicom.ENDINGS if header.path.name.lower().endswith(end)), "")
+    ending = next((end for end in DICOM if header.path.name.lower().endswith(end)), "")
     kind: Literal["image", "frames", "volume"] = "frames" if header.shape[0] > 1 else "image"
     if header.spatial:
         kind = "volume"

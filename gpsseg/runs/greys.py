@@ -11,12 +11,12 @@ from gpsseg.console import say
 from gpsseg.data.case import Case
 from gpsseg.data.splits.split import Split
 from gpsseg.data.checks.readable import say_notes
+from gpsseg.data.formats.filenames import CUT
 from gpsseg.data.formats.greys import Greys, Seen, from_stored, look, settle, to_stored
 from gpsseg.data.formats.images import read_stored
 from gpsseg.data.splits.files import PARTS
 from gpsseg.files import read_json, write_json
 
-CUT = "slices.json"  # beside the table of slices: how they were cut
 MAKER = "gpsseg.slices"
 ABOVE = 6  # folders over an image in which this is looked for
 

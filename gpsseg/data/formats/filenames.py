@@ -19,7 +19,10 @@ NO_PICTURE = frozenset(
 )  # fmt: skip
 USUAL = ".jpg, .png, .tif, .bmp, .gif, .webp, .jp2, .ppm"  # of the many, for messages
 OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"})
-OURS = frozenset({"predict.json"})  # what `predict` leaves beside its masks
+DICOM = (".dcm", ".dicom", ".ima")  # DICOM files may have other endings, or none
+PREDICTED = "predict.json"  # what `predict` leaves beside its masks
+CUT = "slices.json"  # what `slices` leaves beside its table: how they were cut
+OURS = frozenset({PREDICTED, CUT})
 HEADERS = (".mhd", ".nhdr", ".hdr")  # their voxels lie in a file of the same name
 VOXELS = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz", ".hdr")
 

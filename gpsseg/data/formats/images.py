@@ -134,8 +134,9 @@ def _upright(
     """
     image.load()
     white_is_0 = turn_white and _white_is_0(image)
-    turned = ImageOps.exif_transpose(image, in_place=in_place)
-    upright = _black_is_0(image if turned is None else turned, white_is_0)
+    if in_place:
+        ImageOps.exif_transpose(image, in_place=True)
+    upright = _black_is_0(image if in_place else ImageOps.exif_transpose(image), white_is_0)
     return upright if upright.mode in modes else upright.convert("RGB")
 
 

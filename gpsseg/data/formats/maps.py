@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.formats.dicom_masks import Segmented, is_segmentation, placed, read_segmentation
-from gpsseg.data.formats.filenames import USUAL, one_form
+from gpsseg.data.formats.filenames import DICOM, USUAL, one_form
 from gpsseg.data.formats.images import EXTENSIONS, read_values
 from gpsseg.data.formats.levels import (
     FEW,
@@ -38,7 +38,6 @@ from gpsseg.errors import UserError
 from gpsseg.veil import plain
 
 ENDINGS = (*VOLUMES, ".npy", *sorted(EXTENSIONS))
-DICOM = (".dcm", ".dicom", ".ima")  # of segmentations, which may also have no ending
 FULL = (1, 255, 65535)  # what whole numbers may mean by "certainly foreground"
 
 
