@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpsseg.engine import prompts
+from gpsseg.engine import prompt_files, prompts
 from gpsseg.errors import UserError
 
 EMPTY = torch.zeros(1, 1, 8, 12)
@@ -121,9 +121,9 @@ def test_a_box_outside_the_image_and_files_that_cannot_be_read(tmp_path):
         prompter(batch_of(100, 50))
     (tmp_path / "list.json").write_text("[1]")
     with pytest.raises(UserError, match="holds a list"):
-        prompts.read_prompts(tmp_path / "list.json", "point")
+        prompt_files.read_prompts(tmp_path / "list.json", "point")
     with pytest.raises(UserError, match=r"--prompts .*none\.csv cannot be read"):
-        prompts.read_prompts(tmp_path / "none.csv", "point")
+        prompt_files.read_prompts(tmp_path / "none.csv", "point")
 
 
 @pytest.fixture(scope="module")

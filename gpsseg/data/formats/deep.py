@@ -5,6 +5,7 @@ Of 16-bit colours Pillow keeps the upper byte, of which a camera of 12 bits has 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -120,6 +121,7 @@ def _read_by_opencv(path: Path, span: tuple[int, int] | None) -> list[np.ndarray
 
     try:
         data = np.fromfile(path, np.uint8)
+        found: Sequence[np.ndarray | None]
         if span is None:
             found = [cv2.imdecode(data, cv2.IMREAD_UNCHANGED)] if data.size else []
         else:
