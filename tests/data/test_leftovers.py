@@ -11,6 +11,7 @@ from gpsseg.data.cards.layout import part_cases
 from gpsseg.data.cards.own import folder_card, table_card
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case, case_labels, case_mask
+from gpsseg.data.formats.filenames import left_out
 from gpsseg.data.formats.images import Labels
 from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.split import find_cases
@@ -99,3 +100,19 @@ def test_files_that_nobody_reads_are_said_once(tmp_path: Path) -> None:
     assert find_cases(card, None).others == (
         tmp_path / "i" / "scan.heic", tmp_path / "m" / "notes.txt",
     )  # fmt: skip
+
+
+def test_a_mask_of_two_images_is_said(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        image(tmp_path / "i" / f"{name}.png")
+        mask(tmp_path / "m" / f"{name}.png", 0)
+    rows = ("a.png,m/a.png", "b.png,m/../m/a.png", "c.png,m/c.png")
+    (tmp_path / "t.csv").write_text("image,mask\n" + "".join(f"i/{row}\n" for row in rows))
+    (note,) = file_notes(table_card(tmp_path / "t.csv"), None)
+    assert note.startswith("note: 1 masks are given to several images each, such as a.png of a.png")
+    (note,) = file_notes(table_card(tmp_path / "t.csv"), None, nameless=True)
+    assert note == "note: 1 masks are given to several images each; is that meant?"
+
+
+def test_what_our_own_commands_leave_behind_is_not_named(tmp_path: Path) -> None:
+    assert left_out([tmp_path / "predict.json", tmp_path / "slices.json"], tmp_path) == ""
