@@ -140,12 +140,11 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     salt = new_salt() if config.anonymous_ids else None
     draw_veil(salt, config)
     cases, facts = _given_truth(config, salt)
+    hide_files(config.predictions)
     predictions = open_predictions(config.predictions, cases, labels=config.labels)
     if config.truth:
         for note in notices(predictions.truths, config.anonymous_ids):
             say(note, style="yellow")
-    pairs = predictions.pairs
-    hide_files((*pairs.extra, *pairs.aside, *pairs.files.values(), *sum(pairs.more.values(), ())))
     protocols = resolve_protocols(config.protocol, predictions.axes)
     config.refuse_idle_tolerance(protocols)
     others = {folder: open_other(folder, cases, config.labels) for folder in config.against}
@@ -179,7 +178,7 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
 
 def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Case], dict[str, Any]]:
     """The cases to score, with their own names, and what metrics.json says of them."""
-    from gpsseg.data.anonymous import anonymous_card, anonymous_split, hide_cases
+    from gpsseg.data.anonymous import anonymous_card, anonymous_split, hide_cases, hide_files
 
     if config.truth:
         from gpsseg.data.pairs import truth_cases
@@ -189,6 +188,7 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
         facts = {"data": "given folder", "title": title, "truth": str(config.truth)}
         cases = truth_cases(config.truth)
         hide_cases(cases, config.truth)
+        hide_files(config.truth)
         return cases, facts
     from gpsseg.data.cards.card import load_card
     from gpsseg.data.checks.readable import say_notes

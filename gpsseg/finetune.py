@@ -127,6 +127,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
 
     watch = Stopwatch()
     config = runs.resumed(config)
+    salt = runs.salt_of(config, salt)
     require_device(config.device)
     require_backbone(config)
     card = card_of(config)
@@ -135,7 +136,6 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     config = settle_training(settle(config, backbone.facts), backbone.facts)
     if config.checkpoint_activations:
         engine.checkpoint_activations(backbone)
-    salt = runs.salt_of(config, salt)
     card = anonymous_card(card, salt)
     split = find_split(card, config, salt=salt, run=config.resume)
     kept = runs.greys_of(config.resume) if config.resume else None

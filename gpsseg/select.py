@@ -34,17 +34,18 @@ TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts 
 @scoped
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
-    from gpsseg.data.anonymous import draw_veil, new_salt
+    from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
     from gpsseg.data.cards.own import card_of
     from gpsseg.engine.machine import make_machine, require_device
     from gpsseg.engine.train import checkpoint_activations
     from gpsseg.runs.greys import check_split
     from gpsseg.runs.method import load_base, refuse_without_effect, require_backbone
 
-    draw_veil(new_salt() if config.anonymous_ids else None, config)
+    salt = new_salt() if config.anonymous_ids else None
+    draw_veil(salt, config)
     require_device(config.device)
     require_backbone(config)
-    card = card_of(config)
+    card = anonymous_card(card_of(config), salt)
     backbone = load_base(config, card)
     refuse_without_effect(backbone, config)
     config = settle(config, backbone.facts)

@@ -61,7 +61,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.select import refuse_val_share
 
     require_device(config.device)
-    with working(f"loading {config.backbone}"):
+    with working("loading the network"):
         backbone = load_backbone(config.backbone, config.prompt, weights=config.weights)
     facts = backbone.facts
     facts.require_size(*(config.image_size or facts.image_size,) * 2)

@@ -75,6 +75,40 @@ def _is_there(path: Path) -> bool:
         return False
 
 
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder and below that are not hidden, sorted: the one way to look for them.
+
+    Folders that are linked to are looked into, but for those that are looked into anyway; a folder
+    that may not be looked into, or is none, holds nothing.
+    """
+    found: list[Path] = []
+    seen = {Path(os.path.realpath(folder))}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        here = Path(place)
+        folders[:] = [n for n in sorted(folders) if n[0] != "." and leads_on(here / n, seen)]
+        found += [here / name for name in names if name[0] != "." and is_file(here / name)]
+    return sorted(found)
+
+
+def leads_on(folder: Path, seen: set[Path]) -> bool:
+    """Whether a folder is one, or a link to one that is not looked into anyway; notes it then."""
+    if not folder.is_symlink():
+        return True
+    real = Path(os.path.realpath(folder))
+    if any(real.is_relative_to(each) or each.is_relative_to(real) for each in seen):
+        return False
+    seen.add(real)
+    return True
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path names a file; one that is too long or holds a zero byte does not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def is_worth_naming(path: Path) -> bool:
     """Whether a file that nobody reads should be named: what systems leave behind is not."""
     name = path.name.lower()
