@@ -51,6 +51,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         UserError: bad input; or the folder holds a comparison with other settings.
     """
     from gpsseg.backbones import load_backbone
+    from gpsseg.compare.images import check_images
     from gpsseg.compare.rows import rank
     from gpsseg.data.cards.own import card_of
     from gpsseg.data.splits.split import brings_validation
@@ -77,7 +78,9 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     groups = list(itertools.product(config.train_sizes or (None,), config.methods))
     settings = list(itertools.product(config.lr_factors, config.seeds[: config.trial_seeds]))
     trials = {group: [Cell(group[1], group[0], f, s) for f, s in settings] for group in groups}
-    run_cells(config, facts, [cell for cells in trials.values() for cell in cells], test=False)
+    tried = [cell for cells in trials.values() for cell in cells]
+    check_images(config, tried)
+    run_cells(config, facts, tried, test=False)
     picked = {group: pick(config, cells) for group, cells in trials.items()}
     chosen = [
         dataclasses.replace(cell, seed=seed) for seed in config.seeds for cell in picked.values()
