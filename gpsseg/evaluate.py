@@ -81,6 +81,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     say_other_cut(greys, split.test)
     _, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
+    _hide_opponents(config)
     others = {folder: open_other(folder, split.test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     same_set = _same_set(config, trained)
@@ -141,6 +142,7 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     draw_veil(salt, config)
     cases, facts = _given_truth(config, salt)
     hide_files(config.predictions)
+    _hide_opponents(config)
     predictions = open_predictions(config.predictions, cases, labels=config.labels)
     if config.truth:
         for note in notices(predictions.truths, config.anonymous_ids):
@@ -201,6 +203,15 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
     split = find_split(card, data, training=False)
     say_notes(split.test, config.anonymous_ids)
     return split.test, data_facts(card, anonymous_split(split, salt, card))
+
+
+def _hide_opponents(config: EvaluateConfig) -> None:
+    """Let what is printed not name the files of folders to compare with; a run's names are ours."""
+    from gpsseg.data.anonymous import hide_files
+
+    for folder in config.against:
+        if not (folder / "per_image.csv").is_file():
+            hide_files(folder)
 
 
 def _finish(

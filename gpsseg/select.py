@@ -119,6 +119,11 @@ def find_split(
     )
     nameless = salt is not None or config.anonymous_ids or is_drawn()
     notes = file_notes(card, config.data_root, nameless) if run is None else []
+    if config.train_size is not None and run is None:
+        notes.append(
+            f"note: of the set, only what --train-size {config.train_size} draws and the other "
+            "parts are read; `python -m gpsseg.datasets check` reads all of it"
+        )
     for note in (*split.notes, *notes):
         say(note, style="yellow")
     if split.data == SYNTHETIC:

@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import re
+import shutil
 import stat
 import zlib
 from collections.abc import Iterator
@@ -280,6 +281,9 @@ def test_evaluate_predictions(
     Image.new("L", (4, 4)).save(predictions / "ExtraSECRET.png")
     (predictions / "of SECRET").mkdir()
     (predictions / "of SECRET" / "visitsSECRET.xlsx").touch()
+    others = tmp_path / "others"
+    shutil.copytree(predictions, others)
+    (others / "visits of a SECRET.txt").touch()
     truth = (
         {"truth": ward / "truth"}
         if source == "truth"
@@ -291,7 +295,7 @@ def test_evaluate_predictions(
     evaluate(
         EvaluateConfig(
             predictions=predictions,
-            against=(ward / "truth",),
+            against=(ward / "truth", others),
             anonymous_ids=True,
             **truth,  # type: ignore[arg-type]
         )
@@ -336,8 +340,6 @@ def test_predict(
 def test_an_old_folder_is_evaluated_and_predicts(
     nameless: tuple[Path, Path], ward: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     run = shutil.copytree(nameless[0], tmp_path / "old")
     as_in_version_1(run, ward)
     output, masks = tmp_path / "scores", tmp_path / "masks"

@@ -23,7 +23,7 @@ from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
 from gpsseg.predict import predict
 from gpsseg.runs.folder import load_run, read_config
-from gpsseg.select import select
+from gpsseg.select import find_split, select
 
 UNET = "unet-efficientnet-lite0"
 QUICK: dict[str, Any] = {
@@ -113,6 +113,15 @@ def test_select_takes_a_table(clinic: Path, capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().out
     assert f"{clinic.name}: 4 train / 2 val / 2 test images" in said
     assert "would have selected" not in said
+
+
+def test_that_images_which_are_not_drawn_are_not_read_is_said(
+    clinic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for size, said in ((2, True), (None, False)):
+        config = FinetuneConfig(table=clinic / "cases.csv", train_size=size)
+        find_split(card_of(config), config)
+        assert ("only what --train-size 2 draws" in capsys.readouterr().out) == said
 
 
 def test_a_stopped_run_on_a_table_is_resumed(
