@@ -19,7 +19,7 @@ from typing import Any
 
 from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.case import Case
-from gpsseg.data.formats.filenames import as_named, files_below, one_form
+from gpsseg.data.formats.filenames import as_named, files_below, names_below, one_form
 from gpsseg.data.formats.images import EXTENSIONS
 from gpsseg.data.formats.maps import find_maps, utf8
 from gpsseg.data.formats.matching import are_masks, one_channel
@@ -56,7 +56,7 @@ def find_files(root: Path, pattern: str) -> list[tuple[Path, Places]]:
 def _candidates(root: Path, wild: str) -> list[Path]:
     """What may fit a pattern with a shell's wildcards."""
     if "**" in wild:
-        return files_below(as_named(_base(root, wild)))
+        return names_below(as_named(_base(root, wild)))
     forms = {wild, *(unicodedata.normalize(form, wild) for form in ("NFC", "NFD"))}
     return sorted({path for form in forms for path in root.glob(form)})
 

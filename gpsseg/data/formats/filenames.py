@@ -76,17 +76,22 @@ def _is_there(path: Path) -> bool:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and below that are not hidden, sorted: the one way to look for them.
+    """All files in a folder and below that are not hidden, sorted; see ``names_below``."""
+    return [path for path in names_below(folder) if is_file(path)]
 
-    Folders that are linked to are looked into, but for those that are looked into anyway; a folder
-    that may not be looked into, or is none, holds nothing.
+
+def names_below(folder: Path) -> list[Path]:
+    """Whatever is no folder in a folder and below and is not hidden, sorted: also broken links.
+
+    This is the one way to look for files. Folders that are linked to are looked into, but for those
+    that are looked into anyway; a folder that may not be looked into, or is none, holds nothing.
     """
     found: list[Path] = []
     seen = {Path(os.path.realpath(folder))}
     for place, folders, names in os.walk(folder, followlinks=True):
         here = Path(place)
         folders[:] = [n for n in sorted(folders) if n[0] != "." and leads_on(here / n, seen)]
-        found += [here / name for name in names if name[0] != "." and is_file(here / name)]
+        found += [here / name for name in names if name[0] != "."]
     return sorted(found)
 
 
