@@ -51,6 +51,17 @@ def test_pages_of_deep_colours_are_read_as_pictures_are(tmp_path: Path, kind: ty
     np.testing.assert_array_equal(read_image(tmp_path / "b.tif", greys), page)
 
 
+def test_each_page_has_its_own_depth(tmp_path: Path) -> None:
+    deep, shallow = RGB.astype(np.uint16), (RGB // 16).astype(np.uint8)
+    for name, pages in (("a.tif", [shallow, deep]), ("b.tif", [deep, shallow])):
+        cv2.imwritemulti(
+            str(tmp_path / name), [np.ascontiguousarray(page[..., ::-1]) for page in pages]
+        )
+        found = list(read_pages(tmp_path / name, Greys(whole=(0, 4095))))
+        for page in found:
+            np.testing.assert_allclose(page, RGB / 4095 * 255, atol=1.1)
+
+
 def test_pages_of_deep_greys_have_the_rule_of_their_run(tmp_path: Path) -> None:
     deep = [np.full((6, 8), value, np.uint16) for value in (819, 4095)]
     path = save(tmp_path / "a.tif", deep)
