@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from gpsseg.config.commandline import read_command
 from gpsseg.errors import UserError
 from gpsseg.files import is_main_process
-from gpsseg.veil import plain
+from gpsseg.veil import clean, plain
 
 Item = TypeVar("Item")
 Config = TypeVar("Config")
@@ -35,12 +35,17 @@ RARER = 50  # where there is no terminal, a sign comes after this part of the ti
 
 
 def say(text: str, style: str = "") -> None:
-    """Print one line of plain text; ``style`` is a rich style such as ``"bold yellow"``."""
+    """Print one line of plain text; ``style`` is a rich style such as ``"bold yellow"``.
+
+    A command that writes no names prints none either: here, so that no caller has to think of it.
+    """
     if not is_main_process():
         return
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=True).print(plain(text), style=style or None, markup=False)
+    Console(highlight=False, soft_wrap=True).print(
+        clean(plain(text)), style=style or None, markup=False
+    )
 
 
 def progress(
@@ -56,6 +61,7 @@ def progress(
         TimeRemainingColumn,
     )
 
+    description = clean(description)
     if not is_main_process():
         yield from items
         return
@@ -81,6 +87,7 @@ def working(what: str) -> Iterator[None]:
     On a terminal it is a line that goes away; elsewhere it is printed where it takes long. There
     must be no progress bar meanwhile.
     """
+    what = clean(what)  # here, as the thread that speaks knows of no veil
     if not is_main_process():
         yield
     elif not _on_a_screen():

@@ -68,6 +68,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     say_other_cut(data.greys, test)
     settled, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
+    _hide_opponents(config)
     others = {folder: open_other(folder, test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     same_set = _same_set(config, trained)
@@ -122,12 +123,12 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     salt = new_salt() if config.anonymous_ids else None
     draw_veil(salt, config)
     cases, facts = _given_truth(config, salt)
+    hide_files(config.predictions)
+    _hide_opponents(config)
     predictions = open_predictions(config.predictions, cases, labels=config.labels)
     if config.truth:
         for note in notices(predictions.truths, config.anonymous_ids):
             say(note, style="yellow")
-    pairs = predictions.pairs
-    hide_files((*pairs.extra, *pairs.aside, *pairs.files.values(), *sum(pairs.more.values(), ())))
     protocols = resolve_protocols(config.protocol, predictions.axes)
     config.refuse_idle_tolerance(protocols)
     others = {folder: open_other(folder, cases, config.labels) for folder in config.against}
@@ -162,7 +163,7 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
 def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Case], dict[str, Any]]:
     """The cases to score, with their own names, and what metrics.json says of them."""
     from gpsseg.data.anonymous import anonymous_card, anonymous_split
-    from gpsseg.data.nameless import hide_cases
+    from gpsseg.data.nameless import hide_cases, hide_files
 
     if config.truth:
         from gpsseg.data.pairs import truth_cases
@@ -172,6 +173,7 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
         facts = {"data": "given folder", "title": title, "truth": str(config.truth)}
         cases = truth_cases(config.truth)
         hide_cases(cases, config.truth)
+        hide_files(config.truth)
         return cases, facts
     from gpsseg.data.cards.card import load_card
     from gpsseg.data.checks.readable import say_notes
@@ -184,6 +186,15 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
     split = find_split(card, data, training=False)
     say_notes(split.test, config.anonymous_ids)
     return split.test, data_facts(card, anonymous_split(split, salt, card))
+
+
+def _hide_opponents(config: EvaluateConfig) -> None:
+    """Let what is printed not name the files of folders to compare with; a run's names are ours."""
+    from gpsseg.data.nameless import hide_files
+
+    for folder in config.against:
+        if not (folder / "per_image.csv").is_file():
+            hide_files(folder)
 
 
 def _finish(

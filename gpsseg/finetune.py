@@ -84,9 +84,10 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
 
     watch = Stopwatch()
     config = resumed(config)
+    salt = salt_of(config, salt)
     require_device(config.device)
     require_backbone(config)
-    data = open_data(config, salt_of(config, salt), run=config.resume)
+    data = open_data(config, salt, run=config.resume)
     leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
     backbone = load_base(config, data.card)
     refuse_without_effect(backbone, config)

@@ -33,9 +33,10 @@ def select(config: SelectConfig) -> Selection:
     )
     from gpsseg.runs.settle import settle_selection
 
+    salt = salt_of(config)
     require_device(config.device)
     require_backbone(config)
-    data = open_data(config, salt_of(config), parts=("train",))
+    data = open_data(config, salt, parts=("train",))
     backbone = load_base(config, data.card)
     refuse_without_effect(backbone, config)
     settled = settle_selection(config, backbone.facts)

@@ -1,16 +1,20 @@
 """Runs that name nobody: canary names in all that a user gives must be in nothing that is written.
 
 Every file below the output and cache folders is searched, and every name of one; salt.txt alone is
-private.
+private. So is all that is printed: errors alone may name files.
 """
 
 import base64
+import contextlib
 import dataclasses
 import gzip
+import io
 import json
 import re
+import shutil
 import stat
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,7 +119,19 @@ def nameless(ward: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """A finished nameless run on a table, and its cache."""
     output, cache = tmp_path_factory.mktemp("runs") / "run", tmp_path_factory.mktemp("cache")
     own = {"table": ward / "listSECRET.csv", "title": TITLE, "cache": str(cache)}
-    return finetune(FinetuneConfig(**own, output=output, **ONCE)), cache
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        run = finetune(FinetuneConfig(**own, output=output, **ONCE))
+    assert "5 test images" in said.getvalue()
+    assert CANARY.decode() not in said.getvalue().lower()
+    return run, cache
+
+
+@pytest.fixture(autouse=True)
+def console(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """What a test's commands print names nobody either."""
+    yield
+    said = capsys.readouterr().out
+    assert CANARY.decode() not in said.lower()
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +279,11 @@ def test_evaluate_predictions(
     for path in (ward / "truth").iterdir():
         Image.new("L", (20, 20)).save(predictions / path.name)
     Image.new("L", (4, 4)).save(predictions / "ExtraSECRET.png")
+    (predictions / "of SECRET").mkdir()
+    (predictions / "of SECRET" / "visitsSECRET.xlsx").touch()
+    others = tmp_path / "others"
+    shutil.copytree(predictions, others)
+    (others / "visits of a SECRET.txt").touch()
     truth = (
         {"truth": ward / "truth"}
         if source == "truth"
@@ -274,7 +295,7 @@ def test_evaluate_predictions(
     evaluate(
         EvaluateConfig(
             predictions=predictions,
-            against=(ward / "truth",),
+            against=(ward / "truth", others),
             anonymous_ids=True,
             **truth,  # type: ignore[arg-type]
         )
@@ -319,8 +340,6 @@ def test_predict(
 def test_an_old_folder_is_evaluated_and_predicts(
     nameless: tuple[Path, Path], ward: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     run = shutil.copytree(nameless[0], tmp_path / "old")
     as_in_version_1(run, ward)
     output, masks = tmp_path / "scores", tmp_path / "masks"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +17,14 @@ from gpsseg.benchmark import benchmark
 from gpsseg.compare import compare
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.compare import CompareConfig
-from gpsseg.config.datasets import ListConfig, SynthesizeConfig
+from gpsseg.config.datasets import CheckConfig, ListConfig, SynthesizeConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.console import run_command
 from gpsseg.data.sources import find_sources
-from gpsseg.datasets import list_datasets, synthesize
+from gpsseg.datasets import check, list_datasets, synthesize
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.files import new_folder, new_run_folder, read_json, write_json
@@ -76,6 +77,42 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert done.stderr.startswith(f"gpsseg: error: {message}")
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "options"),
+    [
+        (check, CheckConfig, ["--images", LONG, "--masks", "m"]),
+        (check, CheckConfig, ["--table", f"{LONG}.csv"]),
+        (check, CheckConfig, ["--dataset", "kvasir", "--output", f"{LONG}.html"]),
+        (check, CheckConfig, ["--dataset", "kvasir", "--data-root", LONG]),
+        (check, CheckConfig, ["--dataset", f"{LONG}.yaml"]),
+        (synthesize, SynthesizeConfig, ["--layout", "kvasir", "--output", LONG]),
+        (evaluate, EvaluateConfig, ["--predictions", LONG, "--truth", LONG]),
+        (evaluate, EvaluateConfig, ["--run", LONG]),
+        (predict, PredictConfig, ["--run", "r", "--input", LONG, "--output", "o"]),
+    ],
+)
+def test_a_name_that_is_too_long_is_one_sentence(
+    function: Callable[[Any], Any],
+    kind: type,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gpsseg", *options])
+    with pytest.raises(SystemExit) as stopped:
+        run_command(function, kind, "command")
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("gpsseg: error: ")
+    assert LONG in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_is_status_130(

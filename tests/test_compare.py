@@ -10,6 +10,7 @@ from concurrent.futures import Future
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from gpsseg.backbones import Facts
 from gpsseg.compare import begun, compare, pool, race
@@ -366,6 +367,44 @@ def here(monkeypatch):
             yield run_cell(*job, test, threads=1)
 
     monkeypatch.setattr(race, "run_side_by_side", side_by_side)
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """No run begins."""
+
+    def side_by_side(*_):
+        raise AssertionError("a run began")
+
+    monkeypatch.setattr(race, "run_side_by_side", side_by_side)
+
+
+def test_a_split_that_is_not_there_is_refused_before_anything_is_written(kvasir, never, tmp_path):
+    settings = config(tmp_path / "c", data_root=kvasir, split="no-such", image_size=32)
+    with pytest.raises(UserError, match="no-such"):
+        compare(settings)
+    assert not (tmp_path / "c").exists()
+
+
+def test_all_images_are_looked_at_before_the_first_run(kvasir, never, tmp_path, capsys):
+    """Though the only run draws one of the training images; what is odd is said once."""
+    root = kvasir / "Kvasir-SEG"
+    names = [path.stem for path in sorted((root / "images").iterdir())]
+    rows = [f"images/{name}.jpg,masks/{name}.jpg" for name in names]
+    (root / "t.csv").write_text("\n".join(["image,mask", *rows, "images/x.jpg,masks/x.jpg"]))
+    (root / "images" / "x.jpg").write_bytes((root / "images" / f"{names[0]}.jpg").read_bytes())
+    with Image.open(root / "images" / "x.jpg") as image:
+        Image.new("L", image.size).save(root / "masks" / "x.jpg")
+    own = {"table": root / "t.csv", "image_size": 32, "train_sizes": (1,), "seeds": (0,)}
+    with pytest.raises(AssertionError, match="a run began"):
+        compare(config(tmp_path / "sound", **own))
+    said = capsys.readouterr().out
+    assert said.count("note: 1 of 9 masks: all black") == 1
+    for name in (*names, "x"):
+        (root / "masks" / f"{name}.jpg").write_bytes(b"no mask")
+    with pytest.raises(UserError) as caught:
+        compare(config(tmp_path / "broken", **own))
+    assert len(str(caught.value).splitlines()) == 9, "of every part of the split, drawn or not"
 
 
 def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, here, tmp_path, capsys):

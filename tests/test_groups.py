@@ -11,10 +11,12 @@ from PIL import Image
 from gpsseg import datasets
 from gpsseg.config.datasets import GroupsConfig, SplitConfig
 from gpsseg.data.cards.own import table_card
+from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case
 from gpsseg.data.splits.split import make_split
-from gpsseg.data.synthetic.scenes import synthesize
+from gpsseg.data.synthetic.scenes import polyp_case, synthesize
 from gpsseg.datasets.patients import patient_tags
+from gpsseg.datasets.scenes import find_links
 from gpsseg.errors import UserError
 from gpsseg.runs.leaks import check_leaks, groups_note
 
@@ -168,6 +170,40 @@ def test_a_split_without_leaks_leaves_out_whole_scenes_and_promises_nothing(
     assert "left out of training: 3 images" in said
     assert "No groups were given" in said
     assert "this split cannot be called clean" in said
+
+
+def burst(folder: Path, prefix: str, scene: np.ndarray) -> list[str]:
+    """Eleven pictures of one scene with a little noise: more than each picture's closest few."""
+    rng = np.random.default_rng(len(prefix))
+    names = [f"{prefix}{letter}" for letter in "abcdefghijk"]
+    own(folder, names)
+    for name in names:
+        noisy = (scene.astype(int) + rng.integers(-2, 3, scene.shape)).clip(0, 255)
+        Image.fromarray(noisy.astype(np.uint8)).save(folder / "scans" / f"{name}.png")
+        Image.new("L", (96, 96)).save(folder / "truth" / f"{name}.png")
+    return names
+
+
+def test_a_split_without_leaks_sees_through_bursts_of_like_frames(tmp_path: Path) -> None:
+    """Ties within either burst hide those between them, which the leak check finds then."""
+    scene, _ = polyp_case(np.random.default_rng(5), 96)
+    nearer = np.asarray(Image.fromarray(scene[4:, 4:]).resize((96, 96)))
+    other, _ = polyp_case(np.random.default_rng(6), 96)
+    tested, trained = burst(tmp_path, "ta", scene), burst(tmp_path, "xyz", nearer)
+    own(tmp_path, ["free"])
+    Image.fromarray(other).save(tmp_path / "scans" / "free.png")
+    Image.new("L", (96, 96)).save(tmp_path / "truth" / "free.png")
+    rows = [f"scans/{n}.png,truth/{n}.png,{'test' if n in tested else 'train'}"
+            for n in (*tested, *trained, "free")]  # fmt: skip
+    (tmp_path / "cases.csv").write_text("\n".join(["image,mask,split", *rows]) + "\n")
+    parts = table_cases(tmp_path / "cases.csv")
+    links = find_links([*parts["train"], *parts["test"]], {})
+    assert not [link for link in links if (link[0] in tested) != (link[1] in tested)]
+    config = SplitConfig(
+        table=tmp_path / "cases.csv", without_leaks="cases", output=tmp_path / "split"
+    )
+    (file,) = datasets.split(config)
+    assert json.loads(file.read_text())["train"] == ["free"]
 
 
 def test_a_split_of_which_nothing_would_be_left_is_refused(tmp_path: Path) -> None:

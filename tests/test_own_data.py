@@ -23,6 +23,7 @@ from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune
 from gpsseg.predict import predict
+from gpsseg.runs.data import find_split
 from gpsseg.runs.folder import read_config
 from gpsseg.runs.tuned import load_run
 from gpsseg.select import select
@@ -115,6 +116,15 @@ def test_select_takes_a_table(clinic: Path, capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().out
     assert f"{clinic.name}: 4 train / 2 val / 2 test images" in said
     assert "would have selected" not in said
+
+
+def test_that_images_which_are_not_drawn_are_not_read_is_said(
+    clinic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for size, said in ((2, True), (None, False)):
+        config = FinetuneConfig(table=clinic / "cases.csv", train_size=size)
+        find_split(card_of(config), config)
+        assert ("only what --train-size 2 draws" in capsys.readouterr().out) == said
 
 
 def test_a_stopped_run_on_a_table_is_resumed(

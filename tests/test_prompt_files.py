@@ -25,7 +25,7 @@ def named(folder: Path, *names: str) -> Path:
 
 def x1(folder: Path, names: list[str], images: list[str]) -> list[int]:
     found = prompts_for(named(folder, *names), "box", [Path(image) for image in images])
-    return [int(box[2]) - 30 for box in found]
+    return [int(found[i][2]) - 30 for i in range(len(images))]
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,24 @@ def test_names_that_macos_takes_apart(tmp_path: Path) -> None:
     mac, others = (unicodedata.normalize(form, "Läsion") for form in ("NFD", "NFC"))
     assert x1(tmp_path, [mac, "b"], [f"{others}.png", "b.png"]) == [0, 1]
     assert x1(tmp_path, [others, "b"], [f"{mac}.png", "b.png"]) == [0, 1]
+
+
+def test_an_image_is_named_from_the_disks_root_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert x1(tmp_path, [f"{tmp_path}/in/x.png", "y"], ["in/x.png", "../in/y.png"]) == [0, 1]
+
+
+def test_a_name_means_one_of_all_images_and_only_those_needed_must_have_a_prompt(
+    tmp_path: Path,
+) -> None:
+    """What is finished keeps its row: x.png's box is not given to a/x.jpg, which is left to do."""
+    images = [Path("x.png"), Path("a/x.jpg"), Path("b.png")]
+    path = named(tmp_path, "x.png", "a/x.jpg")
+    assert prompts_for(path, "box", images, [1]) == {1: (10, 20, 31, 40)}
+    with pytest.raises(UserError, match=r"has no box for 1 of 2 images: b\.png"):
+        prompts_for(path, "box", images, [1, 2])
 
 
 @pytest.mark.parametrize(
@@ -103,10 +121,10 @@ def test_what_is_no_number(tmp_path: Path, cell: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "row", "said"),
     [
-        ("box", "a,10,20,130,40", r"a\.png, \[10.*\], reaches out of its 100x50 pixels"),
-        ("box", "a,10,-30,30,40", "reaches out of its"),
-        ("box", "a,110,20,130,40", "holds nothing of its 100x50 pixels"),
-        ("point", "a,20,60", r"the point of a\.png, .*reaches out of its 100x50 pixels"),
+        ("box", "a,10,20,130,40", r"a\.png, \[10.*\], reaches out of the image's 100x50 pixels"),
+        ("box", "a,10,-30,30,40", "reaches out of the image's"),
+        ("box", "a,110,20,130,40", "holds nothing of the image's 100x50 pixels"),
+        ("point", "a,20,60", r"the point of a\.png, .*reaches out of the image's 100x50 pixels"),
     ],
 )
 def test_outside_of_the_image_is_said_before_any_network(
@@ -123,12 +141,12 @@ def test_a_box_that_reaches_out_a_little_and_an_image_turned_by_exif(tmp_path: P
     turned[274] = 6
     Image.fromarray(np.zeros((50, 100), np.uint8)).save(tmp_path / "a.png", exif=turned)
     path = table(tmp_path, "a,-1,20,52,99")
-    assert prompts_for(path, "box", [tmp_path / "a.png"]) == [(-1, 20, 52, 99)]
+    assert prompts_for(path, "box", [tmp_path / "a.png"]) == {0: (-1, 20, 52, 99)}
 
 
 def test_json_names_an_image_once(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"a.v2": BOX}))
-    assert prompts_for(tmp_path / "a.json", "box", [Path("x/a.v2.png")]) == [BOX]
+    assert prompts_for(tmp_path / "a.json", "box", [Path("x/a.v2.png")]) == {0: BOX}
     (tmp_path / "a.json").write_text('{"a": [1, 2, 3, 4], "a": [1, 2, 3, 5]}')
     with pytest.raises(UserError, match="names a twice"):
         read_prompts(tmp_path / "a.json", "box")

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpsseg.engine import prompts
+from gpsseg.engine import prompt_files, prompts
 from gpsseg.errors import UserError
 
 EMPTY = torch.zeros(1, 1, 8, 12)
@@ -117,13 +117,13 @@ def test_a_file_that_does_not_fit(tmp_path, text, said):
 def test_a_box_outside_the_image_and_files_that_cannot_be_read(tmp_path):
     (tmp_path / "boxes.csv").write_text("image,x0,y0,x1,y1\na,200,2,300,4\n")
     prompter = prompts.from_file(tmp_path / "boxes.csv", "box", [Path("a.jpg")])
-    with pytest.raises(UserError, match=r"holds nothing of its 100x50 pixels"):
+    with pytest.raises(UserError, match=r"holds nothing of the image's 100x50 pixels"):
         prompter(batch_of(100, 50))
     (tmp_path / "list.json").write_text("[1]")
     with pytest.raises(UserError, match="holds a list"):
-        prompts.read_prompts(tmp_path / "list.json", "point")
+        prompt_files.read_prompts(tmp_path / "list.json", "point")
     with pytest.raises(UserError, match=r"--prompts .*none\.csv cannot be read"):
-        prompts.read_prompts(tmp_path / "none.csv", "point")
+        prompt_files.read_prompts(tmp_path / "none.csv", "point")
 
 
 @pytest.fixture(scope="module")

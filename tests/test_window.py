@@ -151,7 +151,7 @@ def test_slices_of_several_cuts_have_no_window_in_common(
     assert "in several ways" in " ".join(capsys.readouterr().out.split())
     say_other_cut(Greys(window=WINDOW), table_cases(table)["all"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "were cut by 0 100, those of the run's training by 40 400" in said
+    assert "were cut by window 0 100, those of the run's training by window 40 400" in said
     kept = tmp_path / "cut" / "slices.json"
     kept.write_text('{"window": [1]}')
     assert found_cuts(table_cases(table)["all"]) == {None}, "it is of somebody else"

@@ -26,6 +26,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.backbones import load_backbone
     from gpsseg.compare.begun import open_comparison, split_as_begun
     from gpsseg.compare.cells import Cell, run_of
+    from gpsseg.compare.images import check_images
     from gpsseg.compare.race import pick, run_cells
     from gpsseg.compare.rows import rank
     from gpsseg.data.cards.own import card_of
@@ -37,7 +38,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.runs.method import refuse_without_effect
 
     require_device(config.device)
-    with working(f"loading {config.backbone}"):
+    with working("loading the network"):
         backbone = load_backbone(config.backbone, config.prompt, weights=config.weights)
     facts = backbone.facts
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
@@ -53,7 +54,9 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     groups = list(itertools.product(config.train_sizes or (None,), config.methods))
     settings = list(itertools.product(config.lr_factors, config.seeds[: config.trial_seeds]))
     trials = {group: [Cell(group[1], group[0], f, s) for f, s in settings] for group in groups}
-    run_cells(config, facts, [cell for cells in trials.values() for cell in cells], test=False)
+    tried = [cell for cells in trials.values() for cell in cells]
+    check_images(config, tried)
+    run_cells(config, facts, tried, test=False)
     picked = {group: pick(config, cells) for group, cells in trials.items()}
     chosen = [
         dataclasses.replace(cell, seed=seed) for seed in config.seeds for cell in picked.values()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.private import FILE as FILE
 from gpsseg.config.private import HIDDEN, load_salt, save_salt
 from gpsseg.data.cards.card import Card, card_names, is_bundled
+from gpsseg.data.nameless import anonymous_case
 from gpsseg.veil import DIGITS, Veil, draw, hashed, hide, is_place
 
 if TYPE_CHECKING:

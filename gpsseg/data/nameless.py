@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gpsseg.config.private import FILE as FILE
 from gpsseg.data.case import Case
+from gpsseg.data.formats.filenames import files_below
 from gpsseg.veil import Veil, hashed, hide
 
 if TYPE_CHECKING:
@@ -57,13 +58,14 @@ def _names_of(cases: Iterable[Case], root: Path | None, salt: str) -> dict[str, 
     return names
 
 
-def hide_files(paths: Iterable[Path]) -> None:
-    """The same for files of no case, such as predictions without an image."""
-    found = list(paths)
+def hide_files(folder: Path) -> None:
+    """The same for all files below a folder, whether they belong to a case or not."""
 
     def more(veil: Veil) -> Veil:
+        found = files_below(folder)
         names = {text: hashed(path.stem, veil.salt) for path in found for text in _spelt(path)}
-        return veil.hide(names)
+        parts = {part for path in found for part in path.relative_to(folder).parent.parts}
+        return veil.hide({**{part: hashed(part, veil.salt) for part in parts}, **names})
 
     hide(more)
 

@@ -16,7 +16,7 @@ from typing import Literal
 from gpsseg.console import progress
 from gpsseg.data.formats import dicom, images, video, volumes
 from gpsseg.data.formats.dicom_series import group_headers
-from gpsseg.data.formats.filenames import USUAL, as_named, one_form
+from gpsseg.data.formats.filenames import DICOM, USUAL, as_named, leads_on, one_form
 from gpsseg.data.formats.pages import count_pages
 from gpsseg.errors import UserError, fault_of
 
@@ -146,7 +146,7 @@ def _walk(folder: Path, output: Path, odd: Failures) -> Iterator[Path]:
     seen = {above}
     for place, folders, names in os.walk(folder, onerror=refused, followlinks=True):
         here = Path(place)
-        folders[:] = [name for name in folders if _leads_on(here / name, seen)]
+        folders[:] = [name for name in folders if leads_on(here / name, seen)]
         folders[:] = sorted(
             name
             for name in folders
@@ -166,17 +166,6 @@ def _walk(folder: Path, output: Path, odd: Failures) -> Iterator[Path]:
             else:
                 _note_odd(path, odd)
     return iter(sorted(found))
-
-
-def _leads_on(folder: Path, seen: set[Path]) -> bool:
-    """Whether a folder is one, or a link to one that is not looked into anyway; notes it then."""
-    if not folder.is_symlink():
-        return True
-    real = folder.resolve()
-    if any(real.is_relative_to(each) or each.is_relative_to(real) for each in seen):
-        return False
-    seen.add(real)
-    return True
 
 
 def _kind(path: Path) -> Literal["file", "folder", "other", "none"]:
@@ -203,7 +192,7 @@ def _is_medium(path: Path) -> bool:
     return (
         bool(volumes.volume_ending(path))
         or path.suffix.lower() in (*video.ENDINGS, *images.EXTENSIONS)
-        or path.name.lower().endswith(dicom.ENDINGS)
+        or path.name.lower().endswith(DICOM)
     )
 
 
@@ -275,7 +264,7 @@ def _grouped(folder: Path, found: Sequence[dicom.Header], base: Path) -> list[So
 
 def _one_file(header: dicom.Header, base: Path) -> Source:
     """A DICOM file that is by itself is named as it is called."""
-    ending = next((end for end in dicom.ENDINGS if header.path.name.lower().endswith(end)), "")
+    ending = next((end for end in DICOM if header.path.name.lower().endswith(end)), "")
     kind: Literal["image", "frames", "volume"] = "frames" if header.shape[0] > 1 else "image"
     if header.spatial:
         kind = "volume"

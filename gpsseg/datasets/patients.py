@@ -10,7 +10,8 @@ from pathlib import Path
 from gpsseg.console import progress
 from gpsseg.data.anonymous import hashed
 from gpsseg.data.case import Case
-from gpsseg.data.formats.dicom import ENDINGS, is_dicom, reader_of
+from gpsseg.data.formats.dicom import is_dicom, reader_of
+from gpsseg.data.formats.filenames import DICOM
 
 PATIENT, STUDY = "0010|0020", "0020|000d"
 NOBODY = re.compile(
@@ -48,7 +49,7 @@ def _dicom_by_stem(folders: set[Path]) -> dict[Path, dict[str, Path]]:
     found: dict[Path, dict[str, Path]] = defaultdict(dict)
     for folder in folders:
         for path in sorted(folder.iterdir()):
-            named = path.name.lower().endswith(ENDINGS)
+            named = path.name.lower().endswith(DICOM)
             if path.is_file() and (named or (not path.suffix and is_dicom(path))):
                 found[folder].setdefault(path.stem if named else path.name, path)
     return found

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpsseg.data.formats.filenames import one_form
+from gpsseg.data.formats.filenames import DICOM, one_form
 from gpsseg.data.formats.images import EXTENSIONS, picture_size
 from gpsseg.errors import UserError, few
 
@@ -26,20 +27,9 @@ def read_prompts(path: Path, prompt: str) -> dict[str, Numbers]:
         UserError: the file cannot be read, names an image twice, or holds something else than
             prompts in pixels.
     """
-    columns = COLUMNS[prompt]
     found: dict[str, Numbers] = {}
-    for name, values in _rows(path, columns):
-        try:
-            numbers = tuple(float(value) for value in values)
-        except (TypeError, ValueError, OverflowError):
-            numbers = ()
-        if len(numbers) != len(columns) or not all(map(math.isfinite, numbers)):
-            raise UserError(
-                f"{path}: {name} has {values!r:.200}, expected {len(columns)} numbers: "
-                f"{', '.join(columns)}."
-            )
-        if fault := _fault(prompt, numbers):
-            raise UserError(f"{path}: the {prompt} of {name}, {list(numbers)}, {fault}")
+    for name, values in _rows(path, COLUMNS[prompt]):
+        numbers = in_pixels(values, prompt, f"{path}: the {prompt} of {name}")
         key = one_form(name.strip().replace("\\", "/")).removeprefix("./")
         if key in found:
             raise _twice(path, key, prompt)
@@ -47,20 +37,57 @@ def read_prompts(path: Path, prompt: str) -> dict[str, Numbers]:
     return found
 
 
-def prompts_for(path: Path, prompt: str, images: Sequence[Path]) -> list[Numbers]:
-    """The prompt of each image, by its name: with its ending or without, with folders or without.
+def in_pixels(values: Sequence[Any], prompt: str, what: str) -> Numbers:
+    """A box or a point as numbers: x0, y0, x1, y1 or x, y.
+
+    Args:
+        values: as given.
+        prompt: "box" or "point".
+        what: what errors call it, such as "The box".
+
+    Raises:
+        UserError: they are no such numbers in pixels.
+    """
+    columns = COLUMNS[prompt]
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        numbers = ()
+    if len(numbers) != len(columns) or not all(map(math.isfinite, numbers)):
+        raise UserError(
+            f"{what} is {values!r:.200}, expected {len(columns)} numbers: {', '.join(columns)}."
+        )
+    if fault := _fault(prompt, numbers):
+        raise UserError(f"{what}, {list(numbers)}, {fault}")
+    return numbers
+
+
+def prompts_for(
+    path: Path, prompt: str, images: Sequence[Path], needed: Collection[int] | None = None
+) -> dict[int, Numbers]:
+    """The prompts of images, by their names: with their ending or without, with folders or without.
+
+    Args:
+        path: of the file.
+        prompt: "box" or "point".
+        images: all that a name may mean.
+        needed: which of them need a prompt, by their place; None stands for all.
+
+    Returns:
+        The numbers of each that needs some, by its place.
 
     Raises:
         UserError: as ``read_prompts``; or an image has none, or two, or a name fits two images, or
             a prompt lies outside of its image.
     """
+    wanted = range(len(images)) if needed is None else sorted(needed)
     given = read_prompts(path, prompt)
     owners = _owners(images)
     chosen: dict[int, tuple[str, Numbers]] = {}
     for name, numbers in given.items():
-        fits = next((found for key in _keys(name) if (found := owners.get(key))), ())
+        fits = next((found for key in _keys(name) if (found := owners.get(key))), set())
         if len(fits) > 1:
-            several = few(images[i] for i in fits)
+            several = few(images[i] for i in sorted(fits))
             raise UserError(
                 f"{path}: {name} may be any of {several}. Name it with its folder and its ending."
             )
@@ -68,30 +95,27 @@ def prompts_for(path: Path, prompt: str, images: Sequence[Path]) -> list[Numbers
             if i in chosen:
                 raise _twice(path, chosen[i][0], prompt)
             chosen[i] = name, numbers
-    missing = [image.name for i, image in enumerate(images) if i not in chosen]
+    missing = [images[i].name for i in wanted if i not in chosen]
     if missing:
         raise UserError(
-            f"{path} has no {prompt} for {len(missing)} of {len(images)} images: {few(missing)}. "
+            f"{path} has no {prompt} for {len(missing)} of {len(wanted)} images: {few(missing)}. "
             "Add a row for each."
         )
-    for i, image in enumerate(images):
-        size = picture_size(image)
+    for i in wanted:
+        size = picture_size(images[i])
         if size is not None:
-            shares_of(path, prompt, image, chosen[i][1], size)
-    return [chosen[i][1] for i in range(len(images))]
+            shares_of(chosen[i][1], prompt, size, f"{path}: the {prompt} of {images[i].name}")
+    return {i: chosen[i][1] for i in wanted}
 
 
-def shares_of(
-    path: Path, prompt: str, image: Path, numbers: Numbers, size: tuple[float, float]
-) -> list[float]:
+def shares_of(numbers: Numbers, prompt: str, size: tuple[float, float], what: str) -> list[float]:
     """A prompt in shares of its image, 0..1; what reaches out of it a little is cut off.
 
     Args:
-        path: of the file, for the error.
-        prompt: "box" or "point".
-        image: whose prompt it is.
         numbers: x0, y0, x1, y1 or x, y in pixels.
-        size: (width, height) in pixels.
+        prompt: "box" or "point".
+        size: (width, height) of the image in pixels.
+        what: what errors call it, as for ``in_pixels``.
 
     Raises:
         UserError: it lies outside of the image, or far outside with a part.
@@ -102,13 +126,13 @@ def shares_of(
     pixels = f"{size[0]:g}x{size[1]:g} pixels"
     if empty:
         raise UserError(
-            f"{path}: the box of {image.name}, {list(numbers)}, holds nothing of its {pixels}. "
+            f"{what}, {list(numbers)}, holds nothing of the image's {pixels}. "
             "Expected x0 < x1 and y0 < y1, in pixels."
         )
     allowed = [max(BEYOND, 2 / size[i % 2]) if prompt == "box" else 0 for i in range(len(numbers))]
-    if any(not -far <= share <= 1 + far for share, far in zip(shares, allowed, strict=True)):
+    if any(not -out <= share <= 1 + out for share, out in zip(shares, allowed, strict=True)):
         raise UserError(
-            f"{path}: the {prompt} of {image.name}, {list(numbers)}, reaches out of its {pixels}. "
+            f"{what}, {list(numbers)}, reaches out of the image's {pixels}. "
             "Expected pixels of the image as it is, from its upper left corner."
         )
     return cut
@@ -138,16 +162,17 @@ def _twice(path: Path, name: str, prompt: str) -> UserError:
     )
 
 
-def _owners(images: Sequence[Path]) -> dict[tuple[bool, str], list[int]]:
+def _owners(images: Sequence[Path]) -> dict[tuple[bool, str], set[int]]:
     """Which images a name may mean: (whether it has the ending, name with any of its folders)."""
-    owners: dict[tuple[bool, str], list[int]] = {}
+    owners: dict[tuple[bool, str], set[int]] = {}
     for i, image in enumerate(images):
-        parts = one_form(image.as_posix()).split("/")
-        for depth in range(1, len(parts) + 1):
-            name = "/".join(parts[-depth:])
-            owners.setdefault((True, name), []).append(i)
-            bare = name[: len(name) - len(_ending(image.name))]
-            owners.setdefault((False, bare), []).append(i)
+        for path in {image, Path(os.path.abspath(image))}:
+            parts = one_form(path.as_posix()).split("/")
+            for depth in range(1, len(parts) + 1):
+                name = "/".join(parts[-depth:])
+                bare = name[: len(name) - len(_ending(image.name))]
+                owners.setdefault((True, name), set()).add(i)
+                owners.setdefault((False, bare), set()).add(i)
     return owners
 
 
@@ -162,7 +187,7 @@ def _keys(name: str) -> Iterator[tuple[bool, str]]:
 def _ending(name: str) -> str:
     """The ending of a picture (or of DICOM), or an empty string: in scan.2 the 2 is none."""
     ending = Path(name).suffix
-    return ending if ending.lower() in (*EXTENSIONS, ".dcm", ".dicom", ".ima") else ""
+    return ending if ending.lower() in (*EXTENSIONS, *DICOM) else ""
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, Any]]:

@@ -6,8 +6,7 @@ network outlines what somebody has already found, and is labelled so wherever it
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gpsseg.engine.prompt_files import COLUMNS, prompts_for, read_prompts, shares_of
+from gpsseg.engine.prompt_files import COLUMNS, in_pixels, prompts_for, shares_of
 from gpsseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -168,7 +167,9 @@ def _deepest(foreground: Tensor) -> int:
     return int(depth.argmax())
 
 
-def from_file(path: Path, prompt: str, images: Sequence[Path]) -> Prompter:
+def from_file(
+    path: Path, prompt: str, images: Sequence[Path], needed: Collection[int] | None = None
+) -> Prompter:
     """Return a function that looks each batch's prompts up in a user's file.
 
     Args:
@@ -176,19 +177,21 @@ def from_file(path: Path, prompt: str, images: Sequence[Path]) -> Prompter:
             {"image": [x0, y0, x1, y1]}; in pixels of the image as it is, from its upper left
             corner. Images are named with or without their extension, and their folders.
         prompt: "box" or "point".
-        images: which ones need prompts; a batch's "index" counts them.
+        images: all that a name in the file may mean; a batch's "index" counts them.
+        needed: which of them need prompts, by their place; None stands for all.
 
     Raises:
         UserError: the file cannot be read, an image is missing or named twice, or a prompt is
             empty, not in pixels or not in its image.
     """
-    given = prompts_for(path, prompt, images)
+    given = prompts_for(path, prompt, images, needed)
 
     def prompter(batch: Mapping[str, Tensor]) -> Tensor:
         rows = []
         for i, index in enumerate(batch["index"].tolist()):
             size = (float(batch["width"][i]), float(batch["height"][i]))
-            rows.append(shares_of(path, prompt, images[index], given[index], size))
+            what = f"{path}: the {prompt} of {images[index].name}"
+            rows.append(shares_of(given[index], prompt, size, what))
         return torch.tensor(rows, device=batch["image"].device)
 
     return prompter
@@ -202,53 +205,30 @@ def from_pixels(values: Sequence[float], prompt: str) -> Prompter:
         prompt: "box" or "point".
 
     Raises:
-        UserError: they are no such numbers, or, once the picture is there, the box is empty.
+        UserError: they are no such numbers in pixels, or, once the picture is there, lie outside.
     """
-    expected = COLUMNS[prompt]
-    numbers = [float(value) for value in values]
-    if len(numbers) != len(expected) or not all(map(math.isfinite, numbers)):
-        raise UserError(f"The {prompt} is {list(values)}, expected {', '.join(expected)}.")
+    what = f"The {prompt}"
+    numbers = in_pixels(values, prompt, what)
 
     def prompter(batch: Mapping[str, Tensor]) -> Tensor:
-        size = [float(batch["width"][0]), float(batch["height"][0])]
-        row = _shares(numbers, size)
-        if _is_empty(row):
-            raise UserError(
-                f"The box {numbers} holds nothing of the picture's {size[0]:g}x{size[1]:g} pixels. "
-                "Expected x0 < x1 and y0 < y1, in pixels."
-            )
+        size = float(batch["width"][0]), float(batch["height"][0])
+        row = shares_of(numbers, prompt, size, what)
         return torch.tensor([row], device=batch["image"].device)
 
     return prompter
 
 
-def _shares(values: Sequence[float], size: Sequence[float]) -> list[float]:
-    """Pixels as shares of width and height, cut off at the picture's edges."""
-    shares = [value / size[k % 2] for k, value in enumerate(values)]
-    return [min(1.0, max(0.0, share)) for share in shares]
-
-
-def _is_empty(row: Sequence[float]) -> bool:
-    """Whether a box holds nothing; a point is none."""
-    return len(row) == 4 and not (row[0] < row[2] and row[1] < row[3])
-
-
-def check_prompts_file(
-    file: Path | None, prompt: str | None, images: Sequence[Path] | None = None
-) -> None:
+def check_prompts_file(file: Path | None, prompt: str | None, images: Sequence[Path]) -> None:
     """Read a user's file before the network is loaded, which takes longer.
 
     Args:
         file: the file, if there is one.
         prompt: what the run was trained with.
-        images: which ones need prompts, where that is known already.
+        images: which ones need prompts.
 
     Raises:
         UserError: the file cannot be read, lacks an image, or holds something else than such
             prompts in pixels.
     """
     if file is not None and prompt is not None and is_given(prompt):
-        if images is None:
-            read_prompts(file, prompt)
-        else:
-            prompts_for(file, prompt, images)
+        prompts_for(file, prompt, images)

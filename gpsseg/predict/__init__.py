@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from gpsseg.data.cards.card import Card
     from gpsseg.data.formats.greys import Greys
     from gpsseg.data.sources import Failures, Source
+    from gpsseg.engine.prompts import Prompter
     from gpsseg.predict.frames import Frame
     from gpsseg.predict.plan import Plan
     from gpsseg.predict.segmenter import Done, Segmenter
 
-SETTINGS = "predict.json"
 SHOWN = 10
 
 
@@ -47,7 +47,7 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.data.formats.filenames import left_out
     from gpsseg.data.sources import find_sources
     from gpsseg.engine.machine import require_device
-    from gpsseg.engine.prompts import check_prompts, check_prompts_file
+    from gpsseg.engine.prompts import check_prompts
     from gpsseg.predict.plan import plan_outputs
     from gpsseg.runs.greys import greys_of
     from gpsseg.runs.tuned import load_run
@@ -66,9 +66,7 @@ def predict(config: PredictConfig) -> list[Path]:
     todo = [plan for plan in plans if not plan.finished]
     if len(todo) < len(plans):
         say(f"{len(plans) - len(todo)} of {len(plans)} are finished already.")
-    if config.prompts:
-        prompt = read_config(config.run).prompt
-        check_prompts_file(config.prompts, prompt, [plan.source.path for plan in todo])
+    prompter = _prompter(config, read_config(config.run).prompt, plans)
     trained, model = load_run(config.run, config.untrained)
     check_prompts(model, config.prompts)
     salt = new_salt() if trained.anonymous_ids else None
@@ -80,7 +78,10 @@ def predict(config: PredictConfig) -> list[Path]:
     config = as_trained(config, greys, sources)
     make_folder(config.output)
     _keep_settings(config, card, trained.anonymous_ids)
-    segmenter = make_segmenter(config, trained, model, card, todo)
+    segmenter = make_segmenter(config, trained, model, card)
+    if prompter is not None:
+        numbers = {plan.source.path: i for i, plan in enumerate(plans)}
+        segmenter = dataclasses.replace(segmenter, prompter=prompter, numbers=numbers)
     try:
         _write(segmenter, _frames(todo, config, card.foreground, failures, greys), todo)
     except OSError as error:
@@ -130,11 +131,7 @@ def _typed(value: str | tuple[float, float]) -> str:
 
 
 def make_segmenter(
-    config: PredictConfig,
-    trained: FinetuneConfig,
-    model: Backbone,
-    card: Card,
-    plans: Sequence[Plan],
+    config: PredictConfig, trained: FinetuneConfig, model: Backbone, card: Card
 ) -> Segmenter:
     """Put the network on its device, with the run's image size and precision."""
     from gpsseg.engine.machine import make_machine
@@ -145,28 +142,25 @@ def make_segmenter(
     machine = make_machine(config.device, trained.precision)
     model.to(machine.device)
     size, batch = trained.image_size, config.batch_size or trained.batch_size
-    segmenter = Segmenter(model, machine, card, size, batch, config.tta == "flips", config.tile)
-    return _with_prompts(segmenter, config, model.facts.prompt, plans)
+    return Segmenter(model, machine, card, size, batch, config.tta == "flips", config.tile)
 
 
-def _with_prompts(
-    segmenter: Segmenter, config: PredictConfig, prompt: str, plans: Sequence[Plan]
-) -> Segmenter:
-    """Give the segmenter the user's boxes or points, where the run needs them.
+def _prompter(config: PredictConfig, prompt: str | None, plans: Sequence[Plan]) -> Prompter | None:
+    """The user's boxes or points, where the run takes some; read before the network is loaded.
+
+    They are given to all images that are planned, so that what is finished already changes no
+    other's; only those that are left to do must have one.
 
     Raises:
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, or does not fit the images.
     """
-    from gpsseg.engine.prompts import from_file
+    from gpsseg.engine.prompts import from_file, is_given
 
-    if config.prompts is None:
-        return segmenter
-    images = [plan.source.path for plan in plans]
-    return dataclasses.replace(
-        segmenter,
-        prompter=from_file(config.prompts, prompt, images),
-        numbers={path: i for i, path in enumerate(images)},
-    )
+    if config.prompts is None or not is_given(prompt):
+        return None
+    assert prompt is not None
+    needed = [i for i, plan in enumerate(plans) if not plan.finished]
+    return from_file(config.prompts, prompt, [plan.source.path for plan in plans], needed)
 
 
 def _refuse_prompts(config: PredictConfig, prompt: str, plans: Sequence[Plan]) -> None:
@@ -175,7 +169,7 @@ def _refuse_prompts(config: PredictConfig, prompt: str, plans: Sequence[Plan]) -
     Raises:
         UserError: that is what was asked for.
     """
-    from gpsseg.engine.prompts import from_file, is_given
+    from gpsseg.engine.prompts import is_given
 
     if not is_given(prompt):
         return
@@ -189,7 +183,6 @@ def _refuse_prompts(config: PredictConfig, prompt: str, plans: Sequence[Plan]) -
             f"A {prompt} is given for a whole picture: leave out --tile and --tta, and pass "
             "pictures, no volumes or videos."
         )
-    from_file(config.prompts, prompt, [plan.source.path for plan in plans])  # has one for each
 
 
 def _refuse_idle(config: PredictConfig, sources: Sequence[Source], failures: Failures) -> None:
@@ -276,6 +269,8 @@ def _keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
     Raises:
         UserError: the folder holds masks that were made otherwise.
     """
+    from gpsseg.data.formats.filenames import PREDICTED
+
     names = ("format", "axis", "window", "tta", "tile", "save_probabilities", "overlays")
     settings = {
         "run": "a nameless run" if nameless else config.run.resolve().name,
@@ -289,7 +284,7 @@ def _keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
         settings["untrained"] = True
     if config.window is not None:
         settings["window"] = list(config.window)
-    path = config.output / SETTINGS
+    path = config.output / PREDICTED
     if not path.exists():
         write_json(path, settings)
         return

@@ -16,6 +16,7 @@ from gpsseg.data.formats.slicing import Slicing, find_slicing, grey_range, to_rg
 from gpsseg.data.formats.video import ENDINGS as VIDEOS
 from gpsseg.data.formats.video import read_video
 from gpsseg.data.formats.volumes import Volume
+from gpsseg.data.shown import read_shown
 from gpsseg.data.sources import Failures
 from gpsseg.errors import fault_of, stops_all
 from gpsseg.evaluators import foreground, label_map

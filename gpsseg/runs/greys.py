@@ -10,6 +10,7 @@ from typing import Any
 from gpsseg.console import say
 from gpsseg.data.case import Case
 from gpsseg.data.checks.readable import say_notes
+from gpsseg.data.formats.filenames import CUT
 from gpsseg.data.formats.greys import Greys, Seen, from_stored, look, settle, to_stored
 from gpsseg.data.formats.images import read_stored
 from gpsseg.data.splits.files import PARTS
@@ -17,7 +18,6 @@ from gpsseg.data.splits.split import Split
 from gpsseg.config.folder import RunFolder
 from gpsseg.files import read_json, read_object, write_json
 
-CUT = "slices.json"  # beside the table of slices: how they were cut
 MAKER = "gpsseg.slices"
 ABOVE = 6  # folders over an image in which this is looked for
 
@@ -30,12 +30,13 @@ def check_split(
 ) -> tuple[Split, Greys]:
     """Check every file of a split, and settle how its images of more than 8 bits are shown.
 
-    That is settled by training and validation images alone; the test images do not count.
+    That is settled by training and validation images alone. The test images settle nothing: those
+    of a kind that a run was not trained on go by themselves, as they do in ``predict``.
 
     Args:
         split: of the cases.
-        stored: the rule of the run that goes on or is evaluated; it stands, and is filled in where
-            the run had no such images. None settles a new one.
+        stored: the rule of the run that goes on or is evaluated, which stands. None settles a new
+            one.
         anonymous: whether notes name no file.
         parts: which to check.
 
@@ -49,8 +50,7 @@ def check_split(
     seen = dict(zip(cases, say_notes(cases, anonymous), strict=True))
     seen |= _unchecked(split, parts, seen)
     known = [case for case in (*split.train, *split.val) if case in seen]
-    found = settle(seen[case] for case in known or cases)
-    greys = stored.filled(found) if stored else _with_cut(found, known)
+    greys = stored or _with_cut(settle(seen[case] for case in known), known)
     if any(seen.values()):
         say_range(greys)
     deep = {case for case, what in seen.items() if what is not None}
@@ -100,6 +100,8 @@ def say_range(greys: Greys) -> None:
             f"Images of more than 8 bits: {' and '.join(told)} is shown from black to white, in "
             "all of them alike."
         )
+    else:
+        say("Images of more than 8 bits: the run was trained on none, so each goes by itself.")
 
 
 def save_cut(table: Path, greys: Greys) -> None:
@@ -133,18 +135,28 @@ def found_cuts(cases: Iterable[Case]) -> set[Greys | None]:
 
 
 def say_other_cut(greys: Greys, cases: Iterable[Case]) -> None:
-    """Say so if images were cut by another window than those that a run was trained on."""
+    """Say so if images were cut from volumes in another way than those that a run was trained on.
+
+    The window makes other greys, the axis other shapes, and the labels another foreground.
+    """
+    if greys.old:
+        return
     for cut in found_cuts(cases):
-        if cut is not None and cut.window != greys.window and not greys.old:
-            here, there = (
-                "no one window" if each.window is None else "{:g} {:g}".format(*each.window)
-                for each in (cut, greys)
-            )
+        ways = [] if cut is None else list(zip(_ways(cut), _ways(greys), strict=True))
+        if other := [(here, there) for here, there in ways if here != there]:
+            here, there = (" and ".join(each) for each in zip(*other, strict=True))
             say(
                 f"These slices were cut by {here}, those of the run's training by {there}: the "
-                "network sees other greys than it learned.",
+                "network sees something else than it learned.",
                 style="yellow",
             )
+
+
+def _ways(cut: Greys) -> tuple[str, str, str]:
+    """How volumes were cut, in words: the window, the axis, and which labels were foreground."""
+    window = "no one window" if cut.window is None else "window {:g} {:g}".format(*cut.window)
+    labels = " ".join(map(str, sorted(cut.labels)))
+    return window, f"axis {cut.axis}", f"labels {labels}" if labels else "the masks' own levels"
 
 
 def _read_cut(file: Path) -> Greys | None:

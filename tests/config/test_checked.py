@@ -167,6 +167,16 @@ def test_what_python_users_write_is_converted():
     assert SlicesConfig(table="t", output="o", window=[40, 400]).window == (40.0, 400.0)
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    """As a shell makes it one where it stands first, but not in --input=~/scans."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    config = PredictConfig(run="~/run", input=["~/a", "b~c"], output=Path("~/o"))
+    assert (config.run, config.output) == (tmp_path / "run", tmp_path / "o")
+    assert config.input == (tmp_path / "a", Path("b~c"))
+    assert FinetuneConfig(data_root="~nobody-of-this-name/x").data_root.parts[0][0] == "~"
+
+
 @pytest.mark.parametrize(
     "option", ["split", "cache", "weights", "backbone", "dataset", "data_root"]
 )

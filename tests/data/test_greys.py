@@ -12,14 +12,23 @@ from PIL import Image
 
 from gpsseg.data.cache import entry_name
 from gpsseg.data.case import Case
-from gpsseg.data.formats.greys import Greys, from_stored, look, settle, show, to_stored
+from gpsseg.data.formats.greys import (
+    Greys,
+    finite,
+    from_stored,
+    look,
+    scaled,
+    settle,
+    show,
+    to_stored,
+)
 from gpsseg.data.formats.images import read_image, read_small, read_stored
 from gpsseg.data.sources import find_sources
 from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError
 from gpsseg.predict.frames import open_source
 from gpsseg.predict.plan import Plan
-from gpsseg.runs.greys import check_split, stored_greys
+from gpsseg.runs.greys import check_split, save_cut, say_other_cut, stored_greys
 
 RAMP = np.linspace(0, 1, 6)[None].repeat(2, 0)
 LONG = np.linspace(0, 1, 64)[None].repeat(32, 0)
@@ -141,6 +150,28 @@ def test_nan_and_what_was_never_measured_do_not_count(tmp_path: Path) -> None:
     np.testing.assert_array_equal(row, [64, 128, 191, 255, 0])
 
 
+def test_a_mark_of_padding_is_one_whatever_the_rest_spans() -> None:
+    """A metal implant spans more than 13 bits; negative numbers down to the mark are no padding."""
+    implant = np.array([[-32768, -1000, 0, 15000]], np.int16)
+    assert finite(implant).tolist() == [-1000, 0, 15000]
+    below = np.array([[-32768, -30000, 0, 15000]], np.int16)
+    assert finite(below).tolist() == below[0].tolist()
+    ends = np.array([[-32768, 0, 32767]], np.int16)
+    assert finite(ends).tolist() == ends[0].tolist(), "as far from one another as from the least"
+    assert finite(np.array([[-128, 0]], np.int8)).tolist() == [-128, 0], "of 8 bits all count"
+    assert finite(np.full((1, 2), -32768, np.int16)).tolist() == [-32768] * 2, "or none would"
+
+
+@pytest.mark.parametrize("mark", [np.nan, -np.inf, -np.finfo(np.float32).max, -32768])
+def test_padding_is_black_where_low_values_are_white(mark: float) -> None:
+    kind = np.int16 if mark == -32768 else np.float32
+    values = np.array([[mark, 0, 100, 9000]]).astype(kind)
+    assert scaled(values, 0, 100).tolist() == [[0, 0, 255, 255]]
+    assert scaled(values, 0, 100, inverted=True).tolist() == [[0, 255, 0, 0]]
+    alone = np.full((1, 2), mark).astype(kind)  # a slice beside the scanned part
+    assert scaled(alone, 0, 100, inverted=True).tolist() == [[0, 0]]
+
+
 def as_set(folder: Path, images: list[np.ndarray]) -> list[Case]:
     cases = []
     for number, values in enumerate(images):
@@ -166,6 +197,43 @@ def test_a_set_has_one_range_that_the_test_images_do_not_settle(tmp_path: Path) 
     again, kept = check_split(split_of(tmp_path, cases[3:] * 2, cases[:3]), greys)
     assert kept == greys, "a run's rule stands, whatever is evaluated"
     assert {case.greys for case in again.test} == {greys}
+
+
+def test_test_images_settle_nothing_of_a_run_that_learned_from_8_bits(tmp_path: Path) -> None:
+    """The same image is shown alike when tested alone, with brighter ones, and by `predict`."""
+    eight = as_set(tmp_path / "8", [(RAMP * 255).astype(np.uint8)] * 2)
+    deep = as_set(tmp_path / "16", [(RAMP * top).astype(np.uint16) for top in (900, 60000)])
+    _, trained = check_split(split_of(tmp_path, eight, deep))
+    expected = RAMP[0] * 900 / 1023 * 255
+    for tested in (deep[:1], deep):
+        split, greys = check_split(split_of(tmp_path, eight, tested), trained, parts=("test",))
+        assert greys == trained == Greys()
+        row = read_image(tested[0].image, split.test[0].greys)[0, :, 0]
+        np.testing.assert_allclose(row, expected, atol=1)
+        assert row.tolist() == shown(tested[0].image, greys)
+
+
+def test_slices_that_were_cut_in_another_way_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (case,) = as_set(tmp_path, [(RAMP * 255).astype(np.uint8)])
+    cut = Greys(window=(40, 400), axis="axial", labels=(2, 1))
+    save_cut(tmp_path / "cases.csv", cut)
+    for trained, said in (
+        (Greys(window=(40, 400), axis="axial", labels=(1, 2)), ""),
+        (Greys(window=(0, 80), axis="axial", labels=(1, 2)), "by window 40 400, those of the"),
+        (Greys(window=(40, 400), axis="coronal", labels=(1, 2)), "training by axis coronal:"),
+        (
+            Greys(window=(40, 400), axis="axial"),
+            "by labels 1 2, those of the run's training by the",
+        ),
+        (Greys(), "by window 40 400 and axis axial and labels 1 2, those"),
+        (Greys(old=True), ""),
+    ):
+        say_other_cut(trained, [case])
+        text = " ".join(capsys.readouterr().out.split())
+        assert said in text
+        assert bool(said) == bool(text)
 
 
 def test_a_signed_set_has_its_percentiles(tmp_path: Path) -> None:

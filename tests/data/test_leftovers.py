@@ -1,5 +1,6 @@
 """Which files of one's own set are joined, and that no file is left out without a word."""
 
+import glob
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 from PIL import Image
 
 from gpsseg.data.cards.card import Card
-from gpsseg.data.cards.layout import part_cases
+from gpsseg.data.cards.layout import find_files, part_cases
 from gpsseg.data.cards.own import folder_card, table_card
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case, case_labels, case_mask
+from gpsseg.data.formats.filenames import left_out
 from gpsseg.data.formats.images import Labels
+from gpsseg.data.formats.maps import find_maps
 from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.split import find_cases
 from gpsseg.errors import UserError
@@ -99,3 +102,50 @@ def test_files_that_nobody_reads_are_said_once(tmp_path: Path) -> None:
     assert find_cases(card, None).others == (
         tmp_path / "i" / "scan.heic", tmp_path / "m" / "notes.txt",
     )  # fmt: skip
+
+
+def test_a_mask_of_two_images_is_said(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        image(tmp_path / "i" / f"{name}.png")
+        mask(tmp_path / "m" / f"{name}.png", 0)
+    rows = ("a.png,m/a.png", "b.png,m/../m/a.png", "c.png,m/c.png")
+    (tmp_path / "t.csv").write_text("image,mask\n" + "".join(f"i/{row}\n" for row in rows))
+    (note,) = file_notes(table_card(tmp_path / "t.csv"), None)
+    assert note.startswith("note: 1 masks are given to several images each, such as a.png of a.png")
+    (note,) = file_notes(table_card(tmp_path / "t.csv"), None, nameless=True)
+    assert note == "note: 1 masks are given to several images each; is that meant?"
+
+
+@pytest.mark.parametrize("masks", ["m", "i"])
+def test_linked_folders_are_looked_into_once(tmp_path: Path, masks: str) -> None:
+    """Images and masks in two folders or in one; links that lead back are followed nowhere."""
+    image(tmp_path / "i" / "a.png")
+    mask(tmp_path / masks / "a_mask.png", 0)
+    image(tmp_path / "disk" / "i" / "b.png")
+    mask(tmp_path / "disk" / masks / "b_mask.png", 0)
+    (tmp_path / "disk" / "i" / "b.heic").touch()
+    for name in {"i", masks}:
+        (tmp_path / "set" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).rename(tmp_path / "set" / name)
+        (tmp_path / "set" / name / "sub").symlink_to(tmp_path / "disk" / name)
+        (tmp_path / "set" / name / "loop").symlink_to(tmp_path / "set" / name)
+        (tmp_path / "disk" / name / "up").symlink_to(tmp_path / "disk")
+    card = folder_card(tmp_path / "set" / "i", tmp_path / "set" / masks)
+    found = find_cases(card, None)
+    assert {case.id: int(case_mask(case).sum()) for case in found.cases} == {"a": 10, "b": 10}
+    assert [path.name for path in found.others] == ["b.heic"]
+    assert found.lone_masks == ()
+    names = [path.name for path in find_maps(tmp_path / "set" / masks, "--truth")]
+    assert sorted(n for n in names if "mask" in n) == ["a_mask.png", "b_mask.png"]
+
+
+def test_wildcards_before_the_stars_and_names_that_hold_some(tmp_path: Path) -> None:
+    for name in ("C1/x/a.png", "C2/b.png", "D1/c.png", "[C]3/d.png"):
+        image(tmp_path / name)
+    stars = [path.stem for path, _ in find_files(tmp_path, "C?/**/*")]
+    assert stars == ["a", "b"]
+    assert [path.stem for path, _ in find_files(tmp_path, f"{glob.escape('[C]3')}/**/*")] == ["d"]
+
+
+def test_what_our_own_commands_leave_behind_is_not_named(tmp_path: Path) -> None:
+    assert left_out([tmp_path / "predict.json", tmp_path / "slices.json"], tmp_path) == ""

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from gpsseg.config.shared import SourceConfig
+from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.cards.own import card_of, folder_card
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import case_mask
-from gpsseg.data.splits.leftovers import notes_of
+from gpsseg.data.splits.leftovers import file_notes, notes_of
 from gpsseg.data.splits.split import find_cases
 from gpsseg.errors import UserError
 
@@ -59,11 +60,58 @@ def test_test_images_with_masks_are_the_test_part(tmp_path: Path) -> None:
         ({"background": 0, "a": 1, "b": 2}, {"a": 1, "b": 2}),
         ({"background": 0, "whole": [1, 2], "core": [2]}, {"label 1": 1, "label 2": 2}),
         ({"background": 0, "a": 1}, {}),
+        ({"background": 0, "a": 1, "ignore": 2}, {"a": 1}),
+        ({"background": 0, "whole": [1, 2], "a": 1, "ignore": 3}, {"a": 1, "label 2": 2}),
     ],
 )
 def test_its_labels_are_the_classes(tmp_path: Path, labels: Any, classes: dict[str, int]) -> None:
     table = dataset(raw(tmp_path), labels=labels)
     assert card_of(SourceConfig(table=table)).classes == classes
+
+
+def test_a_region_of_no_values_is_refused(tmp_path: Path) -> None:
+    for odd in ([[1]], [{"a": 1}], ["1"]):
+        with pytest.raises(UserError, match=r"dataset\.json: the label x is .* expected a whole"):
+            card_of(SourceConfig(table=dataset(raw(tmp_path / str(odd)[2:4]), labels={"x": odd})))
+
+
+def test_regions_and_what_is_ignored_are_said_and_refused(tmp_path: Path) -> None:
+    labels = {"background": 0, "polyp": 1, "whole": [1, 2], "ignore": 3}
+    card = card_of(SourceConfig(table=dataset(raw(tmp_path), labels=labels)))
+    regions, ignored = file_notes(card, None)
+    assert "taken apart into their values: whole (1, 2). --classes" in regions
+    assert "label `ignore` (3) is no class, and every pixel is scored: masks that hold" in ignored
+    found = find_cases(card, None).cases
+    assert int(case_mask(found[0]).sum()) == 4
+    Image.fromarray(np.full((6, 8), 3, np.uint8)).save(tmp_path / "labelsTr" / "case_000.png")
+    with pytest.raises(UserError, match=r"case_000\.png holds the value 3, expected 0 or a class"):
+        case_mask(found[0])
+
+
+def test_what_a_table_leaves_out_is_counted(tmp_path: Path) -> None:
+    named = {
+        f"c{k}": {"images": [f"imagesTr/case_00{k}_0000.png"], "label": f"labelsTr/case_00{k}.png"}
+        for k in range(2)
+    }
+    raw(tmp_path, channels=2, cases=5)
+    table = dataset(tmp_path, dataset=named, numTraining=9)
+    (tmp_path / "labelsTr" / "case_004.png").unlink()
+    notes = file_notes(card_of(SourceConfig(table=table)), None)
+    assert notes[:3] == [
+        "note: 1 images in imagesTr have no mask in labelsTr, left out: case_004",
+        "note: 2 images in imagesTr have no entry in dataset.json, left out: case_002, case_003",
+        "note: dataset.json says numTraining 9, 2 are used",
+    ]
+    assert "case_0" not in " ".join(file_notes(card_of(SourceConfig(table=table)), None, True))
+
+
+@pytest.mark.parametrize("ending", [".jp2", ".png"])
+def test_channels_of_files_whose_ending_has_a_digit(tmp_path: Path, ending: str) -> None:
+    names = [f"a_{channel}{ending}" for channel in ("0000", "0001", "0002")]
+    for name in (*names, f"b_0001{ending}"):
+        (tmp_path / name).touch()
+    assert further_channels([tmp_path / names[0]]) == {tmp_path / name for name in names[1:]}
+    assert further_channels([tmp_path / name for name in names[1:]]) == set(), "no first one"
 
 
 def test_the_files_may_be_named_and_version_1_lists_no_channel(tmp_path: Path) -> None:

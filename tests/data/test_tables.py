@@ -56,6 +56,24 @@ def test_a_table_without_splits_is_split_by_groups(folder: Path) -> None:
     assert not (groups[0] | groups[1]) & groups[2]
 
 
+def test_a_row_may_begin_in_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a file that is really called so goes on to be found."""
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    image, mask = sorted(folder.rglob("*.png"))[:2]
+    below = [path.relative_to(folder) for path in (image, mask)]
+    for name in ("home", "named"):
+        (folder / name).mkdir()
+    (folder / "named" / "~nobody.png").write_bytes(image.read_bytes())
+    text = f"image,mask\n~/{below[0]},~/{below[1]}\n"
+    (folder / "home" / "t.csv").write_text(text)
+    (case,) = table_cases(folder / "home" / "t.csv")["all"]
+    assert (case.image, case.mask) == (image, mask)
+    (folder / "named" / "t.csv").write_text(f"image,mask\n~nobody.png,~/{below[1]}\n")
+    (case,) = table_cases(folder / "named" / "t.csv")["all"]
+    assert case.image == folder / "named" / "~nobody.png"
+
+
 def test_names_that_repeat_take_their_folder(tmp_path: Path) -> None:
     pictures(tmp_path, "p1/a.png", "p2/a.png", "m/1.png", "m/2.png")
     table = write_table(tmp_path, ["image,mask", "p1/a.png,m/1.png", "p2/a.png,m/2.png"])

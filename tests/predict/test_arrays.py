@@ -82,14 +82,20 @@ def test_a_box_is_given_in_pixels(model, tmp_path, monkeypatch):
     monkeypatch.setattr(model, "forward", told)
     network = gpsseg.load_run(tmp_path / "run", device="cpu")
     picture = np.zeros((40, 80), np.uint8)
-    network.predict(picture, prompt=(20, 10, 200, 20))
+    network.predict(picture, prompt=(20, 10, 84, 20))
     assert seen == [[[0.25, 0.25, 1.0, 0.5]]], "shares of the sides, cut off at the edge"
     with pytest.raises(UserError, match=r"needs a box for every picture.*prompt=\(x0, y0, x1, y1"):
         network.predict(picture)
-    with pytest.raises(UserError, match="holds nothing of the picture's 80x40 pixels"):
+    with pytest.raises(UserError, match="holds nothing: expected x0 < x1"):
         network.predict(picture, prompt=(20, 10, 20, 20))
-    with pytest.raises(UserError, match=r"The box is \[1, 2\], expected x0, y0, x1, y1"):
-        network.predict(picture, prompt=(1, 2))
+    for given, said in (
+        ((1, 2), r"The box is \(1, 2\), expected 4 numbers: x0, y0, x1, y1"),
+        ((20, 10, 200, 20), r"The box, \[20.*\], reaches out of the image's 80x40 pixels"),
+        ((81, 10, 90, 20), r"The box, \[81.*\], holds nothing of the image's 80x40 pixels"),
+        ((0.1, 0.2, 0.5, 0.6), r"The box, .* looks like shares of the image"),
+    ):
+        with pytest.raises(UserError, match=said):
+            network.predict(picture, prompt=given)
 
 
 def test_a_run_without_prompts_takes_none(network):

@@ -244,7 +244,7 @@ def test_a_wrong_prompts_file_is_refused_before_the_network_loads(
     boxes = tmp_path / "boxes.csv"
     for row, said in (
         ("b,1,2,3,4", "has no box for 1 of 1"),
-        ("a,1,2,300,4", "reaches out of its"),
+        ("a,1,2,300,4", "reaches out of the image's"),
     ):
         boxes.write_text(f"image,x0,y0,x1,y1\n{row}\n")
         with pytest.raises(UserError, match=said):

@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK
 from PIL import Image
 
+import gpsseg.engine.prompt_files
+import gpsseg.runs.folder
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.errors import UserError
 
 
@@ -62,3 +67,45 @@ def test_resume_knows_a_run_by_its_delta_and_prompts_by_their_content(
     predict(PredictConfig(run=tmp_path / "renamed", **config))
     with pytest.raises(UserError, match="made otherwise: tta was none, now it is flips"):
         predict(PredictConfig(run=tmp_path / "renamed", tta="flips", **config))
+
+
+def test_resume_gives_each_picture_the_box_that_it_had_and_reads_the_file_once(
+    go: Callable[..., list[Path]],
+    model: Any,
+    tools: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`x.jpg` in the file is a/x.jpg by its name, which x.png must not take when it is alone."""
+    config = FinetuneConfig(image_size=tools.size, batch_size=2, workers=0, prompt="box")
+    model.facts = SimpleNamespace(prompt="box")
+    monkeypatch.setattr(
+        gpsseg.runs.folder, "load_run", lambda run, untrained=False: (config, model)
+    )
+    monkeypatch.setattr(gpsseg.runs.folder, "read_config", lambda run: config)
+    told: list[float] = []
+    monkeypatch.setattr(
+        model, "forward", lambda image, box: told.extend(box[:, 2].tolist()) or image[:, :1]
+    )
+    reads: list[Path] = []
+    original = gpsseg.engine.prompt_files.picture_size
+    monkeypatch.setattr(
+        gpsseg.engine.prompt_files,
+        "picture_size",
+        lambda path: reads.append(path) or original(path),
+    )
+    for name in ("x.png", "a/x.jpg"):
+        tools.picture(tmp_path / "in" / name, tools.blob())
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("image,x0,y0,x1,y1\nx.png,0,0,8,8\na/x.jpg,0,0,16,16\n")
+    go(tmp_path / "in", prompts=boxes)
+    assert told == [0.5, 0.25], "a/x.jpg comes first"
+    assert len(reads) == 2, "a header an image"
+    (tmp_path / "out" / "a" / "x.png").unlink()
+    boxes.write_text("image,x0,y0,x1,y1\nx.png,0,0,8,8\nx.jpg,0,0,16,16\n")
+    (tmp_path / "out" / "predict.json").unlink()
+    go(tmp_path / "in", prompts=boxes, resume=True)
+    assert told[2:] == [0.5]
+    (tmp_path / "out" / "x.png").unlink()
+    go(tmp_path / "in", prompts=boxes, resume=True)
+    assert told[3:] == [0.25]

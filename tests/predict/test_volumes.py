@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-import gpsseg.predict.frames
+import gpsseg.data.shown
 from gpsseg.data.formats.volumes import read_volume
 
 
@@ -65,8 +65,8 @@ def test_one_volume_is_held_at_a_time(
     for index in range(6):
         image = nibabel.Nifti1Image(np.zeros((tools.size, tools.size, 3), np.int16), np.eye(4))
         nibabel.save(image, tmp_path / f"{index}.nii")
-    counted, most = tools.counting(gpsseg.predict.frames.read_volume)
-    monkeypatch.setattr(gpsseg.predict.frames, "read_volume", counted)
+    counted, most = tools.counting(gpsseg.data.shown.read_volume)
+    monkeypatch.setattr(gpsseg.data.shown, "read_volume", counted)
     assert len(go(tmp_path / "*.nii")) == 6
     assert most[0] <= 3, "one in work, those that the batches read ahead reach into"
 

@@ -9,6 +9,7 @@ Without ``{id}``, the id is the image's name without extension.
 from __future__ import annotations
 
 import glob
+import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 
 from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.case import Case
-from gpsseg.data.formats.filenames import as_named, one_form
+from gpsseg.data.formats.filenames import as_named, files_below, names_below, one_form
 from gpsseg.data.formats.images import EXTENSIONS
 from gpsseg.data.formats.maps import find_maps, utf8
 from gpsseg.data.formats.matching import are_masks, one_channel
@@ -34,15 +35,14 @@ Places = dict[str, str]
 def find_files(root: Path, pattern: str) -> list[tuple[Path, Places]]:
     """Find the files that fit a pattern, sorted, with what its places stand for.
 
-    Hidden files do not count, nor, where the pattern leaves the ending open, files of other endings
-    than an image's.
+    ``**`` also stands for folders that are linked to. Hidden files do not count, nor, where the
+    pattern leaves the ending open, files of other endings than an image's.
     """
     fits = re.compile(_expression(one_form(pattern)))
     ending_open = pattern.endswith("*")
     wild = PLACE.sub(lambda place: place[2] or "*", pattern)
-    forms = {wild, *(unicodedata.normalize(form, wild) for form in ("NFC", "NFD"))}
     found = []
-    for path in sorted({path for form in forms for path in root.glob(form)}):
+    for path in _candidates(root, wild):
         name = one_form(path.relative_to(root).as_posix())
         fit = fits.fullmatch(name)
         if not fit or any(part.startswith(".") for part in name.split("/")):
@@ -51,6 +51,14 @@ def find_files(root: Path, pattern: str) -> list[tuple[Path, Places]]:
             continue
         found.append((path, {"id": one_form(path.stem), **fit.groupdict()}))
     return found
+
+
+def _candidates(root: Path, wild: str) -> list[Path]:
+    """What may fit a pattern with a shell's wildcards."""
+    if "**" in wild:
+        return names_below(as_named(_base(root, wild)))
+    forms = {wild, *(unicodedata.normalize(form, wild) for form in ("NFC", "NFD"))}
+    return sorted({path for form in forms for path in root.glob(form)})
 
 
 def pattern_fault(pattern: Any) -> str:
@@ -160,7 +168,7 @@ def other_files(root: Path, rule: Mapping[str, Any], cases: Sequence[Case]) -> s
     open_ones = {root / rule["masks_in"]} if "masks_in" in rule else set()
     if rule["images"].endswith("*"):
         open_ones.add(_base(root, rule["images"]))
-    found = {path for folder in open_ones for path in as_named(folder).rglob("*")}
+    found = {path for folder in open_ones for path in files_below(as_named(folder))}
     found |= {
         path
         for folder in folders
@@ -173,8 +181,13 @@ def other_files(root: Path, rule: Mapping[str, Any], cases: Sequence[Case]) -> s
 
 def _base(root: Path, pattern: str) -> Path:
     """The folder that a pattern's wildcards begin in."""
-    fixed = re.sub(r"\[([?\[])\]", r"\1", pattern.partition("*")[0])  # glob.escape
-    return root / fixed.rpartition("/")[0]
+    folder = root
+    for part in pattern.split("/")[:-1]:
+        literal = re.sub(r"\[([?*\[])\]", r"\1", part)
+        if glob.has_magic(part) and glob.escape(literal) != part:
+            break
+        folder /= literal
+    return folder
 
 
 def files_of(case: Case) -> list[Path]:
@@ -221,7 +234,7 @@ def _images(root: Path, rule: Mapping[str, Any]) -> list[tuple[Path, Places]]:
         base = _base(root, rule["images"])
         for path, places in found:
             places["id"] = one_form(path.relative_to(base).with_suffix("").as_posix())
-    folder = as_named(root / rule["masks_in"]).resolve()
+    folder = as_named(root / rule["masks_in"])
     called = {path: one_form(path.with_suffix("").as_posix()) for path, _ in found}
     masks = are_masks(called.values())
     return [
@@ -311,8 +324,13 @@ def _wild(text: str) -> str:
 
 
 def _is_below(path: Path, folder: Path) -> bool:
-    """Whether a file lies below a folder; a link that leads to itself lies nowhere."""
+    """Whether a file lies below a folder, by a link or without one.
+
+    A link that leads to itself lies nowhere.
+    """
+    if Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder)):
+        return True
     try:
-        return path.resolve().is_relative_to(folder)
+        return path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):
         return False

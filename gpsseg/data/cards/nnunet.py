@@ -7,16 +7,17 @@ for the test images there are ``imagesTs`` and ``labelsTs``, too. Version 2 says
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gpsseg.data.formats.matching import FIRST
-from gpsseg.errors import UserError
+from gpsseg.data.formats.maps import ending as ending_of
+from gpsseg.data.formats.maps import stem
+from gpsseg.data.formats.matching import FIRST, channel
+from gpsseg.errors import UserError, few
 
 FOLDERS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
-CHANNEL_FILE = re.compile(r"(?<=.)_(\d{4})(?=\.[A-Za-z.]+$)")
+IGNORE = "ignore"  # nnU-Net's name for pixels of which nobody said what they are
 KEYS = ("file_ending", "channel_names", "numTraining", "dataset")
 
 
@@ -54,32 +55,123 @@ def nnunet_rows(path: Path, content: Mapping[str, Any]) -> list[dict[str, str]]:
 def nnunet_classes(content: Any) -> dict[str, int]:
     """The classes of masks with several, name -> value; empty where there is one foreground.
 
-    Regions, which are made of several values, are taken apart into these.
+    Regions, which are made of several values, are taken apart into these. What is to be ignored is
+    no class, so that a mask that holds it is refused, as every pixel of a mask is scored.
+
+    Raises:
+        UserError: a region holds something else than values.
     """
-    labels = content.get("labels") if isinstance(content, dict) and is_nnunet(content) else None
-    if not isinstance(labels, dict):
-        return {}
-    classes: dict[str, int] = {}
-    for name, value in labels.items():
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 256:
-            classes[str(name)] = value
-    for value in {v for values in labels.values() if isinstance(values, list) for v in values}:
-        if isinstance(value, int) and 0 < value < 256 and value not in classes.values():
+    labels = _labels(content)
+    classes = {name: value for name, value in labels.items() if _is_class(value)}
+    ignored = IGNORE in classes
+    classes.pop(IGNORE, None)
+    for value in {v for values in _regions(labels).values() for v in values}:
+        if _is_class(value) and value not in classes.values():
             classes[f"label {value}"] = value
-    return classes if len(classes) > 1 else {}
+    return classes if len(classes) > 1 or ignored else {}
+
+
+def _labels(content: Any) -> dict[str, Any]:
+    """The labels that a dataset.json of nnU-Net names: name -> value, or the values of a region."""
+    labels = content.get("labels") if isinstance(content, dict) and is_nnunet(content) else None
+    return {str(name): value for name, value in labels.items()} if isinstance(labels, dict) else {}
+
+
+def _is_class(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 256
+
+
+def _regions(labels: Mapping[str, Any]) -> dict[str, list[int]]:
+    """The regions among the labels.
+
+    Raises:
+        UserError: one holds something else than values.
+    """
+    regions = {name: values for name, values in labels.items() if isinstance(values, list)}
+    for name, values in regions.items():
+        if any(not isinstance(value, int) or isinstance(value, bool) for value in values):
+            raise UserError(
+                f"dataset.json: the label {name[:80]} is {str(values)[:80]}, expected a whole "
+                "number, or a list of such for a region. Correct it."
+            )
+    return regions
+
+
+def nnunet_notes(
+    path: Path, content: Any, images: Collection[Path], nameless: bool = False
+) -> list[str]:
+    """A line each on what a dataset.json names, or lies beside it, and is not used as it stands.
+
+    Args:
+        path: of the dataset.json.
+        content: of it.
+        images: those of the cases that are used.
+        nameless: whether to name no file.
+    """
+    lines = []
+    for part, (folder, masks) in FOLDERS.items():
+        used = {_case_of(image) for image in images if image.parent == path.parent / folder}
+        there = {_case_of(image) for image in _files_in(path.parent / folder)}
+        marked = {stem(mask) for mask in _files_in(path.parent / masks)}
+        lacking, unlisted = there - used - marked, (there - used) & marked
+        for cases, why in (
+            (lacking, f"no mask in {masks}"),
+            (unlisted, f"no entry in {path.name}"),
+        ):
+            if cases:
+                names = "" if nameless else f": {few(sorted(cases))}"
+                lines.append(f"note: {len(cases)} images in {folder} have {why}, left out{names}")
+        count = content.get("numTraining") if isinstance(content, dict) else None
+        if part == "train" and isinstance(count, int) and count != len(used):
+            lines.append(f"note: {path.name} says numTraining {count}, {len(used)} are used")
+    return [*lines, *_label_notes(_labels(content))]
+
+
+def _label_notes(labels: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if regions := _regions(labels):
+        told = ", ".join(f"{name} ({', '.join(map(str, v))})" for name, v in regions.items())
+        lines.append(
+            f"note: nnU-Net's regions are taken apart into their values: {told}. --classes chooses "
+            "some of these; a value without a name of its own is called `label N`."
+        )
+    if _is_class(labels.get(IGNORE)):
+        lines.append(
+            f"note: nnU-Net's label `{IGNORE}` ({labels[IGNORE]}) is no class, and every pixel is "
+            "scored: masks that hold it are refused. Mark these pixels as background or as a "
+            "class, or leave these cases out."
+        )
+    return lines
+
+
+def _files_in(folder: Path) -> Iterable[Path]:
+    """The images or masks in a folder; none where there is no such folder."""
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in there if ending_of(path) and not path.name.startswith(".")]
+
+
+def _case_of(image: Path) -> str:
+    """What the case of an image is called: its name without ending and channel."""
+    fit = channel(stem(image))
+    return fit[0] if fit else stem(image)
 
 
 def further_channels(images: Collection[Path]) -> set[Path]:
     """The files of further channels beside first ones: case_0001.png beside case_0000.png."""
-    firsts = {path for path in images if CHANNEL_FILE.search(path.name)}
-    found: set[Path] = set()
-    for folder in {path.parent for path in firsts}:
-        for path in folder.iterdir():
-            fit = CHANNEL_FILE.search(path.name)
-            if fit and path not in firsts:
-                first = f"{path.name[: fit.start(1)]}{FIRST}{path.name[fit.end(1) :]}"
-                found |= {path} if path.with_name(first) in firsts else set()
-    return found
+    given = set(images)
+    firsts = {_channel_of(path)[:3] for path in given if _channel_of(path)[3] == FIRST}
+    return {
+        path
+        for folder in {folder for folder, *_ in firsts}
+        for path in folder.iterdir()
+        if path not in given and _channel_of(path)[:3] in firsts
+    }
+
+
+def _channel_of(path: Path) -> tuple[Path, str, str, str]:
+    """The folder, case, ending and channel of an image; the channel is "" where it is none."""
+    case, number = channel(stem(path)) or ("", "")
+    return path.parent, case, ending_of(path), number
 
 
 def _cases(

@@ -14,7 +14,7 @@ from gpsseg.data.cards.layout import find_files
 from gpsseg.data.cards.nnunet import nnunet_classes
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.formats.dicom import is_dicom
-from gpsseg.data.formats.filenames import USUAL
+from gpsseg.data.formats.filenames import USUAL, files_below
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.errors import UserError, few
 from gpsseg.files import read_json
@@ -82,7 +82,7 @@ def folder_card(images: Path, masks: Path, title: str | None = None) -> Card:
 
 def _refuse_without_images(images: Path) -> NoReturn:
     """Say what there is instead of images."""
-    files = [path for path in images.rglob("*") if path.is_file() and path.name[0] != "."]
+    files = files_below(images)
     if any(volume_ending(path) or is_dicom(path) for path in files):
         raise UserError(
             f"--images {images} holds volumes or DICOM, expected images. Cut them into slices "

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpsseg.data.cards.nnunet import is_nnunet, nnunet_rows
+from gpsseg.data.cards.nnunet import is_nnunet, nnunet_notes, nnunet_rows
 from gpsseg.data.case import Case
-from gpsseg.data.formats.filenames import as_named, one_form
+from gpsseg.data.formats.filenames import as_named, is_file, one_form
 from gpsseg.data.formats.matching import FIRST
 from gpsseg.data.pairs import parts_of
 from gpsseg.errors import UserError, few, nearest
@@ -89,6 +89,19 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
     return _with_parts(parts)
 
 
+def table_notes(path: Path, cases: Sequence[Case], nameless: bool = False) -> list[str]:
+    """A line each on what a dataset.json says, or has beside it, that its cases do not use.
+
+    Args:
+        path: of the table.
+        cases: of it.
+        nameless: whether to name no file.
+    """
+    if path.suffix.lower() != ".json":
+        return []
+    return nnunet_notes(path, read_json(path), [case.image for case in cases], nameless)
+
+
 def _with_parts(parts: Mapping[str, Sequence[Case]]) -> dict[str, list[Case]]:
     """The cases with masks of further lesions that lie beside theirs, unless they are listed."""
     listed = {case.mask for cases in parts.values() for case in cases}
@@ -106,7 +119,7 @@ def _with_slashes(row: Row, folder: Path) -> Row:
     turned = dict(row)
     for column in COLUMNS[:2]:
         name = row.get(column, "")
-        if "\\" in name and not _is_file(folder / name):
+        if "\\" in name and not is_file(folder / name):
             turned[column] = name.replace("\\", "/")
     return turned
 
@@ -135,9 +148,9 @@ def _part(path: Path, number: int, name: str) -> str:
 
 def _file(path: Path, number: int, name: str, column: str) -> Path:
     found = as_named(path.parent / _expanded(name)) if name else None
-    if found is not None and not _is_file(found) and column == "image":
+    if found is not None and not is_file(found) and column == "image":
         found = _first_channel(found)
-    if found is None or not _is_file(found):
+    if found is None or not is_file(found):
         what = (
             f"{few([str(found)[:300]])} does not exist" if found else f"the cell {column} is empty"
         )
@@ -151,7 +164,7 @@ def _first_channel(path: Path) -> Path:
     """What nnU-Net calls an image that its dataset.json of version 1 lists without its channel."""
     name = _bare(path)
     file = path.with_name(f"{name}_{FIRST}{path.name[len(name) :]}")
-    return file if _is_file(file) else path
+    return file if is_file(file) else path
 
 
 def _expanded(name: str) -> Path:
@@ -160,14 +173,6 @@ def _expanded(name: str) -> Path:
         return Path(name).expanduser()
     except RuntimeError:
         return Path(name)
-
-
-def _is_file(path: Path) -> bool:
-    """Whether a path names a file; one that is too long or holds a zero byte does not."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _csv(path: Path) -> list[Row]:

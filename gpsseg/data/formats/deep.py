@@ -5,6 +5,7 @@ Of 16-bit colours Pillow keeps the upper byte, of which a camera of 12 bits has 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ from gpsseg.errors import UserError
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 START = 4096  # bytes; what tells a picture's depth lies before it
 PLANAR, BITS = 284, 258  # TIFF's tags
+ALL = (0, 2**31 - 1)  # pages
 TURNS = {  # EXIF orientation -> the array upright
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -27,23 +29,27 @@ TURNS = {  # EXIF orientation -> the array upright
 }
 
 
-def holds_deep_colour(path: Path) -> bool:
-    """Whether a file's first bytes say that it has colours (or grey and alpha) of over 8 bits."""
+def holds_deep_colour(path: Path, page: int = 0) -> bool:
+    """Whether a file's first bytes say that it has colours (or grey and alpha) of over 8 bits.
+
+    Of a TIFF each page says so for itself.
+    """
     with path.open("rb") as file:
         start = file.read(32)
         if start.startswith(b"\x89PNG"):
             return len(start) > 25 and start[24] == 16 and start[25] in (2, 4, 6)
         if start.startswith(TIFF):
-            return _is_deep_tiff(file)
+            return _is_deep_tiff(file, page)
         if start[4:8] == b"jP  " or start.startswith(b"\xff\x4f\xff\x51"):
             return _is_deep_jpeg_2000(start + file.read(START))
     return False
 
 
-def _is_deep_tiff(file: BinaryIO) -> bool:
+def _is_deep_tiff(file: BinaryIO, page: int) -> bool:
     file.seek(0)
     try:
         with Image.open(file) as image:
+            image.seek(page)
             bits = getattr(image, "tag_v2", {}).get(BITS, (8,))
     except Exception:  # reading it will say what is wrong
         return False
@@ -59,13 +65,16 @@ def _is_deep_jpeg_2000(start: bytes) -> bool:
     return components > 1 and (start[sizes + 42] & 0x7F) + 1 > 8
 
 
-def read_deep_colour(path: Path, shallow: np.ndarray, orientation: int) -> np.ndarray | None:
+def read_deep_colour(
+    path: Path, shallow: np.ndarray, orientation: int, page: int = 0
+) -> np.ndarray | None:
     """Read a picture of deep colours as (H, W, 3) RGB as stored, upright.
 
     Args:
         path: of the file, which could be decoded.
         shallow: (H, W, 3) uint8, what Pillow made of it: the upper bytes, upright.
         orientation: its EXIF orientation.
+        page: which of its pages.
 
     Returns:
         The values, or None where they are not those that Pillow saw.
@@ -73,12 +82,13 @@ def read_deep_colour(path: Path, shallow: np.ndarray, orientation: int) -> np.nd
     Raises:
         UserError: a TIFF keeps its colours apart.
     """
-    values = read_by_opencv(path)
+    values = _read_page(path, page)
     turned = TURNS.get(orientation, lambda a: a)
     for upright in () if values is None else (values, turned(values)):
         if upright.shape == shallow.shape and _same(upright, shallow):
             return np.ascontiguousarray(upright)
     with Image.open(path) as image:
+        image.seek(page)
         if getattr(image, "tag_v2", {}).get(PLANAR) == 2:
             raise UserError(
                 f"{path} keeps its 16-bit colours in planes apart, expected red, green and blue of "
@@ -93,46 +103,64 @@ def _same(values: np.ndarray, shallow: np.ndarray) -> bool:
     return int(np.abs(upper.astype(np.int32) - shallow).max(initial=0)) <= 1
 
 
-def read_by_opencv(path: Path) -> np.ndarray | None:
-    """(H, W) grey or (H, W, 3) RGB as stored; None where OpenCV cannot read it either."""
+def _read_page(path: Path, page: int) -> np.ndarray | None:
+    """A page as stored, see ``_read_by_opencv``; None where OpenCV cannot read it either."""
+    found = _read_by_opencv(path, (page, page + 1)) if page else _read_by_opencv(path, None)
+    return found[0] if found else None
+
+
+def _read_by_opencv(path: Path, span: tuple[int, int] | None) -> list[np.ndarray]:
+    """Pages as stored, (H, W) grey or (H, W, 3) RGB each; none where OpenCV cannot read them.
+
+    Args:
+        path: of the file.
+        span: the first page and the one after the last; None takes the first alone, which works
+            for files of every kind.
+    """
     import cv2
 
     try:
         data = np.fromfile(path, np.uint8)
-        values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        found: Sequence[np.ndarray | None]
+        if span is None:
+            found = [cv2.imdecode(data, cv2.IMREAD_UNCHANGED)] if data.size else []
+        else:
+            found = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED, range=span)[1]
     except (cv2.error, OSError, MemoryError):
-        return None
-    if values is None:
-        return None
-    return values if values.ndim == 2 else np.ascontiguousarray(values[..., 2::-1])
+        return []
+    known = [values for values in found if values is not None]
+    return [v if v.ndim == 2 else np.ascontiguousarray(v[..., 2::-1]) for v in known]
 
 
-def _read_quietly(path: Path) -> np.ndarray | None:
-    """The same, of a file that OpenCV may not like, which it would print."""
+def _read_quietly(path: Path) -> list[np.ndarray]:
+    """All pages of a file that OpenCV may not like, which it would print."""
     import cv2
 
     log = cv2.utils.logging
     level = log.setLogLevel(log.LOG_LEVEL_SILENT)
     try:
-        return read_by_opencv(path)
+        return _read_by_opencv(path, ALL) or _read_by_opencv(path, None)
     finally:
         log.setLogLevel(level)
 
 
-def read_odd_tiff(path: Path) -> np.ndarray | None:
-    """A TIFF that Pillow does not know (real or signed colours, 64 bits), or None if it is none."""
+def read_odd_tiff(path: Path) -> list[np.ndarray]:
+    """The pages of a TIFF that Pillow does not know (real or signed colours, 64 bits).
+
+    None of any other file.
+    """
     try:
         if not path.is_file():  # opening a pipe would wait for ever
-            return None
+            return []
         with path.open("rb") as file:
             if not file.read(4).startswith(TIFF):
-                return None
+                return []
         with Image.open(path):
-            return None  # Pillow knows it, and it is damaged
+            return []  # Pillow knows it, and it is damaged
     except UnidentifiedImageError:
-        values = _read_quietly(path)
+        found = _read_quietly(path)
     except Exception:  # what is wrong is said already
-        return None
-    if values is None or values.dtype.kind not in "uif" or values.dtype == np.uint8:
-        return None
-    return values.astype(np.int16) if values.dtype == np.int8 else values
+        return []
+    if any(values.dtype.kind not in "uif" or values.dtype == np.uint8 for values in found):
+        return []
+    return [v.astype(np.int16) if v.dtype == np.int8 else v for v in found]

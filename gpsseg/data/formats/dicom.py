@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpsseg.data.formats.filenames import DICOM
 from gpsseg.data.formats.volumes import refuse_too_large
 from gpsseg.errors import UserError, plain_name
 
-ENDINGS = (".dcm", ".dicom", ".ima")
 ENHANCED = (  # SOP classes (with their legacy twins) that keep geometry frame by frame
     *("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"),
     *("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4"),
@@ -80,7 +80,7 @@ class Header:
 
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its ending or by its first bytes."""
-    if path.name.lower().endswith(ENDINGS):
+    if path.name.lower().endswith(DICOM):
         return True
     try:
         with path.open("rb") as file:

@@ -19,7 +19,10 @@ NO_PICTURE = frozenset(
 )  # fmt: skip
 USUAL = ".jpg, .png, .tif, .bmp, .gif, .webp, .jp2, .ppm"  # of the many, for messages
 OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"})
-OURS = frozenset({"predict.json"})  # what `predict` leaves beside its masks
+DICOM = (".dcm", ".dicom", ".ima")  # DICOM files may have other endings, or none
+PREDICTED = "predict.json"  # what `predict` leaves beside its masks
+CUT = "slices.json"  # what `slices` leaves beside its table: how they were cut
+OURS = frozenset({PREDICTED, CUT})
 HEADERS = (".mhd", ".nhdr", ".hdr")  # their voxels lie in a file of the same name
 VOXELS = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz", ".hdr")
 
@@ -68,6 +71,45 @@ def _names_in(folder: Path, changed: int) -> dict[str, str]:
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder and below that are not hidden, sorted; see ``names_below``."""
+    return [path for path in names_below(folder) if is_file(path)]
+
+
+def names_below(folder: Path) -> list[Path]:
+    """Whatever is no folder in a folder and below and is not hidden, sorted: also broken links.
+
+    This is the one way to look for files. Folders that are linked to are looked into, but for those
+    that are looked into anyway; a folder that may not be looked into, or is none, holds nothing.
+    """
+    found: list[Path] = []
+    seen = {Path(os.path.realpath(folder))}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        here = Path(place)
+        folders[:] = [n for n in sorted(folders) if n[0] != "." and leads_on(here / n, seen)]
+        found += [here / name for name in names if name[0] != "."]
+    return sorted(found)
+
+
+def leads_on(folder: Path, seen: set[Path]) -> bool:
+    """Whether a folder is one, or a link to one that is not looked into anyway; notes it then."""
+    if not folder.is_symlink():
+        return True
+    real = Path(os.path.realpath(folder))
+    if any(real.is_relative_to(each) or each.is_relative_to(real) for each in seen):
+        return False
+    seen.add(real)
+    return True
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path names a file; one that is too long or holds a zero byte does not."""
+    try:
+        return path.is_file()
     except (OSError, ValueError):
         return False
 

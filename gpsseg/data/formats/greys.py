@@ -28,6 +28,7 @@ from gpsseg.errors import UserError
 Range = tuple[float, float]
 TOPS = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
 TAILS = (0.5, 99.5)  # percentiles shown as black and as white where nothing else is known
+HUGE = 1e38  # real numbers from here on stand for infinity
 OF_A_PICTURE = 2048  # pixels of each are enough to tell a set's percentiles
 Axis = Literal["auto", "axial", "coronal", "sagittal"]
 
@@ -62,14 +63,6 @@ class Greys:
         if self.old:
             return Greys(old=True)
         return Greys(self.whole, self.real) if self.whole or self.real else None
-
-    def filled(self, other: Greys) -> Greys:
-        """With the ranges of another rule where this one has none."""
-        if self.old:
-            return self
-        return dataclasses.replace(
-            self, whole=self.whole or other.whole, real=self.real or other.real
-        )
 
 
 @dataclass(frozen=True)
@@ -127,20 +120,39 @@ def between(sample: np.ndarray, ends: Range | None = None) -> Range:
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """(n,) the values that count: no NaN, no infinity, no mark of what was never measured.
+    """(n,) the values that count: no padding, no infinity, and none that stands for one."""
+    if values.dtype.kind not in "if":
+        return values.reshape(-1)
+    rest = values[~padding(values)]
+    if values.dtype.kind == "i":
+        return rest if rest.size else values.reshape(-1)
+    near = rest[rest < HUGE]
+    return near if near.size else values[np.isfinite(values)]
 
-    Such a mark is the least number that the type can hold, far below all others.
+
+def padding(values: np.ndarray) -> np.ndarray:
+    """Where nothing was measured, bool of the same shape: it is black, and does not count.
+
+    That is NaN, minus infinity and the like, and of whole numbers the least one that the type can
+    hold, where all others lie far above it and nearer to one another.
     """
+    if values.dtype.kind == "f":
+        unmeasured: np.ndarray = np.isnan(values) | (values <= -HUGE)
+        return unmeasured
     if values.dtype.kind == "i" and values.dtype.itemsize > 1:
         least = np.iinfo(values.dtype).min
-        rest = values[values > least]
-        far = bool(rest.size) and int(rest.max()) - int(rest.min()) < -(least // 4)
-        return rest if far and int(rest.min()) > least // 2 else values.reshape(-1)
-    if values.dtype.kind == "f":
-        known = values[np.isfinite(values)]
-        near = known[np.abs(known) < 1e38]
-        return near if near.size else known
-    return values.reshape(-1)
+        marked: np.ndarray = values == least
+        if marked.any() and _is_far_below(least, values[~marked]):
+            return marked
+    return np.zeros(values.shape, bool)
+
+
+def _is_far_below(least: int, rest: np.ndarray) -> bool:
+    """Whether the least number of a type is none of the values that the rest are."""
+    if not rest.size:
+        return True
+    low, high = int(rest.min()), int(rest.max())
+    return low > least // 2 and (high - low) * 4 < (low - least) * 3
 
 
 def show(values: np.ndarray, greys: Greys | None = None) -> np.ndarray:
@@ -171,13 +183,13 @@ def show(values: np.ndarray, greys: Greys | None = None) -> np.ndarray:
 
 
 def scaled(values: np.ndarray, low: float, high: float, inverted: bool = False) -> np.ndarray:
-    """Numbers as uint8: ``low`` and what lies below is 0, ``high`` and above 255; NaN is black.
+    """Numbers as uint8: ``low`` and what lies below is 0, ``high`` and above 255.
 
     Args:
         values: of any shape.
         low: shown as black.
         high: shown as white.
-        inverted: the other way round; NaN is black then too.
+        inverted: the other way round; padding is black then too.
     """
     kind = np.float32 if max(abs(low), abs(high)) < 1e30 else np.float64
     real = values.astype(kind)
@@ -186,7 +198,7 @@ def scaled(values: np.ndarray, low: float, high: float, inverted: bool = False) 
     grey = np.rint(np.nan_to_num(part).clip(0, 1) * 255).astype(np.uint8)
     if inverted:
         grey = 255 - grey
-        grey[np.isnan(real)] = 0
+        grey[padding(values)] = 0
     return grey
 
 

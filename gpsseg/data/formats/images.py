@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from gpsseg.data.formats.deep import holds_deep_colour, read_deep_colour, read_o
 from gpsseg.data.formats.filenames import image_endings
 from gpsseg.data.formats.greys import Greys, show
 from gpsseg.data.formats.levels import Marked, mark, whole
-from gpsseg.data.formats.pages import pages, refuse_pages
+from gpsseg.data.formats.pages import pages, refuse_pages, refuse_several
 from gpsseg.errors import UserError, naming
 from gpsseg.files import replacing
 
@@ -66,16 +67,18 @@ def read_pages(path: Path, greys: Greys | None = None) -> Iterator[np.ndarray]:
     Raises:
         UserError: as ``read_image``; after the pages that are there.
     """
-    try:
-        with path.open("rb") as file, Image.open(file) as image:
-            for page in pages(image):
-                image.seek(page)
-                values = np.asarray(_upright(image, {"RGB", *DEEP}))
-                yield as_rgb(values, greys, path)
-    except UserError:
-        raise
-    except Exception as error:  # damaged files make decoders fail in every way there is
-        raise UserError(f"{path} {_why(path, error)}. Copy it again from its source.") from None
+    if odd := read_odd_tiff(path):
+        yield from (as_rgb(values, greys, path) for values in odd)
+        return
+    old = greys is not None and greys.old
+    with _opened(path) as image:
+        for page in pages(image):
+            image.seek(page)
+            if old:
+                values = np.asarray(_upright(image, {"RGB", *DEEP}, turn_white=False))
+            else:
+                values = _stored(image, path, page)
+            yield as_rgb(values, greys, path)
 
 
 def as_rgb(values: np.ndarray, greys: Greys | None, path: Path) -> np.ndarray:
@@ -92,24 +95,50 @@ def read_stored(path: Path) -> np.ndarray:
         UserError: as ``read_image``.
     """
     try:
-        image = _decode(path, {"RGB", *DEEP})
+        with _opened(path) as image:
+            refuse_pages(image, path)
+            return _stored(image, path)
     except UserError:
-        values = read_odd_tiff(path)
-        if values is None:
+        odd = read_odd_tiff(path)
+        if not odd:
             raise
-        return values
-    with naming(path):
-        values = np.asarray(image)
-        if image.mode == "RGB" and holds_deep_colour(path):
-            deep = read_deep_colour(path, values, _orientation(path))
-            return values if deep is None else deep
-        return values
+        refuse_several(len(odd), path)
+        return odd[0]
 
 
-def _upright(image: Image.Image, modes: Collection[str]) -> Image.Image:
-    """Turn an image upright, and make it RGB unless its mode is in ``modes``."""
-    image = _black_is_0(ImageOps.exif_transpose(image), _white_is_0(image))
-    return image if image.mode in modes else image.convert("RGB")
+def _stored(image: Image.Image, path: Path, page: int = 0) -> np.ndarray:
+    """The page that an open image is at, as ``read_stored`` gives it."""
+    orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    upright = _upright(image, {"RGB", *DEEP})
+    values = np.asarray(upright)
+    if upright.mode != "RGB" or not holds_deep_colour(path, page):
+        return values
+    deep = read_deep_colour(path, values, orientation, page)
+    if deep is None and page:
+        raise UserError(
+            f"{path}: the colours of page {page + 1} have more than 8 bits, which cannot be read "
+            "of this kind of file. Save each page as a PNG of its own."
+        )
+    return values if deep is None else deep
+
+
+def _upright(
+    image: Image.Image, modes: Collection[str], turn_white: bool = True, in_place: bool = False
+) -> Image.Image:
+    """Turn an image upright, and make it RGB unless its mode is in ``modes``.
+
+    Args:
+        image: open; of several pages the one that it is at.
+        modes: Pillow's modes to leave alone.
+        turn_white: of 16-bit greys that count from white; version 0.1 left these as they were.
+        in_place: for a file of one page: what is returned then knows its format.
+    """
+    image.load()
+    white_is_0 = turn_white and _white_is_0(image)
+    if in_place:
+        ImageOps.exif_transpose(image, in_place=True)
+    upright = _black_is_0(image if in_place else ImageOps.exif_transpose(image), white_is_0)
+    return upright if upright.mode in modes else upright.convert("RGB")
 
 
 def _white_is_0(image: Image.Image) -> bool:
@@ -290,10 +319,10 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
     try:
         image = _decode(path, {"L", "RGB", *DEEP}, (mode, side))
     except UserError:
-        values = read_odd_tiff(path)
-        if values is None:
+        odd = read_odd_tiff(path)
+        if not odd:
             raise
-        image = Image.fromarray(show(values))
+        image = Image.fromarray(show(odd[0]))
     with naming(path):
         if image.mode in DEEP:
             image = Image.fromarray(show(np.asarray(image)))
@@ -340,8 +369,18 @@ def _decode(
         path: of the file.
         modes: Pillow's modes to leave alone.
         draft: decode a JPEG in this mode and at a fraction of its size, not below these pixels.
-        turn_white: of 16-bit greys that count from white; version 0.1 left these as they were.
+        turn_white: as for ``_upright``.
     """
+    with _opened(path) as image:
+        if draft is not None:
+            image.draft(draft[0], (draft[1], draft[1]))
+        refuse_pages(image, path)
+        return _upright(image, modes, turn_white, in_place=True)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image file; whatever is wrong with it within the block is said as ``read_image`` does."""
     with naming(path):
         if not path.is_file() and path.exists():  # opening a pipe would wait for ever
             what = "a folder" if path.is_dir() else "no file"
@@ -351,14 +390,7 @@ def _decode(
             )
     try:  # opened here: given a path, Pillow 13 garbles a rotated TIFF that it maps into memory
         with path.open("rb") as file, Image.open(file) as image:
-            if draft is not None:
-                image.draft(draft[0], (draft[1], draft[1]))
-            refuse_pages(image, path)
-            image.load()
-            white_is_0 = turn_white and _white_is_0(image)
-            ImageOps.exif_transpose(image, in_place=True)  # a copy would not know its format
-            upright = _black_is_0(image, white_is_0)
-            return upright if upright.mode in modes else upright.convert("RGB")
+            yield image
     except UserError:
         raise
     except FileNotFoundError:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.formats.dicom_masks import Segmented, is_segmentation, placed, read_segmentation
-from gpsseg.data.formats.filenames import USUAL, one_form
+from gpsseg.data.formats.filenames import DICOM, USUAL, files_below, one_form
 from gpsseg.data.formats.images import EXTENSIONS, read_values
 from gpsseg.data.formats.levels import (
     FEW,
@@ -38,7 +38,6 @@ from gpsseg.errors import UserError
 from gpsseg.veil import plain
 
 ENDINGS = (*VOLUMES, ".npy", *sorted(EXTENSIONS))
-DICOM = (".dcm", ".dicom", ".ima")  # of segmentations, which may also have no ending
 FULL = (1, 255, 65535)  # what whole numbers may mean by "certainly foreground"
 
 
@@ -135,7 +134,7 @@ def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{option} {folder} {what}. Pass a folder of masks or probability maps.")
-    found = [path for path in _files_in(folder) if _is_map(path, segments)]
+    found = [path for path in files_below(folder) if _is_map(path, segments)]
     if not found:
         raise UserError(
             f"{option} {folder} holds no mask or map; expected files ending in "
@@ -146,12 +145,7 @@ def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
 
 def unread_files(folder: Path) -> list[Path]:
     """The files in a folder and below that are neither masks nor maps."""
-    return [path for path in _files_in(folder) if not _is_map(path, segments=True)]
-
-
-def _files_in(folder: Path) -> list[Path]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(p for p in paths if not any(n[0] == "." for n in p.relative_to(folder).parts))
+    return [path for path in files_below(folder) if not _is_map(path, segments=True)]
 
 
 def _is_map(path: Path, segments: bool) -> bool:

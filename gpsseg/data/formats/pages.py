@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from gpsseg.data.formats.deep import read_odd_tiff
 from gpsseg.errors import UserError
 
 # Layers of a painting, a stereo camera's second view, a telephone's gain map: no further pictures.
@@ -34,6 +35,8 @@ def count_pages(path: Path) -> int:
     try:
         with path.open("rb") as file, Image.open(file) as image:
             return len(pages(image))
+    except UnidentifiedImageError:
+        return max(1, len(read_odd_tiff(path)))
     except Exception:  # damaged files make decoders fail in every way there is
         return 1
 
@@ -44,7 +47,15 @@ def refuse_pages(image: Image.Image, path: Path) -> None:
     Raises:
         UserError: it does; the text names ``path``.
     """
-    count = len(pages(image))
+    refuse_several(len(pages(image)), path)
+
+
+def refuse_several(count: int, path: Path) -> None:
+    """The same of a file whose pages are counted.
+
+    Raises:
+        UserError: there are several; the text names ``path``.
+    """
     if count > 1:
         raise UserError(
             f"{path} holds {count} pages (or frames), expected one picture. Save each as a file "

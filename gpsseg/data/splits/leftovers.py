@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from gpsseg.data.cards.card import Card, is_bundled
 from gpsseg.data.cards.layout import files_of
+from gpsseg.data.cards.tables import table_notes
 from gpsseg.data.case import Case
 from gpsseg.data.checks.notices import lone_notice
 from gpsseg.data.formats.filenames import left_out
@@ -34,7 +36,9 @@ def file_notes(card: Card, data_root: Path | None, nameless: bool = False) -> li
 def notes_of(found: Found, nameless: bool = False) -> list[str]:
     """The same without masks of no image, of a set that is found."""
     channels = channels_of(found.others, found.cases)
-    lines = [joined_note(found.cases, nameless)]
+    lines = [joined_note(found.cases, nameless), shared_note(found.cases, nameless)]
+    for table in found.tables:
+        lines += table_notes(table, found.cases, nameless)
     if channels:
         first = "" if nameless else f": {few(path.name for path in sorted(channels))}"
         lines.append(
@@ -43,6 +47,20 @@ def notes_of(found: Found, nameless: bool = False) -> list[str]:
         )
     lines.append(left_out(set(found.others) - channels, found.root, nameless))
     return [line for line in lines if line]
+
+
+def shared_note(cases: Sequence[Case], nameless: bool = False) -> str:
+    """One line on masks that are the mask of several images; empty where there are none."""
+    owners: dict[str, list[str]] = {}
+    for case in cases:
+        if case.mask is not None:
+            owners.setdefault(os.path.realpath(case.mask), []).append(case.image.name)
+    shared = {Path(mask).name: images for mask, images in owners.items() if len(images) > 1}
+    if not shared:
+        return ""
+    mask, images = next(iter(shared.items()))
+    names = "" if nameless else f", such as {mask} of {few(images)}"
+    return f"note: {len(shared)} masks are given to several images each{names}; is that meant?"
 
 
 def joined_note(cases: Sequence[Case], nameless: bool = False) -> str:

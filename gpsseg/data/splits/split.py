@@ -221,6 +221,7 @@ class Found:
         parts: the cases of each part of the set's first split; images without mask have None.
         lone_masks: masks of no image.
         others: files beside the images and masks of a set of one's own that are neither.
+        tables: that list the cases.
     """
 
     data: str
@@ -228,6 +229,7 @@ class Found:
     parts: Mapping[str, Sequence[Case]]
     lone_masks: tuple[Path, ...]
     others: tuple[Path, ...] = ()
+    tables: tuple[Path, ...] = ()
 
     @property
     def cases(self) -> list[Case]:
@@ -253,7 +255,8 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
             others |= other_files(root, how, parts[part])
     channels = channels_of(others, [case for cases in parts.values() for case in cases])
     lone, rest = masks - used - channels, others - used - (masks - channels)
-    return Found(data, root, parts, tuple(sorted(lone)), tuple(sorted(rest)))
+    tables = sorted({root / how["table"] for _, how in _rules(rule) if "table" in how})
+    return Found(data, root, parts, tuple(sorted(lone)), tuple(sorted(rest)), tuple(tables))
 
 
 def channels_of(others: Collection[Path], cases: Sequence[Case]) -> set[Path]:
