@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import gpsseg.predict.frames
-import gpsseg.predict.plan
+import gpsseg.predict.targets
 from gpsseg.errors import SomeFailedError, UserError
 
 Go = Callable[..., list[Path]]
@@ -129,7 +129,7 @@ def test_a_result_that_cannot_be_written_is_one_failure(
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         original(path, picture)
 
-    monkeypatch.setattr(gpsseg.predict.plan, "save_picture", refused)
+    monkeypatch.setattr(gpsseg.predict.targets, "save_picture", refused)
     with pytest.raises(SomeFailedError, match="2 could not be segmented; 1 masks") as caught:
         go(tmp_path / "in")
     why = {path.name: why for path, why in caught.value.failed}
@@ -150,7 +150,7 @@ def test_a_full_disk_ends_it_and_what_is_finished_stays(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         original(path, picture)
 
-    monkeypatch.setattr(gpsseg.predict.plan, "save_picture", full)
+    monkeypatch.setattr(gpsseg.predict.targets, "save_picture", full)
     with pytest.raises(UserError, match=r"b\.png cannot be written: No space left.*--resume"):
         go(tmp_path / "in")
     assert tools.files(tmp_path / "out") == {"a.png"}
