@@ -216,7 +216,13 @@ def _finish(
     from gpsseg.data.anonymous import nameless_prompt
     from gpsseg.report import write_report
     from gpsseg.scoring.paired import compare, say_paired
-    from gpsseg.scoring.say import say_breakdown, say_classes, say_protocols, say_scores
+    from gpsseg.scoring.say import (
+        say_breakdown,
+        say_classes,
+        say_labels,
+        say_protocols,
+        say_scores,
+    )
 
     if others:
         metrics["paired"] = compare(rows, others)
@@ -229,6 +235,7 @@ def _finish(
     write_json(output / "metrics.json", metrics)
     write_rows(output / "per_image.csv", rows)
     say_scores("test", metrics["after"], metrics.get("prompt"))
+    say_labels(metrics.get("labels", {}))
     say_classes(metrics.get("classes", {}))
     say_protocols(metrics["after"])
     say_breakdown(metrics)

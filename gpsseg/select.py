@@ -13,7 +13,7 @@ from gpsseg.config.finetune import FinetuneConfig, SelectConfig
 from gpsseg.config.methods import options_of
 from gpsseg.config.shared import BackboneConfig, DataConfig, PreparationConfig, TopK
 from gpsseg.console import NETWORKS, progress, run_command, say, working
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import new_folder, write_json
 from gpsseg.veil import is_drawn, scoped
 
@@ -225,7 +225,11 @@ def choose(
         selection = gps.select(backbone, scores, top_k, config.level)
     if scores.without_gradient:
         names = ", ".join(scores.without_gradient[:3])
-        say(f"{len(scores.without_gradient)} weights get no gradient and stay frozen: {names} ...")
+        many = len(scores.without_gradient)
+        frozen = counted(
+            many, "weight gets no gradient and stays", "weights get no gradient and stay"
+        )
+        say(f"{frozen} frozen: {names}{' ...' if many > 3 else ''}")
     how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
     if early:
         how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json

@@ -360,7 +360,7 @@ def test_against_other_images_is_refused(folders: tuple[Path, Path], tmp_path: P
     run(folders, output=tmp_path / "first")
     text = (tmp_path / "first" / "per_image.csv").read_text()
     (tmp_path / "first" / "per_image.csv").write_text(text.replace("c3,", "d3,"))
-    with pytest.raises(UserError, match=r"it lacks 1 of 5: c3; it has 1 others: d3"):
+    with pytest.raises(UserError, match=r"it lacks 1 of 5: c3; it has 1 other: d3"):
         run(folders, against=(tmp_path / "first",))
     (tmp_path / "first" / "per_image.csv").write_text(text.replace("c3,", "c2,"))
     with pytest.raises(UserError, match="c2 comes twice"):
@@ -383,7 +383,7 @@ def test_against_other_images_is_refused(folders: tuple[Path, Path], tmp_path: P
 
 def test_missing_predictions_and_empty_folders(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (folders[0] / "c4_probability.png").unlink()
-    with pytest.raises(UserError, match="1 of 5 images have no prediction: c4"):
+    with pytest.raises(UserError, match="1 of 5 images has no prediction: c4"):
         run(folders)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"--predictions .*empty holds no mask or map"):

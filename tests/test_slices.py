@@ -72,7 +72,7 @@ def test_a_mask_that_does_not_fit_and_one_that_is_missing(tmp_path: Path) -> Non
         cut(SlicesConfig(**options))
     assert {row["group"] for row in rows(tmp_path / "cut" / "cases.csv")} == {"a", "c"}
     (tmp_path / "seg" / "c_seg.nii.gz").unlink()
-    with pytest.raises(UserError, match=r"1 of 3 volumes have no mask: c\. Expected a"):
+    with pytest.raises(UserError, match=r"1 of 3 volumes has no mask: c\. Expected a"):
         cut(SlicesConfig(**{**options, "output": tmp_path / "again"}))
     assert not (tmp_path / "again").exists()
 
@@ -89,8 +89,14 @@ def test_a_dataset_json_of_volumes_with_several_classes(tmp_path: Path) -> None:
     table = tmp_path / "dataset.json"
     table.write_text(json.dumps({"training": entries, "test": ["./ct/d.nii.gz"]}))
     options = {"table": table, "skip_empty": True}
-    with pytest.raises(SomeFailedError, match=r"3 different values.*such as --labels 1\."):
+    with pytest.raises(SomeFailedError, match=r"3 of 3 volumes could not be cut") as failed:
         cut(SlicesConfig(**options, output=tmp_path / "fails"))
+    told = str(failed.value).splitlines()[1:]
+    assert "3 different values" in told[0]
+    assert "such as --labels 1, or save one" in told[0]
+    assert "--classes" not in told[0], "it has no such option"
+    assert told[1:] == ["The same is wrong with 2 more: b_seg.nii.gz, c_seg.nii.gz."]
+    assert not (tmp_path / "fails").exists()
     for labels, pixels in (((1,), 2), ((2,), 1), ((1, 2), 3)):
         output = tmp_path / f"cut-{len(labels)}-{labels[0]}"
         listed = rows(cut(SlicesConfig(**options, labels=labels, output=output)))
@@ -131,9 +137,7 @@ def test_several_masks_of_a_volume_are_joined_or_refused(
     masks = [read(tmp_path / "cut" / row["mask"]) > 0 for row in rows(table)]
     assert [int(mask.sum()) for mask in masks] == [5, 8, 8, 8]
     said = capsys.readouterr().out
-    assert (
-        "the masks of 1 volumes are in several files (2 in all, such as a_seg.nii.gz, a_s" in said
-    )
+    assert "the masks of 1 volume are in several files (2 in all, such as a_seg.nii.gz, a_s" in said
     assert "note: 1 file is left out (1 .txt): notes.txt" in said
     save(tmp_path / "seg" / "a.nii.gz", slice(0, 1))
     with pytest.raises(UserError, match=r"unclear which mask .*a\.nii\.gz, a_seg\.nii\.gz"):

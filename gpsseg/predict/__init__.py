@@ -12,7 +12,7 @@ from gpsseg.config.effects import idle, is_given
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress, say
-from gpsseg.errors import SomeFailedError, UserError, stops_all
+from gpsseg.errors import SomeFailedError, UserError, counted, stops_all
 from gpsseg.files import make_folder, read_object, sha256_of_file, write_json
 from gpsseg.veil import scoped
 
@@ -86,7 +86,7 @@ def predict(config: PredictConfig) -> list[Path]:
             "finished stays; go on with --resume."
         ) from None
     masks = [plan.mask for plan in plans if plan.finished]
-    say(f"{len(masks)} masks written to {config.output}. Not for diagnostic use.")
+    say(f"{counted(len(masks), 'mask')} written to {config.output}. Not for diagnostic use.")
     if failures:
         raise _some_failed(failures, len(masks), config.output)
     return masks
@@ -305,7 +305,8 @@ def _some_failed(failures: Failures, masks: int, output: Path) -> SomeFailedErro
     if len(failures) > SHOWN:
         lines.append(f"... and {len(failures) - SHOWN} more.")
     return SomeFailedError(
-        f"{len(failures)} could not be segmented; {masks} masks are in {output}. Mend these and "
+        f"{len(failures)} could not be segmented; {counted(masks, 'mask is', 'masks are')} in "
+        f"{output}. Mend these and "
         "pass --resume:\n" + "\n".join(lines),
         failures,
     )

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from gpsseg.console import working
+from gpsseg.errors import counted
 from gpsseg.evaluators.words import (
     interval_text,
     interval_words,
@@ -20,7 +21,7 @@ from gpsseg.evaluators.words import (
     varied_text,
 )
 from gpsseg.files import write_text
-from gpsseg.report import layers, sections
+from gpsseg.report import layers, sections, settings
 from gpsseg.report.charts import plots
 from gpsseg.report.contents import Contents, read_contents
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail, make_thumbnail, thumbnail_side
@@ -76,6 +77,7 @@ def fill(template: str, scripts: Sequence[str], context: dict[str, Any]) -> str:
         "p": p_text,
         "varied": varied_text,
         "interval_words": interval_words,
+        "counted": counted,
     }
     script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -132,6 +134,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "has_groups": any(case.group for case in cases),
         "columns": sections.columns(cases),
         "classes": sections.classes(metrics),
+        "labels": sections.labels(metrics),
         "strata": [(s, sections.score_of(s, "dice")) for s in metrics.get("strata", [])],
         "paired": metrics.get("paired", []),
         "leaks": sections.leak_check(contents),
@@ -140,8 +143,8 @@ def _context(contents: Contents) -> dict[str, Any]:
         "frame": plots,
         "panels": layers.layer_panels(contents.selection.get("layers", ())),
         "facts": sections.facts(contents),
-        "settings": sections.settings(contents.config),
+        "settings": settings.settings(contents.config),
         "versions": contents.config.get("versions", {}),
-        "command": sections.command(contents.config),
+        "command": settings.command(contents),
         "seconds": metrics.get("seconds", {}),
     }

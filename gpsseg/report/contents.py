@@ -41,6 +41,7 @@ class Contents:
     """A run or evaluation folder; what the folder lacks is empty.
 
     Attributes:
+        folder: it.
         metrics: metrics.json.
         config: config.json.
         split: split.json.
@@ -51,6 +52,7 @@ class Contents:
         delta_bytes: size of delta.safetensors.
     """
 
+    folder: Path
     metrics: Json
     config: Json
     split: Json
@@ -71,6 +73,7 @@ def read_contents(
     """
     delta = folder / "delta.safetensors"
     return Contents(
+        folder=folder,
         metrics=read_object(folder / "metrics.json"),
         config=_json_or_empty(folder / "config.json"),
         split=_json_or_empty(folder / "split.json"),

@@ -187,7 +187,7 @@ def test_folders_that_are_none(folder: Path, tmp_path: Path) -> None:
     ):
         card_of(SourceConfig(images=tmp_path / "none", masks=folder / "m"))
     (tmp_path / "none" / "a.svg").touch()
-    with pytest.raises(UserError, match=r"holds 1 files of other kinds: \.svg; expected"):
+    with pytest.raises(UserError, match=r"holds 1 file of another kind: \.svg; expected"):
         card_of(SourceConfig(images=tmp_path / "none", masks=folder / "m"))
     (tmp_path / "none" / "a.nii.gz").touch()
     with pytest.raises(UserError, match=r"holds volumes or DICOM.* python -m gpsseg\.slices"):

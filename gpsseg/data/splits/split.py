@@ -169,7 +169,13 @@ def make_split(
             )
         if not own_val:
             in_proportion = round(len(parts["val"]) * train_size / len(parts["train"]))
-            parts["val"] = _shuffled(parts["val"], seed)[: max(SMALLEST_VAL, in_proportion)]
+            kept = _shuffled(parts["val"], seed)[: max(SMALLEST_VAL, in_proportion)]
+            if len(kept) < len(parts["val"]):
+                notes.append(
+                    f"--train-size {train_size} takes {len(kept)} of {len(parts['val'])} "
+                    f"validation images too: as large a share, but not below {SMALLEST_VAL}."
+                )
+            parts["val"] = kept
         parts["train"] = _shuffled(parts["train"], seed)[:train_size]
     for part, cases in parts.items():
         if not cases:
