@@ -37,6 +37,7 @@ def cut(config: SlicesConfig) -> Path:
     """
     from gpsseg.data.checks.notices import notices
     from gpsseg.data.checks.readable import first_of
+    from gpsseg.data.formats.slicing import flat_note
     from gpsseg.runs.greys import save_cut
 
     failed: list[tuple[Path, str]] = []
@@ -45,11 +46,12 @@ def cut(config: SlicesConfig) -> Path:
     greys = _greys_of([image for image, _, _ in pairs], config)
     rows: list[dict[str, str]] = []
     seen: list[Seen] = []
+    flat: list[str] = []
     volumes = len(pairs) + len(failed)
     for image, mask, facts in progress(pairs, "cutting", len(pairs)):
         written: list[Path] = []
         try:
-            rows += _cut_one(image, mask, facts, config, greys, written, seen)
+            rows += _cut_one(image, mask, facts, config, greys, written, seen, flat)
         except Exception as error:
             for path in written:  # half a volume is none
                 path.unlink(missing_ok=True)
@@ -58,7 +60,7 @@ def cut(config: SlicesConfig) -> Path:
                 raise UserError(f"{config.output} cannot be written to: {why}") from None
             failed.append((image.path, why))
     _refuse_no_label(config, seen)
-    for note in notices(seen):
+    for note in filter(None, (*notices(seen), flat_note(flat, config.axis))):
         say(note, style="yellow")
     table = config.output / "cases.csv"
     if rows:
@@ -162,15 +164,16 @@ def _cut_one(
     greys: Greys,
     written: list[Path],
     seen: list[Seen],
+    flat: list[str],
 ) -> list[dict[str, str]]:
     """Write one volume's slices and return their rows; ``written`` names each file as it comes.
 
-    ``seen`` grows by what the mask is like.
+    ``seen`` grows by what the mask is like, ``flat`` by a volume of a single slice.
     """
     from gpsseg.predict.plan import save_picture
 
     rows = []
-    for index, picture, truth in _slices(image, mask, config, greys, seen):
+    for index, picture, truth in _slices(image, mask, config, greys, seen, flat):
         if config.skip_empty and not truth.any():
             continue
         name = f"{image.name}_{index:04d}.png"
@@ -329,14 +332,19 @@ def _listed(table: Path) -> list[Pair]:
 
 
 def _slices(
-    image: Source, mask: Source, config: SlicesConfig, greys: Greys, seen: list[Seen]
+    image: Source,
+    mask: Source,
+    config: SlicesConfig,
+    greys: Greys,
+    seen: list[Seen],
+    flat: list[str],
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index, picture, truth): (H, W, 3) uint8 RGB and (H, W) bool, upright."""
     import numpy as np
 
     from gpsseg.data.checks.notices import look
     from gpsseg.data.formats.dicom_series import read_dicom
-    from gpsseg.data.formats.slicing import find_slicing, grey_range, to_rgb
+    from gpsseg.data.formats.slicing import grey_range, slicing_of, to_rgb
     from gpsseg.data.formats.volumes import read_volume
     from gpsseg.predict.frames import read_shown
 
@@ -354,14 +362,14 @@ def _slices(
             "voxels, or another place in space). Resample the mask on its image."
         )
     slicing, (low, high) = (
-        find_slicing(volume.affine, config.axis),
+        slicing_of(volume, config.axis, flat),
         grey_range(volume, config.window, greys),
     )
     found = _foreground(marked.values, mask.path, config.labels)
     truths = slicing.view(found.mask)
     seen.append(look(mask.path, dataclasses.replace(found, mask=truths)))
     for part in mask.parts:
-        more = _slices(image, part, config, greys, seen)
+        more = _slices(image, part, config, greys, seen, flat)
         truths = truths | np.stack([truth for *_, truth in more])
     for index, values in enumerate(slicing.view(volume.values)):
         yield index, to_rgb(values, low, high, volume.inverted), truths[index]

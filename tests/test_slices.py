@@ -110,6 +110,37 @@ def test_a_dataset_json_of_volumes_with_several_classes(tmp_path: Path) -> None:
     assert len(make_split(card, None).test) == 3
 
 
+def test_where_nothing_is_cut_nothing_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volumes(tmp_path, ["a"])
+    options = {"images": tmp_path / "ct", "masks": tmp_path / "seg", "output": tmp_path / "cut"}
+    save(tmp_path / "seg" / "a_seg.nii.gz", slice(0))
+    with pytest.raises(UserError, match="No slice shows foreground, so with --skip-empty none is"):
+        cut(SlicesConfig(**options, skip_empty=True))
+    (tmp_path / "seg" / "a_seg.nii.gz").write_bytes(b"no volume")
+    with pytest.raises(SomeFailedError, match="1 of 1 volume could not be cut; nothing was wri"):
+        cut(SlicesConfig(**options))
+    assert not (tmp_path / "cut").exists()
+    said = capsys.readouterr().out
+    assert "are listed" not in said
+    assert "cannot be read" not in said, "the error says it"
+
+
+def test_a_single_slice_is_cut_as_one_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("ct", "seg"):
+        (tmp_path / kind).mkdir()
+        values = np.zeros((6, 5, 1), np.uint8)
+        values[:2] = 1
+        nibabel.save(nibabel.Nifti1Image(values, FLIPPED), tmp_path / kind / "a.nii.gz")
+    options = {"images": tmp_path / "ct", "masks": tmp_path / "seg", "output": tmp_path / "cut"}
+    (row,) = rows(cut(SlicesConfig(**options, axis="coronal")))
+    assert read(tmp_path / "cut" / row["mask"]).shape == (5, 6)
+    assert "1 volume is a single slice" in capsys.readouterr().out
+
+
 def test_what_is_to_be_cut_is_said_once(tmp_path: Path) -> None:
     for given in ({}, {"images": tmp_path}, {"table": tmp_path, "images": tmp_path}):
         with pytest.raises(UserError, match="Pass --images and --masks, or else --table"):

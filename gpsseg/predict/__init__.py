@@ -213,13 +213,14 @@ def _frames(
     plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures, greys: Greys
 ) -> Iterator[Frame]:
     """All pictures of all sources; a source that cannot be read is reported, and the next comes."""
+    from gpsseg.data.formats.slicing import flat_note
     from gpsseg.predict.frames import open_source, report
 
+    axis, flat = config.axis or "auto", list[str]()
     for plan in plans:
         frame = None
         try:
-            axis = config.axis or "auto"
-            for frame in open_source(plan, failures, axis, config.window, label, greys):
+            for frame in open_source(plan, failures, axis, config.window, label, greys, flat):
                 yield frame
         except Exception as error:  # whatever is wrong with one source, the next ones come
             if stops_all(error):
@@ -228,6 +229,8 @@ def _frames(
                 report(failures, plan.source.path, error)
             else:
                 frame.writer.fail(error)
+    if note := flat_note(flat, axis):
+        say(note, style="yellow")
 
 
 def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan]) -> None:

@@ -10,12 +10,16 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from gpsseg.data.formats.opencv import opencv
 from gpsseg.errors import UserError
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 START = 4096  # bytes; what tells a picture's depth lies before it
-PLANAR, BITS = 284, 258  # TIFF's tags
+BIG = (b"+\0", b"\0+")  # of BigTIFF, whose header is twice as long
+PLANAR, BITS, VALUES, FORMAT = 284, 258, 277, 339  # TIFF's tags
+WHOLE, REAL, COMPLEX = 1, 3, (5, 6)  # of its tag FORMAT
 TURNS = {  # EXIF orientation -> the array upright
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -95,8 +99,7 @@ def _same(values: np.ndarray, shallow: np.ndarray) -> bool:
 
 def read_by_opencv(path: Path) -> np.ndarray | None:
     """(H, W) grey or (H, W, 3) RGB as stored; None where OpenCV cannot read it either."""
-    import cv2
-
+    cv2 = opencv()
     try:
         data = np.fromfile(path, np.uint8)
         values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
@@ -107,20 +110,12 @@ def read_by_opencv(path: Path) -> np.ndarray | None:
     return values if values.ndim == 2 else np.ascontiguousarray(values[..., 2::-1])
 
 
-def _read_quietly(path: Path) -> np.ndarray | None:
-    """The same, of a file that OpenCV may not like, which it would print."""
-    import cv2
-
-    log = cv2.utils.logging
-    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        return read_by_opencv(path)
-    finally:
-        log.setLogLevel(level)
-
-
 def read_odd_tiff(path: Path) -> np.ndarray | None:
-    """A TIFF that Pillow does not know (real or signed colours, 64 bits), or None if it is none."""
+    """A TIFF that Pillow does not know (real or signed colours, 64 bits), or None if it is none.
+
+    Raises:
+        UserError: it is one of numbers that OpenCV does not know either.
+    """
     try:
         if not path.is_file():  # opening a pipe would wait for ever
             return None
@@ -130,9 +125,37 @@ def read_odd_tiff(path: Path) -> np.ndarray | None:
         with Image.open(path):
             return None  # Pillow knows it, and it is damaged
     except UnidentifiedImageError:
-        values = _read_quietly(path)
+        values = read_by_opencv(path)
     except Exception:  # what is wrong is said already
         return None
-    if values is None or values.dtype.kind not in "uif" or values.dtype == np.uint8:
-        return None
-    return values.astype(np.int16) if values.dtype == np.int8 else values
+    if values is not None and values.dtype.kind in "uif" and values.dtype != np.uint8:
+        return values.astype(np.int16) if values.dtype == np.int8 else values
+    if kind := _odd_kind(path):
+        raise UserError(
+            f"{path} holds {kind}, expected grey or RGB of 8 or 16 bits, or real numbers of 32 "
+            "bits. Save it as one of these."
+        )
+    return None
+
+
+def _odd_kind(path: Path) -> str:
+    """Which numbers a TIFF's header promises, where these are what nothing here reads; else ''."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            tags = ImageFileDirectory_v2(start + (file.read(8) if start[2:4] in BIG else b""))
+            file.seek(tags.next)
+            tags.load(file)
+        bits, form = max(tags.get(BITS, (1,))), max(tags.get(FORMAT, (WHOLE,)))
+        values = int(tags.get(VALUES, 1))
+    except Exception:  # a header that cannot be read says nothing
+        return ""
+    if form in COMPLEX:
+        return "complex numbers"
+    if bits == 64 and form != REAL:
+        return "whole numbers of 64 bits"
+    if form == REAL and bits < 32:
+        return f"real numbers of {bits} bits"
+    if values == 2:
+        return f"two values a pixel, of {bits} bits (grey and alpha?)"
+    return f"{values} values a pixel" if values > 4 else ""
