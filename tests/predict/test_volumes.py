@@ -51,7 +51,7 @@ def test_a_single_slice_is_segmented_as_one_picture(
     shape: tuple[int, ...],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    mask = tools.bright_volume((4, 32, 32))[2].reshape(shape)
+    mask = tools.bright_volume((8, 32, 32))[2].reshape(shape)
     image = nibabel.Nifti1Image(np.where(mask, 255, 0).astype(np.uint8), np.eye(4))
     nibabel.save(image, tmp_path / "a.nii.gz")
     (result,) = go(tmp_path / "a.nii.gz", axis="coronal")
