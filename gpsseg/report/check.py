@@ -54,7 +54,8 @@ def summary(audit: Audit) -> list[str]:
     shares = [share for share in shares if share > 0]  # images without lesion have no lesion size
     if shares:
         low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
-        half = f", half {low:.1%} to {high:.1%}" if len(shares) > 1 else ""
+        ends = f"{low:.1%}", f"{high:.1%}"
+        half = f", half {ends[0]} to {ends[1]}" if ends[0] != ends[1] else ""
         lines.append(f"lesion size: median {middle:.1%} of the image{half}")
     return lines
 

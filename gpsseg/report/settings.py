@@ -102,7 +102,7 @@ def command(contents: Contents) -> str:
     arguments = typed(config.get("command", ()), "finetune")
     if arguments is None or "--resume" in arguments:
         try:
-            arguments = options(read_config(contents.folder))
+            arguments = options(read_config(contents.folder.resolve()))
         except UserError:  # of a version that had other options
             return ""
     processes = config.get("resolved", {}).get("processes", 1)
