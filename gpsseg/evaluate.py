@@ -12,7 +12,7 @@ from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.shared import DataConfig
 from gpsseg.console import NETWORKS, import_at_once, run_command, say
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows
 from gpsseg.veil import is_drawn, scoped
 
@@ -259,7 +259,7 @@ def _hide_names(
     if "truth" in metrics:
         metrics["title"] = "predictions against given masks"
     for name in ("extra_files", "unused_masks"):
-        metrics[name] = [f"{len(metrics[name])} files"] if metrics[name] else []
+        metrics[name] = [counted(len(metrics[name]), "file")] if metrics[name] else []
     metrics["resized"] = [hashed(name, salt) for name in metrics["resized"]]
     kept = [
         {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpsseg.config.datasets import SplitConfig
 from gpsseg.console import say, working
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import new_folder
 
 if TYPE_CHECKING:
@@ -95,10 +95,11 @@ def split_without_leaks(config: SplitConfig, name: str) -> Path:
     whys = Counter(why for one, _, why in links if scenes[one] in tested)
     file = new_folder(config.output) / "split.json"
     write_split(file, f"{card.name}-{name}-without-leaks", kept)
+    ties = ", ".join(f"{counted(n, 'tie')}: {why}" for why, n in whys.most_common())
+    also = counted(left_out, "image that is", "images that are")
     say(
-        f"left out of training: {left_out} images that are also among the test images, show a "
-        "scene of theirs or are tied to one by others"
-        + (f" ({', '.join(f'{n} ties: {why}' for why, n in whys.most_common())})" if whys else "")
+        f"left out of training: {also} also among the test images, of a scene of theirs or tied to "
+        "one by others" + (f" ({ties})" if ties else "")
     )
     say(f"{file}: {', '.join(f'{len(cases)} {part}' for part, cases in kept.items())}")
     if any(case.group is None for case in cases):

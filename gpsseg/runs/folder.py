@@ -35,7 +35,7 @@ from gpsseg.data.formats.greys import Greys, to_stored
 from gpsseg.data.cards.own import card_of
 from gpsseg.runs.greys import stored_greys
 from gpsseg.data.splits.files import is_split_file
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import (
     bundled,
     is_main_process,
@@ -171,7 +171,7 @@ def _refuse_other_processes(run: Path, processes: int) -> None:
     begun = read_object(run / "config.json").get("resolved", {}).get("processes", processes)
     if begun != processes:
         raise UserError(
-            f"{run} was begun by {begun} process{'es' if begun != 1 else ''}, got {processes}: the "
+            f"{run} was begun by {counted(begun, 'process', 'processes')}, got {processes}: the "
             f"batches would change. Go on with {begun} (torchrun --nproc-per-node {begun})."
         )
 

@@ -76,7 +76,7 @@ def test_names_that_repeat_take_their_folder(tmp_path: Path) -> None:
         (["image,mask,split", "i/0.png,m/0.png,tran"], "row 1: split is 'tran', expected train"),
         (
             ["image,mask,split", "i/0.png,m/0.png,train", "i/1.png,m/1.png,"],
-            "1 rows name no split while others do",
+            "1 row names no split while others do",
         ),
         (["image,mask", "i/0.png,m/0.png", "i/0.png,m/1.png"], "rows 1 and 2 are both called "),
         (["image,mask,split", "i/0.png,m/0.png,train"], "has train cases only, expected train and"),

@@ -141,8 +141,8 @@ def deal(
         members[f"group {case.group}" if case.group else f"case {case.id}"].append(index)
     if len(members) < len(shares):
         raise UserError(
-            f"{len(cases)} images in {len(members)} groups cannot be dealt into {len(shares)} "
-            "parts, as a group is never torn apart. Ask for fewer parts."
+            f"{counted(len(cases), 'image')} in {counted(len(members), 'group')} cannot be dealt "
+            f"into {len(shares)} parts, as a group is never torn apart. Ask for fewer parts."
         )
     bins = np.digitize(sizes, np.quantile(sizes, [0.25, 0.5, 0.75]))
     names = sorted(members)
