@@ -96,6 +96,20 @@ def few(names: Iterable[object], shown: int = 3) -> str:
     return ", ".join(plain) + (f" (and {rest} more)" if rest else "")
 
 
+def counted(count: int, one: str, more: str = "") -> str:
+    """A number with its noun, and with its verb where the caller gives both forms.
+
+    Args:
+        count: how many.
+        one: noun (and verb) of one.
+        more: of none and of several; left out, it is ``one`` with an s.
+
+    >>> counted(1, "mask"), counted(0, "mask"), counted(2, "image was", "images were")
+    ('1 mask', '0 masks', '2 images were')
+    """
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the option nearest to ``name``, or an empty string.
 

@@ -15,7 +15,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.resuming import read_config
 from gpsseg.config.shared import DataConfig
 from gpsseg.console import NETWORKS, import_at_once, run_command, say
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import new_folder, new_run_folder, refuse_existing, write_json, write_rows
 from gpsseg.veil import is_drawn, scoped
 
@@ -210,7 +210,13 @@ def _finish(
     from gpsseg.data.anonymous import nameless_prompt
     from gpsseg.report.run import write_report
     from gpsseg.scoring.paired import compare, say_paired
-    from gpsseg.scoring.say import say_breakdown, say_classes, say_protocols, say_scores
+    from gpsseg.scoring.say import (
+        say_breakdown,
+        say_classes,
+        say_labels,
+        say_protocols,
+        say_scores,
+    )
 
     if others:
         metrics["paired"] = compare(rows, others)
@@ -223,6 +229,7 @@ def _finish(
     write_json(RunFolder(output).metrics, metrics)
     write_rows(RunFolder(output).per_image, rows)
     say_scores("test", metrics["after"], metrics.get("prompt"))
+    say_labels(metrics.get("labels", {}))
     say_classes(metrics.get("classes", {}))
     say_protocols(metrics["after"])
     say_breakdown(metrics)
@@ -247,7 +254,7 @@ def _hide_names(
     if "truth" in metrics:
         metrics["title"] = "predictions against given masks"
     for name in ("extra_files", "unused_masks"):
-        metrics[name] = [f"{len(metrics[name])} files"] if metrics[name] else []
+        metrics[name] = [counted(len(metrics[name]), "file")] if metrics[name] else []
     metrics["resized"] = [hashed(name, salt) for name in metrics["resized"]]
     kept = [
         {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gpsseg.config.slices import SlicesConfig
 from gpsseg.console import progress, run_command, say
-from gpsseg.errors import SomeFailedError, UserError, fault_of, few, stops_all
+from gpsseg.errors import SomeFailedError, UserError, counted, fault_of, few, stops_all
 from gpsseg.files import make_folder, new_folder, write_rows
 
 if TYPE_CHECKING:
@@ -36,44 +36,62 @@ def cut(config: SlicesConfig) -> Path:
         SomeFailedError: some volumes cannot be read or do not fit their mask; the others are there.
     """
     from gpsseg.data.checks.notices import notices
+    from gpsseg.data.checks.readable import first_of
+    from gpsseg.data.formats.slicing import flat_note
     from gpsseg.runs.greys import save_cut
 
     failed: list[tuple[Path, str]] = []
     pairs = _pair(config, failed)
     new_folder(config.output)
-    for _, why in failed:
-        say(f"failed: {why}", style="yellow")
     greys = _greys_of([image for image, _, _ in pairs], config)
     rows: list[dict[str, str]] = []
     seen: list[Seen] = []
+    flat: list[str] = []
     volumes = len(pairs) + len(failed)
     for image, mask, facts in progress(pairs, "cutting", len(pairs)):
         written: list[Path] = []
         try:
-            rows += _cut_one(image, mask, facts, config, greys, written, seen)
+            rows += _cut_one(image, mask, facts, config, greys, written, seen, flat)
         except Exception as error:
             for path in written:  # half a volume is none
                 path.unlink(missing_ok=True)
             why = fault_of(image.path, error)
             if stops_all(error):
                 raise UserError(f"{config.output} cannot be written to: {why}") from None
-            say(f"failed: {why}", style="yellow")
             failed.append((image.path, why))
     _refuse_no_label(config, seen)
-    for note in notices(seen):
+    for note in filter(None, (*notices(seen), flat_note(flat, config.axis))):
         say(note, style="yellow")
     table = config.output / "cases.csv"
     if rows:
         write_rows(table, rows)
         save_cut(table, greys)
-    say(f"{len(rows)} slices of {volumes - len(failed)} volumes are listed in {table}.")
+        done = counted(volumes - len(failed), "volume")
+        say(
+            f"{counted(len(rows), 'slice')} of {done} "
+            f"{'is' if len(rows) == 1 else 'are'} listed in {table}."
+        )
+    else:
+        _remove(config.output)
     if failed:
+        none = "" if rows else "; nothing was written"
         raise SomeFailedError(
-            f"{len(failed)} of {volumes} volumes could not be cut:\n"
-            + "\n".join(why for _, why in failed),
+            f"{len(failed)} of {counted(volumes, 'volume')} could not be cut{none}:\n"
+            + first_of([(path.name, why) for path, why in failed]),
             failed,
         )
+    if not rows:
+        raise UserError(
+            "No slice shows foreground, so with --skip-empty none is left. Leave it out."
+        )
     return table
+
+
+def _remove(output: Path) -> None:
+    """Remove a folder that holds nothing but what this call wrote."""
+    for path in sorted(output.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    output.rmdir()
 
 
 def _refuse_no_label(config: SlicesConfig, seen: Sequence[Seen]) -> None:
@@ -86,11 +104,10 @@ def _refuse_no_label(config: SlicesConfig, seen: Sequence[Seen]) -> None:
     lacking = [label for label in config.labels if label not in there]
     listed = " ".join(map(str, lacking))
     if seen and config.labels and not there:
-        for path in sorted(config.output.rglob("*"), reverse=True):  # all of it is ours
-            path.rmdir() if path.is_dir() else path.unlink()
+        _remove(config.output)
         raise UserError(
-            f"--labels {listed}: none of {len(seen)} masks holds such a value. Name others, or "
-            "leave --labels out for masks of two levels."
+            f"--labels {listed}: none of {counted(len(seen), 'mask')} holds such a value. "
+            "Name others, or leave --labels out for masks of two levels."
         )
     if seen and lacking:
         say(f"note: no mask holds the labels {listed}.", style="yellow")
@@ -108,10 +125,9 @@ def _greys_of(images: Sequence[Source], config: SlicesConfig) -> Greys:
     known = [source for source in images if source.headers and source.headers[0].hounsfield]
     if config.window is not None or not known:
         return greys
-    middles = [source.headers[len(source.headers) // 2].window for source in known]
+    middles = [source.headers[len(source.headers) // 2].asked for source in known]
     windows = [window for window in middles if window is not None]
-    low, high = Counter(windows).most_common(1)[0][0] if windows else _range_of(known)
-    window = ((low + high) / 2, high - low)
+    window = Counter(windows).most_common(1)[0][0] if windows else _range_of(known)
     say(
         f"CT is shown by one window, {window[0]:g} {window[1]:g}, "
         + ("as most of these series ask for." if windows else "from the percentiles of all of it.")
@@ -121,7 +137,7 @@ def _greys_of(images: Sequence[Source], config: SlicesConfig) -> Greys:
 
 
 def _range_of(known: Sequence[Source]) -> tuple[float, float]:
-    """(low, high): the percentiles of several volumes together; each is read once for it."""
+    """Centre and width, by the percentiles of several volumes together; each is read once."""
     import numpy as np
 
     from gpsseg.data.formats.dicom_series import read_dicom
@@ -136,7 +152,8 @@ def _range_of(known: Sequence[Source]) -> tuple[float, float]:
             continue
         samples.append(sample[:: -(-sample.size // OF_A_VOLUME)].astype(np.float32))
     low, high = between(np.concatenate(samples)) if samples else (-1000.0, 1000.0)
-    return low, max(high, low + 1)
+    high = max(high, low + 1)
+    return (low + high) / 2, high - low
 
 
 def _cut_one(
@@ -147,15 +164,16 @@ def _cut_one(
     greys: Greys,
     written: list[Path],
     seen: list[Seen],
+    flat: list[str],
 ) -> list[dict[str, str]]:
     """Write one volume's slices and return their rows; ``written`` names each file as it comes.
 
-    ``seen`` grows by what the mask is like.
+    ``seen`` grows by what the mask is like, ``flat`` by a volume of a single slice.
     """
     from gpsseg.data.formats.images import save_picture
 
     rows = []
-    for index, picture, truth in _slices(image, mask, config, greys, seen):
+    for index, picture, truth in _slices(image, mask, config, greys, seen, flat):
         if config.skip_empty and not truth.any():
             continue
         name = f"{image.name}_{index:04d}.png"
@@ -205,8 +223,9 @@ def _pair(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[Pair]:
     unreadable = {bare(_stem(path)) for path, _ in failed}
     if set(map(bare, missing)) - unreadable:
         raise UserError(
-            f"--masks {config.masks}: {len(missing)} of {len(volumes)} volumes have no mask: "
-            f"{few(missing)}. Expected a file of that name."
+            f"--masks {config.masks}: {len(missing)} of {counted(len(volumes), 'volume')} "
+            f"{'has' if len(missing) == 1 else 'have'} no mask: {few(missing)}. "
+            "Expected a file of that name."
         )
     _say_files(found.files, found.extra)
     return [
@@ -219,8 +238,13 @@ def _pair(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[Pair]:
 def _say_channels(further: Sequence[Path]) -> None:
     if further:
         say(
-            f"note: nnU-Net's channel 0000 of each volume is used, {len(further)} files of further "
-            f"channels are left out: {few(path.name for path in further)}",
+            "note: nnU-Net's channel 0000 of each volume is used, "
+            + counted(
+                len(further),
+                "file of a further channel is left out",
+                "files of further channels are left out",
+            )
+            + f": {few(path.name for path in further)}",
             style="yellow",
         )
 
@@ -269,7 +293,7 @@ def _say_files(found: Mapping[str, Sequence[Source]], extra: Sequence[Source]) -
     if joined:
         names = ", ".join(mask.path.name for mask in joined[0][:2])
         say(
-            f"note: the masks of {len(joined)} volumes are in several files "
+            f"note: the masks of {counted(len(joined), 'volume')} are in several files "
             f"({sum(map(len, joined))} in all, such as {names}); those of one volume are joined",
             style="yellow",
         )
@@ -308,14 +332,19 @@ def _listed(table: Path) -> list[Pair]:
 
 
 def _slices(
-    image: Source, mask: Source, config: SlicesConfig, greys: Greys, seen: list[Seen]
+    image: Source,
+    mask: Source,
+    config: SlicesConfig,
+    greys: Greys,
+    seen: list[Seen],
+    flat: list[str],
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index, picture, truth): (H, W, 3) uint8 RGB and (H, W) bool, upright."""
     import numpy as np
 
     from gpsseg.data.checks.notices import look
     from gpsseg.data.formats.dicom_series import read_dicom
-    from gpsseg.data.formats.slicing import find_slicing, grey_range, to_rgb
+    from gpsseg.data.formats.slicing import grey_range, slicing_of, to_rgb
     from gpsseg.data.formats.volumes import read_volume
     from gpsseg.data.shown import read_shown
 
@@ -333,14 +362,14 @@ def _slices(
             "voxels, or another place in space). Resample the mask on its image."
         )
     slicing, (low, high) = (
-        find_slicing(volume.affine, config.axis),
+        slicing_of(volume, config.axis, flat),
         grey_range(volume, config.window, greys),
     )
     found = _foreground(marked.values, mask.path, config.labels)
     truths = slicing.view(found.mask)
     seen.append(look(mask.path, dataclasses.replace(found, mask=truths)))
     for part in mask.parts:
-        more = _slices(image, part, config, greys, seen)
+        more = _slices(image, part, config, greys, seen, flat)
         truths = truths | np.stack([truth for *_, truth in more])
     for index, values in enumerate(slicing.view(volume.values)):
         yield index, to_rgb(values, low, high, volume.inverted), truths[index]
@@ -351,7 +380,7 @@ def _foreground(values: np.ndarray, path: Path, labels: tuple[int, ...]) -> Mark
     import numpy as np
 
     from gpsseg.data.formats.colours import grey_of
-    from gpsseg.data.formats.levels import Marked, mark, whole
+    from gpsseg.data.formats.levels import ADVICE, BY_LABELS, Marked, mark, whole
 
     if values.ndim == 4:
         values = grey_of(values, path)
@@ -362,7 +391,7 @@ def _foreground(values: np.ndarray, path: Path, labels: tuple[int, ...]) -> Mark
     try:
         return mark(values, path)
     except UserError as error:
-        raise UserError(f"{error} Or name the foreground's values, such as --labels 1.") from None
+        raise UserError(str(error).replace(ADVICE, BY_LABELS)) from None
 
 
 if __name__ == "__main__":

@@ -455,7 +455,7 @@ def test_predict_names_every_bad_image_and_goes_on(untrained_run: Path, tmp_path
         )
     assert caught.value.status == 3
     said, *lines = str(caught.value).splitlines()
-    assert said.startswith("2 could not be segmented; 1 masks are in")
+    assert said.startswith("2 could not be segmented; 1 mask is in")
     assert "b.jpg is an empty file" in lines[0]
     assert "c.jpg is not a readable" in lines[1]
     assert {path.name for path in (tmp_path / "masks").iterdir()} == {"a.png", "predict.json"}

@@ -11,7 +11,13 @@ import pytest
 from PIL import Image
 
 from gpsseg import datasets
-from gpsseg.config.datasets import DownloadConfig, InfoConfig, NewConfig, SplitConfig
+from gpsseg.config.datasets import (
+    DownloadConfig,
+    InfoConfig,
+    ListConfig,
+    NewConfig,
+    SplitConfig,
+)
 from gpsseg.data.cards.card import card_names, load_card
 from gpsseg.data.splits.split import make_split
 from gpsseg.data.synthetic.scenes import synthesize
@@ -26,6 +32,20 @@ def test_info_says_what_must_be_known(name: str, capsys: pytest.CaptureFixture[s
         assert " ".join(text.split()) in said
     assert f"datasets download {name}" in said if card.sources else card.get.rstrip() in said
     assert all(split["name"] in said for split in card.splits)
+
+
+def test_list_says_what_to_do_where_a_set_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GPSSEG_DATA", raising=False)
+    for root, variable, said in (
+        (None, "", "not on this machine: pass --data-root, or set GPSSEG_DATA"),
+        (None, str(tmp_path), f"not found in {tmp_path} (GPSSEG_DATA)"),
+        (tmp_path, "", f"not found in {tmp_path} (--data-root)"),
+    ):
+        monkeypatch.setenv("GPSSEG_DATA", variable)
+        datasets.list_datasets(ListConfig(data_root=root))
+        assert said in capsys.readouterr().out
 
 
 def test_split_makes_folds_that_a_run_can_use(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -360,7 +361,7 @@ def test_against_other_images_is_refused(folders: tuple[Path, Path], tmp_path: P
     run(folders, output=tmp_path / "first")
     text = (tmp_path / "first" / "per_image.csv").read_text()
     (tmp_path / "first" / "per_image.csv").write_text(text.replace("c3,", "d3,"))
-    with pytest.raises(UserError, match=r"it lacks 1 of 5: c3; it has 1 others: d3"):
+    with pytest.raises(UserError, match=r"it lacks 1 of 5: c3; it has 1 other: d3"):
         run(folders, against=(tmp_path / "first",))
     (tmp_path / "first" / "per_image.csv").write_text(text.replace("c3,", "c2,"))
     with pytest.raises(UserError, match="c2 comes twice"):
@@ -383,7 +384,7 @@ def test_against_other_images_is_refused(folders: tuple[Path, Path], tmp_path: P
 
 def test_missing_predictions_and_empty_folders(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (folders[0] / "c4_probability.png").unlink()
-    with pytest.raises(UserError, match="1 of 5 images have no prediction: c4"):
+    with pytest.raises(UserError, match="1 of 5 images has no prediction: c4"):
         run(folders)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"--predictions .*empty holds no mask or map"):
@@ -456,8 +457,9 @@ def test_label_maps_are_scored_label_by_label(folders: tuple[Path, Path], capsys
     guess = labels.copy()
     guess[:2, :4] = 0
     save(predictions / "a.png", guess)
-    with pytest.raises(UserError, match=r"truth/a\.png holds .*such as --labels 1"):
+    with pytest.raises(UserError, match=r"truth/a\.png holds .*such as --labels 1") as error:
         run(folders)
+    assert "--classes" not in str(error.value), "there is no such option"
     save(truth / "a.png", (labels > 0).astype(np.uint8))
     with pytest.raises(UserError, match=r"such as --labels 1, or save one class"):
         run(folders)
@@ -466,7 +468,24 @@ def test_label_maps_are_scored_label_by_label(folders: tuple[Path, Path], capsys
     assert metrics["after"]["per-image"]["dice"] == pytest.approx(2 * 24 / (24 + 32))
     assert metrics["labels"]["1"]["dice"] == pytest.approx(2 * 8 / (8 + 16))
     assert metrics["labels"]["2"]["dice"] == 1
-    assert "label 1: mean Dice 0.667" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (
+        "all labels together, as one foreground. Each by itself:\nlabel 1: mean Dice 0.667" in said
+    )
+    assert "evaluating: 1/1" in said
+    assert "evaluating label 1: 1/1" in said
+    assert "evaluating label 2: 1/1" in said
+    page = (truth.parent / "both" / "report.html").read_text()
+    assert "Scores on 1 test image: all labels together, as one foreground" in page
+    table = page[
+        page.index('id="labels">') + 12 : page.index("</table>", page.index('id="labels"'))
+    ]
+    cells = " ".join(re.sub(r"<[^>]*>", " ", table).split())
+    assert cells == "Label Images that show it mDice mIoU 1 1 0.667 0.500 2 1 1.000 1.000"
+    assert page.index('id="labels"') < page.index("<dt>Protocol</dt>"), "near the top"
+    assert "One image: no interval." in page
+    assert "each image counts as independent" not in page
+    assert "They hold what" not in page
     one = run(folders, labels=(1,), output=truth.parent / "one")
     assert one["after"]["per-image"]["dice"] == pytest.approx(2 * 8 / (8 + 16))
     save(truth / "a.png", (labels == 1).astype(np.uint8) * 255)

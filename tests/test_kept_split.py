@@ -145,7 +145,7 @@ def test_images_that_came_later_change_nothing_and_lost_ones_are_named(table, ru
     gone = listed["test"][0]
     kept = [line for line in lines if not line.startswith(f"{gone}.png")]
     (moved / "cases.csv").write_text("\n".join(kept) + "\n")
-    with pytest.raises(UserError, match=rf"names 1 images that the set does not have: {gone}\."):
+    with pytest.raises(UserError, match=rf"names 1 image that the set does not have: {gone}\."):
         evaluate(dataclasses.replace(config, output=tmp_path / "other"))
 
 

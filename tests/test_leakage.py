@@ -157,7 +157,7 @@ def test_one_line_names_counts_and_the_first_pairs():
         "a0 = b0; a1 = b0; a2 = b1; and 2 more pairs."
     )
     assert leakage.leaks_sentence(found[:1], 1) == (
-        "LEAK: 1 of 1 test images is also among the training images: 1 flipped or turned copy. "
+        "LEAK: 1 of 1 test image is also among the training images: 1 flipped or turned copy. "
         "Training image = test image: a0 = b0."
     )
 

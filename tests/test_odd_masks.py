@@ -95,9 +95,9 @@ def test_masks_without_image_are_named_or_counted(tmp_path: Path) -> None:
     assert file_notes(card, tmp_path) == []
     save(tmp_path / "m" / "secret.png", LESION)
     (note,) = file_notes(card, tmp_path)
-    assert note == "note: 1 masks have no image and are not used (secret.png)."
+    assert note == "note: 1 mask has no image and is not used (secret.png)."
     assert file_notes(card, tmp_path, nameless=True) == [
-        "note: 1 masks have no image and are not used."
+        "note: 1 mask has no image and is not used."
     ]
 
 

@@ -237,7 +237,7 @@ def test_predictions_are_scored_namelessly(clinic: Path, tmp_path: Path) -> None
     )
     metrics = evaluate(config)
     assert metrics["after"]["per-image"]["dice"] == 1
-    assert metrics["extra_files"] == ["1 files"]
+    assert metrics["extra_files"] == ["1 file"]
     assert "Doe" not in everything_but_paths(output)
 
 

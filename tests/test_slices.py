@@ -72,7 +72,7 @@ def test_a_mask_that_does_not_fit_and_one_that_is_missing(tmp_path: Path) -> Non
         cut(SlicesConfig(**options))
     assert {row["group"] for row in rows(tmp_path / "cut" / "cases.csv")} == {"a", "c"}
     (tmp_path / "seg" / "c_seg.nii.gz").unlink()
-    with pytest.raises(UserError, match=r"1 of 3 volumes have no mask: c\. Expected a"):
+    with pytest.raises(UserError, match=r"1 of 3 volumes has no mask: c\. Expected a"):
         cut(SlicesConfig(**{**options, "output": tmp_path / "again"}))
     assert not (tmp_path / "again").exists()
 
@@ -89,8 +89,14 @@ def test_a_dataset_json_of_volumes_with_several_classes(tmp_path: Path) -> None:
     table = tmp_path / "dataset.json"
     table.write_text(json.dumps({"training": entries, "test": ["./ct/d.nii.gz"]}))
     options = {"table": table, "skip_empty": True}
-    with pytest.raises(SomeFailedError, match=r"3 different values.*such as --labels 1\."):
+    with pytest.raises(SomeFailedError, match=r"3 of 3 volumes could not be cut") as failed:
         cut(SlicesConfig(**options, output=tmp_path / "fails"))
+    told = str(failed.value).splitlines()[1:]
+    assert "3 different values" in told[0]
+    assert "such as --labels 1, or save one" in told[0]
+    assert "--classes" not in told[0], "it has no such option"
+    assert told[1:] == ["The same is wrong with 2 more: b_seg.nii.gz, c_seg.nii.gz."]
+    assert not (tmp_path / "fails").exists()
     for labels, pixels in (((1,), 2), ((2,), 1), ((1, 2), 3)):
         output = tmp_path / f"cut-{len(labels)}-{labels[0]}"
         listed = rows(cut(SlicesConfig(**options, labels=labels, output=output)))
@@ -102,6 +108,37 @@ def test_a_dataset_json_of_volumes_with_several_classes(tmp_path: Path) -> None:
     assert [row["split"] for row in listed] == ["train"] * 3 + ["val"] * 3 + ["test"] * 3
     card = card_of(SourceConfig(table=tmp_path / "parts" / "cases.csv"))
     assert len(make_split(card, None).test) == 3
+
+
+def test_where_nothing_is_cut_nothing_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volumes(tmp_path, ["a"])
+    options = {"images": tmp_path / "ct", "masks": tmp_path / "seg", "output": tmp_path / "cut"}
+    save(tmp_path / "seg" / "a_seg.nii.gz", slice(0))
+    with pytest.raises(UserError, match="No slice shows foreground, so with --skip-empty none is"):
+        cut(SlicesConfig(**options, skip_empty=True))
+    (tmp_path / "seg" / "a_seg.nii.gz").write_bytes(b"no volume")
+    with pytest.raises(SomeFailedError, match="1 of 1 volume could not be cut; nothing was wri"):
+        cut(SlicesConfig(**options))
+    assert not (tmp_path / "cut").exists()
+    said = capsys.readouterr().out
+    assert "are listed" not in said
+    assert "cannot be read" not in said, "the error says it"
+
+
+def test_a_single_slice_is_cut_as_one_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("ct", "seg"):
+        (tmp_path / kind).mkdir()
+        values = np.zeros((6, 5, 1), np.uint8)
+        values[:2] = 1
+        nibabel.save(nibabel.Nifti1Image(values, FLIPPED), tmp_path / kind / "a.nii.gz")
+    options = {"images": tmp_path / "ct", "masks": tmp_path / "seg", "output": tmp_path / "cut"}
+    (row,) = rows(cut(SlicesConfig(**options, axis="coronal")))
+    assert read(tmp_path / "cut" / row["mask"]).shape == (5, 6)
+    assert "1 volume is a single slice" in capsys.readouterr().out
 
 
 def test_what_is_to_be_cut_is_said_once(tmp_path: Path) -> None:
@@ -131,9 +168,7 @@ def test_several_masks_of_a_volume_are_joined_or_refused(
     masks = [read(tmp_path / "cut" / row["mask"]) > 0 for row in rows(table)]
     assert [int(mask.sum()) for mask in masks] == [5, 8, 8, 8]
     said = capsys.readouterr().out
-    assert (
-        "the masks of 1 volumes are in several files (2 in all, such as a_seg.nii.gz, a_s" in said
-    )
+    assert "the masks of 1 volume are in several files (2 in all, such as a_seg.nii.gz, a_s" in said
     assert "note: 1 file is left out (1 .txt): notes.txt" in said
     save(tmp_path / "seg" / "a.nii.gz", slice(0, 1))
     with pytest.raises(UserError, match=r"unclear which mask .*a\.nii\.gz, a_seg\.nii\.gz"):

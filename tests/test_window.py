@@ -160,7 +160,9 @@ def test_slices_of_several_cuts_have_no_window_in_common(
         found_cuts(table_cases(table)["all"])
 
 
-def test_ct_without_a_word_is_cut_by_one_window(maker: ModuleType, tmp_path: Path) -> None:
+def test_ct_without_a_word_is_cut_by_one_window(
+    maker: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By the one that most series ask for; the same Hounsfield units are the same grey in all."""
     dice = np.random.default_rng(0)
     values = dice.integers(-200, 300, (3, 8, 8)).astype(np.int16)
@@ -171,14 +173,15 @@ def test_ct_without_a_word_is_cut_by_one_window(maker: ModuleType, tmp_path: Pat
         maker.write_series(tmp_path / "seg" / name, (values > 0).astype(np.int16), kind=maker.MR)
     options = {"images": tmp_path / "ct", "masks": tmp_path / "seg"}
     table = cut(SlicesConfig(**options, output=tmp_path / "cut"))
+    assert "by one window, 40 401, as most" in capsys.readouterr().out
     (rule,) = found_cuts(table_cases(table)["all"])
-    assert rule == Greys(window=(39.5, 400))
+    assert rule == Greys(window=(40, 401))
     for index in range(3):
         pictures = [
             np.asarray(Image.open(table.parent / f"images/{n}_{index:04d}.png")) for n in asked
         ]
         assert all((picture == pictures[0]).all() for picture in pictures)
-        expected = np.rint(((values[index] + 160.5) / 400).clip(0, 1) * 255)
+        expected = np.rint(((values[index] + 160.5) / 401).clip(0, 1) * 255)
         np.testing.assert_array_equal(pictures[0][..., 0], expected)
 
 

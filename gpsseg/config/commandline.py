@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from types import NoneType
@@ -75,10 +76,13 @@ def parse(config_type: Any, prog: str, default: Any = None) -> Any:
     if dataclasses.is_dataclass(config_type):
         form = _form(config_type, default)
         return _made(config_type, tyro.cli(form, prog=prog))
-    kinds = {}
+    kinds: dict[Any, Any] = {}
     for option in get_args(config_type):
         kind, *marks = get_args(option)
         form = _form(kind)
+        name = marks[0].name
+        if sys.argv[1:2] == [name]:  # by itself, so that hints name no option of another one
+            return _made(kind, tyro.cli(form, prog=f"{prog} {name}", args=sys.argv[2:]))
         kinds[form] = kind, Annotated[(form, *marks)]
     one_of: Any = Union[tuple(each for _, each in kinds.values())]  # noqa: UP007
     found = tyro.cli(one_of, prog=prog)

@@ -111,7 +111,8 @@ class DataConfig(PreparationConfig):
     """The images of one run."""
 
     train_size: int | None = None
-    """Train on a seeded subset of this many images. Default: all."""
+    """Train on a seeded subset of this many images. Of validation images that --val-share set aside
+    as large a share is used, but not below 32. Default: all."""
     seed: int = 0
     """Seed of everything random: subset, validation split, order, augmentation, new layers."""
 

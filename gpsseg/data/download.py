@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gpsseg.console import progress, say
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import make_folder, sha256_of_file
 
 BLOCK = 1 << 20  # bytes
@@ -38,7 +38,7 @@ def fetch_source(source: Mapping[str, Any], folder: Path, keep_archive: bool = F
         fetch(source["url"], archive)
     verify(archive, source.get("sha256"))
     count = unpack(archive, folder / source.get("into", "."))
-    say(f"{name}: {count} files in {folder / source.get('into', '.')}")
+    say(f"{name}: {counted(count, 'file')} in {folder / source.get('into', '.')}")
     if not keep_archive:
         archive.unlink()
 

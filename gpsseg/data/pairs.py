@@ -10,7 +10,7 @@ from pathlib import Path
 from gpsseg.data.case import Case
 from gpsseg.data.formats.maps import ending, find_maps, relative_name, stem
 from gpsseg.data.formats.matching import bare, last_of, match, numbered
-from gpsseg.errors import UserError, few
+from gpsseg.errors import UserError, counted, few
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,10 @@ def pair(
     missing = [case.id for case in cases if case.id not in found.files]
     if missing and not partial:
         raise UserError(
-            f"{option} {folder}: {len(missing)} of {len(cases)} images have no {what}: "
-            f"{few(missing)}. Expected a file of that name, such as {few(missing[:1])}.png; words "
-            "such as _mask, _pred or _probability after it are fine."
+            f"{option} {folder}: {len(missing)} of {counted(len(cases), 'image')} "
+            f"{'has' if len(missing) == 1 else 'have'} no {what}: {few(missing)}. Expected "
+            f"a file of that name, such as {few(missing[:1])}.png; words such as _mask, _pred or "
+            "_probability after it are fine."
         )
     more = {name: paths[1:] for name, paths in found.files.items() if len(paths) > 1}
     first = {name: paths[0] for name, paths in found.files.items()}

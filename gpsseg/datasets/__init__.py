@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from gpsseg.config.datasets import (
     SynthesizeConfig,
 )
 from gpsseg.console import say, working
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import make_folder, new_folder, write_text
 
 if TYPE_CHECKING:
@@ -39,10 +40,18 @@ def list_datasets(config: ListConfig) -> list[str]:
             folder, data = find_root(card, config.data_root)
             place = f"{data}: {folder}"
         except UserError:
-            place = f"not found in {config.data_root or '$GPSSEG_DATA'}"
+            place = _absent(config.data_root)
         say(f"{name:<14} {card.title} ({card.foreground})", style="bold")
         say(f"{'':<14} {place}\n{'':<14} {card.homepage}\n{'':<14} licence: {card.licence}")
     return names
+
+
+def _absent(data_root: Path | None) -> str:
+    """Where a set was looked for in vain, and what to do."""
+    place = f"{data_root} (--data-root)" if data_root else os.environ.get("GPSSEG_DATA")
+    if not place:
+        return "not on this machine: pass --data-root, or set GPSSEG_DATA"
+    return f"not found in {place if data_root else f'{place} (GPSSEG_DATA)'}"
 
 
 def info(config: InfoConfig) -> Card:
@@ -176,7 +185,10 @@ def synthesize(config: SynthesizeConfig) -> Path:
     load_card(config.layout)
     new_folder(config.output)
     folder = draw(config.layout, config.output, config.cases, config.seed, config.size)
-    say(f"{config.cases} synthetic pairs written to {folder}. They are not {config.layout} images.")
+    say(
+        f"{counted(config.cases, 'synthetic pair')} written to {folder}. They are not "
+        f"{config.layout} images."
+    )
     return folder
 
 
@@ -207,13 +219,14 @@ def new(config: NewConfig) -> Path:
     save_card(card, config.output, HEADING)
     grouped = len({case.group for case in found.cases if case.group})
     parts = ", ".join(
-        f"{len(cases)} {part}".removesuffix(" all") for part, cases in found.parts.items()
+        counted(len(cases), "case" if part == "all" else f"{part} case")
+        for part, cases in found.parts.items()
     )
-    say(f"{config.output}: {parts} cases in {found.root}", style="bold")
+    say(f"{config.output}: {parts} in {found.root}", style="bold")
     first = found.cases[0]
     say(f"The first: {first.image.name} with {first.mask.name if first.mask else 'no mask'}")
     say(
-        f"{grouped} groups (patients, sequences)."
+        f"{counted(grouped, 'group')} (patients, sequences)."
         if grouped
         else "No groups. If several images show one patient, add the key `group` to the card: else "
         "the patient may be in training and test, and the scores too good."

@@ -15,7 +15,7 @@ from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.splits.split import find_cases
 from gpsseg.datasets.patients import patient_tags
 from gpsseg.datasets.scenes import Proposal, propose_groups
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import make_folder, write_rows
 
 
@@ -30,7 +30,7 @@ def propose(config: GroupsConfig) -> list[Proposal]:
     card = card_of(config)
     with working("looking for images"):
         found = find_cases(card, config.data_root)
-    say(f"{card.title}: {len(found.cases)} images, {found.root}")
+    say(f"{card.title}: {counted(len(found.cases), 'image')}, {found.root}")
     proposals = propose_groups(found.cases, patient_tags(found.cases, new_salt()))
     folder = make_folder(config.output.parent).resolve()
     part_of = {case.id: part for part, cases in found.parts.items() for case in cases}
@@ -69,7 +69,7 @@ def say_proposals(proposals: Sequence[Proposal]) -> None:
     """Print how many groups there are, of what sizes, and by what."""
     sizes = sorted(Counter(p.group for p in proposals).values(), reverse=True)
     several = [size for size in sizes if size > 1]
-    line = f"{len(sizes)} groups: {len(several)} of several images"
+    line = f"{counted(len(sizes), 'group')}: {len(several)} of several images"
     if several:
         line += f" (the largest {several[0]}, half of them {several[len(several) // 2]} or more)"
     say(f"{line}, {len(sizes) - len(several)} of one", style="bold")

@@ -18,7 +18,7 @@ from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.split import Found, find_cases, named_parts
 from gpsseg.datasets.patients import patient_tags
 from gpsseg.datasets.scenes import components, find_links
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import new_folder
 from gpsseg.runs.leaks import say_groups
 
@@ -38,7 +38,8 @@ def write_splits(config: SplitConfig) -> list[Path]:
     for note in file_notes(card, config.data_root):
         say(note, style="yellow")
     count = len({case.group or case.id for case in cases})
-    say(f"{card.title}: {len(cases)} images in {count} groups, {found.root}")
+    size = f"{counted(len(cases), 'image')} in {counted(count, 'group')}"
+    say(f"{card.title}: {size}, {found.root}")
     lesions = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
     with working("dealing"):
         dealt = _deal_parts(config, cases, lesions)
@@ -126,10 +127,11 @@ def _split_without_leaks(config: SplitConfig, name: str) -> Path:
     whys = Counter(why for one, _, why in links if scenes[one] in tested)
     file = new_folder(config.output) / "split.json"
     write_split(file, f"{card.name}-{name}-without-leaks", kept)
+    ties = ", ".join(f"{counted(n, 'tie')}: {why}" for why, n in whys.most_common())
+    also = counted(left_out, "image that is", "images that are")
     say(
-        f"left out of training: {left_out} images that are also among the test images, show a "
-        "scene of theirs or are tied to one by others"
-        + (f" ({', '.join(f'{n} ties: {why}' for why, n in whys.most_common())})" if whys else "")
+        f"left out of training: {also} also among the test images, of a scene of theirs or tied to "
+        "one by others" + (f" ({ties})" if ties else "")
     )
     say(f"{file}: {', '.join(f'{len(cases)} {part}' for part, cases in kept.items())}")
     if any(case.group is None for case in cases):

@@ -18,7 +18,7 @@ from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor
 
 from gpsseg.config.checked import DEVICE
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 
 Batch = Mapping[str, Tensor]
 Value = TypeVar("Value")
@@ -110,7 +110,7 @@ def processor_of(device: str) -> str:
     if info.is_file():
         lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
         name = next(lines, f": {name}").partition(":")[2].strip()
-    return f"{name or platform.machine()}, {os.cpu_count()} cores"
+    return f"{name or platform.machine()}, {counted(os.cpu_count() or 1, 'core')}"
 
 
 def make_machine(device: str = "auto", precision: str = "auto") -> Machine:

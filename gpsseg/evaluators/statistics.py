@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 
 Floats = npt.NDArray[np.float64]
 Groups = Sequence[str | None] | None
@@ -242,7 +242,7 @@ def _estimate(
     if units < FEWEST_UNITS:
         reasons.append(f"{units} {resampled}s, and a p-value needs {FEWEST_UNITS}")
     if few_seeds:
-        some = f"{seeds} seed{'s' if seeds > 1 else ''}"
+        some = counted(seeds, "seed")
         reasons.append(f"{some}, and a p-value of what another seed may bring needs {FEWEST_SEEDS}")
     p_value = None if reasons else error.p_value(value)
     return Estimate(value, interval, p_value, *varied, "; ".join(reasons))

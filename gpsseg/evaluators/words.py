@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gpsseg.errors import counted
+
 
 def interval_text(ends: Sequence[float | None] | None, form: str = ".3f") -> str:
     """An interval in brackets.
@@ -35,7 +37,7 @@ def varied_text(found: Mapping[str, Any]) -> str:
     if "resampled" not in found:
         return "images"
     units, seeds = found["units"], found["seeds"]
-    text = f"{units} {found['resampled']}{'s' if units != 1 else ''}"
+    text = counted(units, found["resampled"])
     if found.get("ungrouped"):
         text += f" ({found['ungrouped']} of them images without a group)"
     return text + (f" and {seeds} seeds" if seeds > 1 else "")

@@ -13,7 +13,7 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress, say
-from gpsseg.errors import SomeFailedError, UserError, stops_all
+from gpsseg.errors import SomeFailedError, UserError, counted, stops_all
 from gpsseg.files import make_folder, read_object, sha256_of_file, write_json
 from gpsseg.veil import scoped
 
@@ -90,7 +90,7 @@ def predict(config: PredictConfig) -> list[Path]:
             "finished stays; go on with --resume."
         ) from None
     masks = [plan.mask for plan in plans if plan.finished]
-    say(f"{len(masks)} masks written to {config.output}. Not for diagnostic use.")
+    say(f"{counted(len(masks), 'mask')} written to {config.output}. Not for diagnostic use.")
     if failures:
         raise _some_failed(failures, len(masks), config.output)
     return masks
@@ -209,13 +209,14 @@ def _frames(
     plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures, greys: Greys
 ) -> Iterator[Frame]:
     """All pictures of all sources; a source that cannot be read is reported, and the next comes."""
+    from gpsseg.data.formats.slicing import flat_note
     from gpsseg.predict.frames import open_source, report
 
+    axis, flat = config.axis or "auto", list[str]()
     for plan in plans:
         frame = None
         try:
-            axis = config.axis or "auto"
-            for frame in open_source(plan, failures, axis, config.window, label, greys):
+            for frame in open_source(plan, failures, axis, config.window, label, greys, flat):
                 yield frame
         except Exception as error:  # whatever is wrong with one source, the next ones come
             if stops_all(error):
@@ -224,6 +225,8 @@ def _frames(
                 report(failures, plan.source.path, error)
             else:
                 frame.writer.fail(error)
+    if note := flat_note(flat, axis):
+        say(note, style="yellow")
 
 
 def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan]) -> None:
@@ -303,7 +306,8 @@ def _some_failed(failures: Failures, masks: int, output: Path) -> SomeFailedErro
     if len(failures) > SHOWN:
         lines.append(f"... and {len(failures) - SHOWN} more.")
     return SomeFailedError(
-        f"{len(failures)} could not be segmented; {masks} masks are in {output}. Mend these and "
+        f"{len(failures)} could not be segmented; {counted(masks, 'mask is', 'masks are')} in "
+        f"{output}. Mend these and "
         "pass --resume:\n" + "\n".join(lines),
         failures,
     )

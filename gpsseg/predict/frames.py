@@ -12,7 +12,7 @@ import numpy as np
 from gpsseg.console import say
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.images import read_image, read_pages
-from gpsseg.data.formats.slicing import Slicing, find_slicing, grey_range, to_rgb
+from gpsseg.data.formats.slicing import Slicing, grey_range, slicing_of, to_rgb
 from gpsseg.data.formats.video import ENDINGS as VIDEOS
 from gpsseg.data.formats.video import read_video
 from gpsseg.data.formats.volumes import Volume
@@ -115,6 +115,7 @@ def open_source(
     window: tuple[float, float] | None = None,
     label: str = "lesion",
     greys: Greys | None = None,
+    flat: list[str] | None = None,
 ) -> Iterator[Frame]:
     """Yield the pictures of a source, one at a time; those of a video that are done are left out.
 
@@ -125,6 +126,7 @@ def open_source(
         window: centre and width of the greys shown, for volumes and DICOM.
         label: what a mask marks.
         greys: how the run's images were shown; a window that is named goes before its own.
+        flat: is given the names of volumes of a single slice in another plane than ``axis``.
 
     Raises:
         UserError: the source cannot be read, or not to its end.
@@ -144,7 +146,11 @@ def open_source(
         yield from _missing(writer, pictures)
         return
     volume = read_shown(source, window, greys)
-    slicing = find_slicing(volume.affine, axis) if source.kind == "volume" else AS_STORED
+    slicing = (
+        slicing_of(volume, axis, [] if flat is None else flat)
+        if source.kind == "volume"
+        else AS_STORED
+    )
     writer = Writer(plan, failures, *_volume_targets(plan, volume, slicing, label))
     (low, high), slices = grey_range(volume, window, greys), slicing.view(volume.values)
     shown = (partial(to_rgb, values, low, high, volume.inverted) for values in slices)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.data.cards.own import card_of
+from gpsseg.data.formats.greys import Greys, show
 from gpsseg.engine.machine import make_machine, require_device
 from gpsseg.engine.prompts import COLUMNS, Prompter, from_pixels, is_given
 from gpsseg.errors import UserError
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.runs.tuned import load_run as open_network
+
+EIGHT_BITS = Greys()  # of a run whose images had no more
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class TunedNetwork:
         prompt: what the network is told of a picture, such as "none" or "box".
         classes: what the labels 1, 2, ... of ``predict`` mean; empty where masks are not labelled.
         segmenter: how pictures become probabilities; ``segmenter.model`` is the ``nn.Module``.
+        greys: how the images that it was trained on were shown to it.
     """
 
     folder: Path
@@ -35,6 +40,7 @@ class TunedNetwork:
     prompt: str
     classes: tuple[str, ...]
     segmenter: Segmenter
+    greys: Greys = EIGHT_BITS
 
     def predict(
         self,
@@ -45,7 +51,9 @@ class TunedNetwork:
         """Segment one picture, as ``python -m gpsseg.predict`` does a file that holds it.
 
         Args:
-            picture: (H, W, 3) uint8 RGB, or (H, W) uint8 grey, of any size.
+            picture: (H, W, 3) uint8 RGB, or (H, W) uint8 grey, of any size. Of a run that was
+                trained on images of more than 8 bits also numbers such as its own (uint16, float),
+                which are shown by the run's range.
             probability: whether to return the network's probabilities instead of a mask.
             prompt: for a run that was trained with --prompt box or point: x0, y0, x1, y1 or x, y in
                 pixels from the upper left corner.
@@ -58,7 +66,7 @@ class TunedNetwork:
         Raises:
             UserError: the array is no picture, or a prompt is missing or not taken.
         """
-        pixels = as_rgb(picture)
+        pixels = as_rgb(picture, self.greys)
         found = self.segmenter.map_of(pixels, self._prompter(prompt))
         if probability:
             return found
@@ -83,31 +91,53 @@ class TunedNetwork:
         return from_pixels(prompt, self.prompt)
 
 
-def as_rgb(picture: np.ndarray) -> np.ndarray:
+def as_rgb(picture: np.ndarray, greys: Greys = EIGHT_BITS) -> np.ndarray:
     """A picture as (H, W, 3) uint8 RGB; grey is repeated, an alpha channel is dropped.
 
     >>> as_rgb(np.zeros((4, 5), np.uint8)).shape
     (4, 5, 3)
+    >>> as_rgb(np.full((1, 1), 819, np.uint16), Greys(whole=(0, 4095)))[0, 0].tolist()
+    [51, 51, 51]
+
+    Args:
+        picture: (H, W) or (H, W, 1), 3 or 4 values a pixel.
+        greys: of the run, by which values of more than 8 bits are shown.
 
     Raises:
-        UserError: it has another shape or type.
+        UserError: it has another shape or type, or the run has no range for such values.
     """
     pixels = np.asarray(picture)
-    if pixels.dtype != np.uint8:
+    if pixels.dtype != np.uint8 and not _has_range(pixels.dtype, greys):
         raise UserError(
-            f"The picture is {pixels.dtype}, expected uint8. Bring its values to 0..255, the same "
-            "way for all pictures, and pass picture.astype('uint8')."
+            f"The picture is {pixels.dtype}, expected uint8: the run was trained on "
+            f"{_trained_on(greys)}. Bring its values to 0..255, the same way for all pictures, and "
+            "pass picture.astype('uint8')."
         )
     if pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4):
         pixels = pixels[:, :, :3] if pixels.shape[2] > 1 else pixels[:, :, 0]
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or 0 in pixels.shape:
         raise UserError(
             f"The picture has the shape {np.shape(picture)}, expected (height, width, 3) in RGB or "
             "(height, width). Pass one picture at a time, channels last."
         )
-    return np.ascontiguousarray(pixels)
+    shown = show(pixels, greys)
+    return np.ascontiguousarray(shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, 2))
+
+
+def _has_range(kind: np.dtype[Any], greys: Greys) -> bool:
+    """Whether a run says how numbers of more than 8 bits are shown."""
+    if kind.kind not in "uif" or kind.itemsize == 1:
+        return False
+    return greys.old or (greys.real if kind.kind == "f" else greys.whole) is not None
+
+
+def _trained_on(greys: Greys) -> str:
+    """What a run was trained on, in words."""
+    if greys.window is not None:
+        return "slices shown by the window {:g} {:g} (centre and width)".format(*greys.window)
+    kinds = {"whole numbers": greys.whole, "real numbers": greys.real}
+    told = [f"{kind} from {r[0]:g} to {r[1]:g}" for kind, r in kinds.items() if r is not None]
+    return " and ".join(told) or "images of 8 bits"
 
 
 def load_run(folder: Path | str, device: str = "auto", untrained: bool = False) -> TunedNetwork:
@@ -128,4 +158,7 @@ def load_run(folder: Path | str, device: str = "auto", untrained: bool = False) 
     machine = make_machine(device, config.precision)
     model.to(machine.device)
     segmenter = Segmenter(model, machine, card, config.image_size, config.batch_size)
-    return TunedNetwork(folder, config, model.facts.prompt, tuple(card.told_apart), segmenter)
+    greys = greys_of(folder)
+    return TunedNetwork(
+        folder, config, model.facts.prompt, tuple(card.told_apart), segmenter, greys
+    )

@@ -15,6 +15,7 @@ from gpsseg.data.case import case_mask
 from gpsseg.data.checks.audit import Audit, Look
 from gpsseg.data.formats.images import read_image
 from gpsseg.data.splits.split import Found
+from gpsseg.errors import counted
 from gpsseg.report.page import fill
 from gpsseg.report.thumbnails import leak_picture
 
@@ -32,27 +33,30 @@ def summary(audit: Audit) -> list[str]:
     most = max((look.grey for look in audit.not_binary), default=0)
     grey = f" (up to {most:.1%} of their pixels; thresholded)" if most else ""
     lines = [
-        f"{len(audit.looks)} images: {len(audit.sound)} sound, {len(audit.faults)} faults",
+        f"{counted(len(audit.looks), 'image')}: {len(audit.sound)} sound, "
+        f"{counted(len(audit.faults), 'fault')}",
         f"masks: {len(audit.empty)} empty, {len(audit.full)} full, {len(audit.not_binary)} with "
         f"more than two levels{grey}",
         f"sizes (width x height): {sizes}{more}",
-        f"near-duplicates: {len(audit.duplicates)} pairs"
+        f"near-duplicates: {counted(len(audit.duplicates), 'pair')}"
         if audit.compared
         else "near-duplicates: not looked for",
     ]
     if audit.framed:
         lines.append(
-            f"foreground along most of the border: {len(audit.framed)} masks; the higher level is "
-            "the foreground: swapped?"
+            f"foreground along most of the border: {counted(len(audit.framed), 'mask')}; the "
+            "higher level is the foreground: swapped?"
         )
     if audit.turned:
         lines.append(
-            f"turned by their EXIF orientation: {len(audit.turned)} images; look at their masks"
+            f"turned by EXIF orientation: {counted(len(audit.turned), 'image')}; look at the masks"
         )
     shares = [share for share in shares if share > 0]  # images without lesion have no lesion size
     if shares:
         low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
-        lines.append(f"lesion size: median {middle:.1%} of the image, half {low:.1%} to {high:.1%}")
+        ends = f"{low:.1%}", f"{high:.1%}"
+        half = f", half {ends[0]} to {ends[1]}" if ends[0] != ends[1] else ""
+        lines.append(f"lesion size: median {middle:.1%} of the image{half}")
     return lines
 
 
@@ -63,9 +67,7 @@ def render_check(card: Card, found: Found, audit: Audit) -> str:
     context: dict[str, Any] = {
         "title": card.title,
         "synthetic": found.data.startswith("synthetic"),
-        "root": found.root,
-        "parts": {part: len(cases) for part, cases in found.parts.items()},
-        "groups": len({case.group for case in found.cases if case.group}),
+        "subtitle": _subtitle(found),
         "lines": summary(audit),
         "faults": audit.faults,
         "notes": _notes(audit),
@@ -84,6 +86,18 @@ def render_check(card: Card, found: Found, audit: Audit) -> str:
         "facts": [("Licence", card.licence), ("Cite", card.citation), ("Homepage", card.homepage)],
     }
     return fill("check.html", (), context)
+
+
+def _subtitle(found: Found) -> str:
+    """How many images there are, in parts where the set has them; how many groups; and where."""
+    counts = {part: len(cases) for part, cases in found.parts.items()}
+    groups = len({case.group for case in found.cases if case.group})
+    images = ", ".join(
+        counted(count, "image" if part == "all" else f"{part} image")
+        for part, count in counts.items()
+    )
+    told = counted(groups, "group") if groups else "no groups (patients, sequences) are known"
+    return f"{images}; {told}; {found.root}"
 
 
 def _notes(audit: Audit) -> list[tuple[str, list[str]]]:

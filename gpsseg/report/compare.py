@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from rich.table import Table
 
 from gpsseg.config.compare import FREE
 from gpsseg.console import say
+from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_text, p_text, varied_text
 from gpsseg.files import write_json, write_rows, write_text
 from gpsseg.report.charts import plots
 from gpsseg.report.charts.of_compare import charts
 from gpsseg.report.page import fill
 from gpsseg.report.sections import leak_sentences
+from gpsseg.report.settings import in_words, typed
 from gpsseg.veil import clean
 
 Row = Mapping[str, Any]
@@ -92,7 +95,8 @@ def varied_lines(rows: Sequence[Row]) -> list[str]:
     if apart:
         means = ", ".join(f"{row['method']} {row['dice_with_lesion']:.3f}" for row in apart)
         lines.append(
-            f"mDice on the {apart[0]['images_with_lesion']} images with a lesion: {means}."
+            f"mDice on the {counted(apart[0]['images_with_lesion'], 'image')} with a lesion: "
+            f"{means}."
         )
     none = dict.fromkeys(row["no_interval"] for row in rows if "no_interval" in row)
     if all("no_interval" in row for row in rows):
@@ -108,6 +112,7 @@ def page(result: Mapping[str, Any]) -> str:
     synthetic = str(result["data"]).startswith("synthetic")
     settings = {**result["settings"], **result["resolved"], **result["machine"]}
     shown = {k: v for k, v in settings.items() if v not in (None, [], ()) and k not in FREE}
+    words = typed(result["command"], "compare")
     context = {
         "result": result,
         "synthetic": synthetic,
@@ -115,7 +120,10 @@ def page(result: Mapping[str, Any]) -> str:
         "best": _best(rows),
         "charts": charts(rows),
         "frame": plots,
-        "settings": shown,
+        "settings": in_words(shown),
+        "command": None
+        if words is None
+        else shlex.join(["python", "-m", "gpsseg.compare", *words]),
         "varied": varied_lines(rows),
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }

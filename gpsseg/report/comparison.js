@@ -4,7 +4,7 @@ function filterImages(table) {
   const rows = Array.from(table.tBodies[0].rows);
   for (const row of rows) row.hidden = !row.dataset.id.toLowerCase().includes(text);
   const shown = rows.filter((row) => !row.hidden).length;
-  element("shown").textContent = `${shown} of ${rows.length} images`;
+  element("shown").textContent = `${shown} of ${rows.length} image${rows.length === 1 ? "" : "s"}`;
 }
 
 const images = element("cases");

@@ -42,6 +42,7 @@ class Contents:
     """A run or evaluation folder; what the folder lacks is empty.
 
     Attributes:
+        folder: it.
         metrics: metrics.json.
         config: config.json.
         split: split.json.
@@ -52,6 +53,7 @@ class Contents:
         delta_bytes: size of delta.safetensors.
     """
 
+    folder: Path
     metrics: Json
     config: Json
     split: Json
@@ -72,6 +74,7 @@ def read_contents(
     """
     delta = RunFolder(folder).delta
     return Contents(
+        folder=folder,
         metrics=read_object(RunFolder(folder).metrics),
         config=_json_or_empty(RunFolder(folder).config),
         split=_json_or_empty(RunFolder(folder).split),

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from gpsseg.errors import counted
 from gpsseg.evaluators.words import (
     interval_text,
     interval_words,
@@ -39,6 +40,7 @@ def fill(template: str, scripts: Sequence[str], context: dict[str, Any]) -> str:
         "p": p_text,
         "varied": varied_text,
         "interval_words": interval_words,
+        "counted": counted,
     }
     script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

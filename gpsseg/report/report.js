@@ -20,7 +20,7 @@ function filter() {
     const inRange = dice === "" ? low <= 0 && high >= 1 : low <= dice && dice <= high;
     row.hidden = !(name.includes(text) && inRange);
   }
-  element("shown").textContent = `${visibleRows().length} of ${rows().length} images`;
+  element("shown").textContent = `${visibleRows().length} of ${rows().length} image${rows().length === 1 ? "" : "s"}`;
 }
 
 let current = null;

@@ -10,7 +10,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.console import working
 from gpsseg.evaluators.words import name_of_base
 from gpsseg.files import write_text
-from gpsseg.report import layers, sections
+from gpsseg.report import layers, sections, settings
 from gpsseg.report.charts import plots
 from gpsseg.report.contents import Contents, read_contents
 from gpsseg.report.page import fill
@@ -76,13 +76,14 @@ def _context(contents: Contents) -> dict[str, Any]:
         "strata": [(s, sections.score_of(s, "dice")) for s in metrics.get("strata", [])],
         "paired": metrics.get("paired", []),
         "leaks": sections.leak_check(contents),
+        "labels": sections.labels(metrics),
         "showcase": sections.showcase(cases),
         "charts": [chart for chart in charts if chart],
         "frame": plots,
         "panels": layers.layer_panels(contents.selection.get("layers", ())),
         "facts": sections.facts(contents),
-        "settings": sections.settings(contents.config),
+        "settings": settings.settings(contents.config),
         "versions": contents.config.get("versions", {}),
-        "command": sections.command(contents.config),
+        "command": settings.command(contents),
         "seconds": metrics.get("seconds", {}),
     }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
-from gpsseg.config.private import HIDDEN
+from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_words, name_of_base
 from gpsseg.report.contents import Case, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
@@ -144,7 +142,17 @@ def score_of(summary: Json, key: str) -> Score | None:
 def classes(metrics: Json) -> list[dict[str, Any]]:
     """Of each class that is told apart: name, images, and its scores "before", "dice" and "iou"."""
     found = metrics.get("classes", {})
-    before = found.get("before", {})
+    return _apart(found.get("after", {}), found.get("before", {}))
+
+
+def labels(metrics: Json) -> list[dict[str, Any]]:
+    """The same of each label of label maps; its images are those whose truth shows it."""
+    found = metrics.get("labels", {})
+    shown = {name: one["images"] - one.get("empty_truth", 0) for name, one in found.items()}
+    return _apart({name: {**one, "images": shown[name]} for name, one in found.items()}, {})
+
+
+def _apart(after: Json, before: Json) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
@@ -153,7 +161,7 @@ def classes(metrics: Json) -> list[dict[str, Any]]:
             "dice": score_of(scores, "dice"),
             "iou": score_of(scores, "iou"),
         }
-        for name, scores in found.get("after", {}).items()
+        for name, scores in after.items()
     ]
 
 
@@ -212,13 +220,18 @@ def leak_sentences(leaks: Mapping[str, Any] | None) -> tuple[str, str]:
     if not leaks["checked"]:
         return leaks["why"], leaks.get("note", "")
     leaking = len({pair["test_id"] for pair in leaks["pairs"]})
-    compared = f"{leaks['test']} test images were compared with {leaks['train']} training images"
+    test, train = counted(leaks["test"], "test image"), counted(leaks["train"], "training image")
     if not leaking:
-        found = f"None found: {compared}, and none is a copy of one or shows the same scene."
+        were = "was" if leaks["test"] == 1 else "were"
+        found = (
+            f"None found: {test} {were} compared with {train}, and none is a copy of one or shows "
+            "the same scene."
+        )
     else:
         found = (
-            f"{leaking} of the {compared.replace('were compared', 'compared')} are not independent "
-            "of them: the scores above are likely too high."
+            f"{leaking} of the {test} compared with {train} "
+            f"{'is' if leaking == 1 else 'are'} not independent of them: the scores above are "
+            "likely too high."
         )
     return found, leaks.get("note", "")
 
@@ -245,43 +258,6 @@ def leak_check(contents: Contents) -> LeakCheck | None:
     )
 
 
-def settings(config: Json) -> list[tuple[str, str]]:
-    """The resolved configuration, name and value; unset ones say so.
-
-    Of a run with hashed ids no path is shown: folders, too, are called after patients.
-    """
-    resolved = config.get("resolved", {})
-    values = {**config.get("config", {}), **resolved}
-    if values.get("anonymous_ids"):
-        values = {k: HIDDEN if _is_place(k, v) else v for k, v in values.items()}
-    return [(name, "default" if value is None else str(value)) for name, value in values.items()]
-
-
-def _is_place(name: str, value: Any) -> bool:
-    return isinstance(value, str) and (name == "output" or "/" in value or "\\" in value)
-
-
-def command(config: Json) -> str:
-    """The command line that repeats the run, as typed in a shell; none of one with hashed ids."""
-    if config.get("config", {}).get("anonymous_ids"):
-        return ""
-    arguments = [str(part) for part in config.get("command", [])]
-    if arguments and PurePath(arguments[0]).parent.name == "gpsseg":
-        module = f"gpsseg.{PurePath(arguments[0]).stem}"
-        processes = config.get("resolved", {}).get("processes", 1)
-        start = ["torchrun", "--nproc-per-node", str(processes)] if processes > 1 else ["python"]
-        return shlex.join([*start, "-m", module, *arguments[1:]])
-    given = {k: v for k, v in config.get("config", {}).items() if v is not None and k != "output"}
-    flags = [part for name, value in given.items() for part in _flag(name, value)]
-    return shlex.join(["python", "-m", "gpsseg.finetune", *flags]) if given else ""
-
-
-def _flag(name: str, value: Any) -> list[str]:
-    """An option as typed; a switch has no value, and one that is off is left out."""
-    flag = f"--{name.replace('_', '-')}"
-    return ([flag] if value else []) if isinstance(value, bool) else [flag, str(value)]
-
-
 def facts(contents: Contents) -> list[tuple[str, Any]]:
     """Where data and scores come from, name and value; what is unknown is left out."""
     metrics, split = contents.metrics, contents.metrics.get("split", {})
@@ -299,7 +275,10 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ("Images", ", ".join(sizes) or f"{metrics.get('images')} test"),
         ("Predictions", metrics.get("predictions")),
         ("Truth", metrics.get("truth")),
-        ("Resized", f"{len(metrics['resized'])} predictions" if metrics.get("resized") else ""),
+        (
+            "Resized",
+            counted(len(metrics["resized"]), "prediction") if metrics.get("resized") else "",
+        ),
         ("Seed", metrics.get("seed")),
         ("Backbone", metrics.get("backbone")),
         ("Prompt", metrics.get("prompt")),

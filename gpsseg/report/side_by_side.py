@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.report import MOST_RUNS
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.evaluators import Estimate, holm, paired_comparison
-from gpsseg.report import sections
+from gpsseg.report import sections, settings
 from gpsseg.report.charts import plots
 from gpsseg.report.contents import Case, Contents, read_contents
 
@@ -158,7 +158,11 @@ def _notes(first: Run, run: Run, common: int) -> tuple[str, ...]:
     most = max(len(_by_id(first)), len(_by_id(run)))
     return (
         *(("trained or validated on different images",) if len(hashes) > 1 else ()),
-        *((f"{most - common} images are in one run only",) if most > common else ()),
+        *(
+            (f"{counted(most - common, 'image is', 'images are')} in one run only",)
+            if most > common
+            else ()
+        ),
     )
 
 
@@ -174,9 +178,9 @@ def differing_settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
         own: dict[str, str] = {
             key: str(metrics[key]) for key in ("backbone", "method") if key in metrics
         }
-        settings = dict(sections.settings(config))
+        words = dict(settings.settings(config))
         versions = {f"{name} version": v for name, v in config.get("versions", {}).items()}
-        tables.append({**own, **settings, **versions})
+        tables.append({**own, **words, **versions})
     names = dict.fromkeys(name for table in tables for name in table)
     rows = [(name, [table.get(name, "–") for table in tables]) for name in names]
     return [

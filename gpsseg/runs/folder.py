@@ -25,7 +25,7 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.formats.greys import Greys, to_stored
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.data.splits.split import Split
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import bundled, is_main_process, new_run_folder, read_object, write_json
 from gpsseg.runs.greys import stored_greys
 from gpsseg import __version__
@@ -131,7 +131,7 @@ def _refuse_other_processes(run: Path, processes: int) -> None:
     begun = read_object(RunFolder(run).config).get("resolved", {}).get("processes", processes)
     if begun != processes:
         raise UserError(
-            f"{run} was begun by {begun} process{'es' if begun != 1 else ''}, got {processes}: the "
+            f"{run} was begun by {counted(begun, 'process', 'processes')}, got {processes}: the "
             f"batches would change. Go on with {begun} (torchrun --nproc-per-node {begun})."
         )
 

@@ -17,7 +17,7 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case
 from gpsseg.data.checks.leaks import CHAIN, COPY, NAME, NEAR, TURNED, VIEW, find_leaks
 from gpsseg.data.splits.split import Split
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.files import read_object
 from gpsseg.runs.kept import kept_split
 from gpsseg.veil import reason
@@ -96,7 +96,7 @@ def groups_note(cases: Sequence[Case], found: Collection[str] = ()) -> str:
     if not without:
         return ""
     which = "No groups were given" if without == len(cases) else ""
-    which = which or f"{without} of {len(cases)} images have no group"
+    which = which or f"{without} of {counted(len(cases), 'image')} have no group"
     return (
         f"{which}: where several images show one patient or video, they may lie on both sides of "
         "this split, and the scores then are too good. "
@@ -112,9 +112,9 @@ def leaks_sentence(found: Sequence[Any], images: int) -> str:
     counts = Counter(pair.kind for pair in found)
     kinds = ", ".join(f"{n} {KIND_WORDS[kind][n > 1]}" for kind, n in counts.items())
     first = "; ".join(f"{leak.train_id} = {leak.test_id}" for leak in found[:SHOWN])
-    more = f"; and {len(found) - SHOWN} more pairs" if len(found) > SHOWN else ""
+    more = f"; and {counted(len(found) - SHOWN, 'more pair')}" if len(found) > SHOWN else ""
     copies = all(pair.kind in (COPY, NEAR, TURNED) for pair in found)
-    of = f"{leaking} of {images} test images {'is' if leaking == 1 else 'are'}"
+    of = f"{leaking} of {counted(images, 'test image')} {'is' if leaking == 1 else 'are'}"
     what = "also among the training images" if copies else "not independent of the training images"
     return f"LEAK: {of} {what}: {kinds}. Training image = test image: {first}{more}."
 

@@ -16,7 +16,7 @@ from gpsseg.data.case import Case, look_at_case
 from gpsseg.data.checks.notices import Seen, look
 from gpsseg.data.checks.readable import first_of
 from gpsseg.data.formats.filenames import left_out
-from gpsseg.data.formats.levels import Marked
+from gpsseg.data.formats.levels import ADVICE, BY_LABELS, Marked
 from gpsseg.data.formats.maps import (
     Stored,
     Survey,
@@ -32,7 +32,7 @@ from gpsseg.data.formats.maps import (
 from gpsseg.data.formats.slicing import Slicing, find_slicing
 from gpsseg.data.formats.volumes import RAS
 from gpsseg.data.pairs import Pairs, pair
-from gpsseg.errors import UserError, fault_of, few
+from gpsseg.errors import UserError, counted, fault_of, few
 from gpsseg.evaluators import Scorer, registry
 from gpsseg.evaluators.resize import resize_bilinear
 
@@ -120,7 +120,7 @@ def open_predictions(
     with ThreadPoolExecutor() as pool:
         tasks = pool.map(lambda case: _look(case, pairs.all_of(case), labels), cases)
         looks = list(progress(tasks, "checking predictions", len(cases)))
-    faults = [look.fault for look in looks if look.fault]
+    faults = [(c.id, each.fault) for c, each in zip(cases, looks, strict=True) if each.fault]
     if faults:
         raise UserError(first_of(faults))
     axes = {look.axes for look in looks}
@@ -243,8 +243,7 @@ def _truth_of(path: Path, labels: tuple[int, ...]) -> tuple[Marked, Stored]:
         try:
             return look_at_truth(path)
         except UserError as error:
-            more = " Or name its values, such as --labels 1." if "classes" in str(error) else ""
-            raise UserError(f"{error}{more}") from None
+            raise UserError(str(error).replace(ADVICE, BY_LABELS)) from None
     stored = read_stored(path)
     if stored.values.dtype == bool or set(np.unique(stored.values).tolist()) <= {0, 255}:
         is_mask = 255 not in labels
@@ -298,17 +297,23 @@ def _say_notes(predictions: Predictions, folder: Path) -> None:
     extra, aside = predictions.pairs.extra, predictions.pairs.aside
     if extra:
         names = few(path.relative_to(folder) for path in extra)
-        say(f"note: {predictions.place}: no image for {len(extra)} files: {names}", "yellow")
+        say(
+            f"note: {predictions.place}: no image for {counted(len(extra), 'file')}: {names}",
+            "yellow",
+        )
     if left := left_out(unread_files(folder), folder):
         say(f"{left} of {predictions.place}", "yellow")
     if aside:
         names = few(path.relative_to(folder) for path in aside)
-        say(f"note: {len(aside)} masks beside probability maps are not used: {names}", "yellow")
+        what = counted(
+            len(aside), "mask beside probability maps is", "masks beside probability maps are"
+        )
+        say(f"note: {what} not used: {names}", "yellow")
     if predictions.moved:
         say(
-            f"note: the headers of {len(predictions.moved)} volumes place them elsewhere than "
-            f"their truth: {few(predictions.moved)}. Voxels are compared as stored, with the "
-            "truth's spacing.",
+            f"note: the headers of {counted(len(predictions.moved), 'volume')} place them "
+            f"elsewhere than their truth: {few(predictions.moved)}. Voxels are compared as "
+            "stored, with the truth's spacing.",
             "yellow",
         )
 
@@ -359,6 +364,7 @@ def score_predictions(
     protocols: Sequence[str],
     picture: Callable[[Case, np.ndarray, np.ndarray], None] | None = None,
     tolerance: float = 2.0,
+    what: str = "evaluating",
 ) -> Scored:
     """Score every case; a prediction of another size is resized bilinearly before thresholding.
 
@@ -368,10 +374,11 @@ def score_predictions(
         picture: is called with each case, its predicted mask and its truth, both (H, W) bool; of a
             volume with the slice that shows most of the lesion.
         tolerance: as for ``Scorer``.
+        what: is done, for the progress bar.
     """
     scorer = Scorer(protocols, pool=True, tolerance=tolerance)
     resized = []
-    for case in progress(predictions.cases, "evaluating", len(predictions.cases)):
+    for case in progress(predictions.cases, what, len(predictions.cases)):
         truth, header = _truth(case, predictions.labels)
         values = predictions.map_of(case, header)
         if values.shape != truth.shape:
@@ -384,8 +391,9 @@ def score_predictions(
             picture(case, *(shown if truth.ndim == 2 else telling_slice(*shown, header.affine)))
     if resized:
         say(
-            f"note: {predictions.place}: {len(resized)} of {len(predictions.cases)} predictions do "
-            f"not have their truth's size and were resized bilinearly: {few(resized)}",
+            f"note: {predictions.place}: {len(resized)} of "
+            f"{counted(len(predictions.cases), 'prediction')} do not have their truth's "
+            f"size and were resized bilinearly: {few(resized)}",
             style="yellow",
         )
     summary, rows = scorer.summary(), scorer.rows()
@@ -397,13 +405,12 @@ def score_predictions(
 
 
 def score_labels(predictions: Predictions) -> dict[str, dict[str, Any]]:
-    """Score each label of label maps by itself, and say so: label -> protocol per-image."""
+    """Score each label of label maps by itself: label -> protocol per-image."""
     found = {}
     for label in predictions.labels:
-        scored = score_predictions(replace(predictions, labels=(label,)), ["per-image"])
+        alone, what = replace(predictions, labels=(label,)), f"evaluating label {label}"
+        scored = score_predictions(alone, ["per-image"], what=what)
         found[str(label)] = scored.summary["per-image"]
-        dice, iou = found[str(label)]["dice"], found[str(label)]["iou"]
-        say(f"label {label}: mean Dice {dice:.3f}, IoU {iou:.3f}")
     return found
 
 

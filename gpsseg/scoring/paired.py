@@ -11,7 +11,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.console import say
 from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.split import Case
-from gpsseg.errors import UserError, few
+from gpsseg.errors import UserError, counted, few
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.evaluators.words import interval_text, varied_text
 from gpsseg.files import read_object, read_table
@@ -100,7 +100,7 @@ def _refuse_other_images(folder: Path, mine: Sequence[str], theirs: Sequence[str
     more = sorted(set(theirs) - set(mine))
     if lacks or more:
         parts = [f"it lacks {len(lacks)} of {len(mine)}: {few(lacks)}"] if lacks else []
-        parts += [f"it has {len(more)} others: {few(more)}"] if more else []
+        parts += [f"it has {counted(len(more), 'other')}: {few(more)}"] if more else []
         raise UserError(
             f"--against {folder} does not score the same images: {'; '.join(parts)}. Score both on "
             "one split."

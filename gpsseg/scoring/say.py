@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpsseg.console import say
+from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_text, interval_words, name_of_base
 
 
@@ -16,14 +17,15 @@ def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) ->
     say(
         f"{name:<7} mDice {score['dice']:.3f} {interval_text(score['dice_ci95'])}   mIoU "
         f"{score['iou']:.3f} {interval_text(score['iou_ci95'])}   (per-image protocol, native "
-        f"size, {score['images']} images{told}; {interval_words(score)})",
+        f"size, {counted(score['images'], 'image')}{told}; {interval_words(score)})",
         style="bold",
     )
     if "dice_with_lesion" in score:
         say(
-            f"{'':<7} on the {score['images_with_lesion']} images with a lesion mDice "
-            f"{score['dice_with_lesion']:.3f} {interval_text(score['dice_with_lesion_ci95'])}; "
-            f"something was found on {score['false_finds']} of {score['empty_truth']} without "
+            f"{'':<7} on the {counted(score['images_with_lesion'], 'image')} with a lesion "
+            f"mDice {score['dice_with_lesion']:.3f} "
+            f"{interval_text(score['dice_with_lesion_ci95'])}; something was found "
+            f"on {score['false_finds']} of {score['empty_truth']} without "
             f"({interval_words(score['with_lesion'])})",
             style="bold",
         )
@@ -51,8 +53,19 @@ def say_classes(classes: Mapping[str, Any], base: str = "before") -> None:
             say(
                 f"{when:<7} {name}: mDice {score['dice']:.3f} {interval_text(score['dice_ci95'])}"
                 f"   mIoU {score['iou']:.3f} {interval_text(score['iou_ci95'])}   (in "
-                f"{score['images']} images' truth)"
+                f"the truth of {counted(score['images'], 'image')})"
             )
+
+
+def say_labels(labels: Mapping[str, Any]) -> None:
+    """Print the scores of labels, a line each, and that those before are of all together."""
+    if labels:
+        say(f"{'':<7} That is all labels together, as one foreground. Each by itself:")
+    for name, score in labels.items():
+        say(
+            f"label {name}: mean Dice {score['dice']:.3f} {interval_text(score['dice_ci95'])}, IoU "
+            f"{score['iou']:.3f} {interval_text(score['iou_ci95'])}"
+        )
 
 
 def say_protocols(summary: dict[str, Any]) -> None:

@@ -3,8 +3,10 @@
 import dataclasses
 import re
 import sys
+from typing import Annotated
 
 import pytest
+from tyro.conf import subcommand
 
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.checked import hints_of
@@ -56,6 +58,19 @@ def test_many_options_stand_under_headings(kind, monkeypatch, capsys):
             places[found[1].replace("-", "_")] = here
     wanted = {name: f"{head} options" for head, names in HEADINGS.items() for name in names}
     assert places == {name: wanted[name] for name in hints_of(kind)}, "list it in HEADINGS"
+
+
+def test_a_mistyped_option_of_a_subcommand_is_explained_by_that_alone(monkeypatch, capsys):
+    pair = Annotated[CheckConfig, subcommand("check")] | Annotated[NewConfig, subcommand("new")]
+    monkeypatch.setattr(sys, "argv", ["x", "check", "--imagess", "a"])
+    with pytest.raises(SystemExit):
+        parse(pair, "python -m gpsseg.datasets")
+    said = capsys.readouterr().err
+    assert "--images PATH" in said
+    assert "in python" not in said
+    assert "python -m gpsseg.datasets check --help" in said
+    monkeypatch.setattr(sys, "argv", ["x", "check", "--images", "a", "--masks", "b"])
+    assert parse(pair, "x") == CheckConfig(images="a", masks="b")
 
 
 def test_what_is_typed_makes_the_flat_configuration(monkeypatch):

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards.card import Card, load_card
+from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.carve import carve
 from gpsseg.data.splits.split import SYNTHETIC, Case, make_split
 from gpsseg.data.synthetic.scenes import synthesize
@@ -220,6 +222,21 @@ def test_isic_without_and_with_its_test_folder(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "ISIC-2017" / "ISIC-2017_Training_Data")
     with pytest.raises(UserError, match="ISIC 2017 Part 1 is neither in"):
         make_split(ISIC, tmp_path)
+
+
+def test_train_size_says_that_it_thins_the_validation_images(tmp_path: Path) -> None:
+    """Of 200 images 40 are for the test and 40 for validation: a tenth of these is below 32."""
+    for kind in "im":
+        (tmp_path / kind).mkdir()
+        for number in range(200):
+            (tmp_path / kind / f"{number}.png").touch()
+    card = card_of(SourceConfig(images=tmp_path / "i", masks=tmp_path / "m"))
+    split = make_split(card, None, train_size=12, val_share=0.25)
+    assert (len(split.train), len(split.val)) == (12, 32)
+    assert split.notes == (
+        "--train-size 12 takes 32 of 40 validation images too: as large a share, but not below 32.",
+    )
+    assert make_split(card, None, train_size=120, val_share=0.25).notes == ()
 
 
 def test_too_few_images(tmp_path: Path) -> None:

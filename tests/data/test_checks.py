@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.checks.readable import SHOWN, check_cases, say_notes
+from gpsseg.data.checks.readable import SHOWN, check_cases, first_of, say_notes
 from gpsseg.data.splits.split import Case
 from gpsseg.errors import UserError
 
@@ -86,7 +86,17 @@ def test_several_errors_are_listed_at_once(tmp_path: Path) -> None:
     assert [name in line for name, line in zip(("c0", "c1", "empty"), lines, strict=True)]
 
 
-def test_a_long_list_of_errors_is_cut(tmp_path: Path) -> None:
+def test_what_is_wrong_with_many_files_is_said_once(tmp_path: Path) -> None:
     cases = [Case(str(i), tmp_path / f"gone{i}.png") for i in range(SHOWN + 3)]
-    with pytest.raises(UserError, match=r"\.\.\. and 3 more\."):
+    with pytest.raises(UserError) as caught:
         check_cases(cases)
+    first, others = str(caught.value).splitlines()
+    assert first == f"{tmp_path}/gone0.png does not exist."
+    assert others.startswith("The same is wrong with 12 more: gone1.png, gone2.png")
+    assert others.endswith("gone9.png (and 3 more).")
+
+
+def test_a_long_list_of_errors_is_cut() -> None:
+    faults = [(letter, f"{letter}.png is {letter}.") for letter in "abcdefghijklm"]
+    lines = first_of(faults).splitlines()
+    assert (len(lines), lines[9:]) == (11, ["j.png is j.", "... and 3 other faults."])

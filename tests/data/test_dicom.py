@@ -258,7 +258,7 @@ def test_what_is_dicom_and_what_is_an_image(maker: ModuleType, tmp_path: Path) -
 def test_a_header_cannot_hold_a_patient(maker: ModuleType, tmp_path: Path) -> None:
     header = read_header(maker.write_dicom(tmp_path / "a.dcm", GREYS))
     known = {"path", "series", "shape", "position", "directions", "spacing", "enhanced"}
-    known |= {"window", "limits", "inverted", "thickness", "modality", "hounsfield"}
+    known |= {"window", "limits", "inverted", "thickness", "modality", "hounsfield", "asked"}
     assert {field.name for field in dataclasses.fields(Header)} == known
     said = repr(dataclasses.replace(header, series=""))
     assert not any(secret in said for secret in maker.SECRETS)

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpsseg.data.formats.deep import read_by_opencv
 from gpsseg.data.formats.images import (
     read_channel,
     read_image,
     read_mask,
     read_pages,
+    read_small,
     read_stored,
 )
 from gpsseg.errors import UserError
@@ -255,3 +258,56 @@ def test_damaged_bytes_give_an_image_or_a_clear_error(tmp_path: Path, suffix: st
         for reader in READERS:
             with contextlib.suppress(UserError):  # and nothing else is raised
                 assert reader(path).size
+
+
+def write_tiff(path: Path, values: np.ndarray, form: int, pixel: int = 1) -> None:
+    """A plain TIFF of grey values, (H, W) or (H, W, pixel); Pillow writes no such kinds."""
+    height, width = values.shape[:2]
+    bits = 8 * values.dtype.itemsize
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, 1), (273, 0), (277, pixel)]
+    tags += [(278, height), (279, values.nbytes), (339, form)]
+    tags += [(338, 2)] if pixel == 2 else []
+    start = 8 + 2 + 12 * len(tags) + 4
+    content = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    for tag, value in sorted(tags):
+        pair = tag in (258, 339) and pixel == 2
+        number = (value << 16 | value) if pair else start if tag == 273 else value
+        kind = 3 if tag in (258, 259, 262, 277, 338, 339) else 4
+        content += struct.pack("<HHII", tag, kind, 2 if pair else 1, number)
+    path.write_bytes(content + bytes(4) + values.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "pixel", "said"),
+    [
+        (np.float16, 3, 1, "holds real numbers of 16 bits, expected grey or RGB"),
+        (np.uint64, 1, 1, "holds whole numbers of 64 bits, expected grey or RGB"),
+        (np.int64, 2, 1, "holds whole numbers of 64 bits, expected grey or RGB"),
+        (np.uint16, 1, 2, r"holds two values a pixel, of 16 bits \(grey and alpha\?\), expected"),
+        (np.complex64, 6, 1, "holds complex numbers, expected grey or RGB"),
+    ],
+)
+def test_a_tiff_of_numbers_that_nothing_reads_says_which(
+    tmp_path: Path, kind: type, form: int, pixel: int, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shape = (4, 5, pixel) if pixel > 1 else (4, 5)
+    write_tiff(tmp_path / "a.tif", np.ones(shape, kind), form, pixel)
+    for read in (read_image, lambda path: read_small(path, 8)):
+        with pytest.raises(UserError, match=said) as error:
+            read(tmp_path / "a.tif")
+        assert str(error.value).endswith("Save it as one of these.")
+    assert "[ERROR" not in capfd.readouterr().err
+
+
+def test_real_numbers_of_32_bits_are_read(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "a.tif", np.array([[0, 0.5, 1]], np.float32), 3)
+    assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_opencv_says_nothing_of_a_damaged_picture(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_tiff(tmp_path / "a.tif", np.ones((4, 5), np.uint64), 1)
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-50])
+    assert read_by_opencv(tmp_path / "a.tif") is None
+    assert capfd.readouterr().err == ""

@@ -82,7 +82,7 @@ def test_masks_found_by_name(tmp_path: Path) -> None:
         ("p1/a", "p1"), ("p2/a", "p2"),
     ]  # fmt: skip
     touch(tmp_path, "i/b.png")
-    with pytest.raises(UserError, match="1 of 3 images have no mask: b"):
+    with pytest.raises(UserError, match="1 of 3 images has no mask: b"):
         part_cases(tmp_path, {"images": "i/**/*", "masks_in": "m"})
     lenient = part_cases(tmp_path, {"images": "i/**/*", "masks_in": "m"}, require_masks=False)
     assert [case.id for case in lenient if case.mask is None] == ["b"]

@@ -53,7 +53,7 @@ def test_masks_of_one_image_are_joined_in_two_folders_and_in_one(
     assert sizes == {"benign (0)": 10, "benign (1)": 10 + 14, "benign (2)": 10}
     assert found.lone_masks == ()
     (note,) = file_notes(card, None)
-    assert note.startswith("note: the masks of 1 images are in several files (3 in all, such as be")
+    assert note.startswith("note: the masks of 1 image are in several files (3 in all, such as be")
     assert "benign" not in file_notes(card, None, nameless=True)[0]
 
 
@@ -65,7 +65,7 @@ def test_a_table_and_a_pattern_join_too(tmp_path: Path) -> None:
     cases = table_cases(tmp_path / "a.csv")["all"]
     assert [int(case_mask(case).sum()) for case in cases] == [10, 24, 10]
     (note,) = file_notes(table_card(tmp_path / "a.csv"), None)
-    assert "1 images are in several files (3 in all" in note
+    assert "1 image are in several files (3 in all" in note
     image(tmp_path / "i" / "other.png")
     with (tmp_path / "a.csv").open("a") as file:
         file.write("i/other.png,m/benign (1)_mask_1.png\n")
@@ -98,7 +98,7 @@ def test_files_that_nobody_reads_are_said_once(tmp_path: Path) -> None:
     card = folder_card(tmp_path / "i", tmp_path / "m")
     left, lone = file_notes(card, None)
     assert left == "note: 2 files are left out (1 .heic, 1 .txt): i/scan.heic, m/notes.txt"
-    assert lone == "note: 1 masks have no image and are not used (d.png)."
+    assert lone == "note: 1 mask has no image and is not used (d.png)."
     assert find_cases(card, None).others == (
         tmp_path / "i" / "scan.heic", tmp_path / "m" / "notes.txt",
     )  # fmt: skip

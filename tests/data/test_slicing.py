@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpsseg.data.formats.slicing import PLANES, find_slicing, grey_range, to_rgb
+from gpsseg.data.formats.slicing import (
+    PLANES,
+    find_slicing,
+    flat_note,
+    grey_range,
+    slicing_of,
+    to_rgb,
+)
 from gpsseg.data.formats.volumes import Volume
 
 NORMAL = {"axial": 2, "coronal": 1, "sagittal": 0}
@@ -49,6 +56,37 @@ def test_auto_cuts_along_the_first_axis_and_writing_goes_through() -> None:
         view[2] = 1
         assert values[2].all()
         assert values.sum() == 30
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "seen", "said"),
+    [
+        ((1, 36, 40), "coronal", (1, 36, 40), ["a.nii"]),
+        ((1, 36, 40), "axial", (1, 36, 40), []),
+        ((1, 36, 40), "auto", (1, 36, 40), []),
+        ((30, 1, 40), "axial", (1, 30, 40), ["a.nii"]),
+        ((30, 1, 40), "auto", (1, 30, 40), []),
+        ((30, 36, 40), "coronal", (36, 30, 40), []),
+        ((1, 1, 40), "coronal", (1, 1, 40), []),
+    ],
+)
+def test_a_single_slice_is_one_picture(
+    shape: tuple[int, ...], axis: str, seen: tuple[int, ...], said: list[str]
+) -> None:
+    """D leads to the head, H to the back and W to the left."""
+    affine = np.eye(4)[[2, 1, 0, 3]]
+    flat: list[str] = []
+    values = np.zeros(shape, np.uint8)
+    for _ in range(2):  # a volume and its mask
+        cut = slicing_of(Volume(values, affine, Path("f/a.nii")), axis, flat)
+    assert cut.view(values).shape == seen
+    assert flat == said
+
+
+def test_single_slices_are_said_in_a_line() -> None:
+    assert flat_note([], "coronal") == ""
+    said = flat_note(["a.nii"], "coronal")
+    assert said.startswith("note: 1 volume is a single slice: it is one picture, whatever the axis")
 
 
 def volume(values: np.ndarray, **options: object) -> Volume:

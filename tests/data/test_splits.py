@@ -93,7 +93,7 @@ def test_another_runs_split_is_a_split_file(kvasir: Path, tmp_path: Path) -> Non
     ("parts", "message"),
     [
         ({"train": ["synthetic_polyp_000"]}, "is no split: expected the lists train and test"),
-        ({"train": ["x"], "test": ["synthetic_polyp_000"]}, "names 1 images that .* not have: x"),
+        ({"train": ["x"], "test": ["synthetic_polyp_000"]}, "names 1 image that .* not have: x"),
         ({"train": ["a", "b"], "test": ["b"]}, "names b twice; an image belongs to one part only"),
     ],
 )

@@ -94,7 +94,7 @@ def test_names_that_repeat_take_their_folder(tmp_path: Path) -> None:
         (["image,mask,split", "i/0.png,m/0.png,tran"], "row 1: split is 'tran', expected train"),
         (
             ["image,mask,split", "i/0.png,m/0.png,train", "i/1.png,m/1.png,"],
-            "1 rows name no split while others do",
+            "1 row names no split while others do",
         ),
         (["image,mask", "i/0.png,m/0.png", "i/0.png,m/1.png"], "rows 1 and 2 are both called "),
         (["image,mask,split", "i/0.png,m/0.png,train"], "has train cases only, expected train and"),
@@ -205,7 +205,7 @@ def test_folders_that_are_none(folder: Path, tmp_path: Path) -> None:
     ):
         card_of(SourceConfig(images=tmp_path / "none", masks=folder / "m"))
     (tmp_path / "none" / "a.svg").touch()
-    with pytest.raises(UserError, match=r"holds 1 files of other kinds: \.svg; expected"):
+    with pytest.raises(UserError, match=r"holds 1 file of another kind: \.svg; expected"):
         card_of(SourceConfig(images=tmp_path / "none", masks=folder / "m"))
     (tmp_path / "none" / "a.nii.gz").touch()
     with pytest.raises(UserError, match=r"holds volumes or DICOM.* python -m gpsseg\.slices"):

@@ -1,5 +1,7 @@
 """A run's network on arrays: what `predict` does with files, for Python."""
 
+import dataclasses
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -9,7 +11,9 @@ import pytest
 import torch
 
 import gpsseg
+from gpsseg.data.formats.greys import Greys
 from gpsseg.errors import UserError
+from gpsseg.predict.segmenter import Segmenter
 
 
 @pytest.fixture
@@ -56,6 +60,49 @@ def test_grey_and_alpha_are_taken_as_from_a_file(network, tools):
 def test_what_is_no_picture_is_refused(network, picture, said):
     with pytest.raises(UserError, match=said):
         network.predict(picture)
+
+
+@pytest.mark.parametrize(
+    ("greys", "picture", "shown"),
+    [
+        (Greys(whole=(0, 4095)), np.full((2, 2), 819, np.uint16), 51),
+        (Greys(whole=(0, 4095)), np.full((2, 2, 4), 4095, ">i4"), 255),
+        (Greys(real=(-1, 1)), np.zeros((2, 2, 1), np.float32), 128),
+        (Greys(whole=(0, 4095)), np.full((2, 2), 7, np.uint8), 7),
+    ],
+)
+def test_deep_arrays_are_shown_by_the_runs_range(network, monkeypatch, greys, picture, shown):
+    seen = []
+
+    def keep(self, pixels, prompter=None):
+        seen.append(pixels)
+        return np.zeros((2, 2), np.float32)
+
+    monkeypatch.setattr(Segmenter, "map_of", keep)
+    dataclasses.replace(network, greys=greys).predict(picture)
+    assert (seen[0].shape, seen[0].dtype, set(seen[0].flat)) == ((2, 2, 3), np.uint8, {shown})
+
+
+def test_load_run_reads_the_runs_range(model, tmp_path):
+    (tmp_path / "run").mkdir(exist_ok=True)
+    content = {"resolved": {"greys": {"whole": [0, 1023]}}}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(content))
+    assert gpsseg.load_run(tmp_path / "run", device="cpu").greys == Greys(whole=(0, 1023))
+
+
+@pytest.mark.parametrize(
+    ("greys", "kind", "said"),
+    [
+        (Greys(), np.uint16, "the run was trained on images of 8 bits"),
+        (Greys(whole=(0, 4095)), np.float32, "trained on whole numbers from 0 to 4095"),
+        (Greys(real=(0, 1)), np.uint16, "trained on real numbers from 0 to 1"),
+        (Greys(window=(40, 400)), np.int16, "trained on slices shown by the window 40 400"),
+        (Greys(whole=(0, 4095)), np.int8, "is int8, expected uint8"),
+    ],
+)
+def test_arrays_without_a_range_are_refused(network, greys, kind, said):
+    with pytest.raises(UserError, match=said):
+        dataclasses.replace(network, greys=greys).predict(np.zeros((2, 2), kind))
 
 
 def test_classes_come_as_labels(model, network, tools, monkeypatch):

@@ -180,7 +180,7 @@ def test_a_damaged_slice_does_not_pass_silently(
     maker.write_series(tmp_path / "in" / "mr", ct_values, kind=maker.MR)
     victim = sorted((tmp_path / "in" / "ct").iterdir())[3]
     victim.write_bytes(victim.read_bytes()[:300])
-    with pytest.raises(SomeFailedError, match="1 masks are in") as caught:
+    with pytest.raises(SomeFailedError, match="1 mask is in") as caught:
         go(tmp_path / "in")
     assert {path.name for path, _ in caught.value.failed} == {victim.name, "ct"}
     assert tools.files(tmp_path / "out") == {"mr.nrrd"}

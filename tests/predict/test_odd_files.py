@@ -130,7 +130,7 @@ def test_a_result_that_cannot_be_written_is_one_failure(
         original(path, picture)
 
     monkeypatch.setattr(gpsseg.predict.targets, "save_picture", refused)
-    with pytest.raises(SomeFailedError, match="2 could not be segmented; 1 masks") as caught:
+    with pytest.raises(SomeFailedError, match="2 could not be segmented; 1 mask is") as caught:
         go(tmp_path / "in")
     why = {path.name: why for path, why in caught.value.failed}
     assert why["a.png"].endswith("a.png: its result cannot be written: Permission denied.")

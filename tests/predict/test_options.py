@@ -79,9 +79,7 @@ def test_resume_gives_each_picture_the_box_that_it_had_and_reads_the_file_once(
     """`x.jpg` in the file is a/x.jpg by its name, which x.png must not take when it is alone."""
     config = FinetuneConfig(image_size=tools.size, batch_size=2, workers=0, prompt="box")
     model.facts = SimpleNamespace(prompt="box")
-    monkeypatch.setattr(
-        gpsseg.runs.tuned, "load_run", lambda run, untrained=False: (config, model)
-    )
+    monkeypatch.setattr(gpsseg.runs.tuned, "load_run", lambda run, untrained=False: (config, model))
     monkeypatch.setattr(gpsseg.runs.folder, "read_config", lambda run: config)
     told: list[float] = []
     monkeypatch.setattr(

@@ -43,6 +43,26 @@ def test_volumes_come_back_in_their_place(
     np.testing.assert_array_equal(soft.values > 127, back.values > 0)
 
 
+@pytest.mark.parametrize("shape", [(32, 32, 1), (32, 32)])
+def test_a_single_slice_is_segmented_as_one_picture(
+    go: Callable[..., list[Path]],
+    tmp_path: Path,
+    tools: SimpleNamespace,
+    shape: tuple[int, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mask = tools.bright_volume((8, 32, 32))[2].reshape(shape)
+    image = nibabel.Nifti1Image(np.where(mask, 255, 0).astype(np.uint8), np.eye(4))
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    (result,) = go(tmp_path / "a.nii.gz", axis="coronal")
+    np.testing.assert_array_equal(np.asarray(nibabel.load(result).dataobj), mask)
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "1 volume is a single slice: it is one picture, whatever the axis (coronal): a.nii.gz"
+        in said
+    )
+
+
 def test_window_decides_what_is_bright(
     go: Callable[..., list[Path]], tmp_path: Path, tools: SimpleNamespace
 ) -> None:

@@ -128,7 +128,7 @@ def test_only_settings_that_differ_are_listed(folders, tools):
     config["versions"] = {"gpsseg": "0.2.0"}
     tools.write(folders[1], "config.json", config)
     assert differing_settings(read_runs(folders[:2])) == [
-        ("lr", ["default", "0.1"]),
+        ("learning rate", ["default", "0.1"]),
         ("gpsseg version", ["0.1.0", "0.2.0"]),
     ]
 

@@ -47,6 +47,28 @@ def test_charts(run, tools):
     assert plots.loss_curve(()) is None
 
 
+def test_a_run_of_one_epoch_is_a_point():
+    log = [{"event": "epoch", "epoch": 1, "loss": 0.5, "val_dice": 0.25}]
+    for key, value in (("val_dice", "0.250"), ("loss", "0.500")):
+        chart = plots.overlaid([("none", []), ("one", log)], key)
+        assert [(dot.style, dot.label) for dot in chart.dots] == [
+            ("run1", f"one, epoch 1: {value}")
+        ]
+
+
+def test_one_image_is_no_images(run, tools):
+    (case, *_) = read_contents(run, tools.make_run(run)).cases
+    assert "over 1 image; the mean" in plots.histogram([case]).description
+    leaks = {"checked": True, "pairs": [], "train": 1, "test": 1}
+    assert sections.leak_sentences(leaks)[0].startswith(
+        "None found: 1 test image was compared with 1 training image, and"
+    )
+    leaks["pairs"] = [{"test_id": "a"}]
+    assert sections.leak_sentences(leaks | {"train": 2})[0].startswith(
+        "1 of the 1 test image compared with 2 training images is not independent of them"
+    )
+
+
 def test_many_steps_are_thinned():
     log = [{"event": "step", "epoch": 1, "step": i, "loss": 1.0} for i in range(1, 10_001)]
     chart = plots.loss_curve([*log, {"event": "step", "epoch": 2, "step": 1, "loss": float("nan")}])

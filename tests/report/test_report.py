@@ -285,10 +285,3 @@ def test_every_picture_and_chart_has_an_alternative(run, tools):
     assert all("alt" in attributes for tag, attributes in page.tags if tag == "img")
     charts = [attributes for tag, attributes in page.tags if tag == "svg"]
     assert all(a.get("aria-label") or a.get("aria-hidden") == "true" for a in charts)
-
-
-def test_the_command_of_a_switch_has_no_value():
-    config = {"config": {"dataset": "kvasir", "strict": True, "lr": None}}
-    assert sections.command(config) == "python -m gpsseg.finetune --dataset kvasir --strict"
-    config["config"]["strict"] = False
-    assert sections.command(config) == "python -m gpsseg.finetune --dataset kvasir"

@@ -16,7 +16,7 @@ from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.formats.dicom import is_dicom
 from gpsseg.data.formats.filenames import USUAL, files_below
 from gpsseg.data.formats.volumes import volume_ending
-from gpsseg.errors import UserError, few
+from gpsseg.errors import UserError, counted, few
 from gpsseg.files import read_json
 
 TEST_SHARE = 0.2
@@ -90,7 +90,7 @@ def _refuse_without_images(images: Path) -> NoReturn:
             "--table cut/cases.csv."
         )
     endings = sorted({path.suffix.lower() or "no ending" for path in files})
-    there = f"{len(files)} files of other kinds: {few(endings)}" if files else "no file"
+    there = f"{counted(len(files), 'file')} of another kind: {few(endings)}" if files else "no file"
     raise UserError(
         f"--images {images} holds {there}; expected images such as {USUAL}. "
         "Name another folder, or convert them."

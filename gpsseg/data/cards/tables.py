@@ -16,7 +16,7 @@ from gpsseg.data.case import Case
 from gpsseg.data.formats.filenames import as_named, is_file, one_form
 from gpsseg.data.formats.matching import FIRST
 from gpsseg.data.pairs import parts_of
-from gpsseg.errors import UserError, few, nearest
+from gpsseg.errors import UserError, counted, few, nearest
 from gpsseg.files import read_json
 from gpsseg.veil import plain
 
@@ -83,8 +83,8 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
         parts.setdefault(part, []).append(Case(name, image, mask, row.get("group") or None))
     if "all" in parts and len(parts) > 1:
         raise UserError(
-            f"{path}: {len(parts['all'])} rows name no split while others do. Fill in train, val "
-            "or test in every row, or in none."
+            f"{path}: {counted(len(parts['all']), 'row names', 'rows name')} no split while others "
+            "do. Fill in train, val or test in every row, or in none."
         )
     return _with_parts(parts)
 

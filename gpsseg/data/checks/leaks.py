@@ -97,7 +97,8 @@ def find_leaks(train: Sequence[Case], test: Sequence[Case], names: bool = True) 
     if not names:
         small = {case.id for case in test if re.fullmatch(r"\d{1,3}", case.group or "")}
         grouped = (leak for leak in grouped if leak.test_id not in small)
-    direct = (*named, *grouped, *pictures.pairs(train, test))
+    sides = ("training images", "test images")
+    direct = (*named, *grouped, *pictures.pairs(train, test, sides))
     found = {(leak.train_id, leak.test_id): leak for leak in (*direct, *_copies(train, test))}
     within = _named(test, test) if names else ()
     chains = _chains(found.values(), test, pictures, within)
@@ -122,7 +123,8 @@ def _chains(
     if not ends or len(ends) == len({case.id for case in test}):
         return
     beside: dict[str, list[str]] = defaultdict(list)
-    within = (*named, *_groups(test, test), *pictures.pairs(test, test))
+    alike = pictures.pairs(test, test, ("test images",))
+    within = (*named, *_groups(test, test), *alike)
     for leak in (*within, *_copies(test, test)):
         beside[leak.train_id].append(leak.test_id)
         beside[leak.test_id].append(leak.train_id)
@@ -209,12 +211,19 @@ class Pictures:
         self._read = lru_cache(maxsize=6 * BLOCK)(lambda path: read_frameless(path, SIDE, LARGER))
         self._landmarks = lru_cache(maxsize=6 * BLOCK)(lambda path: landmarks(self._read(path)[1]))
 
-    def pairs(self, train: Sequence[Case], test: Sequence[Case]) -> Iterator[Leak]:
-        """Pairs of pictures that are alike; train and test may be one set."""
-        known, asked = self._sketched(train), self._sketched(test)
+    def pairs(
+        self, train: Sequence[Case], test: Sequence[Case], sides: Sequence[str] = ("images",)
+    ) -> Iterator[Leak]:
+        """Pairs of pictures that are alike; train and test may be one set.
+
+        ``sides`` are what progress bars call the two, or the one.
+        """
+        known = self._sketched(train, sides[0])
+        asked = self._sketched(test, sides[-1])
+        what = " with ".join(dict.fromkeys((sides[-1], sides[0])))
         following, seen = _following(train, test), set()
         starts = range(0, len(test), BLOCK)
-        for start in progress(starts, "comparing closely", len(starts)):
+        for start in progress(starts, f"comparing {what}", len(starts)):
             close = candidates(known, asked[start : start + BLOCK], self._closest)
             unlike: list[tuple[Case, Case, float, bool]] = []
             for place, closest in enumerate(close, start):
@@ -246,13 +255,13 @@ class Pictures:
             if one_scene(found[one.image], found[other.image], least):
                 yield Leak(one.id, other.id, VIEW, round(alike, 3))
 
-    def _sketched(self, cases: Sequence[Case]) -> Floats:
+    def _sketched(self, cases: Sequence[Case], what: str) -> Floats:
         todo = [
             path for path in dict.fromkeys(c.image for c in cases) if path not in self._sketches
         ]
         with ThreadPoolExecutor() as pool:
             drawn = pool.map(lambda path: sketch(read_grey(path)), todo)
-            shown = progress(drawn, "comparing images", len(todo)) if todo else ()
+            shown = progress(drawn, f"looking at {what}", len(todo)) if todo else ()
             self._sketches.update(zip(todo, shown, strict=True))
         return np.stack([self._sketches[case.image] for case in cases])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.data.formats.levels import Marked
-from gpsseg.errors import few
+from gpsseg.errors import counted, few
 
 FULL = 0.98  # share of foreground from which on a mask marks everything
 FRAMED = 0.5  # share of the border from which on foreground and ground may be swapped
@@ -75,7 +75,9 @@ def notices(seen: Sequence[Seen], anonymous: bool = False) -> list[str]:
     lines = []
     for text, is_so in kinds:
         if names := [each.name for each in seen if is_so(each)]:
-            lines.append(_line(f"{len(names)} of {len(seen)} masks: {text}", names, anonymous))
+            lines.append(
+                _line(f"{len(names)} of {counted(len(seen), 'mask')}: {text}", names, anonymous)
+            )
     levels = Counter(each.level for each in seen if each.level is not None)
     if len(levels) > 1:
         listed = ", ".join(f"{level:g} in {count}" for level, count in sorted(levels.items())[:8])
@@ -85,7 +87,9 @@ def notices(seen: Sequence[Seen], anonymous: bool = False) -> list[str]:
 
 def lone_notice(names: Sequence[str], anonymous: bool = False, what: str = "image") -> list[str]:
     """The line for masks without partner; no line where there are none."""
-    text = f"{len(names)} masks have no {what} and are not used"
+    text = counted(
+        len(names), f"mask has no {what} and is not used", f"masks have no {what} and are not used"
+    )
     return [_line(text, names, anonymous)] if names else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from gpsseg.data.case import Case, look_at_case, size_fault
 from gpsseg.data.checks import notices
 from gpsseg.data.formats import greys
 from gpsseg.data.formats.images import is_turned, read_stored
-from gpsseg.errors import UserError, fault_of
+from gpsseg.errors import UserError, counted, fault_of, few
 
 SHOWN = 10
+PATH = re.compile(r"\S*[/\\]\S*")  # of a file, in a sentence on it
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def check_cases(cases: Sequence[Case], anonymous: bool = False) -> list[str]:
 def _checked(cases: Sequence[Case]) -> list[Checked]:
     with ThreadPoolExecutor() as pool:
         found = list(progress(pool.map(_check, cases), "checking files", len(cases)))
-    errors = [each.error for each in found if each.error]
+    errors = [(c.id, each.error) for c, each in zip(cases, found, strict=True) if each.error]
     if errors:
         raise UserError(first_of(errors))
     return found
@@ -78,10 +80,36 @@ def _lacking_classes(cases: Sequence[Case], seen: Sequence[notices.Seen]) -> lis
     return [f"note: no mask holds the classes {listed}."] if lacking else []
 
 
-def first_of(faults: Sequence[str]) -> str:
-    """The first ten, one a line, and how many more there are."""
-    more = f"\n... and {len(faults) - SHOWN} more." if len(faults) > SHOWN else ""
-    return "\n".join(faults[:SHOWN]) + more
+def first_of(faults: Sequence[tuple[str, str]]) -> str:
+    """What is wrong with files, a line for each kind of fault: the first, and which are like it.
+
+    Args:
+        faults: name and fault of each.
+
+    >>> print(first_of([("a", "d/a.png has 3 levels."), ("b", "d/b.png has 4 levels.")]))
+    d/a.png has 3 levels.
+    The same is wrong with 1 more: b.png.
+    """
+    kinds: dict[str, list[str]] = {}
+    for name, fault in faults:
+        path = PATH.search(fault)
+        file = re.split(r"[/\\]", path[0])[-1] if path and " " not in name else name
+        kinds.setdefault(_kind_of(name, fault), []).extend((file, fault))
+    lines = []
+    for same in list(kinds.values())[:SHOWN]:
+        lines.append(same[1])
+        if rest := same[2::2]:
+            lines.append(f"The same is wrong with {len(rest)} more: {few(rest, SHOWN - 1)}.")
+    if len(kinds) > SHOWN:
+        lines.append(f"... and {counted(len(kinds) - SHOWN, 'other fault')}.")
+    return "\n".join(lines)
+
+
+def _kind_of(name: str, fault: str) -> str:
+    """What is wrong, without the file and the numbers: paths, values and lists of these."""
+    plain = PATH.sub("#", fault.replace(name, "#") if " " in name else fault)
+    plain = re.sub(r"(under )?-?\d+(\.\d+)?(e-?\d+)?", "#", plain)
+    return re.sub(r"# \(#\s?%\)(, # \(#\s?%\))*( and # more)?", "#", plain)
 
 
 def say_notes(cases: Sequence[Case], anonymous: bool = False) -> list[greys.Seen | None]:

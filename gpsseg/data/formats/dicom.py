@@ -51,6 +51,7 @@ class Header:
         inverted: MONOCHROME1.
         modality: such as CT; "" where the file does not say.
         hounsfield: whether its values are Hounsfield units.
+        asked: centre and width of its first window as the file has them; None where it has none.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Header:
     inverted: bool
     modality: str = ""
     hounsfield: bool = False
+    asked: tuple[float, float] | None = None
 
     @property
     def old_window(self) -> tuple[float, float] | None:
@@ -158,6 +160,7 @@ def _header(reader: Any, path: Path) -> Header:
         inverted=_tag(reader, "0028|0004") == "MONOCHROME1",
         modality=_tag(reader, "0008|0060"),
         hounsfield=_is_hounsfield(reader),
+        asked=_asked(reader),
     )
 
 
@@ -191,6 +194,12 @@ def _numbers(reader: Any, key: str) -> tuple[float, ...]:
         return tuple(float(part) for part in _tag(reader, key).split("\\") if part.strip())
     except ValueError:
         return ()
+
+
+def _asked(reader: Any) -> tuple[float, float] | None:
+    """Centre and width of the file's first window, where it has one."""
+    centre, width = _numbers(reader, "0028|1050"), _numbers(reader, "0028|1051")
+    return (centre[0], width[0]) if show_range(centre, width) else None
 
 
 def _window(reader: Any) -> tuple[float, float] | None:

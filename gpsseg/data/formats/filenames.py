@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpsseg.errors import few
+from gpsseg.errors import counted, few
 
 # Formats that Pillow knows and that hold no picture of one's own: icons, drawings that another
 # program must paint, numbers of the weather, videos, textures of games.
@@ -143,8 +143,7 @@ def left_out(paths: Iterable[Path], folder: Path, nameless: bool = False) -> str
     kinds = Counter(path.suffix.lower() or "without ending" for path in files).most_common()
     counts = few((f"{count} {kind}" for kind, count in kinds), 6)
     names = "" if nameless else f": {few(_below(path, folder) for path in files)}"
-    files_are = "1 file is" if len(files) == 1 else f"{len(files)} files are"
-    return f"note: {files_are} left out ({counts}){names}"
+    return f"note: {counted(len(files), 'file is', 'files are')} left out ({counts}){names}"
 
 
 def _below(path: Path, folder: Path) -> Path:

@@ -29,6 +29,9 @@ ADVICE = (
     "Save one mask per class; or list the classes in a data card (`python -m gpsseg.datasets new`) "
     "and choose some with --classes."
 )
+BY_LABELS = (  # of commands without data cards
+    "Name the foreground's values, such as --labels 1, or save one mask per class."
+)
 
 
 @dataclass(frozen=True)

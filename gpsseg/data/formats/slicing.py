@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from gpsseg.data.formats import greys_0_1
 from gpsseg.data.formats.greys import Greys, between, finite, scaled
 from gpsseg.data.formats.volumes import Volume
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted, few
 
 LEFT, BACK, HEAD = 0, 1, 2  # the axes of LPS
 PLANES = {  # plane -> the axis its slices follow, and where rows and columns lead on a screen
@@ -65,6 +66,40 @@ def find_slicing(affine: np.ndarray, axis: str = "auto") -> Slicing:
     order = (leads[along][0], *(leads[world][0] for world, _ in shown))
     flips = tuple(i for i, (world, wanted) in enumerate(shown, 1) if leads[world][1] != wanted)
     return Slicing((order[0], order[1], order[2]), flips)
+
+
+def slicing_of(volume: Volume, axis: str, flat: list[str]) -> Slicing:
+    """How to cut a volume, see ``find_slicing``; one of a single slice is cut along that alone.
+
+    Args:
+        volume: to cut.
+        axis: that was asked for.
+        flat: is given the volume's name where its one slice lies in another plane than asked for.
+    """
+    own = _own_plane(volume)
+    if own is not None and axis not in ("auto", own) and volume.source.name not in flat:
+        flat.append(volume.source.name)
+    return find_slicing(volume.affine, own or axis)
+
+
+def _own_plane(volume: Volume) -> str | None:
+    """The plane of a volume's only slice; None where it has several, or is a line."""
+    from nibabel.orientations import io_orientation
+
+    thin = [axis for axis, length in enumerate(volume.shape) if length == 1]
+    if len(thin) != 1:
+        return None
+    world = int(io_orientation(volume.affine)[thin[0]][0])
+    return next(plane for plane, (along, *_) in PLANES.items() if along == world)
+
+
+def flat_note(flat: Sequence[str], axis: str) -> str:
+    """One line on volumes of a single slice that were not cut as asked for; '' without any."""
+    if not flat:
+        return ""
+    what = counted(len(flat), "volume is a single slice", "volumes are single slices")
+    one = "it is one picture, whatever" if len(flat) == 1 else "each is one picture, whatever"
+    return f"note: {what}: {one} the axis ({axis}): {few(flat)}"
 
 
 def grey_range(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpsseg.data.formats.opencv import opencv
 from gpsseg.errors import UserError, naming, plain_name
 
 ENDINGS = frozenset(
@@ -19,7 +20,7 @@ MISSING = 0.02  # headers may be this far off
 
 def count_frames(path: Path) -> int | None:
     """How many frames the header promises; None where it does not say."""
-    import cv2
+    cv2 = opencv()
 
     try:
         capture = cv2.VideoCapture(plain_name(path))
@@ -41,7 +42,7 @@ def read_video(path: Path) -> Iterator[np.ndarray]:
 
 
 def _frames(path: Path) -> Iterator[np.ndarray]:
-    import cv2
+    cv2 = opencv()
 
     if not path.is_file():
         raise UserError(f"{path} {'is no file' if path.exists() else 'does not exist'}.")

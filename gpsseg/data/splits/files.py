@@ -16,7 +16,7 @@ from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks.readable import first_of
 from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.carve import even_in_images
-from gpsseg.errors import UserError, fault_of, few
+from gpsseg.errors import UserError, counted, fault_of, few
 from gpsseg.files import read_json, write_json
 
 PARTS = ("train", "val", "test")
@@ -63,8 +63,8 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
     missing = [name for name in names if name not in known]
     if missing:
         raise UserError(
-            f"{path} names {len(missing)} images that the set does not have: {few(missing)}. It "
-            "belongs to another set, or images were removed since it was made."
+            f"{path} names {counted(len(missing), 'image')} that the set does not have: "
+            f"{few(missing)}. It belongs to another set, or images were removed since it was made."
         )
     parts = {part: [known[name] for name in ids] for part, ids in lists.items()}
     return str(content.get("name", path.stem)), parts
@@ -95,7 +95,8 @@ def lesion_shares(cases: Sequence[Case]) -> list[float]:
     """
     with ThreadPoolExecutor() as pool:
         found = list(progress(pool.map(_lesion_share, cases), "reading masks", len(cases)))
-    if faults := [each for each in found if isinstance(each, str)]:
+    named = zip(cases, found, strict=True)
+    if faults := [(case.id, each) for case, each in named if isinstance(each, str)]:
         raise UserError(first_of(faults))
     return [each for each in found if isinstance(each, float)]
 
@@ -140,8 +141,8 @@ def deal(
         members[f"group {case.group}" if case.group else f"case {case.id}"].append(index)
     if len(members) < len(shares):
         raise UserError(
-            f"{len(cases)} images in {len(members)} groups cannot be dealt into {len(shares)} "
-            "parts, as a group is never torn apart. Ask for fewer parts."
+            f"{counted(len(cases), 'image')} in {counted(len(members), 'group')} cannot be dealt "
+            f"into {len(shares)} parts, as a group is never torn apart. Ask for fewer parts."
         )
     bins = np.digitize(sizes, np.quantile(sizes, [0.25, 0.5, 0.75]))
     names = sorted(members)

@@ -14,7 +14,7 @@ from gpsseg.data.checks.notices import lone_notice
 from gpsseg.data.formats.filenames import left_out
 from gpsseg.data.formats.matching import FIRST
 from gpsseg.data.splits.split import Found, channels_of, find_cases
-from gpsseg.errors import UserError, few
+from gpsseg.errors import UserError, counted, few
 
 
 def file_notes(card: Card, data_root: Path | None, nameless: bool = False) -> list[str]:
@@ -42,8 +42,13 @@ def notes_of(found: Found, nameless: bool = False) -> list[str]:
     if channels:
         first = "" if nameless else f": {few(path.name for path in sorted(channels))}"
         lines.append(
-            f"note: nnU-Net's channel {FIRST} of each image is used, {len(channels)} files of "
-            f"further channels are left out{first}"
+            f"note: nnU-Net's channel {FIRST} of each image is used, "
+            + counted(
+                len(channels),
+                "file of a further channel is left out",
+                "files of further channels are left out",
+            )
+            + first
         )
     lines.append(left_out(set(found.others) - channels, found.root, nameless))
     return [line for line in lines if line]
@@ -71,6 +76,6 @@ def joined_note(cases: Sequence[Case], nameless: bool = False) -> str:
     files = [path.name for case in joined for path in files_of(case)[1:]]
     names = "" if nameless else f", such as {few(files, 2).partition(' (and')[0]}"
     return (
-        f"note: the masks of {len(joined)} images are in several files ({len(files)} in all"
-        f"{names}); those of one image are joined"
+        f"note: the masks of {counted(len(joined), 'image')} are in several files "
+        f"({len(files)} in all{names}); those of one image are joined"
     )

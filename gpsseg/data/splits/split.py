@@ -173,8 +173,7 @@ def make_split(
                 f"images of {card.title} after {len(parts['val'])} are set aside for validation."
             )
         if not own_val:
-            in_proportion = round(len(parts["val"]) * train_size / len(parts["train"]))
-            parts["val"] = _shuffled(parts["val"], seed)[: max(SMALLEST_VAL, in_proportion)]
+            notes += _thin_validation(parts, train_size, seed)
         parts["train"] = _shuffled(parts["train"], seed)[:train_size]
     for part, cases in parts.items():
         if not cases:
@@ -182,6 +181,19 @@ def make_split(
             raise UserError(f"{card.title} in {root} has no image in its {part} part.{groups}")
     train, val, test = (tuple(parts[part]) for part in ("train", "val", "test"))
     return Split(name, data, root, train, val, test, tuple(notes))
+
+
+def _thin_validation(parts: dict[str, list[Case]], train_size: int, seed: int) -> list[str]:
+    """Keep as large a share of the validation cases as of the training cases; a note if so."""
+    val = parts["val"]
+    in_proportion = round(len(val) * train_size / len(parts["train"]))
+    parts["val"] = kept = _shuffled(val, seed)[: max(SMALLEST_VAL, in_proportion)]
+    if len(kept) == len(val):
+        return []
+    return [
+        f"--train-size {train_size} takes {len(kept)} of {len(val)} validation images too: as "
+        f"large a share, but not below {SMALLEST_VAL}."
+    ]
 
 
 def brings_validation(card: Card, data_root: Path | None, split: str | None) -> str | None:

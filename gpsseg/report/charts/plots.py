@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from gpsseg.errors import counted
 from gpsseg.report.contents import Case, Json
 
 WIDTH, HEIGHT = 400, 250
@@ -20,13 +21,14 @@ Scale = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Mark:
-    """A dot or a bar, in SVG units, with the text shown when pointed at."""
+    """A dot or a bar, in SVG units, with the text shown when pointed at; a style of its own."""
 
     x: float
     y: float
     width: float
     height: float
     label: str
+    style: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def histogram(cases: Sequence[Case]) -> Chart | None:
     mean = fmean(scores)
     return Chart(
         "Dice per image",
-        f"Histogram of Dice over {len(scores)} images; the mean is {mean:.3f}.",
+        f"Histogram of Dice over {counted(len(scores), 'image')}; the mean is {mean:.3f}.",
         "Dice",
         "images",
         [(x(tick), f"{tick:g}") for tick in (0, 0.2, 0.4, 0.6, 0.8, 1)],
@@ -84,7 +86,7 @@ def histogram(cases: Sequence[Case]) -> Chart | None:
                 y(count),
                 (x(1) - x(0)) / 20 - 1.5,
                 y(0) - y(count),
-                f"Dice {i / 20:.2f} to {(i + 1) / 20:.2f}: {count} images",
+                f"Dice {i / 20:.2f} to {(i + 1) / 20:.2f}: {counted(count, 'image')}",
             )
             for i, count in enumerate(bins)
             if count
@@ -168,7 +170,8 @@ def loss_curve(log: Sequence[Json]) -> Chart | None:
     x, y = linear(0, last, _X), linear(low, high, _Y)
     return Chart(
         "Training loss, by step and epoch",
-        f"Training loss over {last} epochs, from {values[0]:.3f} to {(mean or each)[-1][1]:.3f}.",
+        f"Training loss over {counted(last, 'epoch')}, from {values[0]:.3f} to "
+        f"{(mean or each)[-1][1]:.3f}.",
         "epoch",
         "loss",
         _epoch_ticks(x, last),
@@ -190,7 +193,7 @@ def validation_curve(log: Sequence[Json], best: int | None) -> Chart | None:
     score = dict(points).get(best or 0)
     return Chart(
         "Validation mDice",
-        f"Validation mDice over {last} epochs"
+        f"Validation mDice over {counted(int(last), 'epoch')}"
         + (f"; epoch {best} was kept, with {score:.3f}." if score is not None else "."),
         "epoch",
         "mDice on validation images",
@@ -229,10 +232,11 @@ def overlaid(logs: Sequence[tuple[str, Sequence[Json]]], key: str) -> Chart | No
         "mDice on validation images" if key == "val_dice" else "loss",
         _epoch_ticks(x, last),
         [(y(tick), f"{tick:g}") for tick in round_ticks(low, high)],
-        lines=[
-            (f"run{i}", _polyline(curve if len(curve) > 1 else curve * 2, x, y))
-            for i, curve in enumerate(curves)
-            if curve
+        lines=[(f"run{i}", _polyline(curve, x, y)) for i, curve in enumerate(curves) if curve],
+        dots=[
+            Mark(x(e), y(v), 0, 0, f"{run}, epoch {e:g}: {v:.3f}", f"run{i}")
+            for i, ((run, _), curve) in enumerate(zip(logs, curves, strict=True))
+            for e, v in curve[:60]
         ],
     )
 
