@@ -17,6 +17,7 @@ from gpsseg.engine.prompts import COLUMNS, Prompter, from_pixels, is_given
 from gpsseg.errors import UserError
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.predict.segmenter import Segmenter
+from gpsseg.runs.greys import greys_of
 from gpsseg.runs.tuned import load_run as open_network
 
 EIGHT_BITS = Greys()  # of a run whose images had no more
