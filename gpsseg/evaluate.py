@@ -52,7 +52,6 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.runs.greys import check_split, say_other_cut
     from gpsseg.runs.leaks import check_run, leak_pictures
     from gpsseg.runs.trained import facts_of, training_of_run
-    from gpsseg.scoring.given import resolve_protocols
     from gpsseg.scoring.network import (
         class_metrics,
         class_table,
@@ -61,6 +60,7 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
         with_class_scores,
     )
     from gpsseg.scoring.paired import open_other
+    from gpsseg.scoring.scored import resolve_protocols
 
     assert config.run is not None
     require_device(config.device)
@@ -125,14 +125,10 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.data.anonymous import draw_veil, hide_files, new_salt, save_salt
     from gpsseg.data.checks.notices import notices
     from gpsseg.data.formats.maps import relative_name
-    from gpsseg.scoring.given import (
-        collect_thumbnails,
-        open_predictions,
-        resolve_protocols,
-        score_labels,
-        score_predictions,
-    )
+    from gpsseg.report.thumbnails import collect_thumbnails
+    from gpsseg.scoring.given import open_predictions
     from gpsseg.scoring.paired import open_other
+    from gpsseg.scoring.scored import resolve_protocols, score_labels, score_predictions
 
     assert config.predictions is not None
     if config.output:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gpsseg.data.checks.notices import Seen
     from gpsseg.data.formats.greys import Greys
     from gpsseg.data.formats.levels import Marked
+    from gpsseg.data.formats.volumes import Volume
     from gpsseg.data.sources import Source
 
 OF_A_VOLUME = 50_000  # voxels of each are enough to tell the percentiles of a set
@@ -311,58 +312,45 @@ def _slices(
     image: Source, mask: Source, config: SlicesConfig, greys: Greys, seen: list[Seen]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index, picture, truth): (H, W, 3) uint8 RGB and (H, W) bool, upright."""
-    import numpy as np
-
     from gpsseg.data.checks.notices import look
-    from gpsseg.data.formats.dicom_series import read_dicom
+    from gpsseg.data.formats.masks import joined
     from gpsseg.data.formats.slicing import find_slicing, grey_range, to_rgb
-    from gpsseg.data.formats.volumes import read_volume
     from gpsseg.predict.frames import read_shown
 
     volume = read_shown(image, config.window, greys)
+    slicing = find_slicing(volume.affine, config.axis)
+    low, high = grey_range(volume, config.window, greys)
+    masks = (mask, *mask.parts)
+    looks = [_foreground(each, image, volume, config.labels) for each in masks]
+    looks = [replace(found, mask=slicing.view(found.mask)) for found in looks]
+    seen += [look(each.path, found) for each, found in zip(masks, looks, strict=True)]
+    truths = joined([each.path for each in masks], looks, votes=False).mask
+    for index, values in enumerate(slicing.view(volume.values)):
+        yield index, to_rgb(values, low, high, volume.inverted), truths[index]
+
+
+def _foreground(mask: Source, image: Source, volume: Volume, labels: tuple[int, ...]) -> Marked:
+    """A mask's foreground, (D, H, W): two levels, or the chosen of several.
+
+    Raises:
+        UserError: it does not lie on the grid of its volume, or ``masks.foreground`` refuses it.
+    """
+    from gpsseg.data.formats.dicom_series import read_dicom
+    from gpsseg.data.formats.masks import foreground
+    from gpsseg.data.formats.stored import Stored, grey_volume, same_place
+    from gpsseg.data.formats.volumes import read_volume
+
     if mask.headers:  # as stored: a mask is not there to be looked at
         marked = read_dicom(mask.headers, mask.path, old=True)
     else:
         marked = read_volume(mask.path)
-    if volume.shape != marked.shape or not np.allclose(
-        volume.affine, marked.affine, rtol=1e-3, atol=1e-2
-    ):
+    if volume.shape != marked.shape or not same_place(volume.affine, marked.affine):
         sizes = ["x".join(map(str, each.shape)) for each in (volume, marked)]
         raise UserError(
             f"{mask.path} does not lie on the grid of {image.path} ({sizes[1]} and {sizes[0]} "
             "voxels, or another place in space). Resample the mask on its image."
         )
-    slicing, (low, high) = (
-        find_slicing(volume.affine, config.axis),
-        grey_range(volume, config.window, greys),
-    )
-    found = _foreground(marked.values, mask.path, config.labels)
-    truths = slicing.view(found.mask)
-    seen.append(look(mask.path, dataclasses.replace(found, mask=truths)))
-    for part in mask.parts:
-        more = _slices(image, part, config, greys, seen)
-        truths = truths | np.stack([truth for *_, truth in more])
-    for index, values in enumerate(slicing.view(volume.values)):
-        yield index, to_rgb(values, low, high, volume.inverted), truths[index]
-
-
-def _foreground(values: np.ndarray, path: Path, labels: tuple[int, ...]) -> Marked:
-    """A mask's foreground: two levels, or the chosen of several."""
-    import numpy as np
-
-    from gpsseg.data.formats.colours import grey_of
-    from gpsseg.data.formats.levels import Marked, mark, whole
-
-    if values.ndim == 4:
-        values = grey_of(values, path)
-    if labels:
-        numbers = whole(values, path, negative=True)
-        there = frozenset(label for label in labels if (numbers == label).any())
-        return Marked(np.isin(numbers, labels), classes=there)
-    try:
-        return mark(values, path)
-    except UserError as error:
-        raise UserError(f"{error} Or name the foreground's values, such as --labels 1.") from None
+    return foreground(Stored(grey_volume(marked, mask.path)), mask.path, labels)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from PIL import Image
 from scipy import stats
 
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.data.formats.images import read_mask
+from gpsseg.data.formats.masks import read_mask
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.evaluators import Scorer, calibration, registry
-from gpsseg.scoring.given import telling_slice
+from gpsseg.scoring.scored import telling_slice
 
 SHAPE = (24, 20)
 HOSTILE = "<img src=x onerror=alert(1)>"

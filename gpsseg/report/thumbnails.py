@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from gpsseg.data.case import Case, case_image
 from gpsseg.data.formats.images import read_small
 
 LARGEST, SMALLEST, OF_LEAK = 320, 64, 128
@@ -72,6 +75,25 @@ def make_thumbnail(
         truth=_png(truth, size),
         prediction=_png(probability >= 0.5, size),
     )
+
+
+def collect_thumbnails(
+    thumbnails: list[Thumbnail], images: int, with_image: bool
+) -> Callable[[Case, np.ndarray, np.ndarray], None]:
+    """A ``picture`` for ``score_predictions`` that fills ``thumbnails`` for the report."""
+    side = thumbnail_side(images)
+
+    def picture(case: Case, mask: np.ndarray, truth: np.ndarray) -> None:
+        image = case_image(case) if with_image else grey_picture(*truth.shape)
+        thumbnails.append(make_thumbnail(case.id, image, mask, truth, side))
+
+    return picture
+
+
+@functools.cache
+def grey_picture(height: int, width: int) -> np.ndarray:
+    """Stands for an image that is not at hand: (H, W, 3) uint8."""
+    return np.full((height, width, 3), 96, np.uint8)
 
 
 @dataclass(frozen=True)

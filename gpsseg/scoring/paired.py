@@ -45,7 +45,8 @@ def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()
             f"--against {folder} is a run without per_image.csv: it was stopped before it had a "
             "result. Name a finished run, or a folder of predictions."
         )
-    from gpsseg.scoring.given import open_predictions, score_predictions
+    from gpsseg.scoring.given import open_predictions
+    from gpsseg.scoring.scored import score_predictions
 
     predictions = open_predictions(folder, cases, "--against", labels)
     return lambda: {row["id"]: row for row in score_predictions(predictions, ["per-image"]).rows}

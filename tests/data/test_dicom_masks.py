@@ -12,7 +12,8 @@ from gpsseg.data.formats.dicom import read_header
 from gpsseg.data.formats.dicom_masks import is_segmentation, placed, read_segmentation
 from gpsseg.data.formats.dicom_seg import write_dicom_seg
 from gpsseg.data.formats.dicom_series import group_headers, read_dicom
-from gpsseg.data.formats.maps import find_maps, read_stored, stem
+from gpsseg.data.formats.maps import find_maps, stem
+from gpsseg.data.formats.stored import on_one_grid, read_stored
 from gpsseg.data.formats.volumes import RAS, write_volume
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
@@ -45,7 +46,8 @@ def test_what_predict_writes_lies_on_the_grid_of_its_nrrd(
     assert stem(written.path) == "ct"
     write_volume(tmp_path / "truth.nrrd", written.mask.astype(np.uint8), written.volume)
     truth = read_stored(tmp_path / "truth.nrrd")
-    found = read_stored(written.path).like(truth, written.path)
+    seg = read_stored(written.path)
+    found = on_one_grid([(tmp_path / "truth.nrrd", truth), (written.path, seg)])[1]
     np.testing.assert_array_equal(found.values, truth.values > 0)
     np.testing.assert_allclose(found.affine, truth.affine)
 
@@ -127,7 +129,8 @@ def test_a_mask_of_one_image_is_flat(written: SimpleNamespace, tmp_path: Path) -
     image = nibabel.Nifti1Image(np.zeros(SHAPE[:0:-1], np.uint8), stored.affine)
     nibabel.save(image, tmp_path / "truth.nii")
     truth = read_stored(tmp_path / "truth.nii")
-    np.testing.assert_array_equal(stored.like(truth, one).values, written.mask[0])
+    placed_on = on_one_grid([(tmp_path / "truth.nii", truth), (one, stored)])[1]
+    np.testing.assert_array_equal(placed_on.values, written.mask[0])
 
 
 def test_a_folder_of_them_is_scored(written: SimpleNamespace, tmp_path: Path) -> None:

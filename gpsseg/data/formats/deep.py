@@ -1,4 +1,4 @@
-"""Pictures that Pillow cannot hold: colours of more than 8 bits, and several kinds of TIFF.
+"""Pictures that Pillow cannot hold: colours of more than 8 bits.
 
 Of 16-bit colours Pillow keeps the upper byte, of which a camera of 12 bits has filled four bits.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from gpsseg.errors import UserError
 
@@ -105,34 +105,3 @@ def read_by_opencv(path: Path) -> np.ndarray | None:
     if values is None:
         return None
     return values if values.ndim == 2 else np.ascontiguousarray(values[..., 2::-1])
-
-
-def _read_quietly(path: Path) -> np.ndarray | None:
-    """The same, of a file that OpenCV may not like, which it would print."""
-    import cv2
-
-    log = cv2.utils.logging
-    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        return read_by_opencv(path)
-    finally:
-        log.setLogLevel(level)
-
-
-def read_odd_tiff(path: Path) -> np.ndarray | None:
-    """A TIFF that Pillow does not know (real or signed colours, 64 bits), or None if it is none."""
-    try:
-        if not path.is_file():  # opening a pipe would wait for ever
-            return None
-        with path.open("rb") as file:
-            if not file.read(4).startswith(TIFF):
-                return None
-        with Image.open(path):
-            return None  # Pillow knows it, and it is damaged
-    except UnidentifiedImageError:
-        values = _read_quietly(path)
-    except Exception:  # what is wrong is said already
-        return None
-    if values is None or values.dtype.kind not in "uif" or values.dtype == np.uint8:
-        return None
-    return values.astype(np.int16) if values.dtype == np.int8 else values
