@@ -20,7 +20,8 @@ SHADES = 3  # so many values between two levels may soften any border; fewer onl
 NESTED = (
     0.15  # of real masks that were resized, at most 0.08 of a value's pixels are; of rings 0.23
 )
-LINES = 2  # so many straight lines of one single value may be softened borders
+LINES = 2  # so many straight lines of one single value may be softened borders,
+LINES_OF_TWO = 8  # and so many of each of two
 SPECK = 2  # pixels; fewer than three do not tell a line from a corner
 
 
@@ -69,16 +70,33 @@ def _follows_borders(there: np.ndarray, inner: int, nested: float) -> bool:
         inner: how many values lie between the two levels.
         nested: share of the pixels beside which there are the next values only.
     """
+    if nested >= NESTED or inner == 1:
+        turns, lines = _lines(there, corners=True)
+        return turns or (inner == 1 and lines > LINES)
+    if inner >= SHADES:
+        return False
+    # Sides of a softened rectangle touch across its corners, which have another value.
+    turns, lines = _lines(there, corners=False)
+    return turns or lines > LINES_OF_TWO
+
+
+def _lines(there: np.ndarray, corners: bool) -> tuple[bool, int]:
+    """Whether a connected area of these pixels turns, and how many areas are no specks.
+
+    Args:
+        there: (H, W) or (D, H, W) bool.
+        corners: whether pixels are connected that share a corner only.
+    """
     from scipy import ndimage
 
-    if inner >= SHADES and nested < NESTED:
-        return False
-    named, count = ndimage.label(there, np.ones(window(there, 3), bool))
-    sizes = np.bincount(named.ravel(), minlength=count + 1)[1:]
+    steps = np.abs(np.indices((3,) * there.ndim) - 1)
+    across = steps[[side == 1 for side in window(there, 3)]].sum(axis=0)  # to another slice
+    neighbours = (across == 0) & (steps.sum(axis=0) <= (2 if corners else 1))
+    named, count = ndimage.label(there, neighbours)
+    sizes = np.bincount(named.ravel(), minlength=count + 1)[1:].tolist()
     boxes = ndimage.find_objects(named)
-    if any(_turns(box, size) for box, size in zip(boxes, sizes.tolist(), strict=True)):
-        return True
-    return inner == 1 and int((sizes > SPECK).sum()) > LINES
+    turns = any(_turns(box, size) for box, size in zip(boxes, sizes, strict=True))
+    return turns, sum(size > SPECK for size in sizes)
 
 
 def _turns(box: tuple[slice, ...], size: int) -> bool:

@@ -20,6 +20,13 @@ PLAIN, DEFLATE = (1,), (8, 32946)
 
 def _read_wide(path: Path) -> np.ndarray | None:
     """Greys of 64 bits or of half a float, as NumPy's tools write them; None of anything else."""
+    try:
+        return _wide_values(path)
+    except Exception:  # damaged files make decoders fail in every way there is
+        return None
+
+
+def _wide_values(path: Path) -> np.ndarray | None:
     data = path.read_bytes()
     order = "<" if data[:2] == b"II" else ">"
     if data[2:4] not in (b"*\0", b"\0*"):  # a large TIFF
