@@ -17,6 +17,7 @@ import numpy as np
 from gpsseg.data.formats.distinct import distinct, few_values
 from gpsseg.data.formats.levels import (
     NEAR,
+    SMALL,
     Marked,
     by_labels,
     checked,
@@ -30,7 +31,6 @@ from gpsseg.data.formats.stored import Stored
 from gpsseg.errors import UserError
 
 FULL = (1, 255, 65535)  # what whole numbers may mean by "certainly foreground"
-MASK = frozenset({0.0, 255.0})  # the values of a mask that is no map of classes, whatever --labels
 VOTES = 4  # levels from 0 on that may be votes; three are classes, or two votes: nobody can tell
 
 
@@ -108,7 +108,7 @@ def survey(path: Path, stored: Stored, labels: Sequence[int] = ()) -> Survey:
     if labels:
         numbers = checked(values, path, negative=True)
         held = () if stored.lossy else tuple(distinct(numbers)[0].tolist())
-        plain = stored.lossy or (set(held) <= MASK and 255 not in labels)
+        plain = stored.lossy or _is_no_map(set(held), labels)
         if not plain:
             by_labels(values, labels, path)
         return Survey(path, kind, float(values.max()), held, plain=plain)
@@ -124,6 +124,12 @@ def survey(path: Path, stored: Stored, labels: Sequence[int] = ()) -> Survey:
     soft = parts or there is None
     levels = () if soft else levels_of(values)
     return Survey(path, kind, float(values.max()), there, levels, soft)
+
+
+def _is_no_map(held: set[float], labels: Sequence[int]) -> bool:
+    """Whether a file beside maps of classes is a mask: 0 and 255, or 0 and 1 beside greys."""
+    greys = min(labels) >= SMALL
+    return (held <= {0, 255} and 255 not in labels) or (held <= {0, 1} and greys)
 
 
 def _refuse_range(
