@@ -83,18 +83,21 @@ def _refuse_no_label(config: SlicesConfig, seen: Sequence[Seen]) -> None:
     Raises:
         UserError: all masks are empty.
     """
+    from gpsseg.data.formats.distinct import listed
+
     there = {number for each in seen for number in each.classes}
     lacking = [label for label in config.labels if label not in there]
-    listed = " ".join(map(str, lacking))
+    names = " ".join(map(str, lacking))
+    held = sorted({value for each in seen for value in each.held})
     if seen and config.labels and not there:
         for path in sorted(config.output.rglob("*"), reverse=True):  # all of it is ours
             path.rmdir() if path.is_dir() else path.unlink()
         raise UserError(
-            f"--labels {listed}: none of {len(seen)} masks holds such a value. Name others, or "
-            "leave --labels out for masks of two levels."
+            f"--labels {names}: none of {len(seen)} masks holds such a value; they hold "
+            f"{listed(held)}. Name others, or leave --labels out for masks of two levels."
         )
     if seen and lacking:
-        say(f"note: no mask holds the labels {listed}.", style="yellow")
+        say(f"note: no mask holds the labels {names}.", style="yellow")
 
 
 def _greys_of(images: Sequence[Source], config: SlicesConfig) -> Greys:

@@ -13,10 +13,11 @@ from gpsseg.console import progress, say
 from gpsseg.data.case import Case
 from gpsseg.data.checks.notices import Seen, level_notice
 from gpsseg.data.checks.readable import first_of
+from gpsseg.data.formats.distinct import listed
 from gpsseg.data.formats.filenames import left_out
 from gpsseg.data.formats.levels import grounds_of
 from gpsseg.data.formats.maps import unread_files
-from gpsseg.data.formats.readings import Rule, Survey, listed, settle, side_of
+from gpsseg.data.formats.readings import Rule, Survey, settle, side_of
 from gpsseg.data.formats.stored import Stored
 from gpsseg.data.pairs import Pairs, pair
 from gpsseg.errors import UserError, few

@@ -26,7 +26,7 @@ class Seen:
         border: share of the pixels at its border that are.
         grey: share that were neither of its two levels.
         turned: whether its image is turned by its EXIF orientation.
-        classes, level, ground, shade: as in ``Marked``.
+        classes, level, ground, shade, held: as in ``Marked``.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Seen:
     level: float | None = None
     ground: float | None = None
     shade: float | None = None
+    held: frozenset[float] = frozenset()
 
     @property
     def pair(self) -> tuple[float, float] | None:
@@ -63,6 +64,7 @@ def look(path: Path, marked: Marked, turned: bool = False) -> Seen:
         marked.level,
         marked.ground,
         marked.shade,
+        marked.held,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,12 @@ def few_values(values: np.ndarray) -> tuple[float, ...] | None:
     """The distinct values, sorted; None where there are more than 16."""
     found = distinct(values.view(np.uint8) if values.dtype == bool else values)[0]
     return tuple(found.tolist()) if len(found) <= FEW else None
+
+
+def listed(levels: Sequence[float]) -> str:
+    """Numbers for people: the first sixteen."""
+    shown = ", ".join(f"{level:g}" for level in levels[:16])
+    return shown + (f" and {len(levels) - 16} more" if len(levels) > 16 else "")
 
 
 def percent(share: float) -> str:

@@ -40,6 +40,7 @@ class Marked:
         level: the value that is foreground, where there are two.
         ground: the lower of two values, or the only one; None where that says nothing.
         shade: the value between the two levels, where there is exactly one.
+        held: all values that are there, where labels were chosen.
     """
 
     mask: np.ndarray
@@ -48,6 +49,7 @@ class Marked:
     level: float | None = None
     ground: float | None = None
     shade: float | None = None
+    held: frozenset[float] = frozenset()
 
 
 def mark(
@@ -116,8 +118,9 @@ def by_labels(values: np.ndarray, labels: Collection[int], path: Path) -> Marked
     numbers = whole(values, path, negative=True)
     if numbers.dtype == bool:
         return Marked(numbers)
-    there = frozenset(label for label in labels if (numbers == label).any())
-    return Marked(np.isin(numbers, list(labels)), classes=there)
+    held = frozenset(distinct(numbers)[0].tolist())
+    there = frozenset(label for label in labels if label in held)
+    return Marked(np.isin(numbers, list(labels)), classes=there, held=held)
 
 
 def checked(values: np.ndarray, path: Path, negative: bool = False) -> np.ndarray:

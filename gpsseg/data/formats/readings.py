@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpsseg.data.formats.distinct import distinct, few_values
+from gpsseg.data.formats.distinct import few_values, listed
 from gpsseg.data.formats.levels import (
     NEAR,
     SMALL,
@@ -103,30 +103,29 @@ def survey(path: Path, stored: Stored, labels: Sequence[int] = ()) -> Survey:
     """
     values, kind = stored.values, stored.values.dtype.name
     if values.dtype == bool:
-        held = few_values(values) or ()
-        return Survey(path, kind, float(values.max()), held, held, plain=True)
+        there = few_values(values) or ()
+        return Survey(path, kind, float(values.max()), there, there, plain=True)
+    if labels and stored.lossy:
+        return Survey(path, kind, float(values.max()), (), plain=True)
     if labels:
-        numbers = checked(values, path, negative=True)
-        held = () if stored.lossy else tuple(distinct(numbers)[0].tolist())
-        plain = stored.lossy or _is_no_map(set(held), labels)
-        if not plain:
-            by_labels(values, labels, path)
-        return Survey(path, kind, float(values.max()), held, plain=plain)
+        held = by_labels(values, labels, path).held
+        plain = _is_no_map(held, labels)
+        return Survey(path, kind, float(values.max()), tuple(sorted(held)), plain=plain)
     values = checked(values, path, negative=True)
     parts = values.dtype.kind == "f" and bool((values != np.rint(values)).any())
-    there = few_values(values)
-    _refuse_range(path, values, parts, there)
+    few = few_values(values)
+    _refuse_range(path, values, parts, few)
     if stored.lossy:
         soft = is_shaded(values)
         if not soft:
             mark(values, path, lossy=True)
-        return Survey(path, kind, float(values.max()), there, soft=soft, plain=not soft)
-    soft = parts or there is None
+        return Survey(path, kind, float(values.max()), few, soft=soft, plain=not soft)
+    soft = parts or few is None
     levels = () if soft else levels_of(values)
-    return Survey(path, kind, float(values.max()), there, levels, soft)
+    return Survey(path, kind, float(values.max()), few, levels, soft)
 
 
-def _is_no_map(held: set[float], labels: Sequence[int]) -> bool:
+def _is_no_map(held: frozenset[float], labels: Sequence[int]) -> bool:
     """Whether a file beside maps of classes is a mask: 0 and 255, or 0 and 1 beside greys."""
     greys = min(labels) >= SMALL
     return (held <= {0, 255} and 255 not in labels) or (held <= {0, 1} and greys)
@@ -243,9 +242,3 @@ def _refuse_classes(place: str, found: Sequence[float]) -> None:
         f"foreground's values, such as --labels {top} (or --labels {both} for both), or save one "
         "class, as 0 and 255."
     )
-
-
-def listed(levels: Sequence[float]) -> str:
-    """Numbers for people: the first sixteen."""
-    shown = ", ".join(f"{level:g}" for level in levels[:16])
-    return shown + (f" and {len(levels) - 16} more" if len(levels) > 16 else "")
