@@ -117,9 +117,19 @@ def test_labels_that_nothing_holds_are_refused(tmp_path: Path) -> None:
         UserError, match=r"--labels 7: none of 2 masks holds such a value; the files hold 0, 1, 2"
     ):
         dice(tmp_path, maps, labels=(7,))
+    with pytest.raises(UserError, match=r"--labels 7: none of 2 masks .*the files hold 0, 1, 255"):
+        dice(tmp_path / "c", [LESION, LESION * 255], labels=(7,))
     with pytest.raises(UserError, match=r"--labels 7: none of 2 masks .*the files hold 0, 255\."):
         dice(tmp_path / "b", [LESION * 255] * 2, labels=(7,))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_of_0_and_255_among_maps_is_no_mask_of_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ignored = [LESION, LESION * 255]
+    assert dice(tmp_path, ignored, [LESION * 2] * 2, labels=(2,)) == 0
+    assert "no file holds the labels 2." in capsys.readouterr().out
 
 
 def test_labels_that_some_files_lack_are_said(

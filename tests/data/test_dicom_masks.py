@@ -85,7 +85,9 @@ def test_segments_of_other_tools_without_empty_frames(
     np.testing.assert_array_equal(found.transpose(2, 1, 0), expected)
 
 
-def segmented(path: Path, sources: list[Path], values: np.ndarray, kind: str) -> Path:
+def segmented(
+    path: Path, sources: list[Path], values: np.ndarray, kind: str, most: int = 255
+) -> Path:
     """Write what another tool does: values (D, H, W, segments), frames of zeros left out."""
     import highdicom
     from pydicom import dcmread
@@ -115,6 +117,7 @@ def segmented(path: Path, sources: list[Path], values: np.ndarray, kind: str) ->
         software_versions="c",
         device_serial_number="d",
         omit_empty_frames=True,
+        max_fractional_value=most,
     ).save_as(path)
     return path
 
@@ -124,13 +127,14 @@ def sources_of(written: SimpleNamespace) -> list[Path]:
     return [header.path for header in group]
 
 
+@pytest.mark.parametrize("most", [100, 255])
 @pytest.mark.parametrize("segments", [1, 2])
 def test_half_of_a_fraction_is_foreground(
-    written: SimpleNamespace, tmp_path: Path, segments: int
+    written: SimpleNamespace, tmp_path: Path, segments: int, most: int
 ) -> None:
     values = np.zeros((*SHAPE, segments), np.float32)
     values[1, 2, 2:5, 0] = (0.3, 0.5, 0.7)
-    path = segmented(tmp_path / "other", sources_of(written), values, "FRACTIONAL")
+    path = segmented(tmp_path / "other", sources_of(written), values, "FRACTIONAL", most)
     stored = read_stored(path)
     rule = Rule((1,)) if segments == 2 else Rule()
     assert np.argwhere(rule.look(stored, path).mask).tolist() == [[2, 3], [2, 4]]

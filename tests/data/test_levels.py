@@ -155,6 +155,13 @@ def test_floats_near_whole_numbers_are_these(one: float) -> None:
     np.testing.assert_array_equal(mark(values, NAME).mask, LESION)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.longdouble])
+def test_widths_of_floats_that_scipy_does_not_know(kind: type) -> None:
+    soft = LESION.astype(kind)
+    soft[3, 6:18] = 0.75
+    np.testing.assert_array_equal(mark(soft, NAME).mask, soft > 0.5)
+
+
 def test_rounding_makes_one_level_of_many() -> None:
     values = np.where(LESION, 1.0, 0.0)
     values[LESION] += np.linspace(-5e-4, 5e-4, LESION.sum())

@@ -198,7 +198,7 @@ def decode(
             white_is_0 = turn_white and _white_is_0(image)
             ImageOps.exif_transpose(image, in_place=True)  # a copy would not know its format
             upright = _black_is_0(image, white_is_0)
-            return _as_mode(upright, modes)
+            return upright if upright.mode in modes else upright.convert("RGB")
     except UserError:
         raise
     except FileNotFoundError:
@@ -214,15 +214,6 @@ def decode(
             f"{path} {_why(path, error)}; expected a JPEG, PNG, BMP, TIFF or GIF image. Copy it "
             "again from its source, or remove it together with its mask."
         ) from None
-
-
-def _as_mode(image: Image.Image, modes: Collection[str]) -> Image.Image:
-    """The picture, made RGB unless its mode is in ``modes``; it still knows its file's format."""
-    if image.mode in modes:
-        return image
-    made = image.convert("RGB")
-    made.format = image.format
-    return made
 
 
 def _why(path: Path, error: Exception) -> str:
