@@ -85,6 +85,15 @@ def test_a_folder_of_maps_keeps_its_scale(tmp_path: Path) -> None:
     assert dice(tmp_path, [RAMP, LESION], truth) == 1
 
 
+def test_maps_that_never_reach_half_of_their_scale_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dice(tmp_path, [RAMP // 3], [LESION]) == 0
+    assert "no value reaches half of 255, so all files are empty" in capsys.readouterr().out
+    assert dice(tmp_path / "b", [RAMP // 2 + 1], [(RAMP > 253).astype(np.uint8)]) > 0
+    assert "reaches half" not in capsys.readouterr().out
+
+
 def test_resized_masks_are_cut_in_the_middle_as_truth_is(tmp_path: Path) -> None:
     """0 and 100, softened: 50 to 100 is foreground, which is less than half of 255."""
     soft = np.asarray(Image.fromarray(LESION * 100).resize((60, 48), Image.Resampling.BILINEAR))

@@ -164,6 +164,11 @@ def settle(place: str, surveys: Sequence[Survey]) -> tuple[Rule, list[str]]:
         same = [each for each in surveys if each.kind == kind]
         if any(each.soft for each in same):
             scales[kind] = _scale(place, same)
+            if max(each.top for each in same) <= scales[kind] // 2:
+                notes.append(
+                    f"note: {place}: no value reaches half of {scales[kind]}, so all files are "
+                    "empty. Do they have a scale of their own?"
+                )
             continue
         found = sorted({value for each in same if len(each.levels) > 2 for value in each.levels})
         if not found:
