@@ -106,6 +106,8 @@ def test_three_levels_are_refused_unless_the_folder_is_soft(tmp_path: Path, midd
     three = np.where(CORE, 255, LESION * middle).astype(np.uint8)
     with pytest.raises(UserError, match=rf"levels 0, {middle}, 255.*--labels 255 \(or --labels"):
         dice(tmp_path / "a", [three] * 2, [LESION] * 2)
+    with pytest.raises(UserError, match=rf"t/c0\.png holds 3 .* such as --labels {middle}\."):
+        dice(tmp_path / "e", [LESION] * 2, [three] * 2)
     assert dice(tmp_path / "b", [three] * 2, [LESION] * 2, labels=(255, middle)) == 1
     assert dice(tmp_path / "d", [three] * 2, [CORE] * 2, labels=(255,)) == 1
     soft = [three, RAMP]

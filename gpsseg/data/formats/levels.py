@@ -68,7 +68,7 @@ def mark(
         grounds: values that other masks of the set have as background: a mask of one of these
             alone is empty.
         choice: a sentence that says how else several classes can be read, where they are whole
-            numbers.
+            numbers; "{value:g}" in it is one of them.
 
     Raises:
         UserError: as ``checked``, or there are several classes.
@@ -266,7 +266,8 @@ def _refuse_classes(
     pairs = list(zip(*(each.tolist() for each in held), strict=True))
     listed = ", ".join(f"{v:g} ({percent(n / values.size)})" for v, n in pairs[:FEW])
     more = f" and {len(pairs) - FEW} more" if len(pairs) > FEW else ""
-    otherwise = f" {choice}" if choice and values.dtype.kind in "ui" else ""
+    named = choice.format(value=found[1])
+    otherwise = f" {named}" if choice and values.dtype.kind in "ui" else ""
     raise UserError(
         f"{path} holds {len(pairs)} different values from {found[0]:g} to {found[-1]:g}: {listed}"
         f"{more}: a mask of several classes? Expected two values, such as 0 and 255. {ADVICE}"

@@ -19,7 +19,7 @@ from gpsseg.data.formats.levels import Marked, by_labels, mark, whole
 from gpsseg.data.formats.stored import Stored, read_stored, size_text
 from gpsseg.errors import UserError
 
-CHOICE = "Or name the foreground's values, such as --labels 1."
+CHOICE = "Or name the foreground's values, such as --labels {value:g}."
 
 
 @dataclass(frozen=True)
