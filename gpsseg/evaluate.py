@@ -49,9 +49,9 @@ def _evaluate_run(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.runs.salt import keep_salt, salt_for_evaluation
     from gpsseg.runs.trained import facts_of, training_of_run
     from gpsseg.runs.tuned import load_run, require_delta
-    from gpsseg.scoring.given import resolve_protocols
     from gpsseg.scoring.network import metrics_of, score_cases
     from gpsseg.scoring.paired import open_other
+    from gpsseg.scoring.scored import resolve_protocols
 
     assert config.run is not None
     require_device(config.device)
@@ -108,14 +108,10 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     from gpsseg.data.checks.notices import notices
     from gpsseg.data.formats.maps import relative_name
     from gpsseg.data.nameless import hide_files
-    from gpsseg.scoring.given import (
-        collect_thumbnails,
-        open_predictions,
-        resolve_protocols,
-        score_labels,
-        score_predictions,
-    )
+    from gpsseg.report.thumbnails import collect
+    from gpsseg.scoring.given import open_predictions
     from gpsseg.scoring.paired import open_other
+    from gpsseg.scoring.scored import resolve_protocols, score_labels, score_predictions
 
     assert config.predictions is not None
     if config.output:
@@ -134,8 +130,7 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
     others = {folder: open_other(folder, cases, config.labels) for folder in config.against}
     name = "predictions" if config.anonymous_ids else config.predictions.resolve().name
     output = new_run_folder(config.output, f"evaluate-{name}")
-    thumbnails: list[Thumbnail] = []
-    picture = collect_thumbnails(thumbnails, len(cases), config.truth is None)
+    thumbnails, picture = collect(len(cases), config.truth is None)
     scored = score_predictions(predictions, protocols, picture, config.tolerance)
     metrics = {
         **facts,

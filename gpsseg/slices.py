@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gpsseg.data.checks.notices import Seen
     from gpsseg.data.formats.greys import Greys
     from gpsseg.data.formats.levels import Marked
+    from gpsseg.data.formats.volumes import Volume
     from gpsseg.data.sources import Source
 
 OF_A_VOLUME = 50_000  # voxels of each are enough to tell the percentiles of a set
@@ -100,17 +101,20 @@ def _refuse_no_label(config: SlicesConfig, seen: Sequence[Seen]) -> None:
     Raises:
         UserError: all masks are empty.
     """
+    from gpsseg.data.formats.distinct import listed
+
     there = {number for each in seen for number in each.classes}
     lacking = [label for label in config.labels if label not in there]
-    listed = " ".join(map(str, lacking))
+    names = " ".join(map(str, lacking))
+    held = sorted({value for each in seen for value in each.held})
     if seen and config.labels and not there:
         _remove(config.output)
         raise UserError(
-            f"--labels {listed}: none of {counted(len(seen), 'mask')} holds such a value. "
-            "Name others, or leave --labels out for masks of two levels."
+            f"--labels {names}: none of {counted(len(seen), 'mask')} holds such a value; they "
+            f"hold {listed(held)}. Name others, or leave --labels out for masks of two levels."
         )
     if seen and lacking:
-        say(f"note: no mask holds the labels {listed}.", style="yellow")
+        say(f"note: no mask holds the labels {names}.", style="yellow")
 
 
 def _greys_of(images: Sequence[Source], config: SlicesConfig) -> Greys:
@@ -340,58 +344,45 @@ def _slices(
     flat: list[str],
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index, picture, truth): (H, W, 3) uint8 RGB and (H, W) bool, upright."""
-    import numpy as np
-
     from gpsseg.data.checks.notices import look
-    from gpsseg.data.formats.dicom_series import read_dicom
+    from gpsseg.data.formats.masks import joined
     from gpsseg.data.formats.slicing import grey_range, slicing_of, to_rgb
-    from gpsseg.data.formats.volumes import read_volume
     from gpsseg.data.shown import read_shown
 
     volume = read_shown(image, config.window, greys)
+    slicing = slicing_of(volume, config.axis, flat)
+    low, high = grey_range(volume, config.window, greys)
+    masks = (mask, *mask.parts)
+    looks = [_foreground(each, image, volume, config.labels) for each in masks]
+    looks = [replace(found, mask=slicing.view(found.mask)) for found in looks]
+    seen += [look(each.path, found) for each, found in zip(masks, looks, strict=True)]
+    truths = joined([each.path for each in masks], looks, votes=False).mask
+    for index, values in enumerate(slicing.view(volume.values)):
+        yield index, to_rgb(values, low, high, volume.inverted), truths[index]
+
+
+def _foreground(mask: Source, image: Source, volume: Volume, labels: tuple[int, ...]) -> Marked:
+    """A mask's foreground, (D, H, W): two levels, or the chosen of several.
+
+    Raises:
+        UserError: it does not lie on the grid of its volume, or ``masks.foreground`` refuses it.
+    """
+    from gpsseg.data.formats.dicom_series import read_dicom
+    from gpsseg.data.formats.masks import foreground
+    from gpsseg.data.formats.stored import Stored, grey_volume, same_place
+    from gpsseg.data.formats.volumes import read_volume
+
     if mask.headers:  # as stored: a mask is not there to be looked at
         marked = read_dicom(mask.headers, mask.path, old=True)
     else:
         marked = read_volume(mask.path)
-    if volume.shape != marked.shape or not np.allclose(
-        volume.affine, marked.affine, rtol=1e-3, atol=1e-2
-    ):
+    if volume.shape != marked.shape or not same_place(volume.affine, marked.affine):
         sizes = ["x".join(map(str, each.shape)) for each in (volume, marked)]
         raise UserError(
             f"{mask.path} does not lie on the grid of {image.path} ({sizes[1]} and {sizes[0]} "
             "voxels, or another place in space). Resample the mask on its image."
         )
-    slicing, (low, high) = (
-        slicing_of(volume, config.axis, flat),
-        grey_range(volume, config.window, greys),
-    )
-    found = _foreground(marked.values, mask.path, config.labels)
-    truths = slicing.view(found.mask)
-    seen.append(look(mask.path, dataclasses.replace(found, mask=truths)))
-    for part in mask.parts:
-        more = _slices(image, part, config, greys, seen, flat)
-        truths = truths | np.stack([truth for *_, truth in more])
-    for index, values in enumerate(slicing.view(volume.values)):
-        yield index, to_rgb(values, low, high, volume.inverted), truths[index]
-
-
-def _foreground(values: np.ndarray, path: Path, labels: tuple[int, ...]) -> Marked:
-    """A mask's foreground: two levels, or the chosen of several."""
-    import numpy as np
-
-    from gpsseg.data.formats.colours import grey_of
-    from gpsseg.data.formats.levels import ADVICE, BY_LABELS, Marked, mark, whole
-
-    if values.ndim == 4:
-        values = grey_of(values, path)
-    if labels:
-        numbers = whole(values, path, negative=True)
-        there = frozenset(label for label in labels if (numbers == label).any())
-        return Marked(np.isin(numbers, labels), classes=there)
-    try:
-        return mark(values, path)
-    except UserError as error:
-        raise UserError(str(error).replace(ADVICE, BY_LABELS)) from None
+    return foreground(Stored(grey_volume(marked, mask.path)), mask.path, labels)
 
 
 if __name__ == "__main__":

@@ -103,3 +103,30 @@ def test_a_writer_elsewhere_is_seen(tmp_path):
     for i, line in enumerate(lines):
         (tmp_path / "code.py").write_text(line)
         assert bool(list(writes(tmp_path / "code.py"))) == (i < 7), line
+
+
+def modules_of(path):
+    """The modules that a file imports when it is imported, but for type checking."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("room", ["data/formats", "scoring"])
+def test_the_files_of_a_room_import_one_another_in_one_direction(room):
+    files = {
+        f"gpsseg.{room.replace('/', '.')}.{path.stem}": path
+        for path in (PACKAGE / room).glob("*.py")
+    }
+    left = {name: set(modules_of(path)) & set(files) - {name} for name, path in files.items()}
+    while free := [name for name, needs in left.items() if not needs & set(left)]:
+        for name in free:
+            del left[name]
+    assert not left, "these import one another"
+
+
+def test_scoring_of_given_predictions_draws_nothing():
+    for name in ("given", "looks", "scored"):
+        assert "report" not in set(imported(PACKAGE / "scoring" / f"{name}.py")), name

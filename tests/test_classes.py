@@ -19,7 +19,7 @@ from gpsseg.config.select import SelectConfig
 from gpsseg.data.cards.card import choose_classes, load_card
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case, case_labels, case_mask
-from gpsseg.data.formats.images import Labels
+from gpsseg.data.formats.masks import Labels
 from gpsseg.data.loader import CaseDataset
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate

@@ -15,11 +15,11 @@ from PIL import Image
 from scipy import stats
 
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.data.formats.images import read_mask
+from gpsseg.data.formats.masks import read_mask
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.evaluators import Scorer, calibration, registry
-from gpsseg.scoring.given import telling_slice
+from gpsseg.scoring.scored import telling_slice
 
 SHAPE = (24, 20)
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -183,8 +183,10 @@ def test_every_bad_file_is_named_and_nothing_is_written(folders: tuple[Path, Pat
 
 def test_label_maps_are_refused(folders: tuple[Path, Path]) -> None:
     for i in range(5):
-        save(folders[0] / f"c{i}_probability.png", truth_of(i) * np.uint8(2))
-    with pytest.raises(UserError, match=r"the largest value of all files is 2.*several classes"):
+        labels = truth_of(i) * np.uint8(2)
+        labels[6:8, 5:9] = 1
+        save(folders[0] / f"c{i}_probability.png", labels)
+    with pytest.raises(UserError, match=r"the levels 0, 1, 2: masks of several classes\?.*"):
         run(folders)
 
 
@@ -461,7 +463,7 @@ def test_label_maps_are_scored_label_by_label(folders: tuple[Path, Path], capsys
         run(folders)
     assert "--classes" not in str(error.value), "there is no such option"
     save(truth / "a.png", (labels > 0).astype(np.uint8))
-    with pytest.raises(UserError, match=r"such as --labels 1, or save one class"):
+    with pytest.raises(UserError, match=r"such as --labels 2 \(or --labels 1 2 for both\)"):
         run(folders)
     save(truth / "a.png", labels)
     metrics = run(folders, labels=(1, 2), output=truth.parent / "both")

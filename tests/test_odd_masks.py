@@ -168,7 +168,9 @@ def test_slices_refuse_labels_that_are_nowhere_and_say_those_that_are_rare(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     places = volumes(tmp_path, deep(LESION), deep(LESION * 0))
-    with pytest.raises(UserError, match=r"--labels 5: none of 2 masks holds such a value"):
+    with pytest.raises(
+        UserError, match=r"--labels 5: none of 2 masks holds such a value; they hold 0, 1\."
+    ):
         cut(SlicesConfig(**places, labels=(5,)))
     assert not list((tmp_path / "cut").rglob("*.png"))
     capsys.readouterr()

@@ -12,6 +12,7 @@ from PIL import Image
 from gpsseg.config.shared import SourceConfig
 from gpsseg.config.slices import SlicesConfig
 from gpsseg.data.cards.own import card_of
+from gpsseg.data.formats.masks import read_mask
 from gpsseg.data.splits.split import make_split
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.slices import cut
@@ -194,3 +195,23 @@ def test_volumes_and_masks_in_one_folder_and_in_nnunets_way(
     table = cut(SlicesConfig(**two, output=tmp_path / "again", skip_empty=True))
     assert [row["group"] for row in rows(table)] == ["a"] * 3 + ["b"] * 3
     assert "channel 0000 of each volume is used, 2 files of further" in capsys.readouterr().out
+
+
+def test_a_volume_is_read_once_however_many_masks_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gpsseg.predict import frames
+
+    volumes(tmp_path, ["a"])
+    for number in (1, 2):
+        save(tmp_path / "seg" / f"a_seg_{number}.nii.gz", slice(3 + number, 4 + number))
+    read = []
+    real = frames.read_shown
+    monkeypatch.setattr(
+        frames, "read_shown", lambda *given: read.append(given[0].name) or real(*given)
+    )
+    options = {"images": tmp_path / "ct", "masks": tmp_path / "seg"}
+    table = cut(SlicesConfig(**options, output=tmp_path / "cut"))
+    assert read == ["a"]
+    masks = [read_mask(tmp_path / "cut" / row["mask"]) for row in rows(table)]
+    assert [int(mask.sum()) for mask in masks] == [10, 13, 13, 13]

@@ -9,18 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.data.formats.greys import Greys
-from gpsseg.data.formats.images import (
-    Labels,
-    is_turned,
-    look_at_mask,
-    read_image,
-    read_label_votes,
-    read_labels,
-    read_mask,
-    read_votes,
-)
+from gpsseg.data.formats.images import is_turned, read_image
 from gpsseg.data.formats.levels import Marked
-from gpsseg.errors import UserError
+from gpsseg.data.formats.masks import Labels, joined, joined_labels, look_at_mask, read_labels
+from gpsseg.data.formats.stored import size_text
 
 
 @dataclass(frozen=True)
@@ -59,21 +51,32 @@ def case_image(case: Case) -> np.ndarray:
 
 
 def case_mask(case: Case) -> np.ndarray:
-    """Read a case's truth as bool (H, W), by the rule of ``gpsseg.data.formats.images.read_mask``.
+    """Read a case's truth as bool (H, W), by the rule of ``gpsseg.data.formats.masks.read_mask``.
 
     Raises:
         UserError: see there; or the annotators' masks differ in size.
     """
-    assert case.mask is not None
-    return mask_of((case.mask, *case.opinions), case.labels, case.joined)
+    return look_at_case(case).mask
 
 
 def look_at_case(case: Case) -> Marked:
-    """Read a case's truth as ``case_mask``, with what is worth knowing of its (first) mask."""
+    """Read a case's truth as ``case_mask``, with what is worth knowing of its masks."""
     assert case.mask is not None
-    if case.opinions:
-        return Marked(case_mask(case))
-    return look_at_mask(case.mask, case.labels)
+    return look_at_masks((case.mask, *case.opinions), case.labels, case.joined)
+
+
+def look_at_masks(paths: Sequence[Path], labels: Labels | None, together: bool) -> Marked:
+    """Read the masks of one image: all that they mark together, or what most of them mark.
+
+    Raises:
+        UserError: as ``case_mask``.
+    """
+    return joined(paths, [look_at_mask(path, labels) for path in paths], votes=not together)
+
+
+def mask_of(paths: Sequence[Path], labels: Labels | None, together: bool) -> np.ndarray:
+    """The same as ``look_at_masks``: bool (H, W)."""
+    return look_at_masks(paths, labels, together).mask
 
 
 def case_labels(case: Case) -> np.ndarray:
@@ -86,45 +89,19 @@ def case_labels(case: Case) -> np.ndarray:
     return labels_of((case.mask, *case.opinions), case.labels, case.joined)
 
 
-def mask_of(paths: Sequence[Path], labels: Labels | None, joined: bool) -> np.ndarray:
-    """Read the masks of one image as bool (H, W): all that they mark, or what most of them mark.
+def labels_of(paths: Sequence[Path], labels: Labels | None, together: bool) -> np.ndarray:
+    """The same as ``case_labels``: uint8 (H, W).
 
     Raises:
         UserError: as ``case_mask``.
     """
-    if not joined:
-        return read_votes(paths, labels)
-    return _all_together(paths, [read_mask(path, labels) for path in paths])
-
-
-def labels_of(paths: Sequence[Path], labels: Labels | None, joined: bool) -> np.ndarray:
-    """The same as ``case_labels``: uint8 (H, W). Where several mark a pixel, the first counts.
-
-    Raises:
-        UserError: as ``case_mask``.
-    """
-    if not joined:
-        return read_label_votes(paths, labels)
-    return _all_together(paths, [read_labels(path, labels) for path in paths])
-
-
-def _all_together(paths: Sequence[Path], masks: Sequence[np.ndarray]) -> np.ndarray:
-    """What several masks of one image mark together."""
-    found = masks[0].copy()
-    for path, mask in zip(paths, masks, strict=True):
-        if mask.shape != found.shape:
-            got, other = ("x".join(map(str, size)) for size in (mask.shape, found.shape))
-            raise UserError(
-                f"{path} is {got} but {paths[0]} is {other} (height x width): the masks of one "
-                "image are joined and must have one size. Export them again."
-            )
-        np.copyto(found, mask, where=found == 0)
-    return found
+    maps = [read_labels(path, labels) for path in paths]
+    return joined_labels(paths, maps, votes=not together)
 
 
 def size_fault(case: Case, mask: tuple[int, ...], image: tuple[int, ...]) -> str:
     """What to say of a mask whose (height, width) is not its image's."""
-    got, expected = ("x".join(map(str, size)) for size in (mask, image))
+    got, expected = size_text(mask), size_text(image)
     text = f"{case.mask}: the mask is {got} but its image is {expected} (height x width)."
     if mask == image[::-1] and is_turned(case.image):
         return f"{text} The image is turned by its EXIF orientation; turn the mask too."

@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image
 
 from gpsseg.data.cards.card import Card
-from gpsseg.data.case import case_mask
+from gpsseg.data.case import case_image, case_mask
 from gpsseg.data.checks.audit import Audit, Look
-from gpsseg.data.formats.images import read_image
 from gpsseg.data.splits.split import Found
 from gpsseg.errors import counted
 from gpsseg.report.page import fill
@@ -137,7 +136,7 @@ def _examples(looks: Sequence[Look]) -> list[Look]:
 
 def _overlay(look: Look) -> bytes:
     """A reduced image with its mask tinted and outlined, as JPEG."""
-    image, mask = read_image(look.case.image), case_mask(look.case)
+    image, mask = case_image(look.case), case_mask(look.case)
     scale = min(1.0, SIDE / max(mask.shape))
     size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
     small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)).astype(float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,22 +82,27 @@ def make_thumbnail(
 Picture = Callable[[Case, np.ndarray, np.ndarray], None]
 
 
-def collect(
-    images: int, read: Callable[[Case], np.ndarray] = case_image
-) -> tuple[list[Thumbnail], Picture]:
+def collect(images: int, with_image: bool = True) -> tuple[list[Thumbnail], Picture]:
     """A list, and what fills it when it is called with a case, its map and its mask.
 
     Args:
         images: how many will come.
-        read: gives a case's picture as (H, W, 3) uint8 RGB.
+        with_image: whether the images are at hand; else the masks are shown on grey.
     """
     thumbnails: list[Thumbnail] = []
     side = thumbnail_side(images)
 
     def picture(case: Case, probability: np.ndarray, truth: np.ndarray) -> None:
-        thumbnails.append(make_thumbnail(case.id, read(case), probability, truth, side))
+        image = case_image(case) if with_image else grey_picture(*truth.shape)
+        thumbnails.append(make_thumbnail(case.id, image, probability, truth, side))
 
     return thumbnails, picture
+
+
+@functools.cache
+def grey_picture(height: int, width: int) -> np.ndarray:
+    """Stands for an image that is not at hand: (H, W, 3) uint8."""
+    return np.full((height, width, 3), 96, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from gpsseg.errors import UserError, counted, few
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.evaluators.words import interval_text, varied_text
 from gpsseg.files import read_object, read_table
-from gpsseg.scoring.given import open_predictions, score_predictions
+from gpsseg.scoring.given import open_predictions
+from gpsseg.scoring.scored import score_predictions
 
 SCORES = ("dice", "iou")
 TESTED = "these two networks; another training of either may differ by more"

@@ -17,7 +17,7 @@ from PIL import Image
 from gpsseg.data import cache, transforms
 from gpsseg.data.cache import cache_folder, read_entry, write_entry
 from gpsseg.data.cards.card import Card, load_card
-from gpsseg.data.formats.images import Labels
+from gpsseg.data.formats.masks import Labels
 from gpsseg.data.loader import CaseDataset, default_workers, make_loader
 from gpsseg.data.splits.split import Case, make_split
 from gpsseg.errors import UserError

@@ -1,5 +1,6 @@
 """DICOM segmentations are read back voxel for voxel, whatever grid and tool they come from."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -9,10 +10,12 @@ import pytest
 
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.data.formats.dicom import read_header
-from gpsseg.data.formats.dicom_masks import is_segmentation, placed, read_segmentation
+from gpsseg.data.formats.dicom_masks import is_segmentation, placed, read_segmentation, union
 from gpsseg.data.formats.dicom_seg import write_dicom_seg
 from gpsseg.data.formats.dicom_series import group_headers, read_dicom
-from gpsseg.data.formats.maps import find_maps, read_stored, stem
+from gpsseg.data.formats.maps import find_maps, stem
+from gpsseg.data.formats.readings import Rule
+from gpsseg.data.formats.stored import on_one_grid, read_stored
 from gpsseg.data.formats.volumes import RAS, write_volume
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
@@ -45,7 +48,8 @@ def test_what_predict_writes_lies_on_the_grid_of_its_nrrd(
     assert stem(written.path) == "ct"
     write_volume(tmp_path / "truth.nrrd", written.mask.astype(np.uint8), written.volume)
     truth = read_stored(tmp_path / "truth.nrrd")
-    found = read_stored(written.path).like(truth, written.path)
+    seg = read_stored(written.path)
+    found = on_one_grid([(tmp_path / "truth.nrrd", truth), (written.path, seg)])[1]
     np.testing.assert_array_equal(found.values, truth.values > 0)
     np.testing.assert_allclose(found.affine, truth.affine)
 
@@ -71,13 +75,24 @@ def test_a_truth_that_runs_the_other_way_and_reaches_farther(written: SimpleName
 def test_segments_of_other_tools_without_empty_frames(
     written: SimpleNamespace, tmp_path: Path, kind: str
 ) -> None:
+    several = np.zeros((*SHAPE, 2), np.uint8 if kind == "BINARY" else np.float32)
+    several[1, 1:3, 2:5, 0] = 1
+    several[3, 2, 2, 1] = 1
+    segmented(tmp_path / "other", sources_of(written), several, kind)
+    expected = several[..., 0] + 2 * several[..., 1]
+    grid = RAS @ written.volume.affine[:, [2, 1, 0, 3]]
+    found = placed(read_segmentation(tmp_path / "other"), SHAPE[::-1], grid, tmp_path)
+    np.testing.assert_array_equal(found.transpose(2, 1, 0), expected)
+
+
+def segmented(
+    path: Path, sources: list[Path], values: np.ndarray, kind: str, most: int = 255
+) -> Path:
+    """Write what another tool does: values (D, H, W, segments), frames of zeros left out."""
     import highdicom
     from pydicom import dcmread
     from pydicom.sr.codedict import codes
 
-    several = np.zeros((*SHAPE, 2), np.uint8 if kind == "BINARY" else np.float32)
-    several[1, 1:3, 2:5, 0] = 1
-    several[3, 2, 2, 1] = 1
     described = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
@@ -86,12 +101,11 @@ def test_segments_of_other_tools_without_empty_frames(
             segmented_property_type=codes.SCT.Lesion,
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
         )
-        for number in (1, 2)
+        for number in range(1, 1 + values.shape[-1])
     ]
-    (group,) = group_headers(read_header(file) for file in written.files)
-    made = highdicom.seg.Segmentation(
-        source_images=[dcmread(header.path) for header in group],
-        pixel_array=several,
+    highdicom.seg.Segmentation(
+        source_images=[dcmread(source) for source in sources],
+        pixel_array=values,
         segmentation_type=kind,
         segment_descriptions=described,
         series_instance_uid=highdicom.UID(),
@@ -103,12 +117,70 @@ def test_segments_of_other_tools_without_empty_frames(
         software_versions="c",
         device_serial_number="d",
         omit_empty_frames=True,
+        max_fractional_value=most,
+    ).save_as(path)
+    return path
+
+
+def sources_of(written: SimpleNamespace) -> list[Path]:
+    (group,) = group_headers(read_header(file) for file in written.files)
+    return [header.path for header in group]
+
+
+@pytest.mark.parametrize("most", [100, 255])
+@pytest.mark.parametrize("segments", [1, 2])
+def test_half_of_a_fraction_is_foreground(
+    written: SimpleNamespace, tmp_path: Path, segments: int, most: int
+) -> None:
+    values = np.zeros((*SHAPE, segments), np.float32)
+    values[1, 2, 2:5, 0] = (0.3, 0.5, 0.7)
+    path = segmented(tmp_path / "other", sources_of(written), values, "FRACTIONAL", most)
+    stored = read_stored(path)
+    rule = Rule((1,)) if segments == 2 else Rule()
+    assert np.argwhere(rule.look(stored, path).mask).tolist() == [[2, 3], [2, 4]]
+
+
+@pytest.mark.parametrize(("slices", "dice"), [((0, 2), 0), ((1, 3), 0.5), ((0, 1), 2 / 3)])
+def test_segmentations_are_compared_where_they_lie(
+    written: SimpleNamespace, tmp_path: Path, slices: tuple[int, int], dice: float
+) -> None:
+    """A truth in slices 0 and 1 (or 0 to 2), whose frames and the prediction's are not the same."""
+    sources = sources_of(written)
+    ends = {"t": (0, 2) if slices != (0, 2) else (2, 4), "p": slices}
+    for name, (first, last) in ends.items():
+        (tmp_path / name).mkdir()
+        values = np.zeros((*SHAPE, 1), np.uint8)
+        values[first:last, 1:4, 2:6] = 1
+        segmented(tmp_path / name / "ct.dcm", sources, values, "BINARY")
+    config = EvaluateConfig(
+        predictions=tmp_path / "p", truth=tmp_path / "t", output=tmp_path / "out"
     )
-    made.save_as(tmp_path / "other")
-    expected = several[..., 0] + 2 * several[..., 1]
-    grid = RAS @ written.volume.affine[:, [2, 1, 0, 3]]
-    found = placed(read_segmentation(tmp_path / "other"), SHAPE[::-1], grid, tmp_path)
-    np.testing.assert_array_equal(found.transpose(2, 1, 0), expected)
+    assert evaluate(config)["after"]["volume"]["dice"] == pytest.approx(dice)
+
+
+def test_a_truth_segmentation_is_placed_on_the_grid_of_the_prediction(
+    written: SimpleNamespace, tmp_path: Path
+) -> None:
+    values = np.zeros((*SHAPE, 1), np.uint8)
+    values[1:3, 1:4, 2:6] = 1
+    for name in ("p", "t"):
+        (tmp_path / name).mkdir()
+    segmented(tmp_path / "t" / "ct.dcm", sources_of(written), values, "BINARY")
+    write_volume(tmp_path / "p" / "ct.nrrd", values[..., 0], written.volume)
+    config = EvaluateConfig(
+        predictions=tmp_path / "p", truth=tmp_path / "t", output=tmp_path / "out"
+    )
+    assert evaluate(config)["after"]["volume"]["dice"] == 1
+
+
+def test_segmentations_of_other_grids_are_refused(written: SimpleNamespace, tmp_path: Path) -> None:
+    part = read_segmentation(written.path)
+    shape, affine = union([part, part], [written.path] * 2)
+    assert shape == part.values.shape
+    np.testing.assert_allclose(affine, part.affine)
+    turned = replace(part, affine=part.affine @ (np.eye(4) + 0.3 * np.eye(4, k=1)))
+    with pytest.raises(UserError, match=r"b\.dcm does not lie on the voxels of its truth"):
+        union([part, turned], [written.path, Path("b.dcm")])
 
 
 def test_what_is_none(tmp_path: Path) -> None:
@@ -127,7 +199,8 @@ def test_a_mask_of_one_image_is_flat(written: SimpleNamespace, tmp_path: Path) -
     image = nibabel.Nifti1Image(np.zeros(SHAPE[:0:-1], np.uint8), stored.affine)
     nibabel.save(image, tmp_path / "truth.nii")
     truth = read_stored(tmp_path / "truth.nii")
-    np.testing.assert_array_equal(stored.like(truth, one).values, written.mask[0])
+    placed_on = on_one_grid([(tmp_path / "truth.nii", truth), (one, stored)])[1]
+    np.testing.assert_array_equal(placed_on.values, written.mask[0])
 
 
 def test_a_folder_of_them_is_scored(written: SimpleNamespace, tmp_path: Path) -> None:

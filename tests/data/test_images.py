@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpsseg.data.formats import stored
 from gpsseg.data.formats.deep import read_by_opencv
 from gpsseg.data.formats.images import (
-    read_channel,
     read_image,
-    read_mask,
     read_pages,
     read_small,
     read_stored,
 )
+from gpsseg.data.formats.masks import read_mask
 from gpsseg.errors import UserError
 
 RED = np.zeros((4, 6, 3), np.uint8)
@@ -132,7 +132,7 @@ def test_exif_rotation_turns_image_and_mask_alike(
 
 
 @pytest.mark.parametrize(
-    "stored",
+    "values",
     [
         TRUTH.astype(np.uint8),
         TRUTH.astype(np.uint8) * 255,
@@ -147,8 +147,8 @@ def test_exif_rotation_turns_image_and_mask_alike(
     ],
     ids=["0/1", "0/255", "0/100", "1/2", "1 bit", "16 bit", "16 bit 0/1", "float", "red", "RGBA"],
 )
-def test_masks_of_two_levels(tmp_path: Path, stored: np.ndarray) -> None:
-    mask = read_mask(saved(tmp_path / "m.tif", stored))
+def test_masks_of_two_levels(tmp_path: Path, values: np.ndarray) -> None:
+    mask = read_mask(saved(tmp_path / "m.tif", values))
     assert mask.dtype == bool
     np.testing.assert_array_equal(mask, TRUTH)
 
@@ -165,7 +165,7 @@ def test_palette_mask(tmp_path: Path, colour: tuple[int, int, int]) -> None:
 def test_one_bit_masks_hold_numpys_true(tmp_path: Path, suffix: str) -> None:
     """Pillow's True is the byte 255: arithmetic on such bytes goes wrong."""
     path = saved(tmp_path / f"m{suffix}", Image.fromarray(TRUTH))
-    values = read_channel(path)
+    values = stored.read_stored(path).values
     np.testing.assert_array_equal(values > 0, TRUTH)
     if values.dtype == bool:
         assert values.view(np.uint8).max() == 1

@@ -13,8 +13,8 @@ from gpsseg.data.cards.own import folder_card, table_card
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case, case_labels, case_mask
 from gpsseg.data.formats.filenames import left_out
-from gpsseg.data.formats.images import Labels
 from gpsseg.data.formats.maps import find_maps
+from gpsseg.data.formats.masks import Labels
 from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.split import find_cases
 from gpsseg.errors import UserError

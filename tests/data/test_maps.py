@@ -7,26 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.formats.maps import (
-    ending,
-    find_maps,
-    full_values,
-    read_stored,
-    read_truth,
-    stem,
-    survey,
-    to_map,
-)
+from gpsseg.data.formats.maps import ending, find_maps, stem
+from gpsseg.data.formats.masks import foreground
+from gpsseg.data.formats.readings import settle, survey
+from gpsseg.data.formats.stored import read_stored
 from gpsseg.errors import UserError
 
 MASK = np.array([[0, 1, 1], [0, 0, 1]], bool)
 
 
 def as_map(*paths: Path) -> list[np.ndarray]:
-    """The files' maps, scaled as one folder."""
-    stored = [read_stored(path).values for path in paths]
-    full = full_values(survey(*pair) for pair in zip(paths, stored, strict=True))
-    return [to_map(values, full) for values in stored]
+    """The files' maps, read as one folder."""
+    stored = {path: read_stored(path) for path in paths}
+    rule, _ = settle("--predictions p", [survey(path, each) for path, each in stored.items()])
+    return [rule.read(each, path) for path, each in stored.items()]
 
 
 def png(path: Path, values: np.ndarray) -> Path:
@@ -57,38 +51,36 @@ def test_one_mask_whatever_its_numbers(tmp_path: Path, values: np.ndarray) -> No
     if values.dtype.name in ("bool", "uint8", "uint16"):
         files.append(png(tmp_path / "a.png", values))
     for path in files:
-        (found,) = as_map(path)
-        top = 255 if found.dtype == np.uint8 else 1
-        np.testing.assert_array_equal(found / top, MASK)
-        assert not survey(path, read_stored(path).values).soft
+        np.testing.assert_array_equal(as_map(path)[0], MASK)
 
 
 def test_8_and_16_bit_maps_are_shares_of_their_range(tmp_path: Path) -> None:
-    levels = np.array([[0, 127, 128, 255]], np.uint8)
-    deep = np.array([[0, 32767, 32768, 65535]], np.uint16)
+    levels = np.arange(256, dtype=np.uint8)[None]
+    deep = np.array([[*range(0, 32768, 1024), 32767, 32768, 65535]], np.uint16)
     (eight,) = as_map(png(tmp_path / "a.png", levels))
     (sixteen,) = as_map(png(tmp_path / "b.png", deep))
     np.testing.assert_array_equal(eight, levels)
     np.testing.assert_allclose(sixteen, deep / 65535, atol=1e-7)
-    assert (sixteen >= 0.5).tolist() == [[False, False, True, True]]
-    assert survey(tmp_path / "a.png", levels).soft
+    assert (sixteen >= 0.5)[0, -3:].tolist() == [False, True, True]
 
 
-def test_the_whole_folder_decides_what_1_means(tmp_path: Path) -> None:
+def test_a_map_that_finds_nearly_nothing_keeps_the_scale_of_its_folder(tmp_path: Path) -> None:
     nearly_nothing = png(tmp_path / "a.png", np.array([[0, 1]], np.uint8))
-    other = png(tmp_path / "b.png", np.array([[200, 255]], np.uint8))
+    other = png(tmp_path / "b.png", np.arange(0, 256, 5, dtype=np.uint8)[None])
     (alone,) = as_map(nearly_nothing)
     assert alone.tolist() == [[False, True]]
     assert as_map(nearly_nothing, other)[0].tolist() == [[0, 1]]
     assert as_map(nearly_nothing, other)[0].dtype == np.uint8
 
 
-def test_a_jpeg_mask_is_no_probability_map(tmp_path: Path) -> None:
-    path = tmp_path / "a.jpg"
-    Image.fromarray(np.kron(MASK, np.ones((9, 9))).astype(np.uint8) * 255).save(path)
-    values = read_stored(path).values
-    assert len(np.unique(values)) > 2
-    assert not survey(path, values).soft
+def test_a_jpeg_mask_is_no_probability_map_but_one_of_shades_is(tmp_path: Path) -> None:
+    mask, shades = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    Image.fromarray(np.kron(MASK, np.ones((9, 9))).astype(np.uint8) * 255).save(mask)
+    assert len(np.unique(read_stored(mask).values)) > 2
+    assert as_map(mask)[0].dtype == bool
+    ramp = np.repeat(np.linspace(0, 255, 128)[None], 64, axis=0).astype(np.uint8)
+    Image.fromarray(ramp).save(shades)
+    assert as_map(shades)[0].dtype == np.uint8
 
 
 @pytest.mark.parametrize(
@@ -97,7 +89,7 @@ def test_a_jpeg_mask_is_no_probability_map(tmp_path: Path) -> None:
         (np.array([[0.0, 3.5]]), r"a\.npy ranges from 0 to 3\.5, expected probabilities in \[0"),
         (np.array([[-0.1, 1.0]]), r"ranges from -0\.1 to 1, expected probabilities"),
         (np.array([[-1, 1]]), r"ranges from -1 to 1, expected 0 to 1, 0 to 255 or 0 to 65535"),
-        (np.array([[0, 70000]]), r"ranges from 0 to 70000"),
+        (np.array([[0, 1, 70000]]), r"ranges from 0 to 70000"),
         (np.array([[0.5, np.nan]]), r"a\.npy holds NaN or infinity in 1 of 2 values"),
         (np.array([[0.5, np.inf]]), "holds NaN or infinity in 1 of 2"),
         (np.zeros((2, 3, 4)), r"has the shape \(2, 3, 4\), expected 2-D .*save volumes as NIfTI"),
@@ -142,7 +134,9 @@ def nifti(path: Path, values: np.ndarray, zooms: tuple[float, ...], unit: str = 
 def test_a_nifti_volume_brings_its_spacing(tmp_path: Path) -> None:
     volume = np.zeros((3, 4, 5), np.uint8)
     volume[1, 2, 3] = 1
-    mask, stored = read_truth(nifti(tmp_path / "a.nii.gz", volume, (0.5, 0.75, 3.0)))
+    path = nifti(tmp_path / "a.nii.gz", volume, (0.5, 0.75, 3.0))
+    stored = read_stored(path)
+    mask = foreground(stored, path).mask
     assert mask.sum() == 1
     assert mask[1, 2, 3]
     assert stored.spacing == (0.5, 0.75, 3.0)
@@ -163,15 +157,9 @@ def test_without_nibabel_the_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "nibabel", None)
+    (tmp_path / "a.nii.gz").touch()
     with pytest.raises(UserError, match=r"a\.nii\.gz is a NIfTI file.*pip install nibabel"):
         read_stored(tmp_path / "a.nii.gz")
-
-
-def test_a_truth_of_several_classes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a mask of several classes"):
-        read_truth(npy(tmp_path / "a.npy", np.array([[0, 1, 2]])))
-    with pytest.raises(UserError, match="holds -1, expected a mask"):
-        read_truth(npy(tmp_path / "b.npy", np.array([[-1, 0, 1]])))
 
 
 def test_names_and_endings() -> None:

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from gpsseg.data.formats.greys import Greys
-from gpsseg.data.formats.images import read_image, read_mask, read_pages
+from gpsseg.data.formats.images import read_image, read_pages
+from gpsseg.data.formats.masks import read_mask
 from gpsseg.data.formats.pages import SUBFILE, count_pages
 from gpsseg.errors import UserError
 

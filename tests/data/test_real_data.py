@@ -6,7 +6,8 @@ import pytest
 
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.checks.readable import check_cases
-from gpsseg.data.formats.images import read_image, read_mask
+from gpsseg.data.formats.images import read_image
+from gpsseg.data.formats.masks import read_mask
 from gpsseg.data.splits.split import make_split
 
 

@@ -12,7 +12,7 @@ import yaml
 from gpsseg.config.private import CARD, read_private
 from gpsseg.data.cards.allowed import steps_fault
 from gpsseg.data.cards.faults import TEXTS, card_fault, plain
-from gpsseg.data.formats.images import Labels
+from gpsseg.data.formats.masks import Labels
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import bundled, write_yaml
 

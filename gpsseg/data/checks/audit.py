@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from gpsseg.console import progress
-from gpsseg.data.case import Case, look_at_case, size_fault
+from gpsseg.data.case import Case, case_image, look_at_case, size_fault
 from gpsseg.data.checks.leaks import Leak, find_duplicates
 from gpsseg.data.checks.notices import FRAMED, FULL, look
-from gpsseg.data.formats.images import is_turned, read_image
+from gpsseg.data.formats.images import is_turned
 from gpsseg.errors import fault_of
 
 
@@ -116,7 +116,7 @@ def audit(cases: Sequence[Case], lone_masks: Sequence[str] = (), duplicates: boo
 def look_at(case: Case) -> Look:
     """Read one case."""
     try:
-        image = read_image(case.image)
+        image = case_image(case)
     except Exception as error:
         return Look(case, fault_of(case.image, error))
     size = (image.shape[0], image.shape[1])

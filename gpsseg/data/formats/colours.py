@@ -8,20 +8,20 @@ where both vary, they must mark the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 from PIL import Image, ImageChops
 
-from gpsseg.data.formats.levels import ADVICE, BLOCK, mark, percent
+from gpsseg.data.formats.distinct import BLOCK, percent
+from gpsseg.data.formats.levels import ADVICE, mark
 from gpsseg.errors import UserError
 
 PLAIN = frozenset({"1", "L", "I", "I;16", "I;16L", "I;16B", "F"})
 WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 MODES = frozenset({"P", "RGB", *WITH_ALPHA, *PLAIN})  # what need not become RGB before
-LOSSY = frozenset({"JPEG", "MPO"})
 BLACK = 32  # brightest channel of what counts as black beside a colour
 TINT = 24  # between channels: less of it is what JPEG adds to a grey
 FAR = 64  # distance in red, green and blue from which on a colour is another
@@ -30,11 +30,18 @@ TURN = 0.25  # how far one colour's channels may be apart, as shares of the brig
 
 def is_lossy(image: Image.Image) -> bool:
     """Whether a decoded file was compressed as JPEG is."""
-    return image.format in LOSSY or image.info.get("compression") == "jpeg"
+    return bool(image.info.get("lossy")) or image.info.get("compression") == "jpeg"
 
 
-def one_channel(image: Image.Image, path: Path) -> np.ndarray:
+def one_channel(
+    image: Image.Image, path: Path, deep: Callable[[], np.ndarray] | None = None
+) -> np.ndarray:
     """The values of a decoded mask: (H, W), of the stored type; True of one bit is 1.
+
+    Args:
+        image: decoded.
+        path: names the file in errors.
+        deep: gives the colours as stored, (H, W, 3), of a picture that has more than 8 bits.
 
     Raises:
         UserError: colours or transparency do not say what is foreground; the text names ``path``.
@@ -42,11 +49,31 @@ def one_channel(image: Image.Image, path: Path) -> np.ndarray:
     if image.mode in PLAIN:
         values = np.asarray(image)  # Pillow's True is the byte 255, NumPy's is 1
         return values.view(np.uint8) > 0 if values.dtype == bool else values
-    lossy = is_lossy(image)
     if image.mode in WITH_ALPHA or image.info.get("transparency") is not None:
-        return _with_alpha(image, path)
-    values = _colours(image if image.mode == "RGB" else image.convert("RGB"), path, lossy)
+        alpha = image.convert("RGBA").getchannel("A")
+        if len(set(alpha.getextrema())) > 1:
+            return _with_alpha(image, path)
+    if deep is not None:
+        return deep_channel(deep(), path)
+    full = image.convert("RGBA") if image.mode in WITH_ALPHA else image
+    values = _colours(full.convert("RGB"), path, is_lossy(image))
     return _indices(image, values)
+
+
+def deep_channel(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """The grey values of (H, W, 3) colours of more than 8 bits, of the stored type.
+
+    Raises:
+        UserError: as ``one_channel``.
+    """
+    if pixels.ndim == 2:
+        return pixels
+    if (pixels == pixels[..., :1]).all():
+        return pixels[..., 0]
+    top = float(pixels.max())
+    shown = Image.fromarray((pixels * (255 / top)).round().clip(0, 255).astype(np.uint8))
+    _colours(shown, path, False)
+    return np.asarray(pixels.max(axis=2))
 
 
 def grey_of(pixels: np.ndarray, path: Path) -> np.ndarray:
@@ -81,18 +108,17 @@ def _indices(image: Image.Image, values: np.ndarray) -> np.ndarray:
 
 
 def _with_alpha(image: Image.Image, path: Path) -> np.ndarray:
-    """The values of a mask with transparency."""
+    """The values of a mask whose transparency varies."""
     full = image.convert("RGBA")
     alpha = np.asarray(full.getchannel("A"))
     least, most = alpha.min(), alpha.max()
+    lossy = is_lossy(image)
     try:
-        colour = _indices(image, _colours(full.convert("RGB"), path, False))
-        seen = mark(colour, path).mask
+        colour = _indices(image, _colours(full.convert("RGB"), path, lossy))
+        seen = mark(colour, path, lossy).mask
     except UserError:
-        if least == most:
-            raise
         return _alpha_of_one_colour(full, alpha, path)
-    if least == most or (seen.any() != seen.all() and image.mode not in WITH_ALPHA):
+    if seen.any() != seen.all() and image.mode not in WITH_ALPHA:
         return colour  # of a palette only a colour is transparent, often by chance
     if seen.all() or not seen.any():
         return alpha if colour.min() == colour.max() else _refuse_alpha(path)
@@ -199,7 +225,7 @@ def nearest(pixels: np.ndarray, known: Sequence[tuple[int, ...]]) -> tuple[np.nd
 def foreign_colour(
     pixels: np.ndarray, far: np.ndarray, lossy: bool
 ) -> tuple[tuple[int, ...], float] | None:
-    """A colour far from all that are known, away from edges, and its share; None without one.
+    """A colour far from all that are known, away from edges, and its own share; None without one.
 
     Args:
         pixels: (H, W, 3) uint8.
@@ -212,4 +238,7 @@ def foreign_colour(
     if areas.mean() <= (0.01 if lossy else 0):
         return None
     colours, counts = _distinct(pixels[areas])
-    return tuple(colours[counts.argmax()].tolist()), float(far.mean())
+    colour = colours[counts.argmax()]
+    reach = FAR**2 if lossy else 0
+    same = far & (((pixels.astype(np.int32) - colour) ** 2).sum(axis=2) <= reach)
+    return tuple(colour.tolist()), float(same.mean())

@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL import Image
 
 from gpsseg.data.formats.opencv import opencv
 from gpsseg.errors import UserError
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 START = 4096  # bytes; what tells a picture's depth lies before it
-BIG = (b"+\0", b"\0+")  # of BigTIFF, whose header is twice as long
-PLANAR, BITS, VALUES, FORMAT = 284, 258, 277, 339  # TIFF's tags
-WHOLE, REAL, COMPLEX = 1, 3, (5, 6)  # of its tag FORMAT
+PLANAR, BITS = 284, 258  # TIFF's tags
 ALL = (0, 2**31 - 1)  # pages
 TURNS = {  # EXIF orientation -> the array upright
     2: lambda a: a[:, ::-1],
@@ -108,12 +105,12 @@ def _same(values: np.ndarray, shallow: np.ndarray) -> bool:
 
 
 def _read_page(path: Path, page: int) -> np.ndarray | None:
-    """A page as stored, see ``_read_by_opencv``; None where OpenCV cannot read it either."""
-    found = _read_by_opencv(path, (page, page + 1)) if page else _read_by_opencv(path, None)
+    """A page as stored, see ``read_by_opencv``; None where OpenCV cannot read it either."""
+    found = read_by_opencv(path, (page, page + 1)) if page else read_by_opencv(path, None)
     return found[0] if found else None
 
 
-def _read_by_opencv(path: Path, span: tuple[int, int] | None) -> list[np.ndarray]:
+def read_by_opencv(path: Path, span: tuple[int, int] | None) -> list[np.ndarray]:
     """Pages as stored, (H, W) grey or (H, W, 3) RGB each; none where OpenCV cannot read them.
 
     Args:
@@ -133,57 +130,3 @@ def _read_by_opencv(path: Path, span: tuple[int, int] | None) -> list[np.ndarray
         return []
     known = [values for values in found if values is not None]
     return [v if v.ndim == 2 else np.ascontiguousarray(v[..., 2::-1]) for v in known]
-
-
-def read_odd_tiff(path: Path) -> list[np.ndarray]:
-    """The pages of a TIFF that Pillow does not know (real or signed colours, 64 bits).
-
-    None of any other file.
-
-    Raises:
-        UserError: it is one of numbers that OpenCV does not know either.
-    """
-    try:
-        if not path.is_file():  # opening a pipe would wait for ever
-            return []
-        with path.open("rb") as file:
-            if not file.read(4).startswith(TIFF):
-                return []
-        with Image.open(path):
-            return []  # Pillow knows it, and it is damaged
-    except UnidentifiedImageError:
-        found = _read_by_opencv(path, ALL) or _read_by_opencv(path, None)
-    except Exception:  # what is wrong is said already
-        return []
-    known = [v for v in found if v.dtype.kind in "uif" and v.dtype != np.uint8]
-    if known and len(known) == len(found):
-        return [v.astype(np.int16) if v.dtype == np.int8 else v for v in known]
-    if kind := _odd_kind(path):
-        raise UserError(
-            f"{path} holds {kind}, expected grey or RGB of 8 or 16 bits, or real numbers of 32 "
-            "bits. Save it as one of these."
-        )
-    return []
-
-
-def _odd_kind(path: Path) -> str:
-    """Which numbers a TIFF's header promises, where these are what nothing here reads; else ''."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            tags = ImageFileDirectory_v2(start + (file.read(8) if start[2:4] in BIG else b""))
-            file.seek(tags.next)
-            tags.load(file)
-        bits, form = max(tags.get(BITS, (1,))), max(tags.get(FORMAT, (WHOLE,)))
-        values = int(tags.get(VALUES, 1))
-    except Exception:  # a header that cannot be read says nothing
-        return ""
-    if form in COMPLEX:
-        return "complex numbers"
-    if bits == 64 and form != REAL:
-        return "whole numbers of 64 bits"
-    if form == REAL and bits < 32:
-        return f"real numbers of {bits} bits"
-    if values == 2:
-        return f"two values a pixel, of {bits} bits (grey and alpha?)"
-    return f"{values} values a pixel" if values > 4 else ""

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -80,22 +80,64 @@ def placed(found: Segmented, shape: Sequence[int], affine: np.ndarray, path: Pat
     Raises:
         UserError: its voxels are none of the grid's.
     """
-    leads = np.linalg.inv(affine) @ found.affine
-    turn, offset = np.rint(leads[:3, :3]), np.rint(leads[:3, 3])
-    corners = np.array(found.values.shape) - 1
-    far = np.abs((leads[:3, :3] - turn) @ corners) + np.abs(leads[:3, 3] - offset)
-    one_to_one = bool((np.abs(turn).sum(0) == 1).all() and (np.abs(turn).sum(1) == 1).all())
+    turn, offset, fits = _steps(np.linalg.inv(affine) @ found.affine, found.values.shape)
     indices = np.argwhere(found.values)
     there = (indices @ turn.T + offset).astype(int)
-    inside = bool(((there >= 0) & (there < np.array(shape))).all())
-    if not one_to_one or not inside or bool((far > ON_GRID).any()):
-        raise UserError(
-            f"{path} does not lie on the voxels of its truth. Make the segmentation on the images "
-            "that the truth was made on, or resample it."
-        )
+    if not fits or not ((there >= 0) & (there < np.array(shape))).all():
+        _refuse_place(path)
     values = np.zeros(tuple(shape), found.values.dtype)
     values[tuple(there.T)] = found.values[tuple(indices.T)]
     return values
+
+
+def union(parts: Sequence[Segmented], paths: Sequence[Path]) -> tuple[tuple[int, ...], np.ndarray]:
+    """The grid that segmentations of one image cover together.
+
+    Args:
+        parts: from ``read_segmentation``.
+        paths: of each, for the error.
+
+    Returns:
+        (X, Y, Z), and (4, 4), index -> RAS mm.
+
+    Raises:
+        UserError: one does not lie on the voxels of the first.
+    """
+    first = parts[0]
+    corners = []
+    for part, path in zip(parts, paths, strict=True):
+        leads = np.linalg.inv(first.affine) @ part.affine
+        turn, offset, fits = _steps(leads, part.values.shape)
+        if not fits:
+            _refuse_place(path)
+        ends = np.array([[0, 0, 0], np.array(part.values.shape) - 1])
+        corners.append(ends @ turn.T + offset)
+    both = np.concatenate(corners)
+    low, high = both.min(axis=0), both.max(axis=0)
+    affine = first.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ low
+    return tuple(int(n) for n in high - low + 1), affine
+
+
+def _steps(leads: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray, bool]:
+    """What leads from one grid to another, in whole voxels, and whether it does.
+
+    Args:
+        leads: (4, 4), index -> the other grid's index.
+        shape: of the first grid.
+    """
+    turn, offset = np.rint(leads[:3, :3]), np.rint(leads[:3, 3])
+    corners = np.array(shape) - 1
+    far = np.abs((leads[:3, :3] - turn) @ corners) + np.abs(leads[:3, 3] - offset)
+    one_to_one = bool((np.abs(turn).sum(0) == 1).all() and (np.abs(turn).sum(1) == 1).all())
+    return turn, offset, one_to_one and not bool((far > ON_GRID).any())
+
+
+def _refuse_place(path: Path) -> NoReturn:
+    raise UserError(
+        f"{path} does not lie on the voxels of its truth. Make the segmentation on the images "
+        "that the truth was made on, or resample it."
+    )
 
 
 def _segmented(data: Any, path: Path) -> Segmented:
@@ -156,10 +198,11 @@ def _joined(data: Any, frames: np.ndarray, places: np.ndarray, groups: Sequence[
         mask = np.zeros(shape, bool)
         mask[places] = frames > 0
         return mask
-    half = float(data.get("MaximumFractionalValue", 255)) / 2 if kind == "FRACTIONAL" else 0
+    # Half is foreground, as everywhere; of one bit everything above 0.
+    half = float(data.get("MaximumFractionalValue", 255)) / 2 if kind == "FRACTIONAL" else 1
     labels = np.zeros(shape, np.uint16)
     for frame, place, number in zip(frames, places, numbers, strict=True):
-        labels[place][(frame > half) & (labels[place] == 0)] = number
+        labels[place][(frame >= half) & (labels[place] == 0)] = number
     return labels
 
 

@@ -1,21 +1,20 @@
-"""Read images and masks as arrays, whatever way they were saved."""
+"""Read images as arrays, whatever way they were saved."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from gpsseg.data.formats import colours
-from gpsseg.data.formats.deep import holds_deep_colour, read_deep_colour, read_odd_tiff
+from gpsseg.data.formats.deep import holds_deep_colour, read_deep_colour
 from gpsseg.data.formats.filenames import image_endings
 from gpsseg.data.formats.greys import Greys, show
-from gpsseg.data.formats.levels import Marked, mark, whole
+from gpsseg.data.formats.lossy import is_lossy_file
+from gpsseg.data.formats.odd_tiff import read_odd_tiff
 from gpsseg.data.formats.pages import pages, refuse_pages, refuse_several
 from gpsseg.errors import UserError, naming
 from gpsseg.files import replacing
@@ -24,21 +23,6 @@ EXTENSIONS = image_endings()
 SIXTEEN = frozenset({"I;16", "I;16L", "I;16B"})
 PHOTOMETRIC = 262  # TIFF's tag
 DEEP = SIXTEEN | {"I", "F"}  # Pillow's modes of more than 8 bits
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The classes of a label map.
-
-    Attributes:
-        classes: of each class its stored value, (v,), or its colour, (red, green, blue), 0..255.
-        chosen: which of them are foreground, by index; everything else is background.
-        separate: whether a network is to tell them apart.
-    """
-
-    classes: tuple[tuple[int, ...], ...]
-    chosen: tuple[int, ...]
-    separate: bool = False
 
 
 def read_image(path: Path, greys: Greys | None = None) -> np.ndarray:
@@ -55,7 +39,7 @@ def read_image(path: Path, greys: Greys | None = None) -> np.ndarray:
         UserError: the file is missing, empty, truncated or no image; the text names it.
     """
     if greys is not None and greys.old:
-        values = np.asarray(_decode(path, {"RGB", *DEEP}, turn_white=False))
+        values = np.asarray(decode(path, {"RGB", *DEEP}, turn_white=False))
     else:
         values = read_stored(path)
     return as_rgb(values, greys, path)
@@ -71,7 +55,7 @@ def read_pages(path: Path, greys: Greys | None = None) -> Iterator[np.ndarray]:
         yield from (as_rgb(values, greys, path) for values in odd)
         return
     old = greys is not None and greys.old
-    with _opened(path) as image:
+    with _opened(path) as (image, _):
         for page in pages(image):
             image.seek(page)
             if old:
@@ -95,7 +79,7 @@ def read_stored(path: Path) -> np.ndarray:
         UserError: as ``read_image``.
     """
     try:
-        with _opened(path) as image:
+        with _opened(path) as (image, _):
             refuse_pages(image, path)
             return _stored(image, path)
     except UserError:
@@ -155,159 +139,6 @@ def _black_is_0(image: Image.Image, white_is_0: bool) -> Image.Image:
     return turned
 
 
-def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
-    """Read a mask as bool (H, W), upright; True is foreground.
-
-    Which of its values are foreground is said in ``gpsseg.data.formats.levels``, what colours and
-    transparency mean in ``gpsseg.data.formats.colours``. With ``labels`` foreground is where one of
-    the chosen classes is: by its value, or by the nearest of their colours and black (which removes
-    JPEG artefacts too). NumPy files and two-dimensional volume files are read too.
-
-    Raises:
-        UserError: as ``read_image``, or the mask holds several classes (as 0, 1, 2) and there are
-            no labels, a value that is no class, or one that no mask can hold (NaN, below 0).
-    """
-    return look_at_mask(path, labels).mask
-
-
-def look_at_mask(path: Path, labels: Labels | None = None) -> Marked:
-    """Read a mask as ``read_mask``, with what is worth knowing of it."""
-    if labels is not None:
-        numbers = read_labels(path, labels)
-        return Marked(numbers > 0, classes=frozenset(np.unique(numbers).tolist()) - {0})
-    values, lossy = read_values(path)
-    return mark(values, path, lossy)
-
-
-def read_labels(path: Path, labels: Labels | None = None) -> np.ndarray:
-    """Read a mask as uint8 (H, W): 0 is background, n the n-th of the chosen classes.
-
-    Without ``labels`` there is one class. The rules and the errors are those of ``read_mask``.
-    """
-    if labels is None:
-        return read_mask(path).view(np.uint8)
-    numbers = np.zeros(1 + len(labels.classes), np.uint8)
-    for number, index in enumerate(labels.chosen, start=1):
-        numbers[1 + index] = number
-    return numbers[_read_classes(path, labels)]
-
-
-def read_votes(paths: Sequence[Path], labels: Labels | None = None) -> np.ndarray:
-    """Read one or several annotators' masks of one image as bool (H, W), by majority.
-
-    Half of the votes is not a majority: two annotators must agree.
-
-    Raises:
-        UserError: as ``read_mask``, or the masks differ in size.
-    """
-    return _majority(paths, [read_mask(path, labels) for path in paths])
-
-
-def read_label_votes(paths: Sequence[Path], labels: Labels | None) -> np.ndarray:
-    """The same as ``read_labels``: uint8 (H, W). Where no class has a majority is background.
-
-    Raises:
-        UserError: as ``read_votes``.
-    """
-    maps = [read_labels(path, labels) for path in paths]
-    if len(maps) == 1:
-        return maps[0]
-    voted = np.zeros_like(maps[0])
-    for number in range(1, 1 + (len(labels.chosen) if labels else 1)):
-        voted[_majority(paths, [labelled == number for labelled in maps])] = number
-    return voted
-
-
-def _majority(paths: Sequence[Path], masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Where most of bool masks are True; the paths are for the error."""
-    for path, mask in zip(paths, masks, strict=True):
-        if mask.shape != masks[0].shape:
-            got, other = ("x".join(map(str, size)) for size in (mask.shape, masks[0].shape))
-            raise UserError(
-                f"{path} is {got} but {paths[0]} is {other} (height x width): the annotators' "
-                "masks of one image must have one size. Export them again."
-            )
-    return masks[0] if len(masks) == 1 else np.sum(masks, axis=0) * 2 > len(masks)
-
-
-def _read_classes(path: Path, labels: Labels) -> np.ndarray:
-    """A label map as integers (H, W): 0 is background, 1 + i the class of index i."""
-    if len(labels.classes[0]) == 3:
-        return _read_colours(path, labels)
-    values = whole(_class_values(path), path)
-    known = [value for (value,) in labels.classes]
-    foreign = set(np.unique(values).tolist()) - {0, *known}
-    if foreign:
-        raise UserError(
-            f"{path} holds the value {min(foreign)}, expected 0 or a class of the data card: "
-            f"{', '.join(map(str, known))}. Add it to `classes`, or mend the mask."
-        )
-    classes = np.zeros(values.shape, np.uint8)
-    for index, value in enumerate(known, start=1):
-        classes[values == value] = index
-    return classes
-
-
-def _class_values(path: Path) -> np.ndarray:
-    """The values of a label map (H, W); of a palette its numbers, of one bit 0 and 1."""
-    if path.suffix.lower() not in EXTENSIONS:
-        return read_values(path)[0]
-    image = _decode(path, colours.MODES)
-    return np.asarray(image) if image.mode == "P" else colours.one_channel(image, path)
-
-
-def _read_colours(path: Path, labels: Labels) -> np.ndarray:
-    """A label map by the nearest of the classes' colours and black, as ``_read_classes``."""
-    picture = _decode(path, colours.MODES)
-    pixels = np.asarray(colours.hide_transparent(picture))
-    nearest, far = colours.nearest(pixels, [(0, 0, 0), *labels.classes])
-    foreign = colours.foreign_colour(pixels, far, colours.is_lossy(picture))
-    if foreign:
-        raise UserError(
-            f"{path} holds the colour {list(foreign[0])} in {foreign[1]:.1%} of its pixels, "
-            f"expected black or a class of the data card: {list(map(list, labels.classes))}. Add "
-            "it to `classes` (and choose others with --classes), or mend the mask."
-        )
-    return nearest
-
-
-def read_values(path: Path) -> tuple[np.ndarray, bool]:
-    """A mask's values as stored (H, W), and whether they were compressed as JPEG is.
-
-    Raises:
-        UserError: as ``read_image``, its colours do not say what is foreground, or it is a volume.
-    """
-    if path.suffix.lower() in EXTENSIONS:
-        image = _decode(path, colours.MODES)
-        return colours.one_channel(image, path), colours.is_lossy(image)
-    from gpsseg.data.formats.maps import ending, read_stored
-
-    if not ending(path):
-        _decode(path, colours.MODES)  # says what it is
-    values = read_stored(path).values
-    if values.ndim != 2:
-        raise UserError(f"{path} has the shape {values.shape}, expected a mask of one image.")
-    return values, False
-
-
-def read_channel(path: Path) -> np.ndarray:
-    """The values of ``read_values``: of a grey image as stored, of a coloured one the brightest.
-
-    Raises:
-        UserError: as ``read_values``.
-    """
-    return read_values(path)[0]
-
-
-def to_mask(values: np.ndarray, path: Path) -> np.ndarray:
-    """The foreground of stored values, by the rule of ``read_mask``.
-
-    Raises:
-        UserError: there are several classes; the text names ``path``.
-    """
-    return mark(values, path).mask
-
-
 def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.Image:
     """Read an image reduced to a longest side of ``side`` to twice that (or smaller), upright.
 
@@ -317,7 +148,7 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
         UserError: as ``read_image``.
     """
     try:
-        image = _decode(path, {"L", "RGB", *DEEP}, (mode, side))
+        image = decode(path, {"L", "RGB", *DEEP}, (mode, side))
     except UserError:
         odd = read_odd_tiff(path)
         if not odd:
@@ -343,12 +174,21 @@ def picture_size(path: Path) -> tuple[int, int] | None:
         return None
 
 
+def is_palette(path: Path) -> bool:
+    """Whether a picture's pixels are numbers of a palette; they are not decoded."""
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            return image.mode == "P"
+    except Exception:  # reading it will say what is wrong
+        return False
+
+
 def is_turned(path: Path) -> bool:
     """Whether an image's EXIF orientation turns or mirrors it; the pixels are not decoded."""
-    return _orientation(path) in range(2, 9)
+    return orientation_of(path) in range(2, 9)
 
 
-def _orientation(path: Path) -> int:
+def orientation_of(path: Path) -> int:
     """An image's EXIF orientation, 1 if it does not say."""
     try:
         with Image.open(path) as image:
@@ -357,7 +197,7 @@ def _orientation(path: Path) -> int:
         return 1
 
 
-def _decode(
+def decode(
     path: Path,
     modes: Collection[str],
     draft: tuple[str, int] | None = None,
@@ -371,16 +211,18 @@ def _decode(
         draft: decode a JPEG in this mode and at a fraction of its size, not below these pixels.
         turn_white: as for ``_upright``.
     """
-    with _opened(path) as image:
+    with _opened(path) as (image, file):
         if draft is not None:
             image.draft(draft[0], (draft[1], draft[1]))
         refuse_pages(image, path)
-        return _upright(image, modes, turn_white, in_place=True)
+        upright = _upright(image, modes, turn_white, in_place=True)
+        upright.info["lossy"] = is_lossy_file(image.format, file)
+        return upright
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image file; whatever is wrong with it within the block is said as ``read_image`` does."""
+def _opened(path: Path) -> Iterator[tuple[Image.Image, IO[bytes]]]:
+    """An image and its file; what is wrong within the block is said as ``read_image`` does."""
     with naming(path):
         if not path.is_file() and path.exists():  # opening a pipe would wait for ever
             what = "a folder" if path.is_dir() else "no file"
@@ -390,7 +232,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             )
     try:  # opened here: given a path, Pillow 13 garbles a rotated TIFF that it maps into memory
         with path.open("rb") as file, Image.open(file) as image:
-            yield image
+            yield image, file
     except UserError:
         raise
     except FileNotFoundError:
@@ -420,8 +262,6 @@ def _why(path: Path, error: Exception) -> str:
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
     """Write a picture by its ending, atomically; a mask (bool) as 0 and 255."""
-    from PIL import Image
-
     values = picture.astype(np.uint8) * 255 if picture.dtype == bool else picture
     with replacing(path) as partial:
         Image.fromarray(values).save(partial, quality=90)

@@ -1,30 +1,28 @@
 """Which stored values of a mask are foreground: one rule for every format and every command.
 
 Two levels: the higher is foreground, whatever they are (0 and 1, 0 and 255, 1 and 2, 254 and 255).
-One level: foreground, unless it is 0. More levels are a map of classes, and refused, unless all but
-two of them only occur at the edge between two others: those are the greys of a smooth or resized
-mask, which is cut in the middle of its two levels. JPEG, and masks of more than 16 values, are cut
-in the middle of the range; levels that differ by what JPEG adds are one.
+One level: foreground, unless it is 0 or other masks of the set have it as their lower one. More
+levels are a map of classes, and refused, unless all but two of them only soften the border between
+two others (see ``gpsseg.data.formats.areas``): such a mask is cut in the middle of its two levels.
+JPEG, and masks of more than 16 values, are cut in the middle of the range; levels that differ by
+what JPEG adds are one. Where the foreground's values are named (``--labels``), these count.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
-from PIL import Image
 
+from gpsseg.data.formats.areas import NOISE, clusters, even_levels, inner_levels
+from gpsseg.data.formats.distinct import FEW, distinct, percent
 from gpsseg.errors import UserError
 
-FEW = 16  # distinct values; what has more is a shade, or JPEG
 SMALL = 64  # below, values are numbers of classes and no greys
 NEAR = 1e-3  # how far from a whole number a float is that number
-NOISE = 8  # JPEG adds up to this to either end of the range
-APART = 6  # grey levels between two clusters of levels
-WORTH = 0.005  # share of the pixels that makes a cluster of shades a level
-BLOCK = 1 << 20  # values that are counted at a time
 ADVICE = (
     "Save one mask per class; or list the classes in a data card (`python -m gpsseg.datasets new`) "
     "and choose some with --classes."
@@ -43,21 +41,37 @@ class Marked:
         grey: share of its pixels that were neither of its two levels.
         classes: numbers of the chosen classes that are there, where classes were chosen.
         level: the value that is foreground, where there are two.
+        ground: the lower of two values, or the only one; None where that says nothing.
+        shade: the value between the two levels, where there is exactly one.
+        held: all values that are there, where labels were chosen.
     """
 
     mask: np.ndarray
     grey: float = 0.0
     classes: frozenset[int] = frozenset()
     level: float | None = None
+    ground: float | None = None
+    shade: float | None = None
+    held: frozenset[float] = frozenset()
 
 
-def mark(values: np.ndarray, path: Path, lossy: bool = False) -> Marked:
+def mark(
+    values: np.ndarray,
+    path: Path,
+    lossy: bool = False,
+    grounds: Collection[float] = (),
+    choice: str = "",
+) -> Marked:
     """Find the foreground of stored values.
 
     Args:
         values: (H, W) or (D, H, W), as stored.
         path: names the file in errors.
         lossy: whether they were compressed as JPEG is.
+        grounds: values that other masks of the set have as background: a mask of one of these
+            alone is empty.
+        choice: a sentence that says how else several classes can be read, where they are whole
+            numbers; "{value:g}" in it is one of them.
 
     Raises:
         UserError: as ``checked``, or there are several classes.
@@ -65,18 +79,51 @@ def mark(values: np.ndarray, path: Path, lossy: bool = False) -> Marked:
     values = checked(values, path)
     if values.dtype == bool:
         return Marked(values)
-    found, counts = _distinct(values)
-    if len(found) == 1:
-        return Marked(np.full(values.shape, found[0].item() > 0))
-    if len(found) == 2:
-        return Marked(values == found[1].item(), level=found[1].item())
-    if lossy or len(found) > FEW:
-        return _shaded(values, path, lossy, found, counts)
-    if _counts_classes(values, found) or _levels(values, found):
-        _refuse_classes(values, path, found, counts)
+    found, counts = distinct(values)
     low, top = found[0].item(), found[-1].item()
-    outer = counts[0] + counts[-1]
-    return Marked(values > (low + top) / 2, 1 - float(outer) / values.size)
+    if len(found) == 1:
+        return Marked(np.full(values.shape, low > 0 and low not in grounds), ground=low)
+    if len(found) == 2:
+        return Marked(values == top, level=top, ground=low)
+    if lossy or len(found) > FEW:
+        return _shaded(values, path, lossy, (found, counts), choice)
+    if len(levels_of(values)) > 2:
+        _refuse_classes(values, path, (found, counts), choice)
+    grey = 1 - float(counts[0] + counts[-1]) / values.size
+    shade = found[1].item() if len(found) == 3 else None
+    return Marked(values > (low + top) / 2, grey, shade=shade)
+
+
+def levels_of(values: np.ndarray) -> tuple[float, ...]:
+    """Of up to 16 distinct values, as ``checked`` gives them, those that are levels."""
+    found = distinct(values.view(np.uint8) if values.dtype == bool else values)[0]
+    if len(found) <= 2 or _counts_classes(values, found):
+        return tuple(found.tolist())
+    return (found[0].item(), *inner_levels(values, found), found[-1].item())
+
+
+def grounds_of(pairs: Sequence[Sequence[float]]) -> frozenset[float]:
+    """What is background in masks of two levels, (lower, higher), and foreground in none."""
+    return frozenset(low for low, _ in pairs) - frozenset(high for _, high in pairs)
+
+
+def by_labels(values: np.ndarray, labels: Collection[int], path: Path) -> Marked:
+    """Where a map of classes holds one of the chosen values; a mask of one bit is that already.
+
+    Args:
+        values: of any shape, as stored; nearly whole floats are whole numbers.
+        labels: the values that are foreground.
+        path: names the file in errors.
+
+    Raises:
+        UserError: as ``whole``.
+    """
+    numbers = whole(values, path, negative=True)
+    if numbers.dtype == bool:
+        return Marked(numbers)
+    held = frozenset(distinct(numbers)[0].tolist())
+    there = frozenset(label for label in labels if label in held)
+    return Marked(np.isin(numbers, list(labels)), classes=there, held=held)
 
 
 def checked(values: np.ndarray, path: Path, negative: bool = False) -> np.ndarray:
@@ -92,7 +139,7 @@ def checked(values: np.ndarray, path: Path, negative: bool = False) -> np.ndarra
         raise UserError(f"{path} holds {values.dtype}, expected whole numbers or floats.")
     refuse_not_finite(values, path, "a mask such as 0 and 255")
     if values.dtype.kind == "f":
-        values = _whole(values)
+        values = _whole(usual_float(values))
     if not negative and values.dtype.kind in "if" and (low := values.min()) < 0:
         share = np.count_nonzero(values < 0) / values.size
         byte = " In a signed byte -1 stands for 255." if values.dtype == np.int8 else ""
@@ -101,6 +148,13 @@ def checked(values: np.ndarray, path: Path, negative: bool = False) -> np.ndarra
             f"values lie below 0.{byte} Save it with values from 0 on."
         )
     return values
+
+
+def usual_float(values: np.ndarray) -> np.ndarray:
+    """Floats of a width that everything computes with: float32 or float64."""
+    if values.dtype.kind != "f" or values.dtype in (np.float32, np.float64):
+        return values
+    return values.astype(np.float32 if values.dtype == np.float16 else np.float64)
 
 
 def whole(values: np.ndarray, path: Path, negative: bool = False) -> np.ndarray:
@@ -133,27 +187,6 @@ def refuse_not_finite(values: np.ndarray, path: Path, expected: str) -> None:
         )
 
 
-def few_values(values: np.ndarray) -> tuple[float, ...] | None:
-    """The distinct values, sorted; None where there are more than 16."""
-    found = _distinct(values.view(np.uint8) if values.dtype == bool else values)[0]
-    return tuple(found.tolist()) if len(found) <= FEW else None
-
-
-def solid_values(values: np.ndarray) -> tuple[float, ...]:
-    """Of three to sixteen values the least, the largest and what occurs away from edges."""
-    found = _distinct(values)[0]
-    return (found[0].item(), *_levels(values, found), found[-1].item())
-
-
-def percent(share: float) -> str:
-    """A share for people.
-
-    >>> percent(0.5), percent(0.00002)
-    ('50.0 %', 'under 0.1 %')
-    """
-    return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
-
-
 def _whole(values: np.ndarray) -> np.ndarray:
     """Floats with those that are nearly whole made whole; integers, if they all are."""
     top = float(values.max(initial=0))
@@ -166,94 +199,30 @@ def _whole(values: np.ndarray) -> np.ndarray:
     return np.where(near, rounded, values)
 
 
-def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values, sorted, and how often each occurs; of fractions the first few blocks."""
-    flat = values.ravel(order="K")
-    blocks = [flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK)]
-    if values.dtype.kind in "ui":
-        narrow = values.dtype == np.uint8
-        low, high = (0, 255) if narrow else (int(flat.min()), int(flat.max()))
-        if high - low < BLOCK:
-            counts = np.zeros(high - low + 1, np.int64)
-            for block in blocks:
-                counts += _counts(block, low, high)
-            there = np.flatnonzero(counts)
-            return there + low, counts[there]
-    found: dict[float, int] = {}
-    for block in blocks:
-        for value, count in zip(*np.unique(block, return_counts=True), strict=True):
-            found[value] = found.get(value, 0) + int(count)
-        if len(found) > BLOCK // 1000:  # shades: which exactly does not matter
-            found.setdefault(flat.max(), 1)
-            found.setdefault(flat.min(), 1)
-            break
-    values_of = sorted(found)
-    return np.array(values_of), np.array([found[value] for value in values_of])
-
-
-def _counts(block: np.ndarray, low: int, high: int) -> np.ndarray:
-    """How often each of the integers from ``low`` to ``high`` occurs."""
-    if block.dtype == np.uint8:  # seven times faster than NumPy's bincount
-        held: Any = np.ascontiguousarray(block).data
-        picture = Image.frombuffer("L", (len(block), 1), held)
-        return np.array(picture.histogram())
-    return np.bincount(block.astype(np.int64) - low, minlength=high - low + 1)
-
-
 def _counts_classes(values: np.ndarray, found: np.ndarray) -> bool:
     """Whether the values are too small to be greys."""
     return found[-1] < SMALL and (values.dtype.kind != "f" or found[-1] > 1)
 
 
-def _window(values: np.ndarray, side: int) -> tuple[int, ...]:
-    """A square window in the plane of the two longest axes."""
-    longest = sorted(range(values.ndim), key=lambda axis: values.shape[axis])[-2:]
-    return tuple(side if axis in longest else 1 for axis in range(values.ndim))
-
-
-def _levels(values: np.ndarray, found: np.ndarray) -> list[float]:
-    """Which of a few values, but for the least and the largest, occur away from edges.
-
-    A pixel lies at an edge where something lower and something higher are two pixels away or
-    nearer. A value is a level where it fills a square of three pixels away from edges, or (thin
-    structures, in a mask of a handful of values) where most of its pixels are no edge.
-    """
-    from scipy import ndimage
-
-    low, top = found[0], found[-1]
-    inner = found[1:-1]
-    if (found[1] - low) <= NOISE < top - low and (top - found[-2]) <= NOISE < top - low:
-        inner = inner[(inner > low + NOISE) & (inner < top - NOISE)]  # a JPEG, saved again
-    if not len(inner):
-        return []
-    near, wide = _window(values, 3), _window(values, 5)
-    lowest, highest = ndimage.minimum_filter(values, wide), ndimage.maximum_filter(values, wide)
-    away = ~((lowest < values) & (values < highest))
-    flat = ndimage.minimum_filter(values, near) == ndimage.maximum_filter(values, near)
-    solid = set(np.unique(values[flat & away]).tolist())
-    thin = len(found) <= 4  # halving a picture makes five levels of two
-    return [
-        value
-        for value in inner.tolist()
-        if value in solid or (thin and away[values == value].mean() >= 0.5)
-    ]
-
-
 def _shaded(
-    values: np.ndarray, path: Path, lossy: bool, found: np.ndarray, counts: np.ndarray
+    values: np.ndarray,
+    path: Path,
+    lossy: bool,
+    held: tuple[np.ndarray, np.ndarray],
+    choice: str,
 ) -> Marked:
-    """The foreground of a mask of many values, or of a JPEG."""
-    if not lossy and (_counts_classes(values, found) or _even_levels(values) > 2):
-        _refuse_classes(values, path, found, counts)
+    """The foreground of a mask of many values, or of a JPEG; ``held`` is what it holds, counted."""
+    found, counts = held
+    if not lossy and (_counts_classes(values, found) or even_levels(values) > 2):
+        _refuse_classes(values, path, held, choice)
     top = found[-1].item()
     outer = counts[0] + counts[-1]
     grey = 1 - float(outer) / max(int(counts.sum()), 1)
     middle = 127 if 127 < top <= 255 else top / 2
-    scale = 255 / (255 if 1 < top <= 255 else top)
-    ends = (found * scale < 32) | (found * scale >= 224)
-    if top * scale >= 224 and counts[ends].sum() >= 0.98 * counts.sum():
+    if _has_two_ends(held):
         return Marked(values > middle, grey)
-    levels = _clusters((values * scale).astype(np.uint8))
+    scale = _scale(top)
+    levels = clusters((values * scale).astype(np.uint8))
     if len(levels) > 2:
         listed = ", ".join(f"{level / scale:g} ({percent(share)})" for level, share in levels[:FEW])
         raise UserError(
@@ -263,48 +232,47 @@ def _shaded(
     if len(levels) == 2:
         return Marked(values > (levels[0][0] + levels[1][0]) / 2 / scale, grey)
     if 1 < top <= 127:
-        _refuse_classes(values, path, found, counts)
+        _refuse_classes(values, path, held, choice)
     return Marked(values > middle, grey)
 
 
-def _even_levels(values: np.ndarray) -> int:
-    """How many values fill exactly even areas that are worth it."""
-    from scipy import ndimage
+def is_shaded(values: np.ndarray) -> bool:
+    """Whether a JPEG holds shades, as a probability map does, and not areas of a few levels."""
+    held = distinct(values)
+    if len(held[0]) <= 2 or _has_two_ends(held, 0.9):
+        return False
+    scale = _scale(held[0][-1].item())
+    levels = [level for level, _ in clusters((values * scale).astype(np.uint8))]
+    away = np.min([np.abs(held[0] * scale - level) for level in (*levels, np.inf)], axis=0)
+    return bool(held[1][away <= 2 * NOISE].sum() < 0.9 * held[1].sum())
 
-    near = _window(values, 3)
-    even = ndimage.minimum_filter(values, near) == ndimage.maximum_filter(values, near)
-    counts = _distinct(values[even])[1] if even.any() else np.zeros(1)
-    return int((counts >= WORTH * values.size).sum())
+
+def _has_two_ends(held: tuple[np.ndarray, np.ndarray], share: float = 0.98) -> bool:
+    """Whether nearly all values lie near either end of 0..255 (or 0..65535, or 0..1)."""
+    found, counts = held
+    top = found[-1].item()
+    scale = _scale(top)
+    ends = (found * scale < 32) | (found * scale >= 224)
+    return bool(top * scale >= 224 and counts[ends].sum() >= share * counts.sum())
 
 
-def _clusters(values: np.ndarray) -> list[tuple[int, float]]:
-    """The levels of the even areas of uint8 values, and the share of each.
-
-    Levels that run into one another are one.
-    """
-    from scipy import ndimage
-
-    near = _window(values, 3)
-    lowest, highest = ndimage.minimum_filter(values, near), ndimage.maximum_filter(values, near)
-    counts = np.bincount(values[highest - lowest <= NOISE], minlength=256)
-    there = np.flatnonzero(counts > counts.sum() * 1e-4)
-    if not len(there):
-        return []
-    parts = np.split(there, np.flatnonzero(np.diff(there) > APART) + 1)
-    shares = [
-        (int(part[counts[part].argmax()]), counts[part].sum() / values.size) for part in parts
-    ]
-    return [(level, float(share)) for level, share in shares if share >= WORTH]
+def _scale(top: float) -> float:
+    """What makes 0..255 of values up to ``top``."""
+    return 255 / (255 if 1 < top <= 255 else top)
 
 
 def _refuse_classes(
-    values: np.ndarray, path: Path, found: np.ndarray, counts: np.ndarray
+    values: np.ndarray, path: Path, held: tuple[np.ndarray, np.ndarray], choice: str
 ) -> NoReturn:
     """Refuse a map of classes, with its values and their shares."""
-    pairs = list(zip(found.tolist(), counts.tolist(), strict=True))
+    found = held[0]
+    pairs = list(zip(*(each.tolist() for each in held), strict=True))
     listed = ", ".join(f"{v:g} ({percent(n / values.size)})" for v, n in pairs[:FEW])
     more = f" and {len(pairs) - FEW} more" if len(pairs) > FEW else ""
+    named = choice.format(value=found[1])
+    otherwise = f" {named}" if choice and values.dtype.kind in "ui" else ""
     raise UserError(
         f"{path} holds {len(pairs)} different values from {found[0]:g} to {found[-1]:g}: {listed}"
         f"{more}: a mask of several classes? Expected two values, such as 0 and 255. {ADVICE}"
+        f"{otherwise}"
     )

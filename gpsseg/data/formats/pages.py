@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from gpsseg.data.formats.deep import read_odd_tiff
+from gpsseg.data.formats.odd_tiff import read_odd_tiff
 from gpsseg.errors import UserError
 
 # Layers of a painting, a stereo camera's second view, a telephone's gain map: no further pictures.

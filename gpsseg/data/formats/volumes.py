@@ -197,8 +197,12 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def _read_nifti(path: Path) -> Volume:
-    import nibabel
-
+    try:
+        import nibabel
+    except ImportError:
+        raise UserError(
+            f"{path} is a NIfTI file, and reading it needs nibabel: pip install nibabel."
+        ) from None
     image: Any = nibabel.load(path)
     stored = math.prod(image.shape) * image.get_data_dtype().itemsize
     refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)

@@ -1,0 +1,107 @@
+"""TIFFs that Pillow does not know: real or signed colours, numbers of 64 bits or half a float."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from gpsseg.data.formats.deep import ALL, TIFF, read_by_opencv
+from gpsseg.errors import UserError
+
+WIDTH, HEIGHT, BITS, COMPRESSION, OFFSETS, SAMPLES, SIZES = 256, 257, 258, 259, 273, 277, 279
+ORIENTATION, PREDICTOR, KIND = 274, 317, 339  # TIFF's tags, as those above
+KINDS = {(1, 64): "u8", (2, 64): "i8", (3, 16): "f2", (3, 64): "f8"}
+WHOLE, REAL, COMPLEX = 1, 3, (5, 6)  # of its tag KIND
+BIG = (b"+\0", b"\0+")  # of BigTIFF, whose header is twice as long
+PLAIN, DEFLATE = (1,), (8, 32946)
+
+
+def _read_wide(path: Path) -> np.ndarray | None:
+    """Greys of 64 bits or of half a float, as NumPy's tools write them; None of anything else."""
+    try:
+        return _wide_values(path)
+    except Exception:  # damaged files make decoders fail in every way there is
+        return None
+
+
+def _wide_values(path: Path) -> np.ndarray | None:
+    data = path.read_bytes()
+    order = "<" if data[:2] == b"II" else ">"
+    if data[2:4] not in (b"*\0", b"\0*"):  # a large TIFF
+        return None
+    tags = ImageFileDirectory_v2(data[:8])
+    with path.open("rb") as file:
+        file.seek(tags.next)
+        tags.load(file)
+    bits, kind = tags.get(BITS, (1,)), tags.get(KIND, (1,))
+    kinds = KINDS.get((kind[0], bits[0]))
+    packed = tags.get(COMPRESSION, 1)
+    plain = tags.get(PREDICTOR, 1) == tags.get(SAMPLES, 1) == tags.get(ORIENTATION, 1) == 1
+    if kinds is None or not plain or packed not in (*PLAIN, *DEFLATE) or SIZES not in tags:
+        return None
+    parts = [data[a : a + n] for a, n in zip(tags[OFFSETS], tags[SIZES], strict=True)]
+    stored = b"".join(zlib.decompress(p) if packed in DEFLATE else p for p in parts)
+    shape = int(tags[HEIGHT]), int(tags[WIDTH])
+    values = np.frombuffer(stored, order + kinds, count=math.prod(shape)).reshape(shape)
+    return values.astype(np.float32 if kinds == "f2" else values.dtype.newbyteorder("="))
+
+
+def read_odd_tiff(path: Path) -> list[np.ndarray]:
+    """The pages of a TIFF that Pillow does not know (real or signed colours, 64 bits).
+
+    None of any other file.
+
+    Raises:
+        UserError: it is one of numbers that OpenCV does not know either.
+    """
+    try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return []
+        with path.open("rb") as file:
+            if not file.read(4).startswith(TIFF):
+                return []
+        with Image.open(path):
+            return []  # Pillow knows it, and it is damaged
+    except UnidentifiedImageError:
+        wide = _read_wide(path)
+        found = [wide] if wide is not None else []
+        found = found or read_by_opencv(path, ALL) or read_by_opencv(path, None)
+    except Exception:  # what is wrong is said already
+        return []
+    known = [v for v in found if v.dtype.kind in "uif" and v.dtype != np.uint8]
+    if known and len(known) == len(found):
+        return [v.astype(np.int16) if v.dtype == np.int8 else v for v in known]
+    if kind := _odd_kind(path):
+        raise UserError(
+            f"{path} holds {kind}, expected grey or RGB of 8 or 16 bits, or real numbers of 32 "
+            "bits. Save it as one of these."
+        )
+    return []
+
+
+def _odd_kind(path: Path) -> str:
+    """Which numbers a TIFF's header promises, where these are what nothing here reads; else ''."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            tags = ImageFileDirectory_v2(start + (file.read(8) if start[2:4] in BIG else b""))
+            file.seek(tags.next)
+            tags.load(file)
+        bits, form = max(tags.get(BITS, (1,))), max(tags.get(KIND, (WHOLE,)))
+        values = int(tags.get(SAMPLES, 1))
+    except Exception:  # a header that cannot be read says nothing
+        return ""
+    if form in COMPLEX:
+        return "complex numbers"
+    if bits == 64 and form != REAL:
+        return "whole numbers of 64 bits"
+    if form == REAL and bits < 32:
+        return f"real numbers of {bits} bits"
+    if values == 2:
+        return f"two values a pixel, of {bits} bits (grey and alpha?)"
+    return f"{values} values a pixel" if values > 4 else ""
