@@ -106,7 +106,7 @@ def test_three_levels_are_refused_unless_the_folder_is_soft(tmp_path: Path, midd
     three = np.where(CORE, 255, LESION * middle).astype(np.uint8)
     with pytest.raises(UserError, match=rf"levels 0, {middle}, 255.*--labels 255 \(or --labels"):
         dice(tmp_path / "a", [three] * 2, [LESION] * 2)
-    with pytest.raises(UserError, match=rf"t/c0\.png holds 3 .* such as --labels {middle}\."):
+    with pytest.raises(UserError, match=rf"t/c0\.png holds 3 .* such as --labels {middle},"):
         dice(tmp_path / "e", [LESION] * 2, [three] * 2)
     assert dice(tmp_path / "b", [three] * 2, [LESION] * 2, labels=(255, middle)) == 1
     assert dice(tmp_path / "d", [three] * 2, [CORE] * 2, labels=(255,)) == 1
@@ -174,7 +174,7 @@ def test_scaled_numbers_near_a_label_are_that_label_and_fractions_are_none(tmp_p
 def test_inverted_predictions_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dice(tmp_path, [255 - LESION * 255], [LESION * 255]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "1 of 1 predictions: foreground (the higher level) along most of the border" in said
+    assert "1 of 1 prediction: foreground (the higher level) along most of the border" in said
     dice(tmp_path / "b", [LESION * 255], [LESION * 255])
     assert "swapped" not in capsys.readouterr().out
 

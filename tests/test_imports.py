@@ -32,7 +32,7 @@ DATA = (  # parts of data/, each of which imports those before it, and itself
     {"pairs", "checks", "nameless", "transforms"},
     {"cards"},
     {"splits", "synthetic"},
-    {"anonymous", "cache", "loader", "sources", "download"},
+    {"anonymous", "cache", "loader", "sources", "shown", "download"},
 )
 Sources = dict[str, str]
 

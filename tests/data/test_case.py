@@ -13,7 +13,7 @@ from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.masks import Labels, read_labels
 from gpsseg.errors import UserError
 from gpsseg.report.check import _overlay
-from gpsseg.report.thumbnails import collect_thumbnails
+from gpsseg.report.thumbnails import collect
 
 LEFT = np.zeros((16, 24), np.uint8)
 LEFT[4:12, 2:8] = 1
@@ -75,8 +75,8 @@ def test_a_deep_image_is_shown_by_the_greys_of_its_set(tmp_path: Path) -> None:
     assert look.colour == (grey, grey, grey)
     shown = np.asarray(Image.open(io.BytesIO(_overlay(look))))
     assert abs(int(shown.mean()) - grey) <= 1
-    thumbnails = []
-    collect_thumbnails(thumbnails, 1, with_image=True)(case, LEFT > 0, LEFT > 0)
+    thumbnails, picture = collect(1)
+    picture(case, LEFT > 0, LEFT > 0)
     assert abs(int(np.asarray(Image.open(io.BytesIO(thumbnails[0].image))).mean()) - grey) <= 1
 
 

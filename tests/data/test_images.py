@@ -280,9 +280,6 @@ def write_tiff(path: Path, values: np.ndarray, form: int, pixel: int = 1) -> Non
 @pytest.mark.parametrize(
     ("kind", "form", "pixel", "said"),
     [
-        (np.float16, 3, 1, "holds real numbers of 16 bits, expected grey or RGB"),
-        (np.uint64, 1, 1, "holds whole numbers of 64 bits, expected grey or RGB"),
-        (np.int64, 2, 1, "holds whole numbers of 64 bits, expected grey or RGB"),
         (np.uint16, 1, 2, r"holds two values a pixel, of 16 bits \(grey and alpha\?\), expected"),
         (np.complex64, 6, 1, "holds complex numbers, expected grey or RGB"),
     ],
@@ -309,5 +306,5 @@ def test_opencv_says_nothing_of_a_damaged_picture(
 ) -> None:
     write_tiff(tmp_path / "a.tif", np.ones((4, 5), np.uint64), 1)
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-50])
-    assert read_by_opencv(tmp_path / "a.tif") is None
+    assert read_by_opencv(tmp_path / "a.tif", None) == []
     assert capfd.readouterr().err == ""

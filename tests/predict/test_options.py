@@ -10,9 +10,10 @@ import pytest
 import SimpleITK
 from PIL import Image
 
+import gpsseg.config.resuming
 import gpsseg.engine.prompt_files
-import gpsseg.runs.folder
-from gpsseg.config.finetune import FinetuneConfig
+import gpsseg.runs.tuned
+from gpsseg.config.finetune import SettledConfig
 from gpsseg.errors import UserError
 
 
@@ -77,10 +78,12 @@ def test_resume_gives_each_picture_the_box_that_it_had_and_reads_the_file_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`x.jpg` in the file is a/x.jpg by its name, which x.png must not take when it is alone."""
-    config = FinetuneConfig(image_size=tools.size, batch_size=2, workers=0, prompt="box")
+    config = SettledConfig(
+        image_size=tools.size, batch_size=2, lr=1e-3, decoder_lr=1e-3, workers=0, prompt="box"
+    )
     model.facts = SimpleNamespace(prompt="box")
     monkeypatch.setattr(gpsseg.runs.tuned, "load_run", lambda run, untrained=False: (config, model))
-    monkeypatch.setattr(gpsseg.runs.folder, "read_config", lambda run: config)
+    monkeypatch.setattr(gpsseg.config.resuming, "read_config", lambda run: config)
     told: list[float] = []
     monkeypatch.setattr(
         model, "forward", lambda image, box: told.extend(box[:, 2].tolist()) or image[:, :1]

@@ -123,7 +123,9 @@ def level_notice(levels: Sequence[float], what: str = "masks") -> list[str]:
 
 def lone_notice(names: Sequence[str], anonymous: bool = False, what: str = "image") -> list[str]:
     """The line for masks without partner; no line where there are none."""
-    text = f"{len(names)} masks have no {what} and are not used"
+    text = counted(
+        len(names), f"mask has no {what} and is not used", f"masks have no {what} and are not used"
+    )
     return [_line(text, names, anonymous)] if names else []
 
 

@@ -28,7 +28,7 @@ ADVICE = (
     "and choose some with --classes."
 )
 BY_LABELS = (  # of commands without data cards
-    "Name the foreground's values, such as --labels 1, or save one mask per class."
+    "Name the foreground's values, such as --labels {value:g}, or save one mask per class."
 )
 
 
@@ -227,7 +227,8 @@ def _shaded(
         listed = ", ".join(f"{level / scale:g} ({percent(share)})" for level, share in levels[:FEW])
         raise UserError(
             f"{path} holds areas of {len(levels)} levels, about {listed}: a mask of several "
-            f"classes? Expected two values, such as 0 and 255. {ADVICE}"
+            "classes? Expected two values, such as 0 and 255. "
+            + (choice.format(value=round(levels[1][0] / scale)) if choice else ADVICE)
         )
     if len(levels) == 2:
         return Marked(values > (levels[0][0] + levels[1][0]) / 2 / scale, grey)
@@ -269,10 +270,9 @@ def _refuse_classes(
     pairs = list(zip(*(each.tolist() for each in held), strict=True))
     listed = ", ".join(f"{v:g} ({percent(n / values.size)})" for v, n in pairs[:FEW])
     more = f" and {len(pairs) - FEW} more" if len(pairs) > FEW else ""
-    named = choice.format(value=found[1])
-    otherwise = f" {named}" if choice and values.dtype.kind in "ui" else ""
+    whole_numbers = values.dtype.kind in "ui"
+    advice = choice.format(value=found[1]) if choice and whole_numbers else ADVICE
     raise UserError(
         f"{path} holds {len(pairs)} different values from {found[0]:g} to {found[-1]:g}: {listed}"
-        f"{more}: a mask of several classes? Expected two values, such as 0 and 255. {ADVICE}"
-        f"{otherwise}"
+        f"{more}: a mask of several classes? Expected two values, such as 0 and 255. {advice}"
     )

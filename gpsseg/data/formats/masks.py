@@ -15,11 +15,9 @@ import numpy as np
 
 from gpsseg.data.formats import colours
 from gpsseg.data.formats.images import decode, is_palette
-from gpsseg.data.formats.levels import Marked, by_labels, mark, whole
+from gpsseg.data.formats.levels import BY_LABELS, Marked, by_labels, mark, whole
 from gpsseg.data.formats.stored import Stored, read_stored, size_text
 from gpsseg.errors import UserError
-
-CHOICE = "Or name the foreground's values, such as --labels {value:g}."
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def foreground(
     path: Path,
     labels: Collection[int] = (),
     grounds: Collection[float] = (),
-    choice: str = CHOICE,
+    choice: str = BY_LABELS,
 ) -> Marked:
     """The foreground of a stored mask.
 
