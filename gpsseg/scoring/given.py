@@ -131,8 +131,8 @@ def _labelled(
         held = sorted({value for each in (*truths, *surveys) for value in each.values or ()})
         raise UserError(
             f"--labels {' '.join(map(str, labels))}: none of {counted(len(truths), 'mask')} holds "
-            f"such a value; the files hold {listed(held)}. Name others, or leave --labels out for masks "
-            "of two levels."
+            f"such a value; the files hold {listed(held)}. Name others, or leave --labels out for "
+            "masks of two levels."
         )
     if rule is None:
         say(f"note: {place}: no file holds the labels {listed(labels)}.", style="yellow")
