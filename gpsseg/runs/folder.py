@@ -12,23 +12,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from gpsseg import __version__
 from gpsseg.backbones import BACKBONES
 from gpsseg.config import resuming
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.private import CARD, change_private
+from gpsseg.config.private import change_private
 from gpsseg.config.resuming import ResumedConfig, read_config, refuse_finished
 from gpsseg.console import say
 from gpsseg.data.anonymous import public_card, public_settings, save_salt
-from gpsseg.data.cards.card import Card, card_content, save_card
+from gpsseg.data.cards.card import card_content, save_card
 from gpsseg.data.cards.own import card_of
-from gpsseg.data.formats.greys import Greys, to_stored
+from gpsseg.data.formats.greys import to_stored
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError, counted
 from gpsseg.files import bundled, is_main_process, new_run_folder, read_object, write_json
-from gpsseg.runs.greys import stored_greys
-from gpsseg import __version__
 from gpsseg.runs.data import Data
 from gpsseg.runs.starts import (
     alone_in,

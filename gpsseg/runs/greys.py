@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.folder import RunFolder
 from gpsseg.console import say
 from gpsseg.data.case import Case
 from gpsseg.data.checks.readable import say_notes
@@ -15,7 +16,6 @@ from gpsseg.data.formats.greys import Greys, Seen, from_stored, look, settle, to
 from gpsseg.data.formats.images import read_stored
 from gpsseg.data.splits.files import PARTS
 from gpsseg.data.splits.split import Split
-from gpsseg.config.folder import RunFolder
 from gpsseg.files import read_json, read_object, write_json
 
 MAKER = "gpsseg.slices"

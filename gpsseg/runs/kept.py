@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpsseg.config.folder import RunFolder
-from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.cards.card import Card
+from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.files import PARTS, read_split
 from gpsseg.data.splits.split import Case, Split, cases_of_splits, find_root
 from gpsseg.errors import UserError

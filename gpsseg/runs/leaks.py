@@ -11,11 +11,11 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import say
-from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.anonymous import load_salt
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case
 from gpsseg.data.checks.leaks import CHAIN, COPY, NAME, NEAR, TURNED, VIEW, find_leaks
+from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError, counted
 from gpsseg.files import read_object

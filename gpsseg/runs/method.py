@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from gpsseg import gps
 from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.backbones.registry import require_names
 from gpsseg.config.effects import idle
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.folder import RunFolder
 from gpsseg.config.select import SelectConfig
-from gpsseg.console import working
+from gpsseg.console import say, working
 from gpsseg.data.cards.card import Card
 from gpsseg.engine.machine import Machine
-from gpsseg.gps import Selection
-from gpsseg.config.folder import RunFolder
-from gpsseg.console import say
 from gpsseg.errors import look_up
-from gpsseg.config.finetune import SettledConfig
+from gpsseg.gps import Selection
 from gpsseg.runs.data import Data
-from gpsseg.runs.selection import choose, counts_sentence, gps_trains, layer_table, save_selection, trainable_counts, training_batches
+from gpsseg.runs.selection import (
+    choose,
+    counts_sentence,
+    gps_trains,
+    layer_table,
+    save_selection,
+    trainable_counts,
+    training_batches,
+)
 from gpsseg.tuning import METHODS
 
 

@@ -1,0 +1,138 @@
+"""A run's data: the card, the cases that it names, how they are split and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpsseg.config.effects import idle, is_given
+from gpsseg.config.shared import DataConfig, PreparationConfig
+from gpsseg.console import say, working
+from gpsseg.data.anonymous import anonymous_card, anonymous_split
+from gpsseg.data.cards.card import Card
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.formats.greys import Greys
+from gpsseg.data.splits.files import PARTS
+from gpsseg.data.splits.leftovers import file_notes
+from gpsseg.data.splits.split import SYNTHETIC, Split, brings_validation, make_split
+from gpsseg.errors import UserError
+from gpsseg.runs.greys import check_split, greys_of
+from gpsseg.runs.kept import kept_split
+from gpsseg.veil import is_drawn
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images of a run.
+
+    Attributes:
+        card: of the set; without names, where there is a salt.
+        split: of its cases; with hashed ids, where there is a salt.
+        greys: how images of more than 8 bits are shown, as the cases know too.
+        salt: of the hashes, or None.
+    """
+
+    card: Card
+    split: Split
+    greys: Greys
+    salt: str | None = None
+
+
+def open_data(
+    config: DataConfig,
+    salt: str | None,
+    run: Path | None = None,
+    parts: Sequence[str] = PARTS,
+    training: bool = True,
+    greys: Greys | None = None,
+) -> Data:
+    """Find the images that a configuration names, split them, and check the files.
+
+    Args:
+        config: where they lie, and how to split them.
+        salt: to hash ids with, or None.
+        run: whose data they are, where it was begun before: its split and its greys stand.
+        parts: which are used, and so checked.
+        training: whether training images are needed.
+        greys: of another run, where its network is shown these images.
+
+    Raises:
+        UserError: the set is not there, or cannot be split as asked; or files are unreadable.
+    """
+    card = anonymous_card(card_of(config), salt)
+    split = find_split(card, config, training, salt, run)
+    kept = greys or (greys_of(run) if run else None)
+    split, found = check_split(split, kept, anonymous=salt is not None, parts=parts)
+    return Data(card, split, found, salt)
+
+
+def find_split(
+    card: Card,
+    config: DataConfig,
+    training: bool = True,
+    salt: str | None = None,
+    run: Path | None = None,
+) -> Split:
+    """Find and split the cases of ``config``, and say loudly if they are synthetic.
+
+    Args:
+        card: of the set.
+        config: where it lies, and how to split it.
+        training: whether training images are needed.
+        salt: to hash ids with; None leaves them.
+        run: whose split it is, if it was made before: the ids in its split.json count.
+
+    Raises:
+        UserError: see ``make_split`` and ``kept_split``; or the split is a test set only.
+    """
+    if run is not None:
+        hashed = salt if config.anonymous_ids else None
+        split = kept_split(run, card, config.data_root, hashed)
+        salt = None if hashed else salt
+    else:
+        if training:
+            refuse_val_share(card, config)
+        with working("looking for images"):
+            size, share = config.train_size, config.val_share
+            split = make_split(card, config.data_root, size, share, config.seed, config.split)
+    if training and not split.train:
+        names = [rule["name"] for rule in card.splits if set(rule) & {"train", "all"}]
+        raise UserError(
+            f"Split {split.name} of {card.title} is a test set only. To train on it pass --split "
+            f"{' or '.join(names) or 'FILE'}."
+        )
+    split = anonymous_split(split, salt, card)
+    say(
+        f"{card.title}: {len(split.train)} train / {len(split.val)} val / {len(split.test)} test "
+        f"images, split {split.name}, {split.root}"
+    )
+    nameless = salt is not None or config.anonymous_ids or is_drawn()
+    notes = file_notes(card, config.data_root, nameless) if run is None else []
+    if config.train_size is not None and run is None:
+        notes.append(
+            f"note: of the set, only what --train-size {config.train_size} draws and the other "
+            "parts are read; `python -m gpsseg.datasets check` reads all of it"
+        )
+    for note in (*split.notes, *notes):
+        say(note, style="yellow")
+    if split.data == SYNTHETIC:
+        say(
+            f"SYNTHETIC SAMPLE: these images are drawn by gpsseg, they are not {card.title}. "
+            "Scores on them say nothing about real images. For the real set pass --data-root.",
+            style="bold yellow",
+        )
+    return split
+
+
+def refuse_val_share(card: Card, config: PreparationConfig) -> None:
+    """Refuse a share for validation images where the split brings its own.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    if is_given(config, "val_share"):
+        own = brings_validation(card, config.data_root, config.split)
+        if own is not None:
+            why = f"split {own} of {card.title} brings its own validation images"
+            raise idle("val_share", config.val_share, why)

@@ -1,0 +1,175 @@
+"""Which weights train: scored and selected by GPS, counted, and kept in the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from gpsseg import gps
+from gpsseg.backbones import Backbone
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.folder import RunFolder
+from gpsseg.config.select import SelectConfig, SettledSelectConfig
+from gpsseg.config.shared import BackboneConfig
+from gpsseg.console import progress, say, working
+from gpsseg.data.cache import cache_folder
+from gpsseg.data.loader import CaseDataset, make_loader
+from gpsseg.engine.loss import batch_loss
+from gpsseg.engine.machine import Machine
+from gpsseg.engine.prepare import tuning_mode
+from gpsseg.engine.prompts import from_truth
+from gpsseg.errors import counted
+from gpsseg.files import write_json
+from gpsseg.gps import Selection
+from gpsseg.runs.data import Data
+from gpsseg.runs.settle import top_k_of
+
+
+def training_batches(
+    data: Data, config: SettledConfig | SettledSelectConfig
+) -> DataLoader[Any]:
+    """The training images that selection sees: in a seeded order, without augmentation.
+
+    One at a time: scoring forms every gradient, and so needs less memory than the training after
+    it, and each image counts as much as any other.
+    """
+    cases = list(data.split.train)
+    random.Random(config.seed).shuffle(cases)
+    cases = cases[: config.selection_images]
+    dataset = CaseDataset(cases, data.card, config.image_size, cache=cache_folder(config.cache))
+    return make_loader(dataset, 1, config.workers)
+
+
+def choose(
+    backbone: Backbone,
+    images: DataLoader[Any],
+    config: FinetuneConfig | SelectConfig,
+    machine: Machine,
+) -> tuple[Selection, dict[str, Any]]:
+    """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
+
+    A dense decoder trains whole, and so does what was added to one for several classes.
+    Normalisation layers, position embeddings and the prompt encoder stay frozen.
+
+    Returns:
+        The selection, the same in every process, and how it was made: "criterion", "level",
+        "images" (how many were scored), and "overlap_with_half": the share of it that the first
+        half of them selects too.
+    """
+    top_k, whole = gps_trains(backbone, config)
+    gps.check_top_k(backbone, top_k)
+    if top_k_of(config, backbone.facts)[1] != "dense" and "decoder" in backbone.facts.scratch:
+        say(
+            "The decoder starts from random weights, and --decoder-top-k leaves most of these as "
+            "they are. Leave the option out to train all of it.",
+            style="bold yellow",
+        )
+    with working("preparing the network"):
+        backbone.to(machine.device)
+    tuning_mode(backbone)
+    torch.manual_seed(config.seed)  # of dropout and the criterion "random"
+    seen, early, loss = 0, None, batch_loss(machine, from_truth(config.prompt))
+    shown = progress(images, "scoring weights")
+    for scores in gps.running_scores(backbone, shown, loss, list(top_k), config.criterion):
+        seen += 1
+        if seen == len(images) // 2:
+            early = gps.select(backbone, scores, top_k, config.level)
+    with working("choosing weights"):
+        selection = gps.select(backbone, scores, top_k, config.level)
+    if scores.without_gradient:
+        names = ", ".join(scores.without_gradient[:3])
+        many = len(scores.without_gradient)
+        frozen = counted(
+            many, "weight gets no gradient and stays", "weights get no gradient and stay"
+        )
+        say(f"{frozen} frozen: {names}{' ...' if many > 3 else ''}")
+    how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
+    if early:
+        how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json
+    indices = {name: index.cpu() for name, index in selection.indices.items()}
+    selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
+    return machine.of_main((selection, how))  # processes may differ where scores are all but equal
+
+
+def gps_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, int], list[str]]:
+    """K of every weight that GPS selects from, and the parameters that train whole."""
+    in_encoder, in_decoder = top_k_of(config, backbone.facts)
+    roles, always = backbone.roles(), set(backbone.added_parameters())
+    sparse = {"encoder": in_encoder}
+    if in_decoder == "dense":
+        always |= {name for name, role in roles.items() if role == "decoder"}
+    else:
+        sparse["decoder"] = in_decoder
+    weights = gps.neuron_weights(backbone)
+    biases = gps.neuron_biases(backbone, shifts=config.biases == "all")
+    top_k = {n: sparse[roles[n]] for n in weights if roles[n] in sparse and n not in always}
+    if config.biases != "none":
+        always |= {name for name in biases if roles[name] == "encoder"}
+    return top_k, [name for name in roles if name in always]
+
+
+def layer_table(backbone: Backbone, selection: Selection) -> list[dict[str, Any]]:
+    """One row per layer, in the network's order.
+
+    Keys: layer, role, weights (entries of all its parameters), selected (entries GPS selected),
+    whole (entries of parameters that train whole).
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    roles, whole = backbone.roles(), set(selection.dense)
+    for name, parameter in backbone.named_parameters():
+        layer = name.rpartition(".")[0]
+        empty = {"layer": layer, "role": roles[name], "weights": 0, "selected": 0, "whole": 0}
+        row = rows.setdefault(layer, empty)
+        row["weights"] += parameter.numel()
+        row["selected"] += len(selection.indices.get(name, ()))
+        row["whole"] += parameter.numel() if name in whole else 0
+    return list(rows.values())
+
+
+def trainable_counts(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count what trains, as in metrics.json: entries of encoder, decoder and total, and shares.
+
+    "selected" and "selected_share_of_encoder" leave out biases, which train whole.
+    """
+    def count(key: str, *roles: str) -> int:
+        return sum(row[key] for row in layers if not roles or row["role"] in roles)
+
+    encoder = count("selected", "encoder") + count("whole", "encoder")
+    decoder = count("selected", "decoder") + count("whole", "decoder")
+    return {
+        "encoder": encoder,
+        "decoder": decoder,
+        "total": encoder + decoder,
+        "share_of_encoder": encoder / count("weights", "encoder"),
+        "share_of_decoder": decoder / count("weights", "decoder"),
+        "share_of_total": (encoder + decoder) / count("weights"),
+        "selected": count("selected"),
+        "selected_share_of_encoder": count("selected", "encoder") / count("weights", "encoder"),
+        "parameters": count("weights"),
+    }
+
+
+def counts_sentence(counts: dict[str, Any]) -> str:
+    """One sentence for the console."""
+    whole, selected = (f"{counts[f'{c}share_of_encoder']:.2%}" for c in ("", "selected_"))
+    alone = f"; {selected} without biases" if counts["selected"] and selected != whole else ""
+    return (
+        f"training {counts['total']:,} of {counts['parameters']:,} weights "
+        f"({counts['share_of_total']:.2%}): encoder {counts['encoder']:,} "
+        f"({whole}{alone}), "
+        f"decoder {counts['decoder']:,} ({counts['share_of_decoder']:.2%})"
+    )
+
+
+def save_selection(
+    folder: RunFolder, selection: Selection, layers: list[dict[str, Any]], how: Mapping[str, Any]
+) -> None:
+    """Write selection.safetensors, and selection.json with counts per layer."""
+    selection.save(folder.selection)
+    content = {"hash": selection.hash, **how, **trainable_counts(layers), "layers": layers}
+    write_json(folder.layers, content)

@@ -1,0 +1,65 @@
+"""What the backbone and the method decide where the user leaves it to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpsseg.backbones import Facts
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.methods import options_of
+from gpsseg.config.select import SelectConfig, SettledSelectConfig
+from gpsseg.config.shared import BackboneConfig, TopK
+from gpsseg.errors import look_up
+from gpsseg.tuning import METHODS
+
+TOP_K: tuple[int, TopK] = (1, 5)  # in encoder and decoder, where both are pre-trained
+TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts at random
+
+
+def settle(config: FinetuneConfig, facts: Facts) -> SettledConfig:
+    """Put the backbone's and the method's own values where the user leaves the choice to them.
+
+    Raises:
+        UserError: the backbone does not take images of the size asked for.
+    """
+    values: dict[str, Any] = {**vars(config), **_of_backbone(config, facts)}
+    if "top_k" in options_of(config.method):
+        values["top_k"], values["decoder_top_k"] = top_k_of(config, facts)
+    rate, in_decoder = _rates(config, facts, values["decoder_top_k"])
+    values |= {"lr": rate, "decoder_lr": config.decoder_lr or in_decoder}
+    values["batch_size"] = config.batch_size or facts.batch_size
+    return SettledConfig(**values)
+
+
+def settle_selection(config: SelectConfig, facts: Facts) -> SettledSelectConfig:
+    """The same for ``select``.
+
+    Raises:
+        UserError: as ``settle``.
+    """
+    values: dict[str, Any] = {**vars(config), **_of_backbone(config, facts)}
+    values["top_k"], values["decoder_top_k"] = top_k_of(config, facts)
+    return SettledSelectConfig(**values)
+
+
+def top_k_of(config: BackboneConfig, facts: Facts) -> tuple[int, TopK]:
+    """K in the encoder, and in the decoder, or "dense" where that trains whole."""
+    encoder, decoder = TOP_K_FROM_SCRATCH if "decoder" in facts.scratch else TOP_K
+    return config.top_k or encoder, config.decoder_top_k or decoder
+
+
+def _of_backbone(config: FinetuneConfig | SelectConfig, facts: Facts) -> dict[str, Any]:
+    size = config.image_size or facts.image_size
+    facts.require_size(size, size)
+    return {"image_size": size, "prompt": facts.prompt}
+
+
+def _rates(config: FinetuneConfig, facts: Facts, decoder_top_k: TopK | None) -> tuple[float, float]:
+    """Learning rates of the method in encoder and decoder; the user's goes before its own."""
+    method, defaults = look_up(config.method, METHODS, "method"), facts.learning_rates
+    rate = config.lr or (config.decoder_lr if config.one_rate else None) or defaults[method.rate]
+    if method.selects is not None and decoder_top_k != "dense":
+        return rate, rate * defaults["decoder_values"] / defaults["values"]
+    if method.selects is not None or (method.rate == "values" and "decoder" in facts.scratch):
+        return rate, defaults["decoder"]
+    return rate, rate

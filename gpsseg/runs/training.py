@@ -1,0 +1,110 @@
+"""The training of a run: its batches, its rates, and what its log and its delta tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from gpsseg import gps
+from gpsseg.backbones import Backbone
+from gpsseg.config.finetune import SettledConfig
+from gpsseg.config.folder import RunFolder
+from gpsseg.console import say
+from gpsseg.data.cache import cache_folder
+from gpsseg.data.case import Case
+from gpsseg.data.loader import CaseDataset, default_workers, make_loader
+from gpsseg.engine.machine import Machine
+from gpsseg.engine.train import History, train
+from gpsseg.errors import TrainingDivergedError
+from gpsseg.files import log_to
+from gpsseg.gps import Selection
+from gpsseg.runs.data import Data
+from gpsseg.runs.method import learning_rates
+from gpsseg.runs.trained import training_of
+
+
+def train_run(
+    backbone: Backbone,
+    selection: Selection,
+    data: Data,
+    config: SettledConfig,
+    machine: Machine,
+    run: RunFolder,
+    base: dict[str, Any],
+    validate: Callable[[], float],
+) -> History:
+    """Train the prepared network, and leave its delta, however the training ends.
+
+    Args:
+        backbone: prepared, see ``gpsseg.gps.sparsify``.
+        selection: what trains in it.
+        data: whose training images it sees.
+        config: rates, epochs, batches.
+        machine: where to compute.
+        run: takes log.jsonl, the resume point and delta.safetensors.
+        base: names the network before training, see ``gpsseg.runs.method.identify_base``.
+        validate: scores the network as it is on the validation images; the best epoch is kept.
+
+    Raises:
+        TrainingDivergedError: the loss or a weight became NaN or infinite.
+    """
+    workers = default_workers() if config.workers is None else config.workers
+    cache = cache_folder(config.cache)
+
+    def batches_of(epoch: int) -> DataLoader[Any]:
+        dataset = CaseDataset(
+            data.split.train, data.card, config.image_size, True, config.seed, epoch, cache
+        )
+        return make_loader(dataset, config.batch_size, workers, True, machine.part)
+
+    def keep(history: History) -> None:
+        """Write what the training made; also after Ctrl-C or a diverged loss."""
+        training = training_of(history, config.epochs)
+        facts: dict[str, Any] = {"dataset": data.card.name, "split_sha256": data.split.sha256}
+        facts |= training.metadata
+        delta = gps.extract(backbone, **base, **facts)
+        delta.save(run.delta)
+        if training.sentence:
+            say(f"delta.safetensors: {training.sentence}", style="bold yellow")
+
+    say_few_updates(data.split.train, config)
+    log_dense(gps.with_dense_gradient(backbone), run)
+    rates = learning_rates(backbone, selection, config)
+    try:
+        history = train(backbone, batches_of, validate, rates, config, machine, run.path, keep)
+    except TrainingDivergedError:  # all processes know of it; the first to end would end the others
+        machine.wait()
+        raise
+    say_waiting([row["waiting"] for row in history.epochs], workers)
+    say(f"result: delta.safetensors, {run.delta.stat().st_size / 2**20:.2f} MB")
+    return history
+
+
+def say_few_updates(train: Sequence[Case], config: SettledConfig) -> None:
+    """Say so if an epoch has fewer batches than ``accumulate`` adds up for one step."""
+    batches = -(-len(train) // config.batch_size)
+    if config.accumulate > batches:
+        say(
+            f"--accumulate {config.accumulate} is more than the {batches} batches of an epoch, so "
+            "that there are very few steps. Lower it, or take smaller batches.",
+            style="bold yellow",
+        )
+
+
+def log_dense(weights: Sequence[str], run: RunFolder) -> None:
+    """Name in log.jsonl the weights for which training saves no memory."""
+    if weights:
+        log_to(run.log)({"event": "dense gradients", "weights": list(weights)})
+
+
+def say_waiting(shares: Sequence[float], workers: int) -> None:
+    """Say so if training spent more than a tenth of its time waiting for images."""
+    share = sum(shares) / max(1, len(shares))
+    if share > 0.1:
+        say(
+            f"Training waited for images {share:.0%} of its time. More --workers (now {workers}) "
+            "prepare them on idle cores meanwhile.",
+            style="yellow",
+        )
