@@ -18,7 +18,7 @@ COMMANDS = {
     "report",
 }
 ABOVE = {  # room -> the rooms that it may import, besides itself and the ground
-    **dict.fromkeys(GROUND | SIBLINGS, set()),
+    **{room: set() for room in GROUND | SIBLINGS},
     "engine": SIBLINGS,
     "runs": SIBLINGS | {"engine"},
     "scoring": {"data", "evaluators", "engine"},

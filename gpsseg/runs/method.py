@@ -102,7 +102,7 @@ def what_trains(
         machine: where to score.
 
     Returns:
-        What trains, and how a selection was made (see ``gpsseg.runs.selection.choose``; else empty).
+        What trains, and how a selection was made, see ``gpsseg.runs.selection.choose``; else empty.
     """
     method = look_up(config.method, METHODS, "method")
     if method.selects is not None:

@@ -30,9 +30,7 @@ from gpsseg.runs.data import Data
 from gpsseg.runs.settle import top_k_of
 
 
-def training_batches(
-    data: Data, config: SettledConfig | SettledSelectConfig
-) -> DataLoader[Any]:
+def training_batches(data: Data, config: SettledConfig | SettledSelectConfig) -> DataLoader[Any]:
     """The training images that selection sees: in a seeded order, without augmentation.
 
     One at a time: scoring forms every gradient, and so needs less memory than the training after
@@ -136,6 +134,7 @@ def trainable_counts(layers: list[dict[str, Any]]) -> dict[str, Any]:
 
     "selected" and "selected_share_of_encoder" leave out biases, which train whole.
     """
+
     def count(key: str, *roles: str) -> int:
         return sum(row[key] for row in layers if not roles or row["role"] in roles)
 

@@ -133,8 +133,8 @@ def check_trained(run: Path, epochs: int, untrained: bool) -> Training | None:
             else "Train it again with the command in its config.json"
         )
         raise UserError(
-            f"{RunFolder(run).delta} holds the network from before its training. {training.sentence} "
-            f"{again}, or pass --untrained to use it as it is."
+            f"{RunFolder(run).delta} holds the network from before its training. "
+            f"{training.sentence} {again}, or pass --untrained to use it as it is."
         )
     say(f"{run.name}: {training.sentence}", style="bold yellow" if training.untrained else "yellow")
     return training
