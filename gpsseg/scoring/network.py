@@ -22,6 +22,7 @@ from gpsseg.engine.inference import predict
 from gpsseg.engine.machine import Machine, processor_of
 from gpsseg.engine.prompts import from_file, from_truth, is_given, prompt_label
 from gpsseg.evaluators import ClassTable, Scorer, foreground, label_map
+from gpsseg.scoring.facts import data_facts
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone, Facts
@@ -228,16 +229,3 @@ def before_is(facts: Facts) -> str:
     if "encoder" in facts.scratch:
         return "untrained network"
     return "untrained decoder" if facts.scratch else "pre-trained network"
-
-
-def data_facts(card: Card, split: Split) -> dict[str, Any]:
-    """The part of metrics.json that says which images were scored."""
-    return {
-        "data": split.data,
-        "dataset": card.name,
-        "title": card.title,
-        "citation": card.citation,
-        "homepage": card.homepage,
-        "licence": card.licence,
-        "split": {"name": split.name, "sha256": split.sha256},
-    }

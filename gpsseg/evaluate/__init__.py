@@ -1,0 +1,27 @@
+"""`python -m gpsseg.evaluate`: score a run, or any tool's predictions, under named protocols."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.console import NETWORKS, import_at_once
+from gpsseg.veil import scoped
+
+
+@scoped
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Write metrics.json, per_image.csv and report.html, and return the metrics.
+
+    Raises:
+        UserError: see ``EvaluateConfig``; nothing is written unless every file could be read.
+    """
+    if config.run:
+        import_at_once(NETWORKS)
+        from gpsseg.evaluate.of_run import evaluate_run
+
+        return evaluate_run(config, config.run)
+    from gpsseg.evaluate.of_predictions import evaluate_predictions
+
+    assert config.predictions, "its constructor refuses neither of both"
+    return evaluate_predictions(config, config.predictions)

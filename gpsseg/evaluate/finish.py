@@ -1,0 +1,84 @@
+"""The end of every evaluation: comparisons, files, the console and the page."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.folder import RunFolder
+from gpsseg.console import say
+from gpsseg.data.anonymous import nameless_prompt
+from gpsseg.data.nameless import hashed_group, hide_files
+from gpsseg.errors import counted
+from gpsseg.files import write_json, write_rows
+from gpsseg.report.run import write_report
+from gpsseg.report.thumbnails import LeakPicture, Thumbnail
+from gpsseg.scoring.paired import Others, compare, say_paired
+from gpsseg.scoring.say import say_breakdown, say_classes, say_labels, say_protocols, say_scores
+from gpsseg.veil import hashed, is_drawn
+
+
+def hide_opponents(config: EvaluateConfig) -> None:
+    """Let what is printed not name the files of folders to compare with; a run's names are ours."""
+    for folder in config.against:
+        if not RunFolder(folder).per_image.is_file():
+            hide_files(folder)
+
+
+def finish(
+    output: Path,
+    metrics: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    thumbnails: Sequence[Thumbnail],
+    others: dict[Path, Others],
+    leak_pictures: Sequence[LeakPicture] = (),
+    salt: str | None = None,
+) -> dict[str, Any]:
+    """Add comparisons; write and print everything. With a salt, written ids are hashed."""
+    if others:
+        metrics["paired"] = compare(rows, others)
+        if is_drawn():
+            for entry in metrics["paired"]:
+                if "prompt" in entry:
+                    entry["prompt"] = nameless_prompt(entry["prompt"])
+    if salt is not None:
+        rows, thumbnails = _hide_names(metrics, rows, thumbnails, salt)
+    write_json(RunFolder(output).metrics, metrics)
+    write_rows(RunFolder(output).per_image, rows)
+    say_scores("test", metrics["after"], metrics.get("prompt"))
+    say_labels(metrics.get("labels", {}))
+    say_classes(metrics.get("classes", {}))
+    say_protocols(metrics["after"])
+    say_breakdown(metrics)
+    say_paired(metrics.get("paired", ()))
+    say(f"report: {write_report(output, thumbnails, leak_pictures)}", style="bold")
+    return metrics
+
+
+def _hide_names(
+    metrics: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    thumbnails: Sequence[Thumbnail],
+    salt: str,
+) -> tuple[list[dict[str, Any]], list[Thumbnail]]:
+    """Rows and thumbnails with hashed ids; ``metrics`` then names neither files nor folders."""
+    for name in ("predictions", "truth"):
+        if name in metrics:
+            metrics[name] = "a folder"
+    if "truth" in metrics:
+        metrics["title"] = "predictions against given masks"
+    for name in ("extra_files", "unused_masks"):
+        metrics[name] = [counted(len(metrics[name]), "file")] if metrics[name] else []
+    metrics["resized"] = [hashed(name, salt) for name in metrics["resized"]]
+    kept = [
+        {
+            **row,
+            "id": hashed(row["id"], salt),
+            "group": row["group"] and hashed_group(row["group"], salt),
+        }
+        for row in rows
+    ]
+    return kept, [dataclasses.replace(t, id=hashed(t.id, salt)) for t in thumbnails]

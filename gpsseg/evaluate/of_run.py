@@ -1,0 +1,146 @@
+"""A run's network is asked again: its own test images, or those of another set."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from pathlib import Path
+from typing import Any
+
+from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.resuming import read_config
+from gpsseg.data.anonymous import anonymous_card, draw_veil
+from gpsseg.data.cards.own import card_of
+from gpsseg.engine.machine import make_machine, require_device
+from gpsseg.engine.prompts import check_prompts, check_prompts_file
+from gpsseg.errors import UserError
+from gpsseg.evaluate.finish import finish, hide_opponents
+from gpsseg.files import new_folder
+from gpsseg.report.thumbnails import collect, leak_pictures
+from gpsseg.runs.data import Data, open_data
+from gpsseg.runs.folder import require_data_root
+from gpsseg.runs.greys import greys_of, say_other_cut
+from gpsseg.runs.kept import AnotherSetError
+from gpsseg.runs.leaks import check_run
+from gpsseg.runs.salt import keep_salt, salt_for_evaluation
+from gpsseg.runs.trained import facts_of, training_of_run
+from gpsseg.runs.tuned import load_run, require_delta
+from gpsseg.scoring.network import metrics_of, score_cases
+from gpsseg.scoring.paired import open_other
+from gpsseg.scoring.scored import resolve_protocols
+
+
+def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
+    """Predict the test split with a run's network, and score it.
+
+    Args:
+        config: of the evaluation.
+        run: its folder.
+
+    Raises:
+        UserError: see ``EvaluateConfig``.
+    """
+
+    require_device(config.device)
+    protocols = resolve_protocols(config.protocol)
+    trained = _moved(config, read_config(run))
+    require_delta(run)
+    where = _evaluation_data(config, trained)
+    require_data_root(where)
+    salt = salt_for_evaluation(run, trained, config.anonymous_ids)
+    draw_veil(salt, config, trained, where)
+    data = _data_of(config, run, trained, where, salt)
+    test = data.split.test
+    check_prompts_file(config.prompts, trained.prompt, [case.image for case in test])
+    say_other_cut(data.greys, test)
+    settled, model = load_run(run, config.untrained)
+    check_prompts(model, config.prompts)
+    hide_opponents(config)
+    others = {folder: open_other(folder, test) for folder in config.against}
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    same_set = _same_set(config, trained)
+    leaks, seen = check_run(run, trained, test, config.strict, salt, same_set)
+    output = new_folder(config.output or run / f"evaluate-{data.card.name}-{stamp}")
+    keep_salt(run, salt)
+    batch_size = config.batch_size or settled.batch_size
+    settled = dataclasses.replace(settled, batch_size=batch_size, device=config.device)
+    thumbnails, picture = collect(len(test))
+    after = score_cases(
+        model,
+        test,
+        data.card,
+        settled,
+        make_machine(config.device, settled.precision),
+        protocols=protocols,
+        picture=picture,
+        pool=True,
+        saliency=True,
+        prompts=config.prompts,
+        tolerance=config.tolerance,
+    )
+    metrics = {
+        **metrics_of(data.card, data.split, settled, model.facts, after, prompts=config.prompts),
+        "run": str(run) if salt is None else run.name,
+        "trained_on": _name_of_data(trained, salt),
+        **facts_of(training_of_run(run, trained.epochs)),
+        "leaks": leaks,
+    }
+    pictures = leak_pictures(leaks, seen, test)
+    return finish(output, metrics, after.rows, thumbnails, others, pictures)
+
+
+def _data_of(
+    config: EvaluateConfig,
+    run: Path,
+    trained: FinetuneConfig,
+    where: FinetuneConfig,
+    salt: str | None,
+) -> Data:
+    """The run's own test images, unless another set or split is asked for."""
+    opened = functools.partial(
+        open_data, where, salt, parts=("test",), training=False, greys=greys_of(run)
+    )
+    if config.split is None and _same_set(config, trained):
+        try:
+            return opened(run=run)
+        except AnotherSetError:
+            if config.data_root is None and trained.data_root is not None:
+                raise
+    return opened()
+
+
+def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:
+    """The run's data settings, with the data set and root that evaluation asked for."""
+    same = _same_set(config, trained)
+    root = config.data_root or (trained.data_root if same else None)
+    return dataclasses.replace(
+        trained,
+        dataset=config.dataset or trained.dataset,
+        data_root=root,
+        split=config.split or (trained.split if same else None),
+        classes=trained.classes if same else (),
+        separate_classes=trained.separate_classes and same,
+        train_size=trained.train_size if same and not config.split else None,
+    )
+
+
+def _moved(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:
+    """A run whose training images are looked for where its data are now, if they were moved."""
+    gone = trained.data_root is not None and not trained.data_root.exists()
+    if gone and config.data_root and config.dataset in (None, trained.dataset):
+        return dataclasses.replace(trained, data_root=config.data_root)
+    return trained
+
+
+def _same_set(config: EvaluateConfig, trained: FinetuneConfig) -> bool:
+    return config.dataset in (None, trained.dataset)
+
+
+def _name_of_data(trained: FinetuneConfig, salt: str | None) -> str:
+    """What the data of a run are called; also where its data card is no longer there."""
+    try:
+        return anonymous_card(card_of(trained), salt).name
+    except UserError:
+        return trained.dataset if salt is None else "own-images"

@@ -1,0 +1,21 @@
+"""What metrics.json says of the images, whoever segmented them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpsseg.data.cards.card import Card
+from gpsseg.data.splits.split import Split
+
+
+def data_facts(card: Card, split: Split) -> dict[str, Any]:
+    """The part of metrics.json that says which images were scored."""
+    return {
+        "data": split.data,
+        "dataset": card.name,
+        "title": card.title,
+        "citation": card.citation,
+        "homepage": card.homepage,
+        "licence": card.licence,
+        "split": {"name": split.name, "sha256": split.sha256},
+    }
