@@ -200,15 +200,15 @@ def test_volumes_and_masks_in_one_folder_and_in_nnunets_way(
 def test_a_volume_is_read_once_however_many_masks_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gpsseg.data import shown
+    from gpsseg.slices import cutting
 
     volumes(tmp_path, ["a"])
     for number in (1, 2):
         save(tmp_path / "seg" / f"a_seg_{number}.nii.gz", slice(3 + number, 4 + number))
     read = []
-    real = shown.read_shown
+    real = cutting.read_shown
     monkeypatch.setattr(
-        shown, "read_shown", lambda *given: read.append(given[0].name) or real(*given)
+        cutting, "read_shown", lambda *given: read.append(given[0].name) or real(*given)
     )
     options = {"images": tmp_path / "ct", "masks": tmp_path / "seg"}
     table = cut(SlicesConfig(**options, output=tmp_path / "cut"))

@@ -42,7 +42,6 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     Raises:
         UserError: see ``EvaluateConfig``.
     """
-
     require_device(config.device)
     protocols = resolve_protocols(config.protocol)
     trained = _moved(config, read_config(run))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 from collections import deque
@@ -18,10 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
+from gpsseg.backbones import Backbone
+from gpsseg.config.finetune import SettledConfig
+from gpsseg.config.predict import PredictConfig
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.loader import prepare_picture
 from gpsseg.engine.inference import predict
-from gpsseg.engine.machine import Machine
+from gpsseg.engine.machine import Machine, make_machine
 from gpsseg.engine.prompts import Prompter, no_prompt
 from gpsseg.predict.frames import Frame
 
@@ -177,3 +181,32 @@ def _readable(
             frame.writer.fail(error)
             continue
         yield frame, pixels, prepared
+
+
+def make_segmenter(
+    config: PredictConfig,
+    trained: SettledConfig,
+    model: Backbone,
+    card: Card,
+    prompter: Prompter | None,
+    pictures: Sequence[Path],
+) -> Segmenter:
+    """Put the network on its device, with the run's image size and precision.
+
+    Args:
+        config: of the prediction.
+        trained: of the run.
+        model: the tuned network.
+        card: of the run.
+        prompter: the user's boxes or points, if the run takes some.
+        pictures: whose prompts these are, in their order.
+    """
+    machine = make_machine(config.device, trained.precision)
+    size, batch = trained.image_size, config.batch_size or trained.batch_size
+    flips = config.tta == "flips"
+    network = model.to(machine.device)
+    segmenter = Segmenter(network, machine, card, size, batch, flips, config.tile)
+    if prompter is None:
+        return segmenter
+    numbers = {path: i for i, path in enumerate(pictures)}
+    return dataclasses.replace(segmenter, prompter=prompter, numbers=numbers)

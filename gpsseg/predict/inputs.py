@@ -1,0 +1,77 @@
+"""What a prediction is asked to segment: found, named, and planned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpsseg.config.effects import idle, is_given
+from gpsseg.config.predict import PredictConfig
+from gpsseg.console import say
+from gpsseg.data.formats.dicom_seg import require_highdicom
+from gpsseg.data.formats.filenames import left_out
+from gpsseg.data.sources import Failures, Source, find_sources
+from gpsseg.predict.plan import Plan, plan_outputs
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was found.
+
+    Attributes:
+        sources: what can be read.
+        failures: what cannot, with why; grows as more fails.
+        plans: of the sources, what is written.
+    """
+
+    sources: Sequence[Source]
+    failures: Failures
+    plans: Sequence[Plan]
+
+    @property
+    def todo(self) -> list[Plan]:
+        """What is not finished yet."""
+        return [plan for plan in self.plans if not plan.finished]
+
+
+def find_inputs(config: PredictConfig) -> Inputs:
+    """Find and plan everything, and say what is left out, unreadable or finished already.
+
+    Raises:
+        UserError: there is nothing to segment, or a mask exists already.
+    """
+    rest: list[Path] = []
+    sources, failures = find_sources(config.input, config.output, rest)
+    _refuse_idle(config, sources, failures)
+    if left := left_out(rest, config.input[0]):
+        say(left, style="yellow")
+    inputs = Inputs(sources, failures, plan_outputs(sources, config, failures))
+    if config.format == "dicom-seg":
+        require_highdicom()
+    for _, why in failures:
+        say(f"failed: {why}", style="yellow")
+    finished = len(inputs.plans) - len(inputs.todo)
+    if finished:
+        say(f"{finished} of {len(inputs.plans)} are finished already.")
+    return inputs
+
+
+def _refuse_idle(config: PredictConfig, sources: Sequence[Source], failures: Failures) -> None:
+    """Refuse options for volumes and DICOM where there are none.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    if failures:  # what cannot be read may be a volume
+        return
+    volumes = any(source.kind == "volume" for source in sources)
+    grey = volumes or any(source.headers for source in sources)
+    for name, there, what in (
+        ("window", grey, "volumes and DICOM"),
+        ("axis", volumes, "volumes"),
+        ("format", volumes or config.format == "dicom-seg", "volumes"),
+    ):
+        if is_given(config, name) and not there:
+            why = f"it goes with {what}, and --input holds none"
+            raise idle(name, getattr(config, name), why)

@@ -1,0 +1,138 @@
+"""What the run decides of a prediction, what goes together, and what is kept beside the masks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from gpsseg.config.folder import RunFolder
+from gpsseg.config.predict import PredictConfig
+from gpsseg.console import say
+from gpsseg.data.cards.card import Card
+from gpsseg.data.formats.filenames import PREDICTED
+from gpsseg.data.formats.greys import Greys
+from gpsseg.data.sources import Source
+from gpsseg.engine.prompts import Prompter, from_file, is_given
+from gpsseg.errors import UserError
+from gpsseg.files import read_object, sha256_of_file, write_json
+from gpsseg.predict.plan import Plan
+
+
+def as_trained(config: PredictConfig, greys: Greys, sources: Sequence[Source]) -> PredictConfig:
+    """The settings with window and axis of the slices that the run was trained on.
+
+    What was named goes before it, and either is said. A window for CT only stays with the run's
+    greys, as each source shows whether it is CT.
+    """
+    volumes = any(source.kind == "volume" for source in sources)
+    grey = volumes or any(source.headers for source in sources)
+    own = greys.window if grey else None
+    axis = greys.axis if volumes and greys.axis != "auto" else None
+    for name, here, there in (("window", config.window, own), ("axis", config.axis, axis)):
+        if here is not None and there is not None and here != there:
+            say(
+                f"--{name} {_typed(here)} is taken, though this run was trained on slices of "
+                f"{name} {_typed(there)}.",
+                style="yellow",
+            )
+    taken = [
+        f"{name} {_typed(there)}" + (" (CT only)" if name == "window" and greys.of_ct else "")
+        for name, here, there in (("window", config.window, own), ("axis", config.axis, axis))
+        if here is None and there is not None
+    ]
+    if taken:
+        say(f"As in this run's training: {', '.join(taken)}. Name another by an option.")
+    of_all = None if greys.of_ct else own
+    return dataclasses.replace(
+        config, window=config.window or of_all, axis=config.axis or axis or "auto"
+    )
+
+
+def _typed(value: str | tuple[float, float]) -> str:
+    return value if isinstance(value, str) else " ".join(f"{each:g}" for each in value)
+
+
+def prompter_of(
+    config: PredictConfig, prompt: str | None, plans: Sequence[Plan]
+) -> Prompter | None:
+    """The user's boxes or points, where the run takes some; read before the network is loaded.
+
+    They are given to all images that are planned, so that what is finished already changes no
+    other's; only those that are left to do must have one.
+
+    Raises:
+        UserError: the file cannot be read, or does not fit the images.
+    """
+    if config.prompts is None or not is_given(prompt):
+        return None
+    assert prompt is not None
+    needed = [i for i, plan in enumerate(plans) if not plan.finished]
+    return from_file(config.prompts, prompt, [plan.source.path for plan in plans], needed)
+
+
+def refuse_prompts(config: PredictConfig, prompt: str, plans: Sequence[Plan]) -> None:
+    """Refuse prompts that are missing, or that cannot be given for this input.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    if not is_given(prompt):
+        return
+    if config.prompts is None:
+        raise UserError(
+            f"This run needs a {prompt} for every image. Pass --prompts FILE, a CSV with a row "
+            "for each (see --help)."
+        )
+    if config.tile or config.tta != "none" or any(p.source.kind != "image" for p in plans):
+        raise UserError(
+            f"A {prompt} is given for a whole picture: leave out --tile and --tta, and pass "
+            "pictures, no volumes or videos."
+        )
+
+
+def refuse_dicom_seg(config: PredictConfig, card: Card) -> None:
+    """Refuse labels of several classes in a format that is written for one.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    if config.format == "dicom-seg" and card.told_apart:
+        raise UserError(
+            f"--format dicom-seg is written with one segment, this run tells "
+            f"{len(card.told_apart)} classes apart. Leave --format out, or pass nrrd."
+        )
+
+
+def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
+    """Keep beside the masks what they were made with; never mix two ways in one folder.
+
+    The folder of a nameless run is not named.
+
+    Raises:
+        UserError: the folder holds masks that were made otherwise.
+    """
+    names = ("format", "axis", "window", "tta", "tile", "save_probabilities", "overlays")
+    settings = {
+        "run": "a nameless run" if nameless else config.run.resolve().name,
+        "delta_sha256": sha256_of_file(RunFolder(config.run).delta),
+        **{name: value for name, value in dataclasses.asdict(config).items() if name in names},
+        "prompts": sha256_of_file(config.prompts) if config.prompts else None,
+    }
+    if card.told_apart:
+        settings["labels"] = {name: i for i, name in enumerate(card.told_apart, start=1)}
+    if config.untrained:
+        settings["untrained"] = True
+    if config.window is not None:
+        settings["window"] = list(config.window)
+    path = config.output / PREDICTED
+    if not path.exists():
+        write_json(path, settings)
+        return
+    there = read_object(path)
+    # The delta says which run it was, whatever its folder is called by now.
+    other = [n for n, value in settings.items() if n != "run" and there.get(n) != value]
+    if other:
+        raise UserError(
+            f"{path} says that the masks in this folder were made otherwise: {other[0]} was "
+            f"{there.get(other[0])}, now it is {settings[other[0]]}. Name another --output."
+        )

@@ -1,0 +1,105 @@
+"""All pictures of all sources, one after the other: read, segmented, handed to their writers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from gpsseg.config.predict import PredictConfig
+from gpsseg.console import progress, say
+from gpsseg.data.formats.greys import Greys
+from gpsseg.data.formats.slicing import flat_note
+from gpsseg.data.sources import Failures
+from gpsseg.errors import SomeFailedError, UserError, counted, stops_all
+from gpsseg.predict.frames import Frame, open_source, report
+from gpsseg.predict.plan import Plan
+from gpsseg.predict.segmenter import Done, Segmenter
+
+SHOWN = 10
+
+
+def segment_all(
+    segmenter: Segmenter,
+    plans: Sequence[Plan],
+    config: PredictConfig,
+    label: str,
+    failures: Failures,
+    greys: Greys,
+) -> None:
+    """Segment what is planned, and write it as it comes.
+
+    Args:
+        segmenter: the network.
+        plans: what is left to do.
+        config: with the window and axis that are taken.
+        label: what a mask marks.
+        failures: is given every source that cannot be used; the others go on.
+        greys: how the run's images were shown.
+
+    Raises:
+        UserError: the disk is full, so that nothing more can be written.
+    """
+    try:
+        _write(segmenter, _frames(plans, config, label, failures, greys), plans)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or config.output} cannot be written: {error.strerror}. What is "
+            "finished stays; go on with --resume."
+        ) from None
+
+
+def _frames(
+    plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures, greys: Greys
+) -> Iterator[Frame]:
+    """All pictures of all sources; a source that cannot be read is reported, and the next comes."""
+    axis, flat = config.axis or "auto", list[str]()
+    for plan in plans:
+        frame = None
+        try:
+            for frame in open_source(plan, failures, axis, config.window, label, greys, flat):
+                yield frame
+        except Exception as error:  # whatever is wrong with one source, the next ones come
+            if stops_all(error):
+                raise
+            if frame is None:
+                report(failures, plan.source.path, error)
+            else:
+                frame.writer.fail(error)
+    if note := flat_note(flat, axis):
+        say(note, style="yellow")
+
+
+def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan]) -> None:
+    """Hand every result to its source's writer."""
+    counts = [plan.source.frames for plan in plans]
+    total = None if None in counts else sum(count or 0 for count in counts)
+    done: Iterable[Done] = progress(segmenter.segment(frames), "predicting", total)
+    for _, results in groupby(done, key=lambda result: result[0].writer):
+        for frame, pixels, probability in results:
+            writer = frame.writer
+            if writer.failed:
+                continue
+            try:
+                writer.put(frame.index, pixels, probability)
+            except Exception as error:
+                writer.fail(error)
+        if writer.failed:
+            continue
+        try:
+            writer.finish()
+        except Exception as error:
+            writer.fail(error)
+
+
+def some_failed(failures: Failures, masks: int, output: Path) -> SomeFailedError:
+    """The error that names what could not be segmented, after everything else was."""
+    lines = [why for _, why in failures[:SHOWN]]
+    if len(failures) > SHOWN:
+        lines.append(f"... and {len(failures) - SHOWN} more.")
+    return SomeFailedError(
+        f"{len(failures)} could not be segmented; {counted(masks, 'mask is', 'masks are')} in "
+        f"{output}. Mend these and "
+        "pass --resume:\n" + "\n".join(lines),
+        failures,
+    )
