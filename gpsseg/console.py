@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from gpsseg.config.commandline import read_command
 from gpsseg.errors import UserError
 from gpsseg.files import is_main_process
-from gpsseg.veil import clean, plain
+from gpsseg.scope import clean
+from gpsseg.veil import plain
 
 Item = TypeVar("Item")
 Config = TypeVar("Config")

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.errors import UserError
-from gpsseg.veil import CleanText, clean, clean_page, plain
+from gpsseg.scope import CleanText, clean, clean_page
+from gpsseg.veil import plain
 
 if TYPE_CHECKING:
     from torch import Tensor

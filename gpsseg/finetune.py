@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import NETWORKS, run_command, say
-from gpsseg.veil import part_of_scoped, scoped
+from gpsseg.scope import part_of_scoped, scoped
 
 if TYPE_CHECKING:
+    from gpsseg.engine.history import History
     from gpsseg.engine.machine import Machine
-    from gpsseg.engine.train import History
     from gpsseg.runs.data import Data
 
 

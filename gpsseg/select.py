@@ -9,7 +9,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.select import SelectConfig
 from gpsseg.console import NETWORKS, run_command, say
 from gpsseg.files import new_folder
-from gpsseg.veil import scoped
+from gpsseg.scope import scoped
 
 if TYPE_CHECKING:
     from gpsseg.gps import Selection

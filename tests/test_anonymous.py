@@ -39,9 +39,10 @@ from gpsseg.finetune import finetune
 from gpsseg.predict import predict
 from gpsseg.report import report
 from gpsseg.runs.folder import read_config
+from gpsseg.scope import clean, drawn
 from gpsseg.scoring.paired import read_scores
 from gpsseg.select import select
-from gpsseg.veil import Veil, clean, drawn, plain
+from gpsseg.veil import Veil, plain
 
 CANARY = b"secret"
 TITLE = "Polyps of SECRET"
@@ -417,7 +418,7 @@ def test_a_published_set_keeps_its_name(tmp_path: Path) -> None:
     """Also where the user's folder is called so; what is above it is his own."""
     from gpsseg.data.anonymous import anonymous_card, draw_veil
     from gpsseg.data.cards.card import load_card
-    from gpsseg.veil import scoped
+    from gpsseg.scope import scoped
 
     @scoped
     def said() -> Any:

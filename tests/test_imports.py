@@ -11,7 +11,7 @@ import pytest
 import gpsseg
 
 PACKAGE = Path(gpsseg.__file__).parent
-GROUND = {"errors", "veil", "files", "console", "config"}
+GROUND = {"errors", "veil", "scope", "files", "console", "config"}
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
 COMMANDS = {
     *("finetune", "select", "evaluate", "datasets", "slices", "compare", "benchmark", "predict"),
@@ -32,7 +32,7 @@ DATA = (  # parts of data/, each of which imports those before it, and itself
     {"pairs", "checks", "nameless", "transforms"},
     {"cards"},
     {"splits", "synthetic"},
-    {"anonymous", "cache", "loader", "sources", "shown", "download"},
+    {"anonymous", "cache", "loader", "sources", "dealt", "shown", "download"},
 )
 Sources = dict[str, str]
 

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, RandomSampler
 
 from gpsseg import Delta
-from gpsseg.data.loader import Batches, Dealt
+from gpsseg.data.dealt import Batches, Dealt
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.engine.machine import make_machine
 from gpsseg.errors import UserError

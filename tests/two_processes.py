@@ -15,7 +15,7 @@ from torch.utils.data import RandomSampler
 from gpsseg import gps
 from gpsseg.backbones import load_backbone
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.data.loader import Batches, Dealt
+from gpsseg.data.dealt import Batches, Dealt
 from gpsseg.engine import train as engine
 from gpsseg.engine.machine import make_machine
 from gpsseg.errors import TrainingDivergedError

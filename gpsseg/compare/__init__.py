@@ -13,7 +13,7 @@ from typing import Any
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import say, working
-from gpsseg.veil import scoped
+from gpsseg.scope import scoped
 
 
 @scoped

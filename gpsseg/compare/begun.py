@@ -19,7 +19,7 @@ from gpsseg.data.splits.files import is_split_file
 from gpsseg.errors import UserError
 from gpsseg.files import make_folder, read_object, write_json
 from gpsseg.runs.kept import kept_split
-from gpsseg.veil import clean
+from gpsseg.scope import clean
 
 SETTINGS = "settings.json"
 MOVABLE = ("data_root", *OWN_DATA)  # where the images lie

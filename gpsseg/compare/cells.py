@@ -23,8 +23,8 @@ from gpsseg.runs.data import open_data
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import facts_of, training_of_run
 from gpsseg.runs.tuned import load_run
+from gpsseg.scope import scoped
 from gpsseg.scoring.network import metrics_of, score_cases
-from gpsseg.veil import scoped
 
 
 @dataclass(frozen=True)

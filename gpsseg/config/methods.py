@@ -26,6 +26,19 @@ METHOD_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "adapter": ("rank",),
     "ssf": (),
 }
+METHOD_TITLES: Mapping[str, str] = {
+    "gps": "gradient-based parameter selection (GPS)",
+    "full": "full fine-tuning",
+    "decoder": "decoder-only fine-tuning",
+    "bias": "tuning of biases (BitFit)",
+    "norm": "tuning of normalisation layers",
+    "lora": "low-rank adaptation (LoRA)",
+    "dora": "weight-decomposed low-rank adaptation (DoRA)",
+    "adapter": "bottleneck adapters",
+    "ssf": "scaling and shifting of features (SSF)",
+    "neuroada": "selection by magnitude (NeuroAda)",
+    "shira": "selection at random (SHiRA)",
+}
 OF_SOME = tuple(dict.fromkeys(name for names in METHOD_OPTIONS.values() for name in names))
 
 

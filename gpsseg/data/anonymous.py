@@ -13,7 +13,8 @@ from gpsseg.config.private import FILE as FILE
 from gpsseg.config.private import HIDDEN, load_salt, save_salt
 from gpsseg.data.cards.card import Card, card_names, is_bundled
 from gpsseg.data.nameless import anonymous_case
-from gpsseg.veil import DIGITS, Veil, draw, hashed, hide, is_place
+from gpsseg.scope import draw, hide
+from gpsseg.veil import DIGITS, Veil, hashed, is_place
 
 if TYPE_CHECKING:
     from gpsseg.data.splits.split import Split

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.data import PersistentDataset
-from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler
+from torch.utils.data import RandomSampler, Sampler, SequentialSampler
 
 from gpsseg.data.cache import entry_name, pipeline_key, read_entry, write_entry
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.case import Case
+from gpsseg.data.dealt import Batches, Dealt
 from gpsseg.errors import UserError
-
-LENT = "lent"  # a batch's key that says: none of its images counts here
 
 
 class CaseDataset(PersistentDataset):
@@ -199,68 +197,6 @@ def prepare_picture(pixels: np.ndarray, load: Any, card: str) -> dict[str, Any]:
     height, width = kept["size"].tolist()
     image = torch.from_numpy(kept["image"]).float() / 255
     return {"image": image, "height": height, "width": width}
-
-
-class Dealt(Sampler[list[int]]):
-    """Positions of one process's batches: the images of each step, dealt evenly to all processes.
-
-    A process that none is left for is lent one of another's, so that all take as many steps.
-
-    Args:
-        order: of all images.
-        batch_size: images of a process in a step.
-        part: (which process this is, how many there are).
-    """
-
-    def __init__(self, order: Sampler[int], batch_size: int, part: tuple[int, int] = (0, 1)):
-        self.order, self.part = order, part
-        self.images: int = len(order)  # type: ignore[arg-type]  # both of our orders have one
-        self.step = batch_size * part[1]
-
-    def __len__(self) -> int:
-        """Steps of an epoch, the same in every process."""
-        return -(-self.images // self.step)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yield the positions of each step."""
-        positions = iter(self.order)
-        while together := list(itertools.islice(positions, self.step)):
-            yield together[self._own(len(together))] or together[:1]
-
-    def is_lent(self, step: int) -> bool:
-        """Whether the images of a step (from 0) are another process's."""
-        own = self._own(min(self.step, self.images - step * self.step))
-        return own.start == own.stop
-
-    def _own(self, images: int) -> slice:
-        """This process's share of a step's images: sizes differ by one at most."""
-        process, processes = self.part
-        return slice(process * images // processes, (process + 1) * images // processes)
-
-
-class Batches(DataLoader[dict[str, Any]]):
-    """A loader that reports a user's mistake found in a worker process in that mistake's words.
-
-    Args:
-        dataset: what to read.
-        dealt: the positions of its batches. Of a batch that is lent "lent" is true.
-        more: as for ``DataLoader``.
-    """
-
-    def __init__(self, dataset: CaseDataset, dealt: Dealt, **more: Any):
-        super().__init__(dataset, batch_sampler=dealt, **more)
-        self.dealt = dealt
-
-    def __iter__(self) -> Any:
-        """Yield batches."""
-        try:
-            for step, batch in enumerate(super().__iter__()):
-                lent = self.dealt.is_lent(step)
-                if lent:
-                    batch[LENT] = torch.ones(len(batch["image"]), dtype=torch.bool)
-                yield batch
-        except UserError as error:  # a worker's comes with its traceback in front of the text
-            raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
 
 
 def default_workers() -> int:

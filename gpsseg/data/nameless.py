@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from gpsseg.config.private import FILE as FILE
 from gpsseg.data.case import Case
 from gpsseg.data.formats.filenames import files_below
-from gpsseg.veil import Veil, hashed, hide
+from gpsseg.scope import hide
+from gpsseg.veil import Veil, hashed
 
 if TYPE_CHECKING:
     pass

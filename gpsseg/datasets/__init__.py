@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def list_datasets(config: ListConfig) -> list[str]:
     """Print each data card, and whether the real set or its synthetic sample is at hand."""
     from gpsseg.data.cards.card import card_names, load_card
-    from gpsseg.data.splits.split import find_root
+    from gpsseg.data.splits.place import find_root
 
     names = card_names()
     for name in names:

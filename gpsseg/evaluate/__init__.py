@@ -6,7 +6,7 @@ from typing import Any
 
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.console import NETWORKS, import_at_once
-from gpsseg.veil import scoped
+from gpsseg.scope import scoped
 
 
 @scoped

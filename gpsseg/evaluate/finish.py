@@ -16,9 +16,10 @@ from gpsseg.errors import counted
 from gpsseg.files import write_json, write_rows
 from gpsseg.report.run import write_report
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
+from gpsseg.scope import is_drawn
 from gpsseg.scoring.paired import Others, compare, say_paired
 from gpsseg.scoring.say import say_breakdown, say_classes, say_labels, say_protocols, say_scores
-from gpsseg.veil import hashed, is_drawn
+from gpsseg.veil import hashed
 
 
 def hide_opponents(config: EvaluateConfig) -> None:

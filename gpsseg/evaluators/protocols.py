@@ -7,7 +7,7 @@ name of its rule. To add a protocol: write its functions in `rules`, add a line 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,23 @@ from gpsseg.evaluators.sample import Sample, checked_sample
 from gpsseg.evaluators.statistics import Floats, estimates
 from gpsseg.evaluators.summary import Row, Table, as_json, strata_of
 
+ABOUT = {
+    "per-image": (
+        "Prediction of at least 0.5 at the image's own size; Dice and IoU per image, "
+        "then their mean. Both masks empty scores 1, one empty scores 0."
+    ),
+    "micro": (
+        "True and false pixels are pooled over all images, then scored once; large "
+        "lesions weigh more."
+    ),
+    "pranet": ("Map stretched to 0..1 per image; mean over images, then over 256 thresholds."),
+    "isic": ("Jaccard per image, counted as 0 below 0.65; plain Dice and IoU beside it."),
+    "medsam-adapter": ("Mean over the thresholds 0.1, 0.3, 0.5, 0.7, 0.9 at 256 x 256 pixels."),
+    "gps-repo": ("The published GPS script's rule, for reproduction only: it ignores background."),
+    "boundary": ("Distances between outlines per image, then their mean."),
+    "volume": ("Dice, IoU and distances between surfaces per 3-D volume, then their mean."),
+}
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -31,12 +48,14 @@ class Protocol:
         measure: one image to its columns.
         summarise: all rows, and the prefix of the protocol's columns, to its summary.
         dimensions: numbers of axes it scores.
+        about: the rule in a sentence or two.
     """
 
     name: str
     measure: Callable[[Sample], rules.Scores]
     summarise: rules.Summary
     dimensions: tuple[int, ...] = (2,)
+    about: str = ""
 
     @property
     def prefix(self) -> str:
@@ -64,7 +83,7 @@ def registry(tolerance: float = 2.0, saliency: bool = True) -> dict[str, Protoco
         Protocol("boundary", within(rules.boundary), within(rules.boundary_summary)),
         Protocol("volume", within(rules.volume), within(rules.volume_summary), (3,)),
     )
-    return {protocol.name: protocol for protocol in protocols}
+    return {p.name: replace(p, about=ABOUT[p.name]) for p in protocols}
 
 
 def protocol_named(name: str, tolerance: float = 2.0, saliency: bool = True) -> Protocol:

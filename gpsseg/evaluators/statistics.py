@@ -21,9 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpsseg.errors import UserError, counted
+from gpsseg.evaluators.units import Floats, Groups, unit_totals
 
-Floats = npt.NDArray[np.float64]
-Groups = Sequence[str | None] | None
 Scores = Callable[[Floats], Mapping[str, Floats]]
 LEVEL = 0.95
 FEWEST_UNITS, FEWEST_SEEDS = 5, 3  # for a p-value; with fewer the simulated null does not hold
@@ -67,50 +66,6 @@ class Estimate:
     def ci95(self) -> list[float] | None:
         """The interval as JSON has it."""
         return None if self.interval is None else list(self.interval)
-
-
-def unit_totals(columns: npt.ArrayLike, groups: Groups = None) -> Floats:
-    """Sum columns over each independent unit.
-
-    Args:
-        columns: ([seeds,] images, C) finite numbers.
-        groups: (images,) names; images of one name are one unit, an image named None is its
-            own unit. None: every image is its own unit.
-
-    Returns:
-        ([seeds,] units, C + 1) float64: the sums and the number of images, in an order that does
-        not depend on that of the images.
-
-    Raises:
-        UserError: no image, a value that is not finite, or as many groups as there are not images.
-    """
-    table = np.asarray(columns, dtype=np.float64)
-    if 0 in table.shape[-2:] or table.ndim < 2:
-        raise UserError("Got no images, expected at least one. Check the folder or the split.")
-    if groups is not None and len(groups) != table.shape[-2]:
-        raise UserError(
-            f"Got {len(groups)} groups for {table.shape[-2]} images, expected one each."
-        )
-    if not np.isfinite(table).all():
-        raise UserError("Got a score that is not a finite number; cannot average or resample it.")
-    table = np.concatenate([table, np.ones((*table.shape[:-1], 1))], axis=-1)
-    flat = np.moveaxis(table, -2, 0)  # images first, whatever stands beside them
-    rows = flat.reshape(len(flat), -1)
-    order = np.lexsort(rows.T[::-1])
-    rows = rows[order]
-    if groups is not None:
-        rows = _sum_groups(rows, [groups[i] for i in order])
-        rows = rows[np.lexsort(rows.T[::-1])]
-    return np.moveaxis(rows.reshape(len(rows), *flat.shape[1:]), 0, -2)
-
-
-def _sum_groups(table: Floats, groups: Sequence[str | None]) -> Floats:
-    """Add up the rows of each group; a row without a group stays alone."""
-    units: dict[object, int] = {}
-    label = [units.setdefault(i if g is None else (g,), len(units)) for i, g in enumerate(groups)]
-    totals = np.zeros((len(units), table.shape[1]))
-    np.add.at(totals, label, table)
-    return totals
 
 
 def estimates(

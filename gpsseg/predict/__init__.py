@@ -8,7 +8,7 @@ from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.errors import counted
 from gpsseg.files import make_folder
-from gpsseg.veil import scoped
+from gpsseg.scope import scoped
 
 
 @scoped

@@ -14,7 +14,8 @@ from gpsseg import __version__
 from gpsseg.data.formats.dicom_seg import write_dicom_seg
 from gpsseg.data.formats.images import save_picture
 from gpsseg.data.formats.slicing import Slicing
-from gpsseg.data.formats.volumes import Volume, write_volume
+from gpsseg.data.formats.volume_files import write_volume
+from gpsseg.data.formats.volumes import Volume
 from gpsseg.data.sources import Source
 
 

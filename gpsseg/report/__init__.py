@@ -8,7 +8,7 @@ from gpsseg.config.report import ReportConfig
 from gpsseg.console import say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, refuse_existing, write_text
-from gpsseg.veil import scoped
+from gpsseg.scope import scoped
 
 
 @scoped

@@ -20,7 +20,7 @@ from gpsseg.report.charts.of_compare import charts
 from gpsseg.report.page import fill
 from gpsseg.report.sections import leak_sentences
 from gpsseg.report.settings import in_words, typed
-from gpsseg.veil import clean
+from gpsseg.scope import clean
 
 Row = Mapping[str, Any]
 COLUMNS = (

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.console import working
 from gpsseg.evaluators.words import name_of_base
 from gpsseg.files import write_text
@@ -63,7 +64,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "prompted": sections.prompted(metrics),
         "base": name_of_base(metrics),
         "baseline": name_of_base(metrics) == "before",
-        "method": sections.METHODS.get(metrics.get("method", ""), metrics.get("method")),
+        "method": METHOD_TITLES.get(metrics.get("method", ""), metrics.get("method")),
         "headline": next((rule for rule in rules if rule.overlap), rules[0]),
         "protocols": rules,
         "counts": metrics["after"].get("per-image", {}),

@@ -6,37 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.errors import counted
+from gpsseg.evaluators import registry
 from gpsseg.evaluators.words import interval_words, name_of_base
 from gpsseg.report.contents import Case, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
-
-METHODS = {
-    "gps": "gradient-based parameter selection (GPS)",
-    "full": "full fine-tuning",
-    "decoder": "decoder-only fine-tuning",
-    "bias": "tuning of biases (BitFit)",
-    "norm": "tuning of normalisation layers",
-    "lora": "low-rank adaptation (LoRA)",
-    "dora": "weight-decomposed low-rank adaptation (DoRA)",
-    "adapter": "bottleneck adapters",
-    "ssf": "scaling and shifting of features (SSF)",
-    "neuroada": "selection by magnitude (NeuroAda)",
-    "shira": "selection at random (SHiRA)",
-}
-
-PROTOCOLS = {
-    "per-image": "Prediction of at least 0.5 at the image's own size; Dice and IoU per image, then "
-    "their mean. Both masks empty scores 1, one empty scores 0.",
-    "micro": "True and false pixels are pooled over all images, then scored once; large lesions "
-    "weigh more.",
-    "pranet": "Map stretched to 0..1 per image; mean over images, then over 256 thresholds.",
-    "isic": "Jaccard per image, counted as 0 below 0.65; plain Dice and IoU beside it.",
-    "medsam-adapter": "Mean over the thresholds 0.1, 0.3, 0.5, 0.7, 0.9 at 256 x 256 pixels.",
-    "gps-repo": "The published GPS script's rule, for reproduction only: it ignores background.",
-    "boundary": "Distances between outlines per image, then their mean.",
-    "volume": "Dice, IoU and distances between surfaces per 3-D volume, then their mean.",
-}
 
 SCORE_NAMES = {
     "dice_with_lesion": "mDice, images with a lesion",
@@ -113,12 +88,18 @@ def _protocol(name: str, metrics: Json) -> Protocol:
     others = [key for key in after if f"{key}_ci95" in after and key not in ("dice", "iou")]
     return Protocol(
         name=name,
-        rule=" ".join(filter(None, [PROTOCOLS.get(name, ""), after.get("rule", "")])),
+        rule=" ".join(filter(None, [_about(name), after.get("rule", "")])),
         overlap=tuple(compare(*pair) for pair in overlap),
         others=tuple(compare(key, _with_unit(key, after)) for key in others),
         warning=after.get("warning") or after.get("omitted", ""),
         over=interval_words(after) if "resampled" in after else "",
     )
+
+
+def _about(name: str) -> str:
+    """A protocol's rule in words; empty for one that this version does not know."""
+    known = registry()
+    return known[name].about if name in known else ""
 
 
 def _with_unit(key: str, summary: Json) -> str:
@@ -282,7 +263,7 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ("Seed", metrics.get("seed")),
         ("Backbone", metrics.get("backbone")),
         ("Prompt", metrics.get("prompt")),
-        ("Method", METHODS.get(metrics.get("method", ""), metrics.get("method"))),
+        ("Method", METHOD_TITLES.get(metrics.get("method", ""), metrics.get("method"))),
         ("Processor", metrics.get("processor")),
         ("Trained on", metrics.get("trained_on")),
         ("Run", metrics.get("run")),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.config.report import MOST_RUNS
 from gpsseg.errors import UserError, counted
 from gpsseg.evaluators import Estimate, holm, paired_comparison
@@ -214,7 +215,7 @@ def context(runs: Sequence[Run]) -> dict[str, Any]:
     paired, images = image_rows(runs)
     return {
         "runs": runs,
-        "methods": sections.METHODS,
+        "methods": METHOD_TITLES,
         "synthetic": any(run.synthetic for run in runs),
         "pairings": pair_runs(runs),
         "settings": differing_settings(runs),

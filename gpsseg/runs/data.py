@@ -15,11 +15,12 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.splits.files import PARTS
 from gpsseg.data.splits.leftovers import file_notes
-from gpsseg.data.splits.split import SYNTHETIC, Split, brings_validation, make_split
+from gpsseg.data.splits.place import SYNTHETIC
+from gpsseg.data.splits.split import Split, brings_validation, make_split
 from gpsseg.errors import UserError
 from gpsseg.runs.greys import check_split, greys_of
 from gpsseg.runs.kept import kept_split
-from gpsseg.veil import is_drawn
+from gpsseg.scope import is_drawn
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.data.cards.card import Card
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.files import PARTS, read_split
-from gpsseg.data.splits.split import Case, Split, cases_of_splits, find_root
+from gpsseg.data.splits.place import find_root
+from gpsseg.data.splits.split import Case, Split, cases_of_splits
 from gpsseg.errors import UserError
 from gpsseg.files import read_json
 

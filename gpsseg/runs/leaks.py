@@ -20,7 +20,7 @@ from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError, counted
 from gpsseg.files import read_object
 from gpsseg.runs.kept import kept_split
-from gpsseg.veil import reason
+from gpsseg.scope import reason
 
 SHOWN = 3
 KIND_WORDS = {  # of one pair, and of several

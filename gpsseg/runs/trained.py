@@ -14,7 +14,7 @@ from gpsseg.files import read_log
 from gpsseg.runs.starts import has_resume_point
 
 if TYPE_CHECKING:
-    from gpsseg.engine.train import History
+    from gpsseg.engine.history import History
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from gpsseg.console import say
 from gpsseg.data.cache import cache_folder
 from gpsseg.data.case import Case
 from gpsseg.data.loader import CaseDataset, default_workers, make_loader
+from gpsseg.engine.history import History
 from gpsseg.engine.machine import Machine
-from gpsseg.engine.train import History, train
+from gpsseg.engine.train import train
 from gpsseg.errors import TrainingDivergedError
 from gpsseg.files import log_to
 from gpsseg.gps import Selection

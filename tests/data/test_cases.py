@@ -14,7 +14,8 @@ from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards.card import Card, load_card
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.carve import carve
-from gpsseg.data.splits.split import SYNTHETIC, Case, make_split
+from gpsseg.data.splits.place import SYNTHETIC
+from gpsseg.data.splits.split import Case, make_split
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 

@@ -16,7 +16,8 @@ from gpsseg.data.formats.dicom_series import group_headers, read_dicom
 from gpsseg.data.formats.maps import find_maps, stem
 from gpsseg.data.formats.readings import Rule
 from gpsseg.data.formats.stored import on_one_grid, read_stored
-from gpsseg.data.formats.volumes import RAS, write_volume
+from gpsseg.data.formats.volume_files import write_volume
+from gpsseg.data.formats.volumes import RAS
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from gpsseg.data.cards.card import Card, choose_classes, load_card
 from gpsseg.data.cards.groups import with_groups
-from gpsseg.data.cards.layout import find_files, part_cases
+from gpsseg.data.cards.layout import part_cases
+from gpsseg.data.cards.patterns import find_files
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.splits.split import find_cases, make_split
 from gpsseg.errors import UserError

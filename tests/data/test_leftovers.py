@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from gpsseg.data.cards.card import Card
-from gpsseg.data.cards.layout import find_files, part_cases
+from gpsseg.data.cards.layout import part_cases
 from gpsseg.data.cards.own import folder_card, table_card
+from gpsseg.data.cards.patterns import find_files
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case, case_labels, case_mask
 from gpsseg.data.formats.filenames import left_out

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from gpsseg.data.formats.volumes import RAS, Volume, read_volume, write_volume
+from gpsseg.data.formats.volume_files import write_volume
+from gpsseg.data.formats.volumes import RAS, Volume, read_volume
 from gpsseg.errors import UserError
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")

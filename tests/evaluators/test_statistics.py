@@ -6,13 +6,8 @@ from scipy import stats
 
 from gpsseg.errors import UserError
 from gpsseg.evaluators import by_stratum
-from gpsseg.evaluators.statistics import (
-    estimates,
-    holm,
-    mean_estimate,
-    paired_comparison,
-    unit_totals,
-)
+from gpsseg.evaluators.statistics import estimates, holm, mean_estimate, paired_comparison
+from gpsseg.evaluators.units import unit_totals
 from gpsseg.evaluators.words import varied_text
 
 SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=20)

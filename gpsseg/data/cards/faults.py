@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpsseg.data.cards.allowed import READER, reads_files, steps_fault
-from gpsseg.data.cards.layout import pattern_fault
+from gpsseg.data.cards.patterns import pattern_fault
 from gpsseg.errors import few
 
 RULES = {"images", "masks", "masks_in", "annotator", "id", "ids"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,74 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.data.cards.nnunet import further_channels
+from gpsseg.data.cards.patterns import WILD, Places, base_of, fill, find_files
 from gpsseg.data.case import Case
-from gpsseg.data.formats.filenames import as_named, files_below, names_below, one_form
+from gpsseg.data.formats.filenames import as_named, files_below, one_form
 from gpsseg.data.formats.images import EXTENSIONS
 from gpsseg.data.formats.maps import find_maps, utf8
 from gpsseg.data.formats.matching import are_masks, one_channel
 from gpsseg.data.pairs import below, pair, parts_of
 from gpsseg.errors import UserError
-
-PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
-WILD = re.compile(r"\*\*/?|\*|\?|\[!?[^\]]+\]")
-NOWHERE = "no such folder"
-Places = dict[str, str]
-
-
-def find_files(root: Path, pattern: str) -> list[tuple[Path, Places]]:
-    """Find the files that fit a pattern, sorted, with what its places stand for.
-
-    ``**`` also stands for folders that are linked to. Hidden files do not count, nor, where the
-    pattern leaves the ending open, files of other endings than an image's.
-    """
-    fits = re.compile(_expression(one_form(pattern)))
-    ending_open = pattern.endswith("*")
-    wild = PLACE.sub(lambda place: place[2] or "*", pattern)
-    found = []
-    for path in _candidates(root, wild):
-        name = one_form(path.relative_to(root).as_posix())
-        fit = fits.fullmatch(name)
-        if not fit or any(part.startswith(".") for part in name.split("/")):
-            continue
-        if ending_open and (path.suffix.lower() not in EXTENSIONS or path.is_dir()):
-            continue
-        found.append((path, {"id": one_form(path.stem), **fit.groupdict()}))
-    return found
-
-
-def _candidates(root: Path, wild: str) -> list[Path]:
-    """What may fit a pattern with a shell's wildcards."""
-    if "**" in wild:
-        return names_below(as_named(_base(root, wild)))
-    forms = {wild, *(unicodedata.normalize(form, wild) for form in ("NFC", "NFD"))}
-    return sorted({path for form in forms for path in root.glob(form)})
-
-
-def pattern_fault(pattern: Any) -> str:
-    """Say why this cannot be a pattern of files below a set's folder, or return an empty string.
-
-    >>> pattern_fault("images/*.png"), pattern_fault(5)
-    ('', 'is 5, expected a pattern such as images/*.png')
-    """
-    if not isinstance(pattern, str) or not pattern.strip() or "\0" in pattern:
-        return f"is {pattern!r:.80}, expected a pattern such as images/*.png"
-    if Path(pattern).is_absolute():
-        return f"is {pattern[:80]}, expected a path below the set's folder; root says where that is"
-    try:
-        re.compile(_expression(pattern))
-        next(Path(NOWHERE).glob(PLACE.sub(lambda place: place[2] or "*", pattern)), None)
-    except (re.error, ValueError, NotImplementedError, OverflowError, RecursionError) as error:
-        return f"is {pattern[:80]}, which is no pattern ({error})"
-    return ""
-
-
-def fill(pattern: str, places: Mapping[str, str]) -> str:
-    """Put text into a pattern's places; a place without text stays.
-
-    >>> fill("masks_{centre}/{id}_mask.jpg", {"centre": "C1", "id": "7"})
-    'masks_C1/7_mask.jpg'
-    """
-    return PLACE.sub(lambda place: places.get(place[1], place[0]), pattern)
 
 
 def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) -> list[Case]:
@@ -167,7 +106,7 @@ def other_files(root: Path, rule: Mapping[str, Any], cases: Sequence[Case]) -> s
     folders = {path.parent for path in used}
     open_ones = {root / rule["masks_in"]} if "masks_in" in rule else set()
     if rule["images"].endswith("*"):
-        open_ones.add(_base(root, rule["images"]))
+        open_ones.add(base_of(root, rule["images"]))
     found = {path for folder in open_ones for path in files_below(as_named(folder))}
     found |= {
         path
@@ -177,17 +116,6 @@ def other_files(root: Path, rule: Mapping[str, Any], cases: Sequence[Case]) -> s
     }
     hidden = {path for path in found if any(p[0] == "." for p in path.relative_to(root).parts)}
     return {path for path in found - used - hidden if path.is_file()}
-
-
-def _base(root: Path, pattern: str) -> Path:
-    """The folder that a pattern's wildcards begin in."""
-    folder = root
-    for part in pattern.split("/")[:-1]:
-        literal = re.sub(r"\[([?*\[])\]", r"\1", part)
-        if glob.has_magic(part) and glob.escape(literal) != part:
-            break
-        folder /= literal
-    return folder
 
 
 def files_of(case: Case) -> list[Path]:
@@ -231,7 +159,7 @@ def _images(root: Path, rule: Mapping[str, Any]) -> list[tuple[Path, Places]]:
         return found
     names = [one_form(path.stem) for path, _ in found]
     if len(set(names)) < len(names):  # sub-folders tell them apart
-        base = _base(root, rule["images"])
+        base = base_of(root, rule["images"])
         for path, places in found:
             places["id"] = one_form(path.relative_to(base).with_suffix("").as_posix())
     folder = as_named(root / rule["masks_in"])
@@ -292,35 +220,6 @@ def _mask(root: Path, pattern: str, places: Places) -> Path:
             "Remove one of them."
         )
     return fitting[0] if fitting else root / wild
-
-
-def _expression(pattern: str) -> str:
-    """A pattern as a regular expression with a named group for each place."""
-    parts, seen, end = [], set(), 0
-    for place in PLACE.finditer(pattern):
-        parts.append(_wild(pattern[end : place.start()]))
-        name = place[1]
-        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_wild(place[2] or '*')})")
-        seen.add(name)
-        end = place.end()
-    return "".join([*parts, _wild(pattern[end:])])
-
-
-def _wild(text: str) -> str:
-    """The wildcards of a shell as a regular expression."""
-    parts, end = [], 0
-    for wild in WILD.finditer(text):
-        parts.append(re.escape(text[end : wild.start()]))
-        sign = wild[0]
-        if sign.startswith("**"):
-            parts.append(".*")
-        elif sign in "*?":
-            parts.append("[^/]*" if sign == "*" else "[^/]")
-        else:
-            inside = re.sub(r"([\\\[^&~|])", r"\\\1", sign[1:-1].removeprefix("!"))
-            parts.append(f"[{'^' if sign[1] == '!' else ''}{inside}]")
-        end = wild.end()
-    return "".join([*parts, re.escape(text[end:])])
 
 
 def _is_below(path: Path, folder: Path) -> bool:

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards.card import Card, card_names, choose_classes, load_card, named_transforms
-from gpsseg.data.cards.layout import find_files
 from gpsseg.data.cards.nnunet import nnunet_classes
+from gpsseg.data.cards.patterns import find_files
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.formats.dicom import is_dicom
 from gpsseg.data.formats.filenames import USUAL, files_below

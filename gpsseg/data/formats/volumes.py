@@ -7,10 +7,7 @@ the patient's left, y to the back, z to the head); NIfTI's RAS differs by two si
 
 from __future__ import annotations
 
-import errno
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from gpsseg.errors import UserError, fault_of, plain_name
-from gpsseg.files import replacing
 
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".gipl.gz", ".gipl")
@@ -130,24 +126,6 @@ def read_volume(path: Path) -> Volume:
             f"{path} {'is an empty file (0 bytes)' if empty else 'cannot be read'}; expected a "
             "NIfTI, NRRD or MHA volume. Copy it again from its source."
         ) from None
-
-
-def write_volume(path: Path, values: np.ndarray, like: Volume) -> None:
-    """Write voxels where another volume's lie, in the format of the path's ending, atomically.
-
-    Nothing but geometry is taken over: no description, comment or other text of the source.
-
-    Args:
-        path: ends in .nii, .nii.gz, .nrrd or .mha.
-        values: (D, H, W), on the grid of ``like``.
-        like: gives the geometry.
-    """
-    assert values.shape == like.shape, "not on the volume's grid"
-    with replacing(path) as partial:
-        if volume_ending(path) in NIFTI:
-            _write_nifti(partial, values, like)
-        else:
-            _write_itk(partial, values, like)
 
 
 def itk_affine(image: Any) -> np.ndarray:
@@ -268,42 +246,3 @@ def _refuse_shape(path: Path, shape: tuple[int, ...]) -> None:
         f"{path} holds {_times(shape)} values, expected one three-dimensional volume. Split time "
         "points or channels into files."
     )
-
-
-def _write_nifti(path: Path, values: np.ndarray, like: Volume) -> None:
-    import nibabel
-
-    affine = RAS @ like.affine[:, [2, 1, 0, 3]]
-    # NIfTI-2 keeps geometry in float64, NIfTI-1 in float32.
-    double = like.place is not None and like.place["srow_x"].dtype == np.float64
-    kind = nibabel.Nifti2Image if double else nibabel.Nifti1Image
-    voxels = values.transpose(2, 1, 0).reshape(like.stored or values.shape[::-1])
-    image: Any = kind(voxels, affine)
-    image.set_qform(affine, code=1)
-    image.set_sform(affine, code=1)
-    image.header.set_xyzt_units("mm")
-    if like.place is None:
-        nibabel.save(image, path)
-        return
-    for name, value in like.place.items():
-        image.header[name] = value
-    # An image made of a finished header keeps it: nothing is computed from an affine again.
-    nibabel.save(kind(image.dataobj, None, image.header), path)
-
-
-def _write_itk(path: Path, values: np.ndarray, like: Volume) -> None:
-    import SimpleITK
-
-    axes = 2 if like.stored is not None and len(like.stored) == 2 else 3
-    image = SimpleITK.GetImageFromArray(values if axes == 3 else values[0])
-    image.SetSpacing(like.spacing[::-1][:axes].tolist())
-    image.SetOrigin(like.origin[:axes].tolist())
-    direction = like.direction[:, ::-1][:axes, :axes]
-    if abs(np.linalg.det(direction)) > ON_A_PLANE:  # else the slice stands upright in space
-        image.SetDirection(direction.reshape(-1).tolist())
-    try:
-        SimpleITK.WriteImage(image, plain_name(path), useCompression=True)
-    except RuntimeError:  # it does not say that the disk is full
-        if shutil.disk_usage(path.parent).free < values.nbytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-        raise

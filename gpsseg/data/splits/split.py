@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -21,7 +20,6 @@ from gpsseg.data.cards.layout import (
     mask_files,
     other_files,
     part_cases,
-    part_present,
 )
 from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.cards.tables import table_cases
@@ -30,10 +28,9 @@ from gpsseg.data.formats.matching import channel
 from gpsseg.data.nameless import hide_cases
 from gpsseg.data.splits.carve import BY_GROUPS, BY_IMAGES, carve
 from gpsseg.data.splits.files import is_split_file, read_split
+from gpsseg.data.splits.place import find_root, part_rules, parts_present
 from gpsseg.errors import UserError, look_up
-from gpsseg.files import bundled
 
-SYNTHETIC = "synthetic sample"
 SMALLEST_VAL = 32
 
 
@@ -71,54 +68,6 @@ class Split:
     def sha256(self) -> str:
         """SHA-256 over the ids of each part: equal means the same split."""
         return hashlib.sha256(json.dumps(self.ids, sort_keys=True).encode()).hexdigest()
-
-
-def find_root(card: Card, data_root: Path | None) -> tuple[Path, str]:
-    """Return the set's folder and "real" or "synthetic sample".
-
-    Args:
-        card: of the set.
-        data_root: folder that holds the set; None takes the card's own root, or else looks into
-            $GPSSEG_DATA, and where that is not set takes the bundled sample.
-
-    Raises:
-        UserError: a data root is given but the set is not in it.
-    """
-    data_root = data_root or card.root
-    if data_root is None and os.environ.get("GPSSEG_DATA"):
-        data_root = Path(os.environ["GPSSEG_DATA"]).expanduser()
-    if data_root is None:
-        sample = bundled("sample_data") / card.name / card.folder
-        if not sample.is_dir():
-            raise UserError(
-                f"There is no sample of {card.name}. Pass --data-root FOLDER (or set GPSSEG_DATA), "
-                f"where FOLDER holds {card.folder}/; `python -m gpsseg.datasets info {card.name}` "
-                "says where to get it, and `synthesize --layout` draws one."
-            )
-        return sample, SYNTHETIC
-    looked_in = [data_root / card.folder, data_root]
-    for folder in looked_in:
-        if any(_parts_present(folder, split) for split in card.splits):
-            return folder, SYNTHETIC if (folder / "SYNTHETIC.txt").exists() else "real"
-    layout = "; or ".join(
-        ", ".join(describe_part(rule) for _, rule in _rules(split)) for split in card.splits
-    )
-    places = " nor ".join(str(folder) for folder in looked_in)
-    raise UserError(
-        f"{card.title} is neither in {places}. Expected in {card.folder}/: {layout}. "
-        + _where_from(card)
-    )
-
-
-def _where_from(card: Card) -> str:
-    """What to do where a set is not found."""
-    if card.root is not None:
-        return f"Were the files moved from {card.root}? Pass --data-root with their new place."
-    where = card.get or f"Download it from {card.homepage}."
-    sample = bundled("sample_data") / card.name
-    if not sample.is_dir():
-        return where
-    return f"{where.rstrip('.')}, or leave out --data-root to try the synthetic sample."
 
 
 def make_split(
@@ -256,18 +205,18 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
         UserError: as ``make_split``; images without mask are an error with ``require_masks`` only.
     """
     root, data = find_root(card, data_root)
-    rule = next(rule for rule in card.splits if _parts_present(root, rule))
-    parts = {part: _read_part(card, root, how, require_masks) for part, how in _rules(rule)}
+    rule = next(rule for rule in card.splits if parts_present(root, rule))
+    parts = {part: _read_part(card, root, how, require_masks) for part, how in part_rules(rule)}
     _refuse_overlap(parts, root)
     used = {path for cases in parts.values() for case in cases for path in files_of(case)}
-    masks = {path for _, how in _rules(rule) for path in mask_files(root, how)}
+    masks = {path for _, how in part_rules(rule) for path in mask_files(root, how)}
     others: set[Path] = set()
     if not is_bundled(card):
-        for part, how in _rules(rule):
+        for part, how in part_rules(rule):
             others |= other_files(root, how, parts[part])
     channels = channels_of(others, [case for cases in parts.values() for case in cases])
     lone, rest = masks - used - channels, others - used - (masks - channels)
-    tables = sorted({root / how["table"] for _, how in _rules(rule) if "table" in how})
+    tables = sorted({root / how["table"] for _, how in part_rules(rule) if "table" in how})
     return Found(data, root, parts, tuple(sorted(lone)), tuple(sorted(rest)), tuple(tables))
 
 
@@ -284,23 +233,23 @@ def cases_of_splits(card: Card, root: Path, first: str) -> Iterator[list[Case]]:
         UserError: as ``make_split``.
     """
     name = first.removesuffix(BY_IMAGES)
-    present = [rule for rule in card.splits if _parts_present(root, rule)]
+    present = [rule for rule in card.splits if parts_present(root, rule)]
     for rule in sorted(present, key=lambda rule: rule["name"] != name):
-        yield [case for _, how in _rules(rule) for case in _read_part(card, root, how)]
+        yield [case for _, how in part_rules(rule) for case in _read_part(card, root, how)]
 
 
 def _parts(
     card: Card, root: Path, split: str | None
 ) -> tuple[dict[str, Any], dict[str, list[Case]]]:
     """Choose a split and read its cases; of a split by a file, those that the file names."""
-    present = [rule for rule in card.splits if _parts_present(root, rule)]
+    present = [rule for rule in card.splits if parts_present(root, rule)]
     rule, by_groups = present[0], False
     if split is not None and not is_split_file(split):
         rule, by_groups = _named((*card.splits[::-1], *present[::-1]), split)
         if rule not in present:
-            needed = ", ".join(describe_part(part) for _, part in _rules(rule))
+            needed = ", ".join(describe_part(part) for _, part in part_rules(rule))
             raise UserError(f"The files of split {split} are not all in {root}: {needed}.")
-    parts = {part: _read_part(card, root, part_rule) for part, part_rule in _rules(rule)}
+    parts = {part: _read_part(card, root, part_rule) for part, part_rule in part_rules(rule)}
     _refuse_overlap(parts, root)
     file = Path(split) if split and is_split_file(split) else None
     if file is None and "file" in rule:
@@ -333,16 +282,6 @@ def _read_part(
     hide_cases(cases, root)
     labels = card.labels
     return cases if labels is None else [replace(case, labels=labels) for case in cases]
-
-
-def _rules(split: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return [(part, split[part]) for part in ("all", "train", "val", "test") if part in split]
-
-
-def _parts_present(root: Path, split: Mapping[str, Any]) -> bool:
-    if "file" in split and not (root / split["file"]).is_file():
-        return False
-    return all(part_present(root, rule) for _, rule in _rules(split))
 
 
 def _refuse_overlap(parts: Mapping[str, Sequence[Case]], root: Path) -> None:

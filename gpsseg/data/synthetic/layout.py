@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from gpsseg.data.cards.card import Card
-from gpsseg.data.cards.layout import PLACE, fill
+from gpsseg.data.cards.patterns import PLACE, fill
 
 Picture = tuple[np.ndarray, np.ndarray]
 CLASS = re.compile(r"\[(!?)(.)[^\]]*\]")

@@ -1,46 +1,11 @@
-"""The floors of the house: data/, backbones/, gps/, tuning/ and evaluators/ know nothing of each
-other, and the ground floor knows nothing of anybody."""
+"""What is written passes one place."""
 
 import ast
 from pathlib import Path
 
-import pytest
-
 import gpsseg
 
 PACKAGE = Path(gpsseg.__file__).parent
-SIBLINGS = ("data", "backbones", "gps", "tuning", "evaluators")
-GROUND = ("config", "errors", "files", "console", "veil")
-
-
-def imported(path):
-    """The gpsseg modules that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
-        yield from (name.split(".")[1] for name in names if name.startswith("gpsseg."))
-
-
-@pytest.mark.parametrize("room", SIBLINGS)
-def test_siblings_never_import_one_another(room):
-    allowed = {room, *GROUND}
-    files = list((PACKAGE / room).glob("*.py"))
-    assert files
-    for path in files:
-        assert set(imported(path)) <= allowed, path.name
-
-
-@pytest.mark.parametrize("module", GROUND)
-def test_the_ground_floor_stands_by_itself(module):
-    files = [*PACKAGE.glob(f"{module}.py"), *PACKAGE.glob(f"{module}/*.py")]
-    assert files
-    for path in files:
-        assert set(imported(path)) <= set(GROUND), path.name
-
-
 # What may write without gpsseg.files, and why no name of a nameless run can be in it.
 WRITERS = {
     "files.py": "the filter itself",
@@ -48,7 +13,7 @@ WRITERS = {
     "runs/starts.py": "locks a folder",
     "data/cache.py": "arrays under a hash",
     "data/formats/dicom_seg.py": "refers to its source, as the standard demands",
-    "data/formats/volumes.py": "a mask's voxels",
+    "data/formats/volume_files.py": "a mask's voxels",
     "data/formats/images.py": "a mask's pixels",
     "report/thumbnails.py": "pixels into memory",
     "report/check.py": "pixels into memory",
@@ -112,21 +77,3 @@ def modules_of(path):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-@pytest.mark.parametrize("room", ["data/formats", "scoring"])
-def test_the_files_of_a_room_import_one_another_in_one_direction(room):
-    files = {
-        f"gpsseg.{room.replace('/', '.')}.{path.stem}": path
-        for path in (PACKAGE / room).glob("*.py")
-    }
-    left = {name: set(modules_of(path)) & set(files) - {name} for name, path in files.items()}
-    while free := [name for name, needs in left.items() if not needs & set(left)]:
-        for name in free:
-            del left[name]
-    assert not left, "these import one another"
-
-
-def test_scoring_of_given_predictions_draws_nothing():
-    for name in ("given", "looks", "scored"):
-        assert "report" not in set(imported(PACKAGE / "scoring" / f"{name}.py")), name

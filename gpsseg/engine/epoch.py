@@ -1,0 +1,128 @@
+"""One epoch of the training loop: batches in windows, each one update."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import operator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from gpsseg.data.dealt import LENT
+from gpsseg.engine.machine import Batch, Machine
+from gpsseg.engine.prepare import tuning_mode
+from gpsseg.errors import TrainingDivergedError
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch of an epoch.
+
+    Attributes:
+        number: from 1.
+        batch: of this process.
+        waited: seconds waited for it.
+        opens, closes: whether it is the first, and the last, of its window.
+    """
+
+    number: int
+    batch: Any
+    waited: float
+    opens: bool
+    closes: bool
+
+
+def windows(
+    batches: Iterable[tuple[int, Any, float]], steps: int, accumulate: int
+) -> Iterator[Step]:
+    """Cut an epoch of ``steps`` batches into windows of ``accumulate``, and a rest."""
+    for number, batch, waited in batches:
+        opens = (number - 1) % accumulate == 0
+        yield Step(number, batch, waited, opens, number % accumulate == 0 or number == steps)
+
+
+def train_epoch(
+    model: nn.Module,
+    epoch: int,
+    batches: Iterable[Step],
+    loss_of: Callable[[nn.Module, Batch], Tensor],
+    optimizer: Any,
+    schedule: Any,
+    machine: Machine,
+    log: Callable[[Mapping[str, Any]], None],
+) -> dict[str, float]:
+    """Take one epoch's steps. Returns their part of the epoch's row, see ``History``.
+
+    Gradients add up in units of the window's first step, whose number of images is known before
+    its backward pass; where a window is one step, nothing needs to be scaled.
+    """
+    tuning_mode(model)
+    losses: list[float] = []
+    counts: list[int] = []
+    unit, seen, updates, waiting, started = 0, 0, 0, 0.0, time.perf_counter()
+    for step in batches:
+        waiting += step.waited
+        alone = contextlib.nullcontext() if step.closes else machine.accelerator.no_sync(model)
+        with alone:
+            loss = loss_of(model, step.batch)
+            own = 0 if LENT in step.batch else len(step.batch["image"])
+            mean, images = machine.mean(loss.item(), own)
+            if not math.isfinite(mean):
+                raise diverged(f"the loss is {mean}", epoch, step.number)
+            unit, seen = (images, images) if step.opens else (unit, seen + images)
+            # several processes' gradients are averaged, each counting as much as any other
+            machine.accelerator.backward(loss * (own * machine.part[1] / unit))
+        losses.append(mean)
+        counts.append(images)
+        if step.closes:
+            _scale_gradients(optimizer, unit / seen)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            updates += 1
+        log({"event": "step", "epoch": epoch, "step": step.number, "loss": mean})
+    seconds = time.perf_counter() - started
+    return {
+        "epoch": epoch,
+        "loss": sum(map(operator.mul, losses, counts)) / sum(counts),
+        "updates": updates,
+        "waiting": waiting / seconds,
+        "step_seconds": (seconds - waiting) / len(losses),
+    }
+
+
+@torch.no_grad()
+def _scale_gradients(optimizer: Any, factor: float) -> None:
+    """Multiply what the optimiser is about to use, in place."""
+    if factor != 1:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+
+
+def diverged(what: str, epoch: int, step: int) -> TrainingDivergedError:
+    """The error for a loss or weights that are NaN or infinite."""
+    return TrainingDivergedError(
+        f"Training diverged: {what} at epoch {epoch}, step {step}. Try a --lr ten times smaller."
+    )
+
+
+def all_steps(
+    batches_of: Callable[[int], DataLoader[Any]], epochs: Iterable[int]
+) -> Iterator[tuple[int, Any, float]]:
+    """Yield (step from 1, batch, seconds waited for it) of one epoch after the other."""
+    for epoch in epochs:
+        asked = time.perf_counter()
+        for step, batch in enumerate(batches_of(epoch), start=1):
+            yield step, batch, time.perf_counter() - asked
+            asked = time.perf_counter()
