@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpsseg.backbones.base import Published
 from gpsseg.errors import UserError
 
 WITH_PIP = "litemedsam and unet-efficientnet-lite0 come with pip and need no network"
@@ -42,6 +43,29 @@ class Repository:
 
         found = (try_to_load_from_cache(self.repo, f, revision=self.revision) for f in self.files)
         return all(isinstance(path, str) for path in found)
+
+
+def published(
+    repository: Repository, parameters: int, sides: int, homepage: str, pretraining: str
+) -> Published:
+    """What is said of a network of the SAM families on the hub.
+
+    Args:
+        repository: its files.
+        parameters: how many it has.
+        sides: images may be of any multiple of so many pixels.
+        homepage: of its authors.
+        pretraining: what it has seen.
+    """
+    return Published(
+        parameters=parameters,
+        input=f"1024 x 1024, or any multiple of {sides}",
+        licence="Apache-2.0",
+        homepage=homepage,
+        pretraining=pretraining,
+        source=repository.source,
+        present=repository.present,
+    )
 
 
 def fetch(repository: Repository, name: str, instead: str) -> Path:

@@ -21,12 +21,11 @@ from gpsseg.backbones.base import (
     Family,
     Order,
     Prompt,
-    Published,
     full_precision,
     normalised,
     stretched,
 )
-from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
@@ -270,14 +269,12 @@ FAMILY = Family(
     title="SAM and MedSAM",
     pattern="any SAM checkpoint (.pth) or folder",
     published={
-        name: Published(
-            parameters=PARAMETERS[name],
-            input="1024 x 1024, or any multiple of 16",
-            licence="Apache-2.0",
-            homepage=MEDSAM_HOMEPAGE if name == "medsam" else HOMEPAGE,
-            pretraining=MEDICAL if name == "medsam" else SA1B,
-            source=repository.source,
-            present=repository.present,
+        name: published(
+            repository,
+            PARAMETERS[name],
+            16,
+            MEDSAM_HOMEPAGE if name == "medsam" else HOMEPAGE,
+            MEDICAL if name == "medsam" else SA1B,
         )
         for name, repository in REPOSITORIES.items()
     },

@@ -22,12 +22,11 @@ from gpsseg.backbones.base import (
     Family,
     Order,
     Prompt,
-    Published,
     full_precision,
     normalised,
     repeated_blocks,
 )
-from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
@@ -225,14 +224,12 @@ FAMILY = Family(
     title="SAM 2 and EdgeTAM on single images",
     pattern="",
     published={
-        name: Published(
-            parameters=PARAMETERS[name.rpartition("-hiera-")[2]],
-            input="1024 x 1024, or any multiple of 32",
-            licence="Apache-2.0",
-            homepage=HOMEPAGE,
-            pretraining=SAV,
-            source=repository.source,
-            present=repository.present,
+        name: published(
+            repository,
+            PARAMETERS[name.rpartition("-hiera-")[2]],
+            32,
+            HOMEPAGE,
+            SAV,
         )
         for name, repository in REPOSITORIES.items()
     },

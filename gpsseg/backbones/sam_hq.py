@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gpsseg.backbones.base import PROMPTS, Family, Order, Prompt, Published
-from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.base import PROMPTS, Family, Order, Prompt
+from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.sam import ENCODERS, Sam, random_sam
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
 from gpsseg.errors import UserError
@@ -109,14 +109,12 @@ FAMILY = Family(
     title="SAM-HQ",
     pattern="",
     published={
-        name: Published(
-            parameters=PARAMETERS[name],
-            input="1024 x 1024, or any multiple of 16",
-            licence="Apache-2.0",
-            homepage=HOMEPAGE,
-            pretraining=HQ44K,
-            source=repository.source,
-            present=repository.present,
+        name: published(
+            repository,
+            PARAMETERS[name],
+            16,
+            HOMEPAGE,
+            HQ44K,
         )
         for name, repository in REPOSITORIES.items()
     },

@@ -4,11 +4,9 @@ from gpsseg.evaluators.calibration import Calibration, calibration
 from gpsseg.evaluators.counts import Counts, Histogram, count_pixels, histogram, quantise
 from gpsseg.evaluators.labels import (
     ClassTable,
-    LabelScores,
     foreground,
     label_counts,
     label_map,
-    label_scores,
 )
 from gpsseg.evaluators.overlap import dice, iou
 from gpsseg.evaluators.protocols import Protocol, Scorer, protocol_named, registry
@@ -29,7 +27,6 @@ __all__ = [
     "Counts",
     "Estimate",
     "Histogram",
-    "LabelScores",
     "Protocol",
     "Scorer",
     "Stratum",
@@ -47,7 +44,6 @@ __all__ = [
     "iou",
     "label_counts",
     "label_map",
-    "label_scores",
     "mean_estimate",
     "paired_comparison",
     "protocol_named",

@@ -11,33 +11,11 @@ import numpy.typing as npt
 
 from gpsseg.errors import UserError
 from gpsseg.evaluators.counts import Array
-from gpsseg.evaluators.overlap import Floats, dice, iou
+from gpsseg.evaluators.overlap import dice, iou
 from gpsseg.evaluators.summary import Row, Table
 
 CI = ("", "_ci95")
 VARIED = ("resampled", "units", "seeds", "ungrouped", "no_interval")
-
-
-@dataclass(frozen=True)
-class LabelScores:
-    """Dice and IoU of a data set with several classes.
-
-    Attributes:
-        dice: (classes,) mean over images; a class absent from both maps of an image scores 1
-            there, absent from one 0.
-        iou: (classes,) likewise.
-        macro_dice: mean of `dice` over classes.
-        macro_iou: mean of `iou` over classes.
-        micro_dice: Dice of the counts summed over images and classes.
-        micro_iou: IoU of the same.
-    """
-
-    dice: Floats
-    iou: Floats
-    macro_dice: float
-    macro_iou: float
-    micro_dice: float
-    micro_iou: float
 
 
 def foreground(probability: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -145,31 +123,3 @@ def label_counts(prediction: Array, truth: Array, classes: int) -> npt.NDArray[n
     table = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
     tp = table.diagonal()
     return np.stack([tp, table.sum(axis=0) - tp, table.sum(axis=1) - tp], axis=1)
-
-
-def label_scores(counts: npt.ArrayLike, background: int | None = 0) -> LabelScores:
-    """Score a data set.
-
-    Args:
-        counts: (images, classes, 3), `label_counts` of every image.
-        background: a class to leave out; None scores all.
-
-    Raises:
-        UserError: no image.
-    """
-    table = np.asarray(counts)
-    if table.ndim != 3 or len(table) == 0:
-        raise UserError(f"Got counts of shape {table.shape}, expected (images, classes, 3).")
-    if background is not None:
-        table = np.delete(table, background, axis=1)
-    tp, fp, fn = np.moveaxis(table, 2, 0)
-    dices, ious = dice(tp, fp, fn).mean(axis=0), iou(tp, fp, fn).mean(axis=0)
-    total = table.sum(axis=(0, 1))
-    return LabelScores(
-        dice=dices,
-        iou=ious,
-        macro_dice=float(dices.mean()),
-        macro_iou=float(ious.mean()),
-        micro_dice=float(dice(*total)),
-        micro_iou=float(iou(*total)),
-    )

@@ -100,7 +100,6 @@ class Scorer:
 
     Args:
         protocols: names, see `registry`.
-        surface: also score `boundary` (2-D), which costs more.
         tolerance: of NSD, in pixels (2-D) or mm (3-D).
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
         pool: also add up all images' histograms, for `calibration`, and keep 45 numbers of each.
@@ -123,13 +122,12 @@ class Scorer:
     def __init__(
         self,
         protocols: Sequence[str] = ("per-image",),
-        surface: bool = False,
         tolerance: float = 2.0,
         saliency: bool = True,
         pool: bool = False,
     ) -> None:
         """See the class."""
-        names = [*protocols, "boundary"] if surface else list(protocols)
+        names = list(protocols)
         self.protocols = [
             protocol_named(name, tolerance, saliency) for name in dict.fromkeys(names)
         ]

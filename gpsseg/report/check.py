@@ -15,12 +15,12 @@ from gpsseg.data.case import case_image, case_mask
 from gpsseg.data.checks.audit import Audit, Look
 from gpsseg.data.splits.split import Found
 from gpsseg.errors import counted
+from gpsseg.report.overlays import draw_overlay
 from gpsseg.report.page import fill
 from gpsseg.report.thumbnails import leak_picture
 
 EXAMPLES, PAIRS, NAMED = 12, 24, 200
 SIDE = 240  # pixels
-GREEN = np.array([0, 200, 83])
 STEPS = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1)  # lesion sizes, share of the image
 
 
@@ -139,14 +139,8 @@ def _overlay(look: Look) -> bytes:
     image, mask = case_image(look.case), case_mask(look.case)
     scale = min(1.0, SIDE / max(mask.shape))
     size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
-    small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)).astype(float)
+    small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
     inside = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-    edge = inside.copy()
-    edge[1:-1, 1:-1] &= ~(
-        inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
-    )
-    small[inside] = 0.75 * small[inside] + 0.25 * GREEN
-    small[edge] = GREEN
     buffer = io.BytesIO()
-    Image.fromarray(small.round().astype(np.uint8)).save(buffer, "JPEG", quality=80)
+    Image.fromarray(draw_overlay(small, inside)).save(buffer, "JPEG", quality=80)
     return buffer.getvalue()

@@ -85,11 +85,6 @@ def test_rows_are_flat_and_copies():
     assert scorer.rows()[0]["dice"] >= 0
 
 
-def test_surface_adds_the_boundary_once():
-    assert [p.name for p in Scorer(surface=True).protocols] == ["per-image", "boundary"]
-    assert [p.name for p in Scorer(("boundary",), surface=True).protocols] == ["boundary"]
-
-
 def test_micro_pools_the_counts():
     rows = _scored(("micro",), _images()).rows()
     tp, fp, fn = (sum(row[f"micro_{name}"] for row in rows) for name in ("tp", "fp", "fn"))
