@@ -212,7 +212,7 @@ def test_a_mistake_is_one_sentence_and_status_2(
     done = subprocess.run(
         [sys.executable, "-m", "gpsseg.datasets", *words],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
     )

@@ -1,4 +1,4 @@
-"""What tests/test_processes.py runs in two processes at once, and for comparison in one.
+"""What tests/engine/test_processes.py runs in two processes at once, and for comparison in one.
 
 python -m torch.distributed.run --standalone --nproc-per-node 2 two_processes.py DATA OUTPUT
 """

@@ -438,7 +438,7 @@ def test_the_command_needs_no_torch(folders: tuple[Path, Path], tmp_path: Path) 
     done = subprocess.run(
         [sys.executable, "-c", code, *words, "--against", str(folders[1])],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
     )

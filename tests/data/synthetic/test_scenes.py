@@ -10,7 +10,7 @@ from PIL import Image
 from gpsseg.data.synthetic.scenes import lesion_case, polyp_case, synthesize
 from gpsseg.errors import UserError
 
-SAMPLE = Path(__file__).parents[2] / "sample_data"
+SAMPLE = Path(__file__).parents[3] / "sample_data"
 Case = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
