@@ -1,0 +1,68 @@
+"""A comparison that is taken up again: with more runs, never with other settings."""
+
+import json
+
+import pytest
+
+from gpsseg.compare import begun
+from gpsseg.compare.cells import Cell
+from gpsseg.errors import UserError
+
+
+def test_a_folder_is_taken_up_with_more_methods_but_not_with_other_settings(tmp_path, tools):
+    settings = tools.config(tmp_path / "c", epochs=2)
+    begun.open_comparison(settings)
+    begun.open_comparison(
+        tools.config(tmp_path / "c", epochs=2, methods=("lora",), seeds=(0, 1, 2))
+    )
+    with pytest.raises(UserError, match="begun with epochs 2, got 3"):
+        begun.open_comparison(tools.config(tmp_path / "c", epochs=3))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(UserError, match="no comparison"):
+        begun.open_comparison(tools.config(tmp_path / "other"))
+
+
+def test_equal_settings_are_no_change_however_they_are_spelled(tmp_path, monkeypatch, tools):
+    monkeypatch.chdir(tmp_path)
+    begun.open_comparison(tools.config(tmp_path / "c", data_root="data", weight_decay=0))
+    again = tools.config(tmp_path / "c", data_root=tmp_path / "data", weight_decay=0.0, workers=2)
+    begun.open_comparison(again)
+    monkeypatch.setenv("GPSSEG_DATA", str(tmp_path / "other"))
+    begun.open_comparison(again)
+
+
+def test_a_shared_option_counts_from_the_first_method_that_has_it(tmp_path, tools):
+    begun.open_comparison(tools.config(tmp_path / "c", methods=("lora",)))
+    begun.open_comparison(tools.config(tmp_path / "c", methods=("lora", "gps"), top_k=3))
+    begun.open_comparison(tools.config(tmp_path / "c", methods=("lora",)))
+    with pytest.raises(UserError, match="begun with top_k 3, got None"):
+        begun.open_comparison(tools.config(tmp_path / "c", methods=("gps",)))
+
+
+def test_the_data_root_of_the_environment_is_a_setting_too(tmp_path, monkeypatch, kvasir, tools):
+    monkeypatch.setenv("GPSSEG_DATA", str(kvasir))
+    settings = tools.config(tmp_path / "c", val_share=0.3)
+    begun.open_comparison(settings)
+    tools.finished(settings, Cell("gps", None, 1.0, 0), [0.5])
+    monkeypatch.delenv("GPSSEG_DATA")
+    run = {"config": {"method": "gps", "dataset": "kvasir", "val_share": 0.3}}
+    (settings.output / "cells" / "gps-all-lr1-seed0" / "config.json").write_text(json.dumps(run))
+    with pytest.raises(UserError, match=r"begun with data_root .*data, got None"):
+        begun.open_comparison(settings)
+
+
+def test_runs_added_to_an_old_comparison_are_tested_on_its_images(tmp_path, tools):
+    """Version 0.1 took shares of groups, and its settings do not say of what shares are."""
+    settings = tools.config(tmp_path / "c")
+    begun.open_comparison(settings)
+    assert begun.split_as_begun(settings) == settings, "begun now"
+    path = tmp_path / "c" / "settings.json"
+    content = json.loads(path.read_text())
+    assert content.pop("shares") == "images"
+    path.write_text(json.dumps(content))
+    cell = tmp_path / "c" / "cells" / "gps-all-lr1-seed0"
+    cell.mkdir(parents=True)
+    (cell / "split.json").write_text(json.dumps({"name": "seeded-88-12"}))
+    begun.open_comparison(settings)
+    assert begun.split_as_begun(settings).split == "seeded-88-12-by-groups"

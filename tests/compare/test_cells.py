@@ -1,0 +1,44 @@
+"""What each method is trained with: the same trials, its own rates."""
+
+import dataclasses
+
+import pytest
+
+from gpsseg.backbones import Facts
+from gpsseg.compare.cells import Cell, settings_of
+
+RATES = {"values": 2e-3, "decoder_values": 6e-3, "full": 3e-4, "decoder": 1e-3}
+
+
+SCRATCH = Facts("net", "-", "-", "-", 64, 32, "none", 1, RATES, frozenset({"decoder"}))
+
+
+PRETRAINED = dataclasses.replace(SCRATCH, scratch=frozenset())
+
+
+def test_every_method_has_the_same_trials_and_its_own_rates(tmp_path, tools):
+    settings = tools.config(tmp_path, methods=("gps", "full"))
+    gps = settings_of(Cell("gps:top_k=8,lr=1e-4", 20, 3.0, 1), settings, SCRATCH)
+    assert (gps.method, gps.top_k, gps.train_size, gps.seed) == ("gps", 8, 20, 1)
+    assert (gps.lr, gps.decoder_lr) == pytest.approx((3e-4, 3e-3))
+    full = settings_of(Cell("full", None, 0.3, 0), settings, SCRATCH)
+    assert (full.lr, full.decoder_lr) == pytest.approx((9e-5, 9e-5))
+    lora = settings_of(Cell("lora:rank=1", None, 1.0, 0), settings, SCRATCH)
+    assert (lora.rank, lora.lr, lora.decoder_lr) == (1, 2e-3, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("method", "rates"),
+    [
+        ("gps", (4e-3, 12e-3)),
+        ("gps:lr=1e-3", (2e-3, 6e-3)),
+        ("gps:decoder_lr=1e-3", (4e-3, 2e-3)),
+        ("gps:decoder_top_k=dense", (4e-3, 2e-3)),
+        ("full", (6e-4, 6e-4)),
+        ("decoder", (2e-3, 2e-3)),
+        ("lora", (4e-3, 4e-3)),
+    ],
+)
+def test_rates_where_the_decoder_is_pretrained(tmp_path, method, rates, tools):
+    cell = settings_of(Cell(method, 20, 2.0, 0), tools.config(tmp_path), PRETRAINED)
+    assert (cell.lr, cell.decoder_lr) == pytest.approx(rates)

@@ -1,0 +1,84 @@
+"""A comparison as it is read: its table, its files, its page and its charts."""
+
+import csv
+import dataclasses
+import json
+
+import pytest
+
+from gpsseg.compare.cells import Cell
+from gpsseg.compare.rows import rank
+from gpsseg.report.charts.of_compare import charts
+from gpsseg.report.compare import cells_of, markdown, page, write_ranking
+
+
+def test_the_table_marks_the_best_and_the_edge(ranked):
+    text = markdown(ranked["rows"])
+    assert "**0.700**" in text
+    assert "**0.600**" not in text
+    assert cells_of(ranked["rows"][0])[2] == "1.0e-03 (edge)"
+    assert "+0.100 [no interval]" in text, "the difference to the baseline, with its interval"
+
+
+def test_a_seed_that_was_stopped_before_a_validation_is_named(tmp_path, tools):
+    settings, cell = tools.config(tmp_path, methods=("full",)), Cell("full", None, 1.0, 0)
+    for seed, best in ((0, 3), (1, 0)):
+        one = dataclasses.replace(cell, seed=seed)
+        tools.finished(settings, one, [0.5, 0.7, 0.9], diverged=seed == 1)
+        path = tmp_path / "cells" / one.name / "cell.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"best_epoch": best}))
+    result = rank(settings, {(None, "full"): [cell]}, {(None, "full"): cell})
+    assert result["rows"][0]["untrained"] == 1
+    assert cells_of(result["rows"][0])[5] == "0.700 to 0.700 (1 UNTRAINED)"
+    assert "<b>1 UNTRAINED</b>" in page(result)
+
+
+def test_all_files_are_written_and_the_page_says_synthetic(ranked, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    write_ranking(out, ranked)
+    names = {path.name for path in out.iterdir()}
+    assert names == {"compare.json", "compare.csv", "compare.md", "compare.html"}
+    rows = list(csv.DictReader((out / "compare.csv").open()))
+    assert [row["method"] for row in rows] == ["gps", "full"]
+    assert float(rows[0]["against_difference"]) == pytest.approx(0.1)
+    assert rows[1]["against_ci95_low"] == "", "the baseline is compared with nothing"
+    html = page(ranked)
+    assert "SYNTHETIC SAMPLE" in html
+    assert "edge of the trials" in html
+    assert "1 diverged" in html
+
+
+def test_the_page_says_how_the_rates_were_picked_or_that_none_were(ranked):
+    assert "default learning rates times 0.3, 1.0, with seed 0" in page(ranked)
+    settings = ranked["settings"] | {"lr_factors": (1.0,)}
+    text = page(ranked | {"settings": settings})
+    assert "ran at its default learning rates; no others were tried" in text
+
+
+def test_the_chart_counts_the_decoder_where_methods_differ_in_it(ranked):
+    rows = ranked["rows"]
+    assert charts(rows)[0].x_label == "share of the encoder that trains"
+    rows[1] |= {"decoder": 100, "share_of_encoder": 0.0, "share_of_total": 0.4}
+    chart = charts(rows)[0]
+    assert chart.x_label == "share of the network that trains"
+    assert {text for *_, text in chart.texts} == {"gps", "full"}
+
+
+def test_the_chart_of_k_has_no_half_inputs(ranked):
+    gps = ranked["rows"][0]
+    chart = charts([gps, gps | {"method": "gps:top_k=3", "options": {"top_k": 3}, "top_k": 3}])[-1]
+    assert chart.x_label.startswith("K, ")
+    assert [text for _, text in chart.x_ticks] == ["1", "2", "4"]
+
+
+def test_settings_of_own_images_name_no_data_set(ranked, tmp_path, tools):
+    from gpsseg.compare.rows import _settings
+
+    own = tools.config(tmp_path, images="scans", masks="truth", title="Ward 3")
+    assert not {"dataset", "data_root", "output"} & set(_settings(own))
+    assert _settings(own)["title"] == "Ward 3"
+    assert _settings(tools.config(tmp_path, dataset="kvasir"))["dataset"] == "kvasir"
+    text = page(ranked | {"settings": _settings(own)})
+    assert ">dataset<" not in text
+    assert ">images</th>" in text

@@ -1,0 +1,102 @@
+"""Runs side by side: how many, on how many threads, and how they end."""
+
+import sys
+import time
+from concurrent.futures import Future
+
+import psutil
+import pytest
+
+from gpsseg.compare import pool
+from gpsseg.errors import UserError
+
+UNET = "unet-efficientnet-lite0"
+
+
+def test_as_many_runs_as_memory_and_cores_allow():
+    assert pool._as_many_as_fit(1000, 10_000, cores=4) == 4
+    assert pool._as_many_as_fit(3000, 10_000, cores=4) == 2
+    assert pool._as_many_as_fit(9000, 10_000, cores=4) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "processes", "threads", "at_a_time"),
+    [
+        (None, None, [4, 1, 1], 4),  # the first alone on all cores, then a core each
+        (None, 2, [2, 2, 2], 2),
+        ("1", None, [1, 1, 1], 4),
+        ("2", None, [2, 2, 2], 2),
+        ("9", None, [9, 9, 9], 1),
+        ("3", 1, [3, 3, 3], 1),
+        ("2,1", 2, [2, 2, 2], 2),  # of nested regions the outermost counts
+        ("many", 2, [2, 2, 2], 2),
+    ],
+)
+def test_each_run_has_the_threads_that_were_asked_for(
+    asked, processes, threads, at_a_time, monkeypatch
+):
+    seen, sizes = [], []
+
+    class Pool:
+        def __init__(self, size, *_, **__):
+            sizes.append(size)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def submit(self, function, job, run, test, threads):
+            seen.append(threads)
+            done = Future()
+            done.set_result(job)
+            return done
+
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(pool, "_warm_context", lambda: None)
+    monkeypatch.setattr(pool, "_memory_mb", lambda run: 1.0)
+    monkeypatch.setattr(pool.os, "cpu_count", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert sorted(pool.run_side_by_side([(job, None) for job in "abc"], False, processes)) == [
+        "a",
+        "b",
+        "c",
+    ]
+    assert seen == threads
+    assert sizes[-1] == at_a_time
+
+
+def test_no_run_goes_on_after_the_comparison_was_killed(kvasir, tmp_path):
+    """Else it would write into the folder that the same command, given again, takes up."""
+    command = [
+        *(sys.executable, "-m", "gpsseg.compare", "--data-root", str(kvasir), "--backbone", UNET),
+        *("--methods", "decoder", "--image-size", "32", "--epochs", "100000", "--processes", "1"),
+        *("--val-share", "0.3", "--output", str(tmp_path / "c")),
+    ]
+    with (tmp_path / "said.txt").open("w") as said:
+        comparison = psutil.Popen(command, stdout=said, stderr=said)
+        while not list(tmp_path.glob("c/cells/*/log.jsonl")):
+            assert comparison.poll() is None, (tmp_path / "said.txt").read_text()
+            time.sleep(0.1)
+        runs = comparison.children(recursive=True)
+        comparison.kill()
+        comparison.wait()
+    assert runs
+    _, going_on = psutil.wait_procs(runs, timeout=30)
+    for run in going_on:
+        run.kill()
+    assert not going_on
+
+
+def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
+    from concurrent.futures.process import BrokenProcessPool
+
+    class Broken:
+        def result(self):
+            raise BrokenProcessPool
+
+    with pytest.raises(UserError, match="want of memory"):
+        pool._result(Broken())

@@ -1,0 +1,36 @@
+"""A comparison's options: wrong ones are one clear sentence."""
+
+import pytest
+
+from gpsseg.config.compare import CompareConfig, parse_method
+from gpsseg.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gpt", "Did you mean 'gps'"),
+        ("gps:topk=8", "Did you mean 'top_k'"),
+        ("gps:top_k", "has no value"),
+        ("gps:top_k=", "has no value"),
+    ],
+)
+def test_a_wrong_method_is_one_clear_sentence(text, said):
+    with pytest.raises(UserError, match=said):
+        parse_method(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"methods": ("gps", "gps")}, "different values"),
+        ({"seeds": ()}, "one or more"),
+        ({"lr_factors": (0.0,)}, "above 0"),
+        ({"train_sizes": (0,)}, "1 or more"),
+        ({"processes": 0}, "at least 1"),
+        ({"trial_seeds": 3}, "at most the number of --seeds, 2, got 3"),
+    ],
+)
+def test_wrong_options_are_refused(tmp_path, settings, said):
+    with pytest.raises(UserError, match=said):
+        CompareConfig(output=tmp_path, **{"methods": ("gps", "full"), "seeds": (0, 1)} | settings)

@@ -1,0 +1,37 @@
+"""New folders and JSON files: nothing is overwritten, nothing is left half-written."""
+
+from pathlib import Path
+
+import pytest
+
+from gpsseg.errors import UserError
+from gpsseg.files import new_folder, new_run_folder, read_json, write_json
+
+
+def test_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert new_folder(tmp_path / "a" / "b").is_dir()
+    assert new_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b", "empty: may be used"
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="already exists"):
+        new_folder(tmp_path / "file")
+    with pytest.raises(UserError, match=r"cannot be made: Not a directory\. Name another --output"):
+        new_folder(tmp_path / "file" / "run")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda form: "now")
+    names = []
+    for _ in range(3):
+        folder = new_run_folder(None, "kvasir")
+        (folder / "config.json").touch()
+        names.append(folder.name)
+    assert names == ["kvasir-now", "kvasir-now-2", "kvasir-now-3"]
+
+
+def test_json_files(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"Läsion": tmp_path})
+    assert read_json(tmp_path / "a.json") == {"Läsion": str(tmp_path)}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    (tmp_path / "half.json").write_text('{"a": ')
+    with pytest.raises(UserError, match=r"half\.json is not readable as JSON"):
+        read_json(tmp_path / "half.json")
+    with pytest.raises(UserError, match=r"gone\.json cannot be read: No such file"):
+        read_json(tmp_path / "gone.json")
