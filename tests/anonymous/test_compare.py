@@ -1,0 +1,48 @@
+"""`compare` that names nobody."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gpsseg.compare import compare
+from gpsseg.compare.cells import run_cell
+from gpsseg.config.compare import CompareConfig
+from gpsseg.config.report import ReportConfig
+from gpsseg.errors import UserError
+from gpsseg.report import report
+from gpsseg.scoring.paired import read_scores
+
+
+def test_compare(
+    ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tools: SimpleNamespace
+) -> None:
+    def here(jobs: Any, test: bool, processes: Any) -> Any:
+        for job in jobs:
+            yield run_cell(*job, test, threads=1)
+
+    monkeypatch.setattr("gpsseg.compare.race.run_side_by_side", here)
+    settings = {**tools.ONCE, "table": ward / "listSECRET.csv", "cache": str(tmp_path / "cache")}
+    settings |= {"title": tools.TITLE}
+    config = CompareConfig(
+        output=tmp_path / "c", methods=("gps", "decoder"), seeds=(0,), lr_factors=(1.0,),
+        baseline="decoder", **settings,
+    )  # fmt: skip
+    result = compare(config)
+    assert tools.leaks(tmp_path) == []
+    assert "against" in result["rows"][0], "one salt, so that images are paired"
+    tables = [read_scores(path) for path in tmp_path.glob("c/cells/*/per_image.csv")]
+    assert len(tables) == 2
+    assert set(tables[0]) == set(tables[1])
+    texts = [path.read_text() for path in tmp_path.glob("c/cells/*.txt")]
+    assert all("5 test images" in text for text in texts)
+    again = compare(config)
+    assert again["rows"][0]["dice"] == result["rows"][0]["dice"]
+    with pytest.raises(UserError, match="begun with anonymous_ids True"):
+        compare(dataclasses.replace(config, anonymous_ids=False))
+    assert tools.leaks(tmp_path) == []
+    runs = tuple(sorted(path.parent for path in tmp_path.glob("c/cells/*/metrics.json")))
+    report(ReportConfig(compare=runs, output=tmp_path / "page"))
+    assert tools.leaks(tmp_path / "page") == []
