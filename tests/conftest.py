@@ -35,6 +35,12 @@ def odd_files() -> ModuleType:
     return _module("odd_files")
 
 
+@pytest.fixture(scope="session")
+def grey_files() -> ModuleType:
+    """The functions of grey_files.py."""
+    return _module("grey_files")
+
+
 def _module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec

@@ -12,7 +12,6 @@ from PIL import Image
 from gpsseg import Delta, gps, load_backbone
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.folder import RunFolder
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.data.synthetic.scenes import synthesize
@@ -20,7 +19,6 @@ from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, tune
 from gpsseg.predict import predict
-from gpsseg.runs.training import log_dense, say_waiting
 from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"
@@ -255,98 +253,6 @@ def test_scores_of_an_untrained_decoder_are_no_baseline(run, capsys):
     assert 'class="change"' not in page
 
 
-def stopped_before_a_validation(root, output, ctrl_c_in_the_loss, **settings):
-    ctrl_c_in_the_loss(1)
-    base = {"method": "full", "image_size": 32, "batch_size": 2, "cache": "off"}
-    with pytest.raises(KeyboardInterrupt):
-        finetune(quick(root, output, **base | settings))
-    return output
-
-
-def as_of_version_0_1(run):
-    """Take from the delta's metadata what it did not have."""
-    delta = Delta.load(run / "delta.safetensors")
-    for name in ("epochs", "epochs_finished", "best_epoch"):
-        del delta.metadata[name]
-    delta.save(run / "delta.safetensors")
-
-
-def test_an_untrained_network_is_refused_unless_it_is_asked_for(
-    tiny_kvasir, tmp_path, monkeypatch, capsys, ctrl_c_in_the_loss
-):
-    run = stopped_before_a_validation(tiny_kvasir, tmp_path / "run", ctrl_c_in_the_loss)
-    said = "UNTRAINED: training stopped or diverged before a validation, in epoch 1 of 2."
-    assert f"delta.safetensors: {said}" in capsys.readouterr().out
-    monkeypatch.undo()
-    metadata = Delta.load(run / "delta.safetensors").metadata
-    names = ("epochs", "epochs_finished", "best_epoch")
-    assert [metadata[name] for name in names] == ["2", "0", "0"]
-    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
-    asked = PredictConfig(run=run, input=(tmp_path / "a.png",), output=tmp_path / "out")
-    scored = EvaluateConfig(run=run, output=tmp_path / "scored", device="cpu")
-    for call in (lambda: predict(asked), lambda: evaluate(scored)):
-        with pytest.raises(UserError, match=r"UNTRAINED.* or pass --untrained") as error:
-            call()
-        assert "with the command in its config.json" in str(error.value), "nothing to resume"
-    as_of_version_0_1(run)
-    with pytest.raises(UserError, match="UNTRAINED"):
-        predict(asked)
-    assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "scored").exists()
-    assert predict(dataclasses.replace(asked, untrained=True))
-    assert read(tmp_path / "out", "predict.json")["untrained"] is True
-    metrics = evaluate(dataclasses.replace(scored, untrained=True))
-    assert metrics["untrained"] is True
-    assert metrics["training"] == "stopped after epoch 0 of 2"
-    page = (tmp_path / "scored" / "report.html").read_text(encoding="utf-8")
-    assert "UNTRAINED - the training was stopped before its first validation" in page
-    (run / "log.jsonl").unlink()
-    assert predict(dataclasses.replace(asked, output=tmp_path / "as before"))
-
-
-@pytest.mark.parametrize("old", [False, True])
-def test_a_stopped_run_with_a_validated_epoch_is_used_with_a_word(
-    tiny_kvasir, tmp_path, monkeypatch, capsys, ctrl_c_in_the_loss, old
-):
-    ctrl_c_in_the_loss(4)  # 2 batches an epoch: in the second step of the second
-    settings = {"method": "decoder", "image_size": 32, "epochs": 3, "cache": "off"}
-    with pytest.raises(KeyboardInterrupt):
-        tune(quick(tiny_kvasir, tmp_path / "run", **settings))
-    monkeypatch.undo()
-    if old:
-        as_of_version_0_1(tmp_path / "run")
-    capsys.readouterr()
-    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
-    predict(PredictConfig(run=tmp_path / "run", input=(tmp_path / "a.png",), output=tmp_path / "o"))
-    said = "run: The training was stopped after epoch 1 of 3; the weights are those of epoch 1."
-    assert said in capsys.readouterr().out
-
-
-def test_a_resumption_that_fails_leaves_the_delta_alone(
-    tiny_kvasir, tmp_path, monkeypatch, ctrl_c_in_the_loss
-):
-    ctrl_c_in_the_loss(4)
-    settings = {"method": "decoder", "image_size": 32, "cache": "off"}
-    with pytest.raises(KeyboardInterrupt):
-        tune(quick(tiny_kvasir, tmp_path / "run", **settings))
-    monkeypatch.undo()
-    before = (tmp_path / "run" / "delta.safetensors").read_bytes()
-    empty = gps.Selection({}, {}, ("net.segmentation_head.0.bias",))
-    empty.save(tmp_path / "run" / "selection.safetensors")
-    with pytest.raises(UserError, match="belongs to another selection"):
-        tune(FinetuneConfig(resume=tmp_path / "run"))
-    assert (tmp_path / "run" / "delta.safetensors").read_bytes() == before
-
-
-def test_long_waiting_for_images_is_said_with_what_helps(capsys):
-    say_waiting([0.3, 0.05, 0.1], workers=2)
-    said = capsys.readouterr().out
-    assert "Training waited for images 15% of its time. More --workers (now 2)" in said
-    say_waiting([0.2, 0.0], workers=2)
-    say_waiting([], workers=2)
-    assert capsys.readouterr().out == ""
-
-
 def test_a_cached_run_scores_as_one_without(run, tiny_kvasir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     kept = finetune(quick(tiny_kvasir, tmp_path / "run", decoder_top_k=2, cache="my cache"))
@@ -372,12 +278,3 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"config": config}))
     with pytest.raises(UserError, match=r"no delta\.safetensors"):
         evaluate(EvaluateConfig(run=tmp_path))
-
-
-def test_dense_gradients_are_for_the_log_not_for_the_console(tmp_path, capsys):
-    log_dense([], RunFolder(tmp_path))
-    assert not (tmp_path / "log.jsonl").exists()
-    log_dense(["conv.weight"], RunFolder(tmp_path))
-    line = json.loads((tmp_path / "log.jsonl").read_text())
-    assert line == {"event": "dense gradients", "weights": ["conv.weight"]}
-    assert capsys.readouterr().out == ""

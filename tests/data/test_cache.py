@@ -18,7 +18,7 @@ from gpsseg.data import cache, transforms
 from gpsseg.data.cache import cache_folder, read_entry, write_entry
 from gpsseg.data.cards.card import Card, load_card
 from gpsseg.data.formats.masks import Labels
-from gpsseg.data.loader import CaseDataset, default_workers, make_loader
+from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.data.splits.split import Case, make_split
 from gpsseg.errors import UserError
 
@@ -302,15 +302,6 @@ def test_a_folder_that_cannot_be_used_is_one_note(
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: little)
     assert cache_folder(str(tmp_path / "full")) is None
     assert "1.0 GB are free" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 1), (7, 3), (16, 8), (64, 8)])
-def test_workers_by_default(cores: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert default_workers() == 0
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    assert default_workers() == workers
 
 
 def test_other_classes_or_annotators_are_another_entry(

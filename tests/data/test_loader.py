@@ -1,0 +1,90 @@
+"""What the loader makes of cases, and how it says what fails."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gpsseg.data.cards.card import Card, build_transform, load_card
+from gpsseg.data.case import Case
+from gpsseg.data.loader import CaseDataset, default_workers, make_loader, prepare_picture
+from gpsseg.errors import UserError
+
+KVASIR = load_card("kvasir")
+READ = {"_target_": "gpsseg.data.transforms.ReadCased"}
+FLIP = {"_target_": "monai.transforms.Flipd", "keys": "image", "spatial_axis": 0}
+RESIZE = {
+    "_target_": "monai.transforms.Resized",
+    "keys": ["image", "mask"],
+    "spatial_size": ["@image_size", "@image_size"],
+    "allow_missing_keys": True,
+}
+
+
+def with_steps(*steps: Any, stage: str = "load") -> Card:
+    return dataclasses.replace(KVASIR, transforms={stage: list(steps)})
+
+
+def case(tmp_path: Path) -> Case:
+    Image.fromarray(np.full((9, 7, 3), 100, np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(np.eye(9, 7, dtype=np.uint8) * 255).save(tmp_path / "m.png")
+    return Case("a", tmp_path / "a.png", tmp_path / "m.png")
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([READ, {**FLIP, "keys": "nothing"}], r"load steps fail on a\.png \(KeyError"),
+        ([READ], r"load steps give an image of shape \(3, 9, 7\).*expected \(3, 8, 8\)"),
+        (
+            [READ, RESIZE, {"_target_": "monai.transforms.DeleteItemsd", "keys": "image"}],
+            "load steps fail on",
+        ),
+        ([READ, RESIZE, {"_target_": "albumentations.NoOp"}], r"load steps fail on a\.png"),
+    ],
+)
+def test_steps_that_fail_on_a_case_are_one_sentence(
+    tmp_path: Path, steps: list[Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=f"Data card kvasir: its {message}"):
+        CaseDataset([case(tmp_path)], with_steps(*steps), 8)[0]
+
+
+def test_augmentation_that_fails_on_a_case_is_one_sentence(tmp_path: Path) -> None:
+    zoom = {"_target_": "monai.transforms.RandZoomd", "keys": ["image", "mask"], "prob": 1.0}
+    zoom |= {"min_zoom": 2.0, "max_zoom": 2.0, "keep_size": False}
+    for step, message in (
+        (zoom, r"shape \(3, 16, 16\)"),
+        ({**FLIP, "keys": "no"}, "fail on a.png"),
+    ):
+        transforms = {"load": [READ, RESIZE], "augment": [step]}
+        card = dataclasses.replace(KVASIR, transforms=transforms)
+        with pytest.raises(UserError, match=f"its augment steps .*{message}"):
+            CaseDataset([case(tmp_path)], card, 8, augment=True)[0]
+    steps = build_transform(with_steps(READ, {**FLIP, "keys": "no"}), "load", 8)
+    with pytest.raises(UserError, match="load steps fail on a picture"):
+        prepare_picture(np.zeros((9, 7, 3), np.uint8), steps, "kvasir")
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 1), (7, 3), (16, 8), (64, 8)])
+def test_workers_by_default(cores: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert default_workers() == 0
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert default_workers() == workers
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_file_reads_well_whoever_finds_it(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "bad.jpg").touch()
+    dataset = CaseDataset([Case("bad", tmp_path / "bad.jpg")], KVASIR, 8)
+    with pytest.raises(UserError) as caught:
+        list(make_loader(dataset, 1, workers))
+    assert str(caught.value).startswith(f"{tmp_path / 'bad.jpg'} is an empty file (0 bytes);")
+    assert "Traceback" not in str(caught.value)
