@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -85,10 +86,30 @@ def ctrl_c_in_the_loss(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]
     return arrange
 
 
-@pytest.fixture
-def kvasir(tmp_path: Path) -> Path:
-    """A data root with a tiny synthetic set in Kvasir-SEG's layout: 6 train, 2 test."""
+@pytest.fixture(scope="session")
+def drawn_kvasir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with a tiny synthetic set in Kvasir-SEG's layout, 6 train, 2 test: to read."""
     from gpsseg.data.synthetic.scenes import synthesize
 
-    synthesize("kvasir", tmp_path / "data", cases=8, seed=1, size=64)
-    return tmp_path / "data"
+    folder = tmp_path_factory.mktemp("drawn")
+    synthesize("kvasir", folder, cases=8, seed=1, size=64)
+    return folder
+
+
+@pytest.fixture
+def kvasir(drawn_kvasir: Path, tmp_path: Path) -> Path:
+    """The same for a test to change."""
+    return shutil.copytree(drawn_kvasir, tmp_path / "data")
+
+
+@pytest.fixture
+def cells_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs of a comparison stay in this process."""
+    from gpsseg.compare import race
+    from gpsseg.compare.cells import run_cell
+
+    def side_by_side(jobs, test, processes):
+        for job in jobs:
+            yield run_cell(*job, test, threads=1)
+
+    monkeypatch.setattr(race, "run_side_by_side", side_by_side)

@@ -258,7 +258,7 @@ def test_sam_learns_classes_and_its_delta_comes_off_again(tmp_path, method):
         delta.apply(one_foreground)
 
 
-def test_a_comparison_picks_and_tests_by_the_mean_over_the_classes(tmp_path):
+def test_a_comparison_picks_and_tests_by_the_mean_over_the_classes(cells_here, tmp_path):
     card = draw(tmp_path / "spots")
     shared = {"epochs": 1, "separate_classes": True, "image_size": SIDE, "workers": 0}
     grid = {"methods": ("decoder",), "seeds": (0,), "lr_factors": (1.0,), "processes": 1}

@@ -60,24 +60,57 @@ def test_help_answers_without_heavy_imports(command: str) -> None:
     assert f"python -m gpsseg.{command}" in done.stdout
 
 
+def test_a_mistake_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    done = python("-m", "gpsseg.finetune", "--top-k", "0", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "gpsseg: error: --top-k must be at least 1, got 0. The paper uses 1.\n"
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("function", "kind", "options", "message"),
     [
-        (["finetune", "--top-k", "0"], "--top-k must be at least 1, got 0. The paper uses 1."),
-        (["finetune", "--lr", "-1e-3"], "--lr must be above 0, got -0.001."),
-        (["finetune", "--dataset", "kvasri"], "Unknown data set 'kvasri'. Did you mean 'kvasir'?"),
-        (["evaluate", "--run", "gone"], "gone is not a run folder: it has no config.json."),
+        (finetune, FinetuneConfig, ["--lr", "-1e-3"], "--lr must be above 0, got -0.001."),
+        (
+            *(finetune, FinetuneConfig, ["--dataset", "kvasri"]),
+            "Unknown data set 'kvasri'. Did you mean 'kvasir'?",
+        ),
+        (
+            *(evaluate, EvaluateConfig, ["--run", "gone"]),
+            "gone is not a run folder: it has no config.json.",
+        ),
     ],
 )
-def test_a_mistake_is_one_sentence_and_status_2(
-    tmp_path: Path, arguments: list[str], message: str
+def test_a_mistake_of_any_kind_is_one_sentence_and_status_2(
+    function: Callable[[Any], Any],
+    kind: type,
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command, *options = arguments
-    done = python("-m", f"gpsseg.{command}", *options, folder=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"gpsseg: error: {message}")
-    assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+    said = refused(function, kind, options, tmp_path, monkeypatch, capsys)
+    assert said.startswith(f"gpsseg: error: {message}")
+    assert "Traceback" not in said
+
+
+def refused(
+    function: Callable[[Any], Any],
+    kind: type,
+    options: list[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """What a command in ``folder`` says on stderr; it ends with status 2 and leaves nothing."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["gpsseg", *options])
+    with pytest.raises(SystemExit) as stopped:
+        run_command(function, kind, "command")
+    assert stopped.value.code == 2
+    assert list(folder.iterdir()) == []
+    return capsys.readouterr().err
 
 
 LONG = "x" * 300
@@ -105,15 +138,9 @@ def test_a_name_that_is_too_long_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["gpsseg", *options])
-    with pytest.raises(SystemExit) as stopped:
-        run_command(function, kind, "command")
-    assert stopped.value.code == 2
-    said = capsys.readouterr().err
+    said = refused(function, kind, options, tmp_path, monkeypatch, capsys)
     assert said.startswith("gpsseg: error: ")
     assert LONG in said
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_is_status_130(

@@ -14,7 +14,6 @@ from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.select import SelectConfig
-from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, tune
@@ -50,17 +49,9 @@ def quick(root, output, **settings):
 
 
 @pytest.fixture(scope="module")
-def tiny_kvasir(tmp_path_factory):
-    """A data root with 6 training and 2 test images of about 64 x 64."""
-    folder = tmp_path_factory.mktemp("data")
-    synthesize("kvasir", folder, cases=8, seed=1, size=64)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(tiny_kvasir, tmp_path_factory):
+def run(drawn_kvasir, tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "gps"
-    return finetune(quick(tiny_kvasir, output, decoder_top_k=2))
+    return finetune(quick(drawn_kvasir, output, decoder_top_k=2))
 
 
 def read(run, name):
@@ -76,18 +67,18 @@ def test_the_settings_hold_the_learning_rates_that_were_used(run):
     assert (used["lr"], used["decoder_lr"]) == (2e-3, 2e-3)
 
 
-def test_the_selection_does_not_depend_on_the_batch_size(tiny_kvasir, tmp_path):
+def test_the_selection_does_not_depend_on_the_batch_size(drawn_kvasir, tmp_path):
     for size in (1, 3):
-        tune(quick(tiny_kvasir, tmp_path / f"{size}", epochs=1, batch_size=size))
+        tune(quick(drawn_kvasir, tmp_path / f"{size}", epochs=1, batch_size=size))
     one, other = (read(tmp_path / f"{size}", "selection.json") for size in (1, 3))
     assert one["hash"] == other["hash"]
 
 
 @pytest.mark.parametrize(("decoder_top_k", "warned"), [(5, True), (None, False)])
 def test_a_sparse_decoder_on_random_weights_is_advised_against(
-    tiny_kvasir, capsys, decoder_top_k, warned
+    drawn_kvasir, capsys, decoder_top_k, warned
 ):
-    settings = {"data_root": tiny_kvasir, "backbone": UNET, "image_size": 64, "device": "cpu"}
+    settings = {"data_root": drawn_kvasir, "backbone": UNET, "image_size": 64, "device": "cpu"}
     select(SelectConfig(decoder_top_k=decoder_top_k, selection_images=1, **settings))
     assert ("leaves most of these as they are" in capsys.readouterr().out) == warned
 
@@ -137,14 +128,14 @@ def test_only_selected_entries_changed_and_the_delta_comes_off_bit_for_bit(run):
     assert gps.model_hash(base) == before
 
 
-def test_one_seed_gives_one_result(run, tiny_kvasir, tmp_path):
-    again = finetune(quick(tiny_kvasir, tmp_path / "again", decoder_top_k=2))
+def test_one_seed_gives_one_result(run, drawn_kvasir, tmp_path):
+    again = finetune(quick(drawn_kvasir, tmp_path / "again", decoder_top_k=2))
     assert read(again, "selection.json")["hash"] == read(run, "selection.json")["hash"]
     for part in ("before", "after"):
         assert read(again, "metrics.json")[part] == read(run, "metrics.json")[part]
 
 
-def test_selection_and_training_never_open_a_test_image(tiny_kvasir, tmp_path, monkeypatch):
+def test_selection_and_training_never_open_a_test_image(drawn_kvasir, tmp_path, monkeypatch):
     from gpsseg.data import transforms
 
     stage, opened = ["fit"], {"fit": set(), "test": set()}
@@ -163,15 +154,15 @@ def test_selection_and_training_never_open_a_test_image(tiny_kvasir, tmp_path, m
     scored = module._test
     monkeypatch.setattr(transforms, "read_image", spy)
     monkeypatch.setattr(module, "_test", begin_test)
-    run = finetune(quick(tiny_kvasir, tmp_path / "run", epochs=1, cache="off"))
+    run = finetune(quick(drawn_kvasir, tmp_path / "run", epochs=1, cache="off"))
     split = read(run, "split.json")
     assert opened["fit"] == {*split["train"], *split["val"]}
     assert opened["test"] == set(split["test"])
 
 
 @pytest.mark.parametrize("method", ["full", "decoder"])
-def test_other_methods_train_in_the_same_loop(method, tiny_kvasir, tmp_path):
-    run = finetune(quick(tiny_kvasir, tmp_path / method, method=method, epochs=1))
+def test_other_methods_train_in_the_same_loop(method, drawn_kvasir, tmp_path):
+    run = finetune(quick(drawn_kvasir, tmp_path / method, method=method, epochs=1))
     counts = read(run, "metrics.json")["trainable"]
     assert counts["share_of_decoder"] == 1
     assert counts["share_of_encoder"] == (1 if method == "full" else 0)
@@ -195,10 +186,10 @@ def test_evaluate_scores_the_run_again_and_on_another_set(run, tmp_path):
     }
 
 
-def test_predict_writes_masks_at_native_size_under_the_same_stem(run, tiny_kvasir, tmp_path):
+def test_predict_writes_masks_at_native_size_under_the_same_stem(run, drawn_kvasir, tmp_path):
     folder = tmp_path / "images with spaces"
     folder.mkdir()
-    source = sorted((tiny_kvasir / "Kvasir-SEG" / "images").iterdir())[0]
+    source = sorted((drawn_kvasir / "Kvasir-SEG" / "images").iterdir())[0]
     image = Image.open(source)
     image.save(folder / "Ünï code.jpg")
     image.resize((50, 31)).convert("L").save(folder / "grey.png")
@@ -217,20 +208,20 @@ def test_predict_writes_masks_at_native_size_under_the_same_stem(run, tiny_kvasi
         assert ((soft < 127) <= (values == 0)).all()
 
 
-def test_a_rate_that_diverges_stops_and_leaves_a_readable_run(tiny_kvasir, tmp_path):
+def test_a_rate_that_diverges_stops_and_leaves_a_readable_run(drawn_kvasir, tmp_path):
     with pytest.raises(TrainingDivergedError, match="Try a --lr ten times smaller"):
-        finetune(quick(tiny_kvasir, tmp_path / "run", method="full", lr=1e30))
+        finetune(quick(drawn_kvasir, tmp_path / "run", method="full", lr=1e30))
     assert "stopped" in (tmp_path / "run" / "log.jsonl").read_text()
     Delta.load(tmp_path / "run" / "delta.safetensors").apply(load_backbone(UNET))
 
 
 def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_result(
-    run, tiny_kvasir, tmp_path, monkeypatch, ctrl_c_in_the_loss
+    run, drawn_kvasir, tmp_path, monkeypatch, ctrl_c_in_the_loss
 ):
     ctrl_c_in_the_loss(8)  # 5 images to score, 2 batches of epoch 1, then in epoch 2
     stopped = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
-        finetune(quick(tiny_kvasir, stopped, decoder_top_k=2))
+        finetune(quick(drawn_kvasir, stopped, decoder_top_k=2))
     assert {path.name for path in stopped.iterdir()} == FILES - {
         "metrics.json",
         "per_image.csv",
@@ -253,10 +244,10 @@ def test_scores_of_an_untrained_decoder_are_no_baseline(run, capsys):
     assert 'class="change"' not in page
 
 
-def test_a_cached_run_scores_as_one_without(run, tiny_kvasir, tmp_path, monkeypatch):
+def test_a_cached_run_scores_as_one_without(run, drawn_kvasir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    kept = finetune(quick(tiny_kvasir, tmp_path / "run", decoder_top_k=2, cache="my cache"))
-    again = finetune(quick(tiny_kvasir, tmp_path / "again", decoder_top_k=2, cache="off"))
+    kept = finetune(quick(drawn_kvasir, tmp_path / "run", decoder_top_k=2, cache="my cache"))
+    again = finetune(quick(drawn_kvasir, tmp_path / "again", decoder_top_k=2, cache="off"))
     assert read(kept, "metrics.json")["after"] == read(again, "metrics.json")["after"]
     assert read(kept, "config.json")["config"]["cache"] == str(tmp_path / "my cache")
     assert read(again, "config.json")["config"]["cache"] == "off"
@@ -264,10 +255,10 @@ def test_a_cached_run_scores_as_one_without(run, tiny_kvasir, tmp_path, monkeypa
     assert names == {".npz"}
 
 
-def test_an_existing_run_is_never_overwritten(run, tiny_kvasir):
+def test_an_existing_run_is_never_overwritten(run, drawn_kvasir):
     before = (run / "metrics.json").read_bytes()
     with pytest.raises(UserError, match="never overwrites"):
-        finetune(quick(tiny_kvasir, run))
+        finetune(quick(drawn_kvasir, run))
     assert (run / "metrics.json").read_bytes() == before
 
 

@@ -1,6 +1,7 @@
 """Who may import whom: the floors of the house, see CONTRIBUTING.md."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -47,25 +48,35 @@ def name_of(path: Path) -> str:
     return ".".join(parts).removesuffix(".__init__")
 
 
-def imports(module: str, texts: Sources, where: str = "anywhere") -> Iterator[str]:
+def imports(module: str, texts: Sources, where: str = "anywhere") -> frozenset[str]:
     """The modules of ours that a module imports; those under TYPE_CHECKING do not count.
 
     ``where`` is "anywhere", "functions" or "top".
     """
-    pending = [(node, False) for node in ast.parse(texts[module]).body]
+    return imports_of(module, texts[module], frozenset(texts), where)
+
+
+@functools.cache
+def imports_of(module: str, text: str, modules: frozenset[str], where: str) -> frozenset[str]:
+    """Kept, as the tests plant one line in one of all files and read the others again."""
+    return frozenset(found(module, text, modules, where))
+
+
+def found(module: str, text: str, modules: frozenset[str], where: str) -> Iterator[str]:
+    pending = [(node, False) for node in ast.parse(text).body]
     while pending:
         node, inside = pending.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         if isinstance(node, ast.Import | ast.ImportFrom):
             if where == "anywhere" or inside == (where == "functions"):
-                yield from named(node, module, texts)
+                yield from named(node, module, modules)
             continue
         inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         pending += [(child, inside) for child in ast.iter_child_nodes(node)]
 
 
-def named(node: ast.Import | ast.ImportFrom, module: str, texts: Sources) -> Iterator[str]:
+def named(node: ast.Import | ast.ImportFrom, module: str, modules: frozenset[str]) -> Iterator[str]:
     """What one statement imports, with `from gpsseg import X` and relative names resolved."""
     if isinstance(node, ast.Import):
         found = [alias.name for alias in node.names]
@@ -73,11 +84,11 @@ def named(node: ast.Import | ast.ImportFrom, module: str, texts: Sources) -> Ite
         base = node.module or ""
         if node.level:
             package = module.split(".")
-            is_package = any(other.startswith(f"{module}.") for other in texts)
+            is_package = any(other.startswith(f"{module}.") for other in modules)
             up = package[: len(package) - node.level + is_package]
             base = ".".join([*up, *filter(None, [node.module])])
         within = [f"{base}.{alias.name}" for alias in node.names]
-        found = [name if name in texts else base for name in within]
+        found = [name if name in modules else base for name in within]
     yield from (name for name in found if name.split(".")[0] == "gpsseg")
 
 
@@ -90,7 +101,7 @@ def breaches(texts: Sources) -> list[str]:
     """Every import that the rules do not allow."""
     found = []
     for module in texts:
-        for other in set(imports(module, texts)):
+        for other in imports(module, texts):
             here, there = room(module), room(other)
             if here == there == "data":
                 allowed = level(module) >= level(other)
@@ -137,7 +148,7 @@ def circles(texts: Sources) -> list[str]:
 def late_imports(texts: Sources) -> list[str]:
     """Rooms that import ours inside of functions; only a command's own function does so."""
     commands = {f"gpsseg.{name}" for name in COMMANDS} | {"gpsseg.backbones.__main__"}
-    return sorted(m for m in set(texts) - commands if list(imports(m, texts, "functions")))
+    return sorted(m for m in set(texts) - commands if imports(m, texts, "functions"))
 
 
 def test_every_import_keeps_to_the_floors() -> None:

@@ -1,5 +1,6 @@
 """What README.md says can be typed, can be typed."""
 
+import functools
 import re
 import shlex
 import subprocess
@@ -23,12 +24,17 @@ def test_there_are_commands_to_check():
     assert len(COMMANDS) >= 5
 
 
+@functools.cache
+def help_of(*words):
+    words = [sys.executable, "-m", *words, "--help"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_and_option_of_the_readme_exists(command):
     _, _, module, *arguments = shlex.split(re.sub(r"[\[\],]", " ", command))
     subcommand = [word for word in arguments[:1] if not word.startswith("-")]
-    words = [sys.executable, "-m", module, *subcommand, "--help"]
-    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    shown = help_of(module, *subcommand)
     assert "Example:" in shown
     for option in (word for word in arguments if word.startswith("--")):
         assert re.search(rf"{option}[ ,]", shown), option  # a switch is listed with its --no-

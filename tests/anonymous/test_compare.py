@@ -3,12 +3,10 @@
 import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from gpsseg.compare import compare
-from gpsseg.compare.cells import run_cell
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.report import ReportConfig
 from gpsseg.errors import UserError
@@ -16,14 +14,7 @@ from gpsseg.report import report
 from gpsseg.scoring.paired import read_scores
 
 
-def test_compare(
-    ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tools: SimpleNamespace
-) -> None:
-    def here(jobs: Any, test: bool, processes: Any) -> Any:
-        for job in jobs:
-            yield run_cell(*job, test, threads=1)
-
-    monkeypatch.setattr("gpsseg.compare.race.run_side_by_side", here)
+def test_compare(ward: Path, tmp_path: Path, cells_here: None, tools: SimpleNamespace) -> None:
     settings = {**tools.ONCE, "table": ward / "listSECRET.csv", "cache": str(tmp_path / "cache")}
     settings |= {"title": tools.TITLE}
     config = CompareConfig(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from gpsseg.compare import race
-from gpsseg.compare.cells import Cell, run_cell
+from gpsseg.compare.cells import Cell
 from gpsseg.compare.rows import rank
 from gpsseg.config.compare import CompareConfig
 
@@ -83,17 +83,6 @@ def compared(folder, scores, seeds, groups):
         for seed, dice in enumerate(of_seeds):
             finished(settings, Cell(method, None, 1.0, seed), list(dice), groups=groups)
     return rank(settings, {group: [cell] for group, cell in picked.items()}, picked)
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """Cells run in this process."""
-
-    def side_by_side(jobs, test, processes):
-        for job in jobs:
-            yield run_cell(*job, test, threads=1)
-
-    monkeypatch.setattr(race, "run_side_by_side", side_by_side)
 
 
 @pytest.fixture

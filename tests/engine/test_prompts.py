@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -127,17 +128,16 @@ def test_a_box_outside_the_image_and_files_that_cannot_be_read(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def prompted_run(tmp_path_factory):
+def prompted_run(drawn_kvasir, tmp_path_factory):
     """A tiny SAM out of a folder, trained with boxes, and the folder of its data."""
     from transformers import SamConfig
 
     from gpsseg.backbones.sam import random_sam
     from gpsseg.config.finetune import FinetuneConfig
-    from gpsseg.data.synthetic.scenes import synthesize
     from gpsseg.finetune import finetune
 
     folder = tmp_path_factory.mktemp("prompted")
-    synthesize("kvasir", folder / "data", cases=8, seed=1, size=64)
+    shutil.copytree(drawn_kvasir, folder / "data")
     encoder = {
         "hidden_size": 24,
         "num_hidden_layers": 1,

@@ -24,10 +24,9 @@ def quick(root, output, **settings):
 
 
 @pytest.fixture(scope="module")
-def leaky(tmp_path_factory):
+def leaky(drawn_kvasir, tmp_path_factory):
     """A data root whose first test image is a training image, saved again."""
-    root = tmp_path_factory.mktemp("data")
-    synthesize("kvasir", root, cases=8, seed=1, size=64)
+    root = shutil.copytree(drawn_kvasir, tmp_path_factory.mktemp("leaky") / "data")
     folder = root / "Kvasir-SEG"
     train, test = (
         (folder / "splits" / f"{part}.txt").read_text().split()[0] for part in ("train", "val")

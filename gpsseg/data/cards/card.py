@@ -270,7 +270,8 @@ def build_transform(card: Card, stage: str, image_size: int) -> Any:
     if fault := steps_fault(steps):
         raise UserError(f"Data card {card.name}: {fault}.")
     try:
-        parser = ConfigParser({"image_size": image_size, "steps": steps})
+        # All names are whole, so that MONAI need not search its modules for each: 10 ms a step.
+        parser = ConfigParser({"image_size": image_size, "steps": steps}, excludes=["monai"])
         parser.parse()
         built = [parser.get_parsed_content(f"steps::{i}") for i in range(len(steps))]
         return Compose([step for step in built if step is not None])  # None: it is _disabled_

@@ -68,6 +68,16 @@ def test_a_misspelt_transform_or_argument_is_named() -> None:
         build_transform(with_steps(step), "load", SIDE)
 
 
+def test_no_module_is_searched_for_transforms_that_are_named_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """MONAI would look through all of its own, once a transform: a third of a short run's time."""
+    searched: list[str] = []
+    monkeypatch.setattr("monai.bundle.config_item.import_module", searched.append)
+    assert len(build_transform(KVASIR, "load", SIDE).transforms) == len(KVASIR.transforms["load"])
+    assert searched == []
+
+
 def test_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UserError, match=r"'kvasri'\. Did you mean 'kvasir'\?"):
         load_card("kvasri")
