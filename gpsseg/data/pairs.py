@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,8 +76,8 @@ def pair(
 ) -> Pairs:
     """Find the prediction (or the mask) of every case, by the rules of ``formats.matching``.
 
-    Several masks of one image (``x_mask``, ``x_mask_1``) are parts of what is marked in it; so are
-    several predictions if the truth has several masks.
+    Several masks of one image (``x_mask``, ``x_mask_1``) are parts of what is marked in it, in the
+    truth and in predictions.
 
     Args:
         folder: is searched with its sub-folders.
@@ -93,8 +93,7 @@ def pair(
     images = {case.image for case in cases} if own else set()
     files = [path for path in find_maps(folder, option, segments=not own) if path not in images]
     wanted = [(case.id, _names(case)) for case in cases]
-    joins: bool | Collection[str] = own or {case.id for case in cases if case.joined}
-    found = match(wanted, [(path, below(path, folder)) for path in files], joins)
+    found = match(wanted, [(path, below(path, folder)) for path in files])
     if found.unclear:
         raise UserError(
             f"{option} {folder}: it is unclear which file belongs to which image: "

@@ -299,7 +299,7 @@ def test_own_card_by_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"colour": "red"}, r"unknown keys \['colour'\]"),
+        ({"colour": "red"}, r"has keys that are unknown: colour"),
         ({"splits": None}, "every split needs a name"),
         ({"splits": [{"name": "x", "train": {}}]}, r"x has \['train'\], expected train, \(val,\)"),
         ({"splits": [{"name": "x", "all": {}}]}, "x needs test_share"),
