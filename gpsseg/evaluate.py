@@ -146,7 +146,7 @@ def _evaluate_predictions(config: EvaluateConfig) -> dict[str, Any]:
         "after": scored.summary,
         "strata": scored.scorer.strata(),
     }
-    if len(config.labels) > 1 and config.truth:
+    if predictions.parted and config.truth:
         metrics["labels"] = score_labels(predictions)
     if predictions.soft:
         metrics["calibration"] = scored.scorer.calibration()
