@@ -20,6 +20,7 @@ from gpsseg.veil import scoped
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
     from gpsseg.data.cards.card import Card
+    from gpsseg.data.formats.beyond import Reaches
     from gpsseg.data.formats.greys import Greys
     from gpsseg.data.sources import Failures, Source
     from gpsseg.engine.prompts import Prompter
@@ -83,7 +84,7 @@ def predict(config: PredictConfig) -> list[Path]:
         numbers = {plan.source.path: i for i, plan in enumerate(plans)}
         segmenter = dataclasses.replace(segmenter, prompter=prompter, numbers=numbers)
     try:
-        _write(segmenter, _frames(todo, config, card.foreground, failures, greys), todo)
+        _write(segmenter, todo, config, card.foreground, failures, greys)
     except OSError as error:
         raise UserError(
             f"{error.filename or config.output} cannot be written: {error.strerror}. What is "
@@ -206,7 +207,7 @@ def _refuse_idle(config: PredictConfig, sources: Sequence[Source], failures: Fai
 
 
 def _frames(
-    plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures, greys: Greys
+    plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures, reaches: Reaches
 ) -> Iterator[Frame]:
     """All pictures of all sources; a source that cannot be read is reported, and the next comes."""
     from gpsseg.data.formats.slicing import flat_note
@@ -216,7 +217,9 @@ def _frames(
     for plan in plans:
         frame = None
         try:
-            for frame in open_source(plan, failures, axis, config.window, label, greys, flat):
+            for frame in open_source(
+                plan, failures, axis, config.window, label, reaches.greys, flat, reaches
+            ):
                 yield frame
         except Exception as error:  # whatever is wrong with one source, the next ones come
             if stops_all(error):
@@ -229,8 +232,19 @@ def _frames(
         say(note, style="yellow")
 
 
-def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan]) -> None:
-    """Hand every result to its source's writer."""
+def _write(
+    segmenter: Segmenter,
+    plans: Sequence[Plan],
+    config: PredictConfig,
+    label: str,
+    failures: Failures,
+    greys: Greys,
+) -> None:
+    """Segment all sources, and hand every result to its source's writer."""
+    from gpsseg.data.formats.beyond import Reaches
+
+    reaches = Reaches(greys)
+    frames = _frames(plans, config, label, failures, reaches)
     counts = [plan.source.frames for plan in plans]
     total = None if None in counts else sum(count or 0 for count in counts)
     done: Iterable[Done] = progress(segmenter.segment(frames), "predicting", total)
@@ -249,6 +263,8 @@ def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan])
             writer.finish()
         except Exception as error:
             writer.fail(error)
+    for note in reaches.notes():
+        say(note, style="yellow")
 
 
 def _refuse_dicom_seg(config: PredictConfig, card: Card) -> None:
