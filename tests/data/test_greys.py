@@ -214,6 +214,7 @@ def test_test_images_settle_nothing_of_a_run_that_learned_from_8_bits(tmp_path: 
         assert row.tolist() == shown(tested[0].image, greys)
 
 
+SCALE = "Bring them to the scale of the training images"
 WHITE = "2 images hold values up to 65535, the run was trained on 0 to 4095: what lies above is"
 BLACK = "2 images hold values up to 4095, the run was trained on 0 to 65535: they are shown nearly"
 
@@ -221,8 +222,12 @@ BLACK = "2 images hold values up to 4095, the run was trained on 0 to 65535: the
 @pytest.mark.parametrize(
     ("tops", "trained", "said"),
     [
-        ((65535, 4095, 60000), Greys(whole=(0, 4095)), f"{WHITE} shown white (0.tif, 2.tif)"),
-        ((4095, 4095), Greys(whole=(0, 65535)), f"{BLACK} black (0.tif, 1.tif)"),
+        (
+            (65535, 4095, 60000),
+            Greys(whole=(0, 4095)),
+            f"{WHITE} shown white. {SCALE}: 0.tif, 2.tif",
+        ),
+        ((4095, 4095), Greys(whole=(0, 65535)), f"{BLACK} black. {SCALE}: 0.tif, 1.tif"),
         ((900, 4095), Greys(whole=(0, 4095)), ""),
         ((900, 60000), Greys(whole=(0, 65535)), ""),
         ((900, 60000), Greys(), ""),

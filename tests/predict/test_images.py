@@ -62,7 +62,7 @@ def test_pictures_of_another_depth_than_in_training_are_said_once(
     go(tmp_path / "in")
     said = " ".join(capsys.readouterr().out.split())
     assert said.count("note: 4 images hold values up to 65535, the run was trained on 0 to 40") == 1
-    assert "shown white (a.png, b.png, c.dcm, pages.tif)" in said
+    assert "the scale of the training images: a.png, b.png, c.dcm (and 1 more)" in said
 
 
 def test_a_bad_file_in_the_middle(

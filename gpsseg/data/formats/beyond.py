@@ -103,9 +103,9 @@ def range_notes(reaches: Iterable[Reach | None], anonymous: bool = False) -> lis
 
 def _line(reaches: Sequence[Reach], how: str, anonymous: bool) -> str:
     low, high = reaches[0].trained
-    names = "" if anonymous else f" ({few(each.name for each in reaches)})"
+    names = "" if anonymous else f": {few(each.name for each in reaches)}"
     return (
         f"note: {counted(len(reaches), 'image holds', 'images hold')} values up to "
         f"{max(each.top for each in reaches):g}, the run was trained on {low:g} to {high:g}: "
-        f"{how}{names}. Bring them to the scale of the training images."
+        f"{how}. Bring them to the scale of the training images{names}"
     )
