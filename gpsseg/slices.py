@@ -316,12 +316,16 @@ def _stem(path: Path) -> str:
 
 def _listed(table: Path) -> list[Pair]:
     """The volumes of a table with their masks, groups and parts."""
-    from gpsseg.data.cards.tables import table_cases
+    from gpsseg.data.cards.tables import table_cases, table_notes
     from gpsseg.data.formats.volumes import ENDINGS, volume_ending
     from gpsseg.data.sources import Source
 
     pairs: list[Pair] = []
-    for part, cases in table_cases(table).items():
+    parts_of = table_cases(table)
+    listed = [case for cases in parts_of.values() for case in cases]
+    for note in table_notes(table, listed, of_labels=False):
+        say(note, style="yellow")
+    for part, cases in parts_of.items():
         for case in cases:
             assert case.mask is not None
             masks = (case.mask, *case.opinions)

@@ -47,7 +47,7 @@ def test_patterns(tmp_path: Path) -> None:
 
 
 def test_patterns_find_what_folders_do(tmp_path: Path) -> None:
-    """Folders that are linked to are looked into, circles end, results and hidden files stay out."""
+    """Links to folders are followed, circles end, results and hidden files stay out."""
     for name in ("in/a/1.png", "in/out/1.png", "in/.b/1.png", "far/c/2.png", "far/c/3.jpg"):
         picture(tmp_path / name)
     (tmp_path / "in" / "link").symlink_to(tmp_path / "far", target_is_directory=True)

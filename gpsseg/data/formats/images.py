@@ -149,10 +149,13 @@ def _black_is_0(image: Image.Image, white_is_0: bool) -> Image.Image:
     return turned
 
 
-def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.Image:
+def read_small(
+    path: Path, side: int, mode: Literal["L", "RGB"] = "L", greys: Greys | None = None
+) -> Image.Image:
     """Read an image reduced to a longest side of ``side`` to twice that (or smaller), upright.
 
     A JPEG is decoded at a fraction of its size, which is many times faster than ``read_image``.
+    Values of more than 8 bits are shown by ``greys``, else each image goes by itself.
 
     Raises:
         UserError: as ``read_image``.
@@ -163,12 +166,12 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
         odd = read_odd_tiff(path)
         if not odd:
             raise
-        image = Image.fromarray(show(odd[0]))
+        image = Image.fromarray(show(odd[0], greys))
     with naming(path):
         if image.mode in DEEP:
-            image = Image.fromarray(show(np.asarray(image)))
+            image = Image.fromarray(show(np.asarray(image), greys))
         elif image.mode == "RGB" and holds_deep_colour(path):
-            image = Image.fromarray(show(read_stored(path)))
+            image = Image.fromarray(show(read_stored(path), greys))
         image = image.convert(mode)
         image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
         return image
