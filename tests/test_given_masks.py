@@ -148,7 +148,7 @@ def test_labels_that_some_files_lack_are_said(
 ) -> None:
     assert dice(tmp_path, [LESION], [LESION], labels=(1, 5)) == 1
     assert "note: no mask holds the labels 5." in capsys.readouterr().out
-    assert dice(tmp_path / "b", [LESION], [LESION * 2], labels=(2,)) == 0
+    assert dice(tmp_path / "b", [LESION * 3], [LESION * 2], labels=(2,)) == 0
     assert "no file holds the labels 2." in capsys.readouterr().out
 
 
@@ -200,3 +200,69 @@ def test_parts_of_a_volume_that_lie_elsewhere_are_refused(tmp_path: Path) -> Non
     nibabel.save(nibabel.Nifti1Image(volume, moved), tmp_path / "t" / "x_mask_1.nii")
     with pytest.raises(UserError, match=r"x_mask_1\.nii lies elsewhere than .*x_mask\.nii"):
         score(tmp_path)
+
+
+def write_probabilities(folder: Path, ending: str, masks: list[np.ndarray]) -> None:
+    """Masks with probability maps beside them, as ``predict --save-probabilities`` leaves them."""
+    for index, mask in enumerate(masks):
+        lesion = np.where(mask > 0, 128 + RAMP // 2, RAMP // 4).astype(np.uint8)
+        save(folder / "p" / f"c{index}_probability{ending}", lesion)
+
+
+@pytest.mark.parametrize("ending", [".png", ".nii"])
+def test_labels_are_looked_for_in_the_mask_beside_a_probability_map(
+    tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The maps hold 1 and 2 of 255 in places, which are no labels."""
+    maps = [LESION + CORE, LESION]
+    write_probabilities(tmp_path, ending, maps)
+    assert dice(tmp_path, maps, maps, ending, labels=(1, 2)) == 1
+    assert "note: 2 probability maps beside masks are not used" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("labels", [(2,), (1, 2)])
+def test_lone_probability_maps_are_cut_in_the_middle_where_labels_are_named(
+    tmp_path: Path, labels: tuple[int, ...]
+) -> None:
+    maps = [LESION * 2, LESION * 2 - CORE] if len(labels) > 1 else [LESION * 2, CORE * 2 + LESION]
+    marked = [np.isin(each, labels).astype(np.uint8) for each in maps]
+    write_probabilities(tmp_path, ".png", marked)
+    for index, mask in enumerate(maps):
+        save(tmp_path / "t" / f"c{index}.png", mask)
+    assert score(tmp_path, labels=labels) == 1
+    (tmp_path / "out").rename(tmp_path / "first")
+    save(tmp_path / "p" / "c0.png", LESION * 2)
+    (tmp_path / "p" / "c0_probability.png").unlink()
+    with pytest.raises(UserError, match=r"1 of 2 files are probability maps .*c1_probability\.png"):
+        score(tmp_path, labels=labels)
+
+
+@pytest.mark.parametrize("level", [1, 255])
+def test_masks_of_one_label_are_its_foreground(
+    tmp_path: Path, level: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was trained on slices of label 2 is written as 0 and 1, or as 0 and 255."""
+    truth, masks = [LESION + CORE, LESION], [CORE * level, CORE * 0]
+    assert dice(tmp_path, masks, truth, labels=(2,)) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("no file holds the labels 2, all hold 0 and 1 only" in said) == (level == 1)
+    lesions = [LESION * level] * 2
+    assert dice(tmp_path / "one", lesions, [LESION, LESION + CORE * 2], labels=(1, 3)) == 1
+
+
+@pytest.mark.parametrize("level", [1, 255])
+def test_two_levels_tell_no_labels_apart(
+    tmp_path: Path, level: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index, mask in enumerate([LESION + CORE, LESION]):
+        save(tmp_path / "t" / f"c{index}.png", mask)
+        save(tmp_path / "p" / f"c{index}.png", LESION * level)
+    metrics = evaluate(
+        EvaluateConfig(
+            predictions=tmp_path / "p", truth=tmp_path / "t", output=tmp_path / "o", labels=(1, 2)
+        )
+    )
+    assert metrics["after"]["per-image"]["dice"] == 1
+    assert "labels" not in metrics
+    said = " ".join(capsys.readouterr().out.split())
+    assert "cannot tell labels apart: all labels are scored together, none by itself" in said

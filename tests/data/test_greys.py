@@ -12,6 +12,7 @@ from PIL import Image
 
 from gpsseg.data.cache import entry_name
 from gpsseg.data.case import Case
+from gpsseg.data.formats.beyond import range_notes, reach_of
 from gpsseg.data.formats.greys import (
     Greys,
     finite,
@@ -211,6 +212,80 @@ def test_test_images_settle_nothing_of_a_run_that_learned_from_8_bits(tmp_path: 
         row = read_image(tested[0].image, split.test[0].greys)[0, :, 0]
         np.testing.assert_allclose(row, expected, atol=1)
         assert row.tolist() == shown(tested[0].image, greys)
+
+
+SCALE = "Bring them to the scale of the training images"
+WHITE = "2 images hold values up to 65535, the run was trained on 0 to 4095: what lies above is"
+BLACK = "2 images hold values up to 4095, the run was trained on 0 to 65535: they are shown nearly"
+
+
+@pytest.mark.parametrize(
+    ("tops", "trained", "said"),
+    [
+        (
+            (65535, 4095, 60000),
+            Greys(whole=(0, 4095)),
+            f"{WHITE} shown white. {SCALE}: 0.tif, 2.tif",
+        ),
+        ((4095, 4095), Greys(whole=(0, 65535)), f"{BLACK} black. {SCALE}: 0.tif, 1.tif"),
+        ((900, 4095), Greys(whole=(0, 4095)), ""),
+        ((900, 60000), Greys(whole=(0, 65535)), ""),
+        ((900, 60000), Greys(), ""),
+        ((900, 60000), Greys(old=True), ""),
+    ],
+    ids=["above", "below", "as trained", "one dark image", "no range", "old"],
+)
+def test_images_of_another_depth_than_in_training_are_said(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tops: tuple[int, ...],
+    trained: Greys,
+    said: str,
+) -> None:
+    cases = as_set(tmp_path, [(RAMP * top).astype(np.uint16) for top in tops])
+    check_split(split_of(tmp_path, [], cases), trained, parts=("test",))
+    text = " ".join(capsys.readouterr().out.split())
+    assert said in text
+    assert ("the run was trained on 0" in text) == bool(said)
+    check_split(split_of(tmp_path, [], cases), trained, anonymous=True, parts=("test",))
+    assert ".tif" not in capsys.readouterr().out
+
+
+def test_real_numbers_of_another_scale_are_said() -> None:
+    """One of a hundred values above the percentiles is usual, half of an image is not."""
+    trained = Greys(real=(0.0, 1.0))
+    usual, scaled_up = np.append(LONG, 3), LONG * 255
+    reaches = [reach_of("a", look(each.astype(np.float32)), trained) for each in (usual, scaled_up)]
+    assert range_notes(reaches[:1]) == []
+    (line,) = range_notes(reaches)
+    assert "1 image holds values up to 255, the run was trained on 0 to 1" in line
+
+
+def test_dicom_pictures_are_shown_as_pictures_of_their_bits_are(
+    maker: ModuleType, tmp_path: Path
+) -> None:
+    """Only what asks for nothing itself, lies nowhere in space, and is unsigned."""
+    values = (RAMP * 2000).astype(np.uint16)
+    bits = {"BitsStored": 12, "HighBit": 11}
+    trained = Greys(whole=(0, 4095))
+    picture = shown(saved(tmp_path / "a.tif", values), trained)
+    assert picture[-1] == round(2000 / 4095 * 255)
+    plain = maker.write_dicom(tmp_path / "a.dcm", values, **bits)
+    assert shown(plain, trained) == picture
+    assert shown(plain)[-1] == shown(plain, Greys(real=(0, 1)))[-1] == 255
+    assert shown(plain, trained, window=(500, 1000))[2] == round(800 / 1000 * 255)
+    clip = maker.write_dicom(
+        tmp_path / "clip.dcm", np.stack([values, values]), maker.FRAMES_OF_COLOUR, **bits
+    )
+    assert shown(clip, trained) == picture
+    for name, others in {
+        "window": {"WindowCenter": 1000.5, "WindowWidth": 2001},
+        "space": {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
+    }.items():
+        file = maker.write_dicom(tmp_path / f"{name}.dcm", values, **bits, **others)
+        assert shown(file, trained)[-1] == 255, name
+    signed = maker.write_dicom(tmp_path / "signed.dcm", values.astype(np.int16))
+    assert shown(signed, trained)[-1] == 255
 
 
 def test_slices_that_were_cut_in_another_way_are_said(

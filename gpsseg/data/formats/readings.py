@@ -197,6 +197,13 @@ def side_of(labels: tuple[int, ...], surveys: Sequence[Survey]) -> Rule | None:
     return Rule() if all(each.plain for each in surveys) else None
 
 
+def only_level(surveys: Sequence[Survey]) -> int | None:
+    """The higher value where all files together hold 0 and 1, or 0 and 255; None where not."""
+    held = {value for each in surveys for value in each.values or ()}
+    top = max(held, default=0)
+    return int(top) if top in (1, 255) and held <= {0, top} else None
+
+
 def to_map(values: np.ndarray, scale: int) -> np.ndarray:
     """A probability map as float in [0, 1] or uint8 0..255.
 
