@@ -266,3 +266,76 @@ def test_two_levels_tell_no_labels_apart(
     assert "labels" not in metrics
     said = " ".join(capsys.readouterr().out.split())
     assert "cannot tell labels apart: all labels are scored together, none by itself" in said
+
+
+def palette(values: np.ndarray, *colours: int) -> Image.Image:
+    image = Image.fromarray(values).convert("P")
+    image.putpalette(list(colours))
+    return image
+
+
+def save_palettes(folder: Path, images: list[Image.Image], ending: str = "png") -> None:
+    folder.mkdir(parents=True)
+    for index, image in enumerate(images):
+        image.save(folder / f"c{index}.{ending}")
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one class a file", "both in one"])
+def test_a_palettes_numbers_are_the_labels(tmp_path: Path, several: bool) -> None:
+    both = LESION + CORE
+    maps = [both, both] if several else [LESION, LESION * 2]
+    for index, values in enumerate(maps):
+        save(tmp_path / "t" / f"c{index}.png", values)
+    colours = (0, 0, 0, 255, 0, 0, 0, 255, 0)
+    save_palettes(tmp_path / "p", [palette(values, *colours) for values in maps])
+    config = EvaluateConfig(
+        predictions=tmp_path / "p", truth=tmp_path / "t", output=tmp_path / "out", labels=(1, 2)
+    )
+    metrics = evaluate(config)
+    assert {label: scores["dice"] for label, scores in metrics["labels"].items()} == {
+        "1": 1,
+        "2": 1,
+    }
+
+
+def test_a_palette_of_one_colour_is_read_by_it(tmp_path: Path) -> None:
+    """Pillow stores an all-white GIF as number 0 = white; an inverted palette has black = 1."""
+    white, half = np.ones_like(LESION) * 255, LESION * 255
+    for index, values in enumerate((white, half, half * 0)):
+        save(tmp_path / "t" / f"c{index}.png", values)
+    gif = [Image.fromarray(values) for values in (white, half, half * 0)]
+    save_palettes(tmp_path / "p", gif, "gif")
+    assert score(tmp_path) == 1
+    (tmp_path / "p").rename(tmp_path / "gif")
+    (tmp_path / "out").rename(tmp_path / "out-gif")
+    turned = (255, 255, 255, 0, 0, 0)
+    save_palettes(tmp_path / "p", [palette(1 - v // 255, *turned) for v in (white, half, half * 0)])
+    assert score(tmp_path) == 1
+
+
+def test_what_is_transparent_throughout_is_empty(tmp_path: Path) -> None:
+    shown = [np.dstack([LESION * 0 + 255] * 3 + [values * 255]) for values in (LESION, LESION * 0)]
+    assert dice(tmp_path, shown, [LESION * 255, LESION * 0]) == 1
+
+
+def test_parts_of_a_prediction_are_joined_whatever_the_truth_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = np.roll(LESION, 10, axis=0)
+    save(tmp_path / "t" / "s0.png", np.maximum(LESION, rest) * 255)
+    save(tmp_path / "p" / "s0_mask.png", LESION * 255)
+    save(tmp_path / "p" / "s0_mask_1.png", rest * 255)
+    assert score(tmp_path) == 1
+    assert "the masks of 1 image lie in several files, which are joined: s0" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_nameless_run_can_be_an_opponent(tmp_path: Path) -> None:
+    """Its table has hashed names, which its salt tells."""
+    dice(tmp_path, [LESION, CORE])
+    names = {"predictions": tmp_path / "p", "truth": tmp_path / "t"}
+    other = tmp_path / "nameless"
+    evaluate(EvaluateConfig(**names, output=other, anonymous_ids=True))
+    metrics = evaluate(EvaluateConfig(**names, output=tmp_path / "again", against=(other,)))
+    assert metrics["paired"][0]["dice"]["difference"] == 0

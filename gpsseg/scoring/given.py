@@ -63,7 +63,7 @@ class Predictions:
         The prediction is float in [0, 1], uint8 0..255 or bool, at its own size; several files of
         a case are joined.
         """
-        truth, predicted = read_pair(case, self.pairs.all_of(case))
+        truth, predicted = read_pair(case, self.pairs.all_of(case), numbers=bool(self.labels))
         marked, header = truth_of(case, truth, self.true)
         maps = [self.rule.read(stored, path) for path, stored in predicted]
         return largest(maps), marked.mask, header
@@ -213,6 +213,13 @@ def _say_notes(predictions: Predictions, folder: Path) -> None:
         names = few(path.relative_to(folder) for path in extra)
         say(
             f"note: {predictions.place}: no image for {counted(len(extra), 'file')}: {names}",
+            "yellow",
+        )
+    parts = [c.id for c in predictions.cases if c.id in predictions.pairs.more and not c.joined]
+    if parts:
+        what = counted(len(parts), "image lie in several files", "images lie in several files")
+        say(
+            f"note: {predictions.place}: the masks of {what}, which are joined: {few(parts)}",
             "yellow",
         )
     if left := left_out(unread_files(folder), folder):

@@ -42,10 +42,16 @@ class Look:
     truth: Seen | None = None
 
 
-def read_pair(case: Case, paths: Sequence[Path]) -> tuple[Files, Files]:
+def read_pair(case: Case, paths: Sequence[Path], numbers: bool) -> tuple[Files, Files]:
     """The files of a case's truth and of its prediction, on one grid.
 
     Of a data card's maps of classes, and of annotators' votes, the truth has no files here.
+
+    Args:
+        case: whose truth it is.
+        paths: of the prediction.
+        numbers: whether palettes are read by their numbers, as maps of classes are, and not by
+            their colours.
 
     Raises:
         UserError: one cannot be read, or does not lie on the voxels of the others.
@@ -56,7 +62,7 @@ def read_pair(case: Case, paths: Sequence[Path]) -> tuple[Files, Files]:
     files = []
     for path in names:
         with naming(path):
-            files.append((path, read_stored(path)))
+            files.append((path, read_stored(path, numbers)))
     stored = on_one_grid(files)
     both = list(zip(names, stored, strict=True))
     first = len(both) - len(paths)
@@ -87,7 +93,7 @@ def look_at_pair(case: Case, paths: Sequence[Path], labels: tuple[int, ...]) -> 
     """Read one prediction with its truth; whatever is wrong with them is a fault."""
     assert case.mask is not None
     try:
-        truth, predicted = read_pair(case, paths)
+        truth, predicted = read_pair(case, paths, numbers=bool(labels))
         truths = tuple(survey(path, stored, labels) for path, stored in truth) if labels else ()
         rule = Rule() if all(each.plain for each in truths) else Rule(labels)
         marked, header = truth_of(case, truth, rule)

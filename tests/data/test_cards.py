@@ -354,8 +354,20 @@ def test_a_card_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"bad\.yaml is not valid YAML"):
         load_card(str(tmp_path / "bad.yaml"))
     (tmp_path / "list.yaml").write_text("- 1")
-    with pytest.raises(UserError, match=r"list\.yaml lacks \['citation'"):
+    with pytest.raises(UserError, match=r"list\.yaml lacks citation, folder"):
         load_card(str(tmp_path / "list.yaml"))
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(UserError, match=r"bytes\.yaml is not valid YAML"):
         load_card(str(tmp_path / "bytes.yaml"))
+
+
+def test_ctrl_c_while_a_library_is_imported_is_no_fault_of_the_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(name: str) -> None:
+        if name == "albumentations":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("gpsseg.data.cards.card.import_module", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        build_transform(KVASIR, "augment", 32)

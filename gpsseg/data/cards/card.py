@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -274,9 +274,9 @@ def build_transform(card: Card, stage: str, image_size: int) -> Any:
     if fault := steps_fault(steps):
         raise UserError(f"Data card {card.name}: {fault}.")
     # Here, as MONAI would take Ctrl-C meanwhile for a fault of the card.
-    importlib.import_module("gpsseg.data.transforms")  # which silences albumentations
+    import_module("gpsseg.data.transforms")  # which silences albumentations
     for library in {str(step["_target_"]).partition(".")[0] for step in steps}:
-        importlib.import_module(library)
+        import_module(library)
     try:
         parser = ConfigParser({"image_size": image_size, "steps": steps})
         parser.parse()

@@ -187,15 +187,6 @@ def picture_size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def is_palette(path: Path) -> bool:
-    """Whether a picture's pixels are numbers of a palette; they are not decoded."""
-    try:
-        with path.open("rb") as file, Image.open(file) as image:
-            return image.mode == "P"
-    except Exception:  # reading it will say what is wrong
-        return False
-
-
 def is_turned(path: Path) -> bool:
     """Whether an image's EXIF orientation turns or mirrors it; the pixels are not decoded."""
     return orientation_of(path) in range(2, 9)
