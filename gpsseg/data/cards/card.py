@@ -273,10 +273,9 @@ def build_transform(card: Card, stage: str, image_size: int) -> Any:
     steps = card.transforms.get(stage) or []
     if fault := steps_fault(steps):
         raise UserError(f"Data card {card.name}: {fault}.")
-    # Here, as MONAI would take Ctrl-C meanwhile for a fault of the card.
-    import_module("gpsseg.data.transforms")  # which silences albumentations
-    for library in {str(step["_target_"]).partition(".")[0] for step in steps}:
-        import_module(library)
+    if "albumentations." in str(steps):  # MONAI takes Ctrl-C meanwhile for a fault of the card
+        import_module("gpsseg.data.transforms")  # which lets it ask for no update
+        import_module("albumentations")
     try:
         parser = ConfigParser({"image_size": image_size, "steps": steps})
         parser.parse()
