@@ -79,10 +79,13 @@ def test_parts_of_a_mask_may_have_levels_of_their_own(tmp_path: Path) -> None:
     assert score(tmp_path) == 1
 
 
-def test_a_folder_of_maps_keeps_its_scale(tmp_path: Path) -> None:
-    """A map of 0 and 1 of 255 beside others marks nothing."""
+def test_a_folder_of_maps_keeps_its_scale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A map of 0 and 1 of 255 beside others marks nothing, and that is said."""
     truth = [(RAMP > 127).astype(np.uint8), LESION * 0]
     assert dice(tmp_path, [RAMP, LESION], truth) == 1
+    assert "1 file of 0 and 1 beside maps up to 255" in capsys.readouterr().out
 
 
 def test_maps_that_never_reach_half_of_their_scale_are_said(
