@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from pathlib import Path
 from typing import Any, TypeVar
 
 from gpsseg.config.commandline import read_command
@@ -35,17 +36,20 @@ QUIET = 2.5  # seconds; nobody waits longer for a sign of life
 RARER = 50  # where there is no terminal, a sign comes after this part of the time that has passed
 
 
-def say(text: str, style: str = "") -> None:
+def say(text: str, style: str = "", place: Path | None = None) -> None:
     """Print one line of plain text; ``style`` is a rich style such as ``"bold yellow"``.
 
     A command that writes no names prints none either: here, so that no caller has to think of it.
+    ``place``, where the result lies, follows as it is: it is the user's own word.
     """
     if not is_main_process():
         return
     from rich.console import Console
 
     Console(highlight=False, soft_wrap=True).print(
-        clean(plain(text)), style=style or None, markup=False
+        clean(plain(text)) + (f" {plain(str(place))}" if place else ""),
+        style=style or None,
+        markup=False,
     )
 
 

@@ -145,7 +145,7 @@ def _test(tuned: Tuned) -> Path:
     tuned.watch.lap("evaluation")
     write_json(run.metrics, {**metrics, "seconds": tuned.watch.laps})
     report = write_report(run.path, thumbnails, leak_pictures(leaks, data.split.seen, test))
-    say(f"report: {report}", style="bold")
+    say("report:", "bold", report)
     return run.path
 
 

@@ -50,7 +50,7 @@ def select(config: SelectConfig) -> Selection:
     say(counts_sentence(trainable_counts(layers)), style="bold")
     if output:
         save_selection(RunFolder(output), selection, layers, how)
-        say(f"written to {output}")
+        say("written to", place=output)
     return selection
 
 

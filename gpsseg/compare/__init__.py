@@ -69,5 +69,5 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     with working("writing the page"):
         write_ranking(config.output, result)
     say_rows(result["rows"])
-    say(f"written to {config.output / 'compare.html'}", style="bold")
+    say("written to", "bold", config.output / "compare.html")
     return result

@@ -80,7 +80,8 @@ class EvaluateConfig:
     run's, or the set's best."""
     labels: tuple[int, ...] = ()
     """Which values are foreground, of --predictions (and --truth) that are label maps of several
-    classes. With several, each is scored by itself, too."""
+    classes. With several, each is scored by itself, too. Masks of two levels (0 and 1, or 0 and
+    255), and probability maps that lie there without masks, mark all of these labels together."""
     anonymous_ids: bool = False
     """Write hashes instead of image names into the results. A run that was made so stays so."""
     protocol: tuple[str, ...] = ("per-image", "micro")

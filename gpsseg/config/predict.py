@@ -29,7 +29,8 @@ class PredictConfig:
     of DICOM are never written or shown, except into a DICOM-SEG, which must name its source.
     Where a run tells classes apart, masks hold their labels 1, 2, ... (predict.json names them) and
     probabilities are of any class.
-    Overlays show the pixels as they are, also names that a device has burned into them.
+    Overlays show the pixels as they are, also names that a device has burned into them. The masks
+    and the console name the new images, also of a run with --anonymous-ids.
 
     Example: python -m gpsseg.predict --run runs/... --input my_images/ --output my_masks/
 
@@ -57,7 +58,8 @@ class PredictConfig:
     window: tuple[float, float] | None = None
     """Centre and width of the greys shown to the network, for volumes and DICOM (CT, soft tissue:
     40 400). Default: that of the slices that the run was trained on, or else the file's own, or
-    else its 0.5 and 99.5 percentiles."""
+    else its 0.5 and 99.5 percentiles; of DICOM that is a picture of unsigned numbers, the range of
+    the run's pictures."""
     tile: int | None = None
     """Cut images larger than this many pixels into overlapping tiles of this side."""
     tta: Literal["none", "flips"] = "none"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ class Pairs:
     Attributes:
         files: prediction of every case, by id.
         extra: files that belong to no case.
-        aside: masks that lie beside the probability map of their case and are not used.
+        aside: masks beside the probability map of their case (or maps beside masks) not used.
         more: further files of a case, each a part of what is marked, by id.
     """
 
@@ -73,11 +73,12 @@ def pair(
     what: str = "prediction",
     own: bool = False,
     partial: bool = False,
+    masks_first: bool = False,
 ) -> Pairs:
     """Find the prediction (or the mask) of every case, by the rules of ``formats.matching``.
 
-    Several masks of one image (``x_mask``, ``x_mask_1``) are parts of what is marked in it; so are
-    several predictions if the truth has several masks.
+    Several masks of one image (``x_mask``, ``x_mask_1``) are parts of what is marked in it, in the
+    truth and in predictions.
 
     Args:
         folder: is searched with its sub-folders.
@@ -86,6 +87,7 @@ def pair(
         what: what they call a file in it.
         own: whether masks are looked for; the cases' images may lie in the folder too.
         partial: whether cases without prediction are no error.
+        masks_first: whether a mask goes before the probability map beside it.
 
     Raises:
         UserError: a case has no prediction, or several, or a file fits several cases.
@@ -93,8 +95,8 @@ def pair(
     images = {case.image for case in cases} if own else set()
     files = [path for path in find_maps(folder, option, segments=not own) if path not in images]
     wanted = [(case.id, _names(case)) for case in cases]
-    joins: bool | Collection[str] = own or {case.id for case in cases if case.joined}
-    found = match(wanted, [(path, below(path, folder)) for path in files], joins)
+    files_by_name = [(path, below(path, folder)) for path in files]
+    found = match(wanted, files_by_name, masks_first=masks_first)
     if found.unclear:
         raise UserError(
             f"{option} {folder}: it is unclear which file belongs to which image: "

@@ -16,7 +16,7 @@ from typing import Literal
 from gpsseg.console import progress
 from gpsseg.data.formats import dicom, images, video, volumes
 from gpsseg.data.formats.dicom_series import group_headers
-from gpsseg.data.formats.filenames import DICOM, USUAL, as_named, leads_on, one_form
+from gpsseg.data.formats.filenames import DICOM, USUAL, as_named, fits, leads_on, one_form
 from gpsseg.data.formats.pages import count_pages
 from gpsseg.errors import UserError, fault_of
 
@@ -115,15 +115,19 @@ def _expand(given: Path, output: Path, odd: Failures) -> tuple[Path, list[Path]]
     plain = list(given.parts)
     while any(glob.has_magic(part) for part in plain):
         plain.pop()
-    base = Path(*plain)
+    base, parts = Path(*plain), given.parts[len(plain) :]
+    deep = parts.index("**") if "**" in parts else len(parts)
     files: list[Path] = []
-    for path in sorted(base.glob(str(Path(*given.parts[len(plain) :])))):
+    for path in sorted(base.glob(str(Path(*parts[:deep])))) if deep else [base]:
         kind = _kind(path)
-        if kind == "file" and not path.name.startswith("."):
+        if kind == "folder":
+            own: Failures = []
+            found, tail = _walk(path, output, own), parts[deep:]
+            files += [f for f in found if fits(f.relative_to(path).parts, tail)]
+            odd += [o for o in own if o[0].is_dir() or fits(o[0].relative_to(path).parts, tail)]
+        elif kind == "file" and deep == len(parts) and not path.name.startswith("."):
             files.append(path)
-        elif kind == "folder":
-            files += _walk(path, output, odd)
-        else:
+        elif deep == len(parts):
             _note_odd(path, odd)
     if not files and not odd:
         raise UserError(f"--input {given} matches no file. Check the pattern.")

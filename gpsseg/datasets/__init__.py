@@ -106,7 +106,7 @@ def check(config: CheckConfig) -> Audit:
     with working("looking for images"):
         found = find_cases(card, config.data_root, require_masks=False)
     lone = [path.relative_to(found.root).as_posix() for path in found.lone_masks]
-    result = audit(found.cases, lone, config.duplicates)
+    result = audit(found.cases, lone, config.duplicates, found.parts.get("test", ()))
     for note in notes_of(found):
         say(note, style="yellow")
     for fault in result.faults[:10]:

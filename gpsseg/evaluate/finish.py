@@ -55,7 +55,7 @@ def finish(
     say_protocols(metrics["after"])
     say_breakdown(metrics)
     say_paired(metrics.get("paired", ()))
-    say(f"report: {write_report(output, thumbnails, leak_pictures)}", style="bold")
+    say("report:", "bold", write_report(output, thumbnails, leak_pictures))
     return metrics
 
 

@@ -65,7 +65,7 @@ def evaluate_predictions(config: EvaluateConfig, folder: Path) -> dict[str, Any]
         "after": scored.summary,
         "strata": scored.scorer.strata(),
     }
-    if len(config.labels) > 1 and config.truth:
+    if predictions.parted and config.truth:
         metrics["labels"] = score_labels(predictions)
     if predictions.soft:
         metrics["calibration"] = scored.scorer.calibration()

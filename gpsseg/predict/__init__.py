@@ -58,7 +58,7 @@ def predict(config: PredictConfig) -> list[Path]:
     segmenter = make_segmenter(config, trained, model, card, prompter, pictures)
     segment_all(segmenter, todo, config, card.foreground, inputs.failures, greys)
     masks = [plan.mask for plan in plans if plan.finished]
-    say(f"{counted(len(masks), 'mask')} written to {config.output}. Not for diagnostic use.")
+    say(f"{counted(len(masks), 'mask')}, not for diagnostic use, written to", place=config.output)
     if inputs.failures:
         raise some_failed(inputs.failures, len(masks), config.output)
     return masks

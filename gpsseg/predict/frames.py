@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.console import say
+from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.images import read_image, read_pages
-from gpsseg.data.formats.slicing import Slicing, grey_range, slicing_of, to_rgb
+from gpsseg.data.formats.slicing import Slicing, slicing_of, to_rgb
 from gpsseg.data.formats.video import ENDINGS as VIDEOS
 from gpsseg.data.formats.video import read_video
 from gpsseg.data.formats.volumes import Volume
-from gpsseg.data.shown import read_shown
+from gpsseg.data.shown import read_shown, shown_range
 from gpsseg.data.sources import Failures
 from gpsseg.errors import fault_of, stops_all
 from gpsseg.evaluators import foreground, label_map
@@ -116,6 +117,7 @@ def open_source(
     label: str = "lesion",
     greys: Greys | None = None,
     flat: list[str] | None = None,
+    reaches: Reaches | None = None,
 ) -> Iterator[Frame]:
     """Yield the pictures of a source, one at a time; those of a video that are done are left out.
 
@@ -127,6 +129,7 @@ def open_source(
         label: what a mask marks.
         greys: how the run's images were shown; a window that is named goes before its own.
         flat: is given the names of volumes of a single slice in another plane than ``axis``.
+        reaches: is given what pictures hold that the run has a range for.
 
     Raises:
         UserError: the source cannot be read, or not to its end.
@@ -136,12 +139,14 @@ def open_source(
     if source.kind == "image" and not source.headers:
         writer = Writer(plan, failures, *_targets(plan, PictureTarget))
         reading = partial(read_image, source.path)
-        yield Frame(writer, 0, reading if rule is None else partial(reading, greys=rule))
+        if rule is not None:
+            reading = partial(reading, greys=rule, reaches=reaches)
+        yield Frame(writer, 0, reading)
         return
     if source.kind == "frames" and not source.headers:
         writer = Writer(plan, failures, *_targets(plan, FolderTarget))
         video = source.path.suffix.lower() in VIDEOS
-        read = read_video(source.path) if video else read_pages(source.path, rule)
+        read = read_video(source.path) if video else read_pages(source.path, rule, reaches)
         pictures = (lambda pixels=pixels: pixels for pixels in read)
         yield from _missing(writer, pictures)
         return
@@ -152,7 +157,9 @@ def open_source(
         else AS_STORED
     )
     writer = Writer(plan, failures, *_volume_targets(plan, volume, slicing, label))
-    (low, high), slices = grey_range(volume, window, greys), slicing.view(volume.values)
+    (low, high), slices = shown_range(source, volume, window, greys), slicing.view(volume.values)
+    if reaches is not None and greys is not None and (low, high) == greys.whole:
+        reaches.add(source.path, volume.values)
     shown = (partial(to_rgb, values, low, high, volume.inverted) for values in slices)
     yield from _missing(writer, shown)
 

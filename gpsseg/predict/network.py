@@ -54,7 +54,8 @@ class TunedNetwork:
         Args:
             picture: (H, W, 3) uint8 RGB, or (H, W) uint8 grey, of any size. Of a run that was
                 trained on images of more than 8 bits also numbers such as its own (uint16, float),
-                which are shown by the run's range.
+                which are shown by the run's range: what lies above is white, so bring numbers of
+                another depth to the scale of the training images (nothing is said of them).
             probability: whether to return the network's probabilities instead of a mask.
             prompt: for a run that was trained with --prompt box or point: x0, y0, x1, y1 or x, y in
                 pixels from the upper left corner.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress, say
+from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.slicing import flat_note
 from gpsseg.data.sources import Failures
@@ -40,24 +41,29 @@ def segment_all(
     Raises:
         UserError: the disk is full, so that nothing more can be written.
     """
+    reaches = Reaches(greys)
     try:
-        _write(segmenter, _frames(plans, config, label, failures, greys), plans)
+        _write(segmenter, _frames(plans, config, label, failures, reaches), plans)
     except OSError as error:
         raise UserError(
             f"{error.filename or config.output} cannot be written: {error.strerror}. What is "
             "finished stays; go on with --resume."
         ) from None
+    for note in reaches.notes():
+        say(note, style="yellow")
 
 
 def _frames(
-    plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures, greys: Greys
+    plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures, reaches: Reaches
 ) -> Iterator[Frame]:
     """All pictures of all sources; a source that cannot be read is reported, and the next comes."""
     axis, flat = config.axis or "auto", list[str]()
     for plan in plans:
         frame = None
         try:
-            for frame in open_source(plan, failures, axis, config.window, label, greys, flat):
+            for frame in open_source(
+                plan, failures, axis, config.window, label, reaches.greys, flat, reaches
+            ):
                 yield frame
         except Exception as error:  # whatever is wrong with one source, the next ones come
             if stops_all(error):

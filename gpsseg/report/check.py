@@ -76,7 +76,7 @@ def render_check(card: Card, found: Found, audit: Audit) -> str:
         "colours": list(zip(colours.mean(axis=0), colours.std(axis=0), strict=True)),
         "bars": _bars([look.share for look in audit.sound if look.share is not None]),
         "duplicates": [
-            (leak, leak_picture(by_id[leak.train_id], by_id[leak.test_id]))
+            (leak, leak_picture(by_id[leak.train_id], by_id[leak.test_id], audit.greys))
             for leak in audit.duplicates[:PAIRS]
         ],
         "all_duplicates": len(audit.duplicates),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from gpsseg.console import working
 from gpsseg.data.case import Case, case_image
+from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.images import read_small
 
 LARGEST, SMALLEST, OF_LEAK = 320, 64, 128
@@ -113,17 +114,17 @@ class LeakPicture:
     test: bytes
 
 
-def leak_picture(train: Path, test: Path) -> LeakPicture:
-    """Read and reduce both images of a pair.
+def leak_picture(train: Path, test: Path, greys: Greys | None = None) -> LeakPicture:
+    """Read and reduce both images of a pair; those of more than 8 bits are shown by ``greys``.
 
     Raises:
         UserError: one cannot be read.
     """
-    return LeakPicture(*(_reduced(path) for path in (train, test)))
+    return LeakPicture(*(_reduced(path, greys) for path in (train, test)))
 
 
-def _reduced(path: Path) -> bytes:
-    image = read_small(path, OF_LEAK, "RGB")
+def _reduced(path: Path, greys: Greys | None) -> bytes:
+    image = read_small(path, OF_LEAK, "RGB", greys)
     scale = OF_LEAK / max(image.size)
     width, height = (max(1, round(side * min(scale, 1))) for side in image.size)
     return _jpeg(np.asarray(image), (width, height))

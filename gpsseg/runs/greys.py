@@ -11,6 +11,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.console import say
 from gpsseg.data.case import Case
 from gpsseg.data.checks.readable import say_notes
+from gpsseg.data.formats.beyond import range_notes, reach_of
 from gpsseg.data.formats.filenames import CUT
 from gpsseg.data.formats.greys import Greys, Seen, from_stored, look, settle, to_stored
 from gpsseg.data.formats.images import read_stored
@@ -53,6 +54,9 @@ def check_split(
     greys = stored or _with_cut(settle(seen[case] for case in known), known)
     if any(seen.values()):
         say_range(greys)
+    reaches = [reach_of(case.image.name, what, greys) for case, what in seen.items()]
+    for note in range_notes(reaches, anonymous):
+        say(note, style="yellow")
     deep = {case for case, what in seen.items() if what is not None}
     return with_greys(split, greys, deep), greys
 

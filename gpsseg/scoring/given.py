@@ -17,7 +17,7 @@ from gpsseg.data.formats.distinct import listed
 from gpsseg.data.formats.filenames import left_out
 from gpsseg.data.formats.levels import grounds_of
 from gpsseg.data.formats.maps import unread_files
-from gpsseg.data.formats.readings import Rule, Survey, settle, side_of
+from gpsseg.data.formats.readings import Rule, Survey, only_level, settle, side_of
 from gpsseg.data.formats.stored import Stored
 from gpsseg.data.pairs import Pairs, pair
 from gpsseg.errors import UserError, counted, few
@@ -38,6 +38,7 @@ class Predictions:
         moved: ids of volumes whose header disagrees with their truth's.
         truths: what the masks of the truth are like.
         labels: which values are foreground, of label maps; empty for masks and probabilities.
+        parted: whether the predictions tell several labels apart.
     """
 
     place: str
@@ -49,6 +50,7 @@ class Predictions:
     moved: tuple[str, ...] = ()
     truths: tuple[Seen, ...] = ()
     labels: tuple[int, ...] = ()
+    parted: bool = False
 
     @property
     def soft(self) -> bool:
@@ -61,7 +63,7 @@ class Predictions:
         The prediction is float in [0, 1], uint8 0..255 or bool, at its own size; several files of
         a case are joined.
         """
-        truth, predicted = read_pair(case, self.pairs.all_of(case))
+        truth, predicted = read_pair(case, self.pairs.all_of(case), numbers=bool(self.labels))
         marked, header = truth_of(case, truth, self.true)
         maps = [self.rule.read(stored, path) for path, stored in predicted]
         return largest(maps), marked.mask, header
@@ -85,7 +87,7 @@ def open_predictions(
         UserError: a prediction is missing, unclear, unreadable or out of range, or does not fit
             its truth (up to 10 files are named), or nothing holds the labels.
     """
-    pairs = pair(folder, cases, option)
+    pairs = pair(folder, cases, option, masks_first=bool(labels))
     with ThreadPoolExecutor() as pool:
         tasks = pool.map(lambda case: look_at_pair(case, pairs.all_of(case), labels), cases)
         looks = list(progress(tasks, "checking predictions", len(cases)))
@@ -111,7 +113,10 @@ def open_predictions(
         true = Rule(grounds=grounds_of([s.pair for s in seen if s.pair]))
     moved = tuple(case.id for case, look in zip(cases, looks, strict=True) if look.moved)
     truths = tuple(_grounded(each, true) for each in seen)
-    predictions = Predictions(place, cases, pairs, axes.pop(), rule, true, moved, truths, labels)
+    parted = len(labels) > 1 and _parted(place, rule, true, surveys)
+    predictions = Predictions(
+        place, cases, pairs, axes.pop(), rule, true, moved, truths, labels, parted
+    )
     _say_notes(predictions, folder)
     return predictions
 
@@ -122,25 +127,70 @@ def _labelled(
     """How predictions and truth are read where labels were chosen.
 
     Raises:
-        UserError: no truth holds one, or no file does.
+        UserError: no truth holds one, or no file does; or only some are probability maps.
     """
     truths = [each for look in looks for each in look.truths]
-    rule, true = side_of(labels, surveys), side_of(labels, truths)
+    maps = [each for each in surveys if each.soft]
+    rule, true = (
+        _map_rule(place, maps, surveys) or side_of(labels, surveys),
+        side_of(labels, truths),
+    )
     masks = true is not None and not true.labels
-    if true is None or (masks and (rule is None or not rule.labels) and labels != (1,)):
+    idle = masks and labels != (1,) and not maps and (rule is None or not rule.labels)
+    if true is None or idle:
         held = sorted({value for each in (*truths, *surveys) for value in each.values or ()})
         raise UserError(
             f"--labels {' '.join(map(str, labels))}: none of {counted(len(truths), 'mask')} holds "
             f"such a value; the files hold {listed(held)}. Name others, or leave --labels out for "
             "masks of two levels."
         )
-    if rule is None:
+    level = only_level(surveys) if rule is None and true.labels else None
+    if level is not None:
+        rule = Rule((level,))
+        say(
+            f"note: {place}: no file holds the labels {listed(labels)}, all hold 0 and {level} "
+            f"only: they are read as masks, {level} is foreground.",
+            style="yellow",
+        )
+    elif rule is None:
         say(f"note: {place}: no file holds the labels {listed(labels)}.", style="yellow")
     elif true.labels:
         there = {value for each in truths for value in each.values or ()}
         if lacking := [label for label in labels if label not in there]:
             say(f"note: no mask holds the labels {listed(lacking)}.", style="yellow")
     return rule or Rule(labels), true
+
+
+def _map_rule(place: str, maps: Sequence[Survey], surveys: Sequence[Survey]) -> Rule | None:
+    """How probability maps are read where labels were chosen: all foreground is one; None of none.
+
+    Raises:
+        UserError: only some files are maps.
+    """
+    if not maps:
+        return None
+    if len(maps) < len(surveys):
+        raise UserError(
+            f"{place}: {len(maps)} of {counted(len(surveys), 'file')} are probability maps by "
+            f"their names ({few(each.path.name for each in maps)}), expected masks of all images "
+            "beside them, or none. Add those, or put the maps into a folder of their own."
+        )
+    rule, notes = settle(place, surveys)
+    for note in notes:
+        say(note, style="yellow")
+    return rule
+
+
+def _parted(place: str, rule: Rule, true: Rule, surveys: Sequence[Survey]) -> bool:
+    """Whether predictions tell the labels of the truth apart; says so where they do not."""
+    flat = not rule.labels or only_level(surveys) is not None
+    if flat and true.labels:
+        say(
+            f"note: {place}: masks of two levels and probability maps cannot tell labels apart: "
+            "all labels are scored together, none by itself.",
+            style="yellow",
+        )
+    return not (flat and true.labels)
 
 
 def _grounded(seen: Seen, rule: Rule) -> Seen:
@@ -165,13 +215,21 @@ def _say_notes(predictions: Predictions, folder: Path) -> None:
             f"note: {predictions.place}: no image for {counted(len(extra), 'file')}: {names}",
             "yellow",
         )
+    parts = [c.id for c in predictions.cases if c.id in predictions.pairs.more and not c.joined]
+    if parts:
+        what = counted(len(parts), "image lie in several files", "images lie in several files")
+        say(
+            f"note: {predictions.place}: the masks of {what}, which are joined: {few(parts)}",
+            "yellow",
+        )
     if left := left_out(unread_files(folder), folder):
         say(f"{left} of {predictions.place}", "yellow")
     if aside:
         names = few(path.relative_to(folder) for path in aside)
-        what = counted(
-            len(aside), "mask beside probability maps is", "masks beside probability maps are"
-        )
+        one, others = "mask", "probability maps"
+        if predictions.labels:
+            one, others = "probability map", "masks"
+        what = counted(len(aside), f"{one} beside {others} is", f"{one}s beside {others} are")
         say(f"note: {what} not used: {names}", "yellow")
     if predictions.moved:
         say(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from gpsseg.data.case import Case, look_at_case
 from gpsseg.data.checks.notices import Seen, look
 from gpsseg.data.formats.levels import Marked
+from gpsseg.data.formats.maps import stem
 from gpsseg.data.formats.masks import joined, refuse_sizes
+from gpsseg.data.formats.matching import is_map
 from gpsseg.data.formats.readings import Rule, Survey, survey
 from gpsseg.data.formats.stored import Stored, elsewhere, on_one_grid, read_stored, size_text
 from gpsseg.errors import UserError, fault_of, naming
@@ -40,10 +42,16 @@ class Look:
     truth: Seen | None = None
 
 
-def read_pair(case: Case, paths: Sequence[Path]) -> tuple[Files, Files]:
+def read_pair(case: Case, paths: Sequence[Path], numbers: bool) -> tuple[Files, Files]:
     """The files of a case's truth and of its prediction, on one grid.
 
     Of a data card's maps of classes, and of annotators' votes, the truth has no files here.
+
+    Args:
+        case: whose truth it is.
+        paths: of the prediction.
+        numbers: whether palettes are read by their numbers, as maps of classes are, and not by
+            their colours.
 
     Raises:
         UserError: one cannot be read, or does not lie on the voxels of the others.
@@ -54,7 +62,7 @@ def read_pair(case: Case, paths: Sequence[Path]) -> tuple[Files, Files]:
     files = []
     for path in names:
         with naming(path):
-            files.append((path, read_stored(path)))
+            files.append((path, read_stored(path, numbers)))
     stored = on_one_grid(files)
     both = list(zip(names, stored, strict=True))
     first = len(both) - len(paths)
@@ -85,7 +93,7 @@ def look_at_pair(case: Case, paths: Sequence[Path], labels: tuple[int, ...]) -> 
     """Read one prediction with its truth; whatever is wrong with them is a fault."""
     assert case.mask is not None
     try:
-        truth, predicted = read_pair(case, paths)
+        truth, predicted = read_pair(case, paths, numbers=bool(labels))
         truths = tuple(survey(path, stored, labels) for path, stored in truth) if labels else ()
         rule = Rule() if all(each.plain for each in truths) else Rule(labels)
         marked, header = truth_of(case, truth, rule)
@@ -94,7 +102,7 @@ def look_at_pair(case: Case, paths: Sequence[Path], labels: tuple[int, ...]) -> 
     surveys = []
     for path, stored in predicted:
         try:
-            surveys.append(survey(path, stored, labels))
+            surveys.append(_survey(path, stored, labels))
         except Exception as error:
             return Look(fault_of(path, error))
         if fault := _misfit(case, path, stored, header):
@@ -102,6 +110,13 @@ def look_at_pair(case: Case, paths: Sequence[Path], labels: tuple[int, ...]) -> 
     moved = any(elsewhere(stored, header) for _, stored in predicted)
     seen = look(case.mask, marked)
     return Look("", tuple(surveys), truths, header.values.ndim, moved, seen)
+
+
+def _survey(path: Path, stored: Stored, labels: tuple[int, ...]) -> Survey:
+    """Look at a prediction: what is called a probability map holds no labels."""
+    if labels and is_map(stem(path)):
+        return replace(survey(path, stored), soft=True)
+    return survey(path, stored, labels)
 
 
 def _misfit(case: Case, path: Path, stored: Stored, header: Stored) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.private import load_salt
 from gpsseg.console import say
 from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.split import Case
@@ -17,6 +18,7 @@ from gpsseg.evaluators.words import interval_text, varied_text
 from gpsseg.files import read_object, read_table
 from gpsseg.scoring.given import open_predictions
 from gpsseg.scoring.scored import score_predictions
+from gpsseg.veil import hashed
 
 SCORES = ("dice", "iou")
 TESTED = "these two networks; another training of either may differ by more"
@@ -40,7 +42,7 @@ def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()
     """
     table = RunFolder(folder).per_image
     if table.is_file():
-        rows = read_scores(table)
+        rows = _by_our_names(folder, read_scores(table), cases)
         _refuse_other_images(folder, [case.id for case in cases], list(rows))
         return lambda: rows
     if RunFolder(folder).config.is_file():
@@ -50,6 +52,15 @@ def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()
         )
     predictions = open_predictions(folder, cases, "--against", labels)
     return lambda: {row["id"]: row for row in score_predictions(predictions, ["per-image"]).rows}
+
+
+def _by_our_names(folder: Path, rows: dict[str, Row], cases: Sequence[Case]) -> dict[str, Row]:
+    """Rows of a nameless run by the names that it hashed, where its salt tells them."""
+    if not RunFolder(folder).salt.is_file():
+        return rows
+    salt = load_salt(folder)
+    names = {hashed(case.id, salt): case.id for case in cases}
+    return {names.get(name, name): row for name, row in rows.items()}
 
 
 def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:

@@ -11,7 +11,7 @@ import numpy as np
 from gpsseg.console import progress, say
 from gpsseg.data.case import Case
 from gpsseg.data.checks.notices import FRAMED, FULL, border_share
-from gpsseg.data.formats.slicing import Slicing, find_slicing
+from gpsseg.data.formats.slicing import Slicing, find_slicing, own_plane
 from gpsseg.data.formats.volumes import RAS
 from gpsseg.errors import UserError, counted, few
 from gpsseg.evaluators import Scorer, registry
@@ -142,7 +142,8 @@ def telling_slice(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The slice of a volume, seen from its front, that shows most of the true lesion.
 
-    Of equal ones it is the middle one; without a lesion it shows most of what was predicted.
+    Of equal ones it is the middle one; without a lesion it shows most of what was predicted. A
+    volume of a single slice is seen as that slice lies.
 
     Args:
         mask: (X, Y, Z) bool, predicted.
@@ -152,9 +153,14 @@ def telling_slice(
     Returns:
         Both slices, (rows, columns) bool.
     """
-    slicing = Slicing((0, 1, 2), ())
+    shape = truth.shape[::-1]
     if affine is not None:
-        slicing = find_slicing(RAS @ affine[:, [2, 1, 0, 3]])
+        in_lps = RAS @ affine[:, [2, 1, 0, 3]]
+        slicing = find_slicing(in_lps, own_plane(shape, in_lps) or "auto")
+    else:
+        along = shape.index(1) if shape.count(1) == 1 else 0
+        rows, columns = (axis for axis in range(3) if axis != along)
+        slicing = Slicing((along, rows, columns), ())
     found, true = (slicing.view(values.transpose(2, 1, 0)) for values in (mask, truth))
     sizes = (true if truth.any() else found).sum(axis=(1, 2))
     most = np.flatnonzero(sizes == sizes.max())

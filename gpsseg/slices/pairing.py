@@ -9,7 +9,7 @@ from pathlib import Path
 from gpsseg.config.slices import SlicesConfig
 from gpsseg.console import say
 from gpsseg.data.cards.nnunet import further_channels
-from gpsseg.data.cards.tables import table_cases
+from gpsseg.data.cards.tables import table_cases, table_notes
 from gpsseg.data.checks.notices import lone_notice
 from gpsseg.data.formats.filenames import left_out, one_form
 from gpsseg.data.formats.matching import are_masks, bare, match, one_channel
@@ -133,7 +133,11 @@ def _stem(path: Path) -> str:
 def _listed(table: Path) -> list[Pair]:
     """The volumes of a table with their masks, groups and parts."""
     pairs: list[Pair] = []
-    for part, cases in table_cases(table).items():
+    parts_of = table_cases(table)
+    listed = [case for cases in parts_of.values() for case in cases]
+    for note in table_notes(table, listed, of_labels=False):
+        say(note, style="yellow")
+    for part, cases in parts_of.items():
         for case in cases:
             assert case.mask is not None
             masks = (case.mask, *case.opinions)

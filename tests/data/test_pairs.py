@@ -161,21 +161,15 @@ def test_a_number_is_a_name_where_an_image_is_called_so(tmp_path: Path) -> None:
     assert found == {"a": [names[2]], "a_mask_1": [names[0]], "a_mask_2": [names[1]]}
 
 
-def test_numbered_predictions_are_joined_only_where_the_truth_is(tmp_path: Path) -> None:
+def test_numbered_predictions_are_parts_as_numbered_masks_are(tmp_path: Path) -> None:
+    """Whatever the truth is called, and however many files it has."""
     touch(tmp_path, "a_mask.png", "a_mask_1.png")
-    found = pair(tmp_path, cases("a"))
-    assert (found.files["a"].name, [p.name for p in found.extra]) == ("a_mask.png", [names_1()])
+    (one,) = cases("a")
     (truth,) = truth_cases(tmp_path)
-    assert (truth.id, truth.joined, [p.name for p in truth.opinions]) == (
-        "a_mask",
-        True,
-        [names_1()],
-    )
-    assert len(pair(tmp_path, [truth]).all_of(truth)) == 2
-
-
-def names_1() -> str:
-    return "a_mask_1.png"
+    assert (truth.id, truth.joined) == ("a_mask", True)
+    for case in (one, truth):
+        names = [path.name for path in pair(tmp_path, [case]).all_of(case)]
+        assert names == ["a_mask.png", "a_mask_1.png"]
 
 
 def test_names_that_macos_takes_apart(tmp_path: Path) -> None:

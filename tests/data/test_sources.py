@@ -46,6 +46,28 @@ def test_patterns(tmp_path: Path) -> None:
     assert names(tmp_path / "[odd]") == ["1"], "what exists is no pattern"
 
 
+def test_patterns_find_what_folders_do(tmp_path: Path) -> None:
+    """Links to folders are followed, circles end, results and hidden files stay out."""
+    for name in ("in/a/1.png", "in/out/1.png", "in/.b/1.png", "far/c/2.png", "far/c/3.jpg"):
+        picture(tmp_path / name)
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "far", target_is_directory=True)
+    (tmp_path / "far" / "round").symlink_to(tmp_path / "in", target_is_directory=True)
+    results = tmp_path / "in" / "out"
+    assert names(tmp_path / "in", output=results) == ["a/1", "link/c/2", "link/c/3"]
+    for pattern, found in {
+        "in/**/*.png": ["a/1", "link/c/2"],
+        "in/**": ["a/1", "link/c/2", "link/c/3"],
+        "in/**/c": ["link/c/2", "link/c/3"],
+        "in/link/*/?.png": ["c/2"],
+    }.items():
+        assert names(tmp_path / pattern, output=results) == found, pattern
+    assert names(tmp_path / "**" / "c" / "2.png") == ["far/c/2"], "once"
+    for name in ("broken.png", "broken.jpg"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "none")
+    _, failures = find_sources([tmp_path / "in" / "**" / "*.png"], results)
+    assert [path.name for path, _ in failures] == ["broken.png"]
+
+
 def test_own_results_are_no_input(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     picture(tmp_path / "masks" / "a.png")

@@ -42,6 +42,12 @@ def test_a_volume_is_pictured_by_the_slice_with_most_of_the_lesion(
     assert not true.any()
     empty = np.zeros_like(truth)
     assert telling_slice(empty, empty, None)[0].shape == (3, 4)
+    thin = np.zeros((4, 1, 6), bool)  # one coronal slice: the head at the top, right on the left
+    thin[0, 0, 5] = True
+    upright = np.zeros((6, 4), bool)
+    upright[0, 3] = True
+    assert np.array_equal(telling_slice(thin, thin, affine)[1], upright)
+    assert telling_slice(thin, thin, None)[1].shape == (6, 4), "not cut along its first axis"
     lying = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
     assert telling_slice(mask, truth, lying)[1].sum() == truth.sum((0, 1)).max()
 

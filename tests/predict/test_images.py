@@ -1,9 +1,10 @@
 """`predict` on images, with a network that marks what is bright."""
 
+import json
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +38,31 @@ def test_images_keep_names_and_folders(
         mask = tools.read(tmp_path / "out" / name)
         assert set(np.unique(mask)) <= {0, 255}
         np.testing.assert_array_equal(mask > 0, tools.blob(seed))
+
+
+def test_pictures_of_another_depth_than_in_training_are_said_once(
+    go: Callable[..., list[Path]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tools: SimpleNamespace,
+    maker: ModuleType,
+) -> None:
+    """The run knows 12 bits: files, pages and DICOM of 16 are counted together, by their names."""
+    deep = tools.blob().astype(np.uint16) * 65535
+    pages = [Image.fromarray(each) for each in (deep // 16, deep)]
+    (tmp_path / "in").mkdir()
+    pages[0].save(tmp_path / "in" / "pages.tif", save_all=True, append_images=pages[1:])
+    for name, values in (("a", deep), ("b", deep // 2), ("fine", deep // 16)):
+        Image.fromarray(values).save(tmp_path / "in" / f"{name}.png")
+    maker.write_dicom(tmp_path / "in" / "c.dcm", deep)
+    go(tmp_path / "in" / "fine.png", output=tmp_path / "first")
+    assert "the run was trained on" not in capsys.readouterr().out, "no config.json, no range"
+    content = {"resolved": {"greys": {"whole": [0, 4095]}}}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(content))
+    go(tmp_path / "in")
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("note: 4 images hold values up to 65535, the run was trained on 0 to 40") == 1
+    assert "the scale of the training images: a.png, b.png, c.dcm (and 1 more)" in said
 
 
 def test_a_bad_file_in_the_middle(

@@ -65,6 +65,46 @@ def test_test_images_settle_nothing_of_a_run_that_learned_from_8_bits(
         assert row.tolist() == grey_files.shown(tested[0].image, greys)
 
 
+SCALE = "Bring them to the scale of the training images"
+WHITE = "2 images hold values up to 65535, the run was trained on 0 to 4095: what lies above is"
+BLACK = "2 images hold values up to 4095, the run was trained on 0 to 65535: they are shown nearly"
+
+
+@pytest.mark.parametrize(
+    ("tops", "trained", "said"),
+    [
+        (
+            (65535, 4095, 60000),
+            Greys(whole=(0, 4095)),
+            f"{WHITE} shown white. {SCALE}: 0.tif, 2.tif",
+        ),
+        ((4095, 4095), Greys(whole=(0, 65535)), f"{BLACK} black. {SCALE}: 0.tif, 1.tif"),
+        ((900, 4095), Greys(whole=(0, 4095)), ""),
+        ((900, 60000), Greys(whole=(0, 65535)), ""),
+        ((900, 60000), Greys(), ""),
+        ((900, 60000), Greys(old=True), ""),
+    ],
+    ids=["above", "below", "as trained", "one dark image", "no range", "old"],
+)
+def test_images_of_another_depth_than_in_training_are_said(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tops: tuple[int, ...],
+    trained: Greys,
+    said: str,
+    grey_files: ModuleType,
+) -> None:
+    cases = as_set(
+        grey_files, tmp_path, [(grey_files.RAMP * top).astype(np.uint16) for top in tops]
+    )
+    check_split(split_of(tmp_path, [], cases), trained, parts=("test",))
+    text = " ".join(capsys.readouterr().out.split())
+    assert said in text
+    assert ("the run was trained on 0" in text) == bool(said)
+    check_split(split_of(tmp_path, [], cases), trained, anonymous=True, parts=("test",))
+    assert ".tif" not in capsys.readouterr().out
+
+
 def test_slices_that_were_cut_in_another_way_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], grey_files: ModuleType
 ) -> None:

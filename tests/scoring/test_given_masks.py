@@ -79,10 +79,13 @@ def test_parts_of_a_mask_may_have_levels_of_their_own(tmp_path: Path) -> None:
     assert score(tmp_path) == 1
 
 
-def test_a_folder_of_maps_keeps_its_scale(tmp_path: Path) -> None:
-    """A map of 0 and 1 of 255 beside others marks nothing."""
+def test_a_folder_of_maps_keeps_its_scale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A map of 0 and 1 of 255 beside others marks nothing, and that is said."""
     truth = [(RAMP > 127).astype(np.uint8), LESION * 0]
     assert dice(tmp_path, [RAMP, LESION], truth) == 1
+    assert "1 file of 0 and 1 beside maps up to 255" in capsys.readouterr().out
 
 
 def test_maps_that_never_reach_half_of_their_scale_are_said(
@@ -148,7 +151,7 @@ def test_labels_that_some_files_lack_are_said(
 ) -> None:
     assert dice(tmp_path, [LESION], [LESION], labels=(1, 5)) == 1
     assert "note: no mask holds the labels 5." in capsys.readouterr().out
-    assert dice(tmp_path / "b", [LESION], [LESION * 2], labels=(2,)) == 0
+    assert dice(tmp_path / "b", [LESION * 3], [LESION * 2], labels=(2,)) == 0
     assert "no file holds the labels 2." in capsys.readouterr().out
 
 
@@ -200,3 +203,142 @@ def test_parts_of_a_volume_that_lie_elsewhere_are_refused(tmp_path: Path) -> Non
     nibabel.save(nibabel.Nifti1Image(volume, moved), tmp_path / "t" / "x_mask_1.nii")
     with pytest.raises(UserError, match=r"x_mask_1\.nii lies elsewhere than .*x_mask\.nii"):
         score(tmp_path)
+
+
+def write_probabilities(folder: Path, ending: str, masks: list[np.ndarray]) -> None:
+    """Masks with probability maps beside them, as ``predict --save-probabilities`` leaves them."""
+    for index, mask in enumerate(masks):
+        lesion = np.where(mask > 0, 128 + RAMP // 2, RAMP // 4).astype(np.uint8)
+        save(folder / "p" / f"c{index}_probability{ending}", lesion)
+
+
+@pytest.mark.parametrize("ending", [".png", ".nii"])
+def test_labels_are_looked_for_in_the_mask_beside_a_probability_map(
+    tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The maps hold 1 and 2 of 255 in places, which are no labels."""
+    maps = [LESION + CORE, LESION]
+    write_probabilities(tmp_path, ending, maps)
+    assert dice(tmp_path, maps, maps, ending, labels=(1, 2)) == 1
+    assert "note: 2 probability maps beside masks are not used" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("labels", [(2,), (1, 2)])
+def test_lone_probability_maps_are_cut_in_the_middle_where_labels_are_named(
+    tmp_path: Path, labels: tuple[int, ...]
+) -> None:
+    maps = [LESION * 2, LESION * 2 - CORE] if len(labels) > 1 else [LESION * 2, CORE * 2 + LESION]
+    marked = [np.isin(each, labels).astype(np.uint8) for each in maps]
+    write_probabilities(tmp_path, ".png", marked)
+    for index, mask in enumerate(maps):
+        save(tmp_path / "t" / f"c{index}.png", mask)
+    assert score(tmp_path, labels=labels) == 1
+    (tmp_path / "out").rename(tmp_path / "first")
+    save(tmp_path / "p" / "c0.png", LESION * 2)
+    (tmp_path / "p" / "c0_probability.png").unlink()
+    with pytest.raises(UserError, match=r"1 of 2 files are probability maps .*c1_probability\.png"):
+        score(tmp_path, labels=labels)
+
+
+@pytest.mark.parametrize("level", [1, 255])
+def test_masks_of_one_label_are_its_foreground(
+    tmp_path: Path, level: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was trained on slices of label 2 is written as 0 and 1, or as 0 and 255."""
+    truth, masks = [LESION + CORE, LESION], [CORE * level, CORE * 0]
+    assert dice(tmp_path, masks, truth, labels=(2,)) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("no file holds the labels 2, all hold 0 and 1 only" in said) == (level == 1)
+    lesions = [LESION * level] * 2
+    assert dice(tmp_path / "one", lesions, [LESION, LESION + CORE * 2], labels=(1, 3)) == 1
+
+
+@pytest.mark.parametrize("level", [1, 255])
+def test_two_levels_tell_no_labels_apart(
+    tmp_path: Path, level: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index, mask in enumerate([LESION + CORE, LESION]):
+        save(tmp_path / "t" / f"c{index}.png", mask)
+        save(tmp_path / "p" / f"c{index}.png", LESION * level)
+    metrics = evaluate(
+        EvaluateConfig(
+            predictions=tmp_path / "p", truth=tmp_path / "t", output=tmp_path / "o", labels=(1, 2)
+        )
+    )
+    assert metrics["after"]["per-image"]["dice"] == 1
+    assert "labels" not in metrics
+    said = " ".join(capsys.readouterr().out.split())
+    assert "cannot tell labels apart: all labels are scored together, none by itself" in said
+
+
+def palette(values: np.ndarray, *colours: int) -> Image.Image:
+    image = Image.fromarray(values).convert("P")
+    image.putpalette(list(colours))
+    return image
+
+
+def save_palettes(folder: Path, images: list[Image.Image], ending: str = "png") -> None:
+    folder.mkdir(parents=True)
+    for index, image in enumerate(images):
+        image.save(folder / f"c{index}.{ending}")
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one class a file", "both in one"])
+def test_a_palettes_numbers_are_the_labels(tmp_path: Path, several: bool) -> None:
+    both = LESION + CORE
+    maps = [both, both] if several else [LESION, LESION * 2]
+    for index, values in enumerate(maps):
+        save(tmp_path / "t" / f"c{index}.png", values)
+    colours = (0, 0, 0, 255, 0, 0, 0, 255, 0)
+    save_palettes(tmp_path / "p", [palette(values, *colours) for values in maps])
+    config = EvaluateConfig(
+        predictions=tmp_path / "p", truth=tmp_path / "t", output=tmp_path / "out", labels=(1, 2)
+    )
+    metrics = evaluate(config)
+    assert {label: scores["dice"] for label, scores in metrics["labels"].items()} == {
+        "1": 1,
+        "2": 1,
+    }
+
+
+def test_a_palette_of_one_colour_is_read_by_it(tmp_path: Path) -> None:
+    """Pillow stores an all-white GIF as number 0 = white; an inverted palette has black = 1."""
+    white, half = np.ones_like(LESION) * 255, LESION * 255
+    for index, values in enumerate((white, half, half * 0)):
+        save(tmp_path / "t" / f"c{index}.png", values)
+    gif = [Image.fromarray(values) for values in (white, half, half * 0)]
+    save_palettes(tmp_path / "p", gif, "gif")
+    assert score(tmp_path) == 1
+    (tmp_path / "p").rename(tmp_path / "gif")
+    (tmp_path / "out").rename(tmp_path / "out-gif")
+    turned = (255, 255, 255, 0, 0, 0)
+    save_palettes(tmp_path / "p", [palette(1 - v // 255, *turned) for v in (white, half, half * 0)])
+    assert score(tmp_path) == 1
+
+
+def test_what_is_transparent_throughout_is_empty(tmp_path: Path) -> None:
+    shown = [np.dstack([LESION * 0 + 255] * 3 + [values * 255]) for values in (LESION, LESION * 0)]
+    assert dice(tmp_path, shown, [LESION * 255, LESION * 0]) == 1
+
+
+def test_parts_of_a_prediction_are_joined_whatever_the_truth_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = np.roll(LESION, 10, axis=0)
+    save(tmp_path / "t" / "s0.png", np.maximum(LESION, rest) * 255)
+    save(tmp_path / "p" / "s0_mask.png", LESION * 255)
+    save(tmp_path / "p" / "s0_mask_1.png", rest * 255)
+    assert score(tmp_path) == 1
+    assert "the masks of 1 image lie in several files, which are joined: s0" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_nameless_run_can_be_an_opponent(tmp_path: Path) -> None:
+    """Its table has hashed names, which its salt tells."""
+    dice(tmp_path, [LESION, CORE])
+    names = {"predictions": tmp_path / "p", "truth": tmp_path / "t"}
+    other = tmp_path / "nameless"
+    evaluate(EvaluateConfig(**names, output=other, anonymous_ids=True))
+    metrics = evaluate(EvaluateConfig(**names, output=tmp_path / "again", against=(other,)))
+    assert metrics["paired"][0]["dice"]["difference"] == 0

@@ -78,6 +78,28 @@ def test_a_mask_that_does_not_fit_and_one_that_is_missing(tmp_path: Path) -> Non
     assert not (tmp_path / "again").exists()
 
 
+def test_what_nnunets_dataset_json_does_not_use_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As finetune says it; but regions and `ignore` are no matter of --labels."""
+    volumes(tmp_path, ["a", "b", "c"])
+    for kind, ending, place in (("ct", ".nii.gz", "imagesTr"), ("seg", "_seg.nii.gz", "labelsTr")):
+        (tmp_path / place).mkdir()
+        for name in ("a", "b", "c") if kind == "ct" else ("a", "b"):
+            channel = "_0000" if kind == "ct" else ""
+            path = tmp_path / kind / f"{name}{ending}"
+            path.rename(tmp_path / place / f"{name}{channel}.nii.gz")
+    facts = {"channel_names": {"0": "CT"}, "labels": {"whole": [1, 2], "ignore": 3}}
+    table = tmp_path / "dataset.json"
+    table.write_text(json.dumps({**facts, "numTraining": 3, "file_ending": ".nii.gz"}))
+    cut(SlicesConfig(table=table, output=tmp_path / "cut", labels=(1,)))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "note: 1 image in imagesTr has no mask in labelsTr, left out: c" in said
+    assert "note: dataset.json says numTraining 3, 2 are used" in said
+    assert "ignore" not in said
+    assert "regions" not in said
+
+
 def test_a_dataset_json_of_volumes_with_several_classes(tmp_path: Path) -> None:
     volumes(tmp_path, ["a", "b", "c"])
     for path in (tmp_path / "seg").iterdir():

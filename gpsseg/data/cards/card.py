@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,13 @@ def load_card(dataset: str) -> Card:
     content = read_private(path.parent).get("card") if path.name == CARD else None
     content = content or _read(path, "data card")
     got = set(content) if isinstance(content, dict) else set()
-    if not isinstance(content, dict) or set(REQUIRED) - got or got - {*REQUIRED, *OPTIONAL}:
+    lacking, unknown = sorted(set(REQUIRED) - got), sorted(got - {*REQUIRED, *OPTIONAL})
+    if not isinstance(content, dict) or lacking or unknown:
+        faults = [f"lacks {', '.join(lacking)}"] if lacking else []
+        faults += [f"has keys that are unknown: {', '.join(map(str, unknown))}"] if unknown else []
         raise UserError(
-            f"The data card {path} lacks {sorted(set(REQUIRED) - got)} and has unknown keys "
-            f"{sorted(got - {*REQUIRED, *OPTIONAL})}. Copy pipelines/kvasir.yaml and change it."
+            f"The data card {path} {' and '.join(faults)}. Copy pipelines/kvasir.yaml and change "
+            "it."
         )
     content = {"name": path.stem, **content}
     for name in TEXTS:
@@ -269,6 +273,9 @@ def build_transform(card: Card, stage: str, image_size: int) -> Any:
     steps = card.transforms.get(stage) or []
     if fault := steps_fault(steps):
         raise UserError(f"Data card {card.name}: {fault}.")
+    if "albumentations." in str(steps):  # MONAI takes Ctrl-C meanwhile for a fault of the card
+        import_module("gpsseg.data.transforms")  # which lets it ask for no update
+        import_module("albumentations")
     try:
         # All names are whole, so that MONAI need not search its modules for each: 10 ms a step.
         parser = ConfigParser({"image_size": image_size, "steps": steps}, excludes=["monai"])

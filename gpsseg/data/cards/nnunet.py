@@ -14,7 +14,7 @@ from typing import Any
 from gpsseg.data.formats.maps import ending as ending_of
 from gpsseg.data.formats.maps import stem
 from gpsseg.data.formats.matching import FIRST, channel
-from gpsseg.errors import UserError, few
+from gpsseg.errors import UserError, counted, few
 
 FOLDERS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 IGNORE = "ignore"  # nnU-Net's name for pixels of which nobody said what they are
@@ -120,15 +120,17 @@ def nnunet_notes(
         ):
             if cases:
                 names = "" if nameless else f": {few(sorted(cases))}"
-                lines.append(f"note: {len(cases)} images in {folder} have {why}, left out{names}")
+                what = counted(len(cases), f"image in {folder} has", f"images in {folder} have")
+                lines.append(f"note: {what} {why}, left out{names}")
         count = content.get("numTraining") if isinstance(content, dict) else None
         if part == "train" and isinstance(count, int) and count != len(used):
             lines.append(f"note: {path.name} says numTraining {count}, {len(used)} are used")
-    return [*lines, *_label_notes(_labels(content))]
+    return lines
 
 
-def _label_notes(labels: Mapping[str, Any]) -> list[str]:
-    lines = []
+def label_notes(content: Any) -> list[str]:
+    """A line each on labels that a dataset.json names, and that training takes otherwise."""
+    labels, lines = _labels(content), []
     if regions := _regions(labels):
         told = ", ".join(f"{name} ({', '.join(map(str, v))})" for name, v in regions.items())
         lines.append(

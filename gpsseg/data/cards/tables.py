@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpsseg.data.cards.nnunet import is_nnunet, nnunet_notes, nnunet_rows
+from gpsseg.data.cards.nnunet import is_nnunet, label_notes, nnunet_notes, nnunet_rows
 from gpsseg.data.case import Case
 from gpsseg.data.formats.filenames import as_named, is_file, one_form
 from gpsseg.data.formats.matching import FIRST
@@ -89,17 +89,22 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
     return _with_parts(parts)
 
 
-def table_notes(path: Path, cases: Sequence[Case], nameless: bool = False) -> list[str]:
+def table_notes(
+    path: Path, cases: Sequence[Case], nameless: bool = False, of_labels: bool = True
+) -> list[str]:
     """A line each on what a dataset.json says, or has beside it, that its cases do not use.
 
     Args:
         path: of the table.
         cases: of it.
         nameless: whether to name no file.
+        of_labels: whether its labels matter, too.
     """
     if path.suffix.lower() != ".json":
         return []
-    return nnunet_notes(path, read_json(path), [case.image for case in cases], nameless)
+    content, images = read_json(path), [case.image for case in cases]
+    notes = nnunet_notes(path, content, images, nameless)
+    return [*notes, *label_notes(content)] if of_labels else notes
 
 
 def _with_parts(parts: Mapping[str, Sequence[Case]]) -> dict[str, list[Case]]:

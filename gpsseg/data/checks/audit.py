@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from gpsseg.console import progress
 from gpsseg.data.case import Case, case_image, look_at_case, size_fault
 from gpsseg.data.checks.leaks import Leak, find_duplicates
 from gpsseg.data.checks.notices import FRAMED, FULL, look
-from gpsseg.data.formats.images import is_turned
+from gpsseg.data.formats.greys import Greys, Seen, settle
+from gpsseg.data.formats.greys import look as look_at_greys
+from gpsseg.data.formats.images import as_rgb, is_turned, read_stored
 from gpsseg.errors import fault_of
 
 
@@ -28,6 +32,7 @@ class Look:
         border: share of the mask's border that is foreground.
         grey: share of the mask's pixels that are neither of its two levels; they are thresholded.
         turned: whether the image is shown upright by its EXIF orientation.
+        greys: what an image of more than 8 bits holds; None for the others.
     """
 
     case: Case
@@ -38,6 +43,7 @@ class Look:
     grey: float = 0.0
     border: float = 0.0
     turned: bool = False
+    greys: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,14 @@ class Audit:
         duplicates: pairs of pictures that are alike.
         lone_masks: names of masks without an image, relative to the set's folder.
         compared: whether alike pictures were looked for.
+        greys: how images of more than 8 bits are shown; None where there are none.
     """
 
     looks: Sequence[Look]
     duplicates: Sequence[Leak] = ()
     lone_masks: Sequence[str] = field(default_factory=tuple)
     compared: bool = True
+    greys: Greys | None = None
 
     @property
     def sound(self) -> list[Look]:
@@ -98,37 +106,67 @@ class Audit:
         return Counter(look.size for look in self.sound).most_common()
 
 
-def audit(cases: Sequence[Case], lone_masks: Sequence[str] = (), duplicates: bool = True) -> Audit:
-    """Read every image and mask.
+def audit(
+    cases: Sequence[Case],
+    lone_masks: Sequence[str] = (),
+    duplicates: bool = True,
+    tests: Collection[Case] = (),
+) -> Audit:
+    """Read every image and mask; those of more than 8 bits are shown as training shows the set.
 
     Args:
         cases: of the set; those without mask are a fault.
         lone_masks: masks of no image.
         duplicates: whether to look for pictures that are alike, too.
+        tests: the test images among them, which settle nothing.
     """
     with ThreadPoolExecutor() as pool:
         looks = list(progress(pool.map(look_at, cases), "reading files", len(cases)))
+    known = set(tests)
+    rule = settle(look.greys for look in looks if look.case not in known).of_pictures
+    if rule is not None:
+        looks = _shown_by(rule, looks)
     sound = [look.case for look in looks if look.size != (0, 0)]
     pairs = find_duplicates(sound) if duplicates and sound else ()
-    return Audit(looks, pairs, lone_masks, duplicates)
+    return Audit(looks, pairs, lone_masks, duplicates, rule)
+
+
+def _shown_by(rule: Greys, looks: Sequence[Look]) -> list[Look]:
+    """The looks with a rule in the cases that it matters for, and their colours by it."""
+
+    def again(look: Look) -> Look:
+        if look.greys is None:
+            return look
+        case = replace(look.case, greys=rule)
+        return replace(look, case=case, colour=_colour(case_image(case)))
+
+    with ThreadPoolExecutor() as pool:
+        return list(progress(pool.map(again, looks), "looking at greys", len(looks)))
+
+
+def _colour(image: np.ndarray) -> tuple[float, float, float]:
+    """Mean (red, green, blue) of (H, W, 3)."""
+    red, green, blue = (float(value) for value in image.mean(axis=(0, 1)))
+    return red, green, blue
 
 
 def look_at(case: Case) -> Look:
     """Read one case."""
     try:
-        image = case_image(case)
+        stored = read_stored(case.image)
+        image = as_rgb(stored, case.greys, case.image)
     except Exception as error:
         return Look(case, fault_of(case.image, error))
-    size = (image.shape[0], image.shape[1])
-    red, green, blue = (float(value) for value in image.mean(axis=(0, 1)))
-    colour = (red, green, blue)
+    size, colour, greys = (image.shape[0], image.shape[1]), _colour(image), look_at_greys(stored)
     if case.mask is None:
-        return Look(case, f"{case.image} is an image without a mask.", size, colour)
+        fault = f"{case.image} is an image without a mask."
+        return Look(case, fault, size, colour, greys=greys)
     try:
         marked = look_at_case(case)
     except Exception as error:
-        return Look(case, fault_of(case.mask, error), size, colour)
+        return Look(case, fault_of(case.mask, error), size, colour, greys=greys)
     if marked.mask.shape != size:
-        return Look(case, size_fault(case, marked.mask.shape, size), size, colour)
+        fault = size_fault(case, marked.mask.shape, size)
+        return Look(case, fault, size, colour, greys=greys)
     seen = look(case.mask, marked, is_turned(case.image))
-    return Look(case, "", size, colour, seen.share, seen.grey, seen.border, seen.turned)
+    return Look(case, "", size, colour, seen.share, seen.grey, seen.border, seen.turned, greys)

@@ -53,6 +53,9 @@ def one_channel(
         alpha = image.convert("RGBA").getchannel("A")
         if len(set(alpha.getextrema())) > 1:
             return _with_alpha(image, path)
+        pixels = np.asarray(image.convert("RGB"))
+        if alpha.getextrema() == (0, 0) and (pixels == pixels[:1, :1]).all():
+            return np.zeros(alpha.size[::-1], np.uint8)  # nothing is seen, and nothing hidden
     if deep is not None:
         return deep_channel(deep(), path)
     full = image.convert("RGBA") if image.mode in WITH_ALPHA else image
@@ -103,7 +106,8 @@ def hide_transparent(image: Image.Image) -> Image.Image:
 def _indices(image: Image.Image, values: np.ndarray) -> np.ndarray:
     """A palette's numbers where its colours do not tell them apart; else the values."""
     if image.mode == "P" and values.min() == values.max():
-        return np.asarray(image)
+        numbers = np.asarray(image)
+        return numbers if numbers.min() != numbers.max() else values
     return values
 
 

@@ -6,7 +6,8 @@ import functools
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gpsseg.errors import counted, few
@@ -104,6 +105,19 @@ def leads_on(folder: Path, seen: set[Path]) -> bool:
         return False
     seen.add(real)
     return True
+
+
+def fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path, or a folder that it lies in, fits a pattern; "**" stands for any folders.
+
+    >>> fits(("a", "b", "x.png"), ("**", "*.png")), fits(("a", "x.png"), ("b", "**"))
+    (True, False)
+    """
+    if not pattern:
+        return True
+    if pattern[0] == "**":
+        return any(fits(names[start:], pattern[1:]) for start in range(len(names) + 1))
+    return bool(names) and fnmatchcase(names[0], pattern[0]) and fits(names[1:], pattern[1:])
 
 
 def is_file(path: Path) -> bool:

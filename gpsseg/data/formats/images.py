@@ -10,6 +10,7 @@ from typing import IO, Literal
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.deep import holds_deep_colour, read_deep_colour
 from gpsseg.data.formats.filenames import image_endings
 from gpsseg.data.formats.greys import Greys, show
@@ -25,7 +26,9 @@ PHOTOMETRIC = 262  # TIFF's tag
 DEEP = SIXTEEN | {"I", "F"}  # Pillow's modes of more than 8 bits
 
 
-def read_image(path: Path, greys: Greys | None = None) -> np.ndarray:
+def read_image(
+    path: Path, greys: Greys | None = None, reaches: Reaches | None = None
+) -> np.ndarray:
     """Read an image as uint8 (H, W, 3) RGB, upright (EXIF rotation applied).
 
     Grey images are repeated, an alpha channel is dropped, values of more than 8 bits are scaled to
@@ -34,6 +37,7 @@ def read_image(path: Path, greys: Greys | None = None) -> np.ndarray:
     Args:
         path: of the image.
         greys: of the set or the run that it belongs to; None lets it go by itself.
+        reaches: is given what it holds.
 
     Raises:
         UserError: the file is missing, empty, truncated or no image; the text names it.
@@ -42,17 +46,19 @@ def read_image(path: Path, greys: Greys | None = None) -> np.ndarray:
         values = np.asarray(decode(path, {"RGB", *DEEP}, turn_white=False))
     else:
         values = read_stored(path)
-    return as_rgb(values, greys, path)
+    return as_rgb(values, greys, path, reaches)
 
 
-def read_pages(path: Path, greys: Greys | None = None) -> Iterator[np.ndarray]:
+def read_pages(
+    path: Path, greys: Greys | None = None, reaches: Reaches | None = None
+) -> Iterator[np.ndarray]:
     """Read the pages of a TIFF, or the pictures of an animation, each as ``read_image`` does.
 
     Raises:
         UserError: as ``read_image``; after the pages that are there.
     """
     if odd := read_odd_tiff(path):
-        yield from (as_rgb(values, greys, path) for values in odd)
+        yield from (as_rgb(values, greys, path, reaches) for values in odd)
         return
     old = greys is not None and greys.old
     with _opened(path) as (image, _):
@@ -62,12 +68,16 @@ def read_pages(path: Path, greys: Greys | None = None) -> Iterator[np.ndarray]:
                 values = np.asarray(_upright(image, {"RGB", *DEEP}, turn_white=False))
             else:
                 values = _stored(image, path, page)
-            yield as_rgb(values, greys, path)
+            yield as_rgb(values, greys, path, reaches)
 
 
-def as_rgb(values: np.ndarray, greys: Greys | None, path: Path) -> np.ndarray:
-    """What ``read_stored`` gave as uint8 (H, W, 3) RGB; the path is for errors."""
+def as_rgb(
+    values: np.ndarray, greys: Greys | None, path: Path, reaches: Reaches | None = None
+) -> np.ndarray:
+    """What ``read_stored`` gave as uint8 (H, W, 3) RGB; ``reaches`` is given what it holds."""
     with naming(path):
+        if reaches is not None:
+            reaches.add(path, values)
         shown = show(values, greys)
         return shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=2)
 
@@ -139,10 +149,13 @@ def _black_is_0(image: Image.Image, white_is_0: bool) -> Image.Image:
     return turned
 
 
-def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.Image:
+def read_small(
+    path: Path, side: int, mode: Literal["L", "RGB"] = "L", greys: Greys | None = None
+) -> Image.Image:
     """Read an image reduced to a longest side of ``side`` to twice that (or smaller), upright.
 
     A JPEG is decoded at a fraction of its size, which is many times faster than ``read_image``.
+    Values of more than 8 bits are shown by ``greys``, else each image goes by itself.
 
     Raises:
         UserError: as ``read_image``.
@@ -153,12 +166,12 @@ def read_small(path: Path, side: int, mode: Literal["L", "RGB"] = "L") -> Image.
         odd = read_odd_tiff(path)
         if not odd:
             raise
-        image = Image.fromarray(show(odd[0]))
+        image = Image.fromarray(show(odd[0], greys))
     with naming(path):
         if image.mode in DEEP:
-            image = Image.fromarray(show(np.asarray(image)))
+            image = Image.fromarray(show(np.asarray(image), greys))
         elif image.mode == "RGB" and holds_deep_colour(path):
-            image = Image.fromarray(show(read_stored(path)))
+            image = Image.fromarray(show(read_stored(path), greys))
         image = image.convert(mode)
         image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
         return image
@@ -172,15 +185,6 @@ def picture_size(path: Path) -> tuple[int, int] | None:
             return (image.height, image.width) if turned else (image.width, image.height)
     except Exception:  # reading it will say what is wrong
         return None
-
-
-def is_palette(path: Path) -> bool:
-    """Whether a picture's pixels are numbers of a palette; they are not decoded."""
-    try:
-        with path.open("rb") as file, Image.open(file) as image:
-            return image.mode == "P"
-    except Exception:  # reading it will say what is wrong
-        return False
 
 
 def is_turned(path: Path) -> bool:

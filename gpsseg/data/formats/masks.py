@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.data.formats import colours
-from gpsseg.data.formats.images import decode, is_palette
+from gpsseg.data.formats.images import decode
 from gpsseg.data.formats.levels import BY_LABELS, Marked, by_labels, mark, whole
 from gpsseg.data.formats.stored import Stored, read_stored, size_text
 from gpsseg.errors import UserError
@@ -163,13 +163,13 @@ def _agreed(values: Sequence[float]) -> float | None:
     return values[0] if len(set(values)) == 1 else None
 
 
-def _flat(path: Path) -> Stored:
+def _flat(path: Path, numbers: bool = False) -> Stored:
     """A mask of one image, as stored.
 
     Raises:
         UserError: it is a volume.
     """
-    stored = read_stored(path)
+    stored = read_stored(path, numbers)
     if stored.values.ndim != 2:
         raise UserError(
             f"{path} has the shape {stored.values.shape}, expected a mask of one image."
@@ -197,7 +197,7 @@ def _read_classes(path: Path, labels: Labels) -> np.ndarray:
 
 def _class_values(path: Path) -> np.ndarray:
     """The values of a label map (H, W); of a palette its numbers, of one bit 0 and 1."""
-    return np.asarray(decode(path, colours.MODES)) if is_palette(path) else _flat(path).values
+    return _flat(path, numbers=True).values
 
 
 def _read_colours(path: Path, labels: Labels) -> np.ndarray:

@@ -84,6 +84,15 @@ def last_of(name: str) -> str:
     return name.rpartition("/")[2]
 
 
+def is_map(name: str) -> bool:
+    """Whether a name without ending says that it is a probability map's, not a mask's.
+
+    >>> is_map("a/x_probability"), is_map("x_mask")
+    (True, False)
+    """
+    return bool(SOFT.search(last_of(name)))
+
+
 def bare_below(name: str) -> str:
     """A path with slashes whose last part is without the usual words."""
     folder, slash, last = name.rpartition("/")
@@ -132,6 +141,7 @@ def match(
     wanted: Sequence[tuple[str, Collection[str]]],
     given: Sequence[tuple[File, str]],
     joins: bool | Collection[str] = True,
+    masks_first: bool = False,
 ) -> Matches[File]:
     """Find the files of every image; see this file's heading for the rules.
 
@@ -140,6 +150,7 @@ def match(
         given: (file, its path below their folder, without ending, with slashes).
         joins: whether several numbered files may be an image's, each a part; or the ids of the
             images of which that is so.
+        masks_first: whether a mask goes before the probability map beside it, and not after it.
     """
     ids = [name for name, _ in wanted]
     plain = (
@@ -168,7 +179,7 @@ def match(
             extra.append(file)
     chosen, aside = {}, []
     for one, files in found.items():
-        kept = _kept(files)
+        kept = _kept(files, masks_first)
         if not kept:
             unclear.append(f"{few(_shown(file, below) for file, below, _ in files)} all fit {one}")
             continue
@@ -183,13 +194,21 @@ def _fits(plain: Sequence[Mapping[str, set[str]]], below: str) -> set[str]:
     return next((step[k] for step, k in zip(plain, keys, strict=True) if k in step), set())
 
 
-def _kept(files: Sequence[tuple[File, str, int | None]]) -> tuple[File, ...]:
-    """Of the files that fit one image: the only one, the parts, or the map; none if unclear."""
+def _kept(
+    files: Sequence[tuple[File, str, int | None]], masks_first: bool = False
+) -> tuple[File, ...]:
+    """Of the files that fit one image: the only one, the parts, or the map (or the mask beside it).
+
+    None where that is unclear.
+    """
     if len(files) == 1:
         return (files[0][0],)
     parts = [(number, below, file) for file, below, number in files if number is not None]
     if not parts:
-        soft = [file for file, below, _ in files if SOFT.search(last_of(below))]
+        soft = [file for file, below, _ in files if is_map(below)]
+        hard = [file for file, below, _ in files if not is_map(below)]
+        if masks_first and soft:
+            return tuple(hard) if len(hard) == 1 else ()
         return tuple(soft) if len(soft) == 1 else ()
     forms = {_form(below, number is not None) for _, below, number in files}
     numbers = [number for _, _, number in files]

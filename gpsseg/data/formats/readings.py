@@ -28,7 +28,7 @@ from gpsseg.data.formats.levels import (
 )
 from gpsseg.data.formats.masks import foreground
 from gpsseg.data.formats.stored import Stored
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted, few
 
 FULL = (1, 255, 65535)  # what whole numbers may mean by "certainly foreground"
 VOTES = 4  # levels from 0 on that may be votes; three are classes, or two votes: nobody can tell
@@ -169,6 +169,13 @@ def settle(place: str, surveys: Sequence[Survey]) -> tuple[Rule, list[str]]:
                     f"note: {place}: no value reaches half of {scales[kind]}, so all files are "
                     "empty. Do they have a scale of their own?"
                 )
+            if ones := [each.path.name for each in same if each.values and each.top == 1]:
+                if scales[kind] > 1:
+                    notes.append(
+                        f"note: {place}: {counted(len(ones), 'file')} of 0 and 1 beside maps up to "
+                        f"{scales[kind]}: these 1 count as next to nothing, not as foreground "
+                        f"({few(ones)})."
+                    )
             continue
         found = sorted({value for each in same if len(each.levels) > 2 for value in each.levels})
         if not found:
@@ -195,6 +202,13 @@ def side_of(labels: tuple[int, ...], surveys: Sequence[Survey]) -> Rule | None:
     if any(set(each.values or ()) & set(labels) for each in surveys if each.kind != "bool"):
         return Rule(labels)
     return Rule() if all(each.plain for each in surveys) else None
+
+
+def only_level(surveys: Sequence[Survey]) -> int | None:
+    """The higher value where all files together hold 0 and 1, or 0 and 255; None where not."""
+    held = {value for each in surveys for value in each.values or ()}
+    top = max(held, default=0)
+    return int(top) if top in (1, 255) and held <= {0, top} else None
 
 
 def to_map(values: np.ndarray, scale: int) -> np.ndarray:

@@ -76,20 +76,20 @@ def slicing_of(volume: Volume, axis: str, flat: list[str]) -> Slicing:
         axis: that was asked for.
         flat: is given the volume's name where its one slice lies in another plane than asked for.
     """
-    own = _own_plane(volume)
+    own = own_plane(volume.shape, volume.affine)
     if own is not None and axis not in ("auto", own) and volume.source.name not in flat:
         flat.append(volume.source.name)
     return find_slicing(volume.affine, own or axis)
 
 
-def _own_plane(volume: Volume) -> str | None:
-    """The plane of a volume's only slice; None where it has several, or is a line."""
+def own_plane(shape: tuple[int, ...], affine: np.ndarray) -> str | None:
+    """The plane of the only slice of a volume (D, H, W); None of several slices, or of a line."""
     from nibabel.orientations import io_orientation
 
-    thin = [axis for axis, length in enumerate(volume.shape) if length == 1]
+    thin = [axis for axis, length in enumerate(shape) if length == 1]
     if len(thin) != 1:
         return None
-    world = int(io_orientation(volume.affine)[thin[0]][0])
+    world = int(io_orientation(affine)[thin[0]][0])
     return next(plane for plane, (along, *_) in PLANES.items() if along == world)
 
 

@@ -48,8 +48,13 @@ class Stored:
     part: Segmented | None = None
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path, numbers: bool = False) -> Stored:
     """Read one file.
+
+    Args:
+        path: of the file.
+        numbers: whether a palette is read by its numbers, as maps of classes are, and not by its
+            colours.
 
     Raises:
         UserError: it cannot be read, is neither 2-D nor (volumes) 3-D, or holds no numbers, NaN or
@@ -64,7 +69,7 @@ def read_stored(path: Path) -> Stored:
     elif not end and is_segmentation(path):
         stored, deep = _of_segmentation(read_segmentation(path)), True
     else:
-        stored = _read_picture(path)
+        stored = _read_picture(path, numbers)
     values = usual_float(stored.values)
     if values.dtype.kind not in "buif":
         raise UserError(f"{path} holds {values.dtype}, expected whole numbers or floats.")
@@ -142,7 +147,7 @@ def _read_npy(path: Path) -> np.ndarray:
     return values.squeeze() if values.ndim > 2 else values
 
 
-def _read_picture(path: Path) -> Stored:
+def _read_picture(path: Path, numbers: bool) -> Stored:
     """A picture of any format, by its content."""
     try:
         image = decode(path, colours.MODES)
@@ -155,6 +160,8 @@ def _read_picture(path: Path) -> Stored:
         if values.ndim == 3:
             values = colours.deep_channel(values, path)
         return Stored(values)
+    if numbers and image.mode == "P":
+        return Stored(np.asarray(image))
     grey = image.mode in colours.PLAIN
     deep = None if grey or not holds_deep_colour(path) else lambda: read_deep(path)
     return Stored(colours.one_channel(image, path, deep), lossy=colours.is_lossy(image))

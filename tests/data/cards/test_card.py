@@ -119,7 +119,7 @@ def test_own_card_by_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"colour": "red"}, r"unknown keys \['colour'\]"),
+        ({"colour": "red"}, r"has keys that are unknown: colour"),
         ({"splits": None}, "every split needs a name"),
         ({"splits": [{"name": "x", "train": {}}]}, r"x has \['train'\], expected train, \(val,\)"),
         ({"splits": [{"name": "x", "all": {}}]}, "x needs test_share"),
@@ -166,8 +166,20 @@ def test_a_card_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"bad\.yaml is not valid YAML"):
         load_card(str(tmp_path / "bad.yaml"))
     (tmp_path / "list.yaml").write_text("- 1")
-    with pytest.raises(UserError, match=r"list\.yaml lacks \['citation'"):
+    with pytest.raises(UserError, match=r"list\.yaml lacks citation, folder"):
         load_card(str(tmp_path / "list.yaml"))
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(UserError, match=r"bytes\.yaml is not valid YAML"):
         load_card(str(tmp_path / "bytes.yaml"))
+
+
+def test_ctrl_c_while_a_library_is_imported_is_no_fault_of_the_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(name: str) -> None:
+        if name == "albumentations":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("gpsseg.data.cards.card.import_module", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        build_transform(KVASIR, "augment", 32)

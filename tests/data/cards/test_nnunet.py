@@ -98,7 +98,7 @@ def test_what_a_table_leaves_out_is_counted(tmp_path: Path) -> None:
     (tmp_path / "labelsTr" / "case_004.png").unlink()
     notes = file_notes(card_of(SourceConfig(table=table)), None)
     assert notes[:3] == [
-        "note: 1 images in imagesTr have no mask in labelsTr, left out: case_004",
+        "note: 1 image in imagesTr has no mask in labelsTr, left out: case_004",
         "note: 2 images in imagesTr have no entry in dataset.json, left out: case_002, case_003",
         "note: dataset.json says numTraining 9, 2 are used",
     ]

@@ -1,5 +1,6 @@
 """The data check: every kind of fault is found, and sound sets have none."""
 
+import io
 import os
 import re
 import subprocess
@@ -19,7 +20,8 @@ from gpsseg.data.splits.split import find_cases
 from gpsseg.data.synthetic.scenes import polyp_case
 from gpsseg.datasets import check
 from gpsseg.errors import UserError
-from gpsseg.report.check import summary
+from gpsseg.report.check import _overlay, summary
+from gpsseg.report.thumbnails import leak_picture
 
 
 @pytest.fixture
@@ -213,3 +215,26 @@ def test_real_kvasir_has_no_fault(real_data: Path) -> None:
     result = audit(found.cases[:40], duplicates=False)
     assert result.faults == []
     assert result.empty == []
+
+
+def test_deep_images_are_pictured_by_the_range_of_their_set(tmp_path: Path) -> None:
+    """One of 10 bits among 12: 1000 of 4095 is 62, and test images settle nothing."""
+    for name, top in (("dark", 1000), ("bright", 4000), ("test", 60000)):
+        for kind, value in (("images", np.uint16(top)), ("masks", np.uint8(255))):
+            path = tmp_path / kind / f"{name}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.full((8, 9), value)).save(path)
+    card = card_of(SourceConfig(images=tmp_path / "images", masks=tmp_path / "masks"))
+    cases = find_cases(card, None).cases
+    result = audit(cases, tests=[case for case in cases if case.id == "test"])
+    assert {look.case.id: look.colour[0] for look in result.looks} == {
+        "dark": 62,
+        "bright": 249,
+        "test": 255,
+    }
+    with Image.open(io.BytesIO(_overlay(result.looks[1]))) as picture:
+        assert result.looks[1].case.id == "dark"
+        assert abs(np.asarray(picture)[4, 4, 0].astype(int) - (0.75 * 62 + 0.25 * 255)) < 4
+    dark = tmp_path / "images" / "dark.png"
+    with Image.open(io.BytesIO(leak_picture(dark, dark, result.greys).train)) as picture:
+        assert abs(int(np.asarray(picture)[4, 4, 0]) - 62) < 4

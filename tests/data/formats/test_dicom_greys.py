@@ -119,3 +119,30 @@ def test_an_empty_or_damaged_table_is_none(
     for table in (Sequence([]), short, lut(np.zeros(10), 0, 16)):
         path = maker.write_dicom(tmp_path / "b.dcm", values, VOILUTSequence=table)
         assert grey_files.shown(path) == plain
+
+
+def test_dicom_pictures_are_shown_as_pictures_of_their_bits_are(
+    maker: ModuleType, tmp_path: Path, grey_files: ModuleType
+) -> None:
+    """Only what asks for nothing itself, lies nowhere in space, and is unsigned."""
+    values = (grey_files.RAMP * 2000).astype(np.uint16)
+    bits = {"BitsStored": 12, "HighBit": 11}
+    trained = Greys(whole=(0, 4095))
+    picture = grey_files.shown(grey_files.saved(tmp_path / "a.tif", values), trained)
+    assert picture[-1] == round(2000 / 4095 * 255)
+    plain = maker.write_dicom(tmp_path / "a.dcm", values, **bits)
+    assert grey_files.shown(plain, trained) == picture
+    assert grey_files.shown(plain)[-1] == grey_files.shown(plain, Greys(real=(0, 1)))[-1] == 255
+    assert grey_files.shown(plain, trained, window=(500, 1000))[2] == round(800 / 1000 * 255)
+    clip = maker.write_dicom(
+        tmp_path / "clip.dcm", np.stack([values, values]), maker.FRAMES_OF_COLOUR, **bits
+    )
+    assert grey_files.shown(clip, trained) == picture
+    for name, others in {
+        "window": {"WindowCenter": 1000.5, "WindowWidth": 2001},
+        "space": {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
+    }.items():
+        file = maker.write_dicom(tmp_path / f"{name}.dcm", values, **bits, **others)
+        assert grey_files.shown(file, trained)[-1] == 255, name
+    signed = maker.write_dicom(tmp_path / "signed.dcm", values.astype(np.int16))
+    assert grey_files.shown(signed, trained)[-1] == 255
