@@ -255,16 +255,7 @@ def test_a_cached_run_scores_as_one_without(run, drawn_kvasir, tmp_path, monkeyp
     assert names == {".npz"}
 
 
-def test_an_existing_run_is_never_overwritten(run, drawn_kvasir):
-    before = (run / "metrics.json").read_bytes()
-    with pytest.raises(UserError, match="never overwrites"):
-        finetune(quick(drawn_kvasir, run))
-    assert (run / "metrics.json").read_bytes() == before
-
-
-def test_a_run_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match="not a run folder"):
-        evaluate(EvaluateConfig(run=tmp_path))
+def test_a_run_without_its_delta_is_named(tmp_path):
     config = dataclasses.asdict(FinetuneConfig())
     (tmp_path / "config.json").write_text(json.dumps({"config": config}))
     with pytest.raises(UserError, match=r"no delta\.safetensors"):

@@ -10,7 +10,7 @@ from PIL import Image
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.sources import find_sources
-from gpsseg.errors import SomeFailedError, UserError
+from gpsseg.errors import UserError
 from gpsseg.files import write_json
 from gpsseg.predict import predict
 
@@ -44,13 +44,6 @@ def test_predict_finds_images_whatever_the_case_of_their_ending(tmp_path: Path) 
     assert [source.path.name for source in sources] == sorted(names)
     ((alone,), _) = find_sources([tmp_path / "b.tiff"], tmp_path / "out")
     assert alone.path == tmp_path / "b.tiff"
-
-
-def test_predict_two_images_of_one_stem(tmp_path: Path) -> None:
-    picture(tmp_path / "images" / "a.jpg")
-    picture(tmp_path / "images" / "a.png")
-    with pytest.raises(UserError, match=r"a\.jpg and a\.png would both become a\.png\. Rename one"):
-        predict(predict_config(tmp_path, tmp_path / "images"))
 
 
 def test_predict_never_overwrites(tmp_path: Path) -> None:
@@ -140,27 +133,6 @@ def test_predict_takes_images_however_they_were_saved(untrained_run: Path, tmp_p
             binary, soft = np.asarray(image), np.asarray(p)
         assert set(np.unique(binary)) <= {0, 255}
         np.testing.assert_array_equal(binary[soft != 127] > 0, soft[soft != 127] > 127)
-
-
-def test_predict_names_every_bad_image_and_goes_on(untrained_run: Path, tmp_path: Path) -> None:
-    picture(tmp_path / "images" / "a.png")
-    (tmp_path / "images" / "b.jpg").touch()
-    (tmp_path / "images" / "c.jpg").write_bytes(b"\xff\xd8 cut off")
-    with pytest.raises(SomeFailedError) as caught:
-        predict(
-            PredictConfig(
-                run=untrained_run,
-                input=(tmp_path / "images",),
-                output=tmp_path / "masks",
-                device="cpu",
-            )
-        )
-    assert caught.value.status == 3
-    said, *lines = str(caught.value).splitlines()
-    assert said.startswith("2 could not be segmented; 1 mask is in")
-    assert "b.jpg is an empty file" in lines[0]
-    assert "c.jpg is not a readable" in lines[1]
-    assert {path.name for path in (tmp_path / "masks").iterdir()} == {"a.png", "predict.json"}
 
 
 def test_predict_output_that_is_a_file(untrained_run: Path, tmp_path: Path) -> None:
