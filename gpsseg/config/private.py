@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.folder import RunFolder
 from gpsseg.errors import UserError
 
-FILE = "salt.txt"
-CARD = "dataset.yaml"  # a run's copy of the user's own data card
+FILE, CARD = (path.name for path in (RunFolder(Path()).salt, RunFolder(Path()).card))
 HIDDEN = "hidden, see salt.txt"
 
 
