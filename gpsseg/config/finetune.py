@@ -1,4 +1,4 @@
-"""What `python -m gpsseg.finetune` and `gpsseg.select` can be asked."""
+"""What `python -m gpsseg.finetune` can be asked."""
 
 from __future__ import annotations
 

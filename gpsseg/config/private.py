@@ -13,20 +13,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.folder import RunFolder
 from gpsseg.errors import UserError
 
-FILE = "salt.txt"
-CARD = "dataset.yaml"  # a run's copy of the user's own data card
+FILE, CARD = (path.name for path in (RunFolder(Path()).salt, RunFolder(Path()).card))
 HIDDEN = "hidden, see salt.txt"
 
 
 def save_salt(folder: Path, salt: str, facts: Mapping[str, Any] | None = None) -> None:
     """Keep a run's salt and its private facts in its folder, readable by its owner only."""
-    handle = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    if (folder / FILE).exists():
+        raise FileExistsError(f"{folder / FILE} exists already")
+    _write(folder, salt, facts)
+
+
+def _write(folder: Path, salt: str, facts: Mapping[str, Any] | None) -> None:
+    """Write the file at once: Ctrl-C leaves the old one or the new one, never none."""
+    partial = folder / f"{FILE}.partial"
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(salt + "\n")
         if facts:
             file.write(json.dumps(facts, indent=2, default=str) + "\n")
+    os.replace(partial, folder / FILE)
 
 
 def change_private(folder: Path, **config: str) -> None:
@@ -34,8 +44,7 @@ def change_private(folder: Path, **config: str) -> None:
     salt, facts = load_salt(folder), read_private(folder)
     if facts:
         facts["config"] = facts.get("config", {}) | config
-        (folder / FILE).unlink()
-        save_salt(folder, salt, facts)
+        _write(folder, salt, facts)
 
 
 def load_salt(folder: Path) -> str:

@@ -8,7 +8,7 @@ import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,6 @@ from gpsseg.data.dealt import LENT
 from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.prepare import tuning_mode
 from gpsseg.errors import TrainingDivergedError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,10 @@ from gpsseg.files import log_to
 from gpsseg.scope import reason
 
 
+def _keep_nothing(history: History) -> None:
+    """What is done with weights that nobody asked to keep."""
+
+
 def train(
     model: nn.Module,
     batches_of: Callable[[int], DataLoader[Any]],
@@ -43,7 +47,7 @@ def train(
     config: FinetuneConfig,
     machine: Machine,
     run: Path,
-    keep: Callable[[History], object] = bool,
+    keep: Callable[[History], None] = _keep_nothing,
 ) -> History:
     """Train what ``rates`` names with AdamW and a cosine schedule; keep the best epoch's weights.
 

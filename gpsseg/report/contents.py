@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
-from gpsseg.errors import UserError
-from gpsseg.files import read_log, read_object, read_table
+from gpsseg.evaluators.per_image import ImageRow, read_per_image
+from gpsseg.files import read_log, read_object
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
 Json = dict[str, Any]
@@ -95,18 +94,16 @@ def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[Case, ...]
     if not path.is_file():
         return ()
     pictures = {thumbnail.id: thumbnail for thumbnail in thumbnails}
-    names, rows = read_table(path)
-    if "id" not in names:
-        raise UserError(f"{path} has no column id. Score the images again.")
+    names, rows = read_per_image(path)
     dice, iou = (_column(names, name) for name in ("dice", "iou"))
     cases = [
         Case(
-            id=row["id"],
-            group=row.get("group") or "",
-            dice=_number(row, dice),
-            iou=_number(row, iou),
+            id=row.id,
+            group=row.group or "",
+            dice=row.score(dice),
+            iou=row.score(iou),
             size=_lesion_size(row),
-            thumbnail=pictures.get(row["id"]),
+            thumbnail=pictures.get(row.id),
         )
         for row in rows
     ]
@@ -122,16 +119,7 @@ def _is(name: str, score: str) -> bool:
     return name == score or name.endswith(f"_{score}")
 
 
-def _number(row: Mapping[str, str], name: str) -> float | None:
-    """A finite number, or None."""
-    try:
-        value = float(row.get(name) or "nan")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _lesion_size(row: Mapping[str, str]) -> float | None:
+def _lesion_size(row: ImageRow) -> float | None:
     """True foreground in percent of the image."""
-    truth, pixels = _number(row, "truth_pixels"), _number(row, "pixels")
+    truth, pixels = row.number("truth_pixels"), row.number("pixels")
     return None if truth is None or not pixels else 100 * truth / pixels

@@ -18,7 +18,7 @@ from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.place import SYNTHETIC
 from gpsseg.data.splits.split import Split, brings_validation, make_split
 from gpsseg.errors import UserError
-from gpsseg.runs.greys import check_split, greys_of
+from gpsseg.runs.greys import check_split, greys_of, with_greys
 from gpsseg.runs.kept import kept_split
 from gpsseg.scope import is_drawn
 
@@ -40,6 +40,15 @@ class Data:
     salt: str | None = None
 
 
+def open_card(config: DataConfig, salt: str | None) -> Card:
+    """The card of the set that a configuration names; without names, where there is a salt.
+
+    Raises:
+        UserError: there is no such set.
+    """
+    return anonymous_card(card_of(config), salt)
+
+
 def open_data(
     config: DataConfig,
     salt: str | None,
@@ -47,6 +56,7 @@ def open_data(
     parts: Sequence[str] = PARTS,
     training: bool = True,
     greys: Greys | None = None,
+    card: Card | None = None,
 ) -> Data:
     """Find the images that a configuration names, split them, and check the files.
 
@@ -54,16 +64,19 @@ def open_data(
         config: where they lie, and how to split them.
         salt: to hash ids with, or None.
         run: whose data they are, where it was begun before: its split and its greys stand.
-        parts: which are used, and so checked.
+        parts: which are used, and so checked; none, if a run's were checked before.
         training: whether training images are needed.
         greys: of another run, where its network is shown these images.
+        card: from ``open_card``; None opens it here.
 
     Raises:
         UserError: the set is not there, or cannot be split as asked; or files are unreadable.
     """
-    card = anonymous_card(card_of(config), salt)
+    card = card or open_card(config, salt)
     split = find_split(card, config, training, salt, run)
     kept = greys or (greys_of(run) if run else None)
+    if not parts and kept is not None:
+        return Data(card, with_greys(split, kept), kept, salt)
     split, found = check_split(split, kept, anonymous=salt is not None, parts=parts)
     return Data(card, split, found, salt)
 

@@ -14,6 +14,7 @@ from gpsseg.backbones.registry import require_names
 from gpsseg.config.effects import idle
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.resuming import ResumedConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.console import say, working
 from gpsseg.data.cards.card import Card
@@ -47,7 +48,8 @@ def refuse_without_effect(backbone: Backbone, config: FinetuneConfig | SelectCon
 
     Args:
         backbone: plain.
-        config: as given, not yet settled.
+        config: as given; of one that is settled already, or goes on, the method has set what a
+            user could have given in vain.
 
     Raises:
         UserError: one of them is given.
@@ -56,6 +58,8 @@ def refuse_without_effect(backbone: Backbone, config: FinetuneConfig | SelectCon
     if config.checkpoint_activations and not backbone.blocks:
         raise idle("checkpoint_activations", True, f"{name} has no blocks to compute again")
     if not isinstance(config, FinetuneConfig) or config.method != "adapter":
+        return
+    if isinstance(config, SettledConfig | ResumedConfig):
         return
     in_decoder = {n for n, role in backbone.roles().items() if role == "decoder"}
     adapted = [n for n, p in backbone.named_parameters() if _in_a_block(p, backbone)]

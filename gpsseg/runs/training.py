@@ -70,7 +70,6 @@ def train_run(
         if training.sentence:
             say(f"delta.safetensors: {training.sentence}", style="bold yellow")
 
-    say_few_updates(data.split.train, config)
     log_dense(gps.with_dense_gradient(backbone), run)
     rates = learning_rates(backbone, selection, config)
     try:
@@ -78,6 +77,8 @@ def train_run(
     except TrainingDivergedError:  # all processes know of it; the first to end would end the others
         machine.wait()
         raise
+    finally:
+        machine.accelerator.free_memory()  # it holds network and optimiser while others are tested
     say_waiting([row["waiting"] for row in history.epochs], workers)
     say(f"result: delta.safetensors, {run.delta.stat().st_size / 2**20:.2f} MB")
     return history

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import load_salt
 from gpsseg.console import say
-from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.split import Case
 from gpsseg.errors import UserError, counted, few
 from gpsseg.evaluators import Estimate, holm, paired_comparison
+from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.evaluators.words import interval_text, varied_text
-from gpsseg.files import read_object, read_table
+from gpsseg.files import read_object
 from gpsseg.scoring.given import open_predictions
 from gpsseg.scoring.scored import score_predictions
 from gpsseg.veil import hashed
@@ -76,35 +75,17 @@ def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
     Raises:
         UserError: a column is missing, a score is no number in [0, 1], or an id comes twice.
     """
-    rows: dict[str, Row] = {}
-    names, lines = read_table(table)
-    needed = ("id", *columns)
-    missing = [name for name in needed if name not in names]
-    if missing:
-        raise UserError(
-            f"{table} has no column {missing[0]}, expected {', '.join(needed)}. Name a "
-            "folder that `python -m gpsseg.evaluate` or `python -m gpsseg.finetune` wrote."
-        )
-    for row in lines:
-        scores = {name: _score(row[name]) for name in columns}
-        if one_form(row["id"]) in rows or any(map(math.isnan, scores.values())):
-            why = "comes twice" if row["id"] in rows else "has no score in [0, 1]"
-            raise UserError(f"{table}: {few([row['id']])} {why}. Score the images again.")
-        with_lesion = row.get("truth_pixels") != "0"
-        group = row.get("group") or None
-        rows[one_form(row["id"])] = {**scores, "group": group, "with_lesion": with_lesion}
-    if not rows:
+    _, found = read_per_image(table, columns)
+    if not found:
         raise UserError(f"{table} holds no image. Score the images again.")
-    return rows
-
-
-def _score(text: str | None) -> float:
-    """A number in [0, 1], else nan."""
-    try:
-        value = float(text or "nan")
-    except ValueError:
-        return math.nan
-    return value if 0 <= value <= 1 else math.nan
+    return {
+        row.id: {
+            **{name: row.score(name) for name in columns},
+            "group": row.group,
+            "with_lesion": row.cells.get("truth_pixels") != "0",
+        }
+        for row in found
+    }
 
 
 def _refuse_other_images(folder: Path, mine: Sequence[str], theirs: Sequence[str]) -> None:

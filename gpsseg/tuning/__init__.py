@@ -26,7 +26,6 @@ class Method:
     """A way to tune: exactly one of ``trains``, ``adds`` and ``selects``.
 
     Attributes:
-        title: what it is, in a few words, with its source.
         rate: which of the backbone's learning rates is its default; "values" suits few numbers.
         trains: (model, parameter name -> role) -> names of the parameters that train whole.
         adds: (model, names of the weights to tune, blocks, rank) -> None; puts layers of the
@@ -34,7 +33,6 @@ class Method:
         selects: settings of GPS that make it this method.
     """
 
-    title: str
     rate: str = "values"
     trains: Callable[[nn.Module, Roles], list[str]] | None = None
     adds: Callable[[nn.Module, Sequence[str], Sequence[nn.Module], int], None] | None = None
@@ -42,21 +40,37 @@ class Method:
 
 
 METHODS: Mapping[str, Method] = {
-    "gps": Method("top inputs of every neuron by gradient (Zhang et al. 2024)", selects={}),
-    "neuroada": Method(
-        "top inputs of every neuron by magnitude (2510.18940)",
+    "gps": Method(  # top inputs of every neuron by gradient (Zhang et al. 2024)
+        selects={}
+    ),
+    "neuroada": Method(  # top inputs of every neuron by magnitude (2510.18940)
         selects={"criterion": "magnitude", "level": "neuron"},
     ),
-    "shira": Method(
-        "random entries of every layer, as SHiRA's random mask (2406.13175)",
+    "shira": Method(  # random entries of every layer, as SHiRA's random mask (2406.13175)
         selects={"criterion": "random", "level": "layer"},
     ),
-    "full": Method("every weight", "full", trains=full),
-    "decoder": Method("the decoder only (the GPS paper's linear)", "decoder", trains=decoder),
-    "bias": Method("all biases (BitFit, 2106.10199)", trains=bias),
-    "norm": Method("scale and shift of the normalisation layers", trains=norm),
-    "lora": Method("low-rank updates of every layer (2106.09685)", adds=add_lora),
-    "dora": Method("LoRA with magnitude and direction apart (2402.09353)", adds=add_dora),
-    "adapter": Method("a bottleneck after every block (1902.00751)", adds=add_adapters),
-    "ssf": Method("scale and shift after every layer (2210.08823)", adds=add_ssf),
+    "full": Method(  # every weight
+        "full", trains=full
+    ),
+    "decoder": Method(  # the decoder only (the GPS paper's linear)
+        "decoder", trains=decoder
+    ),
+    "bias": Method(  # all biases (BitFit, 2106.10199)
+        trains=bias
+    ),
+    "norm": Method(  # scale and shift of the normalisation layers
+        trains=norm
+    ),
+    "lora": Method(  # low-rank updates of every layer (2106.09685)
+        adds=add_lora
+    ),
+    "dora": Method(  # LoRA with magnitude and direction apart (2402.09353)
+        adds=add_dora
+    ),
+    "adapter": Method(  # a bottleneck after every block (1902.00751)
+        adds=add_adapters
+    ),
+    "ssf": Method(  # scale and shift after every layer (2210.08823)
+        adds=add_ssf
+    ),
 }

@@ -124,6 +124,7 @@ def test_options_that_a_network_has_nothing_for_are_refused(make_tiny):
     with pytest.raises(UserError, match=r"--decoder-lr 0\.1 has no effect here: --method adapter"):
         refuse_without_effect(net, FinetuneConfig(method="adapter", decoder_lr=0.1))
     refuse_without_effect(net, FinetuneConfig(method="lora", decoder_lr=0.1))
+    refuse_without_effect(net, settle(FinetuneConfig(method="adapter"), net.facts))  # a resumed run
     refuse_without_effect(make_tiny("unet"), FinetuneConfig(method="adapter", decoder_lr=0.1))
     refuse_without_effect(net, FinetuneConfig(checkpoint_activations=True))
     bare = SimpleNamespace(blocks=(), facts=net.facts)

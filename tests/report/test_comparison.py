@@ -22,7 +22,7 @@ def change(folder, tools, shift=0.0, **metrics):
     with (folder / "per_image.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for i, row in enumerate(rows):
-        row["dice"] = min(float(row["dice"]) + shift * (1 + i / 100), 1.0)
+        row["dice"] = min(max(float(row["dice"]) + shift * (1 + i / 100), 0.0), 1.0)
     tools.write_rows(folder, rows)
     old = json.loads((folder / "metrics.json").read_text())
     tools.write(folder, "metrics.json", old | metrics)

@@ -140,7 +140,6 @@ def one_channel(names: Collection[str], masks: Collection[str]) -> dict[str, str
 def match(
     wanted: Sequence[tuple[str, Collection[str]]],
     given: Sequence[tuple[File, str]],
-    joins: bool | Collection[str] = True,
     masks_first: bool = False,
 ) -> Matches[File]:
     """Find the files of every image; see this file's heading for the rules.
@@ -148,8 +147,6 @@ def match(
     Args:
         wanted: (id, further names) of every image; an id may have slashes.
         given: (file, its path below their folder, without ending, with slashes).
-        joins: whether several numbered files may be an image's, each a part; or the ids of the
-            images of which that is so.
         masks_first: whether a mask goes before the probability map beside it, and not after it.
     """
     ids = [name for name, _ in wanted]
@@ -168,7 +165,6 @@ def match(
             number = several[1]
             shorter = below[: len(below) - len(last_of(below))] + several[0]
             fits = _fits(plain, shorter)
-            fits = {one for one in fits if joins is True or (joins and one in joins)}
         if not fits and (fit := channel(below)) and fit[1] == FIRST:
             fits = _fits(plain, fit[0])
         if len(fits) > 1:

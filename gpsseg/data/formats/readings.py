@@ -169,13 +169,13 @@ def settle(place: str, surveys: Sequence[Survey]) -> tuple[Rule, list[str]]:
                     f"note: {place}: no value reaches half of {scales[kind]}, so all files are "
                     "empty. Do they have a scale of their own?"
                 )
-            if ones := [each.path.name for each in same if each.values and each.top == 1]:
-                if scales[kind] > 1:
-                    notes.append(
-                        f"note: {place}: {counted(len(ones), 'file')} of 0 and 1 beside maps up to "
-                        f"{scales[kind]}: these 1 count as next to nothing, not as foreground "
-                        f"({few(ones)})."
-                    )
+            ones = [each.path.name for each in same if each.values and each.top == 1]
+            if ones and scales[kind] > 1:
+                notes.append(
+                    f"note: {place}: {counted(len(ones), 'file')} of 0 and 1 beside maps up to "
+                    f"{scales[kind]}: these 1 count as next to nothing, not as foreground "
+                    f"({few(ones)})."
+                )
             continue
         found = sorted({value for each in same if len(each.levels) > 2 for value in each.levels})
         if not found:
