@@ -31,7 +31,7 @@ from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.prompts import drawn_for_each, from_truth
 from gpsseg.engine.state import load_state, save_state
 from gpsseg.errors import TrainingDivergedError
-from gpsseg.files import log_to
+from gpsseg.files import log_to, read_log
 from gpsseg.scope import reason
 
 
@@ -70,7 +70,7 @@ def train(
     schedule = _Schedule(optimizer, config, math.ceil(steps / config.accumulate))
     log, best, history = log_to(RunFolder(run).log), _copy(trained), History()
     if config.resume:
-        best, history = _take_up(RunFolder(config.resume), trained, optimizer)
+        best, history = _take_up(RunFolder(config.resume), trained, optimizer, log)
         schedule.go_to(len(history.epochs))
     ready, stepper = machine.accelerator.prepare(model, optimizer)
     epochs = range(len(history.epochs) + 1, config.epochs + 1)
@@ -87,9 +87,9 @@ def train(
                 {**row, "lr": schedule.rate, "seconds": time.perf_counter() - started}
             )
             best = _copy(trained) if history.best_epoch == epoch else best
-            _tell(history.epochs[-1], config.epochs, log)
             made = {"history": asdict(history), "updates": schedule.done}
             save_state(RunFolder(run).resume_point, trained, best, optimizer, made)
+            _tell(history.epochs[-1], config.epochs, log)  # what is told can be gone on with
         next(shown, None)  # the bar's end
     except BaseException as error:
         _log_stop(error, log)
@@ -137,11 +137,21 @@ class _Schedule:
 
 
 def _take_up(
-    run: RunFolder, trained: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    run: RunFolder,
+    trained: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    log: Callable[[Mapping[str, Any]], None],
 ) -> tuple[dict[str, Tensor], History]:
-    """Put weights and optimiser to where a run stopped; its best weights, and its history."""
+    """Put weights and optimiser to where a run stopped; its best weights, and its history.
+
+    An epoch whose row was not written, as the run was stopped just then, is logged now.
+    """
     best, made = load_state(run.resume_point, trained, optimizer)
-    return best, History(**made["history"])
+    history = History(**made["history"])
+    there = [row for row in read_log(run.log) if row.get("event") == "epoch"]
+    for row in history.epochs[len(there) :]:
+        log({"event": "epoch", **row})
+    return best, history
 
 
 def _loss_of(

@@ -239,6 +239,29 @@ def test_accumulated_batches_train_as_one_of_their_size(machine, tmp_path, size,
     assert losses[0] == pytest.approx(losses[1], rel=1e-5), "the mean over images, not batches"
 
 
+@pytest.mark.parametrize("place", ["save_state", "_tell"])
+def test_ctrl_c_beside_an_epochs_end_leaves_log_and_resume_point_in_step(
+    machine, tmp_path, monkeypatch, place
+):
+    """What is logged can be gone on with, and what was gone on with is in the log once."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, place, stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(new_model(), machine, tmp_path, lambda: 0.1)
+    monkeypatch.undo()
+    there = (tmp_path / "state" / "last.safetensors").is_file()
+    assert there == (place == "_tell")
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row for row in rows if row["event"] == "epoch"] == []
+    if there:
+        fit(new_model(), machine, tmp_path, lambda: 0.1, resume=tmp_path)
+        rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+        assert [row["epoch"] for row in rows if row["event"] == "epoch"] == [1, 2, 3, 4]
+
+
 def test_a_resumed_schedule_goes_on_where_its_epoch_stands(machine, tmp_path):
     """Also if the first epochs made other numbers of updates: other windows, an older version."""
     with pytest.raises(StopIteration):
