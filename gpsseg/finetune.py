@@ -68,7 +68,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     from gpsseg.engine.machine import make_machine, require_device
     from gpsseg.engine.prepare import prepare
     from gpsseg.runs.data import open_card, open_data
-    from gpsseg.runs.folder import open_run, resumed
+    from gpsseg.runs.folder import open_run, settings_to_resume
     from gpsseg.runs.leaks import check_leaks
     from gpsseg.runs.method import (
         identify_base,
@@ -83,7 +83,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     from gpsseg.scoring.network import validation
 
     watch = Stopwatch()
-    config = resumed(config)
+    config = settings_to_resume(config)
     salt = salt_of(config, salt)
     require_device(config.device)
     require_backbone(config)

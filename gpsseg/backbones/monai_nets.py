@@ -21,7 +21,7 @@ from gpsseg.backbones.base import (
     Order,
     repeated_blocks,
 )
-from gpsseg.backbones.weights import fill, read_checkpoint
+from gpsseg.backbones.weights import fill_weights, read_checkpoint
 from gpsseg.errors import UserError, look_up
 
 PREFIX = "monai:"
@@ -112,7 +112,7 @@ def load(order: Order) -> MonaiNet:
     network = look_up(order.name.removeprefix(PREFIX), NETWORKS, "network of MONAI")
     net = network.build(order.classes)
     if order.path:
-        fill(net, read_checkpoint(order.path), order.path, f"a checkpoint of {order.name}")
+        fill_weights(net, read_checkpoint(order.path), order.path, f"a checkpoint of {order.name}")
     elif not order.random_weights:
         raise UserError(
             f"No weights are published for {order.name}. Pass your own with --weights FILE, or "

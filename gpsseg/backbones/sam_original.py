@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpsseg.backbones.weights import fill, read_checkpoint
+from gpsseg.backbones.weights import fill_weights, read_checkpoint
 from gpsseg.errors import UserError
 
 DECODER_HEADS = 8
@@ -70,7 +70,7 @@ def read_original(path: Path) -> Any:
         renamed["shared_image_embedding.positional_embedding"] = renamed[shared]
     with torch.device("meta"):  # no time and memory for random weights that are replaced anyway
         net = SamModel(config)
-    fill(net, renamed, path, "a SAM checkpoint without additions", assign=True)
+    fill_weights(net, renamed, path, "a SAM checkpoint without additions", assign=True)
     net.tie_weights()
     return net
 

@@ -29,8 +29,8 @@ from gpsseg.backbones.base import (
 )
 from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.weights import (
-    fill,
     fill_encoder,
+    fill_weights,
     is_packaged,
     packaged_weights,
     read_checkpoint,
@@ -195,7 +195,7 @@ def _load_weights(order: Order, net: Any, encoder: str) -> tuple[str, frozenset[
     if order.path:
         tensors = read_checkpoint(order.path)
         if any(name.startswith("segmentation_head.") for name in tensors):
-            fill(net, tensors, order.path, f"a checkpoint of {order.name}")
+            fill_weights(net, tensors, order.path, f"a checkpoint of {order.name}")
             return "A checkpoint of the user's own; its training is not known.", frozenset()
         fill_encoder(net.encoder, tensors, str(order.path))
         return PRETRAINING.format(encoder="a file of the user's own"), decoder

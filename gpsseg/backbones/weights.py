@@ -103,7 +103,7 @@ def _read(path: Path) -> Any:
         ) from None
 
 
-def fill(
+def fill_weights(
     net: nn.Module,
     tensors: Mapping[str, Tensor],
     path: Path | str,
@@ -161,4 +161,6 @@ def fill_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], source: str)
             f"{source} is no checkpoint of this encoder: it lacks {len(missing)} of {len(own)} "
             f"tensors, such as {few(missing)}. Pass weights of the encoder named in --backbone."
         )
-    fill(encoder, {n: given[plain(n)] for n in own if plain(n) in given}, source, "this encoder")
+    fill_weights(
+        encoder, {n: given[plain(n)] for n in own if plain(n) in given}, source, "this encoder"
+    )

@@ -15,7 +15,7 @@ from gpsseg.errors import TrainingDivergedError
 
 
 @torch.no_grad()
-def predict(
+def predict_maps(
     model: nn.Module,
     batches: Iterable[Batch],
     machine: Machine,

@@ -31,7 +31,7 @@ def answer(model: nn.Module, batch: Mapping[str, Tensor], prompter: Prompter) ->
     return logits
 
 
-def is_given(prompt: str | None) -> bool:
+def is_prompted(prompt: str | None) -> bool:
     """Whether a prompt of this kind must come from somebody."""
     return prompt in COLUMNS
 
@@ -42,7 +42,7 @@ def check_prompts(backbone: Backbone, file: Path | None) -> None:
     Raises:
         UserError: it takes none.
     """
-    if file and not is_given(backbone.facts.prompt):
+    if file and not is_prompted(backbone.facts.prompt):
         raise UserError(
             f"--prompts {file.name}: this run was trained with --prompt {backbone.facts.prompt}, "
             "which takes none from a file. Leave the option out, or train with --prompt box."
@@ -55,7 +55,7 @@ def prompt_label(prompt: str, file: Path | None = None) -> str:
     >>> prompt_label("full-box"), prompt_label("box"), prompt_label("box", Path("a/mine.csv"))
     ('full-box', 'box from the truth', 'box from mine.csv')
     """
-    if not is_given(prompt):
+    if not is_prompted(prompt):
         return prompt
     return f"{prompt} from {file.name if file else 'the truth'}"
 
@@ -77,7 +77,7 @@ def from_truth(prompt: str | None, varied: bool = False) -> Prompter:
     The prompts are (B, 4) or (B, 2) float, see ``Backbone.forward``. An image without foreground
     gets the whole image as its box, or its middle as the point.
     """
-    if not is_given(prompt):
+    if not is_prompted(prompt):
         return no_prompt
     if prompt == "box":
         return lambda b: shaken(boxes_of(b["mask"])) if varied else boxes_of(b["mask"])
@@ -230,5 +230,5 @@ def check_prompts_file(file: Path | None, prompt: str | None, images: Sequence[P
         UserError: the file cannot be read, lacks an image, or holds something else than such
             prompts in pixels.
     """
-    if file is not None and prompt is not None and is_given(prompt):
+    if file is not None and prompt is not None and is_prompted(prompt):
         prompts_for(file, prompt, images)

@@ -17,7 +17,7 @@ from gpsseg.files import write_json, write_rows
 from gpsseg.report.run import write_report
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 from gpsseg.scope import is_drawn
-from gpsseg.scoring.paired import Others, compare, say_paired
+from gpsseg.scoring.paired import Others, paired_differences, say_paired
 from gpsseg.scoring.say import say_breakdown, say_classes, say_labels, say_protocols, say_scores
 from gpsseg.veil import hashed
 
@@ -40,7 +40,7 @@ def finish(
 ) -> dict[str, Any]:
     """Add comparisons; write and print everything. With a salt, written ids are hashed."""
     if others:
-        metrics["paired"] = compare(rows, others)
+        metrics["paired"] = paired_differences(rows, others)
         if is_drawn():
             for entry in metrics["paired"]:
                 if "prompt" in entry:

@@ -26,7 +26,7 @@ from gpsseg.runs.kept import AnotherSetError
 from gpsseg.runs.leaks import check_run
 from gpsseg.runs.salt import keep_salt, salt_for_evaluation
 from gpsseg.runs.trained import facts_of, training_of_run
-from gpsseg.runs.tuned import load_run, require_delta
+from gpsseg.runs.tuned import load_tuned, require_delta
 from gpsseg.scoring.network import metrics_of, score_cases
 from gpsseg.scoring.paired import open_other
 from gpsseg.scoring.scored import resolve_protocols
@@ -54,7 +54,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     test = data.split.test
     check_prompts_file(config.prompts, trained.prompt, [case.image for case in test])
     say_other_cut(data.greys, test)
-    settled, model = load_run(run, config.untrained)
+    settled, model = load_tuned(run, config.untrained)
     check_prompts(model, config.prompts)
     hide_opponents(config)
     others = {folder: open_other(folder, test) for folder in config.against}

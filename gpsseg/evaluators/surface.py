@@ -55,7 +55,7 @@ def surface_distances(
     step = np.ones(truth.ndim) if spacing is None else np.asarray(spacing, dtype=np.float64)
     diagonal = float(np.linalg.norm(np.asarray(truth.shape) * step))
     box = joint_box(prediction, truth)
-    edges = boundary(prediction[box]), boundary(truth[box])
+    edges = outline(prediction[box]), outline(truth[box])
     points = tuple(np.argwhere(edge) * step for edge in edges)
     if len(points[0]) == 0 or len(points[1]) == 0:
         away = tuple(np.full(len(side), diagonal) for side in points)
@@ -88,7 +88,7 @@ def joint_box(first: Mask, second: Mask) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def boundary(mask: Mask) -> Mask:
+def outline(mask: Mask) -> Mask:
     """The pixels of a mask with a face neighbour outside it (the array's outside included).
 
     Equal to ``mask & ~scipy.ndimage.binary_erosion(mask)``.

@@ -37,13 +37,13 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.predict.segmenter import make_segmenter
     from gpsseg.predict.stream import segment_all, some_failed
     from gpsseg.runs.greys import greys_of
-    from gpsseg.runs.tuned import load_run
+    from gpsseg.runs.tuned import load_tuned
 
     require_device(config.device)
     inputs = find_inputs(config)
     plans, todo = inputs.plans, inputs.todo
     prompter = prompter_of(config, read_config(config.run).prompt, plans)
-    trained, model = load_run(config.run, config.untrained)
+    trained, model = load_tuned(config.run, config.untrained)
     check_prompts(model, config.prompts)
     salt = new_salt() if trained.anonymous_ids else None
     draw_veil(salt, config, trained)

@@ -85,7 +85,7 @@ class Writer:
         if stops_all(error):
             raise error
         if not self.failed:
-            report(self.failures, self.plan.source.path, error)
+            note_failure(self.failures, self.plan.source.path, error)
         self.failed = True
 
 
@@ -98,7 +98,7 @@ class Frame:
     read: Callable[[], np.ndarray]
 
 
-def report(failures: Failures, path: Path, error: BaseException) -> None:
+def note_failure(failures: Failures, path: Path, error: BaseException) -> None:
     """Say and remember that a file cannot be used, and name it."""
     why = fault_of(path, error)
     if isinstance(error, OSError) and error.filename and str(error.filename) != str(path):

@@ -13,12 +13,12 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.formats.greys import Greys, show
 from gpsseg.engine.machine import make_machine, require_device
-from gpsseg.engine.prompts import COLUMNS, Prompter, from_pixels, is_given
+from gpsseg.engine.prompts import COLUMNS, Prompter, from_pixels, is_prompted
 from gpsseg.errors import UserError
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.runs.greys import greys_of
-from gpsseg.runs.tuned import load_run as open_network
+from gpsseg.runs.tuned import load_tuned as open_network
 
 EIGHT_BITS = Greys()  # of a run whose images had no more
 
@@ -68,7 +68,7 @@ class TunedNetwork:
         Raises:
             UserError: the array is no picture, or a prompt is missing or not taken.
         """
-        pixels = as_rgb(picture, self.greys)
+        pixels = array_as_rgb(picture, self.greys)
         found = self.segmenter.map_of(pixels, self._prompter(prompt))
         if probability:
             return found
@@ -77,7 +77,7 @@ class TunedNetwork:
         return foreground(found) >= 0.5
 
     def _prompter(self, prompt: Sequence[float] | None) -> Prompter | None:
-        given = is_given(self.prompt)
+        given = is_prompted(self.prompt)
         if given and prompt is None:
             names = ", ".join(COLUMNS[self.prompt])
             raise UserError(
@@ -93,12 +93,12 @@ class TunedNetwork:
         return from_pixels(prompt, self.prompt)
 
 
-def as_rgb(picture: np.ndarray, greys: Greys = EIGHT_BITS) -> np.ndarray:
+def array_as_rgb(picture: np.ndarray, greys: Greys = EIGHT_BITS) -> np.ndarray:
     """A picture as (H, W, 3) uint8 RGB; grey is repeated, an alpha channel is dropped.
 
-    >>> as_rgb(np.zeros((4, 5), np.uint8)).shape
+    >>> array_as_rgb(np.zeros((4, 5), np.uint8)).shape
     (4, 5, 3)
-    >>> as_rgb(np.full((1, 1), 819, np.uint16), Greys(whole=(0, 4095)))[0, 0].tolist()
+    >>> array_as_rgb(np.full((1, 1), 819, np.uint16), Greys(whole=(0, 4095)))[0, 0].tolist()
     [51, 51, 51]
 
     Args:

@@ -12,7 +12,7 @@ from gpsseg.data.cards.card import Card
 from gpsseg.data.formats.filenames import PREDICTED
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.sources import Source
-from gpsseg.engine.prompts import Prompter, from_file, is_given
+from gpsseg.engine.prompts import Prompter, from_file, is_prompted
 from gpsseg.errors import UserError
 from gpsseg.files import read_object, sha256_of_file, write_json
 from gpsseg.predict.plan import Plan
@@ -63,7 +63,7 @@ def prompter_of(
     Raises:
         UserError: the file cannot be read, or does not fit the images.
     """
-    if config.prompts is None or not is_given(prompt):
+    if config.prompts is None or not is_prompted(prompt):
         return None
     assert prompt is not None
     needed = [i for i, plan in enumerate(plans) if not plan.finished]
@@ -76,7 +76,7 @@ def refuse_prompts(config: PredictConfig, prompt: str, plans: Sequence[Plan]) ->
     Raises:
         UserError: that is what was asked for.
     """
-    if not is_given(prompt):
+    if not is_prompted(prompt):
         return
     if config.prompts is None:
         raise UserError(

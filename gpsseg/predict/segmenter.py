@@ -24,7 +24,7 @@ from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.loader import prepare_picture
-from gpsseg.engine.inference import predict
+from gpsseg.engine.inference import predict_maps
 from gpsseg.engine.machine import Machine, make_machine
 from gpsseg.engine.prompts import Prompter, no_prompt
 from gpsseg.predict.frames import Frame
@@ -134,7 +134,7 @@ class Segmenter:
             return
         batch = default_collate([{"index": 0, **one} for one in prepared])
         prompter = prompter or self.prompter
-        for _, probability in predict(self.model, [batch], self.machine, prompter, self.flips):
+        for _, probability in predict_maps(self.model, [batch], self.machine, prompter, self.flips):
             yield probability
 
     def _tiled(self, pixels: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.slicing import flat_note
 from gpsseg.data.sources import Failures
 from gpsseg.errors import SomeFailedError, UserError, counted, stops_all
-from gpsseg.predict.frames import Frame, open_source, report
+from gpsseg.predict.frames import Frame, note_failure, open_source
 from gpsseg.predict.plan import Plan
 from gpsseg.predict.segmenter import Done, Segmenter
 
@@ -69,7 +69,7 @@ def _frames(
             if stops_all(error):
                 raise
             if frame is None:
-                report(failures, plan.source.path, error)
+                note_failure(failures, plan.source.path, error)
             else:
                 frame.writer.fail(error)
     if note := flat_note(flat, axis):

@@ -18,13 +18,13 @@ def report(config: ReportConfig) -> Path:
     Raises:
         UserError: a folder is no finished run, or the output is not empty.
     """
-    from gpsseg.report.page import fill
+    from gpsseg.report.page import fill_template
     from gpsseg.report.side_by_side import context, read_runs
 
     refuse_existing(config.output)
     try:
         runs = read_runs(config.compare)
-        page = fill("comparison.html", ("table.js", "comparison.js"), context(runs))
+        page = fill_template("comparison.html", ("table.js", "comparison.js"), context(runs))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(
             f"A file of these runs holds other values than gpsseg wrote ({error!r:.200}). Put back "

@@ -12,11 +12,11 @@ from PIL import Image
 
 from gpsseg.data.cards.card import Card
 from gpsseg.data.case import case_image, case_mask
-from gpsseg.data.checks.audit import Audit, Look
+from gpsseg.data.checks.audit import Audit, Audited
 from gpsseg.data.splits.split import Found
 from gpsseg.errors import counted
 from gpsseg.report.overlays import draw_overlay
-from gpsseg.report.page import fill
+from gpsseg.report.page import fill_template
 from gpsseg.report.thumbnails import leak_picture
 
 EXAMPLES, PAIRS, NAMED = 12, 24, 200
@@ -84,7 +84,7 @@ def render_check(card: Card, found: Found, audit: Audit) -> str:
         "examples": [(look.case.id, _overlay(look)) for look in _examples(audit.sound)],
         "facts": [("Licence", card.licence), ("Cite", card.citation), ("Homepage", card.homepage)],
     }
-    return fill("check.html", (), context)
+    return fill_template("check.html", (), context)
 
 
 def _subtitle(found: Found) -> str:
@@ -125,7 +125,7 @@ def _bars(shares: Sequence[float]) -> list[tuple[str, int, float]]:
     return [(n, int(c), float(c) / longest) for n, c in zip(names, counts, strict=True)]
 
 
-def _examples(looks: Sequence[Look]) -> list[Look]:
+def _examples(looks: Sequence[Audited]) -> list[Audited]:
     """A few that are turned by EXIF, then cases of all lesion sizes, evenly spread."""
     turned = [look for look in looks if look.turned][: EXAMPLES // 3]
     ordered = sorted((look for look in looks if look not in turned), key=lambda x: x.share or 0)
@@ -134,7 +134,7 @@ def _examples(looks: Sequence[Look]) -> list[Look]:
     return turned + [ordered[place] for place in places]
 
 
-def _overlay(look: Look) -> bytes:
+def _overlay(look: Audited) -> bytes:
     """A reduced image with its mask tinted and outlined, as JPEG."""
     image, mask = case_image(look.case), case_mask(look.case)
     scale = min(1.0, SIDE / max(mask.shape))

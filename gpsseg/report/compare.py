@@ -17,7 +17,7 @@ from gpsseg.evaluators.words import interval_text, p_text, varied_text
 from gpsseg.files import write_json, write_rows, write_text
 from gpsseg.report.charts import plots
 from gpsseg.report.charts.of_compare import charts
-from gpsseg.report.page import fill
+from gpsseg.report.page import fill_template
 from gpsseg.report.sections import leak_sentences
 from gpsseg.report.settings import in_words, typed
 from gpsseg.scope import clean
@@ -127,7 +127,7 @@ def page(result: Mapping[str, Any]) -> str:
         "varied": varied_lines(rows),
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }
-    return fill("ranking.html", (), context)
+    return fill_template("ranking.html", (), context)
 
 
 def say_rows(rows: Sequence[Row]) -> None:

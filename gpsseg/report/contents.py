@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Case:
+class CaseRow:
     """One test image.
 
     Attributes:
@@ -58,7 +58,7 @@ class Contents:
     split: Json
     selection: Json
     log: tuple[Json, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[CaseRow, ...]
     leak_pictures: tuple[LeakPicture, ...]
     delta_bytes: int | None
 
@@ -89,7 +89,7 @@ def _json_or_empty(path: Path) -> Json:
     return read_object(path) if path.is_file() else {}
 
 
-def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[Case, ...]:
+def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[CaseRow, ...]:
     """Rows of per_image.csv with their thumbnails, worst first; rows without a Dice come last."""
     if not path.is_file():
         return ()
@@ -97,7 +97,7 @@ def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[Case, ...]
     names, rows = read_per_image(path)
     dice, iou = (_column(names, name) for name in ("dice", "iou"))
     cases = [
-        Case(
+        CaseRow(
             id=row.id,
             group=row.group or "",
             dice=row.score(dice),

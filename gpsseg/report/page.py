@@ -22,7 +22,7 @@ from gpsseg.evaluators.words import (
 HERE = Path(__file__).resolve().parent
 
 
-def fill(template: str, scripts: Sequence[str], context: dict[str, Any]) -> str:
+def fill_template(template: str, scripts: Sequence[str], context: dict[str, Any]) -> str:
     """Fill a template of this folder; everything but our own CSS and JavaScript is escaped.
 
     A content security policy lets the page run that one script, and load nothing.

@@ -14,7 +14,7 @@ from gpsseg.files import write_text
 from gpsseg.report import layers, sections, settings
 from gpsseg.report.charts import plots
 from gpsseg.report.contents import Contents, read_contents
-from gpsseg.report.page import fill
+from gpsseg.report.page import fill_template
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
 
@@ -43,7 +43,7 @@ def write_report(
 
 def render(contents: Contents) -> str:
     """Return the report as HTML."""
-    return fill("template.html", ("table.js", "report.js"), _context(contents))
+    return fill_template("template.html", ("table.js", "report.js"), _context(contents))
 
 
 def _context(contents: Contents) -> dict[str, Any]:

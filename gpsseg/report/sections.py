@@ -10,7 +10,7 @@ from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.errors import counted
 from gpsseg.evaluators import registry
 from gpsseg.evaluators.words import interval_words, name_of_base
-from gpsseg.report.contents import Case, Contents, Json
+from gpsseg.report.contents import CaseRow, Contents, Json
 from gpsseg.report.thumbnails import LeakPicture
 
 SCORE_NAMES = {
@@ -57,7 +57,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class ProtocolScores:
     """The scores of one protocol."""
 
     name: str
@@ -68,13 +68,13 @@ class Protocol:
     over: str
 
 
-def protocols(metrics: Json) -> list[Protocol]:
+def protocols(metrics: Json) -> list[ProtocolScores]:
     """Every protocol of metrics.json, the default one first."""
     names = sorted(metrics["after"], key=lambda name: name != "per-image")
     return [_protocol(name, metrics) for name in names]
 
 
-def _protocol(name: str, metrics: Json) -> Protocol:
+def _protocol(name: str, metrics: Json) -> ProtocolScores:
     after, before = metrics["after"][name], metrics.get("before", {}).get(name, {})
     baseline = name_of_base(metrics) == "before"
 
@@ -86,7 +86,7 @@ def _protocol(name: str, metrics: Json) -> Protocol:
     if name in ("micro", "gps-repo"):
         overlap = [(key, label[1:]) for key, label in overlap]
     others = [key for key in after if f"{key}_ci95" in after and key not in ("dice", "iou")]
-    return Protocol(
+    return ProtocolScores(
         name=name,
         rule=" ".join(filter(None, [_about(name), after.get("rule", "")])),
         overlap=tuple(compare(*pair) for pair in overlap),
@@ -146,14 +146,14 @@ def _apart(after: Json, before: Json) -> list[dict[str, Any]]:
     ]
 
 
-def columns(cases: Sequence[Case]) -> list[tuple[str, str, str]]:
+def columns(cases: Sequence[CaseRow]) -> list[tuple[str, str, str]]:
     """(name, unit, "text" | "number") of the columns of the table of images."""
     group = [("Group", "", "text")] if any(case.group for case in cases) else []
     numbers = [("Dice", ""), ("IoU", ""), ("Lesion size", ", % of image")]
     return [("Image", "", "text"), *group, *((*number, "number") for number in numbers)]
 
 
-def showcase(cases: Sequence[Case]) -> list[tuple[str, list[Case]]]:
+def showcase(cases: Sequence[CaseRow]) -> list[tuple[str, list[CaseRow]]]:
     """The worst, middle and best cases that have pictures: up to three each, never one twice."""
     shown = [case for case in cases if case.thumbnail and case.dice is not None]
     count = min(3, len(shown) // 3)

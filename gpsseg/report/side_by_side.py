@@ -14,7 +14,7 @@ from gpsseg.errors import UserError, counted
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.report import sections, settings
 from gpsseg.report.charts import plots
-from gpsseg.report.contents import Case, Contents, read_contents
+from gpsseg.report.contents import CaseRow, Contents, read_contents
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Run:
     name: str
     contents: Contents
     synthetic: bool
-    scores: sections.Protocol
+    scores: sections.ProtocolScores
     leaks: int | None
 
 
@@ -167,7 +167,7 @@ def _notes(first: Run, run: Run, common: int) -> tuple[str, ...]:
     )
 
 
-def _by_id(run: Run) -> dict[str, Case]:
+def _by_id(run: Run) -> dict[str, CaseRow]:
     return {case.id: case for case in run.contents.cases if case.dice is not None}
 
 
@@ -191,7 +191,7 @@ def differing_settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def image_rows(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Case, list[float | None]]]]:
+def image_rows(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[CaseRow, list[float | None]]]]:
     """The runs that pair with the first, and each image's Dice in each; largest change first."""
     paired = [runs[0], *(run for run in runs[1:] if not unpaired(runs[0], run))]
     scores = [_by_id(run) for run in paired]
@@ -200,7 +200,7 @@ def image_rows(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Case, list[fl
         for name, case in scores[0].items()
     ]
 
-    def change(row: tuple[Case, list[float | None]]) -> float:
+    def change(row: tuple[CaseRow, list[float | None]]) -> float:
         first, *others = row[1]
         return max((abs(value - (first or 0)) for value in others if value is not None), default=0)
 

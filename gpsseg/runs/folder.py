@@ -185,7 +185,7 @@ def _in_a_name(backbone: str) -> str:
     return (path.stem if path.exists() or path.suffix == ".pth" else path.name).replace(":", "-")
 
 
-def resumed(config: FinetuneConfig) -> FinetuneConfig:
+def settings_to_resume(config: FinetuneConfig) -> FinetuneConfig:
     """Return ``config``, or the settings of the unfinished run that it resumes.
 
     A run that was stopped before its first epoch ended begins anew, in its folder.

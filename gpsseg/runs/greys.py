@@ -13,8 +13,8 @@ from gpsseg.data.case import Case
 from gpsseg.data.checks.readable import say_notes
 from gpsseg.data.formats.beyond import range_notes, reach_of
 from gpsseg.data.formats.filenames import CUT
-from gpsseg.data.formats.greys import Greys, Seen, from_stored, look, settle, to_stored
-from gpsseg.data.formats.images import read_stored
+from gpsseg.data.formats.greys import Depth, Greys, depth_of, from_stored, settle_greys, to_stored
+from gpsseg.data.formats.images import read_picture
 from gpsseg.data.splits.files import PARTS
 from gpsseg.data.splits.split import Split
 from gpsseg.files import read_json, read_object, write_json
@@ -51,7 +51,7 @@ def check_split(
     seen = dict(zip(cases, say_notes(cases, anonymous), strict=True))
     seen |= _unchecked(split, parts, seen)
     known = [case for case in (*split.train, *split.val) if case in seen]
-    greys = stored or _with_cut(settle(seen[case] for case in known), known)
+    greys = stored or _with_cut(settle_greys(seen[case] for case in known), known)
     if any(seen.values()):
         say_range(greys)
     reaches = [reach_of(case.image.name, what, greys) for case, what in seen.items()]
@@ -62,12 +62,12 @@ def check_split(
 
 
 def _unchecked(
-    split: Split, parts: Sequence[str], seen: Mapping[Case, Seen | None]
-) -> dict[Case, Seen | None]:
+    split: Split, parts: Sequence[str], seen: Mapping[Case, Depth | None]
+) -> dict[Case, Depth | None]:
     """What validation images hold that are not checked, where training images are deep ones."""
     if "train" not in parts or "val" in parts or not any(seen.values()):
         return {}
-    return {case: look(read_stored(case.image)) for case in split.val}
+    return {case: depth_of(read_picture(case.image)) for case in split.val}
 
 
 def with_greys(split: Split, greys: Greys, deep: Iterable[Case] | None = None) -> Split:

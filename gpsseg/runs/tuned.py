@@ -17,7 +17,7 @@ from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import check_trained
 
 
-def load_run(folder: Path, untrained: bool = False) -> tuple[SettledConfig, Backbone]:
+def load_tuned(folder: Path, untrained: bool = False) -> tuple[SettledConfig, Backbone]:
     """Return a run's configuration and its tuned network; say so if its training was stopped.
 
     Args:

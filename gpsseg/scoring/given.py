@@ -11,17 +11,17 @@ import numpy as np
 
 from gpsseg.console import progress, say
 from gpsseg.data.case import Case
-from gpsseg.data.checks.notices import Seen, level_notice
+from gpsseg.data.checks.notices import MaskFacts, level_notice
 from gpsseg.data.checks.readable import first_of
 from gpsseg.data.formats.distinct import listed
 from gpsseg.data.formats.filenames import left_out
 from gpsseg.data.formats.levels import grounds_of
 from gpsseg.data.formats.maps import unread_files
-from gpsseg.data.formats.readings import Rule, Survey, only_level, settle, side_of
+from gpsseg.data.formats.readings import Rule, Survey, only_level, settle_reading, side_of
 from gpsseg.data.formats.stored import Stored
 from gpsseg.data.pairs import Pairs, pair
 from gpsseg.errors import UserError, counted, few
-from gpsseg.scoring.looks import Look, largest, look_at_pair, read_pair, truth_of
+from gpsseg.scoring.pair_checks import PairCheck, check_pair, largest, read_pair, truth_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Predictions:
     rule: Rule
     true: Rule
     moved: tuple[str, ...] = ()
-    truths: tuple[Seen, ...] = ()
+    truths: tuple[MaskFacts, ...] = ()
     labels: tuple[int, ...] = ()
     parted: bool = False
 
@@ -89,7 +89,7 @@ def open_predictions(
     """
     pairs = pair(folder, cases, option, masks_first=bool(labels))
     with ThreadPoolExecutor() as pool:
-        tasks = pool.map(lambda case: look_at_pair(case, pairs.all_of(case), labels), cases)
+        tasks = pool.map(lambda case: check_pair(case, pairs.all_of(case), labels), cases)
         looks = list(progress(tasks, "checking predictions", len(cases)))
     faults = [(c.id, each.fault) for c, each in zip(cases, looks, strict=True) if each.fault]
     if faults:
@@ -105,7 +105,7 @@ def open_predictions(
     if labels:
         rule, true = _labelled(place, labels, looks, surveys)
     else:
-        rule, notes = settle(place, surveys)
+        rule, notes = settle_reading(place, surveys)
         for note in notes:
             say(note, style="yellow")
         if not rule.scales:
@@ -122,7 +122,7 @@ def open_predictions(
 
 
 def _labelled(
-    place: str, labels: tuple[int, ...], looks: Sequence[Look], surveys: Sequence[Survey]
+    place: str, labels: tuple[int, ...], looks: Sequence[PairCheck], surveys: Sequence[Survey]
 ) -> tuple[Rule, Rule]:
     """How predictions and truth are read where labels were chosen.
 
@@ -175,7 +175,7 @@ def _map_rule(place: str, maps: Sequence[Survey], surveys: Sequence[Survey]) -> 
             f"their names ({few(each.path.name for each in maps)}), expected masks of all images "
             "beside them, or none. Add those, or put the maps into a folder of their own."
         )
-    rule, notes = settle(place, surveys)
+    rule, notes = settle_reading(place, surveys)
     for note in notes:
         say(note, style="yellow")
     return rule
@@ -193,7 +193,7 @@ def _parted(place: str, rule: Rule, true: Rule, surveys: Sequence[Survey]) -> bo
     return not (flat and true.labels)
 
 
-def _grounded(seen: Seen, rule: Rule) -> Seen:
+def _grounded(seen: MaskFacts, rule: Rule) -> MaskFacts:
     """A look at a mask, by what is background in the whole set."""
     if seen.level is None and seen.ground in rule.grounds:
         return replace(seen, share=0.0, border=0.0)

@@ -18,9 +18,9 @@ from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case, case_labels, case_mask
 from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.data.splits.split import Split
-from gpsseg.engine.inference import predict
+from gpsseg.engine.inference import predict_maps
 from gpsseg.engine.machine import Machine, processor_of
-from gpsseg.engine.prompts import from_file, from_truth, is_given, prompt_label
+from gpsseg.engine.prompts import from_file, from_truth, is_prompted, prompt_label
 from gpsseg.evaluators import ClassTable, Scorer, foreground, label_map
 from gpsseg.scoring.facts import data_facts
 
@@ -133,7 +133,9 @@ def score_cases(
         truth: how masks are read; None reads each file.
     """
     truth = truth or Truth()
-    maps = predict(model.to(machine.device), *_inputs(model, cases, card, config, prompts, machine))
+    maps = predict_maps(
+        model.to(machine.device), *_inputs(model, cases, card, config, prompts, machine)
+    )
     scorer = Scorer(protocols, pool=pool, saliency=saliency, tolerance=tolerance)
     classes = ClassTable(card.told_apart) if card.told_apart else None
     for index, probability in progress(maps, description, len(cases)) if description else maps:
@@ -160,7 +162,7 @@ def _inputs(
     prompter = from_truth(prompt)
     if prompts:
         prompter = from_file(prompts, prompt, [case.image for case in cases])
-    blind = prompts is not None or not is_given(prompt)
+    blind = prompts is not None or not is_prompted(prompt)
     images = [dataclasses.replace(case, mask=None) for case in cases] if blind else cases
     dataset = CaseDataset(images, card, config.image_size, cache=cache_folder(config.cache))
     return make_loader(dataset, config.batch_size, config.workers), machine, prompter

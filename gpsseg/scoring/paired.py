@@ -100,7 +100,7 @@ def _refuse_other_images(folder: Path, mine: Sequence[str], theirs: Sequence[str
         )
 
 
-def compare(rows: Sequence[Row], others: Mapping[Path, Others]) -> list[dict[str, Any]]:
+def paired_differences(rows: Sequence[Row], others: Mapping[Path, Others]) -> list[dict[str, Any]]:
     """Compare the rows with each other side, as in metrics.json under "paired".
 
     Differences are these rows minus the other's, under the protocol per-image; "p_holm" is

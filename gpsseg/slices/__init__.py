@@ -12,7 +12,7 @@ from gpsseg.errors import SomeFailedError, UserError, counted, fault_of, stops_a
 from gpsseg.files import new_folder, write_rows
 
 if TYPE_CHECKING:
-    from gpsseg.data.checks.notices import Seen
+    from gpsseg.data.checks.notices import MaskFacts
 
 
 def cut(config: SlicesConfig) -> Path:
@@ -36,7 +36,7 @@ def cut(config: SlicesConfig) -> Path:
     new_folder(config.output)
     greys = greys_of_volumes([image for image, _, _ in pairs], config)
     rows: list[dict[str, str]] = []
-    seen: list[Seen] = []
+    seen: list[MaskFacts] = []
     flat: list[str] = []
     volumes = len(pairs) + len(failed)
     for image, mask, facts in progress(pairs, "cutting", len(pairs)):
@@ -81,7 +81,7 @@ def _remove(output: Path) -> None:
     output.rmdir()
 
 
-def _refuse_no_label(config: SlicesConfig, seen: Sequence[Seen]) -> None:
+def _refuse_no_label(config: SlicesConfig, seen: Sequence[MaskFacts]) -> None:
     """Refuse --labels that no mask holds, and say which of them none holds.
 
     Raises:

@@ -12,12 +12,12 @@ import numpy as np
 
 from gpsseg.config.slices import SlicesConfig
 from gpsseg.console import progress, say
-from gpsseg.data.checks.notices import Seen, look
+from gpsseg.data.checks.notices import MaskFacts, mask_facts
 from gpsseg.data.formats.dicom_series import read_dicom
 from gpsseg.data.formats.greys import Greys, between
 from gpsseg.data.formats.images import save_picture
 from gpsseg.data.formats.levels import Marked
-from gpsseg.data.formats.masks import foreground, joined
+from gpsseg.data.formats.masks import foreground_of, joined
 from gpsseg.data.formats.slicing import grey_range, sample_of, slicing_of, to_rgb
 from gpsseg.data.formats.stored import Stored, grey_volume, same_place
 from gpsseg.data.formats.volumes import Volume, read_volume
@@ -36,7 +36,7 @@ def cut_volume(
     config: SlicesConfig,
     greys: Greys,
     written: list[Path],
-    seen: list[Seen],
+    seen: list[MaskFacts],
     flat: list[str],
 ) -> list[dict[str, str]]:
     """Write one volume's slices and return their rows; ``written`` names each file as it comes.
@@ -62,7 +62,7 @@ def _slices(
     mask: Source,
     config: SlicesConfig,
     greys: Greys,
-    seen: list[Seen],
+    seen: list[MaskFacts],
     flat: list[str],
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index, picture, truth): (H, W, 3) uint8 RGB and (H, W) bool, upright."""
@@ -72,7 +72,7 @@ def _slices(
     masks = (mask, *mask.parts)
     looks = [_foreground(each, image, volume, config.labels) for each in masks]
     looks = [replace(found, mask=slicing.view(found.mask)) for found in looks]
-    seen += [look(each.path, found) for each, found in zip(masks, looks, strict=True)]
+    seen += [mask_facts(each.path, found) for each, found in zip(masks, looks, strict=True)]
     truths = joined([each.path for each in masks], looks, votes=False).mask
     for index, values in enumerate(slicing.view(volume.values)):
         yield index, to_rgb(values, low, high, volume.inverted), truths[index]
@@ -82,7 +82,7 @@ def _foreground(mask: Source, image: Source, volume: Volume, labels: tuple[int, 
     """A mask's foreground, (D, H, W): two levels, or the chosen of several.
 
     Raises:
-        UserError: it does not lie on the grid of its volume, or ``masks.foreground`` refuses it.
+        UserError: it does not lie on the grid of its volume, or ``masks.foreground_of`` refuses it.
     """
     if mask.headers:  # as stored: a mask is not there to be looked at
         marked = read_dicom(mask.headers, mask.path, old=True)
@@ -94,7 +94,7 @@ def _foreground(mask: Source, image: Source, volume: Volume, labels: tuple[int, 
             f"{mask.path} does not lie on the grid of {image.path} ({sizes[1]} and {sizes[0]} "
             "voxels, or another place in space). Resample the mask on its image."
         )
-    return foreground(Stored(grey_volume(marked, mask.path)), mask.path, labels)
+    return foreground_of(Stored(grey_volume(marked, mask.path)), mask.path, labels)
 
 
 def greys_of_volumes(images: Sequence[Source], config: SlicesConfig) -> Greys:

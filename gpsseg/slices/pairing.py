@@ -12,7 +12,7 @@ from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.cards.tables import table_cases, table_notes
 from gpsseg.data.checks.notices import lone_notice
 from gpsseg.data.formats.filenames import left_out, one_form
-from gpsseg.data.formats.matching import are_masks, bare, match, one_channel
+from gpsseg.data.formats.matching import are_masks, bare, match, one_channel_names
 from gpsseg.data.formats.volumes import ENDINGS, volume_ending
 from gpsseg.data.sources import Source, find_sources
 from gpsseg.errors import UserError, counted, few
@@ -38,7 +38,7 @@ def pair_volumes(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[P
     images = [i for i in images if i.name not in both or i.path.resolve() not in inside]
     own = {image.path.resolve() for image in images}
     masks = [mask for mask in masks if mask.path.resolve() not in own]
-    cases = one_channel([i.name for i in images], [mask.name for mask in masks])
+    cases = one_channel_names([i.name for i in images], [mask.name for mask in masks])
     _say_channels([image.path for image in images if cases.get(image.name) == ""])
     volumes = {cases.get(i.name, i.name): i for i in images if cases.get(i.name) != ""}
     found = match([(name, ()) for name in volumes], [(mask, mask.name) for mask in masks])

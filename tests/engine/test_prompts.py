@@ -213,12 +213,12 @@ def test_boxes_from_a_file_at_inference(prompted_run, tmp_path, capsys):
 
 
 def test_an_opponent_that_was_prompted_is_labelled(tmp_path, capsys):
-    from gpsseg.scoring.paired import compare, say_paired
+    from gpsseg.scoring.paired import paired_differences, say_paired
 
     (tmp_path / "metrics.json").write_text(json.dumps({"prompt": "box from the truth"}))
     scores = {f"{i}": {"dice": i / 10, "iou": i / 20, "group": None} for i in range(5)}
     rows = [{"id": name, **row} for name, row in scores.items()]
-    paired = compare(rows, {tmp_path: lambda: scores})
+    paired = paired_differences(rows, {tmp_path: lambda: scores})
     assert paired[0]["prompt"] == "box from the truth"
     say_paired(paired)
     assert "(PROMPTED: box from the truth)" in " ".join(capsys.readouterr().out.split())

@@ -9,10 +9,10 @@ from scipy.ndimage import binary_erosion
 
 from gpsseg.evaluators.surface import (
     average_distance,
-    boundary,
     boundary_scores,
     hausdorff95,
     joint_box,
+    outline,
     surface_dice,
     surface_distances,
 )
@@ -50,7 +50,7 @@ def test_nsd_stays_in_pixels_where_a_spacing_is_given():
 
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=3, max_side=9)))
 def test_boundary_is_what_erosion_removes(mask):
-    assert (boundary(mask) == (mask & ~binary_erosion(mask))).all()
+    assert (outline(mask) == (mask & ~binary_erosion(mask))).all()
 
 
 @given(st.data())

@@ -43,7 +43,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Bright:
     config = SettledConfig(
         image_size=SIZE, batch_size=2, lr=1e-3, decoder_lr=1e-3, workers=0, precision="fp32"
     )
-    for place in ("gpsseg.runs.tuned.load_run", "gpsseg.predict.network.open_network"):
+    for place in ("gpsseg.runs.tuned.load_tuned", "gpsseg.predict.network.open_network"):
         monkeypatch.setattr(place, lambda run, untrained=False: (config, model))
     monkeypatch.setattr(gpsseg.config.resuming, "read_config", lambda run: config)
     return model

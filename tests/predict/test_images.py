@@ -20,7 +20,7 @@ from gpsseg.console import run_command
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.data.splits.split import Case
-from gpsseg.engine.inference import predict as predict_maps
+from gpsseg.engine.inference import predict_maps as predict_maps
 from gpsseg.engine.machine import make_machine
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.predict import predict
@@ -263,7 +263,7 @@ def test_a_wrong_prompts_file_is_refused_before_the_network_loads(
     def never(*_: object) -> None:
         raise AssertionError("the network was loaded")
 
-    monkeypatch.setattr(gpsseg.runs.tuned, "load_run", never)
+    monkeypatch.setattr(gpsseg.runs.tuned, "load_tuned", never)
     monkeypatch.setattr(
         gpsseg.config.resuming, "read_config", lambda run: FinetuneConfig(prompt="box")
     )

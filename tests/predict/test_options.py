@@ -82,7 +82,9 @@ def test_resume_gives_each_picture_the_box_that_it_had_and_reads_the_file_once(
         image_size=tools.size, batch_size=2, lr=1e-3, decoder_lr=1e-3, workers=0, prompt="box"
     )
     model.facts = SimpleNamespace(prompt="box")
-    monkeypatch.setattr(gpsseg.runs.tuned, "load_run", lambda run, untrained=False: (config, model))
+    monkeypatch.setattr(
+        gpsseg.runs.tuned, "load_tuned", lambda run, untrained=False: (config, model)
+    )
     monkeypatch.setattr(gpsseg.config.resuming, "read_config", lambda run: config)
     told: list[float] = []
     monkeypatch.setattr(

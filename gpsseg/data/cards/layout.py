@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.data.cards.nnunet import further_channels
-from gpsseg.data.cards.patterns import WILD, Places, base_of, fill, find_files
+from gpsseg.data.cards.patterns import WILD, Places, base_of, fill_places, find_files
 from gpsseg.data.case import Case
 from gpsseg.data.formats.filenames import as_named, files_below, one_form
 from gpsseg.data.formats.images import EXTENSIONS
 from gpsseg.data.formats.maps import find_maps, utf8
-from gpsseg.data.formats.matching import are_masks, one_channel
+from gpsseg.data.formats.matching import are_masks, one_channel_names
 from gpsseg.data.pairs import below, pair, parts_of
 from gpsseg.errors import UserError
 
@@ -43,7 +43,7 @@ def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) 
     """
     found: dict[str, tuple[Path, Places]] = {}
     for path, places in _images(root, rule):
-        name = utf8(fill(rule.get("id", "{id}"), places))
+        name = utf8(fill_places(rule.get("id", "{id}"), places))
         if name in found:
             raise UserError(
                 f"{found[name][0]} and {path.name} are two images of one name, {name}. "
@@ -146,7 +146,7 @@ def _without_channels(found: Mapping[str, tuple[Path, Places]], masks: Path) -> 
     """Each image by its name; of nnU-Net's cases, which have an image a channel, the first."""
     images = {path for path, _ in found.values()}
     names = [below(path, masks) for path in find_maps(masks, "the masks in") if path not in images]
-    cases = one_channel(found.keys(), names)
+    cases = one_channel_names(found.keys(), names)
     kept = {cases.get(name, name): path for name, (path, _) in found.items()}
     kept.pop("", None)
     return kept
@@ -209,8 +209,8 @@ def _masks(root: Path, rule: Mapping[str, Any], places: Places) -> dict[str, Any
 def _mask(root: Path, pattern: str, places: Places) -> Path:
     """The file that a mask pattern names; with wildcards in it, the only one that fits."""
     if not WILD.search(pattern):
-        return as_named(root / fill(pattern, places))
-    wild = fill(pattern, {name: glob.escape(text) for name, text in places.items()})
+        return as_named(root / fill_places(pattern, places))
+    wild = fill_places(pattern, {name: glob.escape(text) for name, text in places.items()})
     forms = {unicodedata.normalize(form, wild) for form in ("NFC", "NFD")}
     paths = sorted({path for form in forms for path in root.glob(form)})
     fitting = [path for path in paths if not path.name.startswith(".")]

@@ -67,10 +67,10 @@ def pattern_fault(pattern: Any) -> str:
     return ""
 
 
-def fill(pattern: str, places: Mapping[str, str]) -> str:
+def fill_places(pattern: str, places: Mapping[str, str]) -> str:
     """Put text into a pattern's places; a place without text stays.
 
-    >>> fill("masks_{centre}/{id}_mask.jpg", {"centre": "C1", "id": "7"})
+    >>> fill_places("masks_{centre}/{id}_mask.jpg", {"centre": "C1", "id": "7"})
     'masks_C1/7_mask.jpg'
     """
     return PLACE.sub(lambda place: places.get(place[1], place[0]), pattern)

@@ -12,15 +12,15 @@ import numpy as np
 from gpsseg.console import progress
 from gpsseg.data.case import Case, case_image, look_at_case, size_fault
 from gpsseg.data.checks.leaks import Leak, find_duplicates
-from gpsseg.data.checks.notices import FRAMED, FULL, look
-from gpsseg.data.formats.greys import Greys, Seen, settle
-from gpsseg.data.formats.greys import look as look_at_greys
-from gpsseg.data.formats.images import as_rgb, is_turned, read_stored
+from gpsseg.data.checks.notices import FRAMED, FULL, mask_facts
+from gpsseg.data.formats.greys import Depth, Greys, settle_greys
+from gpsseg.data.formats.greys import depth_of as look_at_greys
+from gpsseg.data.formats.images import as_rgb, is_turned, read_picture
 from gpsseg.errors import fault_of
 
 
 @dataclass(frozen=True)
-class Look:
+class Audited:
     """What one case is like.
 
     Attributes:
@@ -43,7 +43,7 @@ class Look:
     grey: float = 0.0
     border: float = 0.0
     turned: bool = False
-    greys: Seen | None = None
+    greys: Depth | None = None
 
 
 @dataclass(frozen=True)
@@ -58,52 +58,56 @@ class Audit:
         greys: how images of more than 8 bits are shown; None where there are none.
     """
 
-    looks: Sequence[Look]
+    looks: Sequence[Audited]
     duplicates: Sequence[Leak] = ()
     lone_masks: Sequence[str] = field(default_factory=tuple)
     compared: bool = True
     greys: Greys | None = None
 
     @property
-    def sound(self) -> list[Look]:
+    def sound(self) -> list[Audited]:
         """The cases that can be used."""
-        return [look for look in self.looks if not look.fault]
+        return [mask_facts for mask_facts in self.looks if not mask_facts.fault]
 
     @property
     def faults(self) -> list[str]:
         """What must be mended: unreadable files, sizes that differ, images and masks alone."""
         alone = [f"{name} is a mask without an image." for name in self.lone_masks]
-        return [look.fault for look in self.looks if look.fault] + alone
+        return [mask_facts.fault for mask_facts in self.looks if mask_facts.fault] + alone
 
     @property
-    def empty(self) -> list[Look]:
+    def empty(self) -> list[Audited]:
         """The cases whose mask is all background."""
-        return [look for look in self.sound if look.share == 0]
+        return [mask_facts for mask_facts in self.sound if mask_facts.share == 0]
 
     @property
-    def full(self) -> list[Look]:
+    def full(self) -> list[Audited]:
         """The cases whose mask is (nearly) all foreground."""
-        return [look for look in self.sound if (look.share or 0) >= FULL]
+        return [mask_facts for mask_facts in self.sound if (mask_facts.share or 0) >= FULL]
 
     @property
-    def framed(self) -> list[Look]:
+    def framed(self) -> list[Audited]:
         """The cases whose mask is foreground along most of its border, but not full."""
-        return [look for look in self.sound if look.border > FRAMED and (look.share or 0) < FULL]
+        return [
+            mask_facts
+            for mask_facts in self.sound
+            if mask_facts.border > FRAMED and (mask_facts.share or 0) < FULL
+        ]
 
     @property
-    def not_binary(self) -> list[Look]:
+    def not_binary(self) -> list[Audited]:
         """The cases whose mask has values between its two levels."""
-        return [look for look in self.sound if look.grey > 0]
+        return [mask_facts for mask_facts in self.sound if mask_facts.grey > 0]
 
     @property
-    def turned(self) -> list[Look]:
+    def turned(self) -> list[Audited]:
         """The cases whose image is turned by its EXIF orientation; their masks may not be."""
-        return [look for look in self.sound if look.turned]
+        return [mask_facts for mask_facts in self.sound if mask_facts.turned]
 
     @property
     def sizes(self) -> list[tuple[tuple[int, int], int]]:
         """Each (height, width) with the number of images that have it, most first."""
-        return Counter(look.size for look in self.sound).most_common()
+        return Counter(mask_facts.size for mask_facts in self.sound).most_common()
 
 
 def audit(
@@ -123,22 +127,24 @@ def audit(
     with ThreadPoolExecutor() as pool:
         looks = list(progress(pool.map(look_at, cases), "reading files", len(cases)))
     known = set(tests)
-    rule = settle(look.greys for look in looks if look.case not in known).of_pictures
+    rule = settle_greys(
+        mask_facts.greys for mask_facts in looks if mask_facts.case not in known
+    ).of_pictures
     if rule is not None:
         looks = _shown_by(rule, looks)
-    sound = [look.case for look in looks if look.size != (0, 0)]
+    sound = [mask_facts.case for mask_facts in looks if mask_facts.size != (0, 0)]
     pairs = find_duplicates(sound) if duplicates and sound else ()
     return Audit(looks, pairs, lone_masks, duplicates, rule)
 
 
-def _shown_by(rule: Greys, looks: Sequence[Look]) -> list[Look]:
+def _shown_by(rule: Greys, looks: Sequence[Audited]) -> list[Audited]:
     """The looks with a rule in the cases that it matters for, and their colours by it."""
 
-    def again(look: Look) -> Look:
-        if look.greys is None:
-            return look
-        case = replace(look.case, greys=rule)
-        return replace(look, case=case, colour=_colour(case_image(case)))
+    def again(mask_facts: Audited) -> Audited:
+        if mask_facts.greys is None:
+            return mask_facts
+        case = replace(mask_facts.case, greys=rule)
+        return replace(mask_facts, case=case, colour=_colour(case_image(case)))
 
     with ThreadPoolExecutor() as pool:
         return list(progress(pool.map(again, looks), "looking at greys", len(looks)))
@@ -150,23 +156,23 @@ def _colour(image: np.ndarray) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def look_at(case: Case) -> Look:
+def look_at(case: Case) -> Audited:
     """Read one case."""
     try:
-        stored = read_stored(case.image)
+        stored = read_picture(case.image)
         image = as_rgb(stored, case.greys, case.image)
     except Exception as error:
-        return Look(case, fault_of(case.image, error))
+        return Audited(case, fault_of(case.image, error))
     size, colour, greys = (image.shape[0], image.shape[1]), _colour(image), look_at_greys(stored)
     if case.mask is None:
         fault = f"{case.image} is an image without a mask."
-        return Look(case, fault, size, colour, greys=greys)
+        return Audited(case, fault, size, colour, greys=greys)
     try:
         marked = look_at_case(case)
     except Exception as error:
-        return Look(case, fault_of(case.mask, error), size, colour, greys=greys)
+        return Audited(case, fault_of(case.mask, error), size, colour, greys=greys)
     if marked.mask.shape != size:
         fault = size_fault(case, marked.mask.shape, size)
-        return Look(case, fault, size, colour, greys=greys)
-    seen = look(case.mask, marked, is_turned(case.image))
-    return Look(case, "", size, colour, seen.share, seen.grey, seen.border, seen.turned, greys)
+        return Audited(case, fault, size, colour, greys=greys)
+    seen = mask_facts(case.mask, marked, is_turned(case.image))
+    return Audited(case, "", size, colour, seen.share, seen.grey, seen.border, seen.turned, greys)

@@ -17,7 +17,7 @@ FRAMED = 0.5  # share of the border from which on foreground and ground may be s
 
 
 @dataclass(frozen=True)
-class Seen:
+class MaskFacts:
     """What one mask is like.
 
     Attributes:
@@ -52,9 +52,9 @@ def border_share(mask: np.ndarray) -> float:
     return float(np.concatenate([side.ravel() for side in sides]).mean())
 
 
-def look(path: Path, marked: Marked, turned: bool = False) -> Seen:
+def mask_facts(path: Path, marked: Marked, turned: bool = False) -> MaskFacts:
     """What is worth knowing of a mask: (H, W), or (D, H, W), whose slices have the borders."""
-    return Seen(
+    return MaskFacts(
         path.name,
         float(marked.mask.mean()),
         border_share(marked.mask),
@@ -68,7 +68,7 @@ def look(path: Path, marked: Marked, turned: bool = False) -> Seen:
     )
 
 
-def notices(seen: Sequence[Seen], anonymous: bool = False) -> list[str]:
+def notices(seen: Sequence[MaskFacts], anonymous: bool = False) -> list[str]:
     """One line for each thing worth knowing: how many masks, and the first few names.
 
     Args:
@@ -78,7 +78,7 @@ def notices(seen: Sequence[Seen], anonymous: bool = False) -> list[str]:
     grounds = grounds_of([each.pair for each in seen if each.pair])
     shades = Counter(each.shade for each in seen if each.shade is not None)
     most = max((each.grey for each in seen), default=0)
-    kinds: list[tuple[str, Callable[[Seen], bool]]] = [
+    kinds: list[tuple[str, Callable[[MaskFacts], bool]]] = [
         ("all black, which counts as an image without lesion", lambda s: s.share == 0),
         ("all foreground, or nearly", lambda s: s.share >= FULL),
         (

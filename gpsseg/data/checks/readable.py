@@ -11,7 +11,7 @@ from gpsseg.console import progress, say
 from gpsseg.data.case import Case, look_at_case, size_fault
 from gpsseg.data.checks import notices
 from gpsseg.data.formats import greys
-from gpsseg.data.formats.images import is_turned, read_stored
+from gpsseg.data.formats.images import is_turned, read_picture
 from gpsseg.errors import UserError, counted, fault_of, few
 
 SHOWN = 10
@@ -23,8 +23,8 @@ class Checked:
     """What one case is like: an error, or else what its mask and its greys are like."""
 
     error: str = ""
-    mask: notices.Seen | None = None
-    greys: greys.Seen | None = None
+    mask: notices.MaskFacts | None = None
+    greys: greys.Depth | None = None
 
 
 def check_cases(cases: Sequence[Case], anonymous: bool = False) -> list[str]:
@@ -59,7 +59,7 @@ def _notes(cases: Sequence[Case], found: Sequence[Checked], anonymous: bool) -> 
     return [*_lacking_classes(cases, seen), *notices.notices(seen, anonymous)]
 
 
-def _lacking_classes(cases: Sequence[Case], seen: Sequence[notices.Seen]) -> list[str]:
+def _lacking_classes(cases: Sequence[Case], seen: Sequence[notices.MaskFacts]) -> list[str]:
     """A note on chosen classes that no mask holds.
 
     Raises:
@@ -112,7 +112,7 @@ def _kind_of(name: str, fault: str) -> str:
     return re.sub(r"# \(#\s?%\)(, # \(#\s?%\))*( and # more)?", "#", plain)
 
 
-def say_notes(cases: Sequence[Case], anonymous: bool = False) -> list[greys.Seen | None]:
+def say_notes(cases: Sequence[Case], anonymous: bool = False) -> list[greys.Depth | None]:
     """Check cases and print the notes; ``anonymous`` counts them and names no file.
 
     Returns:
@@ -129,8 +129,8 @@ def say_notes(cases: Sequence[Case], anonymous: bool = False) -> list[greys.Seen
 
 def _check(case: Case) -> Checked:
     try:
-        image = read_stored(case.image)
-        seen = greys.look(image)
+        image = read_picture(case.image)
+        seen = greys.depth_of(image)
         if case.mask is None:
             return Checked(greys=seen)
         marked = look_at_case(case)
@@ -138,4 +138,4 @@ def _check(case: Case) -> Checked:
         return Checked(fault_of(case.image, error))
     if marked.mask.shape != image.shape[:2]:
         return Checked(size_fault(case, marked.mask.shape, image.shape[:2]))
-    return Checked("", notices.look(case.mask, marked, is_turned(case.image)), seen)
+    return Checked("", notices.mask_facts(case.mask, marked, is_turned(case.image)), seen)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpsseg.data.formats.greys import TOPS, Greys, Range, Seen, look
+from gpsseg.data.formats.greys import TOPS, Depth, Greys, Range, depth_of
 from gpsseg.errors import counted, few
 
 DARK = 8  # images that stay below this part of the range are nearly black
@@ -61,7 +61,7 @@ class Reaches:
 
     def add(self, path: Path, values: np.ndarray) -> None:
         """Take an image as it is stored."""
-        reach = reach_of(path.name, look(values), self.greys)
+        reach = reach_of(path.name, depth_of(values), self.greys)
         known = self.found.get(path)
         if reach is not None and (known is None or known.top <= reach.top):
             self.found[path] = reach
@@ -71,7 +71,7 @@ class Reaches:
         return range_notes([self.found[path] for path in sorted(self.found)])
 
 
-def reach_of(name: str, seen: Seen | None, greys: Greys) -> Reach | None:
+def reach_of(name: str, seen: Depth | None, greys: Greys) -> Reach | None:
     """How far an image goes; None where the run has no range for it."""
     if seen is None or greys.old:
         return None

@@ -210,7 +210,9 @@ def _even(pixels: np.ndarray, most: int) -> np.ndarray:
     return np.asarray((high - low <= most).all(axis=2))
 
 
-def nearest(pixels: np.ndarray, known: Sequence[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
+def nearest_colours(
+    pixels: np.ndarray, known: Sequence[tuple[int, ...]]
+) -> tuple[np.ndarray, np.ndarray]:
     """Which known colour is nearest to each pixel, uint8 (H, W), and where none is near, bool.
 
     Worked out a few rows at a time, as distances take many times the picture's memory.

@@ -66,7 +66,7 @@ class Greys:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Depth:
     """What a picture of more than 8 bits holds.
 
     Attributes:
@@ -80,7 +80,7 @@ class Seen:
     sample: np.ndarray
 
 
-def look(values: np.ndarray) -> Seen | None:
+def depth_of(values: np.ndarray) -> Depth | None:
     """Look at a picture as it is stored; None for 8 bits, of which all is known."""
     if values.dtype.itemsize == 1:
         return None
@@ -90,17 +90,17 @@ def look(values: np.ndarray) -> Seen | None:
     step = -(-counted.size // OF_A_PICTURE)
     ends = float(counted.min()), float(counted.max())
     kind = np.float32 if max(map(abs, ends)) < 1e30 else np.float64
-    return Seen(values.dtype.kind == "f", ends, counted[::step].astype(kind))
+    return Depth(values.dtype.kind == "f", ends, counted[::step].astype(kind))
 
 
-def settle(seen: Iterable[Seen | None]) -> Greys:
+def settle_greys(seen: Iterable[Depth | None]) -> Greys:
     """The rule of a set, from what its training images hold."""
     looks = [each for each in seen if each is not None]
     whole, real = ([each for each in looks if each.real == kind] for kind in (False, True))
     return Greys(_range_of(whole), _range_of(real))
 
 
-def _range_of(looks: list[Seen]) -> Range | None:
+def _range_of(looks: list[Depth]) -> Range | None:
     """(black, white) of pictures of one kind."""
     if not looks:
         return None
@@ -176,7 +176,7 @@ def show(values: np.ndarray, greys: Greys | None = None) -> np.ndarray:
     if greys is not None:
         chosen = greys.real if values.dtype.kind == "f" else greys.whole
     if chosen is None:
-        own = look(values)
+        own = depth_of(values)
         chosen = (0.0, 1.0) if own is None else _range_of([own])
     assert chosen is not None
     return scaled(values, *chosen)

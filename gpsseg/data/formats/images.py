@@ -45,7 +45,7 @@ def read_image(
     if greys is not None and greys.old:
         values = np.asarray(decode(path, {"RGB", *DEEP}, turn_white=False))
     else:
-        values = read_stored(path)
+        values = read_picture(path)
     return as_rgb(values, greys, path, reaches)
 
 
@@ -74,7 +74,7 @@ def read_pages(
 def as_rgb(
     values: np.ndarray, greys: Greys | None, path: Path, reaches: Reaches | None = None
 ) -> np.ndarray:
-    """What ``read_stored`` gave as uint8 (H, W, 3) RGB; ``reaches`` is given what it holds."""
+    """What ``read_picture`` gave as uint8 (H, W, 3) RGB; ``reaches`` is given what it holds."""
     with naming(path):
         if reaches is not None:
             reaches.add(path, values)
@@ -82,7 +82,7 @@ def as_rgb(
         return shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=2)
 
 
-def read_stored(path: Path) -> np.ndarray:
+def read_picture(path: Path) -> np.ndarray:
     """Read an image upright: uint8 (H, W, 3) RGB, or (H, W) or (H, W, 3) of more than 8 bits.
 
     Raises:
@@ -101,7 +101,7 @@ def read_stored(path: Path) -> np.ndarray:
 
 
 def _stored(image: Image.Image, path: Path, page: int = 0) -> np.ndarray:
-    """The page that an open image is at, as ``read_stored`` gives it."""
+    """The page that an open image is at, as ``read_picture`` gives it."""
     orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     upright = _upright(image, {"RGB", *DEEP})
     values = np.asarray(upright)
@@ -171,7 +171,7 @@ def read_small(
         if image.mode in DEEP:
             image = Image.fromarray(show(np.asarray(image), greys))
         elif image.mode == "RGB" and holds_deep_colour(path):
-            image = Image.fromarray(show(read_stored(path), greys))
+            image = Image.fromarray(show(read_picture(path), greys))
         image = image.convert(mode)
         image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
         return image

@@ -35,7 +35,7 @@ class Labels:
     separate: bool = False
 
 
-def foreground(
+def foreground_of(
     stored: Stored,
     path: Path,
     labels: Collection[int] = (),
@@ -80,7 +80,7 @@ def look_at_mask(path: Path, labels: Labels | None = None) -> Marked:
     if labels is not None:
         numbers = read_labels(path, labels)
         return Marked(numbers > 0, classes=frozenset(np.unique(numbers).tolist()) - {0})
-    return foreground(_flat(path), path, choice="")
+    return foreground_of(_flat(path), path, choice="")
 
 
 def read_labels(path: Path, labels: Labels | None = None) -> np.ndarray:
@@ -204,7 +204,7 @@ def _read_colours(path: Path, labels: Labels) -> np.ndarray:
     """A label map by the nearest of the classes' colours and black, as ``_read_classes``."""
     picture = decode(path, colours.MODES)
     pixels = np.asarray(colours.hide_transparent(picture))
-    nearest, far = colours.nearest(pixels, [(0, 0, 0), *labels.classes])
+    nearest, far = colours.nearest_colours(pixels, [(0, 0, 0), *labels.classes])
     foreign = colours.foreign_colour(pixels, far, colours.is_lossy(picture))
     if foreign:
         raise UserError(

@@ -116,7 +116,7 @@ def _belongs_to(name: str) -> set[str]:
     return {bare_below(each) for each in (name, whole)} - {name}
 
 
-def one_channel(names: Collection[str], masks: Collection[str]) -> dict[str, str]:
+def one_channel_names(names: Collection[str], masks: Collection[str]) -> dict[str, str]:
     """Images in nnU-Net's way: name -> the case's name, of those that are a case's first channel.
 
     Further channels have the case's name "". An image that has a mask of its own name, or whose

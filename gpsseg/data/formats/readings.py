@@ -26,7 +26,7 @@ from gpsseg.data.formats.levels import (
     levels_of,
     mark,
 )
-from gpsseg.data.formats.masks import foreground
+from gpsseg.data.formats.masks import foreground_of
 from gpsseg.data.formats.stored import Stored
 from gpsseg.errors import UserError, counted, few
 
@@ -75,9 +75,9 @@ class Rule:
         """A file's foreground.
 
         Raises:
-            UserError: as ``masks.foreground``.
+            UserError: as ``masks.foreground_of``.
         """
-        return foreground(stored, path, self.labels, self.grounds)
+        return foreground_of(stored, path, self.labels, self.grounds)
 
     def read(self, stored: Stored, path: Path) -> np.ndarray:
         """A file as bool, or (probability maps) float in [0, 1] or uint8 0..255.
@@ -146,7 +146,7 @@ def _refuse_range(
         )
 
 
-def settle(place: str, surveys: Sequence[Survey]) -> tuple[Rule, list[str]]:
+def settle_reading(place: str, surveys: Sequence[Survey]) -> tuple[Rule, list[str]]:
     """How the files of a folder are read.
 
     Args:

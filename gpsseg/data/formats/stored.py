@@ -18,7 +18,7 @@ from gpsseg.data.formats.dicom_masks import (
     union,
 )
 from gpsseg.data.formats.images import decode
-from gpsseg.data.formats.images import read_stored as read_deep
+from gpsseg.data.formats.images import read_picture as read_deep
 from gpsseg.data.formats.levels import refuse_not_finite, usual_float
 from gpsseg.data.formats.maps import ending
 from gpsseg.data.formats.odd_tiff import read_odd_tiff

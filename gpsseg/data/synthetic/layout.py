@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from gpsseg.data.cards.card import Card
-from gpsseg.data.cards.patterns import PLACE, fill
+from gpsseg.data.cards.patterns import PLACE, fill_places
 
 Picture = tuple[np.ndarray, np.ndarray]
 CLASS = re.compile(r"\[(!?)(.)[^\]]*\]")
@@ -76,11 +76,11 @@ def _write_case(
     if "{id" not in pattern:
         folder, _, last = pattern.rpartition("/")
         pattern = f"{folder}/{last.replace('*', '{id}', 1)}".lstrip("/")
-    path = _parent(root / _plain(fill(pattern, places)))
+    path = _parent(root / _plain(fill_places(pattern, places)))
     _save(Image.fromarray(image), path, 85)
     for target in _mask_patterns(rule):
-        _save_mask(card, _parent(root / _plain(fill(target, places))), mask, index)
-    return fill(rule.get("id", "{id}"), places)
+        _save_mask(card, _parent(root / _plain(fill_places(target, places))), mask, index)
+    return fill_places(rule.get("id", "{id}"), places)
 
 
 def _mask_patterns(rule: Mapping[str, Any]) -> list[str]:

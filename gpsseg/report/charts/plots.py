@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from gpsseg.errors import counted
-from gpsseg.report.contents import Case, Json
+from gpsseg.report.contents import CaseRow, Json
 
 WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 42
@@ -62,7 +62,7 @@ class Chart:
     texts: list[tuple[float, float, str, str]] = field(default_factory=list)
 
 
-def histogram(cases: Sequence[Case]) -> Chart | None:
+def histogram(cases: Sequence[CaseRow]) -> Chart | None:
     """How many images have which Dice, in 20 bins."""
     scores = [case.dice for case in cases if case.dice is not None]
     if not scores:
@@ -95,7 +95,7 @@ def histogram(cases: Sequence[Case]) -> Chart | None:
     )
 
 
-def dice_against_size(cases: Sequence[Case]) -> Chart | None:
+def dice_against_size(cases: Sequence[CaseRow]) -> Chart | None:
     """Dice against the lesion's share of the image, on a logarithmic axis."""
     known = [case for case in cases if case.dice is not None and case.size]
     if len(known) < 2:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from gpsseg.data.checks.notices import look, notices
+from gpsseg.data.checks.notices import mask_facts, notices
 from gpsseg.data.formats.levels import mark
 from gpsseg.errors import UserError
 
@@ -70,7 +70,7 @@ def test_one_third_level_in_several_masks_is_worth_a_line() -> None:
     values = np.zeros((20, 30), np.uint8)
     values[5:15, 5:25] = 200
     values[4, 5:25] = 100
-    seen = [look(Path(name), mark(values, NAME)) for name in ("a.png", "b.png")]
+    seen = [mask_facts(Path(name), mark(values, NAME)) for name in ("a.png", "b.png")]
     assert all(each.shade == 100 for each in seen)
     assert any("one exact third level" in line and "a.png, b.png" in line for line in notices(seen))
     assert not any("third level" in line for line in notices(seen[:1]))
@@ -78,7 +78,7 @@ def test_one_third_level_in_several_masks_is_worth_a_line() -> None:
 
 def test_a_constant_mask_of_the_value_that_others_have_as_background_is_named() -> None:
     masks = {"a.png": ROUND + np.uint8(1), "b.png": np.ones(ROUND.shape, np.uint8)}
-    seen = [look(Path(name), mark(values, Path(name))) for name, values in masks.items()]
+    seen = [mask_facts(Path(name), mark(values, Path(name))) for name, values in masks.items()]
     lines = [line for line in notices(seen) if "background in others" in line]
     assert lines == [
         "note: 1 of 2 masks: of one value that is the background in others, but read as all "

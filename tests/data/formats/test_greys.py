@@ -10,15 +10,15 @@ import pytest
 
 from gpsseg.data.formats.greys import (
     Greys,
+    depth_of,
     finite,
     from_stored,
-    look,
     scaled,
-    settle,
+    settle_greys,
     show,
     to_stored,
 )
-from gpsseg.data.formats.images import read_image, read_small, read_stored
+from gpsseg.data.formats.images import read_image, read_picture, read_small
 from gpsseg.errors import UserError
 
 
@@ -37,7 +37,7 @@ def test_whole_numbers_go_by_their_bits(
     np.testing.assert_allclose(image[..., 0], expected[..., 0] if colours else expected, atol=1)
     np.testing.assert_allclose(image[..., 2], expected[..., -1] if colours else expected, atol=1)
     if colours:
-        np.testing.assert_array_equal(read_stored(tmp_path / "a.png"), stored)
+        np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), stored)
         assert np.asarray(read_small(tmp_path / "a.png", 64, "RGB")).max() == image.max()
 
 
@@ -107,5 +107,5 @@ def test_what_a_run_keeps_is_read_again_or_refused() -> None:
 def test_a_flat_picture_and_one_without_a_number() -> None:
     for values in (np.full((2, 2), 7, np.float32), np.full((2, 2), np.nan, np.float32)):
         assert show(values).max() == 0
-    assert look(np.full((2, 2), np.nan, np.float32)) is None
-    assert settle([None]) == Greys()
+    assert depth_of(np.full((2, 2), np.nan, np.float32)) is None
+    assert settle_greys([None]) == Greys()

@@ -15,8 +15,8 @@ from gpsseg.data.formats.deep import read_by_opencv
 from gpsseg.data.formats.images import (
     read_image,
     read_pages,
+    read_picture,
     read_small,
-    read_stored,
 )
 from gpsseg.data.formats.masks import read_mask
 from gpsseg.errors import UserError
@@ -55,7 +55,7 @@ def counted_from_white(path: Path, values: np.ndarray) -> Path:
 def test_16_bits_that_count_from_white_are_turned_around(tmp_path: Path) -> None:
     values = np.array([[0, 65535], [30000, 65535]], np.uint16)
     path = counted_from_white(tmp_path / "scan.tif", values)
-    assert np.array_equal(read_stored(path), values)
+    assert np.array_equal(read_picture(path), values)
     assert np.array_equal(read_image(path)[..., 0], [[0, 255], [117, 255]])
     assert next(iter(read_pages(path)))[0, 0, 0] == 0
     mask = counted_from_white(tmp_path / "mask.tif", np.array([[0, 65535]], np.uint16))

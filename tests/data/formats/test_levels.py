@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gpsseg.data.case import Case, case_mask
-from gpsseg.data.checks.notices import lone_notice, look, notices
+from gpsseg.data.checks.notices import lone_notice, mask_facts, notices
 from gpsseg.data.formats.levels import mark
 from gpsseg.data.formats.masks import Labels, read_labels, read_mask
 from gpsseg.errors import UserError
@@ -301,7 +301,7 @@ def test_what_is_worth_a_line_is_counted_and_named() -> None:
         "swapped.png": np.where(LESION, 0, 255).astype(np.uint8),
         "plain.png": LESION * np.uint8(1),
     }
-    seen = [look(Path(name), mark(values, Path(name))) for name, values in masks.items()]
+    seen = [mask_facts(Path(name), mark(values, Path(name))) for name, values in masks.items()]
     lines = notices(seen)
     assert len(lines) == 4
     for line, name in zip(lines, ("empty", "full", "swapped"), strict=False):

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from gpsseg.data.formats.maps import ending, find_maps, stem
-from gpsseg.data.formats.masks import foreground
-from gpsseg.data.formats.readings import settle, survey
+from gpsseg.data.formats.masks import foreground_of
+from gpsseg.data.formats.readings import settle_reading, survey
 from gpsseg.data.formats.stored import read_stored
 from gpsseg.errors import UserError
 
@@ -19,7 +19,9 @@ MASK = np.array([[0, 1, 1], [0, 0, 1]], bool)
 def as_map(*paths: Path) -> list[np.ndarray]:
     """The files' maps, read as one folder."""
     stored = {path: read_stored(path) for path in paths}
-    rule, _ = settle("--predictions p", [survey(path, each) for path, each in stored.items()])
+    rule, _ = settle_reading(
+        "--predictions p", [survey(path, each) for path, each in stored.items()]
+    )
     return [rule.read(each, path) for path, each in stored.items()]
 
 
@@ -136,7 +138,7 @@ def test_a_nifti_volume_brings_its_spacing(tmp_path: Path) -> None:
     volume[1, 2, 3] = 1
     path = nifti(tmp_path / "a.nii.gz", volume, (0.5, 0.75, 3.0))
     stored = read_stored(path)
-    mask = foreground(stored, path).mask
+    mask = foreground_of(stored, path).mask
     assert mask.sum() == 1
     assert mask[1, 2, 3]
     assert stored.spacing == (0.5, 0.75, 3.0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.formats.masks import Labels, foreground, read_labels, read_mask
+from gpsseg.data.formats.masks import Labels, foreground_of, read_labels, read_mask
 from gpsseg.data.formats.stored import read_stored
 from gpsseg.data.formats.volumes import read_volume
 from gpsseg.errors import UserError
@@ -174,4 +174,4 @@ def test_a_coloured_volume_is_a_mask_as_a_coloured_picture_is(tmp_path: Path) ->
     path = tmp_path / "m.nii"
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), path)
     expected = np.stack([LESION] * 3, axis=2)
-    np.testing.assert_array_equal(foreground(read_stored(path), path).mask, expected)
+    np.testing.assert_array_equal(foreground_of(read_stored(path), path).mask, expected)

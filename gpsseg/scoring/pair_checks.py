@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.data.case import Case, look_at_case
-from gpsseg.data.checks.notices import Seen, look
+from gpsseg.data.checks.notices import MaskFacts, mask_facts
 from gpsseg.data.formats.levels import Marked
 from gpsseg.data.formats.maps import stem
 from gpsseg.data.formats.masks import joined, refuse_sizes
@@ -22,7 +22,7 @@ Files = list[tuple[Path, Stored]]
 
 
 @dataclass(frozen=True)
-class Look:
+class PairCheck:
     """What checking one case found.
 
     Attributes:
@@ -39,7 +39,7 @@ class Look:
     truths: tuple[Survey, ...] = ()
     axes: int = 0
     moved: bool = False
-    truth: Seen | None = None
+    truth: MaskFacts | None = None
 
 
 def read_pair(case: Case, paths: Sequence[Path], numbers: bool) -> tuple[Files, Files]:
@@ -89,7 +89,7 @@ def truth_of(case: Case, files: Files, rule: Rule) -> tuple[Marked, Stored]:
     return joined(paths, [rule.look(stored, path) for path, stored in files], votes=False), header
 
 
-def look_at_pair(case: Case, paths: Sequence[Path], labels: tuple[int, ...]) -> Look:
+def check_pair(case: Case, paths: Sequence[Path], labels: tuple[int, ...]) -> PairCheck:
     """Read one prediction with its truth; whatever is wrong with them is a fault."""
     assert case.mask is not None
     try:
@@ -98,18 +98,18 @@ def look_at_pair(case: Case, paths: Sequence[Path], labels: tuple[int, ...]) -> 
         rule = Rule() if all(each.plain for each in truths) else Rule(labels)
         marked, header = truth_of(case, truth, rule)
     except Exception as error:
-        return Look(fault_of(case.mask, error))
+        return PairCheck(fault_of(case.mask, error))
     surveys = []
     for path, stored in predicted:
         try:
             surveys.append(_survey(path, stored, labels))
         except Exception as error:
-            return Look(fault_of(path, error))
+            return PairCheck(fault_of(path, error))
         if fault := _misfit(case, path, stored, header):
-            return Look(fault)
+            return PairCheck(fault)
     moved = any(elsewhere(stored, header) for _, stored in predicted)
-    seen = look(case.mask, marked)
-    return Look("", tuple(surveys), truths, header.values.ndim, moved, seen)
+    seen = mask_facts(case.mask, marked)
+    return PairCheck("", tuple(surveys), truths, header.values.ndim, moved, seen)
 
 
 def _survey(path: Path, stored: Stored, labels: tuple[int, ...]) -> Survey:
