@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gpsseg.errors import UserError
-from gpsseg.files import new_folder, new_run_folder, read_json, write_json
+from gpsseg.files import new_folder, new_run_folder, read_json, replacing, write_json, write_text
 
 
 def test_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +35,35 @@ def test_json_files(tmp_path: Path) -> None:
         read_json(tmp_path / "half.json")
     with pytest.raises(UserError, match=r"gone\.json cannot be read: No such file"):
         read_json(tmp_path / "gone.json")
+
+
+def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "delta.safetensors"
+    target.write_text("old")
+    seen = []
+    with pytest.raises(OSError, match="disk full"), replacing(target) as partial:
+        partial.write_text("half of the n")
+        seen.append(target.read_text())
+        raise OSError("disk full")
+    assert [*seen, target.read_text()] == ["old", "old"], "a reader meanwhile, and afterwards"
+    assert list(tmp_path.iterdir()) == [target], "nothing half-written stays"
+    with replacing(target) as partial:
+        partial.write_text("new")
+    assert target.read_text() == "new"
+
+
+def test_text_that_cannot_be_written_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "report.html"
+    write_text(target, "old")
+
+    def full(*_: object) -> None:
+        assert target.read_text() == "old", "a reader before the new file is whole"
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", full)
+    for write in (write_text, write_json):
+        with pytest.raises(OSError, match="disk full"):
+            write(target, "new")
+        assert target.read_text() == "old"

@@ -1,11 +1,13 @@
 """What each method is trained with: the same trials, its own rates."""
 
 import dataclasses
+import json
 
 import pytest
 
 from gpsseg.backbones import Facts
-from gpsseg.compare.cells import Cell, settings_of
+from gpsseg.compare import cells
+from gpsseg.compare.cells import Cell, run_cell, run_of, settings_of
 
 RATES = {"values": 2e-3, "decoder_values": 6e-3, "full": 3e-4, "decoder": 1e-3}
 
@@ -42,3 +44,28 @@ def test_every_method_has_the_same_trials_and_its_own_rates(tmp_path, tools):
 def test_rates_where_the_decoder_is_pretrained(tmp_path, method, rates, tools):
     cell = settings_of(Cell(method, 20, 2.0, 0), tools.config(tmp_path), PRETRAINED)
     assert (cell.lr, cell.decoder_lr) == pytest.approx(rates)
+
+
+def test_a_trial_counts_with_its_best_epoch(tmp_path, tools, monkeypatch):
+    """The second of three is the best; the third diverged, and has no validation."""
+    settings, cell = tools.config(tmp_path), Cell("full", None, 1.0, 0)
+    run = run_of(cell, settings)
+    epochs = [{"val_dice": 0.4}, {"val_dice": 0.7}, {"val_dice": 0.6}, {}]
+
+    def tuned(config, salt):
+        run.path.mkdir(parents=True)
+        lines = [
+            {"event": "epoch", "epoch": n, "step_seconds": 0.5 - n / 10, **row}
+            for n, row in enumerate(epochs, 1)
+        ]
+        run.log.write_text("\n".join(json.dumps(line) for line in lines))
+        names = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
+        run.layers.write_text(json.dumps(dict.fromkeys(names, 1)))
+        run.delta.write_bytes(b"a delta")
+
+    monkeypatch.setattr(cells, "tune", tuned)
+    run_cell(settings_of(cell, settings, SCRATCH), run, test=False, threads=1)
+    found = json.loads(run.cell.read_text())
+    assert (found["val_dice"], found["best_epoch"], found["epochs"]) == (0.7, 2, 4)
+    assert found["step_seconds"] == pytest.approx(0.1)
+    assert found["delta_bytes"] == 7

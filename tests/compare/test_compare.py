@@ -40,6 +40,36 @@ def test_all_images_are_looked_at_before_the_first_run(kvasir, never, tmp_path, 
     assert "8 more" in str(caught.value), "of every part of the split, drawn or not"
 
 
+def test_only_the_first_seeds_try_rates(kvasir, tmp_path, monkeypatch, tools):
+    """Two methods at two rates: four trials a seed, of which the default tries one."""
+    begun = []
+
+    def side_by_side(jobs, test, processes):
+        begun.extend(run.path.name for _, run in jobs)
+        assert not test
+        raise InterruptedError
+
+    monkeypatch.setattr("gpsseg.compare.race.run_side_by_side", side_by_side)
+    for trial_seeds, seeds in ((None, "0"), (2, "01")):
+        begun.clear()
+        more = {} if trial_seeds is None else {"trial_seeds": trial_seeds}
+        with pytest.raises(InterruptedError):
+            compare(
+                tools.config(
+                    tmp_path / seeds,
+                    data_root=kvasir,
+                    image_size=32,
+                    val_share=0.3,
+                    seeds=(0, 1, 2),
+                    **more,
+                )
+            )
+        expected = [
+            f"{m}-all-lr{f}-seed{s}" for m in ("gps", "full") for f in ("0.3", "1") for s in seeds
+        ]
+        assert begun == expected
+
+
 def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, cells_here, tmp_path, capsys, tools):
     """A stopped comparison: one trial is finished, another was stopped in the middle."""
     options = {
@@ -111,6 +141,8 @@ def test_a_trial_that_is_not_picked_never_sees_the_test_images(kvasir, cells_her
     picked = f"decoder-all-lr{row['lr_factor']:g}-seed0"
     tested = [path.parent.name for path in (tmp_path / "c" / "cells").rglob("metrics.json")]
     assert tested == [picked]
+    metrics = json.loads((tmp_path / "c" / "cells" / picked / "metrics.json").read_text())
+    assert list(metrics["after"]) == ["per-image", "micro"]
 
 
 def test_a_diverged_run_counts_with_its_best_epoch(kvasir, cells_here, tmp_path, tools):

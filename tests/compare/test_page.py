@@ -20,6 +20,13 @@ def test_the_table_marks_the_best_and_the_edge(ranked):
     assert "+0.100 [no interval]" in text, "the difference to the baseline, with its interval"
 
 
+def test_each_training_size_has_its_own_best(ranked):
+    gps, full = ranked["rows"]
+    text = markdown([gps, full | {"train_size": 5}])
+    assert "**0.700**" in text
+    assert "**0.600**" in text
+
+
 def test_a_seed_that_was_stopped_before_a_validation_is_named(tmp_path, tools):
     settings, cell = tools.config(tmp_path, methods=("full",)), Cell("full", None, 1.0, 0)
     for seed, best in ((0, 3), (1, 0)):

@@ -8,7 +8,7 @@ import pytest
 from gpsseg.compare.cells import Cell
 from gpsseg.compare.rows import rank
 from gpsseg.errors import UserError
-from gpsseg.evaluators import mean_estimate, paired_comparison
+from gpsseg.evaluators import holm, mean_estimate, paired_comparison
 from gpsseg.report.compare import markdown, page
 
 
@@ -93,3 +93,27 @@ def test_seeds_that_were_tested_on_other_images_are_refused(tmp_path, tools):
     scores = {"gps": [[0.5] * 6, [0.5] * 7], "full": [[0.5] * 6] * 2}
     with pytest.raises(UserError, match="tested on different images: image-0006"):
         tools.compared(tmp_path, scores, 2, None)
+
+
+def test_each_training_size_is_compared_with_its_own_baseline(tmp_path, tools):
+    """Two sizes, three methods: Holm's adjustment is over the two methods of one size."""
+    rng = np.random.default_rng(3)
+    settings = tools.config(tmp_path, seeds=(0, 1, 2), lr_factors=(1.0,))
+    groups = [(size, method) for size in (4, 8) for method in ("gps", "full", "decoder")]
+    scores = {group: rng.beta(5, 2, (3, 20)) for group in groups}
+    picked = {(size, method): Cell(method, size, 1.0, 0) for size, method in groups}
+    for (size, method), of_seeds in scores.items():
+        for seed, dice in enumerate(of_seeds):
+            tools.finished(settings, Cell(method, size, 1.0, seed), list(dice))
+    result = rank(settings, {group: [cell] for group, cell in picked.items()}, picked)
+    rows = dict(zip(groups, result["rows"], strict=True))
+    for size in (4, 8):
+        assert "against" not in rows[size, "full"]
+        others = [(size, "gps"), (size, "decoder")]
+        expected = [paired_comparison(scores[group], scores[size, "full"]) for group in others]
+        found = [rows[group]["against"] for group in others]
+        p_values = [each.p_value for each in expected]
+        assert [each["difference"] for each in found] == pytest.approx([e.value for e in expected])
+        assert [each["p"] for each in found] == pytest.approx(p_values)
+        assert [each["p_holm"] for each in found] == pytest.approx(holm(p_values))
+        assert holm(p_values) != pytest.approx(p_values)

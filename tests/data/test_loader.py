@@ -71,6 +71,22 @@ def test_augmentation_that_fails_on_a_case_is_one_sentence(tmp_path: Path) -> No
         prepare_picture(np.zeros((9, 7, 3), np.uint8), steps, "kvasir")
 
 
+def test_training_sees_what_most_annotators_mark(tmp_path: Path) -> None:
+    """Three masks of 8 x 8: columns 0 to 3, 2 to 5 and 4 to 7; two of them agree on 2 to 5."""
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "i.png")
+    masks = []
+    for first in (0, 2, 4):
+        values = np.zeros((8, 8), np.uint8)
+        values[:, first : first + 4] = 255
+        masks.append(tmp_path / f"{first}.png")
+        Image.fromarray(values).save(masks[-1])
+    one = Case("i", tmp_path / "i.png", masks[0], opinions=tuple(masks[1:]))
+    for each, columns in ((one, (2, 6)), (dataclasses.replace(one, joined=True), (0, 8))):
+        expected = torch.zeros(1, 8, 8)
+        expected[..., slice(*columns)] = 1
+        assert torch.equal(CaseDataset([each], KVASIR, 8)[0]["mask"], expected)
+
+
 @pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 1), (7, 3), (16, 8), (64, 8)])
 def test_workers_by_default(cores: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

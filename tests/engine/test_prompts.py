@@ -40,6 +40,12 @@ def test_the_deepest_point_is_the_middle_of_a_square():
     assert point == pytest.approx([6.5 / 12, 3.5 / 8])
 
 
+def test_the_edge_of_the_image_is_an_outline_too():
+    """A lesion that the image cuts off in its corner: the point is not in that corner."""
+    (point,) = prompts.deepest_points(square(0, 5, 0, 5)).tolist()
+    assert point == pytest.approx([2.5 / 12, 2.5 / 8])
+
+
 @given(st.integers(0, 6), st.integers(1, 8), st.integers(0, 10), st.integers(1, 12), st.integers())
 def test_varied_prompts_stay_in_the_image_and_on_the_lesion(y0, high, x0, wide, seed):
     mask = square(y0, min(8, y0 + high), x0, min(12, x0 + wide))

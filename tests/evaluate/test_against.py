@@ -47,6 +47,19 @@ def test_against_others(folders: tuple[Path, Path], capsys: Any, tools: SimpleNa
     assert [entry["dice"]["p_holm"] for entry in again] == [pytest.approx(2 * expected), 1.0]
 
 
+def test_pairs_are_made_by_name(
+    folders: tuple[Path, Path], tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    """The same scores in another order are the same scores."""
+    tools.run(folders, output=tmp_path / "first")
+    table = tmp_path / "first" / "per_image.csv"
+    heading, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([heading, *rows[::-1]]) + "\n")
+    (entry,) = tools.run(folders, against=(tmp_path / "first",))["paired"]
+    for score in ("dice", "iou"):
+        assert entry[score] == {"difference": 0.0, "ci95": [0.0, 0.0], "p": 1.0, "p_holm": 1.0}
+
+
 def test_the_other_sides_groups_are_used_where_these_have_none(
     folders: tuple[Path, Path], tmp_path: Path, tools: SimpleNamespace
 ) -> None:

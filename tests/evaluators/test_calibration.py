@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gpsseg.errors import UserError
+from gpsseg.evaluators import mean_estimate
 from gpsseg.evaluators.calibration import calibration
 from gpsseg.evaluators.counts import histogram, quantise
 from gpsseg.evaluators.protocols import Scorer
@@ -14,6 +15,20 @@ def test_calibration_by_hand():
     assert result.accuracy.tolist() == [0.5, 1.0]
     assert result.pixels.tolist() == [2, 2]
     assert result.ece == pytest.approx(0.5 * 0.3 + 0.5 * 0.2)
+
+
+def test_too_sure_and_too_unsure_do_not_cancel():
+    """Half of the pixels .8 too high, half .8 too low."""
+    levels = np.array([51, 51, 204, 204], np.uint8)
+    result = calibration(histogram(levels, np.array([True, True, False, False])), bins=2)
+    assert result.ece == pytest.approx(0.8)
+
+
+def test_a_level_on_an_edge_belongs_to_the_bin_above_and_1_to_the_last():
+    """Of 15 bins an edge is every 17 levels: 17 / 255 = 1 / 15."""
+    levels = np.array([16, 17, 254, 255], np.uint8)
+    pixels = calibration(histogram(levels, levels > 0), bins=15).pixels
+    assert pixels.tolist() == [1, 1, *[0] * 12, 2]
 
 
 def test_torchmetrics_ece_agrees():
@@ -65,6 +80,20 @@ def test_the_scorer_pools_its_images_for_calibration():
     assert sum(entry["pixels"] for entry in found["bins"]) == 3 * 6 * 7
     with pytest.raises(UserError, match="no image"):
         Scorer(pool=True).calibration()
+
+
+@pytest.mark.parametrize("last", ["q", None])
+def test_strata_vary_whole_patients(last):
+    """Also where one image has no patient: it is one by itself."""
+    scorer, groups = Scorer(), ["p", "p", "q", "q", last]
+    for i, group in enumerate(groups):
+        truth, found = np.zeros((2, 10, 10), bool)
+        truth[0, :4], found[0, i : i + 4] = True, True
+        scorer.add(str(i), found * 1.0, truth, group)
+    (row,) = scorer.strata()
+    expected = mean_estimate([case["dice"] for case in scorer.rows()], groups)
+    assert (row["resampled"], row["units"]) == ("group", 2 if last else 3)
+    assert row["dice_ci95"] == scorer.summary()["per-image"]["dice_ci95"] == expected.ci95()
 
 
 def test_strata_leave_out_images_without_a_lesion():

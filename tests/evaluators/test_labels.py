@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gpsseg.errors import UserError
-from gpsseg.evaluators.labels import ClassTable, label_counts
+from gpsseg.evaluators import mean_estimate
+from gpsseg.evaluators.labels import ClassTable, label_counts, label_map
 
 
 def _data(classes=4, images=5, shape=(24, 31)):
@@ -68,3 +69,27 @@ def test_errors_say_what_to_do():
         label_counts(np.array([[0, 7], [0, 0]]), good, 2)
     with pytest.raises(UserError, match="dtype float64"):
         label_counts(good.astype(float), good, 2)
+
+
+def test_half_is_foreground():
+    probability = np.array([[[0.5, 0.75]], [[0.25, 0.125]], [[0.25, 0.125]]])
+    assert label_map(probability).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("groups", "varied"),
+    [
+        (["p", "p", "q", "q"], {"resampled": "group", "units": 2}),
+        (["p", "p", "q", None], {"resampled": "group", "units": 3, "ungrouped": 1}),
+        ([None] * 4, {"resampled": "image", "units": 4}),
+    ],
+)
+def test_images_of_one_patient_vary_together(groups, varied):
+    prediction, truth = _data(classes=2, images=4)
+    table = ClassTable(("polyp",))
+    for p, t, group in zip(prediction, truth, groups, strict=True):
+        table.add(p, t, group)
+    found = table.summary()["polyp"]
+    values = [row["dice_polyp"] for row in table.rows]
+    assert {name: found[name] for name in varied} == varied
+    assert found["dice_ci95"] == mean_estimate(values, groups).ci95()

@@ -93,6 +93,7 @@ def test_a_video_that_is_cut_off(
         go(tmp_path / "in")
     assert {path.name for path, _ in caught.value.failed} == {"cut.avi", "none.mp4"}
     assert (tmp_path / "out" / "z.png").exists()
+    assert not (tmp_path / "out" / "cut").exists(), "half a video has not the name of a whole one"
 
 
 def test_a_source_that_fails_at_once_leaves_no_folder(

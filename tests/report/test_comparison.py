@@ -116,6 +116,17 @@ def test_common_images_only_and_other_training_images_are_said(folders, tools):
     assert sum(scores[1] is None for _, scores in rows) == 3
 
 
+def test_images_are_paired_by_name_wherever_they_stand(folders, tools):
+    """One table lacks images of its middle and is in another order."""
+    with (folders[1] / "per_image.csv").open(encoding="utf-8") as file:
+        rows = [row for i, row in enumerate(csv.DictReader(file)) if i not in (2, 5, 6)][::-1]
+    ours = dict(enumerate(dice(folders[0])))
+    common = [i for i in ours if i not in (2, 5, 6)]
+    tools.write_rows(folders[1], rows)
+    expected = paired_comparison(dice(folders[1])[::-1], [ours[i] for i in common])
+    assert pair_runs(read_runs(folders))[0].found == expected
+
+
 def test_images_come_with_the_largest_change_first(folders):
     _, rows = image_rows(read_runs(folders))
     changes = [max(abs(s - scores[0]) for s in scores[1:]) for _, scores in rows]

@@ -55,6 +55,14 @@ def test_folds_are_even_in_number_and_lesion_size() -> None:
     assert deal(cases, sizes.tolist(), [0.2] * 5, 2) != folds
 
 
+def test_the_largest_group_is_dealt_first() -> None:
+    """One patient of ten images and ten of one: ten each; were it last, it would come on top."""
+    cases = named([0] * 10 + list(range(1, 11)))
+    for seed in range(8):
+        folds = deal(cases, [0.5] * 20, [0.5, 0.5], seed, as_before=True)
+        assert [len(fold) for fold in folds] == [10, 10]
+
+
 @pytest.mark.parametrize("share", [0.05, 0.12, 0.3, 0.5, 0.75])
 def test_a_hold_out_has_the_share_asked_for(share: float) -> None:
     cases = named([i // 2 for i in range(400)])

@@ -99,6 +99,9 @@ def test_without_the_official_lists_the_split_is_seeded(tmp_path: Path) -> None:
     assert (len(split.train), len(split.val), len(split.test)) == (37, 7, 6)
     assert sorted(chain(*split.ids.values())) == names
     assert split == make_split(KVASIR, tmp_path)
+    other = make_split(KVASIR, tmp_path, seed=1)
+    assert other.test == split.test, "all runs are tested on the same images"
+    assert other.val != split.val
 
 
 def test_missing_set(tmp_path: Path) -> None:
@@ -219,6 +222,8 @@ def test_isic_without_and_with_its_test_folder(tmp_path: Path) -> None:
     assert official.ids == {"train": sorted(train), "val": validation, "test": ["x1", "x2"]}
     small = make_split(ISIC, tmp_path, train_size=5)
     assert (len(small.train), small.val) == (5, official.val)
+    other = make_split(ISIC, tmp_path, train_size=5, seed=1)
+    assert set(other.train) != set(small.train), "the seed draws the subset"
 
     shutil.rmtree(tmp_path / "ISIC-2017" / "ISIC-2017_Training_Data")
     with pytest.raises(UserError, match="ISIC 2017 Part 1 is neither in"):
