@@ -42,6 +42,18 @@ def test_an_interval_over_groups_of_one_size_is_students_over_their_means():
     assert found.varied == {"resampled": "group", "units": 8, "seeds": 1}
 
 
+def test_an_interval_over_groups_of_unequal_size_is_of_the_means_without_each():
+    """Without a, b or c the mean is 2.7 / 4, 2.4 / 5 or 1.5 / 3; a group's sum says nothing."""
+    values, groups = [0.2, 0.4, 0.9, 0.6, 0.6, 0.6], ["a", "a", "b", "c", "c", "c"]
+    found = mean_estimate(values, groups, (-9.0, 9.0))
+    without = np.array([0.675, 0.48, 0.5])
+    variance = 2 / 3 * ((without - without.mean()) ** 2).sum()
+    degrees = 1 / (1 / 9 + 1 / 36 + 1 / 4) - 1
+    margin = stats.t.ppf(0.975, degrees) * np.sqrt(variance)
+    assert found.value == pytest.approx(0.55)
+    assert found.interval == pytest.approx((0.55 - margin, 0.55 + margin))
+
+
 def test_seeds_and_images_are_crossed_as_in_the_analysis_of_variance():
     """Mean squares by hand: variance (MS_seed + MS_image - MS_both) / (seeds * images)."""
     rng = np.random.default_rng(2)
