@@ -12,9 +12,16 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import options_of
 from gpsseg.engine import prepare as engine
 from gpsseg.engine.loss import segmentation_loss
+from gpsseg.engine.machine import make_machine
 from gpsseg.errors import UserError
-from gpsseg.runs.method import add_layers, added_and_whole, learning_rates, refuse_without_effect
-from gpsseg.runs.selection import gps_trains
+from gpsseg.runs.method import (
+    add_layers,
+    added_and_whole,
+    identify_base,
+    learning_rates,
+    refuse_without_effect,
+)
+from gpsseg.runs.selection import choose, gps_trains
 from gpsseg.runs.settle import settle
 
 
@@ -159,3 +166,59 @@ def test_a_dense_decoder_trains_whole_at_its_own_rate(make_tiny):
 def test_without_biases_only_selected_entries_train(make_tiny):
     net = make_tiny("sam")
     assert gps_trains(net, gps_config(net, biases="none"))[1] == []
+
+
+def test_new_layers_of_one_seed_are_equal(make_tiny):
+    def hash_of(seed, drawn_before):
+        net = make_tiny("unet")
+        torch.manual_seed(drawn_before)
+        add_layers(net, FinetuneConfig(method="lora", rank=1, seed=seed))
+        return gps.model_hash(net)
+
+    assert hash_of(1, 10) == hash_of(1, 11)
+    assert hash_of(1, 10) != hash_of(2, 10)
+
+
+def test_random_selections_of_one_seed_are_equal(make_tiny):
+    def hash_of(seed, drawn_before):
+        net = make_tiny("unet")
+        torch.manual_seed(drawn_before)
+        config = gps_config(net, criterion="random", seed=seed)
+        return choose(net, [], config, make_machine("cpu", "fp32"))[0].hash
+
+    assert hash_of(1, 10) == hash_of(1, 11)
+    assert hash_of(1, 10) != hash_of(2, 10)
+
+
+def test_what_was_added_for_several_classes_trains_at_the_encoders_rate(make_tiny):
+    net = make_tiny("sam", "none", 3)
+    config = gps_config(net, lr=1e-4, decoder_lr=1e-3)
+    selection, new = selection_of(net, config), net.added_parameters()
+    gps.sparsify(net, selection)
+    rates = learning_rates(net, selection, config)
+    assert new
+    assert {rates[name] for name in new} == {1e-4}
+    fast = {name for name, rate in rates.items() if rate == 1e-3}
+    assert fast == {n for n in rates if net.roles()[n] == "decoder"} - set(new)
+
+
+@pytest.mark.parametrize("method", ["gps", "full"])
+def test_the_bases_hash_holds_all_that_was_pretrained(make_tiny, method):
+    """A bias of the encoder trains whole and is hashed; a random decoder is not."""
+    net = make_tiny("unet")
+    net.facts = dataclasses.replace(net.facts, scratch=frozenset({"decoder"}))
+    config = gps_config(net, method=method)
+    roles = net.roles()
+    bias = next(n for n in gps.neuron_biases(net, shifts=True) if roles[n] == "encoder")
+    weight = next(n for n, role in roles.items() if role == "decoder")
+
+    def hash_after_a_change_of(name):
+        other = copy.deepcopy(net)
+        with torch.no_grad():
+            other.get_parameter(name).add_(1)
+        return identify_base(other, config)["base_hash"]
+
+    base = identify_base(net, config)
+    assert set(base["free"]) == {n for n, role in roles.items() if role == "decoder"}
+    assert hash_after_a_change_of(bias) != base["base_hash"]
+    assert hash_after_a_change_of(weight) == base["base_hash"]

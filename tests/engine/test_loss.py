@@ -45,3 +45,16 @@ def test_the_loss_of_three_classes_is_worked_out_by_hand():
     soft_iou = ((1 + 1 / 3) / 3 + (1 + 2 / 3) / (1 + 8 / 3)) / 2
     expected = math.log(3) + 1 - soft_iou
     assert segmentation_loss(0 * logits, mask).item() == pytest.approx(expected)
+
+
+def test_logits_of_another_size_are_resized_by_the_places_of_their_pixels_middles():
+    """Two to four: -2, -1, 1, 2, as the middles lie at -1/4, 1/4, 3/4 and 5/4 of the way."""
+    mask = torch.tensor([[[[0.0, 1.0, 1.0, 1.0]]]])
+    loss = segmentation_loss(torch.tensor([[[[-2.0, 2.0]]]]), mask)
+    entropy = (
+        2 * math.log1p(math.exp(-2)) + math.log1p(math.exp(1)) + math.log1p(math.exp(-1))
+    ) / 4
+    # Probabilities 1 - q, 1 - p, p, q: 2 in all, of which 1 + q lie in the mask.
+    q = 1 / (1 + math.exp(-2))
+    soft_iou = (1 + q + 1) / (2 + 3 - (1 + q) + 1)
+    assert loss.item() == pytest.approx(entropy + 1 - soft_iou)

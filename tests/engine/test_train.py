@@ -68,10 +68,10 @@ def new_model():
     return nn.Conv2d(3, 1, 1)
 
 
-def fit(model, machine, run, validate=None, batches_of=batches, **settings):
+def fit(model, machine, run, validate=None, batches_of=batches, rates=None, **settings):
     run.mkdir(exist_ok=True)
     config = FinetuneConfig(**{"epochs": 4, **settings})
-    rates = dict.fromkeys(dict(model.named_parameters()), 0.1)
+    rates = rates or dict.fromkeys(dict(model.named_parameters()), 0.1)
     scores = iter([0.1, 0.2, 0.3, 0.4, 0.5])
     validate = validate or (lambda: next(scores))
     return engine.train(model, batches_of, validate, rates, config, machine, run)
@@ -176,6 +176,45 @@ def test_a_stopped_training_resumes_to_the_same_weights(machine, tmp_path):
     )
     assert [row["epoch"] for row in history.epochs] == [1, 2, 3, 4]
     assert torch.equal(resumed.weight, whole.weight)
+
+
+ONE_UPDATE = {"epochs": 1, "warmup": 0, "batches_of": lambda epoch: batches(epoch, 1)}
+
+
+def test_each_parameter_has_its_own_rate(machine, tmp_path):
+    """AdamW's first step is as large as the rate, whatever the gradient."""
+    model, rates = new_model(), {"weight": 0.01, "bias": 0.1}
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    fit(model, machine, tmp_path, rates=rates, weight_decay=0, **ONE_UPDATE)
+    for name, parameter in model.named_parameters():
+        step = torch.full_like(parameter, rates[name])
+        torch.testing.assert_close((parameter - before[name]).abs(), step, rtol=1e-4, atol=1e-6)
+
+
+def test_weight_decay_takes_its_share_of_every_weight(machine, tmp_path):
+    """In one update at rate 0.1 a decay of 0.5 takes a twentieth."""
+    start, tuned = new_model().weight, {}
+    for decay in (0, 0.5):
+        tuned[decay] = new_model()
+        fit(tuned[decay], machine, tmp_path / str(decay), weight_decay=decay, **ONE_UPDATE)
+    torch.testing.assert_close(tuned[0].weight - tuned[0.5].weight, start / 20)
+
+
+def test_what_is_dropped_out_is_drawn_from_the_seed(machine, tmp_path):
+    def tuned(run, seed):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Dropout(), nn.Conv2d(3, 1, 1))
+        torch.manual_seed(run)  # what was drawn before does not count
+        fit(model, machine, tmp_path / str(run), seed=seed)
+        return model[1].weight
+
+    one, again, other = tuned(1, seed=5), tuned(2, seed=5), tuned(3, seed=6)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_of_equally_good_epochs_the_first_is_kept(machine, tmp_path):
+    assert fit(new_model(), machine, tmp_path, lambda: 0.5).best_epoch == 1
 
 
 def updates_of(run):

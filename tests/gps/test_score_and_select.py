@@ -39,11 +39,13 @@ def test_scoring_leaves_the_network_as_it_was():
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).eval()
     model[0].bias.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     batches = [(torch.randn(5, 3), torch.randn(5, 1))]
     gps.score(model, batches, squared_error, gps.neuron_weights(model))
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert [p.requires_grad for p in model[0].parameters()] == [True, False]
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == flags
+    assert [name for name, flag in flags.items() if not flag] == ["0.bias"]
 
 
 def test_a_weight_without_gradient_is_named_and_not_selected():
@@ -61,6 +63,24 @@ def test_a_weight_without_gradient_is_named_and_not_selected():
     selection = gps.select(model, scores, dict.fromkeys(weights, 1))
     assert scores.without_gradient == ("unused.weight",)
     assert list(selection.indices) == ["used.weight"]
+
+
+def test_a_weight_whose_gradient_is_always_zero_is_named_and_not_selected():
+    """A switched-off branch: it takes part, and no input of it matters more than another."""
+
+    class Off(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.on, self.off = nn.Linear(2, 2), nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.on(x) + 0 * self.off(x)
+
+    model = Off()
+    weights = gps.neuron_weights(model)
+    scores = gps.score(model, [(torch.ones(1, 2), torch.zeros(1, 2))], squared_error, weights)
+    assert scores.without_gradient == ("off.weight",)
+    assert list(gps.select(model, scores, dict.fromkeys(weights, 1)).indices) == ["on.weight"]
 
 
 def test_score_needs_an_image_and_finite_gradients():

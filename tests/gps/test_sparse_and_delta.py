@@ -179,6 +179,29 @@ def test_merge_gives_the_plain_classes_back_with_the_trained_weights():
     assert torch.equal(model(x), expected)
 
 
+def test_merge_right_after_an_update_holds_that_update():
+    """No forward pass has written the last values into the weight yet."""
+    layer = nn.Linear(3, 2)
+    gps.sparsify(layer, gps.Selection({"weight": torch.tensor([1, 5])}, {"weight": (2, 3)}))
+    expected = layer.weight.detach().flatten().clone()
+    with torch.no_grad():
+        layer.weight_values.copy_(torch.tensor([7.0, 8.0]))
+    expected[[1, 5]] = torch.tensor([7.0, 8.0])
+    gps.merge(layer)
+    assert torch.equal(layer.weight.flatten(), expected)
+
+
+def test_the_scale_of_a_batch_normalisation_trains_where_it_is_chosen():
+    """Loss: the sum of a x + b; the scale's gradient is the sum of x, normalised."""
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1, eps=0)).eval()
+    model[1].running_mean.fill_(1), model[1].running_var.fill_(4)
+    with torch.no_grad():
+        model[0].weight.fill_(1), model[0].bias.zero_()
+    gps.sparsify(model, gps.Selection({}, {}, ("1.weight", "1.bias")))
+    model(torch.tensor([3.0, 7.0]).view(1, 1, 1, 2)).sum().backward()
+    assert (model[1].weight.grad.tolist(), model[1].bias.grad.tolist()) == ([4.0], [2.0])
+
+
 @pytest.mark.parametrize("dense", [(), ("0.bias",)], ids=["frozen", "shift trains"])
 def test_frozen_batch_normalisation_is_the_same_function_and_keeps_no_input(dense):
     model = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 1)).eval()
@@ -285,6 +308,38 @@ def test_a_delta_refuses_another_base_and_a_second_application():
     delta.apply(base)
     with pytest.raises(UserError, match="twice"):
         delta.apply(base)
+
+
+def test_a_delta_refuses_a_base_of_other_running_statistics():
+    base = network().eval()
+    _, delta = trained_delta(base)
+    base[1].running_mean[0] += 1
+    with pytest.raises(UserError, match="made from toy"):
+        delta.apply(base)
+
+
+class Caching(nn.Linear):
+    """Computes with what it made of its weight when it was last put into a mode."""
+
+    def train(self, mode=True):
+        self.kept = 2 * self.weight.detach()
+        return super().train(mode)
+
+    def forward(self, x):
+        return F.linear(x, self.kept)
+
+
+def test_a_layer_that_caches_its_weight_follows_a_delta_on_and_off():
+    layer = Caching(1, 1, bias=False).eval()
+    with torch.no_grad():
+        layer.weight.fill_(3)
+    layer.eval()
+    x, base = torch.ones(1, 1), {"base_hash": gps.model_hash(layer)}
+    applied = gps.Delta({}, {"weight": torch.tensor([[5.0]])}, base).apply(layer)
+    assert layer(x).item() == 10
+    applied.remove()
+    assert layer(x).item() == 6
+    assert not layer.training
 
 
 def test_a_file_that_is_no_delta_is_refused(tmp_path):

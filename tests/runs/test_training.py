@@ -1,9 +1,19 @@
-"""What a training says of itself."""
+"""What a training is shown, and what it says of itself."""
 
+import dataclasses
 import json
 
+import pytest
+import torch
+from torch import nn
+
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
-from gpsseg.runs.training import log_dense, say_waiting
+from gpsseg.engine.machine import make_machine
+from gpsseg.gps import Selection
+from gpsseg.runs import training
+from gpsseg.runs.data import open_data
+from gpsseg.runs.training import log_dense, say_waiting, train_run
 
 
 def test_long_waiting_for_images_is_said_with_what_helps(capsys):
@@ -22,3 +32,49 @@ def test_dense_gradients_are_for_the_log_not_for_the_console(tmp_path, capsys):
     line = json.loads((tmp_path / "log.jsonl").read_text())
     assert line == {"event": "dense gradients", "weights": ["conv.weight"]}
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def epoch_of(drawn_kvasir, tmp_path, monkeypatch):
+    """``epoch_of(seed, epoch)``: the images of an epoch, by their index, in their order."""
+
+    class Seen(Exception):
+        pass
+
+    def show(backbone, batches_of, *_):
+        raise Seen(batches_of)
+
+    monkeypatch.setattr(training, "train", show)
+    monkeypatch.setattr(training, "learning_rates", lambda *_: {})
+    given = {"image_size": 32, "batch_size": 2, "workers": 0, "cache": "off"}
+    asked = FinetuneConfig(data_root=drawn_kvasir, **given)
+    data, machine = open_data(asked, None), make_machine("cpu", "fp32")
+
+    def images(seed, epoch):
+        config = dataclasses.replace(asked, seed=seed)
+        with pytest.raises(Seen) as seen:
+            train_run(
+                nn.Linear(1, 1),
+                Selection({}, {}),
+                data,
+                config,
+                machine,
+                RunFolder(tmp_path),
+                {},
+                lambda: 0.0,
+            )
+        batches = list(seen.value.args[0](epoch))
+        index = torch.cat([batch["index"] for batch in batches]).tolist()
+        return dict(zip(index, torch.cat([batch["image"] for batch in batches]), strict=True))
+
+    return images
+
+
+def test_seed_and_epoch_decide_order_and_augmentation(epoch_of):
+    first, again = epoch_of(1, 1), epoch_of(1, 1)
+    assert list(first) == list(again)
+    assert all(torch.equal(image, again[index]) for index, image in first.items())
+    for other in (epoch_of(2, 1), epoch_of(1, 2)):
+        assert list(other) != list(first)
+        assert sorted(other) == sorted(first)
+        assert not any(torch.equal(image, other[index]) for index, image in first.items())
