@@ -191,12 +191,10 @@ def test_predict_writes_labels(run, tmp_path):
         )
         assert len(files) == 12
         assert read_json(output / "predict.json")["labels"] == {"red spot": 1, "blue spot": 2}
-        right = [
-            (np.asarray(Image.open(file)) == np.array([0, 1, 0, 0, 0, 0, 0, 2])[true]).mean()
-            for file in files
-            for true in [np.asarray(Image.open(truth / file.name))]
-        ]
-        assert np.mean(right) > 0.85
+        got = np.stack([np.asarray(Image.open(file)) for file in files])
+        true = np.stack([np.asarray(Image.open(truth / file.name)) for file in files])
+        found = [np.mean(got[true == value] == label) for label, value in enumerate((0, 1, 7))]
+        assert min(found) > 0.8, "share of each label's pixels; a blank map would find 1, 0, 0"
     large = tmp_path / "large.png"
     Image.open(images / "00.png").resize((256, 192), Image.Resampling.NEAREST).save(large)
     (mask,) = predict(

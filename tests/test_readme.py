@@ -7,8 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from gpsseg.backbones import load_backbone
+from gpsseg.gps import model_hash
+
+UNET = "unet-efficientnet-lite0"
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXTS = [
@@ -40,13 +46,28 @@ def test_every_command_and_option_of_the_readme_exists(command):
         assert re.search(rf"{option}[ ,]", shown), option  # a switch is listed with its --no-
 
 
-def test_the_python_of_the_readme_compiles_and_imports():
-    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert len(blocks) == 2
-    for code in blocks:
-        compile(code, "README.md", "exec")
-        imports = "\n".join(line for line in code.splitlines() if line.startswith("from "))
-        exec(imports, {})
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    """With a small network and few images, and nothing else changed."""
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        picture = rng.integers(0, 90, (32, 32, 3)).astype(np.uint8)
+        picture[8:20, 8:20] += 150
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:20, 8:20] = 255
+        for folder, pixels in (("scans", picture), ("truth", mask)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    small = f'epochs=1, backbone="{UNET}", image_size=32, selection_images=1, cache="off"'
+    tuning, taking_apart = re.findall(r"```python\n(.*?)```", README, re.S)
+    there = {"picture": np.asarray(Image.open("scans/0.png"))}
+    exec(tuning.replace("epochs=20", small), there)
+    assert there["mask"].shape == (32, 32)
+    assert there["mask"].dtype == bool
+    assert (there["run"] / "report.html").is_file()
+    delta = taking_apart.replace("litemedsam", UNET).replace("runs/...", str(there["run"]))
+    exec(delta + "\napplied.remove()", there)
+    assert model_hash(there["model"]) == model_hash(load_backbone(UNET))
 
 
 def test_the_files_that_the_readme_links_to_are_there():

@@ -78,7 +78,9 @@ def test_no_run_goes_on_after_the_comparison_was_killed(kvasir, tmp_path):
     ]
     with (tmp_path / "said.txt").open("w") as said:
         comparison = psutil.Popen(command, stdout=said, stderr=said)
-        while not list(tmp_path.glob("c/cells/*/log.jsonl")):
+        for _ in range(1200):  # two minutes at most
+            if list(tmp_path.glob("c/cells/*/log.jsonl")):
+                break
             assert comparison.poll() is None, (tmp_path / "said.txt").read_text()
             time.sleep(0.1)
         runs = comparison.children(recursive=True)

@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -206,10 +205,8 @@ def test_help_answers_at_once_without_torch():
         "except SystemExit: pass\n"
         "assert not {'torch', 'monai', 'scipy.stats'} & set(sys.modules)"
     )
-    began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Example: python -m gpsseg.report --compare" in done.stdout
-    assert time.perf_counter() - began < 5  # 0.5 s on an idle machine
 
 
 HARNESS = """<!doctype html><meta charset="utf-8"><iframe src="comparison.html"></iframe>
