@@ -1,0 +1,196 @@
+"""How a command ends that does not go well: one sentence and a status, whatever the processes.
+
+Of several processes the first that fails leaves its sentence where they were joined, and lets go of
+the others, whose exchange with it then fails too. So all of them end, and one tells why. A process
+that was killed leaves none; those that were waiting for it say so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from gpsseg.errors import UserError
+from gpsseg.processes import part, started
+from gpsseg.veil import plain
+
+STOPPED, TOLD = 130, 143  # statuses after Ctrl-C and after SIGTERM
+PATIENCE = 5.0  # seconds, for the main process to tell what happened
+GRACE = 10.0  # seconds after SIGTERM, for what is written to be finished
+LOST = (
+    "Another process of this job ended without a word (killed, or out of memory?), so that all of "
+    "them stop. A training goes on with --resume."
+)
+
+
+class ToldToStopError(BaseException):
+    """SIGTERM: the job is to end, mostly because another of its processes did."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a command ends.
+
+    Attributes:
+        sentence: for the user.
+        status: of the process.
+        known: whether it is this process's own fault, and not that another one is gone.
+    """
+
+    sentence: str
+    status: int
+    known: bool = True
+
+
+def ending_of(error: BaseException) -> Ending | None:
+    """How a command ends by an error; None where nobody foresaw it, and its traceback is wanted."""
+    if isinstance(error, UserError):
+        return Ending(f"gpsseg: error: {plain(str(error))}", error.status)
+    if isinstance(error, KeyboardInterrupt):
+        return Ending("gpsseg: stopped by the user.", STOPPED)
+    if isinstance(error, ToldToStopError):
+        return Ending(f"gpsseg: error: {LOST}", TOLD, known=False)
+    if started() > 1 and is_lost(error):
+        return Ending(f"gpsseg: error: {LOST}", 1, known=False)
+    symlinks = isinstance(error, RuntimeError) and "Symlink loop" in str(error)
+    if isinstance(error, OSError) or symlinks:  # a name that is too long, a link to itself
+        why = getattr(error, "strerror", None) or str(error)
+        place = getattr(error, "filename", None) or "A file"
+        return Ending(f"gpsseg: error: {plain(f'{place}: {why}.')}", 2)
+    return None
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an exchange failed as another process is gone."""
+    distributed: Any = sys.modules.get("torch.distributed")
+    if distributed is not None and isinstance(error, distributed.DistError):
+        return True
+    words = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def end(error: BaseException) -> int:
+    """Tell why a command ends, once for all of its processes, and return this one's status.
+
+    Raises:
+        BaseException: ``error`` itself, where it needs its traceback.
+    """
+    ending = ending_of(error)
+    if started() == 1 or ending is None:
+        if ending is None:
+            with contextlib.suppress(Exception):
+                _tell_others(error)
+            raise error
+        print(ending.sentence, file=sys.stderr)
+        return ending.status
+    return _end_together(ending)
+
+
+def _tell_others(error: BaseException) -> None:
+    """Leave a word of an error that nobody foresaw, whose traceback this process shows."""
+    if part()[1] > 1:
+        which, _ = part()
+        said = f"gpsseg: error: Process {which} failed ({type(error).__name__}), see its traceback."
+        _note(_store(), Ending(said, 1))
+
+
+def _end_together(ending: Ending) -> int:
+    main = os.environ.get("RANK", "0") == "0"
+    if part()[1] == 1:  # not joined yet: mostly the same mistake in all; said once on each machine
+        if main or os.environ.get("LOCAL_RANK", "0") == "0":
+            print(ending.sentence, file=sys.stderr)
+        return ending.status
+    try:
+        store = _store()
+        ending = _note(store, ending)
+    except Exception:  # it was kept by a process that is gone
+        print(ending.sentence, file=sys.stderr)
+        return ending.status
+    if main:
+        print(ending.sentence, file=sys.stderr, flush=True)
+        with contextlib.suppress(Exception):
+            store.set(_key("told"), "1")
+        return ending.status
+    _let_go()
+    try:
+        store.wait([_key("told")], timedelta(seconds=PATIENCE))
+    except Exception:  # the main process is gone, or knows nothing yet
+        print(ending.sentence, file=sys.stderr)
+    return ending.status
+
+
+def _note(store: Any, ending: Ending) -> Ending:
+    """The first fault that any process knows, which is this one's if there was none."""
+    key = _key("fault")
+    if not ending.known:  # who failed may be about to say so
+        deadline = time.monotonic() + 1
+        while not store.check([key]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    mine = json.dumps([ending.sentence, ending.status])
+    sentence, status = json.loads(store.compare_set(key, "", mine))
+    return Ending(sentence, status)
+
+
+def _store() -> Any:
+    """What the processes were joined by."""
+    from torch.distributed import TCPStore
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    with socket.create_connection((host, port), PATIENCE):  # a store tries for longer
+        pass
+    wait = timedelta(seconds=PATIENCE)
+    return TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=wait)
+
+
+def _key(name: str) -> str:
+    return f"gpsseg/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{name}"
+
+
+def _let_go() -> None:
+    """Close this process's connections, so that those who wait for it learn that it ends."""
+    from torch import distributed
+
+    if distributed.get_backend() == "gloo":  # another may wait for the GPU, and so for the others
+        with contextlib.suppress(Exception):
+            distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def told_to_stop() -> Iterator[None]:
+    """Of several processes, let SIGTERM end this one as Ctrl-C does: files are finished first.
+
+    A launcher sends it to all when one is gone. Who does not come to an end in ``GRACE`` seconds,
+    as it waits inside of a library, is ended.
+    """
+    if started() == 1 or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    own, (reading, writing) = os.getpid(), os.pipe()
+    os.set_blocking(writing, False)
+
+    def told(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN if os.getpid() == own else signal.SIG_DFL)
+        if os.getpid() != own:  # a process of a loader
+            os.kill(os.getpid(), number)
+        raise ToldToStopError
+
+    def watch() -> None:
+        while seen := os.read(reading, 1):
+            if seen[0] == signal.SIGTERM:
+                time.sleep(GRACE)
+                os._exit(TOLD)
+
+    threading.Thread(target=watch, daemon=True).start()
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, told)
+    yield
