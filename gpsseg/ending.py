@@ -1,8 +1,8 @@
 """How a command ends that does not go well: one sentence and a status, whatever the processes.
 
-Of several processes the first that fails leaves its sentence where they were joined, and lets go of
-the others, whose exchange with it then fails too. So all of them end, and one tells why. A process
-that was killed leaves none; those that were waiting for it say so.
+Of several processes the first that fails leaves its sentence where they were joined, and ends. The
+exchange of the others with it then fails, or their launcher tells them to stop; so all of them end,
+and the main one tells why. A process that was killed leaves no sentence, and they say that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from gpsseg.veil import plain
 
 STOPPED, TOLD = 130, 143  # statuses after Ctrl-C and after SIGTERM
 PATIENCE = 5.0  # seconds, for the main process to tell what happened
-GRACE = 10.0  # seconds after SIGTERM, for what is written to be finished
+FINISHING = 60.0  # seconds, for it to write what it has of a training before
+GRACE = 20.0  # seconds after SIGTERM, for the same
 LOST = (
     "Another process of this job ended without a word (killed, or out of memory?), so that all of "
     "them stop. A training goes on with --resume."
@@ -45,17 +46,20 @@ class Ending:
         sentence: for the user.
         status: of the process.
         known: whether it is this process's own fault, and not that another one is gone.
+        everywhere: whether all processes end so, by themselves.
     """
 
     sentence: str
     status: int
     known: bool = True
+    everywhere: bool = False
 
 
 def ending_of(error: BaseException) -> Ending | None:
     """How a command ends by an error; None where nobody foresaw it, and its traceback is wanted."""
     if isinstance(error, UserError):
-        return Ending(f"gpsseg: error: {plain(str(error))}", error.status)
+        sentence = f"gpsseg: error: {plain(str(error))}"
+        return Ending(sentence, error.status, everywhere=error.everywhere)
     if isinstance(error, KeyboardInterrupt):
         return Ending("gpsseg: stopped by the user.", STOPPED)
     if isinstance(error, ToldToStopError):
@@ -112,33 +116,38 @@ def _end_together(ending: Ending) -> int:
         return ending.status
     try:
         store = _store()
-        ending = _note(store, ending)
+        told = _note(store, ending)
     except Exception:  # it was kept by a process that is gone
         print(ending.sentence, file=sys.stderr)
         return ending.status
     if main:
-        print(ending.sentence, file=sys.stderr, flush=True)
+        print(told.sentence, file=sys.stderr, flush=True)
         with contextlib.suppress(Exception):
             store.set(_key("told"), "1")
-        return ending.status
-    _let_go()
-    try:
-        store.wait([_key("told")], timedelta(seconds=PATIENCE))
-    except Exception:  # the main process is gone, or knows nothing yet
-        print(ending.sentence, file=sys.stderr)
-    return ending.status
+    elif ending.everywhere or not ending.known:  # else the others wait for this one to end
+        patience = FINISHING if ending.everywhere else PATIENCE
+        if not _appears(store, "told", patience):  # the main process is gone
+            print(told.sentence, file=sys.stderr)
+    return told.status
 
 
 def _note(store: Any, ending: Ending) -> Ending:
     """The first fault that any process knows, which is this one's if there was none."""
-    key = _key("fault")
     if not ending.known:  # who failed may be about to say so
-        deadline = time.monotonic() + 1
-        while not store.check([key]) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        _appears(store, "fault", 1)
     mine = json.dumps([ending.sentence, ending.status])
-    sentence, status = json.loads(store.compare_set(key, "", mine))
+    sentence, status = json.loads(store.compare_set(_key("fault"), "", mine))
     return Ending(sentence, status)
+
+
+def _appears(store: Any, name: str, seconds: float) -> bool:
+    """Whether another process leaves something within a time."""
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(Exception):  # the store is gone with its process
+        while not (there := store.check([_key(name)])) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return bool(there)
+    return False
 
 
 def _store() -> Any:
@@ -156,21 +165,12 @@ def _key(name: str) -> str:
     return f"gpsseg/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{name}"
 
 
-def _let_go() -> None:
-    """Close this process's connections, so that those who wait for it learn that it ends."""
-    from torch import distributed
-
-    if distributed.get_backend() == "gloo":  # another may wait for the GPU, and so for the others
-        with contextlib.suppress(Exception):
-            distributed.destroy_process_group()
-
-
 @contextlib.contextmanager
 def told_to_stop() -> Iterator[None]:
     """Of several processes, let SIGTERM end this one as Ctrl-C does: files are finished first.
 
-    A launcher sends it to all when one is gone. Who does not come to an end in ``GRACE`` seconds,
-    as it waits inside of a library, is ended.
+    A launcher sends it to all when one is gone. Who is ending already, goes on to do so; who does
+    not come to an end in ``GRACE`` seconds, as it waits inside of a library, is ended.
     """
     if started() == 1 or threading.current_thread() is not threading.main_thread():
         yield
@@ -182,7 +182,8 @@ def told_to_stop() -> Iterator[None]:
         signal.signal(number, signal.SIG_IGN if os.getpid() == own else signal.SIG_DFL)
         if os.getpid() != own:  # a process of a loader
             os.kill(os.getpid(), number)
-        raise ToldToStopError
+        if sys.exc_info()[0] is None:
+            raise ToldToStopError
 
     def watch() -> None:
         while seen := os.read(reading, 1):

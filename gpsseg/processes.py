@@ -79,6 +79,7 @@ def together(work: Callable[[], Iterable[Item]]) -> list[Item]:
     parts = gathered([(own, fault)])
     for _, each_fault in parts:
         if each_fault is not None:
+            each_fault.everywhere = True
             raise each_fault
     return [item for items, _ in parts for item in items]
 
@@ -120,6 +121,7 @@ def by_main(work: Callable[[], Value]) -> Value:
             fault = type(error)(str(error))
     value, fault = of_main((value, fault))
     if fault is not None:
+        fault.everywhere = True
         raise fault
     return value
 
