@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gpsseg.config.commandline import read_command
-from gpsseg.ending import end, told_to_stop
+from gpsseg.ending import end, leave, told_to_stop
 from gpsseg.files import is_main_process
 from gpsseg.processes import goes_on_alone
 from gpsseg.scope import clean
@@ -195,6 +195,7 @@ def run_command(
             import_at_once(loads)
             atexit.register(gc.freeze)  # else Python takes seconds to look at all that was imported
             function(config)
+            leave()
     except SystemExit:
         raise
     except BaseException as error:

@@ -21,7 +21,7 @@ from datetime import timedelta
 from typing import Any
 
 from gpsseg.errors import UserError
-from gpsseg.processes import part, started
+from gpsseg.processes import part, started, wait_for_all
 from gpsseg.veil import plain
 
 STOPPED, TOLD = 130, 143  # statuses after Ctrl-C and after SIGTERM
@@ -31,6 +31,11 @@ GRACE = 20.0  # seconds after SIGTERM, for the same
 LOST = (
     "Another process of this job ended without a word (killed, or out of memory?), so that all of "
     "them stop. A training goes on with --resume."
+)
+
+TOLD_TO = (
+    "This job was told to stop (SIGTERM), by its scheduler or as another process of it ended "
+    "(killed, or out of memory?). A training goes on with --resume."
 )
 
 
@@ -63,7 +68,7 @@ def ending_of(error: BaseException) -> Ending | None:
     if isinstance(error, KeyboardInterrupt):
         return Ending("gpsseg: stopped by the user.", STOPPED)
     if isinstance(error, ToldToStopError):
-        return Ending(f"gpsseg: error: {LOST}", TOLD, known=False)
+        return Ending(f"gpsseg: error: {TOLD_TO}", TOLD, known=False)
     if started() > 1 and is_lost(error):
         return Ending(f"gpsseg: error: {LOST}", 1, known=False)
     symlinks = isinstance(error, RuntimeError) and "Symlink loop" in str(error)
@@ -72,6 +77,20 @@ def ending_of(error: BaseException) -> Ending | None:
         place = getattr(error, "filename", None) or "A file"
         return Ending(f"gpsseg: error: {plain(f'{place}: {why}.')}", 2)
     return None
+
+
+def leave() -> None:
+    """End well: when all are done, so that nobody goes while another still gets what it sent."""
+    if part()[1] == 1:
+        return
+    from torch.distributed import destroy_process_group
+
+    try:
+        wait_for_all()
+        destroy_process_group()
+    except Exception as error:  # the others end by themselves, and this one is done
+        if not is_lost(error):
+            raise
 
 
 def is_lost(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import NETWORKS
 from gpsseg.data.dealt import Batches, Dealt
+from gpsseg.ending import leave
 from gpsseg.engine import train as engine
 from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prepare import gradient_bytes
@@ -124,7 +125,7 @@ def trainings(folder, stopped):
 
 def exchanged(folder):
     """Bytes of gradients that a step exchanges, of a tiny network by GPS and in full."""
-    make_machine("cpu", "fp32")
+    machine = make_machine("cpu", "fp32")
     image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(part()[0]))
     found = {}
     for method in ("full", "gps"):
@@ -135,16 +136,23 @@ def exchanged(folder):
             gps.sparsify(model, gps.select(model, scores, dict.fromkeys(weights, 1)))
         sent = []
 
-        def hook(state, bucket, sent=sent):
+        def note(state, bucket, sent=sent):
             sent.append(bucket.buffer().numel() * bucket.buffer().element_size())
-            future = torch.futures.Future()
-            future.set_result(bucket.buffer())
-            return future
+            return (
+                torch.distributed.all_reduce(bucket.buffer(), async_op=True)
+                .get_future()
+                .then(lambda reduced: reduced.value()[0])
+            )
 
-        ready = nn.parallel.DistributedDataParallel(model)
-        ready.register_comm_hook(None, hook)
-        ready(image).sum().backward()
-        found[method] = (sum(sent), gradient_bytes(model))
+        ready = machine.accelerator.prepare(model)
+        ready.register_comm_hook(None, note)
+        original = torch.distributed._broadcast_coalesced
+        torch.distributed._broadcast_coalesced = lambda *of, sent=sent: sent.append("buffers")
+        try:
+            ready(image).sum().backward()
+        finally:
+            torch.distributed._broadcast_coalesced = original
+        found[method] = (sent, gradient_bytes(model))
     return found
 
 
@@ -154,7 +162,7 @@ def settings(data, output, **more):
         "backbone": UNET,
         "data_root": data,
         "image_size": 32,
-        "epochs": 2,
+        "epochs": 1,
         "val_share": 0.3,
         "workers": 0,
         "cache": "off",
@@ -166,7 +174,7 @@ def settings(data, output, **more):
         "accumulate": 2,
         "method": "gps",
         "top_k": 1,
-        "selection_images": 5,
+        "selection_images": 3,
         "output": output,
     }
     return FinetuneConfig(**{**base, **more})
@@ -263,6 +271,7 @@ def main(rank, count, port, job, folder, more):
     os.environ |= {name: str(value) for name, value in {**place, "WORLD_SIZE": count}.items()}
     torch.set_num_threads(1)
     torch.save(globals()[job](folder, *more), folder / f"{job}-{rank}.pt")
+    leave()
 
 
 if __name__ == "started":
