@@ -129,9 +129,11 @@ def some_failed(failures: Failures, masks: int, output: Path) -> SomeFailedError
     lines = [why for _, why in failures[:SHOWN]]
     if len(failures) > SHOWN:
         lines.append(f"... and {len(failures) - SHOWN} more.")
-    return SomeFailedError(
+    error = SomeFailedError(
         f"{len(failures)} could not be segmented; {counted(masks, 'mask is', 'masks are')} in "
         f"{output}. Mend these and "
         "pass --resume:\n" + "\n".join(lines),
         failures,
     )
+    error.everywhere = True
+    return error
