@@ -184,6 +184,13 @@ def _key(name: str) -> str:
     return f"gpsseg/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{name}"
 
 
+def _as_usual() -> None:
+    """Let a process that this one starts, such as a loader's, end by itself, and not its parent."""
+    with contextlib.suppress(ValueError):
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def told_to_stop() -> Iterator[None]:
     """Of several processes, let SIGTERM end this one as Ctrl-C does: files are finished first.
@@ -194,13 +201,11 @@ def told_to_stop() -> Iterator[None]:
     if started() == 1 or threading.current_thread() is not threading.main_thread():
         yield
         return
-    own, (reading, writing) = os.getpid(), os.pipe()
+    reading, writing = os.pipe()
     os.set_blocking(writing, False)
 
     def told(number: int, frame: Any) -> None:
-        signal.signal(number, signal.SIG_IGN if os.getpid() == own else signal.SIG_DFL)
-        if os.getpid() != own:  # a process of a loader
-            os.kill(os.getpid(), number)
+        signal.signal(number, signal.SIG_IGN)
         if sys.exc_info()[0] is None:
             raise ToldToStopError
 
@@ -210,6 +215,7 @@ def told_to_stop() -> Iterator[None]:
                 time.sleep(GRACE)
                 os._exit(TOLD)
 
+    os.register_at_fork(after_in_child=_as_usual)
     threading.Thread(target=watch, daemon=True).start()
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, told)

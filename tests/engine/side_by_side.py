@@ -262,7 +262,14 @@ def fault_in_one(folder):
     each(str, [1, 2, 3])
 
 
-HURT = {"training": wait_in_training, "fault": fault_in_one}
+def bug_in_one(folder):
+    """What nobody foresaw."""
+    if part()[0] == 1:
+        raise TypeError("a bug")
+    each(str, [1, 2, 3])
+
+
+HURT = {"bug": bug_in_one, "training": wait_in_training, "fault": fault_in_one}
 
 
 def main(rank, count, port, job, folder, more):

@@ -227,14 +227,25 @@ def test_who_is_killed_ends_all_within_seconds(
 
 
 def test_a_fault_of_one_process_is_said_once_and_ends_all(driver, tmp_path):
-    processes = driver.start(2, "command", tmp_path, "fault", driver.FinetuneConfig())
-    started = time.monotonic()
+    statuses, told = ended(driver, tmp_path, "fault")
+    assert statuses == [2, 2]
+    assert told == ["gpsseg: error: a.png: is no picture.\n", ""], "the main process speaks"
+
+
+def test_an_error_that_nobody_foresaw_ends_all_and_shows_where(driver, tmp_path):
+    statuses, (main, other) = ended(driver, tmp_path, "bug")
+    assert 0 not in statuses
+    assert main == "gpsseg: error: Process 1 failed (TypeError), see its traceback.\n"
+    assert other.rstrip().endswith("TypeError: a bug")
+
+
+def ended(driver, folder, name):
+    """The statuses of two processes, and what each said."""
+    processes = driver.start(2, "command", folder, name, driver.FinetuneConfig())
     for process in processes:
         process.join(60)
-    assert time.monotonic() - started < 30
-    assert [process.exitcode for process in processes] == [2, 2]
-    assert said(tmp_path, 2) == "gpsseg: error: a.png: is no picture.\n"
-    assert not (tmp_path / "said-1").read_text(), "the main process speaks"
+    told = [(folder / f"said-{rank}").read_text() for rank in (0, 1)]
+    return [process.exitcode for process in processes], told
 
 
 def test_processes_that_cannot_work_together_are_refused(monkeypatch):
