@@ -217,8 +217,8 @@ def test_who_is_killed_ends_all_within_seconds(
     victim, started = pids(tmp_path, 2)[hurt], time.monotonic()
     os.kill(victim, number)
     for process in processes:
-        process.join(20)
-    assert time.monotonic() - started < 12
+        process.join(30)
+    assert time.monotonic() - started < 30
     assert processes[1 - hurt].exitcode == status
     assert said(tmp_path, 2).count("gpsseg: ") == 1
     assert sentence in said(tmp_path, 2)
