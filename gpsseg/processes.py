@@ -40,9 +40,12 @@ def part() -> tuple[int, int]:
 
 
 def shared_out(items: Sequence[Item]) -> Sequence[Item]:
-    """This process's share: all shares one after the other are ``items``, and as good as equal."""
+    """This process's share: all shares one after the other are ``items``, and as good as equal.
+
+    The main process's, which is the one that is seen at work, is as large as any.
+    """
     process, processes = part()
-    first, end = (which * len(items) // processes for which in (process, process + 1))
+    first, end = (-(-which * len(items) // processes) for which in (process, process + 1))
     return items[first:end]
 
 
