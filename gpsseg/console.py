@@ -7,7 +7,6 @@ import contextlib
 import datetime
 import gc
 import importlib
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
@@ -15,8 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gpsseg.config.commandline import read_command
-from gpsseg.errors import UserError
+from gpsseg.ending import end, leave, told_to_stop
 from gpsseg.files import is_main_process
+from gpsseg.processes import goes_on_alone
 from gpsseg.scope import clean
 from gpsseg.veil import plain
 
@@ -172,31 +172,31 @@ def import_at_once(modules: Sequence[str]) -> None:
 
 
 def run_command(
-    function: Callable[[Config], Any], config_type: Any, name: str, loads: Sequence[str] = ()
+    function: Callable[[Config], Any],
+    config_type: Any,
+    name: str,
+    loads: Sequence[str] = (),
+    shared_out: bool = False,
 ) -> None:
     """Parse the command line into ``config_type`` and call ``function`` with it.
 
-    ``loads`` are modules that the function imports, and that take their time.
+    ``loads`` are modules that the function imports, and that take their time. A job that is not
+    ``shared_out`` is the main process's, however many were started.
 
     A user's mistake is one sentence on stderr and exit status 2; where only some of the files could
-    be used, it is 3; Ctrl-C is exit status 130.
+    be used, it is 3; Ctrl-C is exit status 130. Of several processes one tells it.
     """
     prog = f"python -m gpsseg.{name}"
+    if not shared_out and not goes_on_alone():
+        return
     try:
-        config = read_command(config_type, prog)
-        import_at_once(loads)
-        atexit.register(gc.freeze)  # else Python takes seconds to look at all that was imported
-        function(config)
-    except UserError as error:
-        print(f"gpsseg: error: {plain(str(error))}", file=sys.stderr)
-        raise SystemExit(error.status) from None
-    except (OSError, RuntimeError) as error:  # a name that is too long, a link to itself
-        if isinstance(error, RuntimeError) and "Symlink loop" not in str(error):
-            raise
-        why = getattr(error, "strerror", None) or str(error)
-        place = getattr(error, "filename", None) or "A file"
-        print(f"gpsseg: error: {plain(f'{place}: {why}.')}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("gpsseg: stopped by the user.", file=sys.stderr)
-        raise SystemExit(130) from None
+        with told_to_stop():
+            config = read_command(config_type, prog)
+            import_at_once(loads)
+            atexit.register(gc.freeze)  # else Python takes seconds to look at all that was imported
+            function(config)
+            leave()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        raise SystemExit(end(error)) from None

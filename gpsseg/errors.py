@@ -17,9 +17,11 @@ class UserError(Exception):
 
     Attributes:
         status: the command's exit status.
+        everywhere: whether every one of several processes raises it, so that none waits for others.
     """
 
     status = 2
+    everywhere = False
 
 
 class SomeFailedError(UserError):

@@ -49,6 +49,8 @@ def write_text(path: Path, text: str) -> None:
 
 def _put(path: Path, text: str) -> None:
     """Write cleaned text; what is no UTF-8 becomes a question mark."""
+    if not is_main_process():
+        return
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8", errors="replace", newline="") as file:
         file.write(text)
@@ -104,6 +106,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
     Metadata that are JSON hold the program's own names, of which only whole ones can be hidden.
     """
+    if not is_main_process():
+        return
     from safetensors.torch import save_file
 
     kept = {name: clean(text, whole=text[:1] in ("[", "{")) for name, text in metadata.items()}
@@ -240,7 +244,10 @@ def new_run_folder(output: Path | None, name: str) -> Path:
 
 
 def is_main_process() -> bool:
-    """Whether this is the one of several processes that speaks and writes (or the only one)."""
+    """Whether this is the one of several processes that speaks and writes (or the only one).
+
+    What the others write of texts, tables and tensors goes nowhere.
+    """
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -260,6 +267,8 @@ def log_to(path: Path) -> Callable[[Mapping[str, Any]], None]:
     """Return a function that appends one JSON line to ``path`` and flushes it."""
 
     def log(line: Mapping[str, Any]) -> None:
+        if not is_main_process():
+            return
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(clean(line)) + "\n")
 

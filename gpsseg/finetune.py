@@ -65,8 +65,9 @@ class Tuned:
 
 def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) -> Tuned:
     from gpsseg import gps
-    from gpsseg.engine.machine import make_machine, require_device
+    from gpsseg.engine.machine import join_processes, make_machine
     from gpsseg.engine.prepare import prepare
+    from gpsseg.processes import by_main
     from gpsseg.runs.data import open_card, open_data
     from gpsseg.runs.folder import open_run, settings_to_resume
     from gpsseg.runs.leaks import check_leaks
@@ -83,9 +84,9 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     from gpsseg.scoring.network import validation
 
     watch = Stopwatch()
-    config = settings_to_resume(config)
+    join_processes(config.device)
+    config = by_main(lambda: settings_to_resume(config))
     salt = salt_of(config, salt)
-    require_device(config.device)
     require_backbone(config)
     card = open_card(config, salt)
     backbone = load_base(config, card)
@@ -116,6 +117,7 @@ def _test(tuned: Tuned) -> Path:
     The tuned network is put together from the files of the run, as a user would get it.
     """
     from gpsseg.files import is_main_process, write_json, write_rows
+    from gpsseg.processes import gathered
     from gpsseg.report.run import write_report
     from gpsseg.report.thumbnails import collect, leak_pictures
     from gpsseg.runs.leaks import check_leaks
@@ -126,8 +128,6 @@ def _test(tuned: Tuned) -> Path:
     from gpsseg.scoring.say import say_before_and_after
 
     run, config, data, machine = tuned.run, tuned.config, tuned.data, tuned.machine
-    if not is_main_process():
-        return run.path
     leaks = tuned.leaks or check_leaks(data.split.seen, data.split.test, strict=False)
     model, test, card = load_base(config, data.card), data.split.test, data.card
     before = score_cases(model, test, card, config, machine, "testing the base")
@@ -136,6 +136,9 @@ def _test(tuned: Tuned) -> Path:
     after = score_cases(
         model, test, card, config, machine, "testing the result", picture=picture, pool=True
     )
+    thumbnails = gathered(thumbnails)
+    if not is_main_process():
+        return run.path
     write_rows(run.per_image, after.rows)
     metrics = metrics_of(data.card, data.split, config, model.facts, after, before) | {
         **facts_of(training_of(tuned.history, config.epochs)),
@@ -165,4 +168,4 @@ class Stopwatch:
 
 
 if __name__ == "__main__":
-    run_command(finetune, FinetuneConfig, "finetune", NETWORKS)
+    run_command(finetune, FinetuneConfig, "finetune", NETWORKS, shared_out=True)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 @scoped
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
-    from gpsseg.engine.machine import make_machine, require_device
+    from gpsseg.engine.machine import join_processes, make_machine
     from gpsseg.engine.prepare import prepare
+    from gpsseg.processes import by_main
     from gpsseg.runs.data import open_card, open_data
     from gpsseg.runs.method import load_base, refuse_without_effect, require_backbone
     from gpsseg.runs.salt import salt_of
@@ -33,8 +34,8 @@ def select(config: SelectConfig) -> Selection:
     )
     from gpsseg.runs.settle import settle_selection
 
+    join_processes(config.device)
     salt = salt_of(config)
-    require_device(config.device)
     require_backbone(config)
     card = open_card(config, salt)
     backbone = load_base(config, card)
@@ -43,7 +44,8 @@ def select(config: SelectConfig) -> Selection:
     data = open_data(config, salt, parts=("train",), card=card)
     machine = make_machine(config.device, config.precision)
     prepare(backbone, machine, config.checkpoint_activations)
-    output = new_folder(config.output) if config.output else None
+    wanted = config.output
+    output = by_main(lambda: new_folder(wanted)) if wanted else None
     selection, how = choose(backbone, training_batches(data, settled), settled, machine)
     layers = layer_table(backbone, selection)
     for row in layers:
@@ -66,4 +68,4 @@ def _say_layer(row: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(select, SelectConfig, "select", NETWORKS)
+    run_command(select, SelectConfig, "select", NETWORKS, shared_out=True)

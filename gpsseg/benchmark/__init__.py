@@ -31,6 +31,7 @@ COLUMNS = {
     "trainable": "{:,}",
     "optimizer_bytes": "{:,}",
     "delta_bytes": "{:,}",
+    "gradient_bytes": "{:,}",
 }
 
 

@@ -22,7 +22,7 @@ from gpsseg.data.formats.greys import Greys
 from gpsseg.data.splits.split import make_split
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import make_machine, peak_memory_mb
-from gpsseg.engine.prepare import prepare, tuning_mode
+from gpsseg.engine.prepare import gradient_bytes, prepare, tuning_mode
 from gpsseg.errors import UserError
 from gpsseg.files import bundled
 from gpsseg.gps import Selection
@@ -48,7 +48,7 @@ def measure(
 
     Returns:
         "seconds" of each step, "memory_mb", "trainable", "optimizer_bytes", "delta_bytes",
-        "precision".
+        "gradient_bytes" (see ``gpsseg.engine.prepare``), "precision".
     """
     machine = make_machine(config.device, config.precision)
     device = machine.device
@@ -89,6 +89,7 @@ def measure(
         "trainable": trainable,
         "optimizer_bytes": sum(t.numel() * t.element_size() for t in moments),
         "delta_bytes": 4 * trainable + 4 * sparse,
+        "gradient_bytes": gradient_bytes(backbone),
         "precision": machine.precision,
     }
 

@@ -94,7 +94,7 @@ class EvaluateConfig:
     """Compare image by image with these: run folders, folders that this command wrote, or folders
     of predictions. P-values of several are adjusted together (Holm)."""
     batch_size: int | None = None
-    """Images per forward pass. Default: the run's."""
+    """Images per forward pass, of all processes together. Default: the run's."""
     prompts: Path | None = None
     """CSV (image, x0, y0, x1, y1 or image, x, y) or JSON ({"image": [...]}) with a box or point in
     pixels for every image, for a run trained with --prompt box or point. Default: the truth's."""

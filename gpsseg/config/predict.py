@@ -73,7 +73,7 @@ class PredictConfig:
     """Also take a run that was stopped before its first validation: an untrained network's masks
     are worth nothing."""
     batch_size: int | None = None
-    """Images per forward pass. Default: the run's."""
+    """Images per forward pass, of all processes together. Default: the run's."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 

@@ -171,7 +171,7 @@ class TrainingConfig:
     """How the network trains, whatever the method."""
 
     batch_size: int | None = None
-    """Images per step, in each process. Default: the backbone's own (litemedsam: 2,
+    """Images per step, of all processes together. Default: the backbone's own (litemedsam: 2,
     unet-efficientnet-lite0: 4)."""
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay; it acts on trained weights only."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,24 +11,26 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gpsseg.errors import UserError
 
+Order = Sampler[int] | Sequence[int]
 LENT = "lent"  # a batch's key that says: none of its images counts here
 
 
 class Dealt(Sampler[list[int]]):
     """Positions of one process's batches: the images of each step, dealt evenly to all processes.
 
-    A process that none is left for is lent one of another's, so that all take as many steps.
+    So the steps are the same whatever the number of processes. A process that none is left for is
+    lent one of another's, so that all take as many steps.
 
     Args:
         order: of all images.
-        batch_size: images of a process in a step.
+        batch_size: images of all processes together in a step.
         part: (which process this is, how many there are).
     """
 
-    def __init__(self, order: Sampler[int], batch_size: int, part: tuple[int, int] = (0, 1)):
+    def __init__(self, order: Order, batch_size: int, part: tuple[int, int] = (0, 1)):
         self.order, self.part = order, part
-        self.images: int = len(order)  # type: ignore[arg-type]  # both of our orders have one
-        self.step = batch_size * part[1]
+        self.images: int = len(order)  # type: ignore[arg-type]  # all of our orders have one
+        self.step = batch_size
 
     def __len__(self) -> int:
         """Steps of an epoch, the same in every process."""

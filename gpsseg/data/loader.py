@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import PersistentDataset
-from torch.utils.data import RandomSampler, Sampler, SequentialSampler
+from torch.utils.data import RandomSampler, Sampler
 
 from gpsseg.data.cache import entry_name, pipeline_key, read_entry, write_entry
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.case import Case
 from gpsseg.data.dealt import Batches, Dealt
 from gpsseg.errors import UserError
+from gpsseg.processes import processes_here
 
 
 class CaseDataset(PersistentDataset):
@@ -200,15 +201,16 @@ def prepare_picture(pixels: np.ndarray, load: Any, card: str) -> dict[str, Any]:
 
 
 def default_workers() -> int:
-    """Half the cores that this process may use, at most 8, where a GPU computes; otherwise none.
+    """Half the cores of this process's share, at most 8, where a GPU computes; otherwise none.
 
     Without a GPU the network keeps the cores busy, and a fork holds on to its parent's memory.
     """
     if not torch.cuda.is_available():
         return 0
+    cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # a container or a cluster may lend fewer than there are
-        return min(8, len(os.sched_getaffinity(0)) // 2)
-    return min(8, (os.cpu_count() or 1) // 2)
+        cores = len(os.sched_getaffinity(0))
+    return min(8, cores // 2 // processes_here())
 
 
 def make_loader(
@@ -217,11 +219,12 @@ def make_loader(
     workers: int | None,
     shuffle: bool = False,
     part: tuple[int, int] = (0, 1),
+    only: Sequence[int] | None = None,
 ) -> Batches:
     """Return batches of ``dataset``; a shuffled order depends on its seed and epoch alone.
 
     Of several processes each gets its ``part`` (which it is, of how many) of one order of all
-    images, see ``Dealt``.
+    images, see ``Dealt``; ``only`` names the positions to read, where it is not shuffled.
 
     Each batch holds "image" (B, 3, S, S) float32 in [0, 1], "mask" (B, 1, S, S) float32 of 0 and 1
     (or of the numbers of classes that are told apart), and (B,) int64 "height", "width" (native,
@@ -229,9 +232,9 @@ def make_loader(
     """
     workers = default_workers() if workers is None else workers
     generator = torch.Generator().manual_seed(dataset.seed * 100_003 + dataset.epoch)
-    order: Sampler[int] = (
-        RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
-    )
+    order: Sampler[int] | Sequence[int] = range(len(dataset)) if only is None else only
+    if shuffle:
+        order = RandomSampler(dataset, generator=generator)
     return Batches(
         dataset,
         Dealt(order, batch_size, part),

@@ -108,10 +108,12 @@ def _scale_gradients(optimizer: Any, factor: float) -> None:
 
 
 def diverged(what: str, epoch: int, step: int) -> TrainingDivergedError:
-    """The error for a loss or weights that are NaN or infinite."""
-    return TrainingDivergedError(
+    """The error for a loss or weights that are NaN or infinite, as every process finds them."""
+    error = TrainingDivergedError(
         f"Training diverged: {what} at epoch {epoch}, step {step}. Try a --lr ten times smaller."
     )
+    error.everywhere = True
+    return error
 
 
 def all_steps(

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import datetime
 import os
 import platform
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor
 
 from gpsseg.config.checked import DEVICE
 from gpsseg.errors import UserError, counted
+from gpsseg.processes import started
 
 Batch = Mapping[str, Tensor]
-Value = TypeVar("Value")
 MB = 2**20
+# One process may have long files when the others are done; one that ends is noticed at once.
+PATIENCE = datetime.timedelta(hours=3)
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,20 @@ class Machine:
         torch.distributed.all_reduce(sums)
         return float(sums[0] / sums[1]), int(sums[1])
 
-    def of_main(self, value: Value) -> Value:
-        """The main process's value, in every process. Its tensors must lie in main memory."""
+    def summed(self, tensor: Tensor) -> Tensor:
+        """The sum of all processes' tensors, which are of one shape and type, in that type.
+
+        It is added up in float64, so that the order hardly matters.
+        """
         if self.part[1] == 1:
-            return value
-        found: list[Any] = [value]
-        torch.distributed.broadcast_object_list(found)
-        return found[0]
+            return tensor
+        total = tensor.detach().to(self.device, torch.float64, copy=True)
+        torch.distributed.all_reduce(total)
+        return total.to(tensor.dtype)
+
+    def share_of(self, batch_size: int) -> int:
+        """Images that this process takes at once, of a batch of all processes."""
+        return -(-batch_size // self.part[1])
 
     def wait(self) -> None:
         """Wait until every process has come here."""
@@ -129,7 +139,8 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     _forget_another_device(device)
     # Frozen weights are buffers, equal everywhere; what trains may include unused parameters.
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
-    accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[parallel])
+    waiting = InitProcessGroupKwargs(timeout=PATIENCE)
+    accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[parallel, waiting])
     if accelerator.num_processes < processes:
         raise UserError(
             f"{processes} processes were started, but on {accelerator.device} they cannot work "
@@ -140,6 +151,17 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     if accelerator.device.type == "cpu":
         _keep_freed_memory()
     return Machine(accelerator, accelerator.device, precision)
+
+
+def join_processes(device: str) -> None:
+    """Let the processes that were started for one job find one another, before they do anything.
+
+    Raises:
+        UserError: see ``make_machine``; of one process too, where it has no such device.
+    """
+    require_device(device)
+    if started() > 1:
+        make_machine(device)
 
 
 def _forget_another_device(device: str) -> None:

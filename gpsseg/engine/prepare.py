@@ -34,6 +34,16 @@ def tuning_mode(model: nn.Module) -> None:
             module.eval()
 
 
+def gradient_bytes(model: nn.Module) -> int:
+    """What each of several processes sends and gets of gradients in a step.
+
+    These are of everything that trains and of nothing else: a weight of which entries are selected
+    is a buffer, and only its values are a parameter.
+    """
+    trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
+    return sum(parameter.numel() * parameter.element_size() for parameter in trained)
+
+
 def depthwise_in_float32(model: nn.Module, machine: Machine) -> None:
     """Where a CPU trains in bf16, compute depthwise convolutions in float32, in place.
 

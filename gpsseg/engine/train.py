@@ -30,8 +30,8 @@ from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.prompts import drawn_for_each, from_truth
 from gpsseg.engine.state import load_state, save_state
-from gpsseg.errors import TrainingDivergedError
-from gpsseg.files import log_to, read_log
+from gpsseg.files import is_main_process, log_to, read_log
+from gpsseg.processes import of_main
 from gpsseg.scope import reason
 
 
@@ -54,11 +54,13 @@ def train(
     Args:
         model: prepared; ends with the weights of the best epoch, or the base's if there is none.
         batches_of: epoch (from 1) -> its loader, of as many batches in every process.
-        validate: scores the model as it is: mDice on the validation images, in [0, 1].
+        validate: scores the model as it is: mDice on the validation images, in [0, 1]; all
+            processes come to it.
         rates: parameter name -> peak learning rate.
         config: epochs, windows, validation, weight decay, warm-up, and whether to resume.
         machine: where to compute.
-        run: folder for log.jsonl (a line a step and an epoch) and state/ (the resume point).
+        run: folder for log.jsonl (a line a step and an epoch) and state/ (the resume point), which
+            the main process writes.
         keep: is called with the history so far however the training ends, also by Ctrl-C.
 
     Raises:
@@ -82,13 +84,14 @@ def train(
             row = train_epoch(ready, epoch, batches, loss_of, stepper, schedule, machine, log)
             _refuse_not_finite(trained, epoch, steps)
             if epoch % config.validate_every == 0 or epoch == config.epochs:
-                row["val_dice"] = _validated(validate, machine)
+                row["val_dice"] = of_main(validate())  # they may differ in the last bits
             history = history.add(
                 {**row, "lr": schedule.rate, "seconds": time.perf_counter() - started}
             )
             best = _copy(trained) if history.best_epoch == epoch else best
             made = {"history": asdict(history), "updates": schedule.done}
-            save_state(RunFolder(run).resume_point, trained, best, optimizer, made)
+            if is_main_process():
+                save_state(RunFolder(run).resume_point, trained, best, optimizer, made)
             _tell(history.epochs[-1], config.epochs, log)  # what is told can be gone on with
         next(shown, None)  # the bar's end
     except BaseException as error:
@@ -190,23 +193,6 @@ def _by_rate(
         group = groups.setdefault(rates[name], {"params": [], "lr": rates[name]})
         group["params"].append(parameter)
     return list(groups.values())
-
-
-def _validated(validate: Callable[[], float], machine: Machine) -> float:
-    """The main process's score, in every process: they may differ in the last bits.
-
-    Raises:
-        TrainingDivergedError: in every process, if it could not be scored in the main one.
-    """
-    dice, why = 0.0, ""
-    try:
-        dice = validate()
-    except TrainingDivergedError as error:
-        why = str(error)
-    dice, why = machine.of_main((dice, why))
-    if why:
-        raise TrainingDivergedError(why)
-    return dice
 
 
 def _cosine(total: int, warmup: float) -> Callable[[int], float]:

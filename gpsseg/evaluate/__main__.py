@@ -5,4 +5,4 @@ from gpsseg.console import run_command
 from gpsseg.evaluate import evaluate
 
 if __name__ == "__main__":
-    run_command(evaluate, EvaluateConfig, "evaluate")
+    run_command(evaluate, EvaluateConfig, "evaluate", shared_out=True)

@@ -13,11 +13,12 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.resuming import read_config
 from gpsseg.data.anonymous import anonymous_card, draw_veil
 from gpsseg.data.cards.own import card_of
-from gpsseg.engine.machine import make_machine, require_device
+from gpsseg.engine.machine import join_processes, make_machine
 from gpsseg.engine.prompts import check_prompts, check_prompts_file
 from gpsseg.errors import UserError
 from gpsseg.evaluate.finish import finish, hide_opponents
 from gpsseg.files import new_folder
+from gpsseg.processes import by_main, gathered
 from gpsseg.report.thumbnails import collect, leak_pictures
 from gpsseg.runs.data import Data, open_data
 from gpsseg.runs.folder import require_data_root
@@ -42,7 +43,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     Raises:
         UserError: see ``EvaluateConfig``.
     """
-    require_device(config.device)
+    join_processes(config.device)
     protocols = resolve_protocols(config.protocol)
     trained = _moved(config, read_config(run))
     require_delta(run)
@@ -61,8 +62,9 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     same_set = _same_set(config, trained)
     leaks, seen = check_run(run, trained, test, config.strict, salt, same_set)
-    output = new_folder(config.output or run / f"evaluate-{data.card.name}-{stamp}")
-    keep_salt(run, salt)
+    folder = config.output or run / f"evaluate-{data.card.name}-{stamp}"
+    output = by_main(lambda: new_folder(folder))
+    by_main(lambda: keep_salt(run, salt))
     batch_size = config.batch_size or settled.batch_size
     settled = dataclasses.replace(settled, batch_size=batch_size, device=config.device)
     thumbnails, picture = collect(len(test))
@@ -86,8 +88,13 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
         **facts_of(training_of_run(run, trained.epochs)),
         "leaks": leaks,
     }
-    pictures = leak_pictures(leaks, seen, test)
-    return finish(output, metrics, after.rows, thumbnails, others, pictures)
+    shown = gathered(thumbnails)
+
+    def written() -> dict[str, Any]:
+        pictures = leak_pictures(leaks, seen, test)
+        return finish(output, metrics, after.rows, shown, others, pictures)
+
+    return by_main(written)
 
 
 def _data_of(

@@ -9,7 +9,7 @@ from gpsseg.evaluators.labels import (
     label_map,
 )
 from gpsseg.evaluators.overlap import dice, iou
-from gpsseg.evaluators.protocols import Protocol, Scorer, protocol_named, registry
+from gpsseg.evaluators.protocols import Kept, Protocol, Scorer, protocol_named, registry
 from gpsseg.evaluators.statistics import Estimate, holm, mean_estimate, paired_comparison
 from gpsseg.evaluators.summary import Stratum, by_stratum
 from gpsseg.evaluators.surface import (
@@ -27,6 +27,7 @@ __all__ = [
     "Counts",
     "Estimate",
     "Histogram",
+    "Kept",
     "Protocol",
     "Scorer",
     "Stratum",

@@ -71,6 +71,15 @@ class ClassTable:
         self.groups.append(group)
         self.present.append(tp + fn > 0)
 
+    def joined(self, parts: Sequence[ClassTable]) -> ClassTable:
+        """The table of all images of ``parts``, in their order."""
+        return ClassTable(
+            self.names,
+            [row for other in parts for row in other.rows],
+            [group for other in parts for group in other.groups],
+            [seen for other in parts for seen in other.present],
+        )
+
     @property
     def macro_dice(self) -> float:
         """Mean Dice over classes and images."""

@@ -6,6 +6,7 @@ name of its rule. To add a protocol: write its functions in `rules`, add a line 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -95,6 +96,21 @@ def protocol_named(name: str, tolerance: float = 2.0, saliency: bool = True) -> 
     return look_up(name, registry(tolerance, saliency), "protocol")
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a scorer keeps of the images that it has scored.
+
+    Attributes:
+        rows: id -> row.
+        binned: 45 numbers of each, if they are pooled.
+        pooled: the histograms' sum.
+    """
+
+    rows: dict[str, Row]
+    binned: list[Floats]
+    pooled: Histogram | None
+
+
 class Scorer:
     """Scores images one by one; what it keeps of each is one row of numbers.
 
@@ -162,10 +178,7 @@ class Scorer:
             UserError: sizes differ, a value is out of range, the name was used before, or a
                 protocol does not score that number of axes.
         """
-        if case_id in self._rows:
-            raise UserError(
-                f"{case_id}: scored twice, expected once. Give every image its own name."
-            )
+        self._refuse_again(case_id)
         sample = checked_sample(case_id, probability, truth, spacing)
         row: Row = {
             "id": case_id,
@@ -184,6 +197,34 @@ class Scorer:
             self._binned.append(binned(sample.levels))
         self._rows[case_id] = row
         return dict(row)
+
+    @property
+    def kept(self) -> Kept:
+        """What it keeps of its images: numbers, which another process can be given."""
+        return Kept(self._rows, self._binned, self.pooled)
+
+    def joined(self, parts: Sequence[Kept]) -> Scorer:
+        """A scorer like this one, of the images of all ``parts``, in their order.
+
+        Raises:
+            UserError: an image is in two of them.
+        """
+        whole = copy.copy(self)
+        whole._rows, whole._binned, whole.pooled = {}, [], None
+        for other in parts:
+            for case_id, row in other.rows.items():
+                whole._refuse_again(case_id)
+                whole._rows[case_id] = row
+            whole._binned += other.binned
+            if other.pooled is not None:
+                whole.pooled = other.pooled if whole.pooled is None else whole.pooled + other.pooled
+        return whole
+
+    def _refuse_again(self, case_id: str) -> None:
+        if case_id in self._rows:
+            raise UserError(
+                f"{case_id}: scored twice, expected once. Give every image its own name."
+            )
 
     @staticmethod
     def _check_axes(protocol: Protocol, sample: Sample) -> None:

@@ -4,8 +4,8 @@ from gpsseg.gps.contrastive import supervised_contrastive_loss
 from gpsseg.gps.criteria import CRITERIA
 from gpsseg.gps.delta import AppliedDelta, Delta, extract, model_hash
 from gpsseg.gps.neurons import neuron_biases, neuron_weights
-from gpsseg.gps.score import Scores, running_scores, score
-from gpsseg.gps.select import Selection, check_top_k, overlap, select
+from gpsseg.gps.score import Scores, running_scores, score, unscored
+from gpsseg.gps.select import Selection, check_top_k, overlap, select, within_rounding
 from gpsseg.gps.sparse import merge, sparsify, with_dense_gradient
 
 __all__ = [
@@ -26,5 +26,7 @@ __all__ = [
     "select",
     "sparsify",
     "supervised_contrastive_loss",
+    "unscored",
     "with_dense_gradient",
+    "within_rounding",
 ]

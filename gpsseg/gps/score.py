@@ -6,6 +6,7 @@ and no optimiser step; the score of a weight is the magnitude of its summed grad
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -50,6 +51,23 @@ class Scores:
         totals = self._totals
         return tuple(n for n in self._weights if n not in totals or not totals[n].any())
 
+    def summed(self, add: Callable[[Tensor], Tensor]) -> Scores:
+        """The scores of all images, where each of several processes has seen some of them.
+
+        Args:
+            add: gives the sum of all processes' tensors; it is called for every weight in turn,
+                also where this process has no gradient.
+        """
+        if self._criterion.of_gradient is None:
+            return self
+
+        def own(name: str) -> Tensor:
+            weight = self._model.get_parameter(name)
+            return self._totals[name] if name in self._totals else torch.zeros_like(weight)
+
+        totals = {name: add(own(name).detach()) for name in self._weights}
+        return Scores(self._model, self._criterion, totals, self._weights)
+
     def rows(self, name: str) -> Tensor:
         """Return one weight's scores: float (neurons, inputs), >= 0; higher matters more.
 
@@ -92,8 +110,15 @@ def score(
     Raises:
         UserError: the criterion is unknown, or there is no batch.
     """
-    *_, scores = running_scores(model, batches, loss, weights, criterion)
-    return scores
+    last = deque(running_scores(model, batches, loss, weights, criterion), maxlen=1)
+    if not last:
+        raise UserError("There is no training image to score the weights on.")
+    return last[0]
+
+
+def unscored(model: nn.Module, weights: Sequence[str], criterion: str = "gradient") -> Scores:
+    """The scores before the first batch, for a process that no image is left for."""
+    return Scores(model, look_up(criterion, CRITERIA, "criterion"), {}, weights)
 
 
 def running_scores(
@@ -103,7 +128,7 @@ def running_scores(
     weights: Sequence[str],
     criterion: str = "gradient",
 ) -> Iterator[Scores]:
-    """As ``score``, but yield the scores so far after every batch.
+    """As ``score``, but yield the scores so far after every batch; without a batch nothing.
 
     Each gradient is added to its sum, and freed, as soon as the backward pass has it. The network's
     weights, its statistics and, in the end, its ``requires_grad`` flags are as they were.
@@ -114,14 +139,10 @@ def running_scores(
     if chosen.of_gradient is None:
         yield scores
         return
-    seen = False
     with _gradients_go_to(totals, model, weights, chosen.of_gradient):
         for batch in batches:
             loss(model, batch).backward()
-            seen = True
             yield scores
-    if not seen:
-        raise UserError("There is no training image to score the weights on.")
 
 
 @contextmanager

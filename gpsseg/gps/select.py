@@ -20,6 +20,7 @@ from gpsseg.gps.score import Scores
 from gpsseg.gps.tensorfile import listed, read_tensors
 
 Level = Literal["neuron", "layer", "net"]
+ROUNDING = 1e-4  # of a sum of float32 gradients, many of which cancel
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,42 @@ def overlap(one: Selection, other: Selection) -> float:
         if name in other.indices:
             common += int(torch.isin(index, other.indices[name]).sum())
     return common / max(1, sum(len(index) for index in one.indices.values()))
+
+
+def within_rounding(
+    scores: Scores, top_k: Mapping[str, int], level: Level = "neuron", share: float = ROUNDING
+) -> int:
+    """Count the selected entries that are as good as equal to the best one that is left out.
+
+    Sums of gradients depend in their last digits on the order in which they are added up, and which
+    of two such entries is selected depends on these. Scores of 0 do not.
+
+    Args:
+        scores: as for ``select``.
+        top_k: as for ``select``.
+        level: as for ``select``.
+        share: of a score, that rounding may change.
+    """
+    left_out = set(scores.without_gradient)
+    rows = {n: scores.rows(n) for n in top_k if n not in left_out}
+    budgets = {n: min(top_k[n], each.shape[1]) for n, each in rows.items()}
+    if level != "neuron":
+        budgets = {n: budgets[n] * len(each) for n, each in rows.items()}
+        rows = {n: each.reshape(1, -1) for n, each in rows.items()}
+    if level == "net" and rows:
+        budget = sum(budgets.values())
+        best = [e.flatten().topk(min(budget + 1, e.numel())).values for e in rows.values()]
+        rows, budgets = {"net": torch.cat(best)[None]}, {"net": budget}
+    return sum(_exchangeable(each, budgets[name], share) for name, each in rows.items())
+
+
+def _exchangeable(rows: Tensor, k: int, share: float) -> int:
+    """Of the best ``k`` of each row, how many are within a share of the next."""
+    if k >= rows.shape[1]:
+        return 0
+    best = rows.topk(k + 1, dim=1).values
+    kept, following = best[:, :k], best[:, k:]
+    return int(((kept - following <= share * kept) & (kept > 0)).sum())
 
 
 def _best(rows: Tensor, k: int, level: Level) -> Tensor:

@@ -15,6 +15,8 @@ from gpsseg.scope import scoped
 def predict(config: PredictConfig) -> list[Path]:
     """Write a mask for everything in the input and return the masks' paths, in order of the names.
 
+    Several processes share out the files; each is segmented and written by one of them.
+
     See ``PredictConfig``. Pictures are read, segmented and written as a stream.
 
     Raises:
@@ -24,7 +26,7 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.config.resuming import read_config
     from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
     from gpsseg.data.cards.own import card_of
-    from gpsseg.engine.machine import require_device
+    from gpsseg.engine.machine import join_processes
     from gpsseg.engine.prompts import check_prompts
     from gpsseg.predict.inputs import find_inputs
     from gpsseg.predict.options import (
@@ -36,16 +38,17 @@ def predict(config: PredictConfig) -> list[Path]:
     )
     from gpsseg.predict.segmenter import make_segmenter
     from gpsseg.predict.stream import segment_all, some_failed
+    from gpsseg.processes import by_main, wait_for_all
     from gpsseg.runs.greys import greys_of
     from gpsseg.runs.tuned import load_tuned
 
-    require_device(config.device)
+    join_processes(config.device)
     inputs = find_inputs(config)
     plans, todo = inputs.plans, inputs.todo
     prompter = prompter_of(config, read_config(config.run).prompt, plans)
     trained, model = load_tuned(config.run, config.untrained)
     check_prompts(model, config.prompts)
-    salt = new_salt() if trained.anonymous_ids else None
+    salt = by_main(new_salt) if trained.anonymous_ids else None
     draw_veil(salt, config, trained)
     card = anonymous_card(card_of(trained), salt)
     refuse_dicom_seg(config, card)
@@ -53,11 +56,13 @@ def predict(config: PredictConfig) -> list[Path]:
     greys = greys_of(config.run)
     config = as_trained(config, greys, inputs.sources)
     make_folder(config.output)
-    keep_settings(config, card, trained.anonymous_ids)
+    by_main(lambda: keep_settings(config, card, trained.anonymous_ids))
     pictures = [plan.source.path for plan in plans]
     segmenter = make_segmenter(config, trained, model, card, prompter, pictures)
-    segment_all(segmenter, todo, config, card.foreground, inputs.failures, greys)
-    masks = [plan.mask for plan in plans if plan.finished]
+    wait_for_all()  # who comes late must not find what the others have written
+    now = segment_all(segmenter, todo, config, card.foreground, inputs.failures, greys)
+    left = {plan.mask for plan in todo} - {plan.mask for plan in now}
+    masks = [plan.mask for plan in plans if plan.mask not in left]
     say(f"{counted(len(masks), 'mask')}, not for diagnostic use, written to", place=config.output)
     if inputs.failures:
         raise some_failed(inputs.failures, len(masks), config.output)

@@ -5,4 +5,4 @@ from gpsseg.console import NETWORKS, run_command
 from gpsseg.predict import predict
 
 if __name__ == "__main__":
-    run_command(predict, PredictConfig, "predict", NETWORKS)
+    run_command(predict, PredictConfig, "predict", NETWORKS, shared_out=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from gpsseg.data.formats.dicom_seg import require_highdicom
 from gpsseg.data.formats.filenames import left_out
 from gpsseg.data.sources import Failures, Source, find_sources
 from gpsseg.predict.plan import Plan, plan_outputs
+from gpsseg.processes import of_main
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,11 @@ class Inputs:
     failures: Failures
     plans: Sequence[Plan]
 
-    @property
+    @functools.cached_property
     def todo(self) -> list[Plan]:
-        """What is not finished yet."""
-        return [plan for plan in self.plans if not plan.finished]
+        """What was not finished when the main process looked."""
+        plans = self.plans
+        return [plans[i] for i in of_main([i for i, p in enumerate(plans) if not p.finished])]
 
 
 def find_inputs(config: PredictConfig) -> Inputs:

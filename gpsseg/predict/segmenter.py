@@ -202,7 +202,7 @@ def make_segmenter(
         pictures: whose prompts these are, in their order.
     """
     machine = make_machine(config.device, trained.precision)
-    size, batch = trained.image_size, config.batch_size or trained.batch_size
+    size, batch = trained.image_size, machine.share_of(config.batch_size or trained.batch_size)
     flips = config.tta == "flips"
     network = model.to(machine.device)
     segmenter = Segmenter(network, machine, card, size, batch, flips, config.tile)

@@ -16,6 +16,7 @@ from gpsseg.errors import SomeFailedError, UserError, counted, stops_all
 from gpsseg.predict.frames import Frame, note_failure, open_source
 from gpsseg.predict.plan import Plan
 from gpsseg.predict.segmenter import Done, Segmenter
+from gpsseg.processes import dealt_out, gathered
 
 SHOWN = 10
 
@@ -27,37 +28,64 @@ def segment_all(
     label: str,
     failures: Failures,
     greys: Greys,
-) -> None:
-    """Segment what is planned, and write it as it comes.
+) -> list[Plan]:
+    """Segment what is planned, and write it as it comes; several processes share it out.
 
     Args:
         segmenter: the network.
-        plans: what is left to do.
+        plans: what is left to do, the same in every process.
         config: with the window and axis that are taken.
         label: what a mask marks.
         failures: is given every source that cannot be used; the others go on.
         greys: how the run's images were shown.
 
+    Returns:
+        What is finished now.
+
     Raises:
         UserError: the disk is full, so that nothing more can be written.
     """
-    reaches = Reaches(greys)
+    reaches, flat, before = Reaches(greys), list[str](), len(failures)
+    own = dealt_out(plans)
     try:
-        _write(segmenter, _frames(plans, config, label, failures, reaches), plans)
+        _write(segmenter, _frames(own, config, label, failures, reaches, flat), own)
     except OSError as error:
         raise UserError(
             f"{error.filename or config.output} cannot be written: {error.strerror}. What is "
             "finished stays; go on with --resume."
         ) from None
-    for note in reaches.notes():
+    reaches.found.update(gathered(reaches.found.items()))
+    flat_slices = flat_note(gathered(flat), config.axis or "auto")
+    for note in [*filter(None, [flat_slices]), *reaches.notes()]:
         say(note, style="yellow")
+    _join_failures(failures, before, plans)
+    finished = {plan.mask for plan in gathered(plan for plan in own if plan.finished)}
+    return [plan for plan in plans if plan.mask in finished]
+
+
+def _join_failures(failures: Failures, before: int, plans: Sequence[Plan]) -> None:
+    """Let every process know what failed in all, in the order of the plans; say what was not."""
+    own = failures[before:]
+    places = {plan.source.path: i for i, plan in enumerate(plans)}
+    of_all = gathered(own)
+    for failure in of_all:
+        if failure not in own:
+            say(f"failed: {failure[1]}", style="yellow")
+    if len(of_all) > len(own):
+        of_all.sort(key=lambda failure: places.get(failure[0], len(places)))
+    failures[before:] = of_all
 
 
 def _frames(
-    plans: Sequence[Plan], config: PredictConfig, label: str, failures: Failures, reaches: Reaches
+    plans: Sequence[Plan],
+    config: PredictConfig,
+    label: str,
+    failures: Failures,
+    reaches: Reaches,
+    flat: list[str],
 ) -> Iterator[Frame]:
     """All pictures of all sources; a source that cannot be read is reported, and the next comes."""
-    axis, flat = config.axis or "auto", list[str]()
+    axis = config.axis or "auto"
     for plan in plans:
         frame = None
         try:
@@ -72,8 +100,6 @@ def _frames(
                 note_failure(failures, plan.source.path, error)
             else:
                 frame.writer.fail(error)
-    if note := flat_note(flat, axis):
-        say(note, style="yellow")
 
 
 def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan]) -> None:
@@ -103,9 +129,11 @@ def some_failed(failures: Failures, masks: int, output: Path) -> SomeFailedError
     lines = [why for _, why in failures[:SHOWN]]
     if len(failures) > SHOWN:
         lines.append(f"... and {len(failures) - SHOWN} more.")
-    return SomeFailedError(
+    error = SomeFailedError(
         f"{len(failures)} could not be segmented; {counted(masks, 'mask is', 'masks are')} in "
         f"{output}. Mend these and "
         "pass --resume:\n" + "\n".join(lines),
         failures,
     )
+    error.everywhere = True
+    return error

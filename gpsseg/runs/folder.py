@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
-import os
 import sys
-import tempfile
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,8 +23,9 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.formats.greys import to_stored
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.data.splits.split import Split
-from gpsseg.errors import UserError, counted
-from gpsseg.files import bundled, is_main_process, new_run_folder, read_object, write_json
+from gpsseg.errors import UserError
+from gpsseg.files import bundled, new_run_folder, read_object, write_json
+from gpsseg.processes import by_main, part
 from gpsseg.runs.data import Data
 from gpsseg.runs.starts import (
     alone_in,
@@ -46,7 +44,7 @@ def open_run(config: SettledConfig, data: Data, precision: str, held: ExitStack)
     A data card of the user's own goes into it too (dataset.yaml), so that the run can be evaluated
     whatever becomes of the original. Of a run with a salt, places and names are in salt.txt alone.
 
-    Of several processes only the main one has it; the others get a folder that goes with them.
+    Of several processes the main one makes it, and alone writes into it.
 
     Args:
         config: of the run.
@@ -58,21 +56,18 @@ def open_run(config: SettledConfig, data: Data, precision: str, held: ExitStack)
         UserError: ``config.output`` exists and is not empty, the images of the run to resume are no
             longer split as they were, or another process is at work in the folder.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if config.resume:
-        _refuse_other_processes(config.resume, processes)
-    if not is_main_process():  # its copies go where nobody looks
-        other = tempfile.TemporaryDirectory(prefix="gpsseg-")
-        atexit.register(other.cleanup)
-        return RunFolder(Path(other.name))
-    if config.resume:
-        return _take_up(config.resume, config, data, held)
     resolved = {
         "precision": precision,
-        "processes": processes,
+        "processes": part()[1],
         "greys": to_stored(data.greys) or None,
     }
-    return _begin(config, data, resolved, held)
+
+    def made() -> RunFolder:
+        if config.resume:
+            return _take_up(config.resume, config, data, held)
+        return _begin(config, data, resolved, held)
+
+    return by_main(made)
 
 
 def _take_up(run: Path, config: SettledConfig, data: Data, held: ExitStack) -> RunFolder:
@@ -119,20 +114,6 @@ def _begin(
         save_card(shown, run.card, "The data that this run was made with.")
     write_json(run.split, {"name": split.name, "sha256": split.sha256, **split.ids})
     return run
-
-
-def _refuse_other_processes(run: Path, processes: int) -> None:
-    """Refuse to go on with other batches: they are as large as all processes' together.
-
-    Raises:
-        UserError: the run was begun by another number of processes.
-    """
-    begun = read_object(RunFolder(run).config).get("resolved", {}).get("processes", processes)
-    if begun != processes:
-        raise UserError(
-            f"{run} was begun by {counted(begun, 'process', 'processes')}, got {processes}: the "
-            f"batches would change. Go on with {begun} (torchrun --nproc-per-node {begun})."
-        )
 
 
 def _with_whole_paths(config: SettledConfig, dataset: str, split: Split) -> SettledConfig:
@@ -196,7 +177,7 @@ def settings_to_resume(config: FinetuneConfig) -> FinetuneConfig:
     """
     run = config.resume
     if run is None:
-        if config.output and is_main_process():
+        if config.output:
             refuse_result(config.output)
         return config
     refuse_finished(run)

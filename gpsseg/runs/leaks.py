@@ -14,7 +14,8 @@ from gpsseg.console import say
 from gpsseg.data.anonymous import load_salt
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case
-from gpsseg.data.checks.leaks import CHAIN, COPY, NAME, NEAR, TURNED, VIEW, find_leaks
+from gpsseg.data.checks.leaks import find_leaks
+from gpsseg.data.checks.pictures import CHAIN, COPY, NAME, NEAR, TURNED, VIEW
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError, counted

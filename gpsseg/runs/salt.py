@@ -9,6 +9,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import load_salt, save_salt
 from gpsseg.config.shared import DataConfig
 from gpsseg.data.anonymous import draw_veil, new_salt
+from gpsseg.processes import by_main
 
 
 def salt_of(config: DataConfig, given: str | None = None) -> str | None:
@@ -18,7 +19,7 @@ def salt_of(config: DataConfig, given: str | None = None) -> str | None:
     """
     salt, resume = None, getattr(config, "resume", None)
     if config.anonymous_ids:
-        salt = load_salt(resume) if resume else given or new_salt()
+        salt = by_main(lambda: load_salt(resume) if resume else given or new_salt())
     draw_veil(salt, config)
     return salt
 
@@ -28,7 +29,7 @@ def salt_for_evaluation(run: Path, trained: FinetuneConfig, asked: bool) -> str 
     if not (trained.anonymous_ids or asked):
         return None
     kept = trained.anonymous_ids or RunFolder(run).salt.is_file()
-    return load_salt(run) if kept else new_salt()
+    return by_main(lambda: load_salt(run) if kept else new_salt())
 
 
 def keep_salt(run: Path, salt: str | None) -> None:

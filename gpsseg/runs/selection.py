@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from gpsseg import gps
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.methods import BLIND
 from gpsseg.config.select import SelectConfig, SettledSelectConfig
 from gpsseg.config.shared import BackboneConfig
 from gpsseg.console import progress, say, working
@@ -26,6 +28,7 @@ from gpsseg.engine.prompts import from_truth
 from gpsseg.errors import counted
 from gpsseg.files import write_json
 from gpsseg.gps import Selection
+from gpsseg.processes import of_main, part, shared_out
 from gpsseg.runs.data import Data
 from gpsseg.runs.settle import top_k_of
 
@@ -34,13 +37,20 @@ def training_batches(data: Data, config: SettledConfig | SettledSelectConfig) ->
     """The training images that selection sees: in a seeded order, without augmentation.
 
     One at a time: scoring forms every gradient, and so needs less memory than the training after
-    it, and each image counts as much as any other.
+    it, and each image counts as much as any other. Several processes share them out.
     """
     cases = list(data.split.train)
     random.Random(config.seed).shuffle(cases)
     cases = cases[: config.selection_images]
     dataset = CaseDataset(cases, data.card, config.image_size, cache=cache_folder(config.cache))
-    return make_loader(dataset, 1, config.workers)
+    first, rest = _own(len(cases))
+    return make_loader(dataset, 1, config.workers, only=[*first, *rest])
+
+
+def _own(images: int) -> tuple[Sequence[int], Sequence[int]]:
+    """This process's share of the first half of the images, and of the rest."""
+    half = images // 2
+    return shared_out(range(half)), shared_out(range(half, images))
 
 
 def choose(
@@ -56,8 +66,8 @@ def choose(
 
     Returns:
         The selection, the same in every process, and how it was made: "criterion", "level",
-        "images" (how many were scored), and "overlap_with_half": the share of it that the first
-        half of them selects too.
+        "images" (how many were scored), "overlap_with_half": the share of it that the first half of
+        them selects too, and "within_rounding": see ``gpsseg.gps.within_rounding``.
     """
     top_k, whole = gps_trains(backbone, config)
     gps.check_top_k(backbone, top_k)
@@ -71,11 +81,10 @@ def choose(
         backbone.to(machine.device)
     tuning_mode(backbone)
     torch.manual_seed(config.seed)  # of dropout and the criterion "random"
-    seen, early, loss = 0, None, batch_loss(machine, from_truth(config.prompt))
-    shown = progress(images, "scoring weights")
-    for scores in gps.running_scores(backbone, shown, loss, list(top_k), config.criterion):
-        seen += 1
-        if seen == len(images) // 2:
+    seen = 0 if config.criterion in BLIND else len(images.dataset)  # type: ignore[arg-type]
+    halves, early = _scores_of_halves(backbone, images, list(top_k), config, machine), None
+    for scores in halves:
+        if seen > 1 and early is None:
             early = gps.select(backbone, scores, top_k, config.level)
     with working("choosing weights"):
         selection = gps.select(backbone, scores, top_k, config.level)
@@ -89,9 +98,43 @@ def choose(
     how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
     if early:
         how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json
+    if seen:
+        how["within_rounding"] = gps.within_rounding(scores, top_k, config.level)
+        _say_ties(how["within_rounding"], selection)
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
-    return machine.of_main((selection, how))  # processes may differ where scores are all but equal
+    return of_main((selection, how))  # processes may differ where scores are all but equal
+
+
+def _scores_of_halves(
+    backbone: Backbone,
+    images: DataLoader[Any],
+    weights: Sequence[str],
+    config: FinetuneConfig | SelectConfig,
+    machine: Machine,
+) -> Iterator[gps.Scores]:
+    """The scores by the first half of all images, then by all of them, of all processes."""
+    loss, shown = (
+        batch_loss(machine, from_truth(config.prompt)),
+        progress(images, "scoring weights"),
+    )
+    running = gps.running_scores(backbone, shown, loss, weights, config.criterion)
+    scores = gps.unscored(backbone, weights, config.criterion)
+    for own in _own(len(images.dataset)):  # type: ignore[arg-type]  # ours have a length
+        scores = [scores, *itertools.islice(running, len(own))][-1]
+        yield scores if part()[1] == 1 else scores.summed(machine.summed)
+    next(running, None)  # the bar's end
+
+
+def _say_ties(ties: int, selection: Selection) -> None:
+    """Say how much of a selection the order of adding up may decide."""
+    processes, selected = part()[1], sum(len(index) for index in selection.indices.values())
+    if processes > 1:
+        say(
+            f"{processes} processes scored the weights: {ties:,} of {selected:,} selected entries "
+            "are within rounding of one that is not, so another number of processes may select "
+            "the other."
+        )
 
 
 def gps_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, int], list[str]]:

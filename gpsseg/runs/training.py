@@ -19,7 +19,7 @@ from gpsseg.engine.history import History
 from gpsseg.engine.machine import Machine
 from gpsseg.engine.train import train
 from gpsseg.errors import TrainingDivergedError
-from gpsseg.files import log_to
+from gpsseg.files import is_main_process, log_to
 from gpsseg.gps import Selection
 from gpsseg.runs.data import Data
 from gpsseg.runs.method import learning_rates
@@ -62,6 +62,8 @@ def train_run(
 
     def keep(history: History) -> None:
         """Write what the training made; also after Ctrl-C or a diverged loss."""
+        if not is_main_process():
+            return
         training = training_of(history, config.epochs)
         facts: dict[str, Any] = {"dataset": data.card.name, "split_sha256": data.split.sha256}
         facts |= training.metadata
@@ -80,7 +82,8 @@ def train_run(
     finally:
         machine.accelerator.free_memory()  # it holds network and optimiser while others are tested
     say_waiting([row["waiting"] for row in history.epochs], workers)
-    say(f"result: delta.safetensors, {run.delta.stat().st_size / 2**20:.2f} MB")
+    if is_main_process():
+        say(f"result: delta.safetensors, {run.delta.stat().st_size / 2**20:.2f} MB")
     return history
 
 

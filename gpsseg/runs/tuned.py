@@ -12,6 +12,7 @@ from gpsseg.console import working
 from gpsseg.data.cards.own import card_of
 from gpsseg.errors import UserError
 from gpsseg.gps import Delta
+from gpsseg.processes import by_main
 from gpsseg.runs.method import add_layers, load_base
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import check_trained
@@ -61,6 +62,7 @@ def apply_delta(
         UserError: the file is no delta, was made from another base, or is of an untrained network
             and ``untrained`` does not allow that.
     """
-    check_trained(path.parent, config.epochs, untrained)
+    by_main(lambda: check_trained(path.parent, config.epochs, untrained))
     with working(f"applying {path.name}"):
-        Delta.load(path).apply(model, lambda _: add_layers(model, config))
+        delta = by_main(lambda: Delta.load(path))  # just written, perhaps on another machine's disk
+        delta.apply(model, lambda _: add_layers(model, config))

@@ -21,7 +21,8 @@ from gpsseg.data.splits.split import Split
 from gpsseg.engine.inference import predict_maps
 from gpsseg.engine.machine import Machine, processor_of
 from gpsseg.engine.prompts import from_file, from_truth, is_prompted, prompt_label
-from gpsseg.evaluators import ClassTable, Scorer, foreground, label_map
+from gpsseg.evaluators import ClassTable, Kept, Scorer, foreground, label_map
+from gpsseg.processes import shared_out, together
 from gpsseg.scoring.facts import data_facts
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def score_cases(
 ) -> Scored:
     """Predict cases and score each against its mask at native size.
 
+    Several processes share them out; each returns the scores of all of them.
+
     Args:
         model: the network as it is.
         cases: images with masks.
@@ -124,29 +127,40 @@ def score_cases(
         machine: where to compute.
         description: of the progress bar; None shows none.
         protocols: names from ``gpsseg.evaluators``.
-        picture: is called with each case, its probability map (H, W) in [0, 1] and its mask (H, W).
+        picture: is called with each case of this process's share, its probability map (H, W) in
+            [0, 1] and its mask (H, W).
         pool: as for ``Scorer``.
         saliency: as for ``Scorer``.
         prompts: a user's file of the prompts, see ``gpsseg.engine.prompts``; None takes those
             that the network needs from the truth.
         tolerance: as for ``Scorer``.
         truth: how masks are read; None reads each file.
+
+    Raises:
+        TrainingDivergedError: in every process, if one of them finds a map that is not finite.
     """
     truth = truth or Truth()
-    maps = predict_maps(
-        model.to(machine.device), *_inputs(model, cases, card, config, prompts, machine)
-    )
     scorer = Scorer(protocols, pool=pool, saliency=saliency, tolerance=tolerance)
     classes = ClassTable(card.told_apart) if card.told_apart else None
-    for index, probability in progress(maps, description, len(cases)) if description else maps:
-        case = cases[index]
-        if classes is not None:
-            classes.add(label_map(probability), truth.labels(case), case.group)
-        mask, probability = truth.mask(case), foreground(probability)
-        scorer.add(case.id, probability, mask, case.group)
-        if picture is not None:
-            picture(case, probability, mask)
-    return Scored(scorer, classes)
+
+    def score_own() -> list[tuple[Kept, ClassTable | None]]:
+        inputs = _inputs(model, cases, card, config, prompts, machine)
+        maps = predict_maps(model.to(machine.device), *inputs)
+        own = len(shared_out(cases))
+        for index, probability in progress(maps, description, own) if description else maps:
+            case = cases[index]
+            if classes is not None:
+                classes.add(label_map(probability), truth.labels(case), case.group)
+            mask, probability = truth.mask(case), foreground(probability)
+            scorer.add(case.id, probability, mask, case.group)
+            if picture is not None:
+                picture(case, probability, mask)
+        return [(scorer.kept, classes)]
+
+    parts = together(score_own)  # in the order of the cases
+    tables = [table for _, table in parts if table is not None]
+    whole = scorer.joined([kept for kept, _ in parts])
+    return Scored(whole, None if classes is None else classes.joined(tables))
 
 
 def _inputs(
@@ -165,7 +179,8 @@ def _inputs(
     blind = prompts is not None or not is_prompted(prompt)
     images = [dataclasses.replace(case, mask=None) for case in cases] if blind else cases
     dataset = CaseDataset(images, card, config.image_size, cache=cache_folder(config.cache))
-    return make_loader(dataset, config.batch_size, config.workers), machine, prompter
+    own, at_once = shared_out(range(len(cases))), machine.share_of(config.batch_size)
+    return make_loader(dataset, at_once, config.workers, only=own), machine, prompter
 
 
 def validation(

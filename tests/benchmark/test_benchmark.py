@@ -38,6 +38,7 @@ def test_a_row_per_method_with_every_key_of_benchmark_json(in_this_process, tmp_
     assert rows["gps"]["trainable"] == rows["masked"]["trainable"] < rows["full"]["trainable"]
     assert rows["gps"]["optimizer_bytes"] < rows["masked"]["optimizer_bytes"]
     assert rows["full"]["delta_bytes"] == 4 * rows["full"]["trainable"]
+    assert rows["gps"]["gradient_bytes"] == 4 * rows["gps"]["trainable"]
 
 
 def test_an_unknown_method_is_refused_with_the_nearest():

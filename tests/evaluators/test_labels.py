@@ -93,3 +93,14 @@ def test_images_of_one_patient_vary_together(groups, varied):
     values = [row["dice_polyp"] for row in table.rows]
     assert {name: found[name] for name in varied} == varied
     assert found["dice_ci95"] == mean_estimate(values, groups).ci95()
+
+
+def test_tables_of_parts_are_joined_in_their_order():
+    maps = [np.array([[0, 1], [2, 2]]), np.array([[1, 1], [0, 0]]), np.array([[2, 2], [2, 0]])]
+    whole, parts = ClassTable(("a", "b")), [ClassTable(("a", "b")) for _ in range(2)]
+    for i, labels in enumerate(maps):
+        for table in (whole, parts[i // 2]):
+            table.add(labels, maps[0], f"patient{i}")
+    joined = parts[0].joined(parts)
+    assert (joined.rows, joined.groups) == (whole.rows, whole.groups)
+    assert joined.summary() == whole.summary()

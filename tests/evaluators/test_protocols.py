@@ -280,3 +280,16 @@ def test_a_refused_image_leaves_no_row():
     with pytest.raises(UserError):
         scorer.add("a", np.zeros((2, 2)), np.zeros((2, 2), bool))
     assert scorer.rows() == []
+
+
+def test_scores_of_parts_are_joined_to_those_of_all():
+    images = list(_images())
+    whole = _scored(OVERLAP, images, pool=True)
+    parts = [_scored(OVERLAP, part, pool=True) for part in (images[:2], [], images[2:])]
+    joined = parts[1].joined([part.kept for part in parts])
+    assert joined.rows() == whole.rows()
+    assert joined.summary() == whole.summary()
+    assert joined.calibration() == whole.calibration()
+    assert parts[0].rows() == whole.rows()[:2], "the parts stay as they are"
+    with pytest.raises(UserError, match="case0: scored twice"):
+        whole.joined([parts[0].kept, whole.kept])

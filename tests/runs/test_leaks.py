@@ -147,7 +147,7 @@ def test_training_images_that_changed_are_not_compared(run, tmp_path):
 
 
 def test_one_line_names_counts_and_the_first_pairs():
-    from gpsseg.data.checks.leaks import NEAR, TURNED, Leak
+    from gpsseg.data.checks.pictures import NEAR, TURNED, Leak
 
     found = [Leak(f"a{i}", f"b{i // 2}", NEAR if i else TURNED, 0.9) for i in range(5)]
     assert leakage.leaks_sentence(found, 10) == (
@@ -162,7 +162,7 @@ def test_one_line_names_counts_and_the_first_pairs():
 
 
 def test_every_kind_of_leak_has_words_for_one_and_for_several():
-    from gpsseg.data.checks.leaks import KINDS
+    from gpsseg.data.checks.pictures import KINDS
 
     assert sorted(leakage.KIND_WORDS) == sorted(KINDS)
     assert all(one != several for one, several in leakage.KIND_WORDS.values())

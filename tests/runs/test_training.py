@@ -7,12 +7,18 @@ import pytest
 import torch
 from torch import nn
 
+from gpsseg import gps
+from gpsseg.backbones import load_backbone
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.select import SelectConfig
 from gpsseg.engine.machine import make_machine
+from gpsseg.engine.prepare import gradient_bytes
 from gpsseg.gps import Selection
 from gpsseg.runs import training
 from gpsseg.runs.data import open_data
+from gpsseg.runs.selection import gps_trains
+from gpsseg.runs.settle import settle_selection
 from gpsseg.runs.training import log_dense, say_waiting, train_run
 
 
@@ -78,3 +84,13 @@ def test_seed_and_epoch_decide_order_and_augmentation(epoch_of):
         assert list(other) != list(first)
         assert sorted(other) == sorted(first)
         assert not any(torch.equal(image, other[index]) for index, image in first.items())
+
+
+@pytest.mark.slow
+def test_of_litemedsam_fifty_times_less_is_exchanged_by_default():
+    backbone = load_backbone("litemedsam", random_weights=True)
+    full = gradient_bytes(backbone)
+    top_k, whole = gps_trains(backbone, settle_selection(SelectConfig(), backbone.facts))
+    chosen = gps.select(backbone, gps.unscored(backbone, [*top_k], "magnitude"), top_k)
+    gps.sparsify(backbone, dataclasses.replace(chosen, dense=tuple(whole)))
+    assert full > 50 * gradient_bytes(backbone) > 0

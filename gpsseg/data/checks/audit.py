@@ -11,8 +11,9 @@ import numpy as np
 
 from gpsseg.console import progress
 from gpsseg.data.case import Case, case_image, look_at_case, size_fault
-from gpsseg.data.checks.leaks import Leak, find_duplicates
+from gpsseg.data.checks.leaks import find_duplicates
 from gpsseg.data.checks.notices import FRAMED, FULL, mask_facts
+from gpsseg.data.checks.pictures import Leak
 from gpsseg.data.formats.greys import Depth, Greys, settle_greys
 from gpsseg.data.formats.greys import depth_of as look_at_greys
 from gpsseg.data.formats.images import as_rgb, is_turned, read_picture

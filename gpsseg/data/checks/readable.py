@@ -13,6 +13,7 @@ from gpsseg.data.checks import notices
 from gpsseg.data.formats import greys
 from gpsseg.data.formats.images import is_turned, read_picture
 from gpsseg.errors import UserError, counted, fault_of, few
+from gpsseg.processes import shared_out, together
 
 SHOWN = 10
 PATH = re.compile(r"\S*[/\\]\S*")  # of a file, in a sentence on it
@@ -46,12 +47,16 @@ def check_cases(cases: Sequence[Case], anonymous: bool = False) -> list[str]:
 
 
 def _checked(cases: Sequence[Case]) -> list[Checked]:
-    with ThreadPoolExecutor() as pool:
-        found = list(progress(pool.map(_check, cases), "checking files", len(cases)))
+    found = together(lambda: _look_at(shared_out(cases)))
     errors = [(c.id, each.error) for c, each in zip(cases, found, strict=True) if each.error]
     if errors:
         raise UserError(first_of(errors))
     return found
+
+
+def _look_at(cases: Sequence[Case]) -> list[Checked]:
+    with ThreadPoolExecutor() as pool:
+        return list(progress(pool.map(_check, cases), "checking files", len(cases)))
 
 
 def _notes(cases: Sequence[Case], found: Sequence[Checked], anonymous: bool) -> list[str]:

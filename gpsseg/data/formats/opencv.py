@@ -13,5 +13,6 @@ def opencv() -> ModuleType:
     """
     import cv2
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # by version
+    silence(0)
     return cv2

@@ -8,19 +8,10 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from gpsseg.data.cards.card import load_card
-from gpsseg.data.checks import leaks
-from gpsseg.data.checks.leaks import (
-    COPY,
-    GROUP,
-    NEAR,
-    TURNED,
-    VIEW,
-    Leak,
-    _following,
-    find_duplicates,
-    find_leaks,
-)
+from gpsseg.data.checks import pictures
+from gpsseg.data.checks.leaks import find_duplicates, find_leaks
 from gpsseg.data.checks.likeness import candidates, likeness, oriented, read_grey, sketch
+from gpsseg.data.checks.pictures import COPY, GROUP, NEAR, TURNED, VIEW, Leak, _following
 from gpsseg.data.splits.split import Case, make_split
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
@@ -70,7 +61,7 @@ def test_a_changed_copy_is_found_and_nothing_else(images, tmp_path, name):
     (leak,) = planted(images, tmp_path, change, **options)
     assert (leak.train_id, leak.test_id, leak.kind) == (images[3].id, "planted", NEAR)
     assert leak.similarity is not None
-    assert leaks.SAME <= leak.similarity <= 1
+    assert pictures.SAME <= leak.similarity <= 1
 
 
 @pytest.mark.parametrize("turn", list(Image.Transpose), ids=lambda turn: turn.name)
@@ -173,7 +164,7 @@ def test_candidates_name_the_orientation(images):
 
 
 def test_many_test_images_are_compared_block_by_block(images, monkeypatch):
-    monkeypatch.setattr(leaks, "BLOCK", 2)
+    monkeypatch.setattr(pictures, "BLOCK", 2)
     copies = [Case(f"copy {i}", case.image) for i, case in enumerate(images[:5])]
     found = find_leaks(images, copies)
     assert [(leak.train_id, leak.test_id) for leak in found] == [
@@ -195,7 +186,7 @@ def test_within_one_set_every_picture_is_sketched_once(
     images: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []
-    monkeypatch.setattr(leaks, "sketch", lambda grey: drawn.append(1) or sketch(grey))
+    monkeypatch.setattr(pictures, "sketch", lambda grey: drawn.append(1) or sketch(grey))
     assert find_duplicates(images) == ()
     assert len(drawn) == len(images)
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from gpsseg.data.case import Case
-from gpsseg.data.checks.leaks import CHAIN, NAME, VIEW, Leak, find_duplicates, find_leaks
+from gpsseg.data.checks.leaks import find_duplicates, find_leaks
 from gpsseg.data.checks.names import name_of, next_to, same_names
+from gpsseg.data.checks.pictures import CHAIN, NAME, VIEW, Leak
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.datasets.scenes import ALIKE, ALONE, GIVEN, propose_groups
 from gpsseg.datasets.scenes import NAME as BY_NAME
