@@ -53,6 +53,27 @@ class InfoConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """Say where prepared images are kept, how many, how large, and since when; or remove them.
+
+    They are the pixels of images and masks, decoded and shrunk, in files whose names are hashes:
+    also of runs with --anonymous-ids, as neither names nor groups are in them. The longest unused
+    go once they take more than $GPSSEG_CACHE_LIMIT together (such as 500MB; default: 20GB).
+
+    Example: python -m gpsseg.datasets cache --clear
+    """
+
+    cache: str | None = None
+    """Folder that was passed as --cache. Default: $GPSSEG_CACHE, or else gpsseg in the user's cache
+    folder (~/.cache)."""
+    clear: bool = False
+    """Remove all prepared images; other files in the folder stay."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckConfig(SourceConfig):
     """Read every file and report what is broken, odd or double, in one HTML page.
 

@@ -95,8 +95,9 @@ class PreparationConfig(SourceConfig):
     """Processes that read images. Default: none on a CPU; with CUDA half the cores, at most 8."""
     cache: str | None = None
     """Folder for decoded and shrunk copies of the images, which later epochs and runs read instead;
-    it may be deleted at any time. `off` keeps none. Default: $GPSSEG_CACHE, or else gpsseg in the
-    user's cache folder (~/.cache)."""
+    it may be deleted at any time, and the longest unused go above $GPSSEG_CACHE_LIMIT (20GB); their
+    names are hashes. `off` keeps none. Default: $GPSSEG_CACHE, or else gpsseg in the user's cache
+    folder (~/.cache). See `python -m gpsseg.datasets cache`."""
 
     def __post_init__(self) -> None:
         SourceConfig.__post_init__(self)
