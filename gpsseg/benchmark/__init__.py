@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from gpsseg.config.effects import idle
 from gpsseg.console import progress, say, working
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, write_json
+from gpsseg.scratch import scratch_folder
 
 COLUMNS = {
     "method": "{}",
@@ -60,7 +60,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     cells = _cells(config)
     turns = [cell for _ in range(config.rounds) for cell in cells]
     found: dict[tuple[str, int], list[dict[str, Any]]] = {cell: [] for cell in cells}
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         for k in sorted({k for _, k in cells if k}):
             with working(f"selecting {k} per neuron"):
                 file = Path(folder, f"{k}.safetensors")

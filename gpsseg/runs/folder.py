@@ -6,7 +6,6 @@ import atexit
 import dataclasses
 import os
 import sys
-import tempfile
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -62,9 +61,9 @@ def open_run(config: SettledConfig, data: Data, precision: str, held: ExitStack)
     if config.resume:
         _refuse_other_processes(config.resume, processes)
     if not is_main_process():  # its copies go where nobody looks
-        other = tempfile.TemporaryDirectory(prefix="gpsseg-")
-        atexit.register(other.cleanup)
-        return RunFolder(Path(other.name))
+        other = ExitStack()
+        atexit.register(other.close)
+        return RunFolder(other.enter_context(scratch_folder()))
     if config.resume:
         return _take_up(config.resume, config, data, held)
     resolved = {

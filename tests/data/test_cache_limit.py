@@ -155,9 +155,7 @@ def test_the_command_makes_no_folder(tmp_path: Path) -> None:
     [(None, 20 * 10**9), ("", 20 * 10**9), ("50", 50 * 10**9), ("500MB", 5 * 10**8)]
     + [("1.5 tb", 15 * 10**11), ("2GB", 2 * 10**9)],
 )
-def test_the_limit_is_a_size(
-    asked: str | None, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_limit_is_a_size(asked: str | None, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GPSSEG_CACHE_LIMIT", raising=False)
     if asked is not None:
         monkeypatch.setenv("GPSSEG_CACHE_LIMIT", asked)
