@@ -201,6 +201,12 @@ def _keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
+def return_freed_memory() -> None:
+    """Let the system have what was freed, after something far larger than a step."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def _computes_in_bf16(device: torch.device) -> bool:
     """Whether the processor has bf16 arithmetic; emulated, bf16 is slower than fp32."""
     if device.type == "cuda":

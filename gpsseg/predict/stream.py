@@ -82,12 +82,12 @@ def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan])
     total = None if None in counts else sum(count or 0 for count in counts)
     done: Iterable[Done] = progress(segmenter.segment(frames), "predicting", total)
     for _, results in groupby(done, key=lambda result: result[0].writer):
-        for frame, pixels, probability in results:
+        for frame, pixels, stripes in results:
             writer = frame.writer
             if writer.failed:
                 continue
             try:
-                writer.put(frame.index, pixels, probability)
+                writer.put(frame.index, pixels, stripes)
             except Exception as error:
                 writer.fail(error)
         if writer.failed:
