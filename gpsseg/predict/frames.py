@@ -12,7 +12,7 @@ import numpy as np
 from gpsseg.console import say
 from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.greys import Greys
-from gpsseg.data.formats.images import picture_size, read_image, read_pages
+from gpsseg.data.formats.images import pixel_count, read_image, read_pages
 from gpsseg.data.formats.slicing import Slicing, slicing_of, to_rgb
 from gpsseg.data.formats.video import ENDINGS as VIDEOS
 from gpsseg.data.formats.video import read_video
@@ -164,8 +164,7 @@ def open_source(
         reading = partial(read_image, source.path)
         if rule is not None:
             reading = partial(reading, greys=rule, reaches=reaches)
-        width, height = picture_size(source.path) or (0, 0)
-        yield Frame(writer, 0, reading, width * height > LARGE)
+        yield Frame(writer, 0, reading, pixel_count(source.path) > LARGE)
         return
     if source.kind == "frames" and not source.headers:
         writer = Writer(plan, failures, *_targets(plan, FolderTarget))

@@ -194,6 +194,15 @@ def read_small(
         return image
 
 
+def pixel_count(path: Path) -> int:
+    """How many pixels an image has by its header alone; 0 if that cannot be read."""
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            return image.width * image.height
+    except Exception:  # reading it will say what is wrong
+        return 0
+
+
 def picture_size(path: Path) -> tuple[int, int] | None:
     """(width, height) in pixels, upright, by an image's header; None if that cannot be read."""
     try:
