@@ -14,8 +14,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, S
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gpsseg import memory
 from gpsseg.config.commandline import read_command
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, is_out_of_memory
 from gpsseg.files import is_main_process
 from gpsseg.scope import clean
 from gpsseg.veil import plain
@@ -178,25 +179,37 @@ def run_command(
 
     ``loads`` are modules that the function imports, and that take their time.
 
-    A user's mistake is one sentence on stderr and exit status 2; where only some of the files could
-    be used, it is 3; Ctrl-C is exit status 130.
+    A user's mistake is one sentence on stderr and exit status 2, and so is want of memory; where
+    only some of the files could be used, it is 3; Ctrl-C is exit status 130.
     """
-    prog = f"python -m gpsseg.{name}"
+    prog, config = f"python -m gpsseg.{name}", None
     try:
         config = read_command(config_type, prog)
         import_at_once(loads)
         atexit.register(gc.freeze)  # else Python takes seconds to look at all that was imported
         function(config)
-    except UserError as error:
-        print(f"gpsseg: error: {plain(str(error))}", file=sys.stderr)
-        raise SystemExit(error.status) from None
-    except (OSError, RuntimeError) as error:  # a name that is too long, a link to itself
-        if isinstance(error, RuntimeError) and "Symlink loop" not in str(error):
-            raise
-        why = getattr(error, "strerror", None) or str(error)
-        place = getattr(error, "filename", None) or "A file"
-        print(f"gpsseg: error: {plain(f'{place}: {why}.')}", file=sys.stderr)
-        raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("gpsseg: stopped by the user.", file=sys.stderr)
         raise SystemExit(130) from None
+    except Exception as error:
+        told = _sentence_on(error, config, name)
+        if told is None:
+            raise
+        print(f"gpsseg: error: {plain(told[0])}", file=sys.stderr)
+        raise SystemExit(told[1]) from None
+
+
+def _sentence_on(error: Exception, config: Any, name: str) -> tuple[str, int] | None:
+    """What to say of an error, and the exit status; None of one that no user can mend."""
+    if is_out_of_memory(error):
+        found = memory.told(error, name, config).of(config)
+        return str(found), found.status
+    if isinstance(error, UserError):
+        return str(error), error.status
+    if isinstance(error, OSError) or (
+        isinstance(error, RuntimeError) and "Symlink loop" in str(error)
+    ):  # a name that is too long, a link to itself
+        why = getattr(error, "strerror", None) or str(error)
+        place = getattr(error, "filename", None) or "A file"
+        return f"{place}: {why}.", 2
+    return None

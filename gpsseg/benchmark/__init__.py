@@ -15,8 +15,9 @@ from typing import Any
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.effects import idle
 from gpsseg.console import progress, say, working
-from gpsseg.errors import UserError
+from gpsseg.errors import is_out_of_memory
 from gpsseg.files import new_folder, write_json
+from gpsseg.memory import OutOfMemoryError, settings_of, told
 from gpsseg.scratch import scratch_folder
 
 COLUMNS = {
@@ -153,14 +154,10 @@ def _in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
         answer = receiver.recv()
     except EOFError:
         process.join()
-        raise UserError(
-            f"A measurement ({', '.join(str(a) for a in arguments[1:])}) was ended by the system "
-            f"(status {process.exitcode}), most likely for want of memory. Pass a smaller "
-            "--batch-size."
-        ) from None
+        raise OutOfMemoryError("measuring", settings_of(arguments[0])) from None
     process.join()
     if isinstance(answer, Exception):
-        raise answer
+        raise told(answer, "measuring", arguments[0]) if is_out_of_memory(answer) else answer
     return answer
 
 

@@ -25,6 +25,7 @@ from gpsseg.data.loader import prepare_picture
 from gpsseg.engine.inference import predict_maps
 from gpsseg.engine.machine import Machine, make_machine, return_freed_memory
 from gpsseg.engine.prompts import Prompter, no_prompt
+from gpsseg.errors import is_out_of_memory
 from gpsseg.predict.frames import Frame
 from gpsseg.predict.stripes import cut, from_tiles
 
@@ -80,6 +81,8 @@ class Segmenter:
                         continue
                     found = next(maps)
                     if isinstance(found, Exception):
+                        if stops_prediction(found, frame):
+                            raise found
                         frame.writer.fail(found)
                     else:
                         yield frame, pixels, cut(found)
@@ -198,6 +201,11 @@ def _batches(read: Iterable[Shown], size: int) -> Iterator[list[Shown]]:
             batch = []
     if batch:
         yield batch
+
+
+def stops_prediction(error: BaseException, frame: Frame) -> bool:
+    """Whether memory ran out on a usual picture, so that there is none for others either."""
+    return is_out_of_memory(error) and not frame.large
 
 
 def make_segmenter(

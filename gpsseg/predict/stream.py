@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,9 +14,10 @@ from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.slicing import flat_note
 from gpsseg.data.sources import Failures
 from gpsseg.errors import SomeFailedError, UserError, counted, stops_all
+from gpsseg.memory import memory_for
 from gpsseg.predict.frames import Frame, note_failure, open_source
 from gpsseg.predict.plan import Plan
-from gpsseg.predict.segmenter import Done, Segmenter
+from gpsseg.predict.segmenter import Done, Segmenter, stops_prediction
 
 SHOWN = 10
 
@@ -43,7 +45,9 @@ def segment_all(
     """
     reaches = Reaches(greys)
     try:
-        _write(segmenter, _frames(plans, config, label, failures, reaches), plans)
+        settled = dataclasses.replace(config, batch_size=segmenter.batch_size)
+        with memory_for("predicting", settled):
+            _write(segmenter, _frames(plans, config, label, failures, reaches), plans)
     except OSError as error:
         raise UserError(
             f"{error.filename or config.output} cannot be written: {error.strerror}. What is "
@@ -89,6 +93,8 @@ def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan])
             try:
                 writer.put(frame.index, pixels, stripes)
             except Exception as error:
+                if stops_prediction(error, frame):
+                    raise
                 writer.fail(error)
         if writer.failed:
             continue

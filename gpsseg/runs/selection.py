@@ -26,6 +26,7 @@ from gpsseg.engine.prompts import from_truth
 from gpsseg.errors import counted
 from gpsseg.files import write_json
 from gpsseg.gps import Selection
+from gpsseg.memory import memory_for
 from gpsseg.runs.data import Data
 from gpsseg.runs.settle import top_k_of
 
@@ -73,11 +74,12 @@ def choose(
     torch.manual_seed(config.seed)  # of dropout and the criterion "random"
     seen, early, loss = 0, None, batch_loss(machine, from_truth(config.prompt))
     shown = progress(images, "scoring weights")
-    for scores in gps.running_scores(backbone, shown, loss, list(top_k), config.criterion):
-        seen += 1
-        if seen == len(images) // 2:
-            early = gps.select(backbone, scores, top_k, config.level)
-    with working("choosing weights"):
+    with memory_for("selecting", config):
+        for scores in gps.running_scores(backbone, shown, loss, list(top_k), config.criterion):
+            seen += 1
+            if seen == len(images) // 2:
+                early = gps.select(backbone, scores, top_k, config.level)
+    with working("choosing weights"), memory_for("selecting", config):
         selection = gps.select(backbone, scores, top_k, config.level)
     if scores.without_gradient:
         names = ", ".join(scores.without_gradient[:3])

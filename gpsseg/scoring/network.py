@@ -22,6 +22,7 @@ from gpsseg.engine.inference import predict_maps
 from gpsseg.engine.machine import Machine, processor_of
 from gpsseg.engine.prompts import from_file, from_truth, is_prompted, prompt_label
 from gpsseg.evaluators import ClassTable, Scorer, foreground, label_map
+from gpsseg.memory import memory_for
 from gpsseg.scoring.facts import data_facts
 
 if TYPE_CHECKING:
@@ -138,14 +139,15 @@ def score_cases(
     )
     scorer = Scorer(protocols, pool=pool, saliency=saliency, tolerance=tolerance)
     classes = ClassTable(card.told_apart) if card.told_apart else None
-    for index, probability in progress(maps, description, len(cases)) if description else maps:
-        case = cases[index]
-        if classes is not None:
-            classes.add(label_map(probability), truth.labels(case), case.group)
-        mask, probability = truth.mask(case), foreground(probability)
-        scorer.add(case.id, probability, mask, case.group)
-        if picture is not None:
-            picture(case, probability, mask)
+    with memory_for("scoring", config):
+        for index, probability in progress(maps, description, len(cases)) if description else maps:
+            case = cases[index]
+            if classes is not None:
+                classes.add(label_map(probability), truth.labels(case), case.group)
+            mask, probability = truth.mask(case), foreground(probability)
+            scorer.add(case.id, probability, mask, case.group)
+            if picture is not None:
+                picture(case, probability, mask)
     return Scored(scorer, classes)
 
 
