@@ -29,22 +29,23 @@ class OutOfMemoryError(UserError):
     Args:
         stage: such as "training".
         settings: the present values of those of ``HELPS`` that the stage knows.
-        first: which of these helps first in this case.
+        ended: what the process did that the system ended: "workers", "processes" (then this
+            setting helps first) or anything else; "" where none was.
     """
 
-    def __init__(self, stage: str, settings: Mapping[str, Any], first: str = ""):
-        super().__init__(sentence(stage, settings, first))
-        self.stage, self.settings, self.first = stage, dict(settings), first
+    def __init__(self, stage: str, settings: Mapping[str, Any], ended: str = ""):
+        super().__init__(sentence(stage, settings, ended))
+        self.stage, self.settings, self.ended = stage, dict(settings), ended
 
     def __reduce__(self) -> Any:
         """Pickle it with all that it was made of; a comparison's runs are other processes."""
-        return type(self), (self.stage, self.settings, self.first)
+        return type(self), (self.stage, self.settings, self.ended)
 
     def of(self, config: Any) -> OutOfMemoryError:
         """The same, with the settings of the command that runs and none that it lacks."""
         asked = settings_of(config)
         known = {name: self.settings.get(name, value) for name, value in asked.items()}
-        return OutOfMemoryError(self.stage, known, self.first)
+        return OutOfMemoryError(self.stage, known, self.ended)
 
 
 @contextlib.contextmanager
@@ -81,14 +82,14 @@ def settings_of(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in (*HELPS, "accumulate") if name in fields}
 
 
-def sentence(stage: str, settings: Mapping[str, Any], first: str = "") -> str:
+def sentence(stage: str, settings: Mapping[str, Any], ended: str = "") -> str:
     """What to say: the stage, and what to lower, with the values that stand now.
 
     >>> print(sentence("scoring", {"batch_size": 8, "image_size": 1024, "workers": 0}))
     Out of memory while scoring. Lower --batch-size (now 8) or, after it, --image-size (now 1024).
     """
     names = [name for name in HELPS if name in settings and _can_be_lowered(name, settings[name])]
-    names.sort(key=lambda name: name != first)  # the others stay in their order
+    names.sort(key=lambda name: name != ended)  # the others stay in their order
     ways = [_way(name, settings) for name in names]
     if not ways:
         advice = "There is no setting left to lower: use a machine with more memory."
@@ -97,7 +98,10 @@ def sentence(stage: str, settings: Mapping[str, Any], first: str = "") -> str:
     else:
         advice = f"Lower {ways[0]} or, after it, {', '.join(ways[1:])}."
     where = f"while {stage}" if stage.endswith("ing") else f"in {stage}"
-    return f"Out of memory {where}. {advice} {STAYS.get(stage, '')}".rstrip()
+    what = f"Out of memory {where}."
+    if ended:
+        what = f"A process was ended by the system {where}, most likely for want of memory."
+    return f"{what} {advice} {STAYS.get(stage, '')}".rstrip()
 
 
 def _can_be_lowered(name: str, value: Any) -> bool:

@@ -12,7 +12,9 @@ import pytest
 import gpsseg
 
 PACKAGE = Path(gpsseg.__file__).parent
-GROUND = {"errors", "veil", "scope", "files", "scratch", "memory", "console", "config"}
+GROUND = {
+    *("errors", "schema", "veil", "scope", "files", "scratch", "memory", "console", "config"),
+}
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
 COMMANDS = {
     *("finetune", "select", "evaluate", "datasets", "slices", "compare", "benchmark", "predict"),

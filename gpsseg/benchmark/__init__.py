@@ -154,7 +154,7 @@ def _in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
         answer = receiver.recv()
     except EOFError:
         process.join()
-        raise OutOfMemoryError("measuring", settings_of(arguments[0])) from None
+        raise OutOfMemoryError("measuring", settings_of(arguments[0]), "a step") from None
     process.join()
     if isinstance(answer, Exception):
         raise told(answer, "measuring", arguments[0]) if is_out_of_memory(answer) else answer

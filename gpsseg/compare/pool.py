@@ -18,7 +18,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.console import NETWORKS
 from gpsseg.errors import is_out_of_memory
 from gpsseg.files import read_object
-from gpsseg.memory import OutOfMemoryError, told
+from gpsseg.memory import OutOfMemoryError, settings_of
 
 Job = tuple[SettledConfig, RunFolder]
 
@@ -40,7 +40,7 @@ def run_side_by_side(jobs: Sequence[Job], test: bool, processes: int | None) -> 
         running = [pool.submit(run_cell, *job, test, threads) for job in queue]
         try:
             for future in as_completed(running):
-                yield _result(future, processes or 1)
+                yield _result(future, processes or 1, jobs[0][0])
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -73,7 +73,7 @@ def _end_with_the_comparison() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _result(future: Any, processes: int) -> RunFolder:
+def _result(future: Any, processes: int, config: SettledConfig | None = None) -> RunFolder:
     """A finished run's folder.
 
     Raises:
@@ -84,8 +84,7 @@ def _result(future: Any, processes: int) -> RunFolder:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        found = told(error, "comparing", None)
-        settings = {**found.settings, "processes": processes}
+        settings = {**settings_of(config), "processes": processes}
         raise OutOfMemoryError("comparing", settings, "processes") from None
     return run
 

@@ -18,6 +18,7 @@ from gpsseg.data.formats.images import read_picture
 from gpsseg.data.splits.files import PARTS
 from gpsseg.data.splits.split import Split
 from gpsseg.files import read_json, read_object, write_json
+from gpsseg.schema import refuse_newer
 
 MAKER = "gpsseg.slices"
 ABOVE = 6  # folders over an image in which this is looked for
@@ -165,8 +166,10 @@ def _ways(cut: Greys) -> tuple[str, str, str]:
 
 def _read_cut(file: Path) -> Greys | None:
     content = read_json(file)
-    ours = isinstance(content, dict) and content.get("made_by") == MAKER
-    return from_stored(content, str(file)) if ours else None
+    if not isinstance(content, dict) or content.get("made_by") != MAKER:
+        return None
+    refuse_newer(content, file)
+    return from_stored(content, str(file))
 
 
 def _cut_above(folder: Path) -> Path | None:

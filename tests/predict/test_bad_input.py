@@ -153,7 +153,7 @@ def test_predict_output_that_is_a_file(untrained_run: Path, tmp_path: Path) -> N
     assert (tmp_path / "masks").read_text() == "mine"
 
 
-@pytest.mark.parametrize("options", [{}, {"tile": 16}])
+@pytest.mark.parametrize("options", [{}, {"tile": 32}])
 def test_want_of_memory_ends_a_prediction_but_a_large_picture_fails_alone(
     options: dict[str, int],
     go: Callable[..., list[Path]],
@@ -163,7 +163,7 @@ def test_want_of_memory_ends_a_prediction_but_a_large_picture_fails_alone(
     tools: SimpleNamespace,
 ) -> None:
     for name in ("a", "b", "c"):
-        tools.picture(tmp_path / "in" / f"{name}.png", tools.blob())
+        tools.picture(tmp_path / "in" / f"{name}.png", tools.blob(shape=(64, 64)))
     finished = go(tmp_path / "in" / "a.png")
     forward = type(model).forward
 

@@ -18,6 +18,7 @@ from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.carve import even_in_images
 from gpsseg.errors import UserError, counted, fault_of, few
 from gpsseg.files import read_json, write_json
+from gpsseg.schema import KEY, refuse_newer
 
 PARTS = ("train", "val", "test")
 
@@ -39,9 +40,12 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
         The split's name, the file's own where it holds none, and part -> cases.
 
     Raises:
-        UserError: the file is none, names a case that is not there, or one twice.
+        UserError: the file is none or of a newer gpsseg, names a case that is not there, or one
+            twice.
     """
     content = read_json(path)
+    if isinstance(content, dict) and isinstance(content.get(KEY), int):  # else it is another's
+        refuse_newer(content, path)
     lists: dict[str, list[str]] = {}
     for part in PARTS if isinstance(content, dict) else ():
         if isinstance(content.get(part), list):
