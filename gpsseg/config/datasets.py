@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -20,6 +21,7 @@ SPLIT_CONDITIONS: Conditions = {
     ),
     "val_share": _DEALS,
     "seed": _DEALS,
+    "on_bad_image": _DEALS,
     "classes": _DEALS,
 }
 
@@ -114,6 +116,9 @@ class SplitConfig(SourceConfig):
     """Share of the images for the test part, without --folds."""
     val_share: float = 0.0
     """Share of the images for a validation part. Default: none; a run carves its own."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """Where a mask cannot be read: end, or leave the image out of the split, at most half of all.
+    (`check` always reads on, and lists them.)"""
     seed: int = 0
     """Seed; the same seed gives the same split."""
 

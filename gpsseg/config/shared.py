@@ -89,6 +89,10 @@ class PreparationConfig(SourceConfig):
     The salt stays in the run folder (salt.txt): keep it from whoever must not re-identify."""
     val_share: float = 0.15
     """Share of the training images set aside for validation, where the set brings none."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """Where an image or its mask cannot be read, or they do not match: end before anything long
+    begins, or skip them, at most half of a part. They are then listed in the console, in
+    metrics.json and in the report; the split keeps its name and its hash."""
     image_size: int | None = None
     """Side in pixels of the network's square input. Default: the backbone's own."""
     workers: int | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpsseg.console import progress
+from gpsseg.console import progress, say
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks.readable import first_of
 from gpsseg.data.formats.filenames import one_form
@@ -103,6 +103,28 @@ def lesion_shares(cases: Sequence[Case]) -> list[float]:
     if faults := [(case.id, each) for case, each in named if isinstance(each, str)]:
         raise UserError(first_of(faults))
     return [each for each in found if isinstance(each, float)]
+
+
+def without_unreadable(cases: Sequence[Case]) -> list[Case]:
+    """The cases whose masks can be read; the others are named on the console.
+
+    Raises:
+        UserError: they are more than half.
+    """
+    with ThreadPoolExecutor() as pool:
+        found = list(progress(pool.map(_lesion_share, cases), "reading masks", len(cases)))
+    named = list(zip(cases, found, strict=True))
+    faults = [(case.id, each) for case, each in named if isinstance(each, str)]
+    if 2 * len(faults) > len(cases):
+        raise UserError(
+            f"{len(faults)} of {counted(len(cases), 'mask')} cannot be read, and --on-bad-image "
+            f"skip leaves out half at most. Correct them.\n{first_of(faults)}"
+        )
+    if faults:
+        names = few(name for name, _ in faults)
+        text = f"skipped: {len(faults)} of {len(cases)} images, whose masks cannot be read: {names}"
+        say(text, style="yellow")
+    return [case for case, each in named if not isinstance(each, str)]
 
 
 def _lesion_share(case: Case) -> float | str:
