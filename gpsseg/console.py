@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, S
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gpsseg import memory
 from gpsseg.config.commandline import read_command
 from gpsseg.ending import end, leave, told_to_stop
 from gpsseg.files import is_main_process
@@ -183,10 +184,11 @@ def run_command(
     ``loads`` are modules that the function imports, and that take their time. A job that is not
     ``shared_out`` is the main process's, however many were started.
 
-    A user's mistake is one sentence on stderr and exit status 2; where only some of the files could
-    be used, it is 3; Ctrl-C is exit status 130. Of several processes one tells it.
+    A user's mistake is one sentence on stderr and exit status 2, and so is want of memory; where
+    only some of the files could be used, it is 3; Ctrl-C is exit status 130. Of several processes
+    one tells it.
     """
-    prog = f"python -m gpsseg.{name}"
+    prog, config = f"python -m gpsseg.{name}", None
     if not shared_out and not goes_on_alone():
         return
     try:
@@ -199,4 +201,4 @@ def run_command(
     except SystemExit:
         raise
     except BaseException as error:
-        raise SystemExit(end(error)) from None
+        raise SystemExit(end(memory.of_command(error, name, config))) from None

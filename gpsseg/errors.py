@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -42,6 +43,33 @@ class TrainingDivergedError(UserError):
     """A loss, weight or prediction is not finite; in training the last good state is kept."""
 
 
+NO_MEMORY = ("OutOfMemoryError", "BrokenProcessPool")  # torch's; of a process that was ended
+# What libraries say where they raise no MemoryError, and of processes that the system ended.
+OUT_OF_MEMORY = re.compile(
+    "can't allocate memory|not enough memory|out of memory|Cannot allocate memory"
+    "|CUBLAS_STATUS_ALLOC_FAILED|insufficient shared memory"
+    "|DataLoader worker .*(killed by signal: Killed|exited unexpectedly)",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, of this machine or its GPU, or a process was ended for want of it.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    True
+    >>> is_out_of_memory(ValueError("out of memory"))
+    False
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or type(error).__name__ in NO_MEMORY:
+            return True
+        if isinstance(error, RuntimeError | OSError) and OUT_OF_MEMORY.search(str(error)):
+            return True
+        error = error.__cause__
+    return False
+
+
 def fault_of(path: Path, error: BaseException) -> str:
     """One sentence on what is wrong with a file, whatever the error.
 
@@ -49,7 +77,7 @@ def fault_of(path: Path, error: BaseException) -> str:
     """
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return f"{path} does not fit into memory. Cut it into parts, or save it smaller."
     if isinstance(error, UnicodeEncodeError):
         return f"{path} has a name with bytes that are no UTF-8. Rename it."

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.errors import UserError
+from gpsseg.schema import KEY, SCHEMA, refuse_newer, with_schema, without_schema
 from gpsseg.scope import CleanText, clean, clean_page
 from gpsseg.veil import plain
 
@@ -75,8 +76,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically. Paths become strings."""
-    _put(path, json.dumps(clean(value), indent=2, ensure_ascii=False, default=str) + "\n")
+    """Write ``value`` as indented JSON, atomically: paths as strings, an object's schema first."""
+    text = json.dumps(with_schema(clean(value)), indent=2, ensure_ascii=False, default=str)
+    _put(path, text + "\n")
 
 
 def write_yaml(path: Path, value: Any, heading: str = "") -> None:
@@ -112,7 +114,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
     kept = {name: clean(text, whole=text[:1] in ("[", "{")) for name, text in metadata.items()}
     with replacing(path) as partial:
-        save_file(dict(tensors), partial, kept)
+        save_file(dict(tensors), partial, {KEY: str(SCHEMA), **kept})
 
 
 @contextlib.contextmanager
@@ -146,18 +148,19 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
+    """Read a JSON file of gpsseg's that holds an object; its schema is looked at, and left out.
 
     Args:
         path: of the file.
         kinds: what some of its keys must hold, such as ``sha256=str``.
 
     Raises:
-        UserError: as ``read_json``; or it holds something else.
+        UserError: as ``read_json``; it holds something else, or a newer gpsseg wrote it.
     """
     content = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {str(content)[:80]}, expected a JSON object: {{...}}.")
+    refuse_newer(content, path)
     for key, kind in kinds.items():
         if not isinstance(content.get(key), kind):
             names = ", ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
@@ -165,7 +168,7 @@ def read_object(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
                 f"{path}: {key} is {str(content.get(key))[:80]}, expected {names}. Put back the "
                 "file as gpsseg wrote it."
             )
-    return content
+    return without_schema(content)
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:

@@ -28,7 +28,7 @@ def test_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_json_files(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"Läsion": tmp_path})
-    assert read_json(tmp_path / "a.json") == {"Läsion": str(tmp_path)}
+    assert read_json(tmp_path / "a.json") == {"schema": 1, "Läsion": str(tmp_path)}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     (tmp_path / "half.json").write_text('{"a": ')
     with pytest.raises(UserError, match=r"half\.json is not readable as JSON"):

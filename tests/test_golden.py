@@ -4,11 +4,13 @@
 Bits are compared on a machine like theirs, elsewhere numbers to rounding.
 """
 
+import csv
 import hashlib
 import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from gpsseg.config.commandline import read_command
@@ -179,10 +182,70 @@ def digest(arrays: list[np.ndarray]) -> str:
 
 
 @pytest.fixture(scope="module")
-def today(tmp_path_factory: pytest.TempPathFactory) -> dict:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("golden")
+
+
+@pytest.fixture(scope="module")
+def today(place: Path) -> dict:
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("golden"))
+        patch.chdir(place)
         return outcomes()
+
+
+def documented() -> dict[str, set[str]]:
+    """File -> the keys that docs/files.md lists under its heading."""
+    text = (HERE.parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
+    found = {}
+    for section in text.split("\n## ")[1:]:
+        name, _, body = section.partition("\n")
+        rows = [line.split("|")[1] for line in body.splitlines() if line.startswith("| `")]
+        found[name.strip()] = {key for row in rows for key in re.findall("`([^`]+)`", row)}
+    return found
+
+
+def keys_of(path: Path) -> set[str]:
+    """The keys of a file, with those within objects after a dot; lists count as one object."""
+
+    def walk(value: object, above: str = "") -> set[str]:
+        if isinstance(value, list):
+            return set().union(*(walk(each, above) for each in value))
+        if not isinstance(value, dict):
+            return {above} if above else set()
+        return set().union(*(walk(v, f"{above}.{k}".lstrip(".")) for k, v in value.items()))
+
+    if path.suffix == ".safetensors":
+        with safe_open(path, "numpy") as file:
+            return set(file.metadata())
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            return set(next(csv.reader(file)))
+    lines = path.read_text(encoding="utf-8")
+    return walk(
+        [json.loads(each) for each in (lines.splitlines() if "jsonl" in path.name else [lines])]
+    )
+
+
+def is_listed(key: str, listed: set[str]) -> bool:
+    """Whether a key is in the list; what is in capitals there stands for any name."""
+    forms = (re.sub(r"[A-Z]{2,}", "[^.]+", re.escape(each)) for each in listed)
+    return any(re.fullmatch(form, key) for form in forms)
+
+
+def test_every_key_is_in_the_docs_and_every_object_has_a_schema(today: dict, place: Path) -> None:
+    listed, seen = documented(), set()
+    for path in place.rglob("*"):
+        if path.suffix not in (".json", ".jsonl", ".csv", ".safetensors"):
+            continue
+        seen.add(path.name)
+        assert path.name in listed, f"docs/files.md has no section on {path.name}"
+        keys = keys_of(path)
+        assert [key for key in sorted(keys) if not is_listed(key, listed[path.name])] == []
+        old = "old" in path.parts or path.suffix in (".jsonl", ".csv")
+        assert old or "schema" in keys, path
+        if path.suffix == ".json" and not old:
+            assert next(iter(json.loads(path.read_text()))) == "schema"
+    assert set(listed) - seen == {"benchmark.json", "slices.json"}, "not seen here"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -12,7 +12,10 @@ import pytest
 import gpsseg
 
 PACKAGE = Path(gpsseg.__file__).parent
-GROUND = {"errors", "veil", "scope", "files", "console", "config", "processes", "ending"}
+GROUND = {
+    *("errors", "schema", "veil", "scope", "files", "scratch", "memory", "console", "config"),
+    *("processes", "ending"),
+}
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
 COMMANDS = {
     *("finetune", "select", "evaluate", "datasets", "slices", "compare", "benchmark", "predict"),
@@ -29,7 +32,7 @@ ROOMS = SIBLINGS | {"engine", "runs", "scoring", "report"}
 ALSO = {"compare": {"finetune"}}  # command -> commands that it may import
 DATA = (  # parts of data/, each of which imports those before it, and itself
     {"formats"},
-    {"case"},
+    {"case", "cache_limit"},
     {"pairs", "checks", "nameless", "transforms", "sources", "dealt", "download"},
     {"cards"},
     {"splits", "synthetic"},

@@ -16,6 +16,7 @@ WRITERS = {
     "data/formats/volume_files.py": "a mask's voxels",
     "data/formats/images.py": "a mask's pixels",
     "report/thumbnails.py": "pixels into memory",
+    "engine/machine.py": "tells Linux to begin a peak anew",
     "report/check.py": "pixels into memory",
     "data/synthetic/scenes.py": "drawn images",
     "data/synthetic/layout.py": "drawn images",

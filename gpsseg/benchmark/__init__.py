@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ from typing import Any
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.effects import idle
 from gpsseg.console import progress, say, working
-from gpsseg.errors import UserError
+from gpsseg.errors import is_out_of_memory
 from gpsseg.files import new_folder, write_json
+from gpsseg.memory import OutOfMemoryError, settings_of, told
+from gpsseg.scratch import scratch_folder
 
 COLUMNS = {
     "method": "{}",
@@ -61,7 +62,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     cells = _cells(config)
     turns = [cell for _ in range(config.rounds) for cell in cells]
     found: dict[tuple[str, int], list[dict[str, Any]]] = {cell: [] for cell in cells}
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         for k in sorted({k for _, k in cells if k}):
             with working(f"selecting {k} per neuron"):
                 file = Path(folder, f"{k}.safetensors")
@@ -154,14 +155,10 @@ def _in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
         answer = receiver.recv()
     except EOFError:
         process.join()
-        raise UserError(
-            f"A measurement ({', '.join(str(a) for a in arguments[1:])}) was ended by the system "
-            f"(status {process.exitcode}), most likely for want of memory. Pass a smaller "
-            "--batch-size."
-        ) from None
+        raise OutOfMemoryError("measuring", settings_of(arguments[0]), "a step") from None
     process.join()
     if isinstance(answer, Exception):
-        raise answer
+        raise told(answer, "measuring", arguments[0]) if is_out_of_memory(answer) else answer
     return answer
 
 

@@ -115,7 +115,8 @@ def run_cell(config: SettledConfig, run: RunFolder, test: bool, threads: int) ->
 def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
     """Train; a run that diverges counts with its best epoch, as finetune leaves it."""
     shutil.rmtree(run.path, ignore_errors=True)  # of a stopped comparison
-    diverged = False
+    diverged, device = False, make_machine(config.device).device
+    peak_memory_mb(device, reset=True)
     try:
         tune(config, salt)
     except TrainingDivergedError:
@@ -131,7 +132,7 @@ def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
         "epochs": len(epochs),
         "diverged": diverged,
         "step_seconds": min((row["step_seconds"] for row in epochs), default=None),
-        "memory_mb": peak_memory_mb(make_machine(config.device).device),
+        "memory_mb": peak_memory_mb(device),
         "delta_bytes": run.delta.stat().st_size,
         "lr": config.lr,
         "decoder_lr": config.decoder_lr,

@@ -11,6 +11,7 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.checks.readable import say_notes
 from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.split import make_split
+from gpsseg.runs.skipped import leave_out
 
 
 def check_images(config: CompareConfig, trials: Sequence[Cell]) -> None:
@@ -35,4 +36,7 @@ def check_images(config: CompareConfig, trials: Sequence[Cell]) -> None:
         )
     for note in file_notes(card, config.data_root, config.anonymous_ids):
         say(note, style="yellow")
-    say_notes([*split.train, *split.val, *split.test], config.anonymous_ids)
+    cases, skip = [*split.train, *split.val, *split.test], config.on_bad_image == "skip"
+    found = zip(cases, say_notes(cases, config.anonymous_ids, skip), strict=True)
+    if bad := {case: each.error for case, each in found if each.error}:
+        leave_out(split, bad, config.anonymous_ids)

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import psutil
@@ -17,8 +16,9 @@ from gpsseg.compare.cells import run_cell
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import NETWORKS
-from gpsseg.errors import UserError
+from gpsseg.errors import is_out_of_memory
 from gpsseg.files import read_object
+from gpsseg.memory import OutOfMemoryError, settings_of
 
 Job = tuple[SettledConfig, RunFolder]
 
@@ -30,7 +30,7 @@ def run_side_by_side(jobs: Sequence[Job], test: bool, processes: int | None) -> 
     if processes is None and queue:  # the first one shows how much memory the others need
         before = _available_mb()
         with ProcessPoolExecutor(1, context, _end_with_the_comparison) as pool:
-            run = _result(pool.submit(run_cell, *queue.pop(0), test, threads or cores))
+            run = _result(pool.submit(run_cell, *queue.pop(0), test, threads or cores), 1)
         yield run
         processes = _as_many_as_fit(_memory_mb(run), before, max(1, cores // (threads or 1)))
     threads = threads or max(1, cores // (processes or 1))
@@ -40,7 +40,7 @@ def run_side_by_side(jobs: Sequence[Job], test: bool, processes: int | None) -> 
         running = [pool.submit(run_cell, *job, test, threads) for job in queue]
         try:
             for future in as_completed(running):
-                yield _result(future)
+                yield _result(future, processes or 1, jobs[0][0])
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -73,14 +73,19 @@ def _end_with_the_comparison() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _result(future: Any) -> RunFolder:
+def _result(future: Any, processes: int, config: SettledConfig | None = None) -> RunFolder:
+    """A finished run's folder.
+
+    Raises:
+        OutOfMemoryError: it ran out of memory, or the system ended it.
+    """
     try:
         run: RunFolder = future.result()
-    except BrokenProcessPool:
-        raise UserError(
-            "A run was ended by the system, most likely for want of memory. Start the same command "
-            "again with --processes 1: what is finished is kept."
-        ) from None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        settings = {**settings_of(config), "processes": processes}
+        raise OutOfMemoryError("comparing", settings, "processes") from None
     return run
 
 

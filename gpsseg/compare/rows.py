@@ -66,6 +66,7 @@ def rank(
     facts = ("data", "title", "citation", "licence", "split", "images", "prompt", "pretraining")
     return {
         **{name: first.get(name) for name in facts},
+        **{name: first[name] for name in ("skipped",) if name in first},
         "protocol": "per-image",
         "classes": list(classes_of(first)),
         "settings": _settings(config),

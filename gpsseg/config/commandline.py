@@ -25,6 +25,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     "data": (
         *("dataset", "data_root", "images", "masks", "table", "title", "classes"),
         *("separate_classes", "split", "val_share", "train_size", "train_sizes", "image_size"),
+        "on_bad_image",
         *("workers", "cache", "strict"),
     ),
     "network": (

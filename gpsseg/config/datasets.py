@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -20,6 +21,7 @@ SPLIT_CONDITIONS: Conditions = {
     ),
     "val_share": _DEALS,
     "seed": _DEALS,
+    "on_bad_image": _DEALS,
     "classes": _DEALS,
 }
 
@@ -47,6 +49,27 @@ class InfoConfig:
 
     dataset: Positional[str]
     """A name from `python -m gpsseg.datasets list`, or the path of a data card (YAML)."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """Say where prepared images are kept, how many, how large, and since when; or remove them.
+
+    They are the pixels of images and masks, decoded and shrunk, in files whose names are hashes:
+    also of runs with --anonymous-ids, as neither names nor groups are in them. The longest unused
+    go once they take more than $GPSSEG_CACHE_LIMIT together (such as 500MB; default: 20GB).
+
+    Example: python -m gpsseg.datasets cache --clear
+    """
+
+    cache: str | None = None
+    """Folder that was passed as --cache. Default: $GPSSEG_CACHE, or else gpsseg in the user's cache
+    folder (~/.cache)."""
+    clear: bool = False
+    """Remove all prepared images; other files in the folder stay."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -93,6 +116,9 @@ class SplitConfig(SourceConfig):
     """Share of the images for the test part, without --folds."""
     val_share: float = 0.0
     """Share of the images for a validation part. Default: none; a run carves its own."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """Where a mask cannot be read: end, or leave the image out of the split, at most half of all.
+    (`check` always reads on, and lists them.)"""
     seed: int = 0
     """Seed; the same seed gives the same split."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, idle, is_given, refuse_idle
@@ -33,6 +34,7 @@ CONDITIONS: Conditions = {
     "device": _OF_RUNS,
     "batch_size": _OF_RUNS,
     "untrained": _OF_RUNS,
+    "on_bad_image": _OF_RUNS,
     "labels": Condition(
         "--predictions; a run's network says itself what its labels are",
         lambda config: config.predictions is not None,
@@ -103,6 +105,9 @@ class EvaluateConfig:
     those are no longer there to compare with."""
     untrained: bool = False
     """Also score a run that was stopped before its first validation; its scores are labelled."""
+    on_bad_image: Literal["error", "skip"] | None = None
+    """Where a test image or its mask cannot be used: end, or skip it, and say so beside the scores.
+    Default: the run's."""
     output: Path | None = None
     """Folder to write to; must not exist. Default: <run>/evaluate-<dataset>-<time>, or
     runs/evaluate-<name>-<time>."""

@@ -89,14 +89,19 @@ class PreparationConfig(SourceConfig):
     The salt stays in the run folder (salt.txt): keep it from whoever must not re-identify."""
     val_share: float = 0.15
     """Share of the training images set aside for validation, where the set brings none."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """Where an image or its mask cannot be read, or they do not match: end before anything long
+    begins, or skip them, at most half of a part. They are then listed in the console, in
+    metrics.json and in the report; the split keeps its name and its hash."""
     image_size: int | None = None
     """Side in pixels of the network's square input. Default: the backbone's own."""
     workers: int | None = None
     """Processes that read images. Default: none on a CPU; with CUDA half the cores, at most 8."""
     cache: str | None = None
     """Folder for decoded and shrunk copies of the images, which later epochs and runs read instead;
-    it may be deleted at any time. `off` keeps none. Default: $GPSSEG_CACHE, or else gpsseg in the
-    user's cache folder (~/.cache)."""
+    it may be deleted at any time, and the longest unused go above $GPSSEG_CACHE_LIMIT (20GB); their
+    names are hashes. `off` keeps none. Default: $GPSSEG_CACHE, or else gpsseg in the user's cache
+    folder (~/.cache). See `python -m gpsseg.datasets cache`."""
 
     def __post_init__(self) -> None:
         SourceConfig.__post_init__(self)

@@ -10,7 +10,6 @@ import functools
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -21,11 +20,11 @@ import torch
 
 from gpsseg import __version__
 from gpsseg.console import say
+from gpsseg.data import cache_limit
 from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
 from gpsseg.files import sha256_of_file
 
-OFF = "off"
 LEAST_FREE = 2 * 10**9  # bytes
 HERE = Path(__file__).resolve().parent
 # What an entry's values depend on; all that reads files, so that none is forgotten.
@@ -35,18 +34,22 @@ CODE = ("cache.py", "case.py", "loader.py", "transforms.py", "formats/*.py")
 def cache_folder(asked: str | None) -> Path | None:
     """Return the folder of prepared images, made and writable, or None for no cache.
 
+    Once in a process it is tidied: see ``gpsseg.data.cache_limit``.
+
     Args:
         asked: a folder, "off", or None for $GPSSEG_CACHE or else the user's cache folder. A
             folder that cannot be used, or a disk with less than 2 GB free, is one note and no
             error.
+
+    Raises:
+        UserError: $GPSSEG_CACHE_LIMIT holds no size.
     """
-    asked = asked or os.environ.get("GPSSEG_CACHE") or str(_users_folder())
-    if asked == OFF:
+    folder = cache_limit.place(asked)
+    if folder is None:
         return None
-    above = Path(asked).expanduser().absolute()
-    folder = above / "prepared"
+    most = cache_limit.limit()
     try:
-        for path in (above, folder):  # mode= does not reach the parents that parents= makes
+        for path in (folder.parent, folder):  # mode= does not reach the parents that parents= makes
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -57,15 +60,14 @@ def cache_folder(asked: str | None) -> Path | None:
     if free < LEAST_FREE:
         _note(f"only {free / 1e9:.1f} GB are free where {folder} lies, 2 GB are needed")
         return None
+    _tidy(folder, most)
     return folder
 
 
-def _users_folder() -> Path:
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base) / "gpsseg"
+@functools.cache  # once, although a loader is made in every epoch
+def _tidy(folder: Path, most: int) -> None:
+    cache_limit.remove_stale(folder)
+    cache_limit.evict(folder, most)
 
 
 @functools.cache  # once, although a loader is made in every epoch
@@ -111,21 +113,24 @@ def read_entry(path: Path) -> dict[str, np.ndarray] | None:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
-            return {name: entry[name] for name in entry.files}
+            arrays = {name: entry[name] for name in entry.files}
     except FileNotFoundError:
         return None
     except Exception:  # damaged bytes make zip and NumPy fail in every way there is
-        _remove(path)
+        cache_limit.remove(path)
         return None
+    cache_limit.touch(path)
+    return arrays
 
 
 def write_entry(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an entry under a name of its own and rename it, so that no reader sees half of it.
 
-    A cache that cannot be written (a full disk, a folder gone) is no error.
+    Now and then the longest unused entries make room. A cache that cannot be written (a full
+    disk, a folder gone) is no error.
     """
     try:
-        handle, partial = tempfile.mkstemp(suffix=".partial", dir=path.parent)
+        handle, partial = tempfile.mkstemp(".partial", f"{path.stem}-", path.parent)
     except OSError:
         return
     try:
@@ -135,12 +140,6 @@ def write_entry(path: Path, arrays: dict[str, np.ndarray]) -> None:
     except OSError:
         pass
     finally:
-        _remove(Path(partial))
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, if that can be done."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return
+        cache_limit.remove(Path(partial))
+    if cache_limit.is_due(path.name):
+        cache_limit.evict(path.parent, cache_limit.limit())

@@ -16,7 +16,7 @@ from gpsseg.data.cache import entry_name, pipeline_key, read_entry, write_entry
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.case import Case
 from gpsseg.data.dealt import Batches, Dealt
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, is_out_of_memory
 from gpsseg.processes import processes_here
 
 
@@ -114,8 +114,10 @@ class CaseDataset(PersistentDataset):
         return changed
 
 
-def _step_fault(error: Exception, card: str, stage: str, name: str) -> UserError:
+def _step_fault(error: Exception, card: str, stage: str, name: str) -> Exception:
     """What to say of a card's steps that fail on a case: the innermost reason."""
+    if is_out_of_memory(error):  # no step's fault
+        return MemoryError(name)
     while not isinstance(error, UserError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     if isinstance(error, UserError):

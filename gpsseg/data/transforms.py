@@ -31,7 +31,10 @@ class ReadCased(Transform):
         greys = {"greys": data["greys"]} if data.get("greys") is not None else {}
         image = given if isinstance(given, np.ndarray) else read_image(given, **greys)
         case = {**data, "height": image.shape[0], "width": image.shape[1]}
-        case["image"] = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)
+        scaled = np.empty((3, *image.shape[:2]), np.float32)  # else resizing copies it
+        scaled[:] = image.transpose(2, 0, 1)
+        scaled /= 255  # in place: of a large image this is a gigabyte
+        case["image"] = torch.from_numpy(scaled)
         if data.get("mask") is not None:
             paths = (data["mask"], *data.get("opinions", ()))
             labels = data.get("labels")

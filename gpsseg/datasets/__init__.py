@@ -1,14 +1,16 @@
-"""`python -m gpsseg.datasets`: list, info, check, groups, split, download, synthesize, new."""
+"""`python -m gpsseg.datasets`: list, info, check, groups, split, download, new, cache and so on."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpsseg.config.datasets import (
+    CacheConfig,
     CheckConfig,
     DownloadConfig,
     GroupsConfig,
@@ -234,3 +236,30 @@ def new(config: NewConfig) -> Path:
     say(f"Try: python -m gpsseg.datasets check --dataset {config.output}")
     say(f"Then: python -m gpsseg.finetune --dataset {config.output}")
     return config.output
+
+
+def cache(config: CacheConfig) -> list[Path]:
+    """Say what the cache of prepared images holds, or empty it; see ``CacheConfig``.
+
+    Returns:
+        The entries that are there afterwards.
+    """
+    from gpsseg.data import cache_limit
+
+    folder = cache_limit.place(config.cache)
+    if folder is None:
+        say("No prepared images are kept: --cache or GPSSEG_CACHE is off.")
+        return []
+    most = cache_limit.limit() / 1e9
+    say("folder:", place=folder)
+    if config.clear:
+        count, size = cache_limit.clear(folder)
+        say(f"removed: {counted(count, 'prepared image')}, {size / 1e9:.2f} GB")
+    kept = cache_limit.entries(folder)
+    size = sum(entry.size for entry in kept)
+    say(f"holds:  {counted(len(kept), 'prepared image')}, {size / 1e9:.2f} GB")
+    say(f"limit:  {most:g} GB (GPSSEG_CACHE_LIMIT); then the longest unused are removed")
+    if kept:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(kept[0].used))
+        say(f"oldest: last used {when}")
+    return [entry.path for entry in kept]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from gpsseg.config.datasets import (
+    CacheConfig,
     CheckConfig,
     DownloadConfig,
     GroupsConfig,
@@ -16,6 +17,7 @@ from gpsseg.config.datasets import (
 )
 from gpsseg.console import run_command
 from gpsseg.datasets import (
+    cache,
     check,
     download,
     groups,
@@ -36,6 +38,7 @@ COMMANDS: dict[type, Any] = {
     DownloadConfig: download,
     SynthesizeConfig: synthesize,
     NewConfig: new,
+    CacheConfig: cache,
 }
 
 
@@ -57,5 +60,6 @@ if __name__ == "__main__":
         | Annotated[DownloadConfig, subcommand("download")]
         | Annotated[SynthesizeConfig, subcommand("synthesize")]
         | Annotated[NewConfig, subcommand("new")]
+        | Annotated[CacheConfig, subcommand("cache")]
     )
     run_command(_run, Command, "datasets")

@@ -7,12 +7,14 @@ import ctypes
 import datetime
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState, PartialState
@@ -175,21 +177,37 @@ def _forget_another_device(device: str) -> None:
 
 
 def peak_memory_mb(device: torch.device, reset: bool = False) -> float:
-    """Peak memory of this process so far, in MiB; with ``reset``, what it holds now.
+    """Peak memory of this process in MiB; with ``reset`` what it holds now, which begins anew.
 
-    On CUDA what the allocator handed out, on a CPU resident memory.
+    On CUDA what the allocator handed out, on a CPU resident memory. Only Linux can begin a CPU's
+    peak anew; elsewhere it is that since the process began.
     """
+    if device.type != "cuda":
+        return (_resident(reset) if reset else _peak_resident()) / MB
+    if reset:
+        torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.max_memory_allocated(device) / MB
+
+
+def _resident(reset: bool) -> int:
+    """Bytes that are resident now; with ``reset`` Linux takes them as the peak."""
+    if reset:
+        with contextlib.suppress(OSError):  # some containers lock it
+            Path("/proc/self/clear_refs").write_text("5")
+    return int(psutil.Process().memory_info().rss)
+
+
+def _peak_resident() -> int:
+    """The most bytes that were resident at a time, as each system tells it."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(x for x in lines if x.startswith("VmHWM")).split()[1]) * 1024
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
     import resource
 
-    if device.type == "cuda":
-        if reset:
-            torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.max_memory_allocated(device) / MB
-    status = Path("/proc/self/status")
-    if reset and status.exists():
-        resident = next(x for x in status.read_text().splitlines() if x.startswith("VmRSS"))
-        return int(resident.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # bytes there, KiB elsewhere
 
 
 def _keep_freed_memory() -> None:
@@ -203,6 +221,12 @@ def _keep_freed_memory() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def return_freed_memory() -> None:
+    """Let the system have what was freed, after something far larger than a step."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _computes_in_bf16(device: torch.device) -> bool:

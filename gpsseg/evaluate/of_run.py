@@ -124,6 +124,7 @@ def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> Finetun
     return dataclasses.replace(
         trained,
         dataset=config.dataset or trained.dataset,
+        on_bad_image=config.on_bad_image or trained.on_bad_image,
         data_root=root,
         split=config.split or (trained.split if same else None),
         classes=trained.classes if same else (),

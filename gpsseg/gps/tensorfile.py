@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from gpsseg.errors import UserError
+from gpsseg.schema import refuse_newer, without_schema
 
 
 def read_tensors(path: Path | str, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -20,7 +21,8 @@ def read_tensors(path: Path | str, what: str) -> tuple[dict[str, Tensor], dict[s
         what: it is expected to be, such as "delta", for the error.
 
     Raises:
-        UserError: there is no such file, or it is damaged, cut off or none.
+        UserError: there is no such file, or it is damaged, cut off or none, or a newer gpsseg
+            wrote it.
     """
     from safetensors import safe_open
 
@@ -31,9 +33,12 @@ def read_tensors(path: Path | str, what: str) -> tuple[dict[str, Tensor], dict[s
         raise UserError(f"{path} is no file, expected a {what}.")
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            metadata = dict(file.metadata() or {})
+            refuse_newer(metadata, path)
             names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, dict(metadata)
+            return {name: file.get_tensor(name) for name in names}, without_schema(metadata)
+    except UserError:
+        raise
     except Exception as error:  # damaged bytes make the reader fail in many ways
         empty = "it is an empty file (0 bytes)" if path.stat().st_size == 0 else str(error)[:200]
         raise UserError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from gpsseg.console import say
 from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.greys import Greys
-from gpsseg.data.formats.images import read_image, read_pages
+from gpsseg.data.formats.images import pixel_count, read_image, read_pages
 from gpsseg.data.formats.slicing import Slicing, slicing_of, to_rgb
 from gpsseg.data.formats.video import ENDINGS as VIDEOS
 from gpsseg.data.formats.video import read_video
@@ -26,6 +26,7 @@ from gpsseg.predict.plan import Plan
 from gpsseg.predict.targets import FolderTarget, PictureTarget, Target, VolumeTarget
 from gpsseg.report.overlays import draw_overlay
 
+LARGE = 30 * 10**6  # pixels; while such a picture is read it takes up to 0.8 GB
 AS_STORED = Slicing((0, 1, 2), ())
 
 
@@ -52,22 +53,30 @@ class Writer:
         targets = [t for t in (self.overlay, self.probability, self.mask) if t is not None]
         return all(isinstance(t, FolderTarget) and t.place(index).exists() for t in targets)
 
-    def put(self, index: int, pixels: np.ndarray, probability: np.ndarray) -> None:
+    def put(self, index: int, pixels: np.ndarray | None, stripes: Iterable[np.ndarray]) -> None:
         """Take one picture.
 
         Args:
             index: its number within the source.
-            pixels: (H, W, 3) uint8 RGB, what the network was shown.
-            probability: (H, W) float32 in [0, 1]; >= 0.5 is foreground. Of several classes
-                (C, H, W), the background first: labels are written, see ``label_map``.
+            pixels: (H, W, 3) uint8 RGB, what the network was shown; for the overlay.
+            stripes: of its probability map, from top to bottom: (h, W) float32 in [0, 1]; >= 0.5 is
+                foreground. Of several classes (C, h, W), the background first: labels are written,
+                see ``label_map``.
         """
-        labels = label_map(probability) if probability.ndim == 3 else None
-        probability = foreground(probability)
-        mask = probability >= 0.5
+        rows: list[tuple[np.ndarray | None, np.ndarray, np.ndarray | None]] = []
+        for stripe in stripes:
+            labels = label_map(stripe) if stripe.ndim == 3 else None
+            part = foreground(stripe)
+            shades = None if self.probability is None else (part * 255).round().astype(np.uint8)
+            rows.append((labels, part >= 0.5, shades))
+        labels, mask, shades = map(_joined, zip(*rows, strict=True))
+        assert mask is not None
         if self.overlay is not None and (mask.any() or self.plan.source.kind != "volume"):
+            assert pixels is not None
             self.overlay.put(index, draw_overlay(pixels, mask))
         if self.probability is not None:
-            self.probability.put(index, (probability * 255).round().astype(np.uint8))
+            assert shades is not None
+            self.probability.put(index, shades)
         self.mask.put(index, mask if labels is None else labels)
 
     def finish(self) -> None:
@@ -89,13 +98,27 @@ class Writer:
         self.failed = True
 
 
+def _joined(rows: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """A picture of its stripes; None if there is none of these."""
+    there = [stripe for stripe in rows if stripe is not None]
+    return np.concatenate(there) if there else None
+
+
 @dataclass(frozen=True)
 class Frame:
-    """One picture to segment: ``read`` gives it as (H, W, 3) uint8 RGB."""
+    """One picture to segment.
+
+    Attributes:
+        writer: of its source.
+        index: its number within the source.
+        read: gives it as (H, W, 3) uint8 RGB.
+        large: whether to hold no other meanwhile.
+    """
 
     writer: Writer
     index: int
     read: Callable[[], np.ndarray]
+    large: bool = False
 
 
 def note_failure(failures: Failures, path: Path, error: BaseException) -> None:
@@ -141,7 +164,7 @@ def open_source(
         reading = partial(read_image, source.path)
         if rule is not None:
             reading = partial(reading, greys=rule, reaches=reaches)
-        yield Frame(writer, 0, reading)
+        yield Frame(writer, 0, reading, pixel_count(source.path) > LARGE)
         return
     if source.kind == "frames" and not source.headers:
         writer = Writer(plan, failures, *_targets(plan, FolderTarget))

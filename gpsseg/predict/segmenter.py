@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,11 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import default_collate
 
 from gpsseg.backbones import Backbone
@@ -25,14 +23,15 @@ from gpsseg.config.predict import PredictConfig
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.loader import prepare_picture
 from gpsseg.engine.inference import predict_maps
-from gpsseg.engine.machine import Machine, make_machine
+from gpsseg.engine.machine import Machine, make_machine, return_freed_memory
 from gpsseg.engine.prompts import Prompter, no_prompt
+from gpsseg.errors import is_out_of_memory
 from gpsseg.predict.frames import Frame
+from gpsseg.predict.stripes import cut, from_tiles
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Done = tuple[Frame, np.ndarray, np.ndarray]
-OVERLAP = 0.25  # of a tile's side with the next one's
+Read = tuple[np.ndarray | None, dict[str, Any] | None]
+Shown = tuple[Frame, np.ndarray | None, dict[str, Any] | None]
+Done = tuple[Frame, np.ndarray | None, Iterable[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -63,23 +62,30 @@ class Segmenter:
     numbers: Mapping[Path, int] = field(default_factory=dict)
 
     def segment(self, frames: Iterable[Frame]) -> Iterator[Done]:
-        """Yield (frame, pixels, probability) in order, at native size.
+        """Yield (frame, pixels, stripes of the probability map) in order, at native size.
 
-        Pictures are read ahead by threads, at most two batches of them. A picture that cannot be
-        read or segmented is reported to its writer and left out.
+        The stripes must be taken before the next picture is asked for; taking them may raise what
+        goes wrong. Pixels are kept where an overlay wants them. Pictures are read ahead by threads,
+        at most two batches of them, but large ones come alone. A picture that cannot be read or
+        segmented is reported to its writer and left out.
         """
         self._load  # noqa: B018  # built once, before threads ask for it
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             tasks = _ahead(pool, self._read, frames, 2 * self.batch_size)
-            read = _readable(tasks)
-            while batch := list(itertools.islice(read, self.batch_size)):
+            for batch in _batches(_readable(tasks), self.batch_size):
                 maps = self._each([prepared for _, _, prepared in batch if prepared])
                 for frame, pixels, prepared in batch:
-                    found = next(maps) if prepared else self._in_tiles(pixels)
+                    if not prepared:
+                        assert pixels is not None
+                        yield frame, pixels, self._tiled(pixels)
+                        continue
+                    found = next(maps)
                     if isinstance(found, Exception):
+                        if stops_prediction(found, frame):
+                            raise found
                         frame.writer.fail(found)
                     else:
-                        yield frame, pixels, found
+                        yield frame, pixels, cut(found)
 
     def map_of(self, pixels: np.ndarray, prompter: Prompter | None = None) -> np.ndarray:
         """The probability map of one picture, shown to the network as a whole.
@@ -98,12 +104,24 @@ class Segmenter:
     def _prepare(self, pixels: np.ndarray) -> dict[str, Any]:
         return prepare_picture(pixels, self._load, self.card.name)
 
-    def _read(self, frame: Frame) -> tuple[np.ndarray, dict[str, Any] | None]:
-        """A picture, and what the network is shown of it; None if it is to be cut into tiles."""
+    def _read(self, frame: Frame) -> Read:
+        """A picture's pixels, if they are still needed, and what the network is shown of it.
+
+        The latter is None if it is to be cut into tiles.
+        """
         pixels = frame.read()
-        tiled = self.tile is not None and max(pixels.shape[:2]) > self.tile
+        if frame.large:  # the decoder's part is not needed for the next, larger one
+            return_freed_memory()
+        if self.tile is not None and max(pixels.shape[:2]) > self.tile:
+            return pixels, None
         number = self.numbers.get(frame.writer.plan.source.path, 0)
-        return pixels, None if tiled else {**self._prepare(pixels), "index": number}
+        prepared = {**self._prepare(pixels), "index": number}
+        if frame.writer.overlay is not None:
+            return pixels, prepared
+        del pixels
+        if frame.large:
+            return_freed_memory()
+        return None, prepared
 
     def _each(self, prepared: Sequence[dict[str, Any]]) -> Iterator[np.ndarray | Exception]:
         """The map of each picture, or why there is none; what breaks a batch is tried by itself."""
@@ -121,12 +139,6 @@ class Segmenter:
             else:
                 yield found
 
-    def _in_tiles(self, pixels: np.ndarray) -> np.ndarray | Exception:
-        try:
-            return self._tiled(pixels)
-        except Exception as error:
-            return error
-
     def _maps(
         self, prepared: Sequence[dict[str, Any]], prompter: Prompter | None = None
     ) -> Iterator[np.ndarray]:
@@ -137,42 +149,38 @@ class Segmenter:
         for _, probability in predict_maps(self.model, [batch], self.machine, prompter, self.flips):
             yield probability
 
-    def _tiled(self, pixels: np.ndarray) -> np.ndarray:
-        """Segment a large picture tile by tile; where tiles overlap, their middles count more."""
-        from monai.inferers import sliding_window_inference
-
+    def _tiled(self, pixels: np.ndarray) -> Iterator[np.ndarray]:
         assert self.tile is not None
 
-        def maps(tiles: Tensor) -> Tensor:
-            pictures = tiles.byte().permute(0, 2, 3, 1).numpy()
-            found = self._maps([self._prepare(picture) for picture in pictures])
-            stacked = torch.from_numpy(np.stack(list(found)))
-            return stacked[:, None] if stacked.dim() == 3 else stacked
+        def maps(tiles: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+            return self._maps([self._prepare(tile) for tile in tiles])
 
-        image = torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32))
-        sides = [min(self.tile, side) for side in pixels.shape[:2]]
-        whole = sliding_window_inference(
-            image, sides, self.batch_size, maps, overlap=OVERLAP, mode="gaussian"
-        )
-        assert isinstance(whole, Tensor)
-        return whole[0].squeeze(0).clamp(0, 1).numpy()
+        return from_tiles(pixels, self.tile, self.batch_size, maps)
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], depth: int
-) -> Iterator[tuple[Item, Future[Result]]]:
-    """Yield (item, its task) in order, with ``depth`` tasks begun at most."""
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
-    for item in items:
-        waiting.append((item, pool.submit(function, item)))
-        if len(waiting) >= depth:
+    pool: ThreadPoolExecutor,
+    function: Callable[[Frame], Read],
+    frames: Iterable[Frame],
+    depth: int,
+) -> Iterator[tuple[Frame, Future[Read]]]:
+    """Yield (frame, its task) in order, with ``depth`` tasks begun at most; large ones alone."""
+    waiting: deque[tuple[Frame, Future[Read]]] = deque()
+    for frame in frames:
+        if frame.large:
+            yield from _emptied(waiting)
+        waiting.append((frame, pool.submit(function, frame)))
+        if frame.large or len(waiting) >= depth:
             yield waiting.popleft()
-    yield from waiting
+    yield from _emptied(waiting)
 
 
-def _readable(
-    tasks: Iterable[tuple[Frame, Future[tuple[np.ndarray, dict[str, Any] | None]]]],
-) -> Iterator[tuple[Frame, np.ndarray, dict[str, Any] | None]]:
+def _emptied(waiting: deque[tuple[Frame, Future[Read]]]) -> Iterator[tuple[Frame, Future[Read]]]:
+    while waiting:
+        yield waiting.popleft()
+
+
+def _readable(tasks: Iterable[tuple[Frame, Future[Read]]]) -> Iterator[Shown]:
     """Leave out what cannot be read."""
     for frame, task in tasks:
         try:
@@ -181,6 +189,23 @@ def _readable(
             frame.writer.fail(error)
             continue
         yield frame, pixels, prepared
+
+
+def _batches(read: Iterable[Shown], size: int) -> Iterator[list[Shown]]:
+    """Lists of ``size`` pictures; a large one ends its list, so that no two are held."""
+    batch: list[Shown] = []
+    for shown in read:
+        batch.append(shown)
+        if len(batch) == size or shown[0].large:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def stops_prediction(error: BaseException, frame: Frame) -> bool:
+    """Whether memory ran out on a usual picture, so that there is none for others either."""
+    return is_out_of_memory(error) and not frame.large
 
 
 def make_segmenter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,9 +14,10 @@ from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.slicing import flat_note
 from gpsseg.data.sources import Failures
 from gpsseg.errors import SomeFailedError, UserError, counted, stops_all
+from gpsseg.memory import memory_for
 from gpsseg.predict.frames import Frame, note_failure, open_source
 from gpsseg.predict.plan import Plan
-from gpsseg.predict.segmenter import Done, Segmenter
+from gpsseg.predict.segmenter import Done, Segmenter, stops_prediction
 from gpsseg.processes import dealt_out, gathered
 
 SHOWN = 10
@@ -48,7 +50,9 @@ def segment_all(
     reaches, flat, before = Reaches(greys), list[str](), len(failures)
     own = dealt_out(plans)
     try:
-        _write(segmenter, _frames(own, config, label, failures, reaches, flat), own)
+        settled = dataclasses.replace(config, batch_size=segmenter.batch_size)
+        with memory_for("predicting", settled):
+            _write(segmenter, _frames(own, config, label, failures, reaches, flat), own)
     except OSError as error:
         raise UserError(
             f"{error.filename or config.output} cannot be written: {error.strerror}. What is "
@@ -108,13 +112,15 @@ def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan])
     total = None if None in counts else sum(count or 0 for count in counts)
     done: Iterable[Done] = progress(segmenter.segment(frames), "predicting", total)
     for _, results in groupby(done, key=lambda result: result[0].writer):
-        for frame, pixels, probability in results:
+        for frame, pixels, stripes in results:
             writer = frame.writer
             if writer.failed:
                 continue
             try:
-                writer.put(frame.index, pixels, probability)
+                writer.put(frame.index, pixels, stripes)
             except Exception as error:
+                if stops_prediction(error, frame):
+                    raise
                 writer.fail(error)
         if writer.failed:
             continue

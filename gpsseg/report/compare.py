@@ -20,6 +20,7 @@ from gpsseg.report.charts.of_compare import charts
 from gpsseg.report.page import fill_template
 from gpsseg.report.sections import leak_sentences
 from gpsseg.report.settings import in_words, typed
+from gpsseg.report.skipped import skipped
 from gpsseg.scope import clean
 
 Row = Mapping[str, Any]
@@ -39,7 +40,9 @@ def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
     write_json(folder / "compare.json", result)
     write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
     notes = "".join(
-        f"\n{sentence}\n" for sentence in leak_sentences(result.get("leaks")) if sentence
+        f"\n{sentence}\n"
+        for sentence in (*skipped(result), *leak_sentences(result.get("leaks")))
+        if sentence
     )
     write_text(folder / "compare.md", markdown(result["rows"]) + notes)
     write_text(folder / "compare.html", page(result))
@@ -125,6 +128,7 @@ def page(result: Mapping[str, Any]) -> str:
         if words is None
         else shlex.join(["python", "-m", "gpsseg.compare", *words]),
         "varied": varied_lines(rows),
+        "skipped": skipped(result),
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }
     return fill_template("ranking.html", (), context)

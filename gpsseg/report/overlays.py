@@ -21,7 +21,10 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     import cv2
 
     drawn = image.copy()
-    drawn[mask] = np.rint((1 - TINT) * image[mask] + TINT * np.array(COLOUR)).astype(np.uint8)
+    for rows in (slice(top, top + 256) for top in range(0, len(mask), 256)):
+        inside = drawn[rows][mask[rows]]  # a part at a time, as it is in float64
+        tinted = (1 - TINT) * inside + TINT * np.array(COLOUR)
+        drawn[rows][mask[rows]] = np.rint(tinted).astype(np.uint8)
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, outlines, -1, COLOUR, max(1, round(max(mask.shape) / 400)))
     return drawn

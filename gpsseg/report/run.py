@@ -15,6 +15,7 @@ from gpsseg.report import layers, sections, settings
 from gpsseg.report.charts import plots
 from gpsseg.report.contents import Contents, read_contents
 from gpsseg.report.page import fill_template
+from gpsseg.report.skipped import skipped
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
 
@@ -62,6 +63,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "synthetic": str(metrics.get("data")).startswith("synthetic"),
         "metrics": metrics,
         "prompted": sections.prompted(metrics),
+        "skipped": skipped(metrics),
         "base": name_of_base(metrics),
         "baseline": name_of_base(metrics) == "before",
         "method": METHOD_TITLES.get(metrics.get("method", ""), metrics.get("method")),

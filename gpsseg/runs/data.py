@@ -64,7 +64,8 @@ def open_data(
         config: where they lie, and how to split them.
         salt: to hash ids with, or None.
         run: whose data they are, where it was begun before: its split and its greys stand.
-        parts: which are used, and so checked; none, if a run's were checked before.
+        parts: which are used, and so checked; none, if a run's were checked before (and none was
+            to be skipped).
         training: whether training images are needed.
         greys: of another run, where its network is shown these images.
         card: from ``open_card``; None opens it here.
@@ -75,9 +76,12 @@ def open_data(
     card = card or open_card(config, salt)
     split = find_split(card, config, training, salt, run)
     kept = greys or (greys_of(run) if run else None)
-    if not parts and kept is not None:
+    skip = config.on_bad_image == "skip"
+    if not parts and kept is not None and not skip:
         return Data(card, with_greys(split, kept), kept, salt)
-    split, found = check_split(split, kept, anonymous=salt is not None, parts=parts)
+    split, found = check_split(
+        split, kept, anonymous=salt is not None, parts=parts or PARTS, skip=skip
+    )
     return Data(card, split, found, salt)
 
 

@@ -17,7 +17,10 @@ from gpsseg.data.formats.greys import Depth, Greys, depth_of, from_stored, settl
 from gpsseg.data.formats.images import read_picture
 from gpsseg.data.splits.files import PARTS
 from gpsseg.data.splits.split import Split
+from gpsseg.errors import UserError
 from gpsseg.files import read_json, read_object, write_json
+from gpsseg.runs.skipped import leave_out
+from gpsseg.schema import refuse_newer
 
 MAKER = "gpsseg.slices"
 ABOVE = 6  # folders over an image in which this is looked for
@@ -28,6 +31,7 @@ def check_split(
     stored: Greys | None = None,
     anonymous: bool = False,
     parts: Sequence[str] = PARTS,
+    skip: bool = False,
 ) -> tuple[Split, Greys]:
     """Check every file of a split, and settle how its images of more than 8 bits are shown.
 
@@ -40,16 +44,20 @@ def check_split(
             one.
         anonymous: whether notes name no file.
         parts: which to check.
+        skip: whether to leave out images that cannot be used.
 
     Returns:
         The split with the rule in its cases; and the rule.
 
     Raises:
-        UserError: files are unreadable or sizes differ.
+        UserError: files are unreadable or sizes differ; with ``skip`` more than half of a part.
     """
     cases = [case for part in parts for case in getattr(split, part)]
-    seen = dict(zip(cases, say_notes(cases, anonymous), strict=True))
-    seen |= _unchecked(split, parts, seen)
+    found = list(zip(cases, say_notes(cases, anonymous, skip), strict=True))
+    if bad := {case: each.error for case, each in found if each.error}:
+        split = leave_out(split, bad, anonymous)
+    seen = {case: each.greys for case, each in found if not each.error}
+    seen |= _unchecked(split, parts, seen, skip)
     known = [case for case in (*split.train, *split.val) if case in seen]
     greys = stored or _with_cut(settle_greys(seen[case] for case in known), known)
     if any(seen.values()):
@@ -62,12 +70,19 @@ def check_split(
 
 
 def _unchecked(
-    split: Split, parts: Sequence[str], seen: Mapping[Case, Depth | None]
+    split: Split, parts: Sequence[str], seen: Mapping[Case, Depth | None], skip: bool
 ) -> dict[Case, Depth | None]:
     """What validation images hold that are not checked, where training images are deep ones."""
     if "train" not in parts or "val" in parts or not any(seen.values()):
         return {}
-    return {case: depth_of(read_picture(case.image)) for case in split.val}
+    found: dict[Case, Depth | None] = {}
+    for case in split.val:
+        try:
+            found[case] = depth_of(read_picture(case.image))
+        except UserError:
+            if not skip:
+                raise
+    return found
 
 
 def with_greys(split: Split, greys: Greys, deep: Iterable[Case] | None = None) -> Split:
@@ -165,8 +180,10 @@ def _ways(cut: Greys) -> tuple[str, str, str]:
 
 def _read_cut(file: Path) -> Greys | None:
     content = read_json(file)
-    ours = isinstance(content, dict) and content.get("made_by") == MAKER
-    return from_stored(content, str(file)) if ours else None
+    if not isinstance(content, dict) or content.get("made_by") != MAKER:
+        return None
+    refuse_newer(content, file)
+    return from_stored(content, str(file))
 
 
 def _cut_above(folder: Path) -> Path | None:

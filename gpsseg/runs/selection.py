@@ -28,6 +28,7 @@ from gpsseg.engine.prompts import from_truth
 from gpsseg.errors import counted
 from gpsseg.files import write_json
 from gpsseg.gps import Selection
+from gpsseg.memory import memory_for
 from gpsseg.processes import of_main, part, shared_out
 from gpsseg.runs.data import Data
 from gpsseg.runs.settle import top_k_of
@@ -83,10 +84,11 @@ def choose(
     torch.manual_seed(config.seed)  # of dropout and the criterion "random"
     seen = 0 if config.criterion in BLIND else len(images.dataset)  # type: ignore[arg-type]
     halves, early = _scores_of_halves(backbone, images, list(top_k), config, machine), None
-    for scores in halves:
-        if seen > 1 and early is None:
-            early = gps.select(backbone, scores, top_k, config.level)
-    with working("choosing weights"):
+    with memory_for("selecting", config):
+        for scores in halves:
+            if seen > 1 and early is None:
+                early = gps.select(backbone, scores, top_k, config.level)
+    with working("choosing weights"), memory_for("selecting", config):
         selection = gps.select(backbone, scores, top_k, config.level)
     if scores.without_gradient:
         names = ", ".join(scores.without_gradient[:3])

@@ -21,6 +21,7 @@ from gpsseg.engine.train import train
 from gpsseg.errors import TrainingDivergedError
 from gpsseg.files import is_main_process, log_to
 from gpsseg.gps import Selection
+from gpsseg.memory import memory_for
 from gpsseg.runs.data import Data
 from gpsseg.runs.method import learning_rates
 from gpsseg.runs.trained import training_of
@@ -75,7 +76,8 @@ def train_run(
     log_dense(gps.with_dense_gradient(backbone), run)
     rates = learning_rates(backbone, selection, config)
     try:
-        history = train(backbone, batches_of, validate, rates, config, machine, run.path, keep)
+        with memory_for("training", config):
+            history = train(backbone, batches_of, validate, rates, config, machine, run.path, keep)
     except TrainingDivergedError:  # all processes know of it; the first to end would end the others
         machine.wait()
         raise

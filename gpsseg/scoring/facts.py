@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from gpsseg.data.cards.card import Card
@@ -10,6 +11,7 @@ from gpsseg.data.splits.split import Split
 
 def data_facts(card: Card, split: Split) -> dict[str, Any]:
     """The part of metrics.json that says which images were scored."""
+    skipped = [dataclasses.asdict(each) for each in split.skipped]
     return {
         "data": split.data,
         "dataset": card.name,
@@ -18,4 +20,5 @@ def data_facts(card: Card, split: Split) -> dict[str, Any]:
         "homepage": card.homepage,
         "licence": card.licence,
         "split": {"name": split.name, "sha256": split.sha256},
+        **({"skipped": skipped} if skipped else {}),
     }

@@ -22,6 +22,7 @@ from gpsseg.engine.inference import predict_maps
 from gpsseg.engine.machine import Machine, processor_of
 from gpsseg.engine.prompts import from_file, from_truth, is_prompted, prompt_label
 from gpsseg.evaluators import ClassTable, Kept, Scorer, foreground, label_map
+from gpsseg.memory import memory_for
 from gpsseg.processes import shared_out, together
 from gpsseg.scoring.facts import data_facts
 
@@ -157,7 +158,8 @@ def score_cases(
                 picture(case, probability, mask)
         return [(scorer.kept, classes)]
 
-    parts = together(score_own)  # in the order of the cases
+    with memory_for("scoring", config):
+        parts = together(score_own)  # in the order of the cases
     tables = [table for _, table in parts if table is not None]
     whole = scorer.joined([kept for kept, _ in parts])
     return Scored(whole, None if classes is None else classes.joined(tables))

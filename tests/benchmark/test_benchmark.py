@@ -47,7 +47,7 @@ def test_an_unknown_method_is_refused_with_the_nearest():
 
 
 def test_a_process_that_the_system_ends_is_a_clear_error():
-    with pytest.raises(UserError, match="want of memory"):
+    with pytest.raises(UserError, match="while measuring, most likely for want of memory"):
         module._in_own_process(os._exit, 9)
 
 

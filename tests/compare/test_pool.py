@@ -100,5 +100,5 @@ def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
         def result(self):
             raise BrokenProcessPool
 
-    with pytest.raises(UserError, match="want of memory"):
-        pool._result(Broken())
+    with pytest.raises(UserError, match=r"want of memory\. Lower --processes \(now 4\)\. What is"):
+        pool._result(Broken(), 4)

@@ -16,6 +16,7 @@ from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.checked import hints_of
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import (
+    CacheConfig,
     CheckConfig,
     DownloadConfig,
     GroupsConfig,
@@ -37,6 +38,7 @@ from gpsseg.errors import UserError
 # The least that each command can be asked.
 LEAST = {
     BenchmarkConfig: {},
+    CacheConfig: {},
     CheckConfig: {},
     CompareConfig: {"output": "out"},
     DownloadConfig: {"dataset": "kvasir", "output": "out"},

@@ -7,6 +7,7 @@ from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.checked import hints_of
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import (
+    CacheConfig,
     CheckConfig,
     DownloadConfig,
     GroupsConfig,
@@ -26,10 +27,11 @@ from gpsseg.errors import UserError
 
 # Options that do something whatever else is asked; what they do may be nothing to these data.
 SOURCE = {"classes"}
-PREPARATION = {"split", "anonymous_ids", "image_size", "workers", "cache"}
+PREPARATION = {"split", "anonymous_ids", "image_size", "workers", "cache", "on_bad_image"}
 BACKBONE = {"backbone", "precision", "device"}
 TRAINING = {"batch_size", "weight_decay", "warmup", "validate_every"}
 ALWAYS = {
+    CacheConfig: {"cache", "clear"},
     BenchmarkConfig: {
         *("backbone", "methods", "random_weights", "image_size", "batch_size", "precision"),
         *("device", "steps", "rounds", "output"),
@@ -111,6 +113,7 @@ REFUSED = {
         "device": ({**TRUTH, "device": "cpu"}, "--device cpu has no effect here"),
         "batch_size": ({**TRUTH, "batch_size": 2}, NO_EFFECT),
         "untrained": ({**TRUTH, "untrained": True}, NO_EFFECT),
+        "on_bad_image": ({**TRUTH, "on_bad_image": "skip"}, NO_EFFECT),
         "tolerance": ({**RUN, "tolerance": 3}, "--protocol boundary or volume"),
         "labels": ({**RUN, "labels": (1,)}, "it goes with --predictions"),
         "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run"),
@@ -127,6 +130,7 @@ REFUSED = {
         "test_share": ({**OUT, "folds": 3, "test_share": 0.3}, NO_EFFECT),
         "val_share": ({**OUT, "without_leaks": "official", "val_share": 0.1}, NO_EFFECT),
         "seed": ({**OUT, "without_leaks": "official", "seed": 1}, NO_EFFECT),
+        "on_bad_image": ({**OUT, "without_leaks": "official", "on_bad_image": "skip"}, NO_EFFECT),
         "classes": ({**OUT, "without_leaks": "official", "classes": "polyp"}, NO_EFFECT),
         "folds": ({**OUT, "without_leaks": "official", "folds": 3}, "expected one of them"),
         "without_leaks": ({**OUT, "without_leaks": "official", "folds": 3}, "expected one"),

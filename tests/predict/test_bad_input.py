@@ -1,16 +1,20 @@
 """Bad input to `predict`: one clear sentence, and what is sound is segmented."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import gpsseg.predict.frames
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.sources import find_sources
-from gpsseg.errors import UserError
+from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.files import write_json
 from gpsseg.predict import predict
 
@@ -147,3 +151,33 @@ def test_predict_output_that_is_a_file(untrained_run: Path, tmp_path: Path) -> N
             )
         )
     assert (tmp_path / "masks").read_text() == "mine"
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": 32}])
+def test_want_of_memory_ends_a_prediction_but_a_large_picture_fails_alone(
+    options: dict[str, int],
+    go: Callable[..., list[Path]],
+    model: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tools: SimpleNamespace,
+) -> None:
+    for name in ("a", "b", "c"):
+        tools.picture(tmp_path / "in" / f"{name}.png", tools.blob(shape=(64, 64)))
+    finished = go(tmp_path / "in" / "a.png")
+    forward = type(model).forward
+
+    def none(self: Any, image: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    monkeypatch.setattr(type(model), "forward", none)
+    with pytest.raises(UserError, match=r"Out of memory while predicting.*--resume") as caught:
+        go(tmp_path / "in", output=tmp_path / "other", **options)
+    assert caught.value.status == 2
+    assert "--batch-size (now 2)" in str(caught.value)
+    assert finished[0].exists()
+    monkeypatch.setattr(gpsseg.predict.frames, "LARGE", 0)
+    with pytest.raises(SomeFailedError, match=r"a.png does not fit into memory"):
+        go(tmp_path / "in", output=tmp_path / "third", **options)
+    monkeypatch.setattr(type(model), "forward", forward)
+    assert len(go(tmp_path / "in", output=tmp_path / "third", resume=True, **options)) == 3

@@ -46,10 +46,10 @@ def check_cases(cases: Sequence[Case], anonymous: bool = False) -> list[str]:
     return _notes(cases, _checked(cases), anonymous)
 
 
-def _checked(cases: Sequence[Case]) -> list[Checked]:
+def _checked(cases: Sequence[Case], skip: bool = False) -> list[Checked]:
     found = together(lambda: _look_at(shared_out(cases)))
     errors = [(c.id, each.error) for c, each in zip(cases, found, strict=True) if each.error]
-    if errors:
+    if errors and not skip:
         raise UserError(first_of(errors))
     return found
 
@@ -117,19 +117,20 @@ def _kind_of(name: str, fault: str) -> str:
     return re.sub(r"# \(#\s?%\)(, # \(#\s?%\))*( and # more)?", "#", plain)
 
 
-def say_notes(cases: Sequence[Case], anonymous: bool = False) -> list[greys.Depth | None]:
+def say_notes(cases: Sequence[Case], anonymous: bool = False, skip: bool = False) -> list[Checked]:
     """Check cases and print the notes; ``anonymous`` counts them and names no file.
 
     Returns:
-        What each image of more than 8 bits holds; None for the others.
+        What each is like. With ``skip`` also of those that cannot be used, by their ``error``.
 
     Raises:
         UserError: as ``check_cases``.
     """
-    found = _checked(cases)
-    for note in _notes(cases, found, anonymous):
+    found = _checked(cases, skip)
+    sound = [(case, each) for case, each in zip(cases, found, strict=True) if not each.error]
+    for note in _notes([case for case, _ in sound], [each for _, each in sound], anonymous):
         say(note, style="yellow")
-    return [each.greys for each in found]
+    return found
 
 
 def _check(case: Case) -> Checked:

@@ -21,6 +21,7 @@ from gpsseg.errors import UserError, naming
 from gpsseg.files import replacing
 
 EXTENSIONS = image_endings()
+ROWS = 1024  # of an image at a time
 SIXTEEN = frozenset({"I;16", "I;16L", "I;16B"})
 PHOTOMETRIC = 262  # TIFF's tag
 DEEP = SIXTEEN | {"I", "F"}  # Pillow's modes of more than 8 bits
@@ -104,7 +105,7 @@ def _stored(image: Image.Image, path: Path, page: int = 0) -> np.ndarray:
     """The page that an open image is at, as ``read_picture`` gives it."""
     orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     upright = _upright(image, {"RGB", *DEEP})
-    values = np.asarray(upright)
+    values = _array_of(upright)
     if upright.mode != "RGB" or not holds_deep_colour(path, page):
         return values
     deep = read_deep_colour(path, values, orientation, page)
@@ -114,6 +115,20 @@ def _stored(image: Image.Image, path: Path, page: int = 0) -> np.ndarray:
             "of this kind of file. Save each page as a PNG of its own."
         )
     return values if deep is None else deep
+
+
+def _array_of(image: Image.Image) -> np.ndarray:
+    """An image's values; a stripe at a time, as Pillow holds all of its bytes twice meanwhile."""
+    size = image.width, image.height
+    rows = (
+        image.crop((0, top, size[0], min(size[1], top + ROWS))) for top in range(0, size[1], ROWS)
+    )
+    first = np.asarray(next(rows))
+    values = np.empty((size[1], *first.shape[1:]), first.dtype)
+    values[:ROWS] = first
+    for number, stripe in enumerate(rows, 1):
+        values[number * ROWS : (number + 1) * ROWS] = np.asarray(stripe)
+    return values
 
 
 def _upright(
@@ -131,7 +146,9 @@ def _upright(
     white_is_0 = turn_white and _white_is_0(image)
     if in_place:
         ImageOps.exif_transpose(image, in_place=True)
-    upright = _black_is_0(image if in_place else ImageOps.exif_transpose(image), white_is_0)
+    elif image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it is copied for nothing
+        image = ImageOps.exif_transpose(image)
+    upright = _black_is_0(image, white_is_0)
     return upright if upright.mode in modes else upright.convert("RGB")
 
 
@@ -175,6 +192,15 @@ def read_small(
         image = image.convert(mode)
         image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
         return image
+
+
+def pixel_count(path: Path) -> int:
+    """How many pixels an image has by its header alone; 0 if that cannot be read."""
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            return image.width * image.height
+    except Exception:  # reading it will say what is wrong
+        return 0
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:

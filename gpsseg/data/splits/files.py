@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpsseg.console import progress
+from gpsseg.console import progress, say
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks.readable import first_of
 from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.carve import even_in_images
 from gpsseg.errors import UserError, counted, fault_of, few
 from gpsseg.files import read_json, write_json
+from gpsseg.schema import KEY, refuse_newer
 
 PARTS = ("train", "val", "test")
 
@@ -39,9 +40,12 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
         The split's name, the file's own where it holds none, and part -> cases.
 
     Raises:
-        UserError: the file is none, names a case that is not there, or one twice.
+        UserError: the file is none or of a newer gpsseg, names a case that is not there, or one
+            twice.
     """
     content = read_json(path)
+    if isinstance(content, dict) and isinstance(content.get(KEY), int):  # else it is another's
+        refuse_newer(content, path)
     lists: dict[str, list[str]] = {}
     for part in PARTS if isinstance(content, dict) else ():
         if isinstance(content.get(part), list):
@@ -99,6 +103,28 @@ def lesion_shares(cases: Sequence[Case]) -> list[float]:
     if faults := [(case.id, each) for case, each in named if isinstance(each, str)]:
         raise UserError(first_of(faults))
     return [each for each in found if isinstance(each, float)]
+
+
+def without_unreadable(cases: Sequence[Case]) -> list[Case]:
+    """The cases whose masks can be read; the others are named on the console.
+
+    Raises:
+        UserError: they are more than half.
+    """
+    with ThreadPoolExecutor() as pool:
+        found = list(progress(pool.map(_lesion_share, cases), "reading masks", len(cases)))
+    named = list(zip(cases, found, strict=True))
+    faults = [(case.id, each) for case, each in named if isinstance(each, str)]
+    if 2 * len(faults) > len(cases):
+        raise UserError(
+            f"{len(faults)} of {counted(len(cases), 'mask')} cannot be read, and --on-bad-image "
+            f"skip leaves out half at most. Correct them.\n{first_of(faults)}"
+        )
+    if faults:
+        names = few(name for name, _ in faults)
+        text = f"skipped: {len(faults)} of {len(cases)} images, whose masks cannot be read: {names}"
+        say(text, style="yellow")
+    return [case for case, each in named if not isinstance(each, str)]
 
 
 def _lesion_share(case: Case) -> float | str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -27,47 +25,12 @@ from gpsseg.data.case import Case as Case
 from gpsseg.data.formats.matching import channel
 from gpsseg.data.nameless import hide_cases
 from gpsseg.data.splits.carve import BY_GROUPS, BY_IMAGES, carve
+from gpsseg.data.splits.drawn import Split as Split
 from gpsseg.data.splits.files import is_split_file, read_split
 from gpsseg.data.splits.place import find_root, part_rules, parts_present
 from gpsseg.errors import UserError, look_up
 
 SMALLEST_VAL = 32
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which cases train, validate and test.
-
-    Attributes:
-        name: of the rule, as in the data card.
-        data: "real" or "synthetic sample".
-        root: the set's folder.
-        train, val, test: disjoint, each in a fixed order.
-        notes: which parts have not the share asked for, and why, a sentence each.
-    """
-
-    name: str
-    data: str
-    root: Path
-    train: tuple[Case, ...]
-    val: tuple[Case, ...]
-    test: tuple[Case, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def seen(self) -> tuple[Case, ...]:
-        """What a training sees: the cases that train, and those that validate."""
-        return (*self.train, *self.val)
-
-    @property
-    def ids(self) -> dict[str, list[str]]:
-        """The ids of each part."""
-        return {part: [c.id for c in getattr(self, part)] for part in ("train", "val", "test")}
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 over the ids of each part: equal means the same split."""
-        return hashlib.sha256(json.dumps(self.ids, sort_keys=True).encode()).hexdigest()
 
 
 def make_split(

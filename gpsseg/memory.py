@@ -1,0 +1,130 @@
+"""Out of memory: which stage it was, and which settings help most, in one sentence.
+
+A stage is a block `with memory_for("training", config):`. What is not within one is told by
+``of_command``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gpsseg.errors import UserError, is_out_of_memory
+
+HELPS = (  # in the order in which they help
+    *("batch_size", "image_size", "checkpoint_activations", "tile", "workers", "processes"),
+)
+STAYS = {
+    "training": "What is finished stays: --resume RUN goes on after the last epoch.",
+    "predicting": "What is finished stays: --resume goes on with it.",
+    "comparing": "What is finished stays: the same command goes on with it.",
+}
+
+
+class OutOfMemoryError(UserError):
+    """The memory of this machine, or of its GPU, does not suffice.
+
+    Args:
+        stage: such as "training".
+        settings: the present values of those of ``HELPS`` that the stage knows.
+        ended: what the process did that the system ended: "workers", "processes" (then this
+            setting helps first) or anything else; "" where none was.
+    """
+
+    def __init__(self, stage: str, settings: Mapping[str, Any], ended: str = ""):
+        super().__init__(sentence(stage, settings, ended))
+        self.stage, self.settings, self.ended = stage, dict(settings), ended
+
+    def __reduce__(self) -> Any:
+        """Pickle it with all that it was made of; a comparison's runs are other processes."""
+        return type(self), (self.stage, self.settings, self.ended)
+
+    def of(self, config: Any) -> OutOfMemoryError:
+        """The same, with the settings of the command that runs and none that it lacks."""
+        asked = settings_of(config)
+        known = {name: self.settings.get(name, value) for name, value in asked.items()}
+        return OutOfMemoryError(self.stage, known, self.ended)
+
+
+@contextlib.contextmanager
+def memory_for(stage: str, config: Any) -> Iterator[None]:
+    """Turn running out of memory within a block into the sentence that says what helps.
+
+    Raises:
+        OutOfMemoryError: it did.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise told(error, stage, config) from None
+
+
+def told(error: BaseException, stage: str, config: Any) -> OutOfMemoryError:
+    """The error to show for one of want of memory, in a stage that has a configuration."""
+    if isinstance(error, OutOfMemoryError):
+        return error
+    text = str(error)
+    ended = "DataLoader worker" in text and "Caught " not in text  # one that reads images
+    return OutOfMemoryError(stage, settings_of(config), "workers" if ended else "")
+
+
+def of_command(error: BaseException, name: str, config: Any) -> BaseException:
+    """The error that ends a command: for one of want of memory, what to lower of its settings."""
+    return told(error, name, config).of(config) if is_out_of_memory(error) else error
+
+
+def settings_of(config: Any) -> dict[str, Any]:
+    """Those of ``HELPS`` that a configuration has, and what a step's batches are added up to."""
+    fields = (
+        [field.name for field in dataclasses.fields(config)]
+        if dataclasses.is_dataclass(config)
+        else []
+    )
+    return {name: getattr(config, name) for name in (*HELPS, "accumulate") if name in fields}
+
+
+def sentence(stage: str, settings: Mapping[str, Any], ended: str = "") -> str:
+    """What to say: the stage, and what to lower, with the values that stand now.
+
+    >>> print(sentence("scoring", {"batch_size": 8, "image_size": 1024, "workers": 0}))
+    Out of memory while scoring. Lower --batch-size (now 8) or, after it, --image-size (now 1024).
+    """
+    names = [name for name in HELPS if name in settings and _can_be_lowered(name, settings[name])]
+    names.sort(key=lambda name: name != ended)  # the others stay in their order
+    ways = [_way(name, settings) for name in names]
+    if not ways:
+        advice = "There is no setting left to lower: use a machine with more memory."
+    elif len(ways) == 1:
+        advice = f"Lower {ways[0]}."
+    else:
+        advice = f"Lower {ways[0]} or, after it, {', '.join(ways[1:])}."
+    where = f"while {stage}" if stage.endswith("ing") else f"in {stage}"
+    what = f"Out of memory {where}."
+    if ended:
+        what = f"A process was ended by the system {where}, most likely for want of memory."
+    return f"{what} {advice} {STAYS.get(stage, '')}".rstrip()
+
+
+def _can_be_lowered(name: str, value: Any) -> bool:
+    if name == "checkpoint_activations":
+        return not value
+    if name == "workers":
+        return bool(value)
+    return name not in ("batch_size", "processes") or value != 1
+
+
+def _way(name: str, settings: Mapping[str, Any]) -> str:
+    option, value = f"--{name.replace('_', '-')}", settings[name]
+    if name == "checkpoint_activations":
+        return f"pass {option} (now off)"
+    if name == "tile" and value is None:
+        return f"pass {option} 1024 (now off)"
+    now = "by itself" if value is None else value
+    more = ""
+    if name == "batch_size" and "accumulate" in settings:
+        more = f", with --accumulate {settings['accumulate']}, which may rise as it falls"
+    return f"{option} (now {now}{more})"
