@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.select import SelectConfig
 from gpsseg.console import NETWORKS, run_command, say
-from gpsseg.files import new_folder
+from gpsseg.files import finish_folder, new_folder
 from gpsseg.scope import scoped
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def select(config: SelectConfig) -> Selection:
     data = open_data(config, salt, parts=("train",), card=card)
     machine = make_machine(config.device, config.precision)
     prepare(backbone, machine, config.checkpoint_activations)
-    output = new_folder(config.output) if config.output else None
+    output = new_folder(config.output, config) if config.output else None
     selection, how = choose(backbone, training_batches(data, settled), settled, machine)
     layers = layer_table(backbone, selection)
     for row in layers:
@@ -51,6 +51,7 @@ def select(config: SelectConfig) -> Selection:
     say(counts_sentence(trainable_counts(layers)), style="bold")
     if output:
         save_selection(RunFolder(output), selection, layers, how)
+        finish_folder(output)
         say("written to", place=output)
     return selection
 

@@ -6,6 +6,7 @@ place: a changed image, data card or program asks for another name.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -23,7 +24,8 @@ from gpsseg import __version__
 from gpsseg.console import say
 from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
-from gpsseg.files import sha256_of_file
+from gpsseg.errors import DiskError
+from gpsseg.files import replacing, sha256_of_file
 
 OFF = "off"
 LEAST_FREE = 2 * 10**9  # bytes
@@ -124,18 +126,12 @@ def write_entry(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
     A cache that cannot be written (a full disk, a folder gone) is no error.
     """
-    try:
-        handle, partial = tempfile.mkstemp(suffix=".partial", dir=path.parent)
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # its allow_pickle is no array
-        os.replace(partial, path)
-    except OSError:
-        pass
-    finally:
-        _remove(Path(partial))
+    with (
+        contextlib.suppress(DiskError),
+        replacing(path, private=True, flush=False, shared=True) as partial,
+        partial.open("wb") as file,
+    ):
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its allow_pickle is no array
 
 
 def _remove(path: Path) -> None:

@@ -61,7 +61,8 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     same_set = _same_set(config, trained)
     leaks, seen = check_run(run, trained, test, config.strict, salt, same_set)
-    output = new_folder(config.output or run / f"evaluate-{data.card.name}-{stamp}")
+    place = config.output or run / f"evaluate-{data.card.name}-{stamp}"
+    output = new_folder(place, config)
     keep_salt(run, salt)
     batch_size = config.batch_size or settled.batch_size
     settled = dataclasses.replace(settled, batch_size=batch_size, device=config.device)

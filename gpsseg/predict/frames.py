@@ -80,7 +80,7 @@ class Writer:
         """Say that the source cannot be segmented.
 
         Raises:
-            OSError: the disk is full; nothing else could be written either.
+            DiskError: the disk is full; nothing else could be written either.
         """
         if stops_all(error):
             raise error
@@ -101,9 +101,7 @@ class Frame:
 def note_failure(failures: Failures, path: Path, error: BaseException) -> None:
     """Say and remember that a file cannot be used, and name it."""
     why = fault_of(path, error)
-    if isinstance(error, OSError) and error.filename and str(error.filename) != str(path):
-        why = f"{path}: its result cannot be written: {error.strerror}."
-    elif str(path) not in why:
+    if str(path) not in why:
         why = f"{path}: {why}"
     failures.append((path, why))
     say(f"failed: {why}", style="yellow")

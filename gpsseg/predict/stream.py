@@ -12,7 +12,7 @@ from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.slicing import flat_note
 from gpsseg.data.sources import Failures
-from gpsseg.errors import SomeFailedError, UserError, counted, stops_all
+from gpsseg.errors import DiskError, SomeFailedError, counted, stops_all
 from gpsseg.predict.frames import Frame, note_failure, open_source
 from gpsseg.predict.plan import Plan
 from gpsseg.predict.segmenter import Done, Segmenter
@@ -39,16 +39,13 @@ def segment_all(
         greys: how the run's images were shown.
 
     Raises:
-        UserError: the disk is full, so that nothing more can be written.
+        DiskError: the disk is full, so that nothing more can be written.
     """
     reaches = Reaches(greys)
     try:
         _write(segmenter, _frames(plans, config, label, failures, reaches), plans)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or config.output} cannot be written: {error.strerror}. What is "
-            "finished stays; go on with --resume."
-        ) from None
+    except DiskError as error:
+        raise error.again("give the same command with --resume: what is finished stays") from None
     for note in reaches.notes():
         say(note, style="yellow")
 

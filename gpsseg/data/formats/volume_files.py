@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +61,4 @@ def _write_itk(path: Path, values: np.ndarray, like: Volume) -> None:
     direction = like.direction[:, ::-1][:axes, :axes]
     if abs(np.linalg.det(direction)) > ON_A_PLANE:  # else the slice stands upright in space
         image.SetDirection(direction.reshape(-1).tolist())
-    try:
-        SimpleITK.WriteImage(image, plain_name(path), useCompression=True)
-    except RuntimeError:  # it does not say that the disk is full
-        if shutil.disk_usage(path.parent).free < values.nbytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-        raise
+    SimpleITK.WriteImage(image, plain_name(path), useCompression=True)

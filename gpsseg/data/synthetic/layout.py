@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.patterns import PLACE, fill_places
+from gpsseg.files import make_folder, replacing, write_rows, write_text
 
 Picture = tuple[np.ndarray, np.ndarray]
 CLASS = re.compile(r"\[(!?)(.)[^\]]*\]")
@@ -38,7 +38,7 @@ def write_layout(card: Card, root: Path, cases: int, draw: Callable[[int], Pictu
         listed = [_write_case(card, root, rule, index, draw(index)) for index in indices]
         if "ids" in rule:
             text = "".join(f"{name}\n" for name in listed)
-            _parent(root / rule["ids"]).write_text(text, encoding="utf-8", newline="\n")
+            write_text(_parent(root / rule["ids"]), text)
         names += listed
     if card.group and "csv" in card.group:
         _write_groups(card.group, root, names)
@@ -104,18 +104,20 @@ def _save_mask(card: Card, path: Path, mask: np.ndarray, index: int) -> None:
 
 def _save(image: Image.Image, path: Path, quality: int) -> None:
     """Saves a picture; only a JPEG has a quality."""
-    if _is_jpeg(path):
-        image.save(path, quality=quality)
-    else:
-        image.save(path)
+    with replacing(path) as partial:
+        if _is_jpeg(path):
+            image.save(partial, quality=quality)
+        else:
+            image.save(partial)
 
 
 def _write_groups(rule: Mapping[str, Any], root: Path, names: list[str]) -> None:
     """Writes the table of groups: two images each."""
-    with _parent(root / _plain(rule["csv"])).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([rule["key"], rule["value"]])
-        writer.writerows([name, f"SYNTHETIC_{i // 2:07d}"] for i, name in enumerate(names))
+    rows = [
+        {rule["key"]: name, rule["value"]: f"SYNTHETIC_{i // 2:07d}"}
+        for i, name in enumerate(names)
+    ]
+    write_rows(_parent(root / _plain(rule["csv"])), rows)
 
 
 def _plain(pattern: str) -> str:
@@ -129,5 +131,5 @@ def _is_jpeg(path: Path) -> bool:
 
 
 def _parent(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return path
