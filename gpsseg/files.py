@@ -19,6 +19,7 @@ from gpsseg.scope import CleanText, clean, clean_page
 from gpsseg.veil import plain
 from gpsseg.writing import (
     append,
+    cannot_be_made,
     flush_folder,
     is_partial,
     make_folder,
@@ -61,6 +62,12 @@ def _put(path: Path, text: str) -> None:
     """Write cleaned text; what is no UTF-8 becomes a question mark."""
     with replacing(path) as partial:
         partial.write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes that hold no text, atomically."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -216,8 +223,9 @@ def refuse_existing(path: Path, begun_by: object = None) -> None:
     Raises:
         UserError: ``path`` is one.
     """
-    if not path.exists():
-        return
+    with cannot_be_made(path):
+        if not path.exists():
+            return
     mark = path / UNFINISHED
     if path.is_dir() and all(is_partial(file) or file == mark for file in path.iterdir()):
         return

@@ -91,16 +91,24 @@ def _foreign_errors(partial: Path) -> Iterator[None]:
             raise
         if told := re.search(r"os error (\d+)", str(error)):
             raise OSError(int(told[1]), os.strerror(int(told[1]))) from None
-        _try_out(partial)
+        try_out(partial)
         raise
 
 
-def _try_out(partial: Path) -> None:
-    """Write a little more; raises the system's error if that cannot be done."""
+def try_out(partial: Path) -> None:
+    """Write a little more to a file, and take it back.
+
+    Some libraries do not notice that the disk is full, and some do not say so.
+
+    Raises:
+        OSError: nothing more can be written.
+    """
     with partial.open("ab") as file:
+        size = file.tell()
         file.write(bytes(1 << 16))
         file.flush()
         os.fsync(file.fileno())
+        file.truncate(size)
 
 
 def flush_file(path: Path) -> None:
@@ -119,16 +127,23 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
+@contextlib.contextmanager
+def cannot_be_made(path: Path) -> Iterator[None]:
+    """Turn the system's errors into a ``DiskError`` that names a folder that is to be made."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(path, error, "The folder {} cannot be made") from None
+
+
 def make_folder(path: Path) -> Path:
     """Create ``path`` unless it is there, and return it.
 
     Raises:
         DiskError: it, or a folder above it, is a file or may not be written to.
     """
-    try:
+    with cannot_be_made(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_error(path, error, "The folder {} cannot be made") from None
     return path
 
 

@@ -19,7 +19,7 @@ from gpsseg.data.formats.video import read_video
 from gpsseg.data.formats.volumes import Volume
 from gpsseg.data.shown import read_shown, shown_range
 from gpsseg.data.sources import Failures
-from gpsseg.errors import fault_of, stops_all
+from gpsseg.errors import DiskError, fault_of, stops_all
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.files import make_folder
 from gpsseg.predict.plan import Plan
@@ -100,7 +100,7 @@ class Frame:
 
 def note_failure(failures: Failures, path: Path, error: BaseException) -> None:
     """Say and remember that a file cannot be used, and name it."""
-    why = fault_of(path, error)
+    why = error.what if isinstance(error, DiskError) else fault_of(path, error)
     if str(path) not in why:
         why = f"{path}: {why}"
     failures.append((path, why))

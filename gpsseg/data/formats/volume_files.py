@@ -9,7 +9,7 @@ import numpy as np
 
 from gpsseg.data.formats.volumes import NIFTI, ON_A_PLANE, RAS, Volume, volume_ending
 from gpsseg.errors import plain_name
-from gpsseg.files import replacing
+from gpsseg.writing import replacing, try_out
 
 
 def write_volume(path: Path, values: np.ndarray, like: Volume) -> None:
@@ -28,6 +28,7 @@ def write_volume(path: Path, values: np.ndarray, like: Volume) -> None:
             _write_nifti(partial, values, like)
         else:
             _write_itk(partial, values, like)
+            try_out(partial)  # of a full disk ITK says nothing, or nothing clear
 
 
 def _write_nifti(path: Path, values: np.ndarray, like: Volume) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.patterns import PLACE, fill_places
-from gpsseg.files import make_folder, replacing, write_rows, write_text
+from gpsseg.data.formats.images import write_picture
+from gpsseg.files import make_folder, write_rows, write_text
 
 Picture = tuple[np.ndarray, np.ndarray]
 CLASS = re.compile(r"\[(!?)(.)[^\]]*\]")
@@ -77,7 +77,7 @@ def _write_case(
         folder, _, last = pattern.rpartition("/")
         pattern = f"{folder}/{last.replace('*', '{id}', 1)}".lstrip("/")
     path = _parent(root / _plain(fill_places(pattern, places)))
-    _save(Image.fromarray(image), path, 85)
+    write_picture(path, image, 85)
     for target in _mask_patterns(rule):
         _save_mask(card, _parent(root / _plain(fill_places(target, places))), mask, index)
     return fill_places(rule.get("id", "{id}"), places)
@@ -99,16 +99,7 @@ def _save_mask(card: Card, path: Path, mask: np.ndarray, index: int) -> None:
         pixels = mask[..., None] * colour
     else:
         pixels = mask * np.uint8(value)
-    _save(Image.fromarray(pixels), path, 90)
-
-
-def _save(image: Image.Image, path: Path, quality: int) -> None:
-    """Saves a picture; only a JPEG has a quality."""
-    with replacing(path) as partial:
-        if _is_jpeg(path):
-            image.save(partial, quality=quality)
-        else:
-            image.save(partial)
+    write_picture(path, pixels, 90)
 
 
 def _write_groups(rule: Mapping[str, Any], root: Path, names: list[str]) -> None:
