@@ -36,6 +36,7 @@ def fetch_source(source: Mapping[str, Any], folder: Path, keep_archive: bool = F
     archive = make_folder(folder) / name
     if not archive.is_file():
         fetch(source["url"], archive)
+    remove_file(_mark(_partial_of(archive)))  # which a kill may have left
     verify(archive, source.get("sha256"))
     count = unpack(archive, folder / source.get("into", "."))
     say(f"{name}: {counted(count, 'file')} in {folder / source.get('into', '.')}")
@@ -52,14 +53,13 @@ def fetch(url: str, path: Path) -> None:
         UserError: the server refuses, gives a web page, or the connection broke five times in a
             row without a byte.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial_of(path)
     failures = 0
     while failures < TRIES:
         before = partial.stat().st_size if partial.is_file() else 0
         try:
             if _go_on(url, partial, before):
                 rename_file(partial, path)
-                remove_file(_mark(partial))
                 return
             why: object = "the connection was cut"
         except urllib.error.HTTPError as error:
@@ -110,6 +110,11 @@ def _go_on(url: str, partial: Path, have: int) -> bool:
         for block in progress(_blocks(answer), partial.stem[:22], blocks):
             add_bytes(partial, block)
     return total is None or partial.stat().st_size == total
+
+
+def _partial_of(path: Path) -> Path:
+    """Where a file grows until it is whole."""
+    return path.with_name(path.name + ".partial")
 
 
 def _mark(partial: Path) -> Path:
