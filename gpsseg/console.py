@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import gc
 import importlib
+import os
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gpsseg.config.commandline import read_command
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, disk_error
 from gpsseg.files import is_main_process
 from gpsseg.scope import clean
 from gpsseg.veil import plain
@@ -46,11 +47,13 @@ def say(text: str, style: str = "", place: Path | None = None) -> None:
         return
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=True).print(
-        clean(plain(text)) + (f" {plain(str(place))}" if place else ""),
-        style=style or None,
-        markup=False,
-    )
+    line = clean(plain(text)) + (f" {plain(str(place))}" if place else "")
+    try:
+        Console(highlight=False, soft_wrap=True).print(line, style=style or None, markup=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise disk_error(Path("The console's text"), error) from None
 
 
 def progress(
@@ -171,6 +174,15 @@ def import_at_once(modules: Sequence[str]) -> None:
             importlib.import_module(module)
 
 
+def _end_of_text() -> None:
+    """Send on what was printed; where that cannot be, Python must not try once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run_command(
     function: Callable[[Config], Any], config_type: Any, name: str, loads: Sequence[str] = ()
 ) -> None:
@@ -200,3 +212,5 @@ def run_command(
     except KeyboardInterrupt:
         print("gpsseg: stopped by the user.", file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        _end_of_text()

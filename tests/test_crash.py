@@ -13,11 +13,11 @@ import shutil
 import threading
 import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from gpsseg.compare import compare
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import SplitConfig, SynthesizeConfig
 from gpsseg.config.evaluate import EvaluateConfig
@@ -26,7 +26,15 @@ from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.config.slices import SlicesConfig
+from gpsseg.console import NETWORKS, import_at_once
+from gpsseg.datasets import split, synthesize
 from gpsseg.errors import UserError
+from gpsseg.evaluate import evaluate
+from gpsseg.finetune import finetune
+from gpsseg.predict import predict
+from gpsseg.report import report
+from gpsseg.select import select
+from gpsseg.slices import cut
 
 if not hasattr(os, "fork"):
     pytest.skip("processes are forked", allow_module_level=True)
@@ -38,29 +46,34 @@ TINY = UNET | {
 }
 
 
+COMMAND_OF = {
+    FinetuneConfig: finetune,
+    CompareConfig: compare,
+    PredictConfig: predict,
+    EvaluateConfig: evaluate,
+    ReportConfig: report,
+    SelectConfig: select,
+    SlicesConfig: cut,
+    SplitConfig: split,
+    SynthesizeConfig: synthesize,
+}
+
+
 def call(config):
     """Run the command that settings are of."""
-    import gpsseg.compare
-    import gpsseg.datasets
-    import gpsseg.evaluate
-    import gpsseg.finetune
-    import gpsseg.predict
-    import gpsseg.report
-    import gpsseg.select
-    import gpsseg.slices
+    return COMMAND_OF[type(config)](config)
 
-    commands = {
-        FinetuneConfig: gpsseg.finetune.finetune,
-        CompareConfig: gpsseg.compare.compare,
-        PredictConfig: gpsseg.predict.predict,
-        EvaluateConfig: gpsseg.evaluate.evaluate,
-        ReportConfig: gpsseg.report.report,
-        SelectConfig: gpsseg.select.select,
-        SlicesConfig: gpsseg.slices.cut,
-        SplitConfig: gpsseg.datasets.split,
-        SynthesizeConfig: gpsseg.datasets.synthesize,
-    }
-    return commands[type(config)](config)
+
+@pytest.fixture(scope="module", autouse=True)
+def imported_once():
+    """What the commands import when they run: a forked process has it."""
+    rooms = (
+        *("compare.race", "data.download", "data.synthetic.scenes", "datasets.splitting"),
+        *("evaluate.of_predictions", "evaluate.of_run", "predict.stream", "report.compare"),
+        *("report.run", "runs.selection", "runs.tuned", "slices.cutting", "slices.pairing"),
+    )
+    ours = [f"gpsseg.{room}" for room in rooms]
+    import_at_once([*NETWORKS, *ours, "nibabel", "SimpleITK", "yaml", "jinja2", "rich.progress"])
 
 
 def as_told(config, output):
