@@ -10,6 +10,7 @@ from gpsseg.console import say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, refuse_existing, write_text
 from gpsseg.scope import scoped
+from gpsseg.writing import remove_partials
 
 
 @scoped
@@ -59,6 +60,7 @@ def _missing_page(run: Path) -> Path:
             again = f" Go on with it: python -m gpsseg.finetune --resume {run}"
         raise UserError(f"{run} has no metrics.json, expected the folder of a run.{again}")
     page = write_report(run)
+    remove_partials(run)
     say("report:", "bold", page)
     say("Pictures are on the page of: python -m gpsseg.evaluate --run", place=run)
     return page
