@@ -1,7 +1,8 @@
-"""Ends a process at a chosen file operation, as a kill or a power cut would."""
+"""Ends a process at a chosen file operation, as a kill would, or lets the disk be full there."""
 
 import builtins
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -9,7 +10,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-KILLED = 99
+from gpsseg.errors import DiskError
+
+KILLED, REFUSED = 99, 2
+FULL = "full"  # nothing is ended, but from there on the disk is full
+GROWS = ("open", "mkdir", "fsync", "rename", "replace")
 BEFORE, AFTER, HALF = "before", "after", "half"  # half: the file holds some bytes of another end
 Point = tuple[int, str]
 
@@ -76,6 +81,9 @@ class Operations:
 
     def _comes(self, what: str) -> int:
         self.seen.append(what)
+        number, when = self.point or (0, "")
+        if when == FULL and len(self.seen) >= number and what.split()[0] in GROWS:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), what)
         self._end(len(self.seen), BEFORE)
         return len(self.seen)
 
@@ -114,13 +122,21 @@ def in_a_child(command: Callable[[], object], root: Path, point: Point | None = 
             command()
             print("\n".join(["OPERATIONS", *operations.seen]))
             os._exit(0)
+        except DiskError as error:
+            print(error)
+            os._exit(REFUSED)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     text = told.read_text(errors="replace")
-    assert status in (0, KILLED), text
-    if status == KILLED:
+    full = point is not None and point[1] == FULL
+    assert status in ((0, REFUSED) if full else (0, KILLED)), text
+    if status == REFUSED:
+        last = text.splitlines()[-1]
+        assert "No space left on device. Free some space, then " in last, text
+        assert str(root) in last, text
+    if status:
         assert point, text
         return []
     return text.partition("OPERATIONS\n")[2].splitlines()
@@ -131,5 +147,11 @@ def points_of(operations: list[str]) -> list[Point]:
     return [
         (number, when)
         for number, what in enumerate(operations, 1)
-        for when in ((BEFORE, AFTER, HALF) if what.startswith("open ") else (BEFORE, AFTER))
+        for when in (BEFORE, *((AFTER, HALF) if what.startswith("open ") else (AFTER,)))
     ]
+
+
+def full_points_of(operations: list[str]) -> list[Point]:
+    """All points at which the disk can become full."""
+    numbered = enumerate(operations, 1)
+    return [(number, FULL) for number, what in numbered if what.split()[0] in GROWS]

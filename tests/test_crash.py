@@ -225,6 +225,8 @@ def survives(crasher, point, root, settings, output, again, expected):
     """End a command at a point, take it up, and compare."""
     root.mkdir()
     crasher.in_a_child(lambda: call(settings), root, point)
+    if point[1] == crasher.FULL:
+        assert not [path for path in root.rglob("*") if path.name.startswith(".partial-")]
     crasher.in_a_child(lambda: again(settings, output), root)
     assert content(output) == expected
     assert not [p for p in root.rglob("*") if "partial" in p.name or p.name == ".unfinished"]
@@ -260,6 +262,17 @@ def test_every_point(crasher, case, capsys):
         print(f"\n{type(settings).__name__}: {len(points)} points survived")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", COMMANDS, indirect=True)
+def test_a_disk_that_is_full_at_every_point(crasher, case, capsys):
+    root, settings, output, again = case
+    operations, expected = undisturbed(crasher, root, settings, output)
+    points = crasher.full_points_of(operations)
+    try_points(crasher, points, operations, root, settings, output, again, expected)
+    with capsys.disabled():
+        print(f"\n{type(settings).__name__}: full at {len(points)} points")
+
+
 def first_of_each_kind(crasher, operations):
     """One point for each call and moment, spread over the run."""
     found = {}
@@ -269,12 +282,13 @@ def first_of_each_kind(crasher, operations):
     return [points[(7 * i) % len(points)] for i, points in enumerate(found.values())]
 
 
-@pytest.mark.parametrize("case", ["split", "synthesize", "evaluate --predictions"], indirect=True)
+@pytest.mark.parametrize("case", ["split"], indirect=True)
 def test_one_point_of_each_kind(crasher, case):
     root, settings, output, again = case
     operations, expected = undisturbed(crasher, root, settings, output)
     points = first_of_each_kind(crasher, operations)
     assert len(points) > 6
+    points += crasher.full_points_of(operations)[:: len(operations) // 4]
     try_points(crasher, points, operations, root, settings, output, again, expected)
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from gpsseg.config.private import save_salt
-from gpsseg.data.cache import read_entry, write_entry
+from gpsseg.data.cache import cache_folder, read_entry, write_entry
 from gpsseg.data.formats import dicom_seg
 from gpsseg.data.formats.images import save_picture
 from gpsseg.data.formats.volume_files import write_volume
@@ -195,3 +195,13 @@ def test_equal_tensors_are_equal_bytes(tmp_path):
             found = file.get_tensor(name)
             assert found.dtype == tensor.dtype
             assert torch.equal(found, tensor)
+
+
+def test_what_was_left_half_written_in_a_cache_goes_after_a_day(tmp_path):
+    folder = cache_folder(str(tmp_path))
+    old, new = folder / ".partial-1-a.npz", folder / ".partial-2-b.npz"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    cache_folder(str(tmp_path))
+    assert list(folder.iterdir()) == [new], "which another process may be writing"

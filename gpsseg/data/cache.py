@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import monai
@@ -26,9 +27,11 @@ from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
 from gpsseg.errors import DiskError
 from gpsseg.files import replacing, sha256_of_file
+from gpsseg.writing import PARTIAL
 
 OFF = "off"
 LEAST_FREE = 2 * 10**9  # bytes
+DAY = 24 * 3600  # seconds
 HERE = Path(__file__).resolve().parent
 # What an entry's values depend on; all that reads files, so that none is forgotten.
 CODE = ("cache.py", "case.py", "loader.py", "transforms.py", "formats/*.py")
@@ -52,6 +55,7 @@ def cache_folder(asked: str | None) -> Path | None:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        _remove_old(folder)
         free = shutil.disk_usage(folder).free
     except OSError as error:
         _note(f"{folder} cannot be written to ({error.strerror})")
@@ -132,6 +136,14 @@ def write_entry(path: Path, arrays: dict[str, np.ndarray]) -> None:
         partial.open("wb") as file,
     ):
         np.savez(file, **arrays)  # type: ignore[arg-type]  # its allow_pickle is no array
+
+
+def _remove_old(folder: Path) -> None:
+    """Remove what processes that were killed long ago have left half-written."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > DAY:
+                path.unlink()
 
 
 def _remove(path: Path) -> None:
