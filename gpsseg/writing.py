@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import stat
+import threading
 from collections.abc import Iterator, Mapping
 from io import FileIO
 from pathlib import Path
@@ -54,12 +55,12 @@ def replacing(
         private: whether only the user may read it; else whom the user's umask lets, whatever the
             library that writes it says.
         flush: whether it must outlive a power cut.
-        shared: whether other processes may write the same file at the same time.
+        shared: whether others may write the same file at the same time.
 
     Raises:
         DiskError: it cannot be written; what was there before is untouched.
     """
-    part = f"{os.getpid()}-" if shared else ""
+    part = f"{os.getpid()}-{threading.get_ident()}-" if shared else ""
     partial = path.with_name(f"{PARTIAL}{part}{path.name[-50:]}")  # a name has 255 bytes at most
     with writing_to(path):
         partial.unlink(missing_ok=True)

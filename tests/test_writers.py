@@ -9,6 +9,7 @@ PACKAGE = Path(gpsseg.__file__).parent
 # What may write without gpsseg.files, and why no name of a nameless run can be in it.
 WRITERS = {
     "files.py": "the filter itself",
+    "console.py": "nowhere, where nobody takes what was printed",
     "writing.py": "bytes of the filter's files",
     "config/private.py": "salt.txt, the one private file",
     "runs/starts.py": "locks a folder",

@@ -60,6 +60,7 @@ def fetch(url: str, path: Path) -> None:
         try:
             if _go_on(url, partial, before):
                 rename_file(partial, path)
+                remove_file(_mark(partial))
                 return
             why: object = "the connection was cut"
         except urllib.error.HTTPError as error:
