@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from gpsseg import memory
 from gpsseg.config.commandline import read_command
-from gpsseg.ending import end, leave, told_to_stop
+from gpsseg.ending import end, end_of_text, leave, told_to_stop
+from gpsseg.errors import disk_error
 from gpsseg.files import is_main_process
 from gpsseg.processes import goes_on_alone
 from gpsseg.scope import clean
@@ -47,11 +48,13 @@ def say(text: str, style: str = "", place: Path | None = None) -> None:
         return
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=True).print(
-        clean(plain(text)) + (f" {plain(str(place))}" if place else ""),
-        style=style or None,
-        markup=False,
-    )
+    line = clean(plain(text)) + (f" {plain(str(place))}" if place else "")
+    try:
+        Console(highlight=False, soft_wrap=True).print(line, style=style or None, markup=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise disk_error(Path("The console's text"), error) from None
 
 
 def progress(
@@ -202,3 +205,5 @@ def run_command(
         raise
     except BaseException as error:
         raise SystemExit(end(memory.of_command(error, name, config))) from None
+    finally:
+        end_of_text()

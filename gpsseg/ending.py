@@ -93,6 +93,15 @@ def leave() -> None:
             raise
 
 
+def end_of_text() -> None:
+    """Send on what was printed; where that cannot be, Python must not try once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def is_lost(error: BaseException) -> bool:
     """Whether an exchange failed as another process is gone."""
     distributed: Any = sys.modules.get("torch.distributed")

@@ -8,9 +8,10 @@ import errno
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Value = TypeVar("Value")
+SAME = "give the same command again"
 
 
 class UserError(Exception):
@@ -23,6 +24,16 @@ class UserError(Exception):
 
     status = 2
     everywhere = False
+
+    def __reduce__(self) -> Any:
+        """Pickle it whole, whatever its ``__init__`` takes, for another process."""
+        return _pickled, (type(self), self.args, self.__dict__)
+
+
+def _pickled(kind: type[UserError], args: tuple[Any, ...], rest: dict[str, Any]) -> UserError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(rest)
+    return error
 
 
 class SomeFailedError(UserError):
@@ -70,6 +81,62 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
+class DiskError(UserError):
+    """Something could not be written; what was finished before it stays.
+
+    Args:
+        what: a sentence: which file, and why.
+        fix: the beginning of another one, without its end.
+        number: the system's errno.
+        then: what to do after the fix.
+    """
+
+    def __init__(self, what: str, fix: str = "", number: int = 0, then: str = SAME):
+        super().__init__(what, fix, number, then)
+        self.what, self.fix, self.number = what, fix, number
+        self.text = f"{what} {fix}, then {then}." if fix else what
+
+    def __str__(self) -> str:
+        return self.text
+
+    def again(self, then: str = SAME) -> DiskError:
+        """The same with another way to go on."""
+        return DiskError(self.what, self.fix, self.number, then)
+
+
+FIXES = {
+    errno.ENOSPC: "Free some space",
+    errno.EDQUOT: "Free some of your quota",
+    errno.EFBIG: "Lift the limit on the size of files (`ulimit -f`) or name another place",
+    errno.EROFS: "Make the disk writable or name another place",
+    errno.EACCES: "Give yourself the right to write there or name another place",
+    errno.EPERM: "Give yourself the right to write there or name another place",
+    errno.ENOENT: "See that nothing moves or deletes its folder",
+    errno.EIO: "Look after the disk or name a place on another one",
+}
+OTHERS = {  # after which another command is given
+    errno.ENOTDIR: "Name another --output: a folder above it is a file",
+    errno.EEXIST: "Name another --output: a file has this name",
+    errno.ENAMETOOLONG: "Name a shorter --output, or shorten the names of the input",
+}
+
+
+def disk_error(path: Path, error: OSError, what: str = "{} cannot be written") -> DiskError:
+    """What the system says of a file or folder that cannot be written, as one sentence.
+
+    Args:
+        path: of it, by its final name.
+        error: the system's.
+        what: cannot be done; "{}" stands for the path.
+    """
+    number = error.errno or 0
+    why = error.strerror or str(error) or type(error).__name__
+    told = f"{what.format(path)}: {why}."
+    if number in OTHERS:
+        return DiskError(f"{told} {OTHERS[number]}.", number=number)
+    return DiskError(told, FIXES.get(number, "See that it can be written to"), number)
+
+
 def fault_of(path: Path, error: BaseException) -> str:
     """One sentence on what is wrong with a file, whatever the error.
 
@@ -111,6 +178,8 @@ def plain_name(path: Path) -> str:
 def stops_all(error: BaseException) -> bool:
     """Whether an error is the disk's, so that whatever comes next would fail too."""
     fatal = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    if isinstance(error, DiskError):
+        return error.number in (*fatal, errno.EIO)
     return isinstance(error, OSError) and error.errno in fatal
 
 

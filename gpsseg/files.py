@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import hashlib
 import io
 import json
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,11 +18,22 @@ from gpsseg.errors import UserError
 from gpsseg.schema import KEY, SCHEMA, refuse_newer, with_schema, without_schema
 from gpsseg.scope import CleanText, clean, clean_page
 from gpsseg.veil import plain
+from gpsseg.writing import (
+    append,
+    cannot_be_made,
+    flush_folder,
+    is_partial,
+    make_folder,
+    replacing,
+    write_tensors,
+    writing_to,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PACKAGE = Path(__file__).resolve().parent
+UNFINISHED = ".unfinished"  # stands in a folder until all files of a command are there
 
 
 def bundled(name: str) -> Path:
@@ -52,27 +63,14 @@ def _put(path: Path, text: str) -> None:
     """Write cleaned text; what is no UTF-8 becomes a question mark."""
     if not is_main_process():
         return
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        file.write(text)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_bytes(text.encode("utf-8", "replace"))
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path``, of the same ending, that takes its place if all goes well.
-
-    It may be read by whom the user's umask lets read, whatever the library that writes it says.
-    """
-    partial = path.with_name(f".partial-{path.name[-60:]}")  # a name has 255 bytes at most
-    try:
-        partial.open("wb").close()
-        mode = stat.S_IMODE(partial.stat().st_mode)
-        yield partial
-        partial.chmod(mode)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes that hold no text, atomically."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -104,29 +102,26 @@ def _cell(value: Any) -> Any:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file, atomically.
+    """Write a safetensors file, atomically; of equal content, equal bytes.
 
     Metadata that are JSON hold the program's own names, of which only whole ones can be hidden.
     """
     if not is_main_process():
         return
-    from safetensors.torch import save_file
-
     kept = {name: clean(text, whole=text[:1] in ("[", "{")) for name, text in metadata.items()}
     with replacing(path) as partial:
-        save_file(dict(tensors), partial, {KEY: str(SCHEMA), **kept})
+        write_tensors(partial, tensors, {KEY: str(SCHEMA), **kept})
 
 
 @contextlib.contextmanager
 def console_in(path: Path) -> Iterator[None]:
     """Append what is printed meanwhile to a text file, cleaned like everything in files."""
-    with path.open("a", encoding="utf-8", errors="replace") as file:
-        text: Any = CleanText(file.write)
-        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-            try:
-                yield
-            finally:
-                text.end()
+    text: Any = CleanText(functools.partial(append, path))
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            yield
+        finally:
+            text.end()
 
 
 def read_json(path: Path) -> Any:
@@ -192,57 +187,81 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return names, rows
 
 
-def new_folder(path: Path) -> Path:
-    """Create ``path`` and return it; a folder that holds anything is never written into.
+def new_folder(path: Path, begun_by: object = None) -> Path:
+    """Create ``path`` and return it; a folder that holds a result is never written into.
+
+    Args:
+        path: of the folder.
+        begun_by: the settings of a command that writes several files into it, and that says by
+            ``finish_folder`` that all are there. Until then the same settings may begin again.
 
     Raises:
         UserError: ``path`` is a file, or a folder that is not empty.
     """
-    refuse_existing(path)
-    return make_folder(path)
+    refuse_existing(path, begun_by)
+    make_folder(path)
+    if begun_by is not None:
+        write_text(path / UNFINISHED, _told(begun_by))
+    return path
 
 
-def refuse_existing(path: Path) -> None:
+def finish_folder(path: Path) -> None:
+    """Say that a folder holds all that the command was to write."""
+    if not is_main_process():
+        return
+    with writing_to(path / UNFINISHED):
+        flush_folder(path)
+        (path / UNFINISHED).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _told(settings: object) -> str:
+    """Settings as the hash that a folder is marked with: they may name what nobody should read."""
+    return f"{hashlib.sha256(repr(settings).encode('utf-8', 'replace')).hexdigest()}\n"
+
+
+def refuse_existing(path: Path, begun_by: object = None) -> None:
     """Refuse to write to a file, or to a folder that holds anything.
+
+    What a killed process was writing is nothing; neither is what a command with the same settings
+    has begun, see ``new_folder``.
 
     Raises:
         UserError: ``path`` is one.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(
-            f"{path} already exists and is not empty; gpsseg never overwrites a result. "
-            "Name another --output, or move the old one away."
-        )
+    with cannot_be_made(path):
+        if not path.exists():
+            return
+    mark = path / UNFINISHED
+    if path.is_dir() and all(is_partial(file) or file == mark for file in path.iterdir()):
+        return
+    unfinished = mark.is_file()
+    if unfinished and begun_by is not None and _read(mark) == _told(begun_by):
+        return
+    why = (
+        "was begun with other settings and left unfinished"
+        if unfinished
+        else ("already exists and is not empty; gpsseg never overwrites a result")
+    )
+    raise UserError(f"{path} {why}. Name another --output, or move the old one away.")
 
 
-def make_folder(path: Path) -> Path:
-    """Create ``path`` unless it is there, and return it.
-
-    Raises:
-        UserError: it, or a folder above it, is a file or may not be written to.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"The folder {path} cannot be made: {error.strerror}. Name another --output."
-        ) from None
-    return path
-
-
-def new_run_folder(output: Path | None, name: str) -> Path:
+def new_run_folder(output: Path | None, name: str, begun_by: object = None) -> Path:
     """Create the folder of one run: ``output``, or ``runs/<name>-<time>`` under the working folder.
 
     Raises:
         UserError: as ``new_folder``.
     """
     if output is not None:
-        return new_folder(output)
+        return new_folder(output, begun_by)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for suffix in ["", *(f"-{n}" for n in range(2, 100))]:
         folder = Path("runs") / f"{name}-{stamp}{suffix}"
         if not folder.exists():
-            return new_folder(folder)
+            return new_folder(folder, begun_by)
     raise UserError(f"runs/{name}-{stamp} and 98 namesakes exist already. Pass --output DIR.")
 
 
@@ -267,12 +286,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def log_to(path: Path) -> Callable[[Mapping[str, Any]], None]:
-    """Return a function that appends one JSON line to ``path`` and flushes it."""
+    """Return a function that appends one JSON line to ``path``; see ``append``."""
 
     def log(line: Mapping[str, Any]) -> None:
-        if not is_main_process():
-            return
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(clean(line)) + "\n")
+        if is_main_process():
+            append(path, json.dumps(clean(line)) + "\n")
 
     return log

@@ -37,10 +37,6 @@ class OutOfMemoryError(UserError):
         super().__init__(sentence(stage, settings, ended))
         self.stage, self.settings, self.ended = stage, dict(settings), ended
 
-    def __reduce__(self) -> Any:
-        """Pickle it with all that it was made of; a comparison's runs are other processes."""
-        return type(self), (self.stage, self.settings, self.ended)
-
     def of(self, config: Any) -> OutOfMemoryError:
         """The same, with the settings of the command that runs and none that it lacks."""
         asked = settings_of(config)

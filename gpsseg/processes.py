@@ -78,7 +78,7 @@ def together(work: Callable[[], Iterable[Item]]) -> list[Item]:
     try:
         own = list(work())
     except UserError as error:
-        fault = type(error)(str(error))
+        fault = error
     parts = gathered([(own, fault)])
     for _, each_fault in parts:
         if each_fault is not None:
@@ -121,7 +121,7 @@ def by_main(work: Callable[[], Value]) -> Value:
         try:
             value = work()
         except UserError as error:
-            fault = type(error)(str(error))
+            fault = error
     value, fault = of_main((value, fault))
     if fault is not None:
         fault.everywhere = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.select import SelectConfig
 from gpsseg.console import NETWORKS, run_command, say
-from gpsseg.files import new_folder
+from gpsseg.files import finish_folder, new_folder
 from gpsseg.scope import scoped
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def select(config: SelectConfig) -> Selection:
     machine = make_machine(config.device, config.precision)
     prepare(backbone, machine, config.checkpoint_activations)
     wanted = config.output
-    output = by_main(lambda: new_folder(wanted)) if wanted else None
+    output = by_main(lambda: new_folder(wanted, config)) if wanted else None
     selection, how = choose(backbone, training_batches(data, settled), settled, machine)
     layers = layer_table(backbone, selection)
     for row in layers:
@@ -53,6 +53,7 @@ def select(config: SelectConfig) -> Selection:
     say(counts_sentence(trainable_counts(layers)), style="bold")
     if output:
         save_selection(RunFolder(output), selection, layers, how)
+        finish_folder(output)
         say("written to", place=output)
     return selection
 

@@ -42,6 +42,12 @@ def grey_files() -> ModuleType:
     return _module("grey_files")
 
 
+@pytest.fixture(scope="session")
+def crasher() -> ModuleType:
+    """The functions of crasher.py."""
+    return _module("crasher")
+
+
 def _module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec

@@ -1,7 +1,10 @@
 """Nobody waits in silence: bars on a terminal, lines of text elsewhere."""
 
 import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +81,15 @@ def test_on_a_terminal_there_is_a_bar_and_a_line_that_goes_away(capsys, monkeypa
     assert "loading ..." in capsys.readouterr().out
     assert list(progress([1, 2], "reading")) == [1, 2]
     assert "2/2" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_console_that_takes_no_text_is_a_sentence():
+    command = [sys.executable, "-m", "gpsseg.datasets", "info", "kvasir"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.stderr == (
+        "gpsseg: error: The console's text cannot be written: No space left on device. Free some "
+        "space, then give the same command again.\n"
+    )
+    assert done.returncode == 2

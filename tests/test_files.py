@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gpsseg.errors import UserError
+from gpsseg.errors import DiskError, UserError
 from gpsseg.files import new_folder, new_run_folder, read_json, replacing, write_json, write_text
 
 
@@ -47,7 +47,7 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
             assert target.read_text() == "old", "a reader meanwhile"
             raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(DiskError, match="disk full"):
         fill_the_disk()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target], "nothing half-written stays"
@@ -68,6 +68,6 @@ def test_text_that_cannot_be_written_leaves_the_old_file(
 
     monkeypatch.setattr("os.replace", full)
     for write in (write_text, write_json):
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(DiskError, match="disk full"):
             write(target, "new")
         assert target.read_text() == "old"

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from gpsseg import Delta, gps, load_backbone
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
+from gpsseg.config.report import ReportConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, tune
 from gpsseg.predict import predict
+from gpsseg.report import report
 from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"
@@ -230,8 +233,36 @@ def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_result(
     monkeypatch.undo()
     assert finetune(FinetuneConfig(resume=stopped)) == stopped
     assert read(stopped, "metrics.json")["after"] == read(run, "metrics.json")["after"]
-    with pytest.raises(UserError, match="is finished"):
+    for name in ("delta.safetensors", "selection.safetensors"):
+        assert (stopped / name).read_bytes() == (run / name).read_bytes(), "also order, no times"
+    with pytest.raises(UserError, match="is finished: see its report"):
         finetune(FinetuneConfig(resume=stopped))
+
+
+def test_a_page_that_is_missing_is_written(run, drawn_kvasir, tmp_path):
+    killed = shutil.copytree(run, tmp_path / "run")
+    (killed / "report.html").rename(tmp_path / "before.html")
+    (killed / ".partial-report.html").write_text("<html>")
+    for again in (
+        FinetuneConfig(resume=killed),
+        quick(drawn_kvasir, killed, decoder_top_k=2),
+    ):
+        with pytest.raises(UserError, match=f"but for its page.*gpsseg.report --run {killed}$"):
+            finetune(again)
+    assert report(ReportConfig(run=killed)) == killed / "report.html"
+    assert {path.name for path in killed.iterdir()} == FILES
+    page = (killed / "report.html").read_text(encoding="utf-8")
+    shown = f"{read(run, 'metrics.json')['after']['per-image']['dice']:.3f}"
+    assert shown in page
+    assert shown in (tmp_path / "before.html").read_text(encoding="utf-8")
+    with pytest.raises(UserError, match=r"report\.html is there already; gpsseg never overwrites"):
+        report(ReportConfig(run=killed))
+    (killed / "metrics.json").unlink()
+    (killed / "report.html").unlink()
+    with pytest.raises(UserError, match=f"no metrics.json.*gpsseg.finetune --resume {killed}$"):
+        report(ReportConfig(run=killed))
+    with pytest.raises(UserError, match="leave --compare and --output out"):
+        ReportConfig(run=killed, output=tmp_path / "x")
 
 
 def test_scores_of_an_untrained_decoder_are_no_baseline(run, capsys):
@@ -251,6 +282,8 @@ def test_a_cached_run_scores_as_one_without(run, drawn_kvasir, tmp_path, monkeyp
     assert read(kept, "metrics.json")["after"] == read(again, "metrics.json")["after"]
     assert read(kept, "config.json")["config"]["cache"] == str(tmp_path / "my cache")
     assert read(again, "config.json")["config"]["cache"] == "off"
+    deltas = [(path / "delta.safetensors").read_bytes() for path in (kept, again)]
+    assert deltas[0] == deltas[1]
     names = {path.suffix for path in (tmp_path / "my cache" / "prepared").iterdir()}
     assert names == {".npz"}
 

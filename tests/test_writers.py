@@ -9,17 +9,17 @@ PACKAGE = Path(gpsseg.__file__).parent
 # What may write without gpsseg.files, and why no name of a nameless run can be in it.
 WRITERS = {
     "files.py": "the filter itself",
+    "ending.py": "nowhere, where nobody takes what was printed",
+    "writing.py": "bytes of the filter's files",
     "config/private.py": "salt.txt, the one private file",
     "runs/starts.py": "locks a folder",
     "data/cache.py": "arrays under a hash",
     "data/formats/dicom_seg.py": "refers to its source, as the standard demands",
     "data/formats/volume_files.py": "a mask's voxels",
-    "data/formats/images.py": "a mask's pixels",
+    "data/formats/images.py": "a mask's pixels, into memory",
     "report/thumbnails.py": "pixels into memory",
     "engine/machine.py": "tells Linux to begin a peak anew",
     "report/check.py": "pixels into memory",
-    "data/synthetic/scenes.py": "drawn images",
-    "data/synthetic/layout.py": "drawn images",
     "data/download.py": "published archives",
 }
 METHODS = {

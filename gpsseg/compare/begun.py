@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gpsseg.config.compare import FREE, CompareConfig, uses
+from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import OF_SOME
 from gpsseg.config.private import load_salt, save_salt
 from gpsseg.config.resuming import OWN_DATA, PLACES, spelled
@@ -17,7 +18,7 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.carve import BY_GROUPS
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.errors import UserError
-from gpsseg.files import make_folder, read_object, write_json
+from gpsseg.files import is_partial, make_folder, read_object, write_json
 from gpsseg.runs.kept import kept_split
 from gpsseg.scope import clean
 
@@ -53,14 +54,20 @@ def open_comparison(config: CompareConfig) -> None:
         elif set(fixed) - set(before):  # of methods that come new to it
             write_json(path, fixed | before)
         return
-    if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
+    if config.output.exists() and not _is_bare(config.output):
         raise UserError(
             f"{config.output} already exists and is no comparison. Name another --output."
         )
     make_folder(config.output)
     if salt is not None:
-        save_salt(config.output, salt, {"command": sys.argv})
+        save_salt(config.output, salt, {"command": sys.argv}, again=True)
     write_json(path, {**fixed, **SHARES})
+
+
+def _is_bare(output: Path) -> bool:
+    """Whether a folder holds nothing but what a comparison writes before its settings."""
+    before = RunFolder(output).salt
+    return output.is_dir() and all(is_partial(p) or p == before for p in output.iterdir())
 
 
 def _salt_of(config: CompareConfig, settings: Path) -> str | None:

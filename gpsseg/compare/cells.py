@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +15,15 @@ from gpsseg.config.private import load_salt
 from gpsseg.data.anonymous import draw_veil
 from gpsseg.data.loader import default_workers
 from gpsseg.engine.machine import make_machine, peak_memory_mb
-from gpsseg.errors import TrainingDivergedError
-from gpsseg.files import console_in, read_log, read_object, write_json, write_rows
+from gpsseg.errors import DiskError, TrainingDivergedError
+from gpsseg.files import (
+    console_in,
+    make_folder,
+    read_log,
+    read_object,
+    write_json,
+    write_rows,
+)
 from gpsseg.finetune import tune
 from gpsseg.runs.data import open_data
 from gpsseg.runs.settle import settle
@@ -25,6 +31,7 @@ from gpsseg.runs.trained import facts_of, training_of_run
 from gpsseg.runs.tuned import load_tuned
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import metrics_of, score_cases
+from gpsseg.writing import remove_folder
 
 
 @dataclass(frozen=True)
@@ -100,21 +107,24 @@ def run_cell(config: SettledConfig, run: RunFolder, test: bool, threads: int) ->
     torch.set_num_threads(threads)
     if config.workers is None:  # the cores are shared with other runs
         config = dataclasses.replace(config, workers=min(default_workers(), threads // 2))
-    run.path.parent.mkdir(exist_ok=True)
+    make_folder(run.path.parent)
     comparison = run.path.parent.parent
     salt = load_salt(comparison) if config.anonymous_ids else None
     draw_veil(salt, config)
-    with console_in(run.path.with_name(f"{run.path.name}.txt")):
-        if not run.cell.is_file():
-            _train(config, run, salt)
-        if test and not run.metrics.is_file():
-            _test(config, run, salt)
+    try:
+        with console_in(run.path.with_name(f"{run.path.name}.txt")):
+            if not run.cell.is_file():
+                _train(config, run, salt)
+            if test and not run.metrics.is_file():
+                _test(config, run, salt)
+    except DiskError as error:  # a run of its own would be gone on with by itself
+        raise error.again() from None
     return run
 
 
 def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
     """Train; a run that diverges counts with its best epoch, as finetune leaves it."""
-    shutil.rmtree(run.path, ignore_errors=True)  # of a stopped comparison
+    remove_folder(run.path)  # of a stopped comparison
     diverged, device = False, make_machine(config.device).device
     peak_memory_mb(device, reset=True)
     try:
@@ -138,7 +148,7 @@ def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
         "decoder_lr": config.decoder_lr,
         "trainable": {name: selection[name] for name in names},
     }
-    shutil.rmtree(run.resume_point.parent, ignore_errors=True)
+    remove_folder(run.resume_point.parent)
     write_json(run.cell, content)
 
 

@@ -7,7 +7,6 @@ The first line is the salt. Below it stands JSON: "config" (settings that are pl
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,28 +14,28 @@ from typing import Any
 
 from gpsseg.config.folder import RunFolder
 from gpsseg.errors import UserError
+from gpsseg.files import replacing
 
 FILE, CARD = (path.name for path in (RunFolder(Path()).salt, RunFolder(Path()).card))
 HIDDEN = "hidden, see salt.txt"
 
 
-def save_salt(folder: Path, salt: str, facts: Mapping[str, Any] | None = None) -> None:
-    """Keep a run's salt and its private facts in its folder, readable by its owner only."""
-    if (folder / FILE).exists():
+def save_salt(
+    folder: Path, salt: str, facts: Mapping[str, Any] | None = None, again: bool = False
+) -> None:
+    """Keep a run's salt and its private facts in its folder, readable by its owner only.
+
+    Only what is begun ``again`` may lose the salt that it has.
+    """
+    if (folder / FILE).exists() and not again:
         raise FileExistsError(f"{folder / FILE} exists already")
     _write(folder, salt, facts)
 
 
 def _write(folder: Path, salt: str, facts: Mapping[str, Any] | None) -> None:
-    """Write the file at once: Ctrl-C leaves the old one or the new one, never none."""
-    partial = folder / f"{FILE}.partial"
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(salt + "\n")
-        if facts:
-            file.write(json.dumps(facts, indent=2, default=str) + "\n")
-    os.replace(partial, folder / FILE)
+    told = json.dumps(facts, indent=2, default=str) + "\n" if facts else ""
+    with replacing(folder / FILE, private=True) as partial:
+        partial.write_text(f"{salt}\n{told}", encoding="utf-8")
 
 
 def change_private(folder: Path, **config: str) -> None:

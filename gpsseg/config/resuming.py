@@ -106,10 +106,13 @@ def refuse_finished(run: Path) -> None:
         UserError: it has.
     """
     files = RunFolder(run)
-    scored, shown = files.metrics.is_file(), files.report.is_file()
-    resumable = files.resume_point.is_file()
-    if scored and (shown or not resumable):  # killed between the two, the report is made yet
+    if not files.metrics.is_file():
+        return
+    if files.report.is_file():
         raise UserError(f"{run} is finished: see its report.html.")
+    raise UserError(
+        f"{run} is finished but for its page. Write it by: python -m gpsseg.report --run {run}"
+    )
 
 
 def resumed(

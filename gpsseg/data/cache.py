@@ -6,9 +6,9 @@ place: a changed image, data card or program asks for another name.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,7 +23,8 @@ from gpsseg.console import say
 from gpsseg.data import cache_limit
 from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
-from gpsseg.files import sha256_of_file
+from gpsseg.errors import DiskError
+from gpsseg.files import replacing, sha256_of_file
 
 LEAST_FREE = 2 * 10**9  # bytes
 HERE = Path(__file__).resolve().parent
@@ -129,17 +130,11 @@ def write_entry(path: Path, arrays: dict[str, np.ndarray]) -> None:
     Now and then the longest unused entries make room. A cache that cannot be written (a full
     disk, a folder gone) is no error.
     """
-    try:
-        handle, partial = tempfile.mkstemp(".partial", f"{path.stem}-", path.parent)
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # its allow_pickle is no array
-        os.replace(partial, path)
-    except OSError:
-        pass
-    finally:
-        cache_limit.remove(Path(partial))
+    with (
+        contextlib.suppress(DiskError),
+        replacing(path, private=True, flush=False, shared=True) as partial,
+        partial.open("wb") as file,
+    ):
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its allow_pickle is no array
     if cache_limit.is_due(path.name):
         cache_limit.evict(path.parent, cache_limit.limit())

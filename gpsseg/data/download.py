@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import shutil
 import stat
 import time
@@ -17,7 +16,8 @@ from typing import Any
 
 from gpsseg.console import progress, say
 from gpsseg.errors import UserError, counted
-from gpsseg.files import make_folder, sha256_of_file
+from gpsseg.files import make_folder, sha256_of_file, write_text
+from gpsseg.writing import add_bytes, remove_file, rename_file, replacing
 
 BLOCK = 1 << 20  # bytes
 TRIES, PAUSE, TIMEOUT = 5, 1.0, 60  # the pause doubles with every try; seconds
@@ -36,11 +36,12 @@ def fetch_source(source: Mapping[str, Any], folder: Path, keep_archive: bool = F
     archive = make_folder(folder) / name
     if not archive.is_file():
         fetch(source["url"], archive)
+    remove_file(_mark(_partial_of(archive)))  # which a kill may have left
     verify(archive, source.get("sha256"))
     count = unpack(archive, folder / source.get("into", "."))
     say(f"{name}: {counted(count, 'file')} in {folder / source.get('into', '.')}")
     if not keep_archive:
-        archive.unlink()
+        remove_file(archive)
 
 
 def fetch(url: str, path: Path) -> None:
@@ -52,19 +53,19 @@ def fetch(url: str, path: Path) -> None:
         UserError: the server refuses, gives a web page, or the connection broke five times in a
             row without a byte.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial_of(path)
     failures = 0
     while failures < TRIES:
         before = partial.stat().st_size if partial.is_file() else 0
         try:
             if _go_on(url, partial, before):
-                os.replace(partial, path)
-                _mark(partial).unlink(missing_ok=True)
+                rename_file(partial, path)
+                remove_file(_mark(partial))
                 return
             why: object = "the connection was cut"
         except urllib.error.HTTPError as error:
             if error.code == 416 and before:  # cut at its very end, or the file became shorter
-                partial.unlink()
+                remove_file(partial)
                 continue
             if error.code < 500 and error.code != 429:
                 raise UserError(
@@ -102,12 +103,19 @@ def _go_on(url: str, partial: Path, have: int) -> bool:
         length = answer.headers.get("Content-Length")
         total = int(length) + (have if resumed else 0) if length else None
         tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-        mark.write_text(tag, encoding="utf-8") if tag else mark.unlink(missing_ok=True)
-        with partial.open("ab" if resumed else "wb") as file:
-            blocks = -(-total // BLOCK) if total else None
-            for block in progress(_blocks(answer), partial.stem[:22], blocks):
-                file.write(block)
+        if not resumed:  # a kill must not leave one version's bytes beside another one's mark
+            remove_file(partial)
+        add_bytes(partial, b"")
+        write_text(mark, tag) if tag else remove_file(mark)
+        blocks = -(-total // BLOCK) if total else None
+        for block in progress(_blocks(answer), partial.stem[:22], blocks):
+            add_bytes(partial, block)
     return total is None or partial.stat().st_size == total
+
+
+def _partial_of(path: Path) -> Path:
+    """Where a file grows until it is whole."""
+    return path.with_name(path.name + ".partial")
 
 
 def _mark(partial: Path) -> Path:
@@ -127,7 +135,7 @@ def verify(archive: Path, sha256: str | None) -> None:
         UserError: it has another SHA-256, or is no zip.
     """
     if sha256 is not None and (got := sha256_of_file(archive)) != sha256:
-        archive.unlink()
+        remove_file(archive)
         raise UserError(
             f"{archive.name} is not the published file: its SHA-256 is {got}, expected {sha256}. "
             "It was removed. Try again; if it stays so, ask the authors whether it was renewed."
@@ -136,7 +144,7 @@ def verify(archive: Path, sha256: str | None) -> None:
         with archive.open("rb") as file:
             start = file.read(200).lstrip().lower()
         page = start.startswith((b"<!doctype", b"<html"))
-        archive.unlink()
+        remove_file(archive)
         raise UserError(
             f"{archive.name} is {'a web page' if page else 'no zip archive'}, expected the zip of "
             "the set. It was removed. Look at the homepage of the set for a new address."
@@ -194,15 +202,10 @@ def _write_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) 
     if target.exists() or not target.parent.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{target} is there already and differs. Name another --output.")
     make_folder(target.parent)
-    partial = target.with_name(target.name + ".partial")
-    try:
-        with file.open(member) as source, partial.open("wb") as copy:
-            written = 0
-            while block := source.read(BLOCK):
-                written += len(block)
-                if written > member.file_size:  # the table of contents lied
-                    raise UserError(f"{member.filename} is larger than its archive says: unsafe.")
-                copy.write(block)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(target) as partial, file.open(member) as source, partial.open("wb") as copy:
+        written = 0
+        while block := source.read(BLOCK):
+            written += len(block)
+            if written > member.file_size:  # the table of contents lied
+                raise UserError(f"{member.filename} is larger than its archive says: unsafe.")
+            copy.write(block)

@@ -22,7 +22,7 @@ from gpsseg.config.datasets import (
 )
 from gpsseg.console import say, working
 from gpsseg.errors import UserError, counted
-from gpsseg.files import make_folder, new_folder, write_text
+from gpsseg.files import finish_folder, make_folder, new_folder, write_text
 
 if TYPE_CHECKING:
     from gpsseg.data.cards.card import Card
@@ -185,8 +185,9 @@ def synthesize(config: SynthesizeConfig) -> Path:
     from gpsseg.data.synthetic.scenes import synthesize as draw
 
     load_card(config.layout)
-    new_folder(config.output)
+    new_folder(config.output, config)
     folder = draw(config.layout, config.output, config.cases, config.seed, config.size)
+    finish_folder(config.output)
     say(
         f"{counted(config.cases, 'synthetic pair')} written to {folder}. They are not "
         f"{config.layout} images."

@@ -19,7 +19,7 @@ from gpsseg.data.splits.split import Found, find_cases, named_parts
 from gpsseg.datasets.patients import patient_tags
 from gpsseg.datasets.scenes import components, find_links
 from gpsseg.errors import UserError, counted
-from gpsseg.files import new_folder
+from gpsseg.files import finish_folder, new_folder
 from gpsseg.runs.leaks import say_groups
 
 
@@ -50,7 +50,7 @@ def write_splits(config: SplitConfig) -> list[Path]:
             before = _deal_parts(config, cases, lesions, as_before=True)
     except (UserError, ZeroDivisionError):  # version 0.1 could put everything on one side
         before = {}
-    output, files = new_folder(config.output), []
+    output, files = new_folder(config.output, config), []
     for name, parts in dealt.items():
         files.append(output / f"{name}.json")
         ending = "" if parts == before.get(name) else BY_IMAGES
@@ -58,6 +58,7 @@ def write_splits(config: SplitConfig) -> list[Path]:
         say(f"{files[-1]}: {', '.join(f'{len(parts[part])} {part}' for part in parts)}")
         share = 1 / config.folds if config.folds else config.test_share
         _say_missed(cases, parts, {"test": share, "val": config.val_share})
+    finish_folder(output)
     say_groups(cases)
     say(f"Use one by --split {files[0]}, or name it as `file` in a split of your data card.")
     return files

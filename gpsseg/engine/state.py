@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gpsseg.errors import UserError
-from gpsseg.files import save_tensors
+from gpsseg.files import make_folder, save_tensors
 from gpsseg.gps.tensorfile import listed, read_tensors
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
@@ -38,7 +38,7 @@ def save_state(
     for name, parameter in trained.items():
         state = optimizer.state[parameter]
         tensors |= {f"{key}/{name}": state[key] for key in MOMENTS if key in state}
-    path.parent.mkdir(exist_ok=True)
+    make_folder(path.parent)
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     save_tensors(path, tensors, {"progress": json.dumps(progress)})
 

@@ -30,6 +30,7 @@ from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.prompts import drawn_for_each, from_truth
 from gpsseg.engine.state import load_state, save_state
+from gpsseg.errors import DiskError
 from gpsseg.files import is_main_process, log_to, read_log
 from gpsseg.processes import of_main
 from gpsseg.scope import reason
@@ -151,9 +152,10 @@ def _take_up(
     """
     best, made = load_state(run.resume_point, trained, optimizer)
     history = History(**made["history"])
-    there = [row for row in read_log(run.log) if row.get("event") == "epoch"]
-    for row in history.epochs[len(there) :]:
-        log({"event": "epoch", **row})
+    told = {row.get("epoch") for row in read_log(run.log) if row.get("event") == "epoch"}
+    for row in history.epochs:
+        if row["epoch"] not in told:
+            log({"event": "epoch", **row})
     return best, history
 
 
@@ -173,7 +175,7 @@ def _refuse_not_finite(trained: Mapping[str, nn.Parameter], epoch: int, steps: i
 
 
 def _log_stop(error: BaseException, log: Callable[[Mapping[str, Any]], None]) -> None:
-    with contextlib.suppress(OSError):  # a full disk would hide what stopped the training
+    with contextlib.suppress(DiskError):  # a full disk would hide what stopped the training
         log({"event": "stopped", "why": reason(error)})
 
 

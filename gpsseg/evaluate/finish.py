@@ -13,7 +13,7 @@ from gpsseg.console import say
 from gpsseg.data.anonymous import nameless_prompt
 from gpsseg.data.nameless import hashed_group, hide_files
 from gpsseg.errors import counted
-from gpsseg.files import write_json, write_rows
+from gpsseg.files import finish_folder, write_json, write_rows
 from gpsseg.report.run import write_report
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 from gpsseg.scope import is_drawn
@@ -55,7 +55,9 @@ def finish(
     say_protocols(metrics["after"])
     say_breakdown(metrics)
     say_paired(metrics.get("paired", ()))
-    say("report:", "bold", write_report(output, thumbnails, leak_pictures))
+    report = write_report(output, thumbnails, leak_pictures)
+    finish_folder(output)
+    say("report:", "bold", report)
     return metrics
 
 

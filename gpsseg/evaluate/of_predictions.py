@@ -38,7 +38,7 @@ def evaluate_predictions(config: EvaluateConfig, folder: Path) -> dict[str, Any]
         UserError: see ``EvaluateConfig``.
     """
     if config.output:
-        refuse_existing(config.output)
+        refuse_existing(config.output, config)
     salt = new_salt() if config.anonymous_ids else None
     draw_veil(salt, config)
     cases, facts = _given_truth(config, salt)
@@ -52,7 +52,7 @@ def evaluate_predictions(config: EvaluateConfig, folder: Path) -> dict[str, Any]
     config.refuse_idle_tolerance(protocols)
     others = {other: open_other(other, cases, config.labels) for other in config.against}
     name = "predictions" if config.anonymous_ids else folder.resolve().name
-    output = new_run_folder(config.output, f"evaluate-{name}")
+    output = new_run_folder(config.output, f"evaluate-{name}", config)
     thumbnails, picture = collect(len(cases), config.truth is None)
     scored = score_predictions(predictions, protocols, picture, config.tolerance)
     metrics = {
@@ -70,7 +70,7 @@ def evaluate_predictions(config: EvaluateConfig, folder: Path) -> dict[str, Any]
     if predictions.soft:
         metrics["calibration"] = scored.scorer.calibration()
     if salt is not None:
-        save_salt(output, salt)
+        save_salt(output, salt, again=True)
     return finish(output, metrics, scored.rows, thumbnails, others, salt=salt)
 
 

@@ -63,7 +63,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     same_set = _same_set(config, trained)
     leaks, seen = check_run(run, trained, test, config.strict, salt, same_set)
     folder = config.output or run / f"evaluate-{data.card.name}-{stamp}"
-    output = by_main(lambda: new_folder(folder))
+    output = by_main(lambda: new_folder(folder, config))
     by_main(lambda: keep_salt(run, salt))
     batch_size = config.batch_size or settled.batch_size
     settled = dataclasses.replace(settled, batch_size=batch_size, device=config.device)

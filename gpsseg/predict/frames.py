@@ -19,7 +19,7 @@ from gpsseg.data.formats.video import read_video
 from gpsseg.data.formats.volumes import Volume
 from gpsseg.data.shown import read_shown, shown_range
 from gpsseg.data.sources import Failures
-from gpsseg.errors import fault_of, stops_all
+from gpsseg.errors import DiskError, fault_of, stops_all
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.files import make_folder
 from gpsseg.predict.plan import Plan
@@ -89,7 +89,7 @@ class Writer:
         """Say that the source cannot be segmented.
 
         Raises:
-            OSError: the disk is full; nothing else could be written either.
+            DiskError: the disk is full; nothing else could be written either.
         """
         if stops_all(error):
             raise error
@@ -123,10 +123,8 @@ class Frame:
 
 def note_failure(failures: Failures, path: Path, error: BaseException) -> None:
     """Say and remember that a file cannot be used, and name it."""
-    why = fault_of(path, error)
-    if isinstance(error, OSError) and error.filename and str(error.filename) != str(path):
-        why = f"{path}: its result cannot be written: {error.strerror}."
-    elif str(path) not in why:
+    why = error.what if isinstance(error, DiskError) else fault_of(path, error)
+    if str(path) not in why:
         why = f"{path}: {why}"
     failures.append((path, why))
     say(f"failed: {why}", style="yellow")

@@ -13,7 +13,7 @@ from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.slicing import flat_note
 from gpsseg.data.sources import Failures
-from gpsseg.errors import SomeFailedError, UserError, counted, stops_all
+from gpsseg.errors import DiskError, SomeFailedError, counted, stops_all
 from gpsseg.memory import memory_for
 from gpsseg.predict.frames import Frame, note_failure, open_source
 from gpsseg.predict.plan import Plan
@@ -45,7 +45,7 @@ def segment_all(
         What is finished now.
 
     Raises:
-        UserError: the disk is full, so that nothing more can be written.
+        DiskError: the disk is full, so that nothing more can be written.
     """
     reaches, flat, before = Reaches(greys), list[str](), len(failures)
     own = dealt_out(plans)
@@ -53,11 +53,8 @@ def segment_all(
         settled = dataclasses.replace(config, batch_size=segmenter.batch_size)
         with memory_for("predicting", settled):
             _write(segmenter, _frames(own, config, label, failures, reaches, flat), own)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or config.output} cannot be written: {error.strerror}. What is "
-            "finished stays; go on with --resume."
-        ) from None
+    except DiskError as error:
+        raise error.again("give the same command with --resume: what is finished stays") from None
     reaches.found.update(gathered(reaches.found.items()))
     flat_slices = flat_note(gathered(flat), config.axis or "auto")
     for note in [*filter(None, [flat_slices]), *reaches.notes()]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +15,7 @@ from gpsseg.data.formats.slicing import Slicing
 from gpsseg.data.formats.volume_files import write_volume
 from gpsseg.data.formats.volumes import Volume
 from gpsseg.data.sources import Source
+from gpsseg.writing import make_folder, remove_folder, rename_folder
 
 
 def partial_folder(path: Path) -> Path:
@@ -61,16 +60,16 @@ class FolderTarget:
 
     def put(self, index: int, picture: np.ndarray) -> None:
         """Write one; the folder is made for the first, so that a failed source leaves none."""
-        partial_folder(self.path).mkdir(parents=True, exist_ok=True)
+        make_folder(partial_folder(self.path))
         save_picture(self.place(index), picture)
 
     def finish(self) -> None:
         """Give the folder its name; one that has it already is complete, and stays."""
-        partial_folder(self.path).mkdir(parents=True, exist_ok=True)  # a volume without any overlay
+        partial = make_folder(partial_folder(self.path))  # a volume may have no overlay
         if self.path.exists():
-            shutil.rmtree(partial_folder(self.path))
+            remove_folder(partial)
         else:
-            os.replace(partial_folder(self.path), self.path)
+            rename_folder(partial, self.path)
 
 
 class VolumeTarget:

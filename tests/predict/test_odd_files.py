@@ -115,6 +115,18 @@ def test_a_picture_that_breaks_its_batch_is_tried_alone(
     assert batches == [2, 1, 2, 1, 1, 1], "sound batches are predicted once"
 
 
+def _refuse(monkeypatch: pytest.MonkeyPatch, number: int, name: str) -> None:
+    """A file of this name cannot be written."""
+    original = os.replace
+
+    def refused(source: Path, target: Path) -> None:
+        if Path(target).name == name:
+            raise OSError(number, os.strerror(number), str(source))
+        original(source, target)
+
+    monkeypatch.setattr(os, "replace", refused)
+
+
 def test_a_result_that_cannot_be_written_is_one_failure(
     go: Go, tmp_path: Path, tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,18 +134,12 @@ def test_a_result_that_cannot_be_written_is_one_failure(
         tools.picture(tmp_path / "in" / name, tools.blob())
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").write_text("in the way")
-    original = gpsseg.data.formats.images.save_picture
-
-    def refused(path: Path, picture: np.ndarray) -> None:
-        if path.name == "a.png":
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        original(path, picture)
-
-    monkeypatch.setattr(gpsseg.predict.targets, "save_picture", refused)
+    _refuse(monkeypatch, errno.EACCES, "a.png")
     with pytest.raises(SomeFailedError, match="2 could not be segmented; 1 mask is") as caught:
         go(tmp_path / "in")
     why = {path.name: why for path, why in caught.value.failed}
-    assert why["a.png"].endswith("a.png: its result cannot be written: Permission denied.")
+    assert why["a.png"].endswith("/out/a.png cannot be written: Permission denied.")
+    assert str(tmp_path / "in" / "a.png") in why["a.png"], "which is to be given again"
     assert "b.png" in why["b.png"]
     assert (tmp_path / "out" / "z.png").is_file()
 
@@ -143,14 +149,7 @@ def test_a_full_disk_ends_it_and_what_is_finished_stays(
 ) -> None:
     for name in "abc":
         tools.picture(tmp_path / "in" / f"{name}.png", tools.blob())
-    original = gpsseg.data.formats.images.save_picture
-
-    def full(path: Path, picture: np.ndarray) -> None:
-        if path.name == "b.png":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        original(path, picture)
-
-    monkeypatch.setattr(gpsseg.predict.targets, "save_picture", full)
+    _refuse(monkeypatch, errno.ENOSPC, "b.png")
     with pytest.raises(UserError, match=r"b\.png cannot be written: No space left.*--resume"):
         go(tmp_path / "in")
     assert tools.files(tmp_path / "out") == {"a.png"}

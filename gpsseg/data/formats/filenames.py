@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from gpsseg.errors import counted, few
+from gpsseg.errors import UserError, counted, few
 
 # Formats that Pillow knows and that hold no picture of one's own: icons, drawings that another
 # program must paint, numbers of the weather, videos, textures of games.
@@ -20,6 +20,7 @@ NO_PICTURE = frozenset(
 )  # fmt: skip
 USUAL = ".jpg, .png, .tif, .bmp, .gif, .webp, .jp2, .ppm"  # of the many, for messages
 OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"})
+LOST = "lost+found"  # of the system, at the top of a disk; only root may look into it
 DICOM = (".dcm", ".dicom", ".ima")  # DICOM files may have other endings, or none
 PREDICTED = "predict.json"  # what `predict` leaves beside its masks
 CUT = "slices.json"  # what `slices` leaves beside its table: how they were cut
@@ -85,15 +86,28 @@ def names_below(folder: Path) -> list[Path]:
     """Whatever is no folder in a folder and below and is not hidden, sorted: also broken links.
 
     This is the one way to look for files. Folders that are linked to are looked into, but for those
-    that are looked into anyway; a folder that may not be looked into, or is none, holds nothing.
+    that are looked into anyway; what is no folder holds nothing.
+
+    Raises:
+        UserError: a folder may not be looked into, so that nobody knows what is missing.
     """
     found: list[Path] = []
     seen = {Path(os.path.realpath(folder))}
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=_refused, followlinks=True):
         here = Path(place)
-        folders[:] = [n for n in sorted(folders) if n[0] != "." and leads_on(here / n, seen)]
+        folders[:] = sorted(n for n in folders if n[0] != "." and n != LOST)
+        folders[:] = [n for n in folders if leads_on(here / n, seen)]
         found += [here / name for name in names if name[0] != "."]
     return sorted(found)
+
+
+def _refused(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return
+    raise UserError(
+        f"{error.filename} cannot be looked into: {error.strerror}. Give yourself the right to "
+        "read it, or name a folder without it."
+    )
 
 
 def leads_on(folder: Path, seen: set[Path]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Literal
@@ -18,7 +19,7 @@ from gpsseg.data.formats.lossy import is_lossy_file
 from gpsseg.data.formats.odd_tiff import read_odd_tiff
 from gpsseg.data.formats.pages import pages, refuse_pages, refuse_several
 from gpsseg.errors import UserError, naming
-from gpsseg.files import replacing
+from gpsseg.files import write_bytes
 
 EXTENSIONS = image_endings()
 ROWS = 1024  # of an image at a time
@@ -292,6 +293,17 @@ def _why(path: Path, error: Exception) -> str:
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
     """Write a picture by its ending, atomically; a mask (bool) as 0 and 255."""
-    values = picture.astype(np.uint8) * 255 if picture.dtype == bool else picture
-    with replacing(path) as partial:
-        Image.fromarray(values).save(partial, quality=90)
+    write_picture(path, picture.astype(np.uint8) * 255 if picture.dtype == bool else picture)
+
+
+def write_picture(path: Path, pixels: np.ndarray, quality: int = 90) -> None:
+    """Write uint8 pixels as they are, by the path's ending, atomically; a JPEG has a quality.
+
+    They are encoded in memory: Pillow itself does not notice a file that was cut off as the disk
+    was full.
+    """
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    encoded = io.BytesIO()
+    options = {"quality": quality} if kind == "JPEG" else {}
+    Image.fromarray(pixels).save(encoded, kind, **options)
+    write_bytes(path, encoded.getvalue())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,7 @@ import numpy as np
 
 from gpsseg.data.formats.volumes import NIFTI, ON_A_PLANE, RAS, Volume, volume_ending
 from gpsseg.errors import plain_name
-from gpsseg.files import replacing
+from gpsseg.writing import replacing, try_out
 
 
 def write_volume(path: Path, values: np.ndarray, like: Volume) -> None:
@@ -31,6 +28,7 @@ def write_volume(path: Path, values: np.ndarray, like: Volume) -> None:
             _write_nifti(partial, values, like)
         else:
             _write_itk(partial, values, like)
+            try_out(partial)  # of a full disk ITK says nothing, or nothing clear
 
 
 def _write_nifti(path: Path, values: np.ndarray, like: Volume) -> None:
@@ -64,9 +62,4 @@ def _write_itk(path: Path, values: np.ndarray, like: Volume) -> None:
     direction = like.direction[:, ::-1][:axes, :axes]
     if abs(np.linalg.det(direction)) > ON_A_PLANE:  # else the slice stands upright in space
         image.SetDirection(direction.reshape(-1).tolist())
-    try:
-        SimpleITK.WriteImage(image, plain_name(path), useCompression=True)
-    except RuntimeError:  # it does not say that the disk is full
-        if shutil.disk_usage(path.parent).free < values.nbytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-        raise
+    SimpleITK.WriteImage(image, plain_name(path), useCompression=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.patterns import PLACE, fill_places
+from gpsseg.data.formats.images import write_picture
+from gpsseg.files import make_folder, write_rows, write_text
 
 Picture = tuple[np.ndarray, np.ndarray]
 CLASS = re.compile(r"\[(!?)(.)[^\]]*\]")
@@ -38,7 +38,7 @@ def write_layout(card: Card, root: Path, cases: int, draw: Callable[[int], Pictu
         listed = [_write_case(card, root, rule, index, draw(index)) for index in indices]
         if "ids" in rule:
             text = "".join(f"{name}\n" for name in listed)
-            _parent(root / rule["ids"]).write_text(text, encoding="utf-8", newline="\n")
+            write_text(_parent(root / rule["ids"]), text)
         names += listed
     if card.group and "csv" in card.group:
         _write_groups(card.group, root, names)
@@ -77,7 +77,7 @@ def _write_case(
         folder, _, last = pattern.rpartition("/")
         pattern = f"{folder}/{last.replace('*', '{id}', 1)}".lstrip("/")
     path = _parent(root / _plain(fill_places(pattern, places)))
-    _save(Image.fromarray(image), path, 85)
+    write_picture(path, image, 85)
     for target in _mask_patterns(rule):
         _save_mask(card, _parent(root / _plain(fill_places(target, places))), mask, index)
     return fill_places(rule.get("id", "{id}"), places)
@@ -99,23 +99,16 @@ def _save_mask(card: Card, path: Path, mask: np.ndarray, index: int) -> None:
         pixels = mask[..., None] * colour
     else:
         pixels = mask * np.uint8(value)
-    _save(Image.fromarray(pixels), path, 90)
-
-
-def _save(image: Image.Image, path: Path, quality: int) -> None:
-    """Saves a picture; only a JPEG has a quality."""
-    if _is_jpeg(path):
-        image.save(path, quality=quality)
-    else:
-        image.save(path)
+    write_picture(path, pixels, 90)
 
 
 def _write_groups(rule: Mapping[str, Any], root: Path, names: list[str]) -> None:
     """Writes the table of groups: two images each."""
-    with _parent(root / _plain(rule["csv"])).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([rule["key"], rule["value"]])
-        writer.writerows([name, f"SYNTHETIC_{i // 2:07d}"] for i, name in enumerate(names))
+    rows = [
+        {rule["key"]: name, rule["value"]: f"SYNTHETIC_{i // 2:07d}"}
+        for i, name in enumerate(names)
+    ]
+    write_rows(_parent(root / _plain(rule["csv"])), rows)
 
 
 def _plain(pattern: str) -> str:
@@ -129,5 +122,5 @@ def _is_jpeg(path: Path) -> bool:
 
 
 def _parent(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return path

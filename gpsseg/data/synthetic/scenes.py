@@ -33,6 +33,7 @@ from gpsseg.data.synthetic.textures import (
     to_uint8,
     vessels,
 )
+from gpsseg.files import is_partial, make_folder, write_text
 
 
 def polyp_case(rng: np.random.Generator, size: int = 320) -> tuple[np.ndarray, np.ndarray]:
@@ -133,10 +134,10 @@ def _claim(root: Path, note: str) -> None:
     """Makes the set's folder with its SYNTHETIC.txt; never mixes with another set there."""
     label = root / "SYNTHETIC.txt"
     ours = label.is_file() and label.read_text(encoding="utf-8") == note
-    if root.exists() and any(root.iterdir()) and not ours:
+    if root.exists() and not ours and not all(map(is_partial, root.iterdir())):
         raise FileExistsError(f"{root}: holds other files already. Choose an empty folder.")
-    root.mkdir(parents=True, exist_ok=True)
-    label.write_text(note, encoding="utf-8", newline="\n")
+    make_folder(root)
+    write_text(label, note)
 
 
 def _shape(rng: np.random.Generator, size: int, aspect: tuple[float, float]) -> Shape:

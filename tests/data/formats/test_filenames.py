@@ -1,12 +1,21 @@
 """Endings, Unicode's forms of one name, and the line on what is left out."""
 
+import errno
+import os
 import unicodedata
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from gpsseg.data.formats.filenames import as_named, image_endings, left_out, one_form
+from gpsseg.data.formats.filenames import (
+    as_named,
+    files_below,
+    image_endings,
+    left_out,
+    one_form,
+)
+from gpsseg.errors import UserError
 
 MAC, OTHERS = (unicodedata.normalize(form, "Läsion é") for form in ("NFD", "NFC"))
 
@@ -43,3 +52,23 @@ def test_files_that_nobody_reads_are_counted_and_named(tmp_path: Path, nameless:
     (tmp_path / "scan.mhd").unlink()
     assert "1 .raw" in left_out([tmp_path / "scan.raw"], tmp_path), "voxels without a header"
     assert left_out([], tmp_path) == ""
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path, monkeypatch):
+    """Root may look into any, so that the system's refusal is put in its place."""
+    original = os.scandir
+    for name in ("a/b/x.png", "lost+found/y.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+
+    def refused(path):
+        if Path(path).name in ("b", "lost+found"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refused)
+        with pytest.raises(UserError, match="/a/b cannot be looked into: Permission denied"):
+            files_below(tmp_path)
+    assert files_below(tmp_path) == [tmp_path / "a" / "b" / "x.png"], "nothing of the system's own"
+    assert files_below(tmp_path / "gone") == []
