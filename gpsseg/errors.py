@@ -5,21 +5,37 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from gpsseg.veil import plain
 
 Value = TypeVar("Value")
+QUOTED, LONGEST = 80, 4000  # characters of what is quoted, and of a line: a path has 4096 at most
 
 
 class UserError(Exception):
     """A mistake the user can fix; its text is one clear sentence and is shown without traceback.
+
+    What is quoted in it comes from files and their names, so controls become U+FFFD: here, where
+    every such text passes.
+
+    Args:
+        lines: of the text, almost always one.
 
     Attributes:
         status: the command's exit status.
     """
 
     status = 2
+
+    def __init__(self, *lines: object):
+        super().__init__(*(one_line(str(line)) for line in lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class SomeFailedError(UserError):
@@ -32,7 +48,7 @@ class SomeFailedError(UserError):
     status = 3
 
     def __init__(self, text: str, failed: Sequence[tuple[Path, str]]):
-        super().__init__(text)
+        super().__init__(*text.split("\n"))
         self.failed = tuple(failed)
 
 
@@ -90,10 +106,45 @@ def few(names: Iterable[object], shown: int = 3) -> str:
     >>> few(["a", "b", "c", "d", "e"])
     'a, b, c (and 2 more)'
     """
-    words = [str(name) for name in names]
-    plain = ["".join(c if c.isprintable() else "\ufffd" for c in word) for word in words[:shown]]
-    rest = len(words) - len(plain)
-    return ", ".join(plain) + (f" (and {rest} more)" if rest else "")
+    words = list(names)
+    told = [name_text(word) for word in words[:shown]]
+    rest = len(words) - len(told)
+    return ", ".join(told) + (f" (and {rest} more)" if rest else "")
+
+
+def name_text(name: object) -> str:
+    """A name that may come out of a file: printable, and cut where it is long; a path is whole."""
+    text = str(name)
+    text = text if isinstance(name, Path) or len(text) <= 4 * QUOTED else f"{text[:QUOTED]}..."
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, without what makes a terminal obey.
+
+    >>> one_line("a" + chr(10) + "b" + chr(27)) == "a" + chr(0xFFFD) + "b" + chr(0xFFFD)
+    True
+    """
+    cut = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return plain(cut).replace("\n", "\ufffd").replace("\t", " ")
+
+
+def shown(value: Any, most: int = QUOTED) -> str:
+    """A value that may come out of a file, as in Python: on one line, and cut where it is long.
+
+    However large it is, no more than the beginning is looked at.
+
+    >>> shown("a" * 9, 8), shown([1.5, None]), shown({"a": {}})
+    ("'aaaa...", '[1.5, None]', "{'a': {}}")
+    """
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 3, 4 * most, 4 * most
+    short.maxlist = short.maxtuple = short.maxdict = 12
+    try:
+        text = one_line(short.repr(value[: 4 * most] if isinstance(value, str) else value))
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = "a number of very many digits"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def counted(count: int, one: str, more: str = "") -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from gpsseg.errors import UserError
-from gpsseg.files import new_folder, new_run_folder, read_json, write_json
+from gpsseg.files import new_folder, new_run_folder, write_json
+from gpsseg.reading import read_json
 
 
 def test_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 import gpsseg
 
 PACKAGE = Path(gpsseg.__file__).parent
-GROUND = {"errors", "veil", "scope", "files", "console", "config"}
+GROUND = {"errors", "veil", "scope", "files", "reading", "console", "config"}
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
 COMMANDS = {
     *("finetune", "select", "evaluate", "datasets", "slices", "compare", "benchmark", "predict"),

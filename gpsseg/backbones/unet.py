@@ -8,10 +8,8 @@ the decoder starts from random weights, unless a checkpoint of the whole network
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,6 +29,7 @@ from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.weights import (
     fill_encoder,
     fill_weights,
+    folder_config,
     is_packaged,
     packaged_weights,
     read_checkpoint,
@@ -254,12 +253,8 @@ def _in_order(published: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str,
 
 def _folder_config(name: str) -> dict[str, Any]:
     """The config.json of a folder that the library's save_pretrained wrote; else empty."""
-    path = Path(name) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) and "_model_class" in config else {}
+    config = folder_config(name)
+    return config if "_model_class" in config else {}
 
 
 def _from_folder(order: Order) -> UNet:

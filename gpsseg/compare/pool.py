@@ -16,9 +16,10 @@ import torch
 from gpsseg.compare.cells import run_cell
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.written import CellFile
 from gpsseg.console import NETWORKS
 from gpsseg.errors import UserError
-from gpsseg.files import read_object
+from gpsseg.reading import read_object
 
 Job = tuple[SettledConfig, RunFolder]
 
@@ -85,7 +86,7 @@ def _result(future: Any) -> RunFolder:
 
 
 def _memory_mb(run: RunFolder) -> float:
-    return float(read_object(run.cell, memory_mb=(int, float))["memory_mb"])
+    return float(read_object(run.cell, CellFile)["memory_mb"])
 
 
 def _available_mb() -> float:

@@ -9,16 +9,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
-from gpsseg.errors import UserError, nearest
+from gpsseg.config.fitting import Unfit, fit
+from gpsseg.errors import UserError, nearest, shown
 
 LARGEST = 2**31 - 1  # of a count: what the libraries below take
 DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
@@ -120,115 +117,13 @@ def converted(name: str, hint: Any, value: Any) -> Any:
     (0, 1)
     """
     try:
-        return _fit(hint, value)
-    except _Unfit as unfit:
+        return fit(hint, value)
+    except Unfit as unfit:
         known = [word for word in unfit.words if isinstance(word, str)]
         near = nearest(value, known) if isinstance(value, str) else ""
         raise UserError(
             f"{_flag(name)} must be {unfit.expected}, got {shown(value)}.{near}"
         ) from None
-
-
-def shown(value: Any) -> str:
-    """A value as in Python, cut short where it is long."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
-        text = "a number of very many digits"
-    return text if len(text) < 60 else f"{text[:57]}..."
-
-
-class _Unfit(Exception):
-    """A value does not fit its hint.
-
-    Args:
-        expected: what would, in words.
-        words: names that are known.
-    """
-
-    def __init__(self, expected: str, words: Sequence[Any] = ()) -> None:
-        super().__init__(expected)
-        self.expected, self.words = expected, tuple(words)
-
-
-def _fit(hint: Any, value: Any) -> Any:
-    origin, options = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return _fit_one_of(options, value)
-    if origin is Literal:
-        if isinstance(value, str) and value in options:
-            return value
-        raise _Unfit(_or(options), options)
-    if origin is tuple:
-        return _fit_tuple(options, value)
-    return FITS[hint](value)
-
-
-def _fit_one_of(options: Sequence[Any], value: Any) -> Any:
-    if value is None and NoneType in options:
-        return None
-    faults = []
-    for option in (o for o in options if o is not NoneType):
-        try:
-            return _fit(option, value)
-        except _Unfit as fault:
-            faults.append(fault)
-    raise _Unfit(" or ".join(f.expected for f in faults), [w for f in faults for w in f.words])
-
-
-def _fit_tuple(options: Sequence[Any], value: Any) -> tuple[Any, ...]:
-    several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    if options[-1] is Ellipsis:
-        return tuple(_fit(options[0], item) for item in (value if several else (value,)))
-    if not several or len(value) != len(options):
-        raise _Unfit(f"{len(options)} numbers")
-    return tuple(_fit(option, item) for option, item in zip(options, value, strict=True))
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        return int(value)
-    raise _Unfit("a whole number")
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, Real) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            pass
-    raise _Unfit("a number")
-
-
-def _switch(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise _Unfit("True or False")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if isinstance(value, str) and value.strip() and "\0" not in value:
-        return str(value)
-    raise _Unfit("a text that is not empty")
-
-
-def _path(value: Any) -> Path:
-    try:
-        text = str(value) if isinstance(value, Path) else _text(value)
-        return Path(os.path.expanduser(text))
-    except _Unfit:
-        raise _Unfit("a path") from None
-
-
-FITS: Mapping[Any, Callable[[Any], Any]] = {
-    int: _whole,
-    float: _number,
-    bool: _switch,
-    str: _text,
-    Path: _path,
-}
 
 
 def _check_range(name: str, value: Any) -> None:
@@ -245,13 +140,3 @@ def _check_range(name: str, value: Any) -> None:
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _or(words: Sequence[Any]) -> str:
-    """Join words.
-
-    >>> _or(["a", "b", "c"])
-    'a, b or c'
-    """
-    *first, last = (str(word) for word in words)
-    return f"{', '.join(first)} or {last}" if first else last

@@ -31,7 +31,8 @@ from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.prompts import drawn_for_each, from_truth
 from gpsseg.engine.state import load_state, save_state
 from gpsseg.errors import TrainingDivergedError
-from gpsseg.files import log_to, read_log
+from gpsseg.files import log_to
+from gpsseg.reading import read_log
 from gpsseg.scope import reason
 
 

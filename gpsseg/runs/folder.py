@@ -19,6 +19,7 @@ from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import change_private
 from gpsseg.config.resuming import ResumedConfig, read_config, refuse_finished
+from gpsseg.config.written import AnyConfig, ConfigFile, HashedSplit
 from gpsseg.console import say
 from gpsseg.data.anonymous import public_card, public_settings, save_salt
 from gpsseg.data.cards.card import card_content, save_card
@@ -27,7 +28,8 @@ from gpsseg.data.formats.greys import to_stored
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError, counted
-from gpsseg.files import bundled, is_main_process, new_run_folder, read_object, write_json
+from gpsseg.files import bundled, is_main_process, new_run_folder, write_json
+from gpsseg.reading import read_object
 from gpsseg.runs.data import Data
 from gpsseg.runs.starts import (
     alone_in,
@@ -76,7 +78,7 @@ def open_run(config: SettledConfig, data: Data, precision: str, held: ExitStack)
 
 
 def _take_up(run: Path, config: SettledConfig, data: Data, held: ExitStack) -> RunFolder:
-    if read_object(RunFolder(run).split, sha256=str)["sha256"] != data.split.sha256:
+    if read_object(RunFolder(run).split, HashedSplit)["sha256"] != data.split.sha256:
         raise UserError(
             f"The images of {run} have changed since it began: its split.json does not match "
             "them. Start a new run."
@@ -127,7 +129,11 @@ def _refuse_other_processes(run: Path, processes: int) -> None:
     Raises:
         UserError: the run was begun by another number of processes.
     """
-    begun = read_object(RunFolder(run).config).get("resolved", {}).get("processes", processes)
+    begun = (
+        read_object(RunFolder(run).config, AnyConfig)
+        .get("resolved", {})
+        .get("processes", processes)
+    )
     if begun != processes:
         raise UserError(
             f"{run} was begun by {counted(begun, 'process', 'processes')}, got {processes}: the "
@@ -158,7 +164,7 @@ def _with_whole_paths(config: SettledConfig, dataset: str, split: Split) -> Sett
 def _keep_place(run: Path, config: SettledConfig, split: Split) -> None:
     """Where the data of a resumed run were found elsewhere, let its later commands find them."""
     path = RunFolder(run).config
-    content, root = read_object(path, config=dict), str(split.root.resolve())
+    content, root = read_object(path, ConfigFile), str(split.root.resolve())
     own = config.images or config.table  # laid out anew perhaps, unlike the copy of the card
     if content["config"].get("data_root") in (None, root) or own:
         return

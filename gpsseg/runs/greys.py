@@ -17,7 +17,8 @@ from gpsseg.data.formats.greys import Depth, Greys, depth_of, from_stored, settl
 from gpsseg.data.formats.images import read_picture
 from gpsseg.data.splits.files import PARTS
 from gpsseg.data.splits.split import Split
-from gpsseg.files import read_json, read_object, write_json
+from gpsseg.files import write_json
+from gpsseg.reading import read_json, read_object
 
 MAKER = "gpsseg.slices"
 ABOVE = 6  # folders over an image in which this is looked for

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from gpsseg.config.folder import RunFolder
 from gpsseg.errors import UserError
-from gpsseg.files import read_log, refuse_existing
+from gpsseg.files import refuse_existing
+from gpsseg.reading import read_log
 
 START = RunFolder(Path())
 OF_A_START = {

@@ -8,14 +8,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gpsseg.config.private import CARD, read_private
 from gpsseg.data.cards.allowed import steps_fault
 from gpsseg.data.cards.faults import TEXTS, card_fault, plain
 from gpsseg.data.formats.masks import Labels
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import bundled, write_yaml
+from gpsseg.reading import read_yaml
 
 REQUIRED = (
     "title",
@@ -242,15 +241,7 @@ def _read(path: Path, what: str) -> Any:
     Raises:
         UserError: it cannot be read, is not YAML, or holds anything else.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from None
-    except RecursionError:
-        raise UserError(f"The {what} {path} is not valid YAML: it is nested too deeply.") from None
-    except Exception as error:  # odd dates and numbers make the parser fail in many ways
-        why = " ".join(str(error).split())[:300]
-        raise UserError(f"The {what} {path} is not valid YAML: {why}") from None
+    content = read_yaml(path, what)
     try:
         return plain(content)
     except ValueError as error:

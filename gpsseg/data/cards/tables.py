@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from gpsseg.data.formats.filenames import as_named, is_file, one_form
 from gpsseg.data.formats.matching import FIRST
 from gpsseg.data.pairs import parts_of
 from gpsseg.errors import UserError, counted, few, nearest
-from gpsseg.files import read_json
+from gpsseg.reading import csv_rows, read_json, read_text
 from gpsseg.veil import plain
 
 PARTS = ("train", "val", "test")
@@ -181,35 +179,20 @@ def _expanded(name: str) -> Path:
 
 
 def _csv(path: Path) -> list[Row]:
-    text = _text(path).lstrip("\n")
+    text = read_text(path).lstrip("\n")
     head, _, rest = text.partition("\n")
     if head.strip().lower().startswith("sep="):  # Excel's word to itself
         text, head = rest, rest.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
-    try:
-        rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path} cannot be read as a CSV ({error}). Save it again.") from None
+    lines = [line for _, line in csv_rows(text, path, delimiter, strict=False)]
+    names = [name.strip() for name in lines[0]] if lines else []
+    rows = [
+        {name: cell.strip() for name, cell in zip_longest(names, line[: len(names)], fillvalue="")}
+        for line in lines[1:]
+    ]
     while rows and not any(rows[-1].values()):
         rows.pop()
     return rows
-
-
-def _text(path: Path) -> str:
-    """A text file in UTF-8, or in UTF-16 where its first bytes say so; lines end as Python's do."""
-    try:
-        raw = path.read_bytes()
-        wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = raw.decode("utf-16" if wide else "utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise UserError(
-            f"{path} cannot be read as a CSV in UTF-8. Save it again as `CSV UTF-8` (in Excel's "
-            "list of file types), or as Parquet."
-        ) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _parquet(path: Path) -> list[Row]:

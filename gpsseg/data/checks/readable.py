@@ -50,7 +50,7 @@ def _checked(cases: Sequence[Case]) -> list[Checked]:
         found = list(progress(pool.map(_check, cases), "checking files", len(cases)))
     errors = [(c.id, each.error) for c, each in zip(cases, found, strict=True) if each.error]
     if errors:
-        raise UserError(first_of(errors))
+        raise UserError(*first_of(errors).split("\n"))
     return found
 
 

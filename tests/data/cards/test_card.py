@@ -168,8 +168,8 @@ def test_a_card_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- 1")
     with pytest.raises(UserError, match=r"list\.yaml lacks citation, folder"):
         load_card(str(tmp_path / "list.yaml"))
-    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(UserError, match=r"bytes\.yaml is not valid YAML"):
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\x00\x81")
+    with pytest.raises(UserError, match=r"bytes\.yaml is no text in UTF-8"):
         load_card(str(tmp_path / "bytes.yaml"))
 
 
