@@ -185,4 +185,5 @@ def look_up(name: str, options: Mapping[str, Value], what: str) -> Value:
     if name in options:
         return options[name]
     known = ", ".join(sorted(options))
-    raise UserError(f"Unknown {what} '{name}'.{nearest(name, options)} Known: {known}.")
+    near = nearest(name[:QUOTED], options)
+    raise UserError(f"Unknown {what} '{name_text(name)}'.{near} Known: {known}.")

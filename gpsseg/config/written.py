@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypedDict
 
-from gpsseg.config.fitting import Count, Score, Text, within
+from gpsseg.config.fitting import Count, Score, Text, Unfit, within
 
 Json = dict[str, Any]
 Ends = tuple[float, float] | None  # of an interval
@@ -24,11 +24,23 @@ class PrivateFacts(TypedDict, total=False):
     command: list[Any]
 
 
+class Greys(TypedDict, total=False):
+    """How images were shown, see ``gpsseg.data.formats.greys``."""
+
+    whole: tuple[float, float] | None
+    real: tuple[float, float] | None
+    window: tuple[float, float] | None
+    of_ct: bool
+    old: bool
+    axis: Text
+    labels: list[int]
+
+
 class Resolved(TypedDict, total=False):
     """What a run decided that its settings left open."""
 
     processes: Count
-    greys: Json | None
+    greys: Greys | None
 
 
 class ResolvedConfig(ConfigFile):
@@ -224,14 +236,27 @@ class Metrics(TypedDict, total=False):
     paired: list[Any]
 
 
-class LogLine(TypedDict, total=False):
-    """A line of log.jsonl."""
+class AnyLine(TypedDict, total=False):
+    """A line of log.jsonl, whatever it tells."""
 
     event: Text
     epoch: Count
     step: Count
     loss: float
     val_dice: float
+
+
+def _whole_line(line: Json) -> Json:
+    """A line that has what lines of its kind have."""
+    needed = {"step": ("epoch", "step", "loss"), "epoch": ("epoch",)}.get(line.get("event", ""), ())
+    for name in needed:
+        within(name, float, line.get(name))
+    if 0 in (line.get("step"), line.get("epoch")):
+        raise Unfit("a number from 1 on", value=0)
+    return line
+
+
+LogLine = Annotated[AnyLine, _whole_line]
 
 
 class DatasetOfMetrics(TypedDict):
