@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--batch", type=int, default=50)
+    parser.add_argument("--slice", type=float, default=4, help="seconds a reader, in turn")
     parser.add_argument("--only", default="", help="names of readers that contain this")
     given = parser.parse_args()
     quiet_libraries()
@@ -44,10 +44,10 @@ def main() -> int:
         while time.monotonic() < end:
             for name, reader in readers.items():
                 if time.monotonic() < end:
-                    found = _batch(reader, range(seed, seed + given.batch), Path(work))
-                    counts[name] += given.batch
+                    count, found = _batch(reader, seed, given.slice, Path(work))
+                    counts[name] += count
                     _tell(name, found, faults)
-            seed += given.batch
+            seed += 1 << 16
     for name in readers:
         print(f"{counts[name]:9,} {name}")
     print(f"{counts.total():9,} cases, {len(faults)} kinds of failures", flush=True)
@@ -64,14 +64,14 @@ def _tell(name: str, found: list[str], faults: dict[str, str]) -> None:
             print(f"FAILED {name}, seed {seed}: {fault}", flush=True)
 
 
-def _batch(reader: Reader, seeds: range, work: Path) -> list[str]:
-    """The failures of some seeds, each in a line "seed fault"."""
+def _batch(reader: Reader, seed: int, seconds: float, work: Path) -> tuple[int, list[str]]:
+    """How many seeds were tried, and their failures, each in a line "seed fault"."""
     notes = work / "notes.txt"
     notes.write_text("")
     child = os.fork()
     if child == 0:
         try:
-            _run(reader, seeds, work, notes)
+            _run(reader, seed, seconds, work, notes)
         except BaseException:  # told by the status; what is above here is the parent's
             traceback.print_exc(file=notes.with_name("fuzz.log").open("a"))
             os._exit(1)
@@ -81,11 +81,11 @@ def _batch(reader: Reader, seeds: range, work: Path) -> list[str]:
     failed = [line for line in lines if not line.endswith(" begun")]
     if status:
         failed.append(f"{begun[-1].split()[0]} the process ended with status {status}")
-    return failed
+    return len(begun), failed
 
 
-def _run(reader: Reader, seeds: range, work: Path, notes: Path) -> None:
-    """Try each seed, in a process that ends here."""
+def _run(reader: Reader, seed: int, seconds: float, work: Path, notes: Path) -> None:
+    """Try seed after seed for some seconds, in a process that ends here."""
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
@@ -94,7 +94,8 @@ def _run(reader: Reader, seeds: range, work: Path, notes: Path) -> None:
     signal.signal(signal.SIGALRM, _endless)
     with tempfile.TemporaryDirectory(dir=work) as folder, notes.open("a") as file:
         lay_out(reader, Path(folder))
-        for seed in seeds:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             file.write(f"{seed} begun\n")
             file.flush()
             signal.alarm(SECONDS)
@@ -105,6 +106,7 @@ def _run(reader: Reader, seeds: range, work: Path, notes: Path) -> None:
                     f"{seed} {fault.encode(errors='replace').decode()!s}\n".replace("\r", " ")
                 )
                 file.flush()
+            seed += 1
         os._exit(0)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpsseg.errors import UserError, few, shown
+from gpsseg.errors import UserError, few, name_text, shown
 from gpsseg.files import sha256_of_file
 from gpsseg.reading import read_json
 
@@ -143,7 +143,7 @@ def fill_weights(
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:
             raise UserError(
-                f"{path} is not {what}: {name} is {tuple(tensor.shape)}, expected "
+                f"{path} is not {what}: {name_text(name)} is {tuple(tensor.shape)}, expected "
                 f"{tuple(own[name].shape)}."
             )
     net.load_state_dict(tensors, strict=False, assign=assign)
