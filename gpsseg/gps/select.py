@@ -64,8 +64,8 @@ class Selection:
             if index.dim() != 1 or index.dtype not in (torch.int32, torch.int64):
                 kind = str(index.dtype).removeprefix("torch.")
                 raise UserError(
-                    f"{path}: {name_text(name)} is {kind} of shape {tuple(index.shape)}, expected positions: "
-                    "int32 (n,). Select again."
+                    f"{path}: {name_text(name)} is {kind} of shape {tuple(index.shape)}, "
+                    "expected positions: int32 (n,). Select again."
                 )
             if name in dense:
                 raise UserError(
@@ -76,8 +76,8 @@ class Selection:
             whole = isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)
             if not whole or name not in indices:
                 raise UserError(
-                    f"{path}: the shape of {name_text(name)} is {shown(shape)}, expected whole numbers, and the "
-                    "positions to it. Select again."
+                    f"{path}: the shape of {name_text(name)} is {shown(shape)}, expected whole "
+                    "numbers, and the positions to it. Select again."
                 )
         return cls(indices, {name: tuple(shape) for name, shape in shapes.items()}, dense)
 

@@ -181,7 +181,7 @@ def test_layers_are_taken_back_where_a_delta_does_not_fit(method: str) -> None:
         ({"w": positions(0, 1)}, {"dense": "[]"}, "lacks shapes"),
         ({"w": positions(0, 1)}, {"shapes": "[]", "dense": "[]"}, "expected an object"),
         ({"w": positions(0, 1)}, {"shapes": "{}", "dense": "[]"}, "shape of w is None"),
-        ({"w": positions(0, 1)}, {"shapes": '{"w": "x"}', "dense": "[]"}, "shape of w is x"),
+        ({"w": positions(0, 1)}, {"shapes": '{"w": "x"}', "dense": "[]"}, "shape of w is 'x'"),
         ({"w": positions(0, 1)}, {"shapes": '{"w": [2.5]}', "dense": "[]"}, r"is \[2.5\]"),
         ({}, {"shapes": '{"w": [2]}', "dense": "[]"}, "shape of w"),
         ({"w": torch.ones(2)}, {"shapes": '{"w": [2]}', "dense": "[]"}, "w is float32"),
