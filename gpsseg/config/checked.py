@@ -28,7 +28,7 @@ class Limit:
     Attributes:
         least: the smallest, itself allowed.
         most: the largest, itself allowed.
-        said: the range in words, where it is not "at least so much".
+        said: its lower end in words, where these are not "at least so much".
         hint: what to add to the error.
     """
 
@@ -41,25 +41,25 @@ class Limit:
         """What is wrong with a value, or an empty string."""
         if self.least <= value <= self.most:
             return ""
-        over = self.most < value < math.inf and not self.said
-        said = self.said or (f"at most {self.most}" if over else f"at least {self.least}")
+        over = self.most < value < math.inf
+        said = f"at most {self.most:.12g}" if over else self.said or f"at least {self.least}"
         return f"{flag} must be {said}, got {shown(value)}.{' ' + self.hint if self.hint else ''}"
 
 
-POSITIVE = Limit(math.ulp(0.0), math.nextafter(math.inf, 0), "above 0")
+RATE = Limit(math.ulp(0.0), 1000, "above 0")
 SEED = Limit(0, 2**32 - 1)
 LIMITS: Mapping[str, Limit] = {
     "accumulate": Limit(1),
-    "batch_size": Limit(1),
+    "batch_size": Limit(1, 65536),
     "cases": Limit(4, 100_000),
-    "decoder_lr": POSITIVE,
+    "decoder_lr": RATE,
     "decoder_top_k": Limit(1, said="at least 1 or 'dense'"),
     "epochs": Limit(1),
-    "folds": Limit(2),
+    "folds": Limit(2, 1000),
     "image_size": Limit(1, 16384),
     "labels": Limit(-LARGEST),
-    "lr": POSITIVE,
-    "lr_factors": POSITIVE,
+    "lr": RATE,
+    "lr_factors": RATE,
     "processes": Limit(1, 1024),
     "rank": Limit(1, 4096),
     "rounds": Limit(1),
@@ -68,14 +68,15 @@ LIMITS: Mapping[str, Limit] = {
     "selection_images": Limit(1),
     "size": Limit(16, 8192),
     "steps": Limit(1),
-    "tile": Limit(32, said="at least 32 pixels"),
-    "tolerance": Limit(0, math.nextafter(math.inf, 0), "0 or more"),
+    "tile": Limit(32, 16384, "at least 32 pixels"),
+    "tolerance": Limit(0, 1e6, "0 or more"),
     "top_k": Limit(1, hint="The paper uses 1."),
     "train_size": Limit(1),
     "train_sizes": Limit(1, said="1 or more"),
-    "trial_seeds": Limit(1),
+    "trial_seeds": Limit(1, 1000),
     "validate_every": Limit(1),
-    "weight_decay": Limit(0, math.nextafter(math.inf, 0), "0 or more"),
+    "weight_decay": Limit(0, 1000, "0 or more"),
+    "window": Limit(-1e9, 1e9, "numbers from -1e9 to 1e9"),
     "workers": Limit(0, 256),
 }
 
@@ -132,7 +133,7 @@ def _check_range(name: str, value: Any) -> None:
             continue
         limit = LIMITS.get(name)
         fault = limit.fault(_flag(name), number) if limit else ""
-        if not limit and not math.isfinite(number):
+        if not limit and not math.isfinite(number):  # a share: its constructor says the range
             fault = f"{_flag(name)} must be a finite number, got {number}."
         if fault:
             raise UserError(fault)
