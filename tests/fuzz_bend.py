@@ -1,4 +1,4 @@
-"""Bend what a valid file holds: by its structure where it is JSON, YAML or CSV, else byte by byte."""
+"""Bend what a valid file holds: JSON, YAML and CSV by their structure, else byte by byte."""
 
 import copy
 import json
@@ -98,15 +98,30 @@ def bend_yaml(data: bytes, rng: Random) -> bytes:
 
     if rng.random() < 0.25:
         odd = [
-            "note: 2001-99-99\n", "note: !!int x\n", "note: !!set {a, b}\n", "note: !!binary aGk=\n",
-            "note: &a [*a]\n", "note: &a {b: *a}\n", "<<: &a {<<: *a}\n", "? [1, 2]\n: 3\n",
-            "note: 1:1:1:1\n", "note: " + "9" * 6000 + "\n", "note: " + "[" * 5000 + "\n",
-            "note: !!python/object/apply:os.system [ls]\n", "note: 2001-01-01\n", "yes: no\n",
-            "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
-            + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}' if i else '*a'] * 10)}]\n" for i in range(9)),
+            "note: 2001-99-99\n",
+            "note: !!int x\n",
+            "note: !!set {a, b}\n",
+            "note: !!binary aGk=\n",
+            "note: &a [*a]\n",
+            "note: &a {b: *a}\n",
+            "<<: &a {<<: *a}\n",
+            "? [1, 2]\n: 3\n",
+            "note: 1:1:1:1\n",
+            "note: " + "9" * 6000 + "\n",
+            "note: " + "[" * 5000 + "\n",
+            "note: !!python/object/apply:os.system [ls]\n",
+            "note: 2001-01-01\n",
+            "yes: no\n",
+            "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+            + "".join(
+                f"a{i}: &a{i} [{','.join([f'*a{i - 1}' if i else '*a'] * 10)}]\n" for i in range(9)
+            ),
             "a: &a {b: c}\n"
-            + "".join(f"a{i}: &a{i} {{<<: [{','.join([f'*a{i - 1}' if i else '*a'] * 10)}]}}\n" for i in range(9)),
-        ]  # fmt: skip
+            + "".join(
+                f"a{i}: &a{i} {{<<: [{','.join([f'*a{i - 1}' if i else '*a'] * 10)}]}}\n"
+                for i in range(9)
+            ),
+        ]
         return bend_text(data.decode() + rng.choice(odd), rng)
     content = bend_value(yaml.safe_load(data), rng)
     try:

@@ -18,16 +18,27 @@ from PIL import Image
 Bend = Callable[[bytes, Random], bytes]
 Read = Callable[[Path], object]
 CARD = {
-    "title": "T", "homepage": "h", "licence": "l", "citation": "c", "folder": "f",
-    "foreground": "x", "root": ".", "transforms": "rgb", "note": "n", "classes": {"a": 1, "b": [2]},
+    "title": "T",
+    "homepage": "h",
+    "licence": "l",
+    "citation": "c",
+    "folder": "f",
+    "foreground": "x",
+    "root": ".",
+    "transforms": "rgb",
+    "note": "n",
+    "classes": {"a": 1, "b": [2]},
     "group": {"id": "(.)", "ranges": [[n, n] for n in range(8)]},
     "sources": [{"url": "https://a.b/c.zip", "sha256": "0" * 64, "bytes": 5, "into": "x"}],
     "splits": [
         {"name": "s", "all": {"images": "i/*", "masks": "m/{id}.png"}, "test_share": 0.3},
-        {"name": "t", "train": {"images": "i/*", "masks_in": "m", "ids": "ids.txt"},
-         "test": {"table": "t.csv", "part": "test"}},
+        {
+            "name": "t",
+            "train": {"images": "i/*", "masks_in": "m", "ids": "ids.txt"},
+            "test": {"table": "t.csv", "part": "test"},
+        },
     ],
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -59,13 +70,18 @@ def _pictures() -> dict[str, bytes]:
     pages[0].save(several, "TIFF", save_all=True, append_images=pages[1:])
     pages[0].save(gif, "GIF", save_all=True, append_images=pages[1:])
     return {
-        "a.png": _picture("PNG", colour), "b.png": _picture("PNG", grey.astype(np.uint16) * 200),
-        "a.tif": _picture("TIFF", colour), "b.tif": _picture("TIFF", grey.astype(np.float32)),
+        "a.png": _picture("PNG", colour),
+        "b.png": _picture("PNG", grey.astype(np.uint16) * 200),
+        "a.tif": _picture("TIFF", colour),
+        "b.tif": _picture("TIFF", grey.astype(np.float32)),
         "c.tif": _picture("TIFF", grey, compression="tiff_adobe_deflate"),
-        "d.tif": several.getvalue(), "a.gif": gif.getvalue(), "a.bmp": _picture("BMP", colour),
-        "a.jpg": _picture("JPEG", colour), "a.webp": _picture("WEBP", colour),
+        "d.tif": several.getvalue(),
+        "a.gif": gif.getvalue(),
+        "a.bmp": _picture("BMP", colour),
+        "a.jpg": _picture("JPEG", colour),
+        "a.webp": _picture("WEBP", colour),
         "a.jp2": _picture("JPEG2000", colour),
-    }  # fmt: skip
+    }
 
 
 def _read_picture(path: Path) -> None:
@@ -75,12 +91,18 @@ def _read_picture(path: Path) -> None:
     from gpsseg.data.formats.stored import read_stored
 
     count_pages(path)
-    for read in (read_image, read_mask, read_stored, lambda p: read_small(p, 4), lambda p: list(read_pages(p))):  # fmt: skip
+    for read in (
+        read_image,
+        read_mask,
+        read_stored,
+        lambda p: read_small(p, 4),
+        lambda p: list(read_pages(p)),
+    ):
         _quiet(lambda read=read: read(path), path)
 
 
 def _quiet(read: Callable[[], object], path: Path) -> None:
-    """One of several readers of a file: what it refuses is checked, and the next one has its try."""
+    """One of several readers of a file: what it refuses is checked, the next has its try."""
     from gpsseg.errors import UserError
 
     try:
@@ -92,7 +114,7 @@ def _quiet(read: Callable[[], object], path: Path) -> None:
 def check(error: Exception, path: Path) -> None:
     """What every refusal promises."""
     text = str(error)
-    assert "\n" not in text and "\t" not in text, f"several lines: {text!r}"
+    assert not {"\n", "\t"} & set(text), f"several lines: {text!r}"
     assert all(c.isprintable() or c == "\ufffd" for c in text), f"not printable: {text!r}"
     assert len(text) < 1000, f"{len(text)} characters: {text[:300]!r}"
     assert path.name in text or path.parent.name in text, f"names no file: {text!r}"
@@ -101,9 +123,11 @@ def check(error: Exception, path: Path) -> None:
 def pictures() -> dict[str, Reader]:
     """Readers of pictures."""
     return {
-        f"picture {name}": Reader(name, bend.bend_bytes, lambda f, n=name: _read_picture(f / n), {name: data})
+        f"picture {name}": Reader(
+            name, bend.bend_bytes, lambda f, n=name: _read_picture(f / n), {name: data}
+        )
         for name, data in _pictures().items()
-    }  # fmt: skip
+    }
 
 
 def volumes(maker: ModuleType, folder: Path) -> dict[str, Reader]:
@@ -122,7 +146,10 @@ def volumes(maker: ModuleType, folder: Path) -> dict[str, Reader]:
     values = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
     for name in ("a.nii", "a.nii.gz", "a.mgz"):
         kind = nibabel.MGHImage if name.endswith("mgz") else nibabel.Nifti1Image
-        nibabel.save(kind(values.astype(np.int32 if name.endswith("mgz") else np.int16), np.eye(4)), folder / name)  # fmt: skip
+        nibabel.save(
+            kind(values.astype(np.int32 if name.endswith("mgz") else np.int16), np.eye(4)),
+            folder / name,
+        )
     for name in ("a.nrrd", "a.mha"):
         SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(folder / name), True)
     np.save(folder / "a.npy", values[0])
@@ -180,8 +207,20 @@ def lists() -> dict[str, Reader]:
     data = {f"{d}/{n}.png": dot for d in "im" for n in range(8)} | {"ids.txt": b"0\n1\n2\n"}
     data["t.csv"] = b"image,mask,split,id\ni/3.png,m/3.png,test,3\ni/4.png,m/4.png,train,4\n"
     cases = [Case(str(n), Path(f"{n}.png")) for n in range(8)]
-    listed = {"training": [{"image": "i/0.png", "label": "m/0.png", "group": "g"}, {"image": "i/1.png", "label": "m/1.png"}], "test": [{"image": "i/2.png", "mask": "m/2.png"}]}  # fmt: skip
-    nnunet = {"file_ending": ".png", "numTraining": 2, "labels": {"background": 0, "a": 1, "b": [1, 2], "ignore": 3}, "channel_names": {"0": "R"}, "dataset": {"x": {"images": ["i/0.png"], "label": "m/0.png"}}}  # fmt: skip
+    listed = {
+        "training": [
+            {"image": "i/0.png", "label": "m/0.png", "group": "g"},
+            {"image": "i/1.png", "label": "m/1.png"},
+        ],
+        "test": [{"image": "i/2.png", "mask": "m/2.png"}],
+    }
+    nnunet = {
+        "file_ending": ".png",
+        "numTraining": 2,
+        "labels": {"background": 0, "a": 1, "b": [1, 2], "ignore": 3},
+        "channel_names": {"0": "R"},
+        "dataset": {"x": {"images": ["i/0.png"], "label": "m/0.png"}},
+    }
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as file:
         for name in ("a/b.txt", "a/c.txt", "d.txt"):
@@ -200,16 +239,56 @@ def lists() -> dict[str, Reader]:
     boxes = {"i/0.png": [1, 1, 5, 5], "1": [0, 2, 8.5, 9]}
     rows = b"image,x,y\ni/0.png,1,2\n1,3,4\n"
     return {
-        "card": Reader("c.yaml", bend.bend_yaml, lambda f: card(f / "c.yaml"), {**data, "c.yaml": yaml.safe_dump(CARD).encode()}),
-        "split": Reader("s.json", bend.bend_json, lambda f: read_split(f / "s.json", cases), {"s.json": _json({"name": "n", "train": ["0", "1"], "val": [2], "test": ["3"]})}),
-        "dataset.json": Reader("dataset.json", bend.bend_json, lambda f: table(f / "dataset.json"), {**data, "dataset.json": _json(listed)}),
-        "nnunet": Reader("dataset.json", bend.bend_json, lambda f: table(f / "dataset.json"), {**data, "dataset.json": _json(nnunet)}),
+        "card": Reader(
+            "c.yaml",
+            bend.bend_yaml,
+            lambda f: card(f / "c.yaml"),
+            {**data, "c.yaml": yaml.safe_dump(CARD).encode()},
+        ),
+        "split": Reader(
+            "s.json",
+            bend.bend_json,
+            lambda f: read_split(f / "s.json", cases),
+            {"s.json": _json({"name": "n", "train": ["0", "1"], "val": [2], "test": ["3"]})},
+        ),
+        "dataset.json": Reader(
+            "dataset.json",
+            bend.bend_json,
+            lambda f: table(f / "dataset.json"),
+            {**data, "dataset.json": _json(listed)},
+        ),
+        "nnunet": Reader(
+            "dataset.json",
+            bend.bend_json,
+            lambda f: table(f / "dataset.json"),
+            {**data, "dataset.json": _json(nnunet)},
+        ),
         "table": Reader("t.csv", bend.bend_csv, lambda f: table(f / "t.csv"), data),
-        "ids": Reader("ids.txt", bend.bend_bytes, lambda f: make_split(load_card(str(f / "c.yaml")), None, split="t"), {**data, "c.yaml": yaml.safe_dump(CARD).encode()}),
-        "boxes": Reader("b.json", bend.bend_json, lambda f: prompts_for(f / "b.json", "box", images), {"b.json": _json(boxes)}),
-        "points": Reader("p.csv", bend.bend_csv, lambda f: prompts_for(f / "p.csv", "point", images), {"p.csv": rows}),
-        "zip": Reader("z.zip", bend.bend_bytes, lambda f: unpack(f / "z.zip", f / "out"), {"z.zip": zipped.getvalue()}),
-    }  # fmt: skip
+        "ids": Reader(
+            "ids.txt",
+            bend.bend_bytes,
+            lambda f: make_split(load_card(str(f / "c.yaml")), None, split="t"),
+            {**data, "c.yaml": yaml.safe_dump(CARD).encode()},
+        ),
+        "boxes": Reader(
+            "b.json",
+            bend.bend_json,
+            lambda f: prompts_for(f / "b.json", "box", images),
+            {"b.json": _json(boxes)},
+        ),
+        "points": Reader(
+            "p.csv",
+            bend.bend_csv,
+            lambda f: prompts_for(f / "p.csv", "point", images),
+            {"p.csv": rows},
+        ),
+        "zip": Reader(
+            "z.zip",
+            bend.bend_bytes,
+            lambda f: unpack(f / "z.zip", f / "out"),
+            {"z.zip": zipped.getvalue()},
+        ),
+    }
 
 
 def run_files() -> dict[str, bytes]:
@@ -226,17 +305,30 @@ def run_files() -> dict[str, bytes]:
     counts |= {f"share_of_{part}": 0.5 for part in counts}
     pair = {"train_id": "a", "test_id": "b", "kind": "copy", "similarity": 0.99}
     metrics = {
-        "data": "real", "dataset": "s", "title": "T", "homepage": "https://a.b", "images": 3,
-        "split": {"name": "n", "sha256": "ab"}, "seed": 0, "backbone": "unet", "method": "gps",
-        "before_is": "untrained decoder", "prompt": "box from the truth", "pretraining": "p",
-        "before": {"per-image": score}, "after": {"per-image": {**score, **more}, "micro": score},
+        "data": "real",
+        "dataset": "s",
+        "title": "T",
+        "homepage": "https://a.b",
+        "images": 3,
+        "split": {"name": "n", "sha256": "ab"},
+        "seed": 0,
+        "backbone": "unet",
+        "method": "gps",
+        "before_is": "untrained decoder",
+        "prompt": "box from the truth",
+        "pretraining": "p",
+        "before": {"per-image": score},
+        "after": {"per-image": {**score, **more}, "micro": score},
         "classes": {"after": {"x": {**score, "images": 3}}, "before": {"x": score}},
         "labels": {"1": {**score, "images": 3, "empty_truth": 1}},
         "strata": [{**score, "low": 0.0, "high": 0.1, "images": 3}],
         "calibration": {"ece": 0.1, "bins": [{"confidence": 0.5, "accuracy": 0.5, "pixels": 9}]},
-        "trainable": counts, "best_epoch": 1, "seconds": {"training": 3.5}, "resized": ["a"],
+        "trainable": counts,
+        "best_epoch": 1,
+        "seconds": {"training": 3.5},
+        "resized": ["a"],
         "leaks": {"checked": True, "train": 3, "test": 3, "note": "n", "pairs": [pair]},
-    }  # fmt: skip
+    }
     layer = {"layer": "net.a", "role": "encoder", "weights": 9, "selected": 1, "whole": 0}
     settings = dataclasses.asdict(FinetuneConfig())
     greys = {"whole": [0, 4095], "window": [40, 400], "axis": "axial", "labels": [1, 2]}
@@ -246,14 +338,25 @@ def run_files() -> dict[str, bytes]:
         b"id,group,dice,iou,pixels,truth_pixels\na,g,0.5,0.3,90,9\nb,,0.1,0.05,90,0\nc,h,1,1,9,9\n"
     )
     return {
-        "config.json": json.dumps({"config": settings, "resolved": {"processes": 1, "greys": greys},
-            "versions": {"torch": "2"}, "command": ["gpsseg/finetune.py", "--seed", "0"]}, default=str).encode(),
+        "config.json": json.dumps(
+            {
+                "config": settings,
+                "resolved": {"processes": 1, "greys": greys},
+                "versions": {"torch": "2"},
+                "command": ["gpsseg/finetune.py", "--seed", "0"],
+            },
+            default=str,
+        ).encode(),
         "metrics.json": _json(metrics),
-        "selection.json": _json({**counts, "hash": "cd", "layers": [layer, {**layer, "layer": "net.b"}]}),
-        "split.json": _json({"name": "n", "train": ["x"], "val": [], "test": ["a", "b", "c"], "sha256": "e"}),
+        "selection.json": _json(
+            {**counts, "hash": "cd", "layers": [layer, {**layer, "layer": "net.b"}]}
+        ),
+        "split.json": _json(
+            {"name": "n", "train": ["x"], "val": [], "test": ["a", "b", "c"], "sha256": "e"}
+        ),
         "log.jsonl": b"\n".join(map(_json, log)),
         "per_image.csv": rows,
-    }  # fmt: skip
+    }
 
 
 def runs() -> dict[str, Reader]:
@@ -310,9 +413,11 @@ def runs() -> dict[str, Reader]:
         "run's split.json": Reader("r/split.json", bend.bend_json, pages, files),
         "log.jsonl": Reader("r/log.jsonl", lines, pages, files),
         "per_image.csv": Reader("r/per_image.csv", bend.bend_csv, scores, files),
-        "cell.json": Reader("cell.json", bend.bend_json, lambda f: read_object(f / "cell.json", CellFile), kept),
+        "cell.json": Reader(
+            "cell.json", bend.bend_json, lambda f: read_object(f / "cell.json", CellFile), kept
+        ),
         "salt.txt": Reader("salt.txt", below_salt, private, {"salt.txt": salt}),
-    }  # fmt: skip
+    }
 
 
 def tensors(folder: Path) -> dict[str, Reader]:
@@ -348,9 +453,14 @@ def tensors(folder: Path) -> dict[str, Reader]:
         "checkpoint": read_checkpoint,
     }
     found = {
-        name: Reader("a.safetensors", bend.bend_metadata, lambda f, r=read: r(f / "a.safetensors"), files.get(name, files["state"]))
+        name: Reader(
+            "a.safetensors",
+            bend.bend_metadata,
+            lambda f, r=read: r(f / "a.safetensors"),
+            files.get(name, files["state"]),
+        )
         for name, read in reads.items()
-    }  # fmt: skip
+    }
     model = {"config.json": _json({"model_type": "sam", "x": {"y": [1]}})}
     return {
         **found,

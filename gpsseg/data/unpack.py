@@ -52,7 +52,8 @@ def _unpack(archive: Path, folder: Path) -> int:
     limit = max(SMALL, GROWTH * archive.stat().st_size)
     _refuse_long_table(archive)
     with zipfile.ZipFile(archive) as file:
-        members = [m for m in file.infolist() if not m.is_dir() and not _is_litter(m.filename)]
+        files = [m for m in file.infolist() if not m.filename.endswith("/")]
+        members = [m for m in files if not _is_litter(m.filename)]
         if len(members) > MOST:
             raise UserError(
                 f"{archive.name} holds {len(members):,} files, expected up to {MOST:,}."

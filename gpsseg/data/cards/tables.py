@@ -14,7 +14,7 @@ from gpsseg.data.case import Case
 from gpsseg.data.formats.filenames import as_named, is_file, one_form
 from gpsseg.data.formats.matching import FIRST
 from gpsseg.data.pairs import parts_of
-from gpsseg.errors import UserError, counted, few, nearest
+from gpsseg.errors import UserError, counted, few, name_text, nearest, shown
 from gpsseg.reading import csv_rows, read_json, read_text
 from gpsseg.veil import plain
 
@@ -72,8 +72,8 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
     for number, (name, row) in enumerate(zip(names, rows, strict=True), 1):
         if name in seen:
             raise UserError(
-                f"{path}: rows {seen[name]} and {number} are both called {name}. Leave one out, or "
-                "give each a name of its own in a column id."
+                f"{path}: rows {seen[name]} and {number} are both called {name_text(name)}. Leave "
+                "one out, or give each a name of its own in a column id."
             )
         seen[name] = number
         part = _part(path, number, row.get("split", ""))
@@ -145,7 +145,9 @@ def _bare(path: Path) -> str:
 def _part(path: Path, number: int, name: str) -> str:
     known = {**{part: part for part in PARTS}, **NAMES, "": "all"}
     if name.strip().lower() not in known:
-        raise UserError(f"{path}, row {number}: split is {name!r}, expected train, val or test.")
+        raise UserError(
+            f"{path}, row {number}: split is {shown(name)}, expected train, val or test."
+        )
     return known[name.strip().lower()]
 
 
@@ -166,6 +168,8 @@ def _file(path: Path, number: int, name: str, column: str) -> Path:
 def _first_channel(path: Path) -> Path:
     """What nnU-Net calls an image that its dataset.json of version 1 lists without its channel."""
     name = _bare(path)
+    if not name:  # the root of a disk
+        return path
     file = path.with_name(f"{name}_{FIRST}{path.name[len(name) :]}")
     return file if is_file(file) else path
 
@@ -205,7 +209,9 @@ def _parquet(path: Path) -> list[Row]:
     try:
         rows = parquet.read_table(path).to_pylist()
     except Exception as error:  # a damaged file fails in many ways
-        raise UserError(f"{path} cannot be read as a Parquet table: {error}.") from None
+        raise UserError(
+            f"{path} cannot be read as a Parquet table ({shown(str(error))})."
+        ) from None
     return [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
 
 
