@@ -66,7 +66,7 @@ def progress(
         TimeRemainingColumn,
     )
 
-    description = clean(description)
+    description = clean(plain(description))
     if not is_main_process():
         yield from items
         return
@@ -92,7 +92,7 @@ def working(what: str) -> Iterator[None]:
     On a terminal it is a line that goes away; elsewhere it is printed where it takes long. There
     must be no progress bar meanwhile.
     """
-    what = clean(what)  # here, as the thread that speaks knows of no veil
+    what = clean(plain(what))  # here, as the thread that speaks knows of no veil
     if not is_main_process():
         yield
     elif not _on_a_screen():

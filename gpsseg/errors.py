@@ -147,6 +147,17 @@ def shown(value: Any, most: int = QUOTED) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def told(value: Any, most: int = QUOTED) -> str:
+    """A value as ``shown``, but a text by itself, without quotes.
+
+    >>> told("a" * 9, 8), told(["a"])
+    ('aaaaa...', "['a']")
+    """
+    if not isinstance(value, str):
+        return shown(value, most)
+    return one_line(value if len(value) <= most else f"{value[: most - 3]}...")
+
+
 def counted(count: int, one: str, more: str = "") -> str:
     """A number with its noun, and with its verb where the caller gives both forms.
 

@@ -41,6 +41,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         readers = all_readers(dicom_maker, Path(work))
         readers = {name: each for name, each in readers.items() if given.only in name}
+        for name, reader in readers.items():  # what is valid is read, and libraries are loaded
+            lay_out(reader, Path(work) / f"valid {name}")
+            reader.read(Path(work) / f"valid {name}")
         while time.monotonic() < end:
             for name, reader in readers.items():
                 if time.monotonic() < end:

@@ -197,9 +197,9 @@ def lists() -> dict[str, Reader]:
     from gpsseg.data.cards.nnunet import nnunet_classes
     from gpsseg.data.cards.tables import table_cases, table_notes
     from gpsseg.data.case import Case
-    from gpsseg.data.download import unpack
     from gpsseg.data.splits.files import read_split
     from gpsseg.data.splits.split import make_split
+    from gpsseg.data.unpack import unpack
     from gpsseg.engine.prompt_files import prompts_for
     from gpsseg.reading import read_json
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gpsseg.errors import nearest, shown
+from gpsseg.errors import nearest, shown, told
 
 OWN = "gpsseg.data.transforms"
 READER = f"{OWN}.ReadCased"
@@ -99,10 +99,10 @@ def steps_fault(steps: Any) -> str:
         elif value is not None and not isinstance(value, (bool, int, float, list, tuple)):
             return f"{shown(value)} is a {type(value).__name__}, expected text, numbers and lists"
     if not isinstance(steps, (list, tuple)):
-        return f"{shown(steps)} is no list of transforms"
+        return f"{told(steps)} is no list of transforms"
     for step in steps:
         if not isinstance(step, Mapping) or "_target_" not in step:
-            return f"{shown(step)} is no transform, expected a mapping with a _target_"
+            return f"{told(step)} is no transform, expected a mapping with a _target_"
     return ""
 
 
@@ -138,13 +138,13 @@ def _mapping_fault(step: Mapping[Any, Any]) -> str:
     target = step["_target_"]
     if not is_allowed(target):
         return (
-            f"the transform {shown(target)} is not allowed.{nearest(str(target)[:80], ALLOWED)} "
+            f"the transform {told(target)} is not allowed.{nearest(str(target)[:80], ALLOWED)} "
             "Use one of monai.transforms or albumentations that touches no file and runs no "
             f"function (gpsseg/data/cards/allowed.py lists them), or {READER}"
         )
     for name in step:
         if not name.startswith("_") and (not ARGUMENT.fullmatch(name) or FORBIDDEN.search(name)):
-            return f"the argument {shown(name)} of {target} is not allowed; leave it out"
+            return f"the argument {told(name)} of {target} is not allowed; leave it out"
     return ""
 
 
@@ -166,7 +166,7 @@ def _keyword_fault(key: str, step: Mapping[Any, Any]) -> str:
 def _text_fault(text: str) -> str:
     """What is wrong with a text: MONAI evaluates some."""
     if text.lstrip().startswith(("$", "%")):
-        return f"{shown(text)} is a Python expression or a macro; a data card holds values only"
+        return f"{told(text)} is a Python expression or a macro; a data card holds values only"
     if text.lstrip().startswith("@") and text != SIZE:
-        return f"{shown(text)} refers to something else; the only reference is {SIZE}"
+        return f"{told(text)} refers to something else; the only reference is {SIZE}"
     return ""

@@ -12,7 +12,7 @@ from gpsseg.config.private import CARD, read_private
 from gpsseg.data.cards.allowed import steps_fault
 from gpsseg.data.cards.faults import TEXTS, card_fault, plain
 from gpsseg.data.formats.masks import Labels
-from gpsseg.errors import UserError, few, look_up, shown
+from gpsseg.errors import UserError, few, look_up, shown, told
 from gpsseg.files import bundled, write_yaml
 from gpsseg.reading import read_yaml
 
@@ -168,7 +168,7 @@ def _root(root: str, path: Path) -> Path:
         return Path(root).expanduser()
     except RuntimeError:  # ~somebody
         raise UserError(
-            f"The data card {path}: root is {shown(root)}, and that user has no folder here. Write "
+            f"The data card {path}: root is {told(root)}, and that user has no folder here. Write "
             "the whole path."
         ) from None
 
