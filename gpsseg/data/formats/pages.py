@@ -40,7 +40,7 @@ def _count(image: Image.Image) -> int:
             image.seek(page)
         except EOFError:
             return page
-    raise UserError(f"it has more than {MOST:,} pages. Cut it into parts")
+    raise ValueError(f"it has more than {MOST:,} pages")  # whoever reads it names the file
 
 
 def count_pages(path: Path) -> int:

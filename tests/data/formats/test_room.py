@@ -87,7 +87,7 @@ def test_a_tiff_of_endless_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pages, "MOST", 3)
     images = [Image.new("L", (2, 2)) for _ in range(5)]
     images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:])
-    with pytest.raises(UserError, match="has more than 3 pages"):
+    with pytest.raises(UserError, match=r"a\.tif cannot be read .*it has more than 3 pages"):
         read_image(tmp_path / "a.tif")
 
 
