@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from gpsseg import memory
 from gpsseg.config.commandline import read_command
 from gpsseg.ending import end, end_of_text, leave, told_to_stop
-from gpsseg.errors import disk_error
+from gpsseg.faults import disk_error
 from gpsseg.files import is_main_process
 from gpsseg.processes import goes_on_alone
 from gpsseg.scope import clean
@@ -70,7 +70,7 @@ def progress(
         TimeRemainingColumn,
     )
 
-    description = clean(description)
+    description = clean(plain(description))
     if not is_main_process():
         yield from items
         return
@@ -96,7 +96,7 @@ def working(what: str) -> Iterator[None]:
     On a terminal it is a line that goes away; elsewhere it is printed where it takes long. There
     must be no progress bar meanwhile.
     """
-    what = clean(what)  # here, as the thread that speaks knows of no veil
+    what = clean(plain(what))  # here, as the thread that speaks knows of no veil
     if not is_main_process():
         yield
     elif not _on_a_screen():

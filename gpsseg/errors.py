@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import errno
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gpsseg.veil import plain
+
 Value = TypeVar("Value")
-SAME = "give the same command again"
+QUOTED, LONGEST = 80, 4000  # characters of what is quoted, and of a line: a path has 4096 at most
 
 
 class UserError(Exception):
     """A mistake the user can fix; its text is one clear sentence and is shown without traceback.
+
+    What is quoted in it comes from files and their names, so controls become U+FFFD: here, where
+    every such text passes.
+
+    Args:
+        lines: of the text, almost always one.
 
     Attributes:
         status: the command's exit status.
@@ -24,6 +30,12 @@ class UserError(Exception):
 
     status = 2
     everywhere = False
+
+    def __init__(self, *lines: object):
+        super().__init__(*(one_line(str(line)) for line in lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
     def __reduce__(self) -> Any:
         """Pickle it whole, whatever its ``__init__`` takes, for another process."""
@@ -46,141 +58,12 @@ class SomeFailedError(UserError):
     status = 3
 
     def __init__(self, text: str, failed: Sequence[tuple[Path, str]]):
-        super().__init__(text)
+        super().__init__(*text.split("\n"))
         self.failed = tuple(failed)
 
 
 class TrainingDivergedError(UserError):
     """A loss, weight or prediction is not finite; in training the last good state is kept."""
-
-
-NO_MEMORY = ("OutOfMemoryError", "BrokenProcessPool")  # torch's; of a process that was ended
-# What libraries say where they raise no MemoryError, and of processes that the system ended.
-OUT_OF_MEMORY = re.compile(
-    "can't allocate memory|not enough memory|out of memory|Cannot allocate memory"
-    "|CUBLAS_STATUS_ALLOC_FAILED|insufficient shared memory"
-    "|DataLoader worker .*(killed by signal: Killed|exited unexpectedly)",
-    re.IGNORECASE,
-)
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out, of this machine or its GPU, or a process was ended for want of it.
-
-    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
-    True
-    >>> is_out_of_memory(ValueError("out of memory"))
-    False
-    """
-    while error is not None:
-        if isinstance(error, MemoryError) or type(error).__name__ in NO_MEMORY:
-            return True
-        if isinstance(error, RuntimeError | OSError) and OUT_OF_MEMORY.search(str(error)):
-            return True
-        error = error.__cause__
-    return False
-
-
-class DiskError(UserError):
-    """Something could not be written; what was finished before it stays.
-
-    Args:
-        what: a sentence: which file, and why.
-        fix: the beginning of another one, without its end.
-        number: the system's errno.
-        then: what to do after the fix.
-    """
-
-    def __init__(self, what: str, fix: str = "", number: int = 0, then: str = SAME):
-        super().__init__(what, fix, number, then)
-        self.what, self.fix, self.number = what, fix, number
-        self.text = f"{what} {fix}, then {then}." if fix else what
-
-    def __str__(self) -> str:
-        return self.text
-
-    def again(self, then: str = SAME) -> DiskError:
-        """The same with another way to go on."""
-        return DiskError(self.what, self.fix, self.number, then)
-
-
-FIXES = {
-    errno.ENOSPC: "Free some space",
-    errno.EDQUOT: "Free some of your quota",
-    errno.EFBIG: "Lift the limit on the size of files (`ulimit -f`) or name another place",
-    errno.EROFS: "Make the disk writable or name another place",
-    errno.EACCES: "Give yourself the right to write there or name another place",
-    errno.EPERM: "Give yourself the right to write there or name another place",
-    errno.ENOENT: "See that nothing moves or deletes its folder",
-    errno.EIO: "Look after the disk or name a place on another one",
-}
-OTHERS = {  # after which another command is given
-    errno.ENOTDIR: "Name another --output: a folder above it is a file",
-    errno.EEXIST: "Name another --output: a file has this name",
-    errno.ENAMETOOLONG: "Name a shorter --output, or shorten the names of the input",
-}
-
-
-def disk_error(path: Path, error: OSError, what: str = "{} cannot be written") -> DiskError:
-    """What the system says of a file or folder that cannot be written, as one sentence.
-
-    Args:
-        path: of it, by its final name.
-        error: the system's.
-        what: cannot be done; "{}" stands for the path.
-    """
-    number = error.errno or 0
-    why = error.strerror or str(error) or type(error).__name__
-    told = f"{what.format(path)}: {why}."
-    if number in OTHERS:
-        return DiskError(f"{told} {OTHERS[number]}.", number=number)
-    return DiskError(told, FIXES.get(number, "See that it can be written to"), number)
-
-
-def fault_of(path: Path, error: BaseException) -> str:
-    """One sentence on what is wrong with a file, whatever the error.
-
-    What an unforeseen error says is left out, as it may quote what is in the file.
-    """
-    if isinstance(error, UserError):
-        return str(error)
-    if is_out_of_memory(error):
-        return f"{path} does not fit into memory. Cut it into parts, or save it smaller."
-    if isinstance(error, UnicodeEncodeError):
-        return f"{path} has a name with bytes that are no UTF-8. Rename it."
-    if isinstance(error, OSError) and error.strerror:
-        return f"{path} cannot be used: {error.strerror}."
-    return f"{path} cannot be used ({type(error).__name__}). Copy it again from its source."
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Turn any error of what is done with a file into a ``UserError`` that names it."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(fault_of(path, error)) from None
-
-
-def plain_name(path: Path) -> str:
-    """A path for libraries in C++, some of which crash on a name that is no UTF-8.
-
-    Raises:
-        UserError: it is none.
-    """
-    with naming(path):
-        str(path).encode()
-    return str(path)
-
-
-def stops_all(error: BaseException) -> bool:
-    """Whether an error is the disk's, so that whatever comes next would fail too."""
-    fatal = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    if isinstance(error, DiskError):
-        return error.number in (*fatal, errno.EIO)
-    return isinstance(error, OSError) and error.errno in fatal
 
 
 def few(names: Iterable[object], shown: int = 3) -> str:
@@ -189,10 +72,56 @@ def few(names: Iterable[object], shown: int = 3) -> str:
     >>> few(["a", "b", "c", "d", "e"])
     'a, b, c (and 2 more)'
     """
-    words = [str(name) for name in names]
-    plain = ["".join(c if c.isprintable() else "\ufffd" for c in word) for word in words[:shown]]
-    rest = len(words) - len(plain)
-    return ", ".join(plain) + (f" (and {rest} more)" if rest else "")
+    words = list(names)
+    told = [name_text(word) for word in words[:shown]]
+    rest = len(words) - len(told)
+    return ", ".join(told) + (f" (and {rest} more)" if rest else "")
+
+
+def name_text(name: object) -> str:
+    """A name that may come out of a file: printable, and cut where it is long; a path is whole."""
+    text = str(name)
+    text = text if isinstance(name, Path) or len(text) <= 4 * QUOTED else f"{text[:QUOTED]}..."
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, without what makes a terminal obey.
+
+    >>> one_line("a" + chr(10) + "b" + chr(27)) == "a" + chr(0xFFFD) + "b" + chr(0xFFFD)
+    True
+    """
+    cut = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return plain(cut).replace("\n", "\ufffd").replace("\t", " ")
+
+
+def shown(value: Any, most: int = QUOTED) -> str:
+    """A value that may come out of a file, as in Python: on one line, and cut where it is long.
+
+    However large it is, no more than the beginning is looked at.
+
+    >>> shown("a" * 9, 8), shown([1.5, None]), shown({"a": {}})
+    ("'aaaa...", '[1.5, None]', "{'a': {}}")
+    """
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 3, 4 * most, 4 * most
+    short.maxlist = short.maxtuple = short.maxdict = 12
+    try:
+        text = one_line(short.repr(value[: 4 * most] if isinstance(value, str) else value))
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = "a number of very many digits"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def told(value: Any, most: int = QUOTED) -> str:
+    """A value as ``shown``, but a text by itself, without quotes.
+
+    >>> told("a" * 9, 8), told(["a"])
+    ('aaaaa...', "['a']")
+    """
+    if not isinstance(value, str):
+        return shown(value, most)
+    return one_line(value if len(value) <= most else f"{value[: most - 3]}...")
 
 
 def counted(count: int, one: str, more: str = "") -> str:
@@ -233,4 +162,5 @@ def look_up(name: str, options: Mapping[str, Value], what: str) -> Value:
     if name in options:
         return options[name]
     known = ", ".join(sorted(options))
-    raise UserError(f"Unknown {what} '{name}'.{nearest(name, options)} Known: {known}.")
+    near = nearest(name[:QUOTED], options)
+    raise UserError(f"Unknown {what} '{name_text(name)}'.{near} Known: {known}.")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.errors import UserError
-from gpsseg.schema import KEY, SCHEMA, refuse_newer, with_schema, without_schema
+from gpsseg.schema import KEY, SCHEMA, with_schema
 from gpsseg.scope import CleanText, clean, clean_page
 from gpsseg.veil import plain
 from gpsseg.writing import (
@@ -124,69 +124,6 @@ def console_in(path: Path) -> Iterator[None]:
             text.end()
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        UserError: the file is missing or is not JSON.
-    """
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise UserError(f"{path} cannot be read: it is no file.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    except RecursionError:
-        raise UserError(f"{path} is not readable as JSON (it is nested too deeply).") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not readable as JSON ({error}).") from None
-
-
-def read_object(path: Path, **kinds: type | tuple[type, ...]) -> dict[str, Any]:
-    """Read a JSON file of gpsseg's that holds an object; its schema is looked at, and left out.
-
-    Args:
-        path: of the file.
-        kinds: what some of its keys must hold, such as ``sha256=str``.
-
-    Raises:
-        UserError: as ``read_json``; it holds something else, or a newer gpsseg wrote it.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds {str(content)[:80]}, expected a JSON object: {{...}}.")
-    refuse_newer(content, path)
-    for key, kind in kinds.items():
-        if not isinstance(content.get(key), kind):
-            names = ", ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-            raise UserError(
-                f"{path}: {key} is {str(content.get(key))[:80]}, expected {names}. Put back the "
-                "file as gpsseg wrote it."
-            )
-    return without_schema(content)
-
-
-def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Read a CSV that gpsseg wrote: the names of its columns, and its rows.
-
-    Raises:
-        UserError: it is missing or damaged, or a row has more or fewer cells than the first.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            names = list(reader.fieldnames or ())
-            rows = list(reader)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, csv.Error) as error:
-        raise UserError(f"{path} is not readable as CSV ({error}).") from None
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise UserError(f"{path}, line {number}: expected {len(names)} cells. Is it cut off?")
-    return names, rows
-
-
 def new_folder(path: Path, begun_by: object = None) -> Path:
     """Create ``path`` and return it; a folder that holds a result is never written into.
 
@@ -271,18 +208,6 @@ def is_main_process() -> bool:
     What the others write of texts, tables and tensors goes nowhere.
     """
     return os.environ.get("RANK", "0") == "0"
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log that `log_to` wrote; none without it, and none of one that was cut."""
-    rows = []
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    for line in text.splitlines():
-        try:
-            rows.append(json.loads(line))
-        except (ValueError, RecursionError):
-            continue
-    return [row for row in rows if isinstance(row, dict)]
 
 
 def log_to(path: Path) -> Callable[[Mapping[str, Any]], None]:

@@ -11,7 +11,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gpsseg.errors import UserError, is_out_of_memory
+from gpsseg.errors import UserError
+from gpsseg.faults import is_out_of_memory
 
 HELPS = (  # in the order in which they help
     *("batch_size", "image_size", "checkpoint_activations", "tile", "workers", "processes"),

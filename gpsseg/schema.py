@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, shown, told
 
 SCHEMA = 1  # of version 0.2; files of version 0.1 have none, and are read as its
 KEY = "schema"
@@ -45,11 +45,11 @@ def refuse_newer(content: Mapping[str, Any], path: object) -> None:
     number = int(schema) if isinstance(schema, str) and schema.isdecimal() else schema
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise UserError(
-            f"{path}: schema is {str(schema)[:80]}, expected a number from 1 to {SCHEMA}. Put back "
+            f"{path}: schema is {shown(schema)}, expected a number from 1 to {SCHEMA}. Put back "
             "the file as gpsseg wrote it."
         )
     if number > SCHEMA:
         raise UserError(
-            f"{path} was written by a newer gpsseg (schema {str(schema)[:20]}), this one reads up "
+            f"{path} was written by a newer gpsseg (schema {told(schema, 20)}), this one reads up "
             f"to {SCHEMA}. Update gpsseg: pip install --upgrade gpsseg."
         )

@@ -18,7 +18,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpsseg.errors import disk_error
+from gpsseg.faults import disk_error
 
 if TYPE_CHECKING:
     from torch import Tensor

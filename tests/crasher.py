@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from gpsseg.errors import DiskError
+from gpsseg.faults import DiskError
 
 KILLED, REFUSED = 99, 2
 FULL = "full"  # nothing is ended, but from there on the disk is full

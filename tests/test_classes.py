@@ -24,10 +24,10 @@ from gpsseg.data.loader import CaseDataset
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.evaluators import ClassTable
-from gpsseg.files import read_json
 from gpsseg.finetune import finetune
 from gpsseg.gps import Delta, model_hash
 from gpsseg.predict import predict
+from gpsseg.reading import read_json
 from gpsseg.runs.method import load_base
 from gpsseg.select import select
 

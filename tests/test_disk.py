@@ -20,7 +20,8 @@ from gpsseg.data.formats import dicom_seg
 from gpsseg.data.formats.images import save_picture
 from gpsseg.data.formats.volume_files import write_volume
 from gpsseg.data.formats.volumes import Volume
-from gpsseg.errors import DiskError, UserError, disk_error, stops_all
+from gpsseg.errors import UserError
+from gpsseg.faults import DiskError, disk_error, stops_all
 from gpsseg.files import (
     console_in,
     log_to,

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gpsseg.errors import DiskError, UserError
-from gpsseg.files import new_folder, new_run_folder, read_json, replacing, write_json, write_text
+from gpsseg.errors import UserError
+from gpsseg.faults import DiskError
+from gpsseg.files import new_folder, new_run_folder, replacing, write_json, write_text
+from gpsseg.reading import read_json
 
 
 def test_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

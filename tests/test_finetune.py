@@ -213,7 +213,7 @@ def test_predict_writes_masks_at_native_size_under_the_same_stem(run, drawn_kvas
 
 def test_a_rate_that_diverges_stops_and_leaves_a_readable_run(drawn_kvasir, tmp_path):
     with pytest.raises(TrainingDivergedError, match="Try a --lr ten times smaller"):
-        finetune(quick(drawn_kvasir, tmp_path / "run", method="full", lr=1e30))
+        finetune(quick(drawn_kvasir, tmp_path / "run", method="full", lr=1000.0))
     assert "stopped" in (tmp_path / "run" / "log.jsonl").read_text()
     Delta.load(tmp_path / "run" / "delta.safetensors").apply(load_backbone(UNET))
 

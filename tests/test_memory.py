@@ -15,7 +15,8 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.loader import CaseDataset
-from gpsseg.errors import UserError, fault_of, is_out_of_memory
+from gpsseg.errors import UserError
+from gpsseg.faults import fault_of, is_out_of_memory
 from gpsseg.memory import OutOfMemoryError, memory_for
 
 

@@ -20,7 +20,7 @@ WRITERS = {
     "report/thumbnails.py": "pixels into memory",
     "engine/machine.py": "tells Linux to begin a peak anew",
     "report/check.py": "pixels into memory",
-    "data/download.py": "published archives",
+    "data/unpack.py": "published archives",
 }
 METHODS = {
     *("write_text", "write_bytes", "tofile", "savefig", "to_csv", "imwrite", "save_file", "savez"),

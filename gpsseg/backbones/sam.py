@@ -30,7 +30,7 @@ from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
 from gpsseg.backbones.sam_original import read_original
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, shown
 
 MEAN, STD = IMAGENET
 HOMEPAGE = "https://github.com/facebookresearch/segment-anything"
@@ -231,9 +231,10 @@ def _own(path: Path) -> Any:
         return read_original(path)
     try:
         return SamModel.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # odd settings make the library fail in every way there is
+        why = shown(str(error))
         raise UserError(
-            f"{path} is not a folder of a SAM that save_pretrained wrote ({error}). It needs "
+            f"{path} is not a folder of a SAM that save_pretrained wrote ({why}). It needs "
             "config.json and model.safetensors."
         ) from None
 

@@ -30,7 +30,7 @@ from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, shown
 
 MEAN, STD = IMAGENET
 HOMEPAGE = "https://github.com/facebookresearch/sam2"
@@ -194,9 +194,10 @@ def _pretrained(folder: Path) -> Any:
     model = EdgeTamModel if kind.startswith(EDGETAM) else Sam2Model
     try:
         return model.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # odd settings make the library fail in every way there is
+        why = shown(str(error))
         raise UserError(
-            f"{folder} is not a folder of SAM 2 that save_pretrained wrote ({error}). It needs "
+            f"{folder} is not a folder of SAM 2 that save_pretrained wrote ({why}). It needs "
             "config.json and model.safetensors; an original .pt of SAM 2 does not fit."
         ) from None
 

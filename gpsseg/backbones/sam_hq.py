@@ -15,7 +15,7 @@ from gpsseg.backbones.base import PROMPTS, Family, Order, Prompt
 from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.sam import ENCODERS, Sam, random_sam
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, shown
 
 HOMEPAGE = "https://github.com/SysCV/SAM-HQ"
 HQ44K = "SA-1B, then 44,000 finely outlined images; not known to hold medical ones."
@@ -98,9 +98,10 @@ def _pretrained(folder: Path) -> Any:
 
     try:
         return SamHQModel.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # odd settings make the library fail in every way there is
+        why = shown(str(error))
         raise UserError(
-            f"{folder} is not a folder of SAM-HQ that save_pretrained wrote ({error}). It needs "
+            f"{folder} is not a folder of SAM-HQ that save_pretrained wrote ({why}). It needs "
             "config.json and model.safetensors; an original sam_hq_vit_*.pth does not fit."
         ) from None
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 from gpsseg.backbones.base import Facts, Prompt
+from gpsseg.backbones.weights import folder_config
 
 UNKNOWN = "A checkpoint of the user's own; what it was trained on is not known to gpsseg."
 TUNED = "Then whatever the given checkpoint was tuned on, which is not known to gpsseg."
@@ -35,11 +33,4 @@ def facts_of_sam(
 
 def model_type(folder: str) -> str:
     """What a folder's config.json says it is; empty if there is none."""
-    path = Path(folder) / "config.json"
-    if not path.is_file():
-        return ""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return ""
-    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
+    return str(folder_config(folder).get("model_type", ""))

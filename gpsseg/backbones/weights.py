@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpsseg.errors import UserError, few
+from gpsseg.errors import UserError, few, name_text, shown
 from gpsseg.files import sha256_of_file
+from gpsseg.reading import read_json
 
 WRAPPINGS = ("model", "state_dict", "model_state_dict", "net", "ema")
 
@@ -99,8 +100,18 @@ def _read(path: Path) -> Any:
         ) from None
     except Exception as error:  # damaged files make the readers fail in every way there is
         raise UserError(
-            f"{path} is not a readable checkpoint ({error}). Copy it again from its source."
+            f"{path} is not a readable checkpoint ({shown(str(error))}). Copy it again "
+            "from its source."
         ) from None
+
+
+def folder_config(folder: str) -> dict[str, Any]:
+    """The config.json of a folder with a network's weights; empty where there is none."""
+    try:
+        config = read_json(Path(folder) / "config.json")
+    except UserError:
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def fill_weights(
@@ -132,7 +143,7 @@ def fill_weights(
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:
             raise UserError(
-                f"{path} is not {what}: {name} is {tuple(tensor.shape)}, expected "
+                f"{path} is not {what}: {name_text(name)} is {tuple(tensor.shape)}, expected "
                 f"{tuple(own[name].shape)}."
             )
     net.load_state_dict(tensors, strict=False, assign=assign)

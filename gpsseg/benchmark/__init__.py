@@ -15,7 +15,7 @@ from typing import Any
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.effects import idle
 from gpsseg.console import progress, say, working
-from gpsseg.errors import is_out_of_memory
+from gpsseg.faults import is_out_of_memory
 from gpsseg.files import new_folder, write_json
 from gpsseg.memory import OutOfMemoryError, settings_of, told
 from gpsseg.scratch import scratch_folder
@@ -135,9 +135,10 @@ def _ratios(
     for other in ("floor", "full"):
         pairs = list(zip(measured, found.get((other, 0), ()), strict=False))
         steps = [_step(mine) / _step(base) for mine, base in pairs]
-        memory = [mine["memory_mb"] / base["memory_mb"] for mine, base in pairs]
+        took = [(mine["memory_mb"], base["memory_mb"]) for mine, base in pairs]
+        memory = [mine / base for mine, base in took if base]  # 0: too little to be seen
         ratios[f"step_vs_{other}"] = statistics.median(steps) if pairs else None
-        ratios[f"memory_vs_{other}"] = statistics.median(memory) if pairs else None
+        ratios[f"memory_vs_{other}"] = statistics.median(memory) if memory else None
     return ratios
 
 

@@ -13,12 +13,14 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import OF_SOME
 from gpsseg.config.private import load_salt, save_salt
 from gpsseg.config.resuming import OWN_DATA, PLACES, spelled
+from gpsseg.config.written import NamedSplit
 from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.carve import BY_GROUPS
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.errors import UserError
-from gpsseg.files import is_partial, make_folder, read_object, write_json
+from gpsseg.files import is_partial, make_folder, write_json
+from gpsseg.reading import read_object
 from gpsseg.runs.kept import kept_split
 from gpsseg.scope import clean
 
@@ -120,7 +122,7 @@ def split_as_begun(config: CompareConfig) -> CompareConfig:
     if not made:
         write_json(config.output / SETTINGS, {**settings, **SHARES})
         return config
-    name = read_object(made[0], name=str)["name"]
+    name = read_object(made[0], NamedSplit)["name"]
     if name not in {str(rule["name"]) for rule in card_of(config).splits}:
         return config  # of a file that lists its images, which no share changes
     return dataclasses.replace(config, split=f"{name}{BY_GROUPS}")

@@ -12,19 +12,15 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import load_salt
+from gpsseg.config.written import Selected
 from gpsseg.data.anonymous import draw_veil
 from gpsseg.data.loader import default_workers
 from gpsseg.engine.machine import make_machine, peak_memory_mb
-from gpsseg.errors import DiskError, TrainingDivergedError
-from gpsseg.files import (
-    console_in,
-    make_folder,
-    read_log,
-    read_object,
-    write_json,
-    write_rows,
-)
+from gpsseg.errors import TrainingDivergedError
+from gpsseg.faults import DiskError
+from gpsseg.files import console_in, make_folder, write_json, write_rows
 from gpsseg.finetune import tune
+from gpsseg.reading import read_log, read_object
 from gpsseg.runs.data import open_data
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import facts_of, training_of_run
@@ -134,7 +130,7 @@ def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
     epochs = [row for row in read_log(run.log) if row.get("event") == "epoch"]
     validated = [row for row in epochs if "val_dice" in row]
     best = max(validated, key=lambda row: row["val_dice"], default=None)
-    selection = read_object(run.layers)
+    selection = read_object(run.layers, Selected)
     names = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
     content = {
         "val_dice": best["val_dice"] if best else 0.0,

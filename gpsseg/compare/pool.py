@@ -15,10 +15,11 @@ import torch
 from gpsseg.compare.cells import run_cell
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.written import CellFile
 from gpsseg.console import NETWORKS
-from gpsseg.errors import is_out_of_memory
-from gpsseg.files import read_object
+from gpsseg.faults import is_out_of_memory
 from gpsseg.memory import OutOfMemoryError, settings_of
+from gpsseg.reading import read_object
 
 Job = tuple[SettledConfig, RunFolder]
 
@@ -90,7 +91,7 @@ def _result(future: Any, processes: int, config: SettledConfig | None = None) ->
 
 
 def _memory_mb(run: RunFolder) -> float:
-    return float(read_object(run.cell, memory_mb=(int, float))["memory_mb"])
+    return float(read_object(run.cell, CellFile)["memory_mb"])
 
 
 def _available_mb() -> float:

@@ -11,8 +11,9 @@ from gpsseg.compare.pool import run_side_by_side
 from gpsseg.compare.rows import scores_of
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.written import CellFile
 from gpsseg.console import progress, say
-from gpsseg.files import read_object
+from gpsseg.reading import read_object
 
 
 def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:
@@ -40,11 +41,11 @@ def run_cells(config: CompareConfig, facts: Facts, cells: Sequence[Cell], test: 
 
 
 def _val_dice(run: RunFolder) -> float:
-    return float(read_object(run.cell, val_dice=(int, float))["val_dice"])
+    return float(read_object(run.cell, CellFile)["val_dice"])
 
 
 def _told(run: RunFolder, test: bool) -> str:
-    cell = read_object(run.cell, val_dice=(int, float), diverged=bool)
+    cell = read_object(run.cell, CellFile)
     text = f"{run.path.name}: val mDice {cell['val_dice']:.3f}"
     if test:
         text += f", test mDice {scores_of(run).dice.mean():.3f}"

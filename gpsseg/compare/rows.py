@@ -15,10 +15,18 @@ import numpy as np
 from gpsseg.compare.cells import Cell, run_of
 from gpsseg.config.compare import CompareConfig, parse_method
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.written import (
+    CellFile,
+    ConfigFile,
+    DatasetOfMetrics,
+    ListedSplit,
+    Metrics,
+    ResolvedConfig,
+)
 from gpsseg.engine.machine import processor_of
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, mean_estimate, paired_comparison
-from gpsseg.files import read_object
+from gpsseg.reading import read_object
 from gpsseg.scoring.paired import difference, read_scores
 from gpsseg.tuning import METHODS
 
@@ -62,7 +70,7 @@ def rank(
     }
     for size in dict.fromkeys(size for size, _ in picked):
         _compare_with_baseline(config, size, rows, scores)
-    first = read_object(run_of(next(iter(picked.values())), config).metrics)
+    first = read_object(run_of(next(iter(picked.values())), config).metrics, Metrics)
     facts = ("data", "title", "citation", "licence", "split", "images", "prompt", "pretraining")
     return {
         **{name: first.get(name) for name in facts},
@@ -91,15 +99,15 @@ def _row(
     found = [_cell(run_of(one, config)) for one in cells]
     factors = sorted(config.lr_factors)
     kind, options = parse_method(cell.method)
-    run = read_object(run_of(cell, config).config, config=dict)["config"]
+    run = read_object(run_of(cell, config).config, ConfigFile)["config"]
     return {
         "method": cell.method,
         "kind": kind,
         "options": options,
         "top_k": run["top_k"] if METHODS[kind].selects is not None else None,
-        "dataset": read_object(run_of(cell, config).metrics, dataset=str)["dataset"],
+        "dataset": read_object(run_of(cell, config).metrics, DatasetOfMetrics)["dataset"],
         "backbone": config.backbone,
-        "train_size": len(read_object(run_of(cell, config).split, train=list)["train"]),
+        "train_size": len(read_object(run_of(cell, config).split, ListedSplit)["train"]),
         "seeds": len(cells),
         "trials": len(trials),
         "lr": found[0]["lr"],
@@ -165,7 +173,7 @@ def scores_of(run: RunFolder) -> SeedScores:
 
     Where classes are told apart these are means over the classes, as on the validation images.
     """
-    classes = classes_of(read_object(run.metrics))
+    classes = classes_of(read_object(run.metrics, Metrics))
     columns = {s: [f"{s}_{name}" for name in classes] or [s] for s in ("dice", "iou")}
     rows = read_scores(run.per_image, [*columns["dice"], *columns["iou"]])
     ids = tuple(sorted(rows))
@@ -205,13 +213,8 @@ def _scores(config: CompareConfig, cell: Cell) -> SeedScores:
 
 
 def _cell(run: RunFolder) -> dict[str, Any]:
-    number = (int, float)
-    return read_object(
-        run.cell,
-        **dict.fromkeys(("lr", "decoder_lr", "val_dice", "memory_mb", "delta_bytes"), number),
-        trainable=dict,
-        diverged=bool,
-    )
+    found: dict[str, Any] = read_object(run.cell, CellFile)
+    return found
 
 
 def _seeds(config: CompareConfig, cell: Cell) -> list[Cell]:
@@ -220,6 +223,6 @@ def _seeds(config: CompareConfig, cell: Cell) -> list[Cell]:
 
 def _resolved(config: CompareConfig, cell: Cell) -> dict[str, Any]:
     """What the backbone chose where the options left it the choice."""
-    run = read_object(run_of(cell, config).config, config=dict, resolved=dict)
+    run = read_object(run_of(cell, config).config, ResolvedConfig)
     names = ("image_size", "batch_size", "prompt")
     return {name: run["config"][name] for name in names} | run["resolved"]

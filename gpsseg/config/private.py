@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.written import PrivateFacts
 from gpsseg.errors import UserError
 from gpsseg.files import replacing
+from gpsseg.reading import fitted, parse_json, read_text
 
 FILE, CARD = (path.name for path in (RunFolder(Path()).salt, RunFolder(Path()).card))
 HIDDEN = "hidden, see salt.txt"
@@ -75,19 +77,13 @@ def read_private(folder: Path) -> dict[str, Any]:
     facts = _read(folder).partition("\n")[2].strip()
     if not facts:
         return {}
-    try:
-        found = json.loads(facts)
-        if not isinstance(found, dict):
-            raise ValueError("no JSON object below its first line")
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{folder / FILE} is damaged: {error}. Put back a copy of it.") from None
+    place = f"{folder / FILE}, below its first line,"
+    content = parse_json(facts, place)
+    found: dict[str, Any] = fitted(content, PrivateFacts, place, "Put back a copy of it.")
     return found
 
 
 def _read(folder: Path) -> str:
     if not (folder / FILE).is_file():
         return ""
-    try:
-        return (folder / FILE).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return read_text(folder / FILE, errors="replace")

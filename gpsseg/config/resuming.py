@@ -13,8 +13,9 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import BLIND, METHOD_OPTIONS, OF_SOME
 from gpsseg.config.private import CARD, FILE, HIDDEN, read_private
-from gpsseg.errors import UserError
-from gpsseg.files import read_object
+from gpsseg.config.written import ConfigFile
+from gpsseg.errors import UserError, shown
+from gpsseg.reading import read_object
 
 OWN_DATA = ("images", "masks", "table")
 # Where data and machine are, and what only looks; all else is what the run is.
@@ -42,7 +43,7 @@ def read_config(folder: Path) -> FinetuneConfig:
             f"{folder} is not a run folder: it has no config.json. Pass a folder that "
             "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
         )
-    stored = read_object(file, config=dict)["config"]
+    stored = read_object(file, ConfigFile)["config"]
     try:
         values = _without_idle(stored)
         if values.get("anonymous_ids"):
@@ -54,8 +55,9 @@ def read_config(folder: Path) -> FinetuneConfig:
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:
+        why = shown(str(error))
         raise UserError(
-            f"{folder}/config.json was not written by this version of gpsseg ({error}). Pass the "
+            f"{folder}/config.json was not written by this version of gpsseg ({why}). Pass the "
             "folder of a run of `python -m gpsseg.finetune`."
         ) from None
 

@@ -23,7 +23,7 @@ from gpsseg.console import say
 from gpsseg.data import cache_limit
 from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
-from gpsseg.errors import DiskError
+from gpsseg.faults import DiskError
 from gpsseg.files import replacing, sha256_of_file
 
 LEAST_FREE = 2 * 10**9  # bytes

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.data.formats.greys import Greys
-from gpsseg.data.formats.images import is_turned, read_image
+from gpsseg.data.formats.headers import is_turned
+from gpsseg.data.formats.images import read_image
 from gpsseg.data.formats.levels import Marked
 from gpsseg.data.formats.masks import Labels, joined, joined_labels, look_at_mask, read_labels
 from gpsseg.data.formats.stored import size_text

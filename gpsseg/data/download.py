@@ -1,10 +1,10 @@
-"""Fetch official files: resumed where the connection broke, verified, and unpacked safely."""
+"""Fetch official files: resumed where the connection broke, and verified."""
 
 from __future__ import annotations
 
 import http.client
+import re
 import shutil
-import stat
 import time
 import urllib.error
 import urllib.parse
@@ -15,13 +15,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gpsseg.console import progress, say
-from gpsseg.errors import UserError, counted
+from gpsseg.data.unpack import unpack
+from gpsseg.errors import UserError, counted, few, shown
+from gpsseg.faults import naming
 from gpsseg.files import make_folder, sha256_of_file, write_text
-from gpsseg.writing import add_bytes, remove_file, rename_file, replacing
+from gpsseg.writing import add_bytes, remove_file, rename_file
 
 BLOCK = 1 << 20  # bytes
 TRIES, PAUSE, TIMEOUT = 5, 1.0, 60  # the pause doubles with every try; seconds
-GROWTH, SMALL = 50, 1 << 30  # an archive may grow to 50 times its size, or to 1 GB
+LONGEST = 200  # characters of a file's name, which gets endings of ours
 BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError, urllib.error.URLError)
 
 
@@ -32,7 +34,8 @@ def fetch_source(source: Mapping[str, Any], folder: Path, keep_archive: bool = F
         UserError: the server does not give the file, it is not what the card says, or the archive
             would write outside the folder; the text says what is left where.
     """
-    name = PurePosixPath(urllib.parse.urlsplit(source["url"]).path).name
+    name = PurePosixPath(urllib.parse.urlsplit(address(source["url"])).path).name[-LONGEST:]
+    name = "download.zip" if name.strip(".") == "" else name
     archive = make_folder(folder) / name
     if not archive.is_file():
         fetch(source["url"], archive)
@@ -54,6 +57,50 @@ def fetch(url: str, path: Path) -> None:
             row without a byte.
     """
     partial = _partial_of(path)
+    url = address(url)
+    with naming(partial):
+        _fetch(url, path, partial)
+
+
+def address(url: str) -> str:
+    """An address as it is sent: with escapes for blanks and for letters that are not English.
+
+    Raises:
+        UserError: it is none of the web's.
+
+    >>> address("https://bücher.org/a b/ü.zip?x=1")
+    'https://xn--bcher-kva.org/a%20b/%C3%BC.zip?x=1'
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode()
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:  # a port that is none, a host of odd letters
+        parts, host, port = urllib.parse.SplitResult("", "", "", "", ""), "", ""
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+        raise UserError(
+            f"{shown(url)} is no address to download from, expected https://HOST/FILE without a "
+            "user's name. Correct it in the data card."
+        )
+    host = f"[{host}]" if ":" in host else host
+    path, query = (
+        urllib.parse.quote(part, safe="%/:=&?~+!$,;'@()*[]", errors="replace")
+        for part in (parts.path, parts.query)
+    )
+    return urllib.parse.urlunsplit((parts.scheme, host + port, path, query, ""))
+
+
+class _OnlyTheWeb(urllib.request.HTTPRedirectHandler):
+    """Follows no server to another kind of place, such as a file of this machine."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
+        """As of the class above, with an address that can be sent."""
+        return super().redirect_request(req, fp, code, msg, headers, address(newurl))
+
+
+def _fetch(url: str, path: Path, partial: Path) -> None:
     failures = 0
     while failures < TRIES:
         before = partial.stat().st_size if partial.is_file() else 0
@@ -69,7 +116,7 @@ def fetch(url: str, path: Path) -> None:
                 continue
             if error.code < 500 and error.code != 429:
                 raise UserError(
-                    f"{url}: the server answered {error.code} ({error.reason}). Look at the "
+                    f"{url}: the server answered {error.code} ({shown(error.reason)}). Look at the "
                     "homepage of the set for a new address."
                 ) from None
             why = error
@@ -80,8 +127,8 @@ def fetch(url: str, path: Path) -> None:
         if failures:
             time.sleep(PAUSE * 2 ** (failures - 1))
     raise UserError(
-        f"{url} cannot be fetched ({why}). What there is lies in {partial}; run the command again "
-        "to go on, and set https_proxy if you are behind a proxy."
+        f"{url} cannot be fetched ({few([str(why)])}). What there is lies in {partial}; run the "
+        "command again to go on, and set https_proxy if you are behind a proxy."
     )
 
 
@@ -89,10 +136,11 @@ def _go_on(url: str, partial: Path, have: int) -> bool:
     """Append what is missing; return whether the file is whole."""
     headers = {"User-Agent": "gpsseg", "Accept-Encoding": "identity"}
     mark = _mark(partial)
-    if have and mark.is_file():  # without a mark it may be of another version of the file
-        headers |= {"Range": f"bytes={have}-", "If-Range": mark.read_text(encoding="utf-8")}
+    if have and (tag := _kept(mark)):  # without a mark it may be of another version of the file
+        headers |= {"Range": f"bytes={have}-", "If-Range": tag}
     request = urllib.request.Request(url, headers=headers)
-    opener = urllib.request.build_opener()  # not urlopen's, which remembers the first proxy it saw
+    # not urlopen's, which remembers the first proxy it saw
+    opener = urllib.request.build_opener(_OnlyTheWeb)
     with opener.open(request, timeout=TIMEOUT) as answer:
         if answer.headers.get_content_type() == "text/html":
             raise UserError(
@@ -100,17 +148,55 @@ def _go_on(url: str, partial: Path, have: int) -> bool:
                 "the homepage of the set."
             )
         resumed = answer.status == 206
-        length = answer.headers.get("Content-Length")
-        total = int(length) + (have if resumed else 0) if length else None
-        tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+        if resumed and not _begins_at(answer, have if "Range" in headers else 0):
+            remove_file(partial)  # it sent another part than the one asked for
+            return False
+        total = _length(answer, have if resumed else 0)
+        _refuse_too_large(partial, url, (total or 0) - (have if resumed else 0))
+        tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
         if not resumed:  # a kill must not leave one version's bytes beside another one's mark
             remove_file(partial)
         add_bytes(partial, b"")
-        write_text(mark, tag) if tag else remove_file(mark)
+        write_text(mark, tag) if _is_tag(tag) else remove_file(mark)
         blocks = -(-total // BLOCK) if total else None
         for block in progress(_blocks(answer), partial.stem[:22], blocks):
             add_bytes(partial, block)
     return total is None or partial.stat().st_size == total
+
+
+def _length(answer: Any, have: int) -> int | None:
+    """Bytes of the whole file, as far as the server says it."""
+    text = answer.headers.get("Content-Length") or ""
+    return int(text) + have if re.fullmatch(r"[0-9]{1,15}", text) else None
+
+
+def _begins_at(answer: Any, have: int) -> bool:
+    """Whether a part of a file is the one that follows what there is."""
+    found = re.match(r"bytes (\d{1,15})-", answer.headers.get("Content-Range") or "")
+    return found is not None and int(found[1]) == have
+
+
+def _refuse_too_large(partial: Path, url: str, needed: int) -> None:
+    free = shutil.disk_usage(partial.parent).free
+    if needed > free:
+        raise UserError(
+            f"{url} has {needed / 1e9:,.1f} GB to come, and {free / 1e9:.1f} GB are free in "
+            f"{partial.parent}. Name another --output, or make room."
+        )
+
+
+def _is_tag(tag: str) -> bool:
+    """Whether a server's name of a version can be sent back to it, on one line."""
+    return re.fullmatch(r"[ -~]{1,200}", tag) is not None
+
+
+def _kept(mark: Path) -> str:
+    """What a server called the version of which a part is there; empty where nobody knows."""
+    if not mark.is_file():
+        return ""
+    with mark.open("rb") as file:
+        tag = file.read(1000).decode("latin-1")
+    return tag if _is_tag(tag) else ""
 
 
 def _partial_of(path: Path) -> Path:
@@ -149,63 +235,3 @@ def verify(archive: Path, sha256: str | None) -> None:
             f"{archive.name} is {'a web page' if page else 'no zip archive'}, expected the zip of "
             "the set. It was removed. Look at the homepage of the set for a new address."
         )
-
-
-def unpack(archive: Path, folder: Path) -> int:
-    """Unpack a zip into ``folder`` and return how many files it held.
-
-    Nothing is written unless every name in it stays below the folder and none is a link. Files that
-    are there already with the same size are left alone.
-
-    Raises:
-        UserError: a name leads outside, or is a link, or would overwrite another file; the archive
-            is damaged, grows too large, or does not fit on the disk.
-    """
-    limit = max(SMALL, GROWTH * archive.stat().st_size)
-    try:
-        with zipfile.ZipFile(archive) as file:
-            members = [m for m in file.infolist() if not m.is_dir() and not _is_litter(m.filename)]
-            for member in members:
-                _refuse_unsafe(archive, member)
-            total = sum(member.file_size for member in members)
-            free = shutil.disk_usage(make_folder(folder)).free
-            if total > min(limit, free):
-                why = f"{free / 1e9:.1f} GB are free" if total > free else "that is no image set"
-                raise UserError(f"{archive.name} unpacks to {total / 1e9:.1f} GB, and {why}.")
-            for member in progress(members, "unpacking", len(members)):
-                _write_member(file, member, folder)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
-        raise UserError(f"{archive} is damaged ({error}). Remove it and fetch it again.") from None
-    return len(members)
-
-
-def _is_litter(name: str) -> bool:
-    """What file managers leave in archives."""
-    return name.startswith("__MACOSX/") or name.rpartition("/")[2] in (".DS_Store", "Thumbs.db")
-
-
-def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
-    """Refuse names that lead outside the folder, links and devices."""
-    name = member.filename
-    parts = PurePosixPath(name).parts
-    outside = name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if outside or kind not in (0, stat.S_IFREG):
-        what = "leads outside its folder" if outside else "is a link or a device"
-        raise UserError(f"{archive.name} is not safe: {name!r} in it {what}. Nothing was unpacked.")
-
-
-def _write_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
-    target = folder / member.filename
-    if target.is_file() and target.stat().st_size == member.file_size:
-        return
-    if target.exists() or not target.parent.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{target} is there already and differs. Name another --output.")
-    make_folder(target.parent)
-    with replacing(target) as partial, file.open(member) as source, partial.open("wb") as copy:
-        written = 0
-        while block := source.read(BLOCK):
-            written += len(block)
-            if written > member.file_size:  # the table of contents lied
-                raise UserError(f"{member.filename} is larger than its archive says: unsafe.")
-            copy.write(block)

@@ -16,7 +16,8 @@ from gpsseg.data.cache import entry_name, pipeline_key, read_entry, write_entry
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.case import Case
 from gpsseg.data.dealt import Batches, Dealt
-from gpsseg.errors import UserError, is_out_of_memory
+from gpsseg.errors import UserError
+from gpsseg.faults import is_out_of_memory
 from gpsseg.processes import processes_here
 
 

@@ -18,7 +18,8 @@ from gpsseg.data.formats import dicom, images, video, volumes
 from gpsseg.data.formats.dicom_series import group_headers
 from gpsseg.data.formats.filenames import DICOM, USUAL, as_named, fits, leads_on, one_form
 from gpsseg.data.formats.pages import count_pages
-from gpsseg.errors import UserError, fault_of
+from gpsseg.errors import UserError
+from gpsseg.faults import fault_of
 
 EMPTY = "is an empty folder"
 Failures = list[tuple[Path, str]]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpsseg.data.formats.filenames import DICOM, one_form
-from gpsseg.data.formats.images import EXTENSIONS, picture_size
-from gpsseg.errors import UserError, few
+from gpsseg.data.formats.headers import picture_size
+from gpsseg.data.formats.images import EXTENSIONS
+from gpsseg.errors import UserError, few, name_text, shown
+from gpsseg.reading import csv_rows, parse_json, read_text
 
 COLUMNS = {"box": ("x0", "y0", "x1", "y1"), "point": ("x", "y")}
 BEYOND = 0.1  # of a side: a box may reach this far out of its image; it is cut off there
@@ -29,7 +28,7 @@ def read_prompts(path: Path, prompt: str) -> dict[str, Numbers]:
     """
     found: dict[str, Numbers] = {}
     for name, values in _rows(path, COLUMNS[prompt]):
-        numbers = in_pixels(values, prompt, f"{path}: the {prompt} of {name}")
+        numbers = in_pixels(values, prompt, f"{path}: the {prompt} of {name_text(name)}")
         key = one_form(name.strip().replace("\\", "/")).removeprefix("./")
         if key in found:
             raise _twice(path, key, prompt)
@@ -55,7 +54,7 @@ def in_pixels(values: Sequence[Any], prompt: str, what: str) -> Numbers:
         numbers = ()
     if len(numbers) != len(columns) or not all(map(math.isfinite, numbers)):
         raise UserError(
-            f"{what} is {values!r:.200}, expected {len(columns)} numbers: {', '.join(columns)}."
+            f"{what} is {shown(values)}, expected {len(columns)} numbers: {', '.join(columns)}."
         )
     if fault := _fault(prompt, numbers):
         raise UserError(f"{what}, {list(numbers)}, {fault}")
@@ -158,7 +157,7 @@ def _fault(prompt: str, numbers: Numbers) -> str:
 
 def _twice(path: Path, name: str, prompt: str) -> UserError:
     return UserError(
-        f"{path} names {name} twice. One {prompt} an image; join several boxes into one."
+        f"{path} names {name_text(name)} twice. One {prompt} an image; join several boxes into one."
     )
 
 
@@ -191,38 +190,25 @@ def _ending(name: str) -> str:
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        raise UserError(
-            f"--prompts {path} cannot be read. Pass a CSV or JSON file with one prompt an image."
-        ) from None
+    text = read_text(path, "--prompts ")
     if path.suffix.lower() == ".json":
         return _json_rows(path, text, columns)
-    try:
-        rows = list(csv.DictReader(text.splitlines(), skipinitialspace=True))
-    except csv.Error as error:
-        raise UserError(f"{path} is not readable as CSV ({error}).") from None
-    lacking = [c for c in ("image", *columns) if not rows or c not in rows[0]]
+    lines = list(csv_rows(text, path, strict=False))
+    names = [name.strip() for name in lines[0][1]] if lines else []
+    lacking = [c for c in ("image", *columns) if len(lines) < 2 or c not in names]
     if lacking:
         raise UserError(
             f"{path} lacks the columns {', '.join(lacking)}; expected a first line "
             f"image,{','.join(columns)} and a row for each image."
         )
+    rows = [dict(zip(names, [*line, *[None] * len(names)], strict=False)) for _, line in lines[1:]]
     return [(row["image"] or "", [row[column] for column in columns]) for row in rows]
 
 
 def _json_rows(path: Path, text: str, columns: Sequence[str]) -> list[tuple[str, Any]]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
-        if twice:
-            raise UserError(f"{path} names {few(twice)} twice. One prompt an image.")
-        return dict(pairs)
-
-    try:
-        content = json.loads(text, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not readable as JSON ({error}).") from None
+    content = parse_json(text, str(path))
     if not isinstance(content, dict):
-        raise UserError(f'{path} holds a list, expected {{"image": [{", ".join(columns)}]}}.')
-    return [(str(name), values) for name, values in content.items()]
+        raise UserError(
+            f'{path} holds {shown(content)}, expected {{"image": [{", ".join(columns)}]}}.'
+        )
+    return list(content.items())

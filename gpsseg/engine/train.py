@@ -30,9 +30,10 @@ from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.prompts import drawn_for_each, from_truth
 from gpsseg.engine.state import load_state, save_state
-from gpsseg.errors import DiskError
-from gpsseg.files import is_main_process, log_to, read_log
+from gpsseg.faults import DiskError
+from gpsseg.files import is_main_process, log_to
 from gpsseg.processes import of_main
+from gpsseg.reading import read_log
 from gpsseg.scope import reason
 
 

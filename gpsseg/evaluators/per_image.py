@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpsseg.errors import UserError, few
-from gpsseg.files import read_table
+from gpsseg.reading import read_table
 
 AGAIN = "Score the images again: python -m gpsseg.evaluate"
 

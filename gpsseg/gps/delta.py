@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, name_text
 from gpsseg.files import save_tensors
 from gpsseg.gps.delta_faults import Entries, fault_for, own_fault
 from gpsseg.gps.sparse import sparse_layers
@@ -159,15 +159,16 @@ def _sorted_out(
         parameter, _, kind = name.rpartition(".")
         if kind not in found or not parameter:
             raise UserError(
-                f"{path} holds {name}, expected names that end in .indices, .values or .dense. "
+                f"{path} holds {name_text(name)}, expected names that end in .indices, "
+                ".values or .dense. "
                 "Pass a run's delta.safetensors."
             )
         found[kind][parameter] = tensor
     for name in sorted(found["indices"].keys() ^ found["values"].keys()):
         has, lacks = ("indices", "values") if name in found["indices"] else ("values", "indices")
         raise UserError(
-            f"{path} has the {has} of {name} and lacks its {lacks}, expected both. Copy the file "
-            "again, or train anew."
+            f"{path} has the {has} of {name_text(name)} and lacks its {lacks}, expected both. Copy "
+            "the file again, or train anew."
         )
     pairs = {name: (index, found["values"][name]) for name, index in found["indices"].items()}
     return found["dense"], pairs

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor, nn
 
+from gpsseg.errors import name_text
+
 Entries = tuple[Tensor, Tensor]
 
 
@@ -22,10 +24,10 @@ def own_fault(
         return f"it lacks {missing[0]}, expected whole, as the base's values of it are random"
     for name, (indices, values) in sparse.items():
         if fault := _entries_fault(indices, values):
-            return f"{name}: {fault}"
+            return f"{name_text(name)}: {fault}"
     for name, tensor in dense.items():
         if fault := _values_fault(tensor):
-            return f"{name}: {fault}"
+            return f"{name_text(name)}: {fault}"
     return ""
 
 
@@ -66,7 +68,7 @@ def fault_for(
     for name in (*sparse, *dense):
         if name not in parameters:
             if strict:
-                return f"the network has no parameter {name}"
+                return f"the network has no parameter {name_text(name)}"
             continue
         parameter = parameters[name]
         values = dense[name] if name in dense else sparse[name][1]

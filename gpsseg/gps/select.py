@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, name_text, shown
 from gpsseg.files import save_tensors
 from gpsseg.gps.neurons import as_rows, owner
 from gpsseg.gps.score import Scores
@@ -65,18 +65,20 @@ class Selection:
             if index.dim() != 1 or index.dtype not in (torch.int32, torch.int64):
                 kind = str(index.dtype).removeprefix("torch.")
                 raise UserError(
-                    f"{path}: {name} is {kind} of shape {tuple(index.shape)}, expected positions: "
-                    "int32 (n,). Select again."
+                    f"{path}: {name_text(name)} is {kind} of shape {tuple(index.shape)}, "
+                    "expected positions: int32 (n,). Select again."
                 )
             if name in dense:
-                raise UserError(f"{path}: {name} trains whole and by entries. Select again.")
+                raise UserError(
+                    f"{path}: {name_text(name)} trains whole and by entries. Select again."
+                )
         for name in indices.keys() | shapes.keys():
             shape = shapes.get(name)
             whole = isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)
             if not whole or name not in indices:
                 raise UserError(
-                    f"{path}: the shape of {name} is {shape}, expected whole numbers, and the "
-                    "positions to it. Select again."
+                    f"{path}: the shape of {name_text(name)} is {shown(shape)}, expected whole "
+                    "numbers, and the positions to it. Select again."
                 )
         return cls(indices, {name: tuple(shape) for name, shape in shapes.items()}, dense)
 

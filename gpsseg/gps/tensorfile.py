@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, shown
+from gpsseg.reading import parse_json
 from gpsseg.schema import refuse_newer, without_schema
 
 
@@ -56,15 +56,15 @@ def listed(metadata: Mapping[str, str], key: str, path: Path | str, kind: type) 
     if key not in metadata:
         raise UserError(f"{path} lacks {key} in its metadata, expected {expected}.")
     try:
-        content = json.loads(metadata[key])
-    except (ValueError, RecursionError):
+        content = parse_json(metadata[key], f"{path}: {key}")
+    except UserError:
         content = None
     whole = isinstance(content, kind)
     if kind is list and whole:
         whole = all(isinstance(each, str) for each in content) and len({*content}) == len(content)
     if not whole:
         raise UserError(
-            f"{path}: {key} is {metadata[key][:80]}, expected {expected} as JSON. Copy the file "
+            f"{path}: {key} is {shown(metadata[key])}, expected {expected} as JSON. Copy the file "
             "again, or make it anew."
         )
     return content

@@ -12,15 +12,16 @@ import numpy as np
 from gpsseg.console import say
 from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.greys import Greys
-from gpsseg.data.formats.images import pixel_count, read_image, read_pages
+from gpsseg.data.formats.headers import pixel_count
+from gpsseg.data.formats.images import read_image, read_pages
 from gpsseg.data.formats.slicing import Slicing, slicing_of, to_rgb
 from gpsseg.data.formats.video import ENDINGS as VIDEOS
 from gpsseg.data.formats.video import read_video
 from gpsseg.data.formats.volumes import Volume
 from gpsseg.data.shown import read_shown, shown_range
 from gpsseg.data.sources import Failures
-from gpsseg.errors import DiskError, fault_of, stops_all
 from gpsseg.evaluators import foreground, label_map
+from gpsseg.faults import DiskError, fault_of, stops_all
 from gpsseg.files import make_folder
 from gpsseg.predict.plan import Plan
 from gpsseg.predict.targets import FolderTarget, PictureTarget, Target, VolumeTarget

@@ -14,8 +14,9 @@ from gpsseg.data.formats.greys import Greys
 from gpsseg.data.sources import Source
 from gpsseg.engine.prompts import Prompter, from_file, is_prompted
 from gpsseg.errors import UserError
-from gpsseg.files import read_object, sha256_of_file, write_json
+from gpsseg.files import sha256_of_file, write_json
 from gpsseg.predict.plan import Plan
+from gpsseg.reading import read_object
 
 
 def as_trained(config: PredictConfig, greys: Greys, sources: Sequence[Source]) -> PredictConfig:

@@ -25,7 +25,7 @@ from gpsseg.data.loader import prepare_picture
 from gpsseg.engine.inference import predict_maps
 from gpsseg.engine.machine import Machine, make_machine, return_freed_memory
 from gpsseg.engine.prompts import Prompter, no_prompt
-from gpsseg.errors import is_out_of_memory
+from gpsseg.faults import is_out_of_memory
 from gpsseg.predict.frames import Frame
 from gpsseg.predict.stripes import cut, from_tiles
 

@@ -13,7 +13,8 @@ from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.slicing import flat_note
 from gpsseg.data.sources import Failures
-from gpsseg.errors import DiskError, SomeFailedError, counted, stops_all
+from gpsseg.errors import SomeFailedError, counted
+from gpsseg.faults import DiskError, stops_all
 from gpsseg.memory import memory_for
 from gpsseg.predict.frames import Frame, note_failure, open_source
 from gpsseg.predict.plan import Plan

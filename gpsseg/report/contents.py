@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.written import AnyConfig, LogLine, Metrics, Parts, Selected
 from gpsseg.evaluators.per_image import ImageRow, read_per_image
-from gpsseg.files import read_log, read_object
+from gpsseg.reading import read_log, read_object
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
 Json = dict[str, Any]
@@ -74,19 +75,20 @@ def read_contents(
     delta = RunFolder(folder).delta
     return Contents(
         folder=folder,
-        metrics=read_object(RunFolder(folder).metrics),
-        config=_json_or_empty(RunFolder(folder).config),
-        split=_json_or_empty(RunFolder(folder).split),
-        selection=_json_or_empty(RunFolder(folder).layers),
-        log=tuple(read_log(RunFolder(folder).log)),
+        metrics=read_object(RunFolder(folder).metrics, Metrics),
+        config=_read_if_there(RunFolder(folder).config, AnyConfig),
+        split=_read_if_there(RunFolder(folder).split, Parts),
+        selection=_read_if_there(RunFolder(folder).layers, Selected),
+        log=tuple(read_log(RunFolder(folder).log, LogLine)),
         cases=_read_cases(RunFolder(folder).per_image, thumbnails),
         leak_pictures=tuple(leak_pictures),
         delta_bytes=delta.stat().st_size if delta.is_file() else None,
     )
 
 
-def _json_or_empty(path: Path) -> Json:
-    return read_object(path) if path.is_file() else {}
+def _read_if_there(path: Path, hint: Any) -> Json:
+    found: Json = read_object(path, hint) if path.is_file() else {}
+    return found
 
 
 def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[CaseRow, ...]:

@@ -173,7 +173,7 @@ def trained_parts(contents: Contents) -> list[tuple[str, int, float]]:
     return [
         (label, counts[key], counts[f"share_of_{key}"])
         for key, label in (("encoder", "Encoder"), ("decoder", "Decoder"), ("total", "All"))
-        if counts.get(f"share_of_{key}") is not None
+        if counts.get(f"share_of_{key}") is not None and key in counts
     ]
 
 
@@ -242,9 +242,8 @@ def leak_check(contents: Contents) -> LeakCheck | None:
 def facts(contents: Contents) -> list[tuple[str, Any]]:
     """Where data and scores come from, name and value; what is unknown is left out."""
     metrics, split = contents.metrics, contents.metrics.get("split", {})
-    sizes = [
-        f"{len(contents.split[part])} {part}" for part in ("train", "val", "test") if contents.split
-    ]
+    listed = {part: contents.split.get(part) for part in ("train", "val", "test")}
+    sizes = [f"{len(ids)} {part}" for part, ids in listed.items() if ids is not None]
     rows = [
         ("Data set", title(metrics)),
         ("Data", metrics.get("data")),

@@ -16,6 +16,7 @@ from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import change_private
 from gpsseg.config.resuming import ResumedConfig, read_config, refuse_finished
+from gpsseg.config.written import ConfigFile, HashedSplit
 from gpsseg.console import say
 from gpsseg.data.anonymous import public_card, public_settings, save_salt
 from gpsseg.data.cards.card import card_content, save_card
@@ -24,8 +25,9 @@ from gpsseg.data.formats.greys import to_stored
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError
-from gpsseg.files import bundled, new_run_folder, read_object, write_json
+from gpsseg.files import bundled, new_run_folder, write_json
 from gpsseg.processes import by_main, part
+from gpsseg.reading import read_object
 from gpsseg.runs.data import Data
 from gpsseg.runs.starts import (
     alone_in,
@@ -73,7 +75,7 @@ def open_run(config: SettledConfig, data: Data, precision: str, held: ExitStack)
 
 
 def _take_up(run: Path, config: SettledConfig, data: Data, held: ExitStack) -> RunFolder:
-    if read_object(RunFolder(run).split, sha256=str)["sha256"] != data.split.sha256:
+    if read_object(RunFolder(run).split, HashedSplit)["sha256"] != data.split.sha256:
         raise UserError(
             f"The images of {run} have changed since it began: its split.json does not match "
             "them. Start a new run."
@@ -145,7 +147,7 @@ def _with_whole_paths(config: SettledConfig, dataset: str, split: Split) -> Sett
 def _keep_place(run: Path, config: SettledConfig, split: Split) -> None:
     """Where the data of a resumed run were found elsewhere, let its later commands find them."""
     path = RunFolder(run).config
-    content, root = read_object(path, config=dict), str(split.root.resolve())
+    content, root = read_object(path, ConfigFile), str(split.root.resolve())
     own = config.images or config.table  # laid out anew perhaps, unlike the copy of the card
     if content["config"].get("data_root") in (None, root) or own:
         return

@@ -18,7 +18,8 @@ from gpsseg.data.formats.images import read_picture
 from gpsseg.data.splits.files import PARTS
 from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError
-from gpsseg.files import read_json, read_object, write_json
+from gpsseg.files import write_json
+from gpsseg.reading import read_json, read_object
 from gpsseg.runs.skipped import leave_out
 from gpsseg.schema import refuse_newer
 

@@ -12,7 +12,7 @@ from gpsseg.data.splits.files import PARTS, read_split
 from gpsseg.data.splits.place import find_root
 from gpsseg.data.splits.split import Case, Split, cases_of_splits
 from gpsseg.errors import UserError
-from gpsseg.files import read_json
+from gpsseg.reading import read_json
 
 
 class AnotherSetError(UserError):

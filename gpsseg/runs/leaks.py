@@ -10,6 +10,7 @@ from typing import Any
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.written import HashedSplit
 from gpsseg.console import say
 from gpsseg.data.anonymous import load_salt
 from gpsseg.data.cards.own import card_of
@@ -19,7 +20,7 @@ from gpsseg.data.checks.pictures import CHAIN, COPY, NAME, NEAR, TURNED, VIEW
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError, counted
-from gpsseg.files import read_object
+from gpsseg.reading import read_object
 from gpsseg.runs.kept import kept_split
 from gpsseg.scope import reason
 
@@ -183,7 +184,7 @@ def check_runs(runs: Sequence[Path], config: CompareConfig) -> dict[str, Any]:
 
 
 def _hash_of(run: Path) -> str:
-    return str(read_object(RunFolder(run).split, sha256=str)["sha256"])
+    return str(read_object(RunFolder(run).split, HashedSplit)["sha256"])
 
 
 def training_cases(run: Path, trained: FinetuneConfig) -> tuple[Case, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import say
 from gpsseg.errors import UserError
-from gpsseg.files import read_log
+from gpsseg.reading import read_log
 from gpsseg.runs.starts import has_resume_point
 
 if TYPE_CHECKING:

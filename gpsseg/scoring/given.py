@@ -93,7 +93,7 @@ def open_predictions(
         looks = list(progress(tasks, "checking predictions", len(cases)))
     faults = [(c.id, each.fault) for c, each in zip(cases, looks, strict=True) if each.fault]
     if faults:
-        raise UserError(first_of(faults))
+        raise UserError(*first_of(faults).split("\n"))
     axes = {look.axes for look in looks}
     if len(axes) > 1:
         raise UserError(

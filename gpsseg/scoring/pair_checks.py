@@ -16,7 +16,8 @@ from gpsseg.data.formats.masks import joined, refuse_sizes
 from gpsseg.data.formats.matching import is_map
 from gpsseg.data.formats.readings import Rule, Survey, survey
 from gpsseg.data.formats.stored import Stored, elsewhere, on_one_grid, read_stored, size_text
-from gpsseg.errors import UserError, fault_of, naming
+from gpsseg.errors import UserError
+from gpsseg.faults import fault_of, naming
 
 Files = list[tuple[Path, Stored]]
 

@@ -14,7 +14,7 @@ from gpsseg.errors import UserError, counted, few
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.evaluators.words import interval_text, varied_text
-from gpsseg.files import read_object
+from gpsseg.reading import read_object
 from gpsseg.scoring.given import open_predictions
 from gpsseg.scoring.scored import score_predictions
 from gpsseg.veil import hashed

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from gpsseg.config.slices import SlicesConfig
 from gpsseg.console import progress, say
-from gpsseg.errors import SomeFailedError, UserError, counted, fault_of, stops_all
+from gpsseg.errors import SomeFailedError, UserError, counted
+from gpsseg.faults import fault_of, stops_all
 from gpsseg.files import finish_folder, new_folder, write_rows
 from gpsseg.writing import remove_file
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from gpsseg import gps
 from gpsseg.config.finetune import FinetuneConfig
@@ -190,7 +191,7 @@ def test_random_selections_of_one_seed_are_equal(make_tiny):
         net = make_tiny("unet")
         torch.manual_seed(drawn_before)
         config = gps_config(net, criterion="random", seed=seed)
-        return choose(net, [], config, make_machine("cpu", "fp32"))[0].hash
+        return choose(net, DataLoader([]), config, make_machine("cpu", "fp32"))[0].hash
 
     assert hash_of(1, 10) == hash_of(1, 11)
     assert hash_of(1, 10) != hash_of(2, 10)

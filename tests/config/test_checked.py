@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import math
 import pkgutil
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -186,3 +187,29 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
 def test_an_empty_text_is_no_value(option):
     with pytest.raises(UserError, match=f"--{option.replace('_', '-')} must be a .*, got ''"):
         FinetuneConfig(**{option: ""})
+
+
+NUMERIC = [
+    (kind, name)
+    for kind, name in FIELDS
+    if re.search(r"\b(int|float)\b", str(hints_of(kind)[name])) and name != "labels"
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), NUMERIC)
+@pytest.mark.parametrize("number", [1e20, -1e20, 10**30, -(10**30), math.nan, math.inf, -math.inf])
+def test_a_number_that_no_machine_holds_is_refused_with_its_range(kind, name, number):
+    whole = "float" not in str(hints_of(kind)[name])
+    if whole and math.isfinite(number):
+        number = int(number)
+    values = (number, number) if name == "window" else number
+    wanted = r" (must|leaves|is CENTER|is a share)"
+    with pytest.raises(UserError, match=f"--{name.replace('_', '-')}.*{wanted}.*"):
+        kind(**LEAST[kind] | {name: values})
+
+
+@pytest.mark.parametrize(("kind", "name"), NUMERIC)
+def test_a_number_of_very_many_digits_is_refused(kind, name):
+    values = (10**5000,) * 2 if name == "window" else 10**5000
+    with pytest.raises(UserError, match=f"--{name.replace('_', '-')} must be"):
+        kind(**LEAST[kind] | {name: values})

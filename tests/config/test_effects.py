@@ -58,7 +58,7 @@ ALWAYS = {
         *("run", "input", "output", "resume", "save_probabilities", "overlays", "batch_size"),
         *("device", "untrained"),
     },
-    ReportConfig: {"compare", "output"},
+    ReportConfig: {"compare", "output", "run"},
     SelectConfig: SOURCE
     | PREPARATION
     | BACKBONE

@@ -139,7 +139,7 @@ def test_another_place_of_a_split_file_is_no_other_split(run, tmp_path):
 
 def test_config_json_of_something_else_is_refused(run):
     write_json(run / "config.json", [])
-    with pytest.raises(UserError, match=r"config\.json holds \[\], expected a JSON object"):
+    with pytest.raises(UserError, match=r"config\.json holds \[\], expected an object"):
         read_config(run)
     write_json(
         run / "config.json", {"config": dataclasses.asdict(FinetuneConfig()) | {"seed": "x"}}

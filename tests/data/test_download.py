@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from gpsseg.data import download
-from gpsseg.data.download import fetch, fetch_source, unpack
+from gpsseg.data import unpack as unpacking
+from gpsseg.data.download import fetch, fetch_source
+from gpsseg.data.unpack import unpack
 from gpsseg.errors import UserError
 
 PICTURE = bytes(range(256)) * 4000
@@ -32,6 +34,8 @@ class Server:
 
     Attributes:
         content: the file.
+        length, shift, place: what it says is the length; how far off its ranges begin; where it
+            sends everybody.
         cut: it hangs up after so many bytes of every answer.
         status, kind, ranges, tag: of its answers.
         asked: the Range header of each request, or "".
@@ -40,6 +44,7 @@ class Server:
     def __init__(self) -> None:
         self.content, self.cut, self.status = make_zip(), 0, 200
         self.kind, self.ranges, self.tag = "application/zip", True, '"one"'
+        self.length, self.shift, self.place = "", 0, ""
         self.asked: list[str] = []
         server = self
 
@@ -63,13 +68,22 @@ class Server:
         if self.status != 200:
             request.send_error(self.status)
             return
+        if self.place:
+            request.send_response(302)
+            request.send_header("Location", self.place)
+            request.end_headers()
+            return
         if start >= len(self.content):
             request.send_error(416)
             return
+        start += self.shift if go_on else 0
         body = self.content[start:]
         request.send_response(206 if go_on else 200)
+        if go_on:
+            whole = len(self.content)
+            request.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
         request.send_header("Content-Type", self.kind)
-        request.send_header("Content-Length", str(len(body)))
+        request.send_header("Content-Length", self.length or str(len(body)))
         request.send_header("ETag", self.tag)
         request.end_headers()
         request.wfile.write(body[: self.cut] if self.cut else body)
@@ -228,7 +242,7 @@ def test_a_link_that_is_there_already_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "SMALL", 1000)
+    monkeypatch.setattr(unpacking, "SMALL", 1000)
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a.bmp", b"\0" * 10_000_000)
     with pytest.raises(UserError, match=r"set\.zip unpacks to 0\.0 GB, and that is no image set"):
@@ -264,3 +278,69 @@ def test_existing_files_are_kept_and_litter_is_left_out(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is there already and differs"):
         unpack(tmp_path / "set.zip", tmp_path / "Set")
     assert (tmp_path / "Set" / "a.jpg").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://a.b/c.zip",
+        "http://a.b:port/c",
+        "http://a.b:99999/c",
+        "http:///c",
+        "https://me:secret@a.b/c.zip",
+        "x",
+        "http://[::1/c",
+        f"http://{'o' * 70}.org/c",
+        "http://\xfc..org/c",
+    ],
+)
+def test_an_address_that_is_none_of_the_web_is_refused_at_once(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no address to download from, expected https://HOST"):
+        fetch(url, tmp_path / "c.zip")
+
+
+def test_umlauts_and_blanks_in_an_address(server: Server, tmp_path: Path) -> None:
+    fetch(server.url.replace("set.zip", "L\xe4sion 1.zip?a=\xfc"), tmp_path / "c.zip")
+    assert (tmp_path / "c.zip").read_bytes() == server.content
+
+
+@pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://a.b/c.zip", "http://a.b:x/"])
+def test_a_server_sends_nobody_to_another_kind_of_place(
+    server: Server, tmp_path: Path, place: str
+) -> None:
+    server.place = place
+    with pytest.raises(UserError, match=r"is no address to download from|the server answered 302"):
+        fetch(server.url, tmp_path / "c.zip")
+    assert not (tmp_path / "c.zip").exists()
+
+
+@pytest.mark.parametrize("tag", [b"\xff\xfe", b'"a"\r\nX-Evil: 1', b"", b'"a"\n"b"', bytes(9)])
+def test_a_mark_that_is_no_header_is_not_sent(server: Server, tmp_path: Path, tag: bytes) -> None:
+    (tmp_path / "set.zip.partial").write_bytes(b"rest")
+    (tmp_path / "set.zip.partial.tag").write_bytes(tag)
+    fetch(server.url, tmp_path / "set.zip")
+    assert (tmp_path / "set.zip").read_bytes() == server.content
+    assert server.asked == [""]
+
+
+@pytest.mark.parametrize("length", ["-5", "many", "1e3", "9" * 400])
+def test_a_length_that_is_none(server: Server, tmp_path: Path, length: str) -> None:
+    server.length = length
+    fetch(server.url, tmp_path / "set.zip")
+    assert (tmp_path / "set.zip").read_bytes() == server.content
+
+
+def test_a_length_that_no_disk_holds(server: Server, tmp_path: Path) -> None:
+    server.length = "9" * 14
+    with pytest.raises(UserError, match=r"has 100,000\.0 GB to come, and .* are free"):
+        fetch(server.url, tmp_path / "set.zip")
+
+
+def test_another_part_than_the_one_asked_for_begins_anew(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "set.zip.partial").write_bytes(server.content[:100])
+    (tmp_path / "set.zip.partial.tag").write_text(server.tag)
+    server.shift = 7
+    fetch(server.url, tmp_path / "set.zip")
+    assert (tmp_path / "set.zip").read_bytes() == server.content
+    assert server.asked == ["bytes=100-", ""]

@@ -127,7 +127,7 @@ def test_a_box_outside_the_image_and_files_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match=r"holds nothing of the image's 100x50 pixels"):
         prompter(batch_of(100, 50))
     (tmp_path / "list.json").write_text("[1]")
-    with pytest.raises(UserError, match="holds a list"):
+    with pytest.raises(UserError, match=r"holds \[1\], expected"):
         prompt_files.read_prompts(tmp_path / "list.json", "point")
     with pytest.raises(UserError, match=r"--prompts .*none\.csv cannot be read"):
         prompt_files.read_prompts(tmp_path / "none.csv", "point")

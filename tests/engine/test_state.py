@@ -1,14 +1,14 @@
 """The resume point of a training."""
 
-from pathlib import Path
+import errno
 
 import pytest
-import safetensors.torch
 import torch
 from torch import nn
 
 from gpsseg.engine.state import load_state, save_state
 from gpsseg.errors import UserError
+from gpsseg.faults import DiskError
 
 PROGRESS = {"history": {"epochs": []}, "updates": 3}
 
@@ -30,12 +30,12 @@ def test_a_write_that_fails_midway_leaves_the_point_before_it(tmp_path, monkeypa
     path = tmp_path / "state" / "last.safetensors"
     save(path, 1.0)
 
-    def full_disk(tensors, file, metadata=None):
-        Path(file).write_bytes(b"half")
-        raise OSError("No space left on device")
+    def full_disk(path, tensors, metadata):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(safetensors.torch, "save_file", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("gpsseg.files.write_tensors", full_disk)
+    with pytest.raises(DiskError, match=r"No space.*Free some space"):
         save(path, 2.0)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     parameters = trained(0.0)

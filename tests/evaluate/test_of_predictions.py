@@ -1,6 +1,5 @@
 """`python -m gpsseg.evaluate` on predictions that any tool made."""
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.data.formats.masks import read_mask
 from gpsseg.evaluate import evaluate
 from gpsseg.evaluators import Scorer, calibration, registry
+from gpsseg.reading import read_object
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -32,7 +32,7 @@ def test_the_metrics_are_the_scorers(folders: tuple[Path, Path], tools: SimpleNa
     assert sum(each["pixels"] for each in metrics["calibration"]["bins"]) == 5 * 24 * 20
     assert (metrics["data"], metrics["images"]) == ("given folder", 5)
     output = folders[0].parent / "out"
-    assert json.loads((output / "metrics.json").read_text()) == metrics
+    assert read_object(output / "metrics.json") == metrics
     written = [float(row["pranet_weighted_f"]) for row in tools.rows_of(output)]
     assert written == [row["pranet_weighted_f"] for row in scorer.rows()]
     assert {path.name for path in output.iterdir()} == {

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from gpsseg.config.report import ReportConfig
+from gpsseg.config.written import HashedSplit
 from gpsseg.data.anonymous import load_salt, new_salt, save_salt
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case
 from gpsseg.data.splits.files import read_split
 from gpsseg.errors import UserError
-from gpsseg.files import read_object, read_table, write_json, write_rows
+from gpsseg.files import write_json, write_rows
+from gpsseg.reading import read_object, read_table
 from gpsseg.report import report
 from gpsseg.report.contents import read_contents
 from gpsseg.runs.folder import read_config
@@ -105,10 +107,10 @@ def test_the_salt(tmp_path: Path, data: bytes) -> None:
 
 
 def test_objects_and_tables_of_another_shape(tmp_path: Path) -> None:
-    assert "sha256 is None, expected str" in fails(
-        tmp_path, "split.json", {}, lambda path: read_object(path, sha256=str)
+    assert "sha256 is None, expected a text" in fails(
+        tmp_path, "split.json", {}, lambda path: read_object(path, HashedSplit)
     )
-    assert "holds 5, expected a JSON object" in fails(tmp_path, "x.json", 5, read_object)
+    assert "holds 5, expected an object" in fails(tmp_path, "x.json", 5, read_object)
     assert "line 3: expected 2 cells" in fails(tmp_path, "x.csv", b"a,b\n1,2\n3\n", read_table)
     with pytest.raises(UserError, match="cannot be read"):
         read_table(tmp_path / "gone.csv")
@@ -145,8 +147,10 @@ def test_a_report_of_damaged_runs(tmp_path: Path, files: dict[str, Any]) -> None
 
 def test_lines_of_a_log_that_are_none_are_left_out(tmp_path: Path) -> None:
     folder = run(tmp_path / "a")
-    (folder / "log.jsonl").write_bytes(b'{"event": "epoch"}\n5\n[]\n\xff\n{"event": "ep')
-    assert read_contents(folder).log == ({"event": "epoch"},)
+    (folder / "log.jsonl").write_bytes(
+        b'{"event": "epoch", "epoch": 1}\n{"event": "epoch"}\n5\n[]\n\xff\n{"event": "ep'
+    )
+    assert read_contents(folder).log == ({"event": "epoch", "epoch": 1},)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")

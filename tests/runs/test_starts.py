@@ -151,7 +151,7 @@ def test_more_accumulation_than_batches_is_said(capsys):
 
 def test_a_torn_line_of_a_log_is_left_out(tmp_path):
     """What was written when the power went, with the next line behind it, and a byte of no text."""
-    from gpsseg.files import read_log
+    from gpsseg.reading import read_log
 
     lines = [b'{"event": "step"}', b'{"event": "ep{"event": "epoch"}', b"\xff", b"[1]", b'{"a": 1}']
     (tmp_path / "log.jsonl").write_bytes(b"\n".join(lines))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gpsseg.errors import nearest
+from gpsseg.errors import nearest, shown, told
 
 OWN = "gpsseg.data.transforms"
 READER = f"{OWN}.ReadCased"
@@ -97,12 +97,12 @@ def steps_fault(steps: Any) -> str:
             if fault := _text_fault(value):
                 return fault
         elif value is not None and not isinstance(value, (bool, int, float, list, tuple)):
-            return f"{value!r} is a {type(value).__name__}, expected text, numbers and lists"
+            return f"{shown(value)} is a {type(value).__name__}, expected text, numbers and lists"
     if not isinstance(steps, (list, tuple)):
-        return f"{str(steps)[:80]} is no list of transforms"
+        return f"{told(steps)} is no list of transforms"
     for step in steps:
         if not isinstance(step, Mapping) or "_target_" not in step:
-            return f"{str(step)[:80]} is no transform, expected a mapping with a _target_"
+            return f"{told(step)} is no transform, expected a mapping with a _target_"
     return ""
 
 
@@ -130,7 +130,7 @@ def _mapping_fault(step: Mapping[Any, Any]) -> str:
     """What is wrong with the keys of a mapping, whether it builds something or is an argument."""
     for key in step:
         if not isinstance(key, str):
-            return f"the key {key!r} is a {type(key).__name__}, expected text"
+            return f"the key {shown(key)} is a {type(key).__name__}, expected text"
         if key.startswith("_") and (fault := _keyword_fault(key, step)):
             return fault
     if "_target_" not in step:
@@ -138,13 +138,13 @@ def _mapping_fault(step: Mapping[Any, Any]) -> str:
     target = step["_target_"]
     if not is_allowed(target):
         return (
-            f"the transform {str(target)[:200]} is not allowed.{nearest(str(target), ALLOWED)} "
+            f"the transform {told(target)} is not allowed.{nearest(str(target)[:80], ALLOWED)} "
             "Use one of monai.transforms or albumentations that touches no file and runs no "
             f"function (gpsseg/data/cards/allowed.py lists them), or {READER}"
         )
     for name in step:
         if not name.startswith("_") and (not ARGUMENT.fullmatch(name) or FORBIDDEN.search(name)):
-            return f"the argument {name[:200]} of {target} is not allowed; leave it out"
+            return f"the argument {told(name)} of {target} is not allowed; leave it out"
     return ""
 
 
@@ -158,14 +158,15 @@ def _keyword_fault(key: str, step: Mapping[Any, Any]) -> str:
     if known and key == "_disabled_" and isinstance(value, (bool, str)):
         return ""
     return (
-        f"{key}: {str(value)[:80]} is not allowed; beside _target_ only _disabled_ and _desc_ are"
+        f"{shown(key)}: {shown(value)} is not allowed; beside _target_ only _disabled_ and _desc_ "
+        "are"
     )
 
 
 def _text_fault(text: str) -> str:
     """What is wrong with a text: MONAI evaluates some."""
     if text.lstrip().startswith(("$", "%")):
-        return f"'{text[:200]}' is a Python expression or a macro; a data card holds values only"
+        return f"{told(text)} is a Python expression or a macro; a data card holds values only"
     if text.lstrip().startswith("@") and text != SIZE:
-        return f"'{text[:200]}' refers to something else; the only reference is {SIZE}"
+        return f"{told(text)} refers to something else; the only reference is {SIZE}"
     return ""

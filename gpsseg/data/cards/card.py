@@ -8,14 +8,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gpsseg.config.private import CARD, read_private
 from gpsseg.data.cards.allowed import steps_fault
 from gpsseg.data.cards.faults import TEXTS, card_fault, plain
 from gpsseg.data.formats.masks import Labels
-from gpsseg.errors import UserError, look_up
+from gpsseg.errors import UserError, few, look_up, shown, told
 from gpsseg.files import bundled, write_yaml
+from gpsseg.reading import read_yaml
 
 REQUIRED = (
     "title",
@@ -130,7 +129,7 @@ def load_card(dataset: str) -> Card:
     lacking, unknown = sorted(set(REQUIRED) - got), sorted(got - {*REQUIRED, *OPTIONAL})
     if not isinstance(content, dict) or lacking or unknown:
         faults = [f"lacks {', '.join(lacking)}"] if lacking else []
-        faults += [f"has keys that are unknown: {', '.join(map(str, unknown))}"] if unknown else []
+        faults += [f"has keys that are unknown: {few(unknown, 10)}"] if unknown else []
         raise UserError(
             f"The data card {path} {' and '.join(faults)}. Copy pipelines/kvasir.yaml and change "
             "it."
@@ -141,13 +140,20 @@ def load_card(dataset: str) -> Card:
             content[name] = str(content[name])  # YAML reads the name 2017 as a number
     content = {n: v for n, v in content.items() if v is not None or n in REQUIRED}
     if isinstance(content["transforms"], str):
-        content["transforms"] = named_transforms(content["transforms"])
+        content["transforms"] = _shared_transforms(content["transforms"], path)
     if fault := card_fault(content):
         raise UserError(f"The data card {path}: {fault}. See pipelines/kvasir.yaml.")
     content["transforms"] = {n: v or [] for n, v in content["transforms"].items()}
     if "root" in content:
         content["root"] = (path.parent / _root(content["root"], path)).absolute()
     return Card(**content)
+
+
+def _shared_transforms(name: str, path: Path) -> dict[str, list[dict[str, Any]]]:
+    try:
+        return named_transforms(name)
+    except UserError as error:
+        raise UserError(f"The data card {path}: {error}") from None
 
 
 def _option_for(path: Path) -> str:
@@ -162,8 +168,8 @@ def _root(root: str, path: Path) -> Path:
         return Path(root).expanduser()
     except RuntimeError:  # ~somebody
         raise UserError(
-            f"The data card {path}: root is {root}, and that user has no folder here. Write the "
-            "whole path."
+            f"The data card {path}: root is {told(root)}, and that user has no folder here. Write "
+            "the whole path."
         ) from None
 
 
@@ -242,15 +248,7 @@ def _read(path: Path, what: str) -> Any:
     Raises:
         UserError: it cannot be read, is not YAML, or holds anything else.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"The {what} {path} cannot be read: {error.strerror}.") from None
-    except RecursionError:
-        raise UserError(f"The {what} {path} is not valid YAML: it is nested too deeply.") from None
-    except Exception as error:  # odd dates and numbers make the parser fail in many ways
-        why = " ".join(str(error).split())[:300]
-        raise UserError(f"The {what} {path} is not valid YAML: {why}") from None
+    content = read_yaml(path, what)
     try:
         return plain(content)
     except ValueError as error:
@@ -283,5 +281,6 @@ def build_transform(card: Card, stage: str, image_size: int) -> Any:
         built = [parser.get_parsed_content(f"steps::{i}") for i in range(len(steps))]
         return Compose([step for step in built if step is not None])  # None: it is _disabled_
     except Exception as error:  # classes refuse odd arguments in every way there is
-        why = str(error).partition("\n")[0] + (f": {error.__cause__}" if error.__cause__ else "")
+        cause = f": {error.__cause__}" if error.__cause__ else ""
+        why = shown(str(error).partition("\n")[0] + cause, 300)
         raise UserError(f"Data card {card.name}, transforms, {stage}: {why}") from None

@@ -9,7 +9,7 @@ from typing import Any
 
 from gpsseg.data.cards.allowed import READER, reads_files, steps_fault
 from gpsseg.data.cards.patterns import pattern_fault
-from gpsseg.errors import few
+from gpsseg.errors import few, name_text, shown, told
 
 RULES = {"images", "masks", "masks_in", "annotator", "id", "ids"}
 PARTS = ("all", "train", "val", "test")
@@ -52,7 +52,7 @@ def _key(key: Any) -> str:
         return key.isoformat()
     if isinstance(key, (str, int, float)) and not isinstance(key, bool):
         return str(key)
-    raise ValueError(f"has the key {key!r}, expected text (yes, no, on and off need quotes)")
+    raise ValueError(f"has the key {shown(key)}, expected text (yes, no, on and off need quotes)")
 
 
 def card_fault(content: Mapping[str, Any]) -> str:
@@ -72,16 +72,16 @@ def _text_fault(content: Mapping[str, Any]) -> str:
     for key in TEXTS:
         text = content.get(key, "")
         if not isinstance(text, str):
-            return f"{key} is {str(text)[:80]}, expected text"
+            return f"{key} is {told(text)}, expected text"
         if "\0" in text:
             return f"{key} holds a zero byte, expected text"
     name, folder = content["name"], content["folder"]
     if not name.strip(" .") or len(name) > LONGEST_NAME or re.search(r"[/\\\n\r\t]", name):
-        return f"name is {name[:80]!r}, expected a short name without slashes: runs are named so"
+        return f"name is {shown(name)}, expected a short name without slashes: runs are named so"
     if folder.startswith(("/", "~")) or ".." in re.split(r"[/\\]", folder):
-        return f"folder is {folder[:80]}, expected the name of a folder; root says where it lies"
+        return f"folder is {told(folder)}, expected the name of a folder; root says where it lies"
     if not isinstance(content.get("synthetic", {}), dict):
-        return f"synthetic is {str(content['synthetic'])[:80]}, expected scene and names"
+        return f"synthetic is {told(content['synthetic'])}, expected scene and names"
     return ""
 
 
@@ -91,11 +91,11 @@ def _transforms_fault(transforms: Any) -> str:
         return "transforms holds the lists load and augment, or names a file of them"
     for stage, steps in transforms.items():
         if stage not in ("load", "augment"):
-            return f"transforms has {stage}, expected load and augment"
+            return f"transforms has {told(stage)}, expected load and augment"
         if not isinstance(steps, list) and not (steps is None and stage == "augment"):
-            return f"transforms, {stage} is {str(steps)[:80]}, expected a list"
+            return f"transforms, {told(stage)} is {told(steps)}, expected a list"
         if fault := steps_fault(steps or []):
-            return f"transforms, {stage}: {fault}"
+            return f"transforms, {told(stage)}: {fault}"
     if not reads_files(transforms["load"]):
         return f"transforms, load lacks {READER}, which reads the files"
     return ""
@@ -104,7 +104,7 @@ def _transforms_fault(transforms: Any) -> str:
 def _splits_fault(splits: Any) -> str:
     """Say what is wrong with a card's splits, or return an empty string."""
     if splits and not isinstance(splits, list):
-        return f"splits is {str(splits)[:80]}, expected a list"
+        return f"splits is {told(splits)}, expected a list"
     for split in splits or [None]:
         if fault := _split_fault(split):
             return fault
@@ -116,18 +116,19 @@ def _split_fault(split: Any) -> str:
     if not isinstance(split, dict) or not isinstance(split.get("name"), (str, int, float)):
         return "every split needs a name"
     split["name"] = str(split["name"])
+    name = name_text(split["name"])
     parts = set(split) - {"name", "test_share", "file", "share_of"}
     if parts not in ({"all"}, {"train", "test"}, {"train", "val", "test"}, {"test"}):
-        return f"split {split['name']} has {sorted(parts)}, expected train, (val,) test; or all"
+        return f"split {name} has {few(sorted(parts))}, expected train, (val,) test; or all"
     if split.get("share_of", "images") not in ("images", "groups"):
-        return f"split {split['name']} has share_of {split['share_of']}, expected images or groups"
+        return f"split {name}: share_of is {told(split['share_of'])}, expected images or groups"
     share, file = split.get("test_share"), split.get("file")
     if file is None and ("all" in parts) != (isinstance(share, float) and 0 < share < 1):
-        return f"split {split['name']} needs test_share (such as 0.12) with all, and only then"
+        return f"split {name} needs test_share (such as 0.12) with all, and only then"
     if file is not None and (fault := _path_fault(file)):
-        return f"file of split {split['name']} {fault}"
+        return f"file of split {name} {fault}"
     for part in parts:
-        if fault := _rule_fault(split[part], f"{part} of split {split['name']}"):
+        if fault := _rule_fault(split[part], f"{part} of split {name}"):
             return fault
     return ""
 
@@ -136,7 +137,7 @@ def _rule_fault(rule: Any, name: str) -> str:
     """Say what is wrong with the files of one part, or return an empty string."""
     if isinstance(rule, dict) and "table" in rule and set(rule) <= {"table", "part"}:
         if rule.get("part", "all") not in PARTS:
-            return f"{name} names the part {rule['part']}, expected one of {few(PARTS, 4)}"
+            return f"{name} names the part {told(rule['part'])}, expected one of {few(PARTS, 4)}"
         fault = _path_fault(rule["table"])
         return fault and f"table of {name} {fault}"
     masks = [key for key in ("masks", "masks_in") if isinstance(rule, dict) and key in rule]
@@ -148,26 +149,27 @@ def _rule_fault(rule: Any, name: str) -> str:
     for pattern in patterns.values() if isinstance(patterns, dict) else [patterns]:
         if "masks" in rule and (not isinstance(pattern, str) or "{id}" not in pattern):
             part = name.partition(" ")[0]
-            return f"masks of {part} is {pattern}, expected {{id}} in it: the image's name"
+            return f"masks of {part} is {told(pattern)}, expected {{id}} in it: the image's name"
         if "masks" in rule and (fault := pattern_fault(pattern)):
             return f"masks of {name} {fault}"
     if fault := pattern_fault(rule["images"]):
         return f"images of {name} {fault}"
     if str(rule.get("masks_in", "")).startswith("/"):
-        return f"masks_in of {name} is {rule['masks_in']}, expected a folder below the set's"
+        return f"masks_in of {name} is {told(rule['masks_in'])}, expected a folder below the set's"
     for key in ("masks_in", "id", "ids"):
         if key in rule and (fault := _path_fault(rule[key])):
             return f"{key} of {name} {fault}"
     annotator = rule.get("annotator")
     if annotator not in (None, "majority") and annotator not in [*patterns]:
-        return f"{name} names the annotator {annotator}, expected majority or one of {[*patterns]}"
+        known = few([*patterns])
+        return f"{name} names the annotator {told(annotator)}, expected majority or one of {known}"
     return ""
 
 
 def _path_fault(path: Any) -> str:
     """Say why this is no path, or return an empty string."""
     if not isinstance(path, str) or not path or "\0" in path:
-        return f"is {path!r:.80}, expected text"
+        return f"is {shown(path)}, expected text"
     return ""
 
 
@@ -175,16 +177,16 @@ def _class_fault(content: Mapping[str, Any]) -> str:
     """Say what is wrong with a card's classes, or return an empty string."""
     classes = content.get("classes") or {}
     if not isinstance(classes, dict):
-        return f"classes is {classes}, expected names with a value or a colour each"
+        return f"classes is {told(classes)}, expected names with a value or a colour each"
     values = list(classes.values())
     colours = [v for v in values if isinstance(v, list) and len(v) == 3]
     if len(colours) not in (0, len(values)):
         return "classes mixes values and colours, expected one kind"
     flat = [number for v in values for number in (v if isinstance(v, list) else [v])]
     if not all(_is_whole(number) and 0 <= number <= 65535 for number in flat):
-        return f"classes holds {flat}, expected whole numbers: a value, or [red, green, blue]"
+        return f"classes holds {told(flat)}, expected whole numbers: a value, or [red, green, blue]"
     if any(isinstance(v, list) and len(v) not in (1, 3) for v in values):
-        return f"classes holds {values}, expected one number each, or [red, green, blue]"
+        return f"classes holds {told(values)}, expected one number each, or [red, green, blue]"
     return ""
 
 
@@ -200,17 +202,17 @@ def _group_fault(rule: Any) -> str:
     if keys == {"csv", "key", "value"}:
         for key in ("key", "value"):
             if not isinstance(rule[key], str):
-                return f"group, {key} is {rule[key]}, expected the name of a column"
+                return f"group, {key} is {told(rule[key])}, expected the name of a column"
         fault = pattern_fault(rule["csv"])
         return fault and f"group, csv {fault}"
     if keys not in ({"id"}, {"id", "ranges"}):
-        return f"group has {sorted(keys)}, expected id; id and ranges; or csv, key and value"
+        return f"group has {few(sorted(keys))}, expected id; id and ranges; or csv, key and value"
     try:
         brackets = re.compile(str(rule["id"])).groups
     except (re.error, OverflowError, RecursionError) as error:
-        return f"group: {rule['id']} is no regular expression ({error})"
+        return f"group: {told(rule['id'])} is no regular expression ({told(str(error))})"
     if brackets != 1:
-        return f"group: {rule['id']} has {brackets} brackets, expected one: around the group"
+        return f"group: {told(rule['id'])} has {brackets} brackets, expected one: around the group"
     return _ranges_fault(rule["ranges"]) if "ranges" in rule else ""
 
 
@@ -220,9 +222,9 @@ def _ranges_fault(ranges: Any) -> str:
     for pair in pairs:
         whole = isinstance(pair, list) and len(pair) == 2 and all(map(_is_whole, pair))
         if not (whole and pair[0] <= pair[1]):
-            return f"group: {pair} is no range, expected [first, last]"
+            return f"group: {told(pair)} is no range, expected [first, last]"
         if last is not None and pair[0] <= last:
-            return f"group: the range {pair} begins before the one ahead of it ends"
+            return f"group: the range {told(pair)} begins before the one ahead of it ends"
         last = pair[1]
     return ""
 
@@ -231,19 +233,21 @@ def _source_fault(content: Mapping[str, Any]) -> str:
     """Say what is wrong with a card's official files, or return an empty string."""
     sources = content.get("sources") or []
     if not isinstance(sources, list):
-        return f"sources is {str(sources)[:80]}, expected a list"
+        return f"sources is {told(sources)}, expected a list"
     for source in sources:
         keys = set(source) if isinstance(source, dict) else set()
+        url = told(source["url"]) if "url" in keys else ""
         if "url" not in keys or keys - {"url", "sha256", "bytes", "into"}:
-            return f"a source has {sorted(keys)}, expected url, and perhaps sha256, bytes and into"
+            got = few(sorted(keys))
+            return f"a source has {got}, expected url, and perhaps sha256, bytes and into"
         if not re.match(r"https?://[^\s\0]+$", str(source["url"])):
-            return f"the source {source['url']} is no address, expected https://..."
+            return f"the source {url} is no address, expected https://..."
         if not re.fullmatch(r"[0-9a-f]{64}", str(source.get("sha256", "0" * 64))):
-            return f"sha256 of {source['url']} is {source['sha256']}, expected 64 hex digits"
+            return f"sha256 of {url} is {told(source['sha256'])}, expected 64 hex digits"
         size = source.get("bytes", 1)
         if not _is_whole(size) or size < 1:
-            return f"bytes of {source['url']} is {size}, expected a whole number"
+            return f"bytes of {url} is {told(size)}, expected a whole number"
         into = str(source.get("into", "."))
         if into.startswith(("/", "~")) or ".." in re.split(r"[/\\]", into) or "\0" in into:
-            return f"into of {source['url']} is {into}, expected a folder below the set's"
+            return f"into of {url} is {told(into)}, expected a folder below the set's"
     return ""

@@ -12,7 +12,7 @@ from typing import Any
 from gpsseg.data.cards.tables import read_rows
 from gpsseg.data.case import Case
 from gpsseg.data.formats.filenames import one_form
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, shown, told
 
 
 def with_groups(cases: Sequence[Case], rule: Mapping[str, Any] | None, root: Path) -> list[Case]:
@@ -44,8 +44,9 @@ def _from_id(rule: Mapping[str, Any]) -> Callable[[str], str | None]:
         digits = fit[1] or ""
         if not re.fullmatch(r"[0-9]{1,18}", digits):
             raise UserError(
-                f"group: of {name} the bracket in {rule['id']} is {digits[:80]!r}, expected a "
-                "number to look up in `ranges`. Write \\d+ into the bracket, or leave out `ranges`."
+                f"group: of {name} the bracket in {told(rule['id'])} is {shown(digits)}, "
+                "expected a number to look up in `ranges`. Write \\d+ into the bracket, or leave "
+                "out `ranges`."
             )
         number = int(digits)
         place = bisect_right([first for first, _ in ranges], number) - 1

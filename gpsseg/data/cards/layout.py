@@ -24,7 +24,8 @@ from gpsseg.data.formats.images import EXTENSIONS
 from gpsseg.data.formats.maps import find_maps, utf8
 from gpsseg.data.formats.matching import are_masks, one_channel_names
 from gpsseg.data.pairs import below, pair, parts_of
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, few
+from gpsseg.reading import read_text
 
 
 def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) -> list[Case]:
@@ -175,20 +176,13 @@ def _images(root: Path, rule: Mapping[str, Any]) -> list[tuple[Path, Places]]:
 def _listed(
     root: Path, rule: Mapping[str, Any], found: Mapping[str, tuple[Path, Places]]
 ) -> dict[str, tuple[Path, Places]]:
-    try:
-        text = (root / rule["ids"]).read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        why = "no text in UTF-8" if isinstance(error, ValueError) else f"{error.strerror}"
-        raise UserError(
-            f"{root / rule['ids']} cannot be read ({why}); expected a list of image names, one a "
-            "line."
-        ) from None
+    text = read_text(root / rule["ids"], "The list of image names, one a line, ")
     ids = [one_form(line.strip()) for line in text.split("\n") if line.strip()]
     missing = [name for name in ids if name not in found]
     if missing:
         raise UserError(
-            f"{root / rule['ids']} lists {missing[0]} (and {len(missing) - 1} more) without an "
-            f"image {rule['images']}. Unpack the set again, or correct the list."
+            f"{root / rule['ids']} lists {few(missing, 1)} without an image "
+            f"{rule['images']}. Unpack the set again, or correct the list."
         )
     return {name: found[name] for name in ids}
 

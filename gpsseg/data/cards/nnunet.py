@@ -7,6 +7,7 @@ for the test images there are ``imagesTs`` and ``labelsTs``, too. Version 2 says
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from gpsseg.data.formats.maps import ending as ending_of
 from gpsseg.data.formats.maps import stem
 from gpsseg.data.formats.matching import FIRST, channel
-from gpsseg.errors import UserError, counted, few
+from gpsseg.errors import UserError, counted, few, name_text, shown
 
 FOLDERS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 IGNORE = "ignore"  # nnU-Net's name for pixels of which nobody said what they are
@@ -34,7 +35,7 @@ def nnunet_rows(path: Path, content: Mapping[str, Any]) -> list[dict[str, str]]:
         UserError: there is no case, or one has no image; the text names nnU-Net.
     """
     ending = content.get("file_ending")
-    if not isinstance(ending, str) or not ending.startswith("."):
+    if not isinstance(ending, str) or not re.fullmatch(r"(\.\w{1,10}){1,3}", ending):
         ending = _ending_in(path.parent / FOLDERS["train"][1])
     parts = {part: list(_cases(path, content, part, ending)) for part in FOLDERS}
     if not parts["train"] and not parts["test"]:
@@ -91,7 +92,7 @@ def _regions(labels: Mapping[str, Any]) -> dict[str, list[int]]:
     for name, values in regions.items():
         if any(not isinstance(value, int) or isinstance(value, bool) for value in values):
             raise UserError(
-                f"dataset.json: the label {name[:80]} is {str(values)[:80]}, expected a whole "
+                f"dataset.json: the label {name_text(name)} is {shown(values)}, expected a whole "
                 "number, or a list of such for a region. Correct it."
             )
     return regions
@@ -132,7 +133,7 @@ def label_notes(content: Any) -> list[str]:
     """A line each on labels that a dataset.json names, and that training takes otherwise."""
     labels, lines = _labels(content), []
     if regions := _regions(labels):
-        told = ", ".join(f"{name} ({', '.join(map(str, v))})" for name, v in regions.items())
+        told = few((f"{name_text(name)} ({few(v, 10)})" for name, v in regions.items()), 10)
         lines.append(
             f"note: nnU-Net's regions are taken apart into their values: {told}. --classes chooses "
             "some of these; a value without a name of its own is called `label N`."
@@ -185,8 +186,9 @@ def _cases(
         for name, entry in listed.items():
             files = entry.get("images") if isinstance(entry, dict) else None
             if not isinstance(files, list) or not files or not entry.get("label"):
+                told = name_text(name)
                 raise UserError(
-                    f"{path} is nnU-Net's, and its case {name} names no images and label."
+                    f"{path} is nnU-Net's, and its case {told} names no images and label."
                 )
             yield {"image": str(files[0]), "mask": str(entry["label"]), "id": str(name)}
         return

@@ -17,7 +17,7 @@ from gpsseg.data.formats.dicom import is_dicom
 from gpsseg.data.formats.filenames import USUAL, files_below
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.errors import UserError, counted, few
-from gpsseg.files import read_json
+from gpsseg.reading import read_json
 
 TEST_SHARE = 0.2
 UNSTATED = "not stated"

@@ -11,6 +11,7 @@ from typing import Any
 
 from gpsseg.data.formats.filenames import as_named, names_below, one_form
 from gpsseg.data.formats.images import EXTENSIONS
+from gpsseg.errors import shown, told
 
 NOWHERE = "no such folder"
 PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
@@ -56,14 +57,16 @@ def pattern_fault(pattern: Any) -> str:
     ('', 'is 5, expected a pattern such as images/*.png')
     """
     if not isinstance(pattern, str) or not pattern.strip() or "\0" in pattern:
-        return f"is {pattern!r:.80}, expected a pattern such as images/*.png"
+        return f"is {shown(pattern)}, expected a pattern such as images/*.png"
     if Path(pattern).is_absolute():
-        return f"is {pattern[:80]}, expected a path below the set's folder; root says where that is"
+        return (
+            f"is {told(pattern)}, expected a path below the set's folder; root says where that is"
+        )
     try:
         re.compile(_expression(pattern))
         next(Path(NOWHERE).glob(PLACE.sub(lambda place: place[2] or "*", pattern)), None)
     except (re.error, ValueError, NotImplementedError, OverflowError, RecursionError) as error:
-        return f"is {pattern[:80]}, which is no pattern ({error})"
+        return f"is {told(pattern)}, which is no pattern ({told(str(error))})"
     return ""
 
 

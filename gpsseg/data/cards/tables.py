@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,8 @@ from gpsseg.data.case import Case
 from gpsseg.data.formats.filenames import as_named, is_file, one_form
 from gpsseg.data.formats.matching import FIRST
 from gpsseg.data.pairs import parts_of
-from gpsseg.errors import UserError, counted, few, nearest
-from gpsseg.files import read_json
+from gpsseg.errors import UserError, counted, few, name_text, nearest, shown
+from gpsseg.reading import csv_rows, read_json, read_text
 from gpsseg.veil import plain
 
 PARTS = ("train", "val", "test")
@@ -74,8 +72,8 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
     for number, (name, row) in enumerate(zip(names, rows, strict=True), 1):
         if name in seen:
             raise UserError(
-                f"{path}: rows {seen[name]} and {number} are both called {name}. Leave one out, or "
-                "give each a name of its own in a column id."
+                f"{path}: rows {seen[name]} and {number} are both called {name_text(name)}. Leave "
+                "one out, or give each a name of its own in a column id."
             )
         seen[name] = number
         part = _part(path, number, row.get("split", ""))
@@ -147,7 +145,9 @@ def _bare(path: Path) -> str:
 def _part(path: Path, number: int, name: str) -> str:
     known = {**{part: part for part in PARTS}, **NAMES, "": "all"}
     if name.strip().lower() not in known:
-        raise UserError(f"{path}, row {number}: split is {name!r}, expected train, val or test.")
+        raise UserError(
+            f"{path}, row {number}: split is {shown(name)}, expected train, val or test."
+        )
     return known[name.strip().lower()]
 
 
@@ -168,6 +168,8 @@ def _file(path: Path, number: int, name: str, column: str) -> Path:
 def _first_channel(path: Path) -> Path:
     """What nnU-Net calls an image that its dataset.json of version 1 lists without its channel."""
     name = _bare(path)
+    if not name:  # the root of a disk
+        return path
     file = path.with_name(f"{name}_{FIRST}{path.name[len(name) :]}")
     return file if is_file(file) else path
 
@@ -181,35 +183,20 @@ def _expanded(name: str) -> Path:
 
 
 def _csv(path: Path) -> list[Row]:
-    text = _text(path).lstrip("\n")
+    text = read_text(path).lstrip("\n")
     head, _, rest = text.partition("\n")
     if head.strip().lower().startswith("sep="):  # Excel's word to itself
         text, head = rest, rest.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
-    try:
-        rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path} cannot be read as a CSV ({error}). Save it again.") from None
+    lines = [line for _, line in csv_rows(text, path, delimiter, strict=False)]
+    names = [name.strip() for name in lines[0]] if lines else []
+    rows = [
+        {name: cell.strip() for name, cell in zip_longest(names, line[: len(names)], fillvalue="")}
+        for line in lines[1:]
+    ]
     while rows and not any(rows[-1].values()):
         rows.pop()
     return rows
-
-
-def _text(path: Path) -> str:
-    """A text file in UTF-8, or in UTF-16 where its first bytes say so; lines end as Python's do."""
-    try:
-        raw = path.read_bytes()
-        wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = raw.decode("utf-16" if wide else "utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise UserError(
-            f"{path} cannot be read as a CSV in UTF-8. Save it again as `CSV UTF-8` (in Excel's "
-            "list of file types), or as Parquet."
-        ) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _parquet(path: Path) -> list[Row]:
@@ -222,7 +209,9 @@ def _parquet(path: Path) -> list[Row]:
     try:
         rows = parquet.read_table(path).to_pylist()
     except Exception as error:  # a damaged file fails in many ways
-        raise UserError(f"{path} cannot be read as a Parquet table: {error}.") from None
+        raise UserError(
+            f"{path} cannot be read as a Parquet table ({shown(str(error))})."
+        ) from None
     return [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
 
 

@@ -16,8 +16,9 @@ from gpsseg.data.checks.notices import FRAMED, FULL, mask_facts
 from gpsseg.data.checks.pictures import Leak
 from gpsseg.data.formats.greys import Depth, Greys, settle_greys
 from gpsseg.data.formats.greys import depth_of as look_at_greys
-from gpsseg.data.formats.images import as_rgb, is_turned, read_picture
-from gpsseg.errors import fault_of
+from gpsseg.data.formats.headers import is_turned
+from gpsseg.data.formats.images import as_rgb, read_picture
+from gpsseg.faults import fault_of
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from gpsseg.console import progress, say
 from gpsseg.data.case import Case, look_at_case, size_fault
 from gpsseg.data.checks import notices
 from gpsseg.data.formats import greys
-from gpsseg.data.formats.images import is_turned, read_picture
-from gpsseg.errors import UserError, counted, fault_of, few
+from gpsseg.data.formats.headers import is_turned
+from gpsseg.data.formats.images import read_picture
+from gpsseg.errors import UserError, counted, few
+from gpsseg.faults import fault_of
 from gpsseg.processes import shared_out, together
 
 SHOWN = 10
@@ -50,7 +52,7 @@ def _checked(cases: Sequence[Case], skip: bool = False) -> list[Checked]:
     found = together(lambda: _look_at(shared_out(cases)))
     errors = [(c.id, each.error) for c, each in zip(cases, found, strict=True) if each.error]
     if errors and not skip:
-        raise UserError(first_of(errors))
+        raise UserError(*first_of(errors).split("\n"))
     return found
 
 

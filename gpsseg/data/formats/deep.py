@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from gpsseg.data.formats.opencv import opencv
+from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.errors import UserError
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -83,6 +84,7 @@ def read_deep_colour(
     Raises:
         UserError: a TIFF keeps its colours apart.
     """
+    refuse_without_room(path, 2 * shallow.nbytes, f"{shallow.size // 3:,} pixels of deep colours")
     values = _read_page(path, page)
     turned = TURNS.get(orientation, lambda a: a)
     for upright in () if values is None else (values, turned(values)):

@@ -15,7 +15,8 @@ from typing import Any
 
 from gpsseg.data.formats.filenames import DICOM
 from gpsseg.data.formats.volumes import refuse_too_large
-from gpsseg.errors import UserError, plain_name
+from gpsseg.errors import UserError
+from gpsseg.faults import plain_name
 
 ENHANCED = (  # SOP classes (with their legacy twins) that keep geometry frame by frame
     *("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"),

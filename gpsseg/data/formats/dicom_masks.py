@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.data.formats.volumes import RAS
 from gpsseg.errors import UserError
 
@@ -141,7 +142,10 @@ def _refuse_place(path: Path) -> NoReturn:
 
 
 def _segmented(data: Any, path: Path) -> Segmented:
-    frames = data.pixel_array.reshape(-1, int(data.Rows), int(data.Columns))
+    rows, columns = int(data.Rows), int(data.Columns)
+    voxels = float(rows) * columns * int(data.get("NumberOfFrames", 1))
+    refuse_without_room(path, voxels, f"{voxels:,.0f} voxels")
+    frames = data.pixel_array.reshape(-1, rows, columns)
     groups = [data.get(f"{who}FunctionalGroupsSequence") or [] for who in ("Shared", "PerFrame")]
     shared = groups[0][0] if groups[0] else None
     positions = np.array(
@@ -152,16 +156,18 @@ def _segmented(data: Any, path: Path) -> Segmented:
     )
     if len(positions) != len(frames) or not np.allclose(turned, turned[0], atol=1e-3):
         raise UserError(f"{path} does not say where its frames lie, expected one volume.")
-    rows, columns = (float(v) for v in _of(groups[1][0], shared, "PixelMeasures", "PixelSpacing"))
+    row, column = (float(v) for v in _of(groups[1][0], shared, "PixelMeasures", "PixelSpacing"))
     right, down = turned[0][:3], turned[0][3:]
     along = positions @ np.cross(right, down)
     places, step = _places(along, _thickness(groups[1][0], shared), path)
+    voxels = float(rows) * columns * (int(places.max()) + 1)  # frames may lie far apart
+    refuse_without_room(path, 2 * voxels, f"{voxels:,.0f} voxels")
     first = positions[int(along.argmin())]
     affine = np.eye(4)
     normal = np.cross(right, down)
-    affine[:3] = np.stack([right * columns, down * rows, normal * step, first], axis=1)
+    affine[:3] = np.stack([right * column, down * row, normal * step, first], axis=1)
     values = _joined(data, frames, places, groups[1])
-    return Segmented(values.transpose(2, 1, 0), RAS @ affine, (columns, rows, step))
+    return Segmented(values.transpose(2, 1, 0), RAS @ affine, (column, row, step))
 
 
 def _places(along: np.ndarray, thickness: float, path: Path) -> tuple[np.ndarray, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from gpsseg.data.formats.dicom_greys import (
     read_wishes,
 )
 from gpsseg.data.formats.greys import show
+from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.data.formats.volumes import Volume, itk_affine
-from gpsseg.errors import UserError, fault_of
+from gpsseg.errors import UserError
+from gpsseg.faults import fault_of
 
 UNEVEN = 0.02  # of the distance between slices; scanners round their positions
 TURNED = 1e-3  # unit vectors of one series may differ by this
@@ -84,6 +87,8 @@ def _read_group(headers: Sequence[Header], place: Path, curves: bool, old: bool)
     first, middle = headers[0], headers[len(headers) // 2]
     if first.enhanced:
         return _read_enhanced(first, place, curves, old)
+    voxels = sum(math.prod(header.shape) for header in headers)
+    refuse_without_room(place, 4 * voxels, f"{voxels:,} voxels")
     affine = _affine(headers, place) if first.spatial else None
     curve = curve_of(read_wishes(middle.path)) if curves and not old else None
     values: np.ndarray | None = None

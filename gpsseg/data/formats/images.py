@@ -18,7 +18,9 @@ from gpsseg.data.formats.greys import Greys, show
 from gpsseg.data.formats.lossy import is_lossy_file
 from gpsseg.data.formats.odd_tiff import read_odd_tiff
 from gpsseg.data.formats.pages import pages, refuse_pages, refuse_several
-from gpsseg.errors import UserError, naming
+from gpsseg.data.formats.room import refuse_large_picture
+from gpsseg.errors import UserError, shown
+from gpsseg.faults import naming
 from gpsseg.files import write_bytes
 
 EXTENSIONS = image_endings()
@@ -67,7 +69,7 @@ def read_pages(
         for page in pages(image):
             image.seek(page)
             if old:
-                values = np.asarray(_upright(image, {"RGB", *DEEP}, turn_white=False))
+                values = np.asarray(_upright(image, path, {"RGB", *DEEP}, turn_white=False))
             else:
                 values = _stored(image, path, page)
             yield as_rgb(values, greys, path, reaches)
@@ -105,7 +107,7 @@ def read_picture(path: Path) -> np.ndarray:
 def _stored(image: Image.Image, path: Path, page: int = 0) -> np.ndarray:
     """The page that an open image is at, as ``read_picture`` gives it."""
     orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    upright = _upright(image, {"RGB", *DEEP})
+    upright = _upright(image, path, {"RGB", *DEEP})
     values = _array_of(upright)
     if upright.mode != "RGB" or not holds_deep_colour(path, page):
         return values
@@ -133,16 +135,22 @@ def _array_of(image: Image.Image) -> np.ndarray:
 
 
 def _upright(
-    image: Image.Image, modes: Collection[str], turn_white: bool = True, in_place: bool = False
+    image: Image.Image,
+    path: Path,
+    modes: Collection[str],
+    turn_white: bool = True,
+    in_place: bool = False,
 ) -> Image.Image:
     """Turn an image upright, and make it RGB unless its mode is in ``modes``.
 
     Args:
         image: open; of several pages the one that it is at.
+        path: of its file, for the error.
         modes: Pillow's modes to leave alone.
         turn_white: of 16-bit greys that count from white; version 0.1 left these as they were.
         in_place: for a file of one page: what is returned then knows its format.
     """
+    refuse_large_picture(image, path)
     image.load()
     white_is_0 = turn_white and _white_is_0(image)
     if in_place:
@@ -195,39 +203,6 @@ def read_small(
         return image
 
 
-def pixel_count(path: Path) -> int:
-    """How many pixels an image has by its header alone; 0 if that cannot be read."""
-    try:
-        with path.open("rb") as file, Image.open(file) as image:
-            return image.width * image.height
-    except Exception:  # reading it will say what is wrong
-        return 0
-
-
-def picture_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) in pixels, upright, by an image's header; None if that cannot be read."""
-    try:
-        with path.open("rb") as file, Image.open(file) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
-            return (image.height, image.width) if turned else (image.width, image.height)
-    except Exception:  # reading it will say what is wrong
-        return None
-
-
-def is_turned(path: Path) -> bool:
-    """Whether an image's EXIF orientation turns or mirrors it; the pixels are not decoded."""
-    return orientation_of(path) in range(2, 9)
-
-
-def orientation_of(path: Path) -> int:
-    """An image's EXIF orientation, 1 if it does not say."""
-    try:
-        with Image.open(path) as image:
-            return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # reading it will say what is wrong
-        return 1
-
-
 def decode(
     path: Path,
     modes: Collection[str],
@@ -246,7 +221,7 @@ def decode(
         if draft is not None:
             image.draft(draft[0], (draft[1], draft[1]))
         refuse_pages(image, path)
-        upright = _upright(image, modes, turn_white, in_place=True)
+        upright = _upright(image, path, modes, turn_white, in_place=True)
         upright.info["lossy"] = is_lossy_file(image.format, file)
         return upright
 
@@ -288,7 +263,7 @@ def _why(path: Path, error: Exception) -> str:
         return "is not a readable image"
     if isinstance(error, MemoryError):
         return "does not fit into memory"
-    return f"cannot be read ({error})"
+    return f"cannot be read ({shown(str(error))})"
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:

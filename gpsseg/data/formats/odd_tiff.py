@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from gpsseg.data.formats.deep import ALL, TIFF, read_by_opencv
+from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.errors import UserError
 
 WIDTH, HEIGHT, BITS, COMPRESSION, OFFSETS, SAMPLES, SIZES = 256, 257, 258, 259, 273, 277, 279
@@ -18,6 +20,7 @@ ORIENTATION, PREDICTOR, KIND = 274, 317, 339  # TIFF's tags, as those above
 KINDS = {(1, 64): "u8", (2, 64): "i8", (3, 16): "f2", (3, 64): "f8"}
 WHOLE, REAL, COMPLEX = 1, 3, (5, 6)  # of its tag KIND
 BIG = (b"+\0", b"\0+")  # of BigTIFF, whose header is twice as long
+MOST_PAGES = 10_000
 PLAIN, DEFLATE = (1,), (8, 32946)
 
 
@@ -44,11 +47,34 @@ def _wide_values(path: Path) -> np.ndarray | None:
     plain = tags.get(PREDICTOR, 1) == tags.get(SAMPLES, 1) == tags.get(ORIENTATION, 1) == 1
     if kinds is None or not plain or packed not in (*PLAIN, *DEFLATE) or SIZES not in tags:
         return None
-    parts = [data[a : a + n] for a, n in zip(tags[OFFSETS], tags[SIZES], strict=True)]
-    stored = b"".join(zlib.decompress(p) if packed in DEFLATE else p for p in parts)
     shape = int(tags[HEIGHT]), int(tags[WIDTH])
+    parts = [data[a : a + n] for a, n in zip(tags[OFFSETS], tags[SIZES], strict=True)]
+    most = math.prod(shape) * np.dtype(kinds).itemsize  # a part may be packed to hold far more
+    stored = b"".join(_unpacked(p, most) if packed in DEFLATE else p for p in parts)
     values = np.frombuffer(stored, order + kinds, count=math.prod(shape)).reshape(shape)
     return values.astype(np.float32 if kinds == "f2" else values.dtype.newbyteorder("="))
+
+
+def _unpacked(part: bytes, most: int) -> bytes:
+    return zlib.decompressobj().decompress(part, most)
+
+
+def _promised(path: Path) -> int:
+    """Bytes of pixels that a TIFF's headers promise, of all of its pages together."""
+    total, known = 0, set[int]()
+    with contextlib.suppress(Exception), path.open("rb") as file:
+        start = file.read(8)
+        start += file.read(8) if start[2:4] in BIG else b""
+        place = ImageFileDirectory_v2(start).next
+        while place and place not in known and len(known) < MOST_PAGES:
+            known.add(place)
+            tags = ImageFileDirectory_v2(start)
+            file.seek(place)
+            tags.load(file)
+            bits = max(tags.get(BITS, (1,))) * int(tags.get(SAMPLES, 1))
+            total += int(tags.get(WIDTH, 0)) * int(tags.get(HEIGHT, 0)) * max(bits, 8) // 8
+            place = tags.next
+    return total
 
 
 def read_odd_tiff(path: Path) -> list[np.ndarray]:
@@ -68,6 +94,8 @@ def read_odd_tiff(path: Path) -> list[np.ndarray]:
         with Image.open(path):
             return []  # Pillow knows it, and it is damaged
     except UnidentifiedImageError:
+        promised = _promised(path)
+        refuse_without_room(path, promised, f"{promised:,} bytes of pixels")
         wide = _read_wide(path)
         found = [wide] if wide is not None else []
         found = found or read_by_opencv(path, ALL) or read_by_opencv(path, None)

@@ -13,6 +13,7 @@ from gpsseg.errors import UserError
 ONE_PICTURE = frozenset({"MPO", "PSD", "JPEG", "ICO", "ICNS", "CUR"})
 SUBFILE = 254  # TIFF's tag NewSubfileType: bit 0 is a smaller copy, bit 2 a mask of another page
 NO_PAGE = 0b101
+MOST = 10_000  # pages
 
 
 def pages(image: Image.Image) -> list[int]:
@@ -20,7 +21,7 @@ def pages(image: Image.Image) -> list[int]:
 
     The image is at its first page afterwards.
     """
-    count = 1 if image.format in ONE_PICTURE else int(getattr(image, "n_frames", 1))
+    count = 1 if image.format in ONE_PICTURE else _count(image)
     if count == 1:
         return [0]
     found = list(range(count))
@@ -28,6 +29,18 @@ def pages(image: Image.Image) -> list[int]:
         found = [page for page in found if page == 0 or _is_page(image, page)]
     image.seek(0)
     return found
+
+
+def _count(image: Image.Image) -> int:
+    """How many frames Pillow finds; of a TIFF it takes longer with each, so that is bounded."""
+    if image.format != "TIFF":
+        return int(getattr(image, "n_frames", 1))
+    for page in range(1, MOST + 1):
+        try:
+            image.seek(page)
+        except EOFError:
+            return page
+    raise ValueError(f"it has more than {MOST:,} pages")  # whoever reads it names the file
 
 
 def count_pages(path: Path) -> int:

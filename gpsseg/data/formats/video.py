@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.formats.opencv import opencv
-from gpsseg.errors import UserError, naming, plain_name
+from gpsseg.data.formats.room import refuse_without_room
+from gpsseg.errors import UserError
+from gpsseg.faults import naming, plain_name
 
 ENDINGS = frozenset(
     (*(".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".asf", ".flv"),
@@ -49,6 +51,9 @@ def _frames(path: Path) -> Iterator[np.ndarray]:
     capture: Any = cv2.VideoCapture(plain_name(path))
     try:
         promised, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        sides = [capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+        sizes = f"frames of {sides[0]:,.0f} x {sides[1]:,.0f} pixels"
+        refuse_without_room(path, 3 * sides[0] * sides[1], sizes)
         read, seconds = 0, 0.0
         while capture.isOpened():
             there, frame = capture.read()

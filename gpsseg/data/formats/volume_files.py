@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.formats.volumes import NIFTI, ON_A_PLANE, RAS, Volume, volume_ending
-from gpsseg.errors import plain_name
+from gpsseg.faults import plain_name
 from gpsseg.writing import replacing, try_out
 
 

@@ -8,6 +8,7 @@ the patient's left, y to the back, z to the head); NIfTI's RAS differs by two si
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.errors import UserError, fault_of, plain_name
+from gpsseg.data.formats.room import refuse_without_room
+from gpsseg.errors import UserError
+from gpsseg.faults import fault_of, plain_name
 
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".gipl.gz", ".gipl")
@@ -153,21 +156,15 @@ def refuse_too_large(path: Path, stored: int, packed: int | None) -> None:
         packed: how many times larger these may be than the file; None where that is not known.
 
     Raises:
-        UserError: it promises more than that, or than this machine's memory.
+        UserError: it promises more than that, or than there is memory.
     """
-    import psutil
-
-    held, memory = path.stat().st_size, psutil.virtual_memory().total
+    held = path.stat().st_size
     if packed is not None and stored > held * packed:
         raise UserError(
             f"{path} is cut off or damaged: its header promises {stored:,} bytes of voxels, and "
             f"the file has {held:,}. Copy it again from its source."
         )
-    if stored > memory:
-        raise UserError(
-            f"{path} does not fit into memory: its header promises {stored / 2**30:,.0f} GB, this "
-            f"machine has {memory / 2**30:,.0f}. Cut it into parts."
-        )
+    refuse_without_room(path, stored, f"{stored:,} bytes of voxels")
 
 
 def _times(shape: tuple[int, ...]) -> str:
@@ -227,7 +224,9 @@ def _read_itk(path: Path) -> Volume:
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(plain_name(path))
     reader.ReadImageInformation()
-    stored = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    bits = re.search(r"(\d+)-bit", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
+    each = reader.GetNumberOfComponents() * (int(bits[1]) // 8 if bits else 1)
+    stored = math.prod(reader.GetSize()) * each
     refuse_too_large(path, stored, _packed(path))
     image = reader.Execute()
     own = image.GetSize() if image.GetDimension() == 2 else None

@@ -6,18 +6,20 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gpsseg.config.written import Parts
 from gpsseg.console import progress, say
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks.readable import first_of
 from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.carve import even_in_images
-from gpsseg.errors import UserError, counted, fault_of, few
-from gpsseg.files import read_json, write_json
+from gpsseg.errors import UserError, counted, few
+from gpsseg.faults import fault_of
+from gpsseg.files import write_json
+from gpsseg.reading import fitted, read_json
 from gpsseg.schema import KEY, refuse_newer
 
 PARTS = ("train", "val", "test")
@@ -44,14 +46,17 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
             twice.
     """
     content = read_json(path)
-    if isinstance(content, dict) and isinstance(content.get(KEY), int):  # else it is another's
-        refuse_newer(content, path)
-    lists: dict[str, list[str]] = {}
-    for part in PARTS if isinstance(content, dict) else ():
-        if isinstance(content.get(part), list):
-            lists[part] = [_name(name, part, path) for name in content[part]]
-        elif content.get(part) is not None:
-            raise UserError(f"{path}: {part} is no list, expected a list of image names.")
+    if isinstance(content, dict):
+        if isinstance(content.get(KEY), int):  # else it is another's
+            refuse_newer(content, path)
+        content = fitted(content, Parts, str(path), "Correct the file.")
+    else:
+        content = {}
+    lists = {
+        part: [one_form(str(name)) for name in content[part]]
+        for part in PARTS
+        if content.get(part) is not None
+    }
     if not {"train", "test"} <= set(lists):
         raise UserError(
             f"{path} is no split: expected the lists train and test (and perhaps val) of image "
@@ -71,18 +76,8 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
             f"{few(missing)}. It belongs to another set, or images were removed since it was made."
         )
     parts = {part: [known[name] for name in ids] for part, ids in lists.items()}
-    return str(content.get("name", path.stem)), parts
-
-
-def _name(name: Any, part: str, path: Path) -> str:
-    """An image's name as text; a number will do.
-
-    Raises:
-        UserError: it is neither.
-    """
-    if isinstance(name, str) or (isinstance(name, int) and not isinstance(name, bool)):
-        return one_form(str(name))
-    raise UserError(f"{path}: {part} holds {str(name)[:80]}, expected the names of images.")
+    name = content.get("name")
+    return path.stem if name is None else str(name), parts
 
 
 def write_split(path: Path, name: str, parts: Mapping[str, Sequence[Case]]) -> None:
@@ -101,7 +96,7 @@ def lesion_shares(cases: Sequence[Case]) -> list[float]:
         found = list(progress(pool.map(_lesion_share, cases), "reading masks", len(cases)))
     named = zip(cases, found, strict=True)
     if faults := [(case.id, each) for case, each in named if isinstance(each, str)]:
-        raise UserError(first_of(faults))
+        raise UserError(*first_of(faults).split("\n"))
     return [each for each in found if isinstance(each, float)]
 
 

@@ -128,7 +128,9 @@ def test_no_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--table .*gone\.csv does not exist"):
         table_cases(tmp_path / "gone.csv")
     (tmp_path / "latin.csv").write_bytes("image,mask\nL\xe4sion.png,x".encode("latin-1"))
-    with pytest.raises(UserError, match=r"cannot be read as a CSV in UTF-8\. Save it again as"):
+    with pytest.raises(
+        UserError, match=r"is no text in UTF-8 .* Save it again in UTF-8, which Excel"
+    ):
         table_cases(tmp_path / "latin.csv")
 
 

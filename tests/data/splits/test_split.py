@@ -147,7 +147,7 @@ def test_image_without_mask(tmp_path: Path) -> None:
 def test_a_list_that_names_a_missing_image(tmp_path: Path) -> None:
     write_kvasir(tmp_path, 40)
     (tmp_path / "Kvasir-SEG" / "images" / "p020.jpg").unlink()
-    with pytest.raises(UserError, match=r"train\.txt lists p020 \(and 0 more\) without an image"):
+    with pytest.raises(UserError, match=r"train\.txt lists p020 without an image"):
         make_split(KVASIR, tmp_path)
 
 

@@ -1,0 +1,270 @@
+"""Read text files, JSON, YAML and CSV: whatever they hold, the answer is a value or a sentence.
+
+Here alone a file is opened as text, so here its kind, its size, its characters and its depth are
+bounded before any work is done. What a value means is said by a type hint, see
+``gpsseg.config.fitting``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gpsseg.config.fitting import Unfit, fit
+from gpsseg.errors import UserError, few, shown
+from gpsseg.schema import refuse_newer, without_schema
+
+MOST_BYTES = 100 << 20  # of a list of cases, the largest text that anybody has
+MOST_OF_LOG = 1 << 30  # bytes; a line for each step
+MOST_OF_YAML = 1 << 20  # bytes; its reader is slow, and a data card has a few thousand
+MOST_COLUMNS, DEEPEST = 10_000, 100
+MOST_VALUES = 100_000  # of YAML, each counted as often as it is referred to
+BACK = "Put back the file as gpsseg wrote it."
+
+
+def read_text(path: Path, what: str = "", most: int = MOST_BYTES, errors: str = "strict") -> str:
+    """Read a text file in UTF-8, or in UTF-16 where its first bytes say so; lines end as Python's.
+
+    Args:
+        path: of the file.
+        what: to call it ahead of its path, such as "The data card ".
+        most: bytes that it may have.
+        errors: what to do with bytes that are no text, as for ``bytes.decode``.
+
+    Raises:
+        UserError: it is missing, no file, too large or no text; the text names it.
+    """
+    try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            kind = "a folder" if path.is_dir() else "no file"
+            raise UserError(f"{what}{path} cannot be read: it is {kind}, expected a text file.")
+        with path.open("rb") as file:
+            raw = file.read(most + 1)
+    except OSError as error:
+        raise UserError(f"{what}{path} cannot be read: {error.strerror}.") from None
+    except ValueError:  # a zero byte in its name
+        raise UserError(f"{what}{path} cannot be read: no file has such a name.") from None
+    if len(raw) > most:
+        raise UserError(
+            f"{what}{path} has more than {most >> 20} MB, expected a text of at most that. Is it "
+            "another file? Or cut it into parts."
+        )
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = raw.decode("utf-16" if wide else "utf-8-sig", errors)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{what}{path} is no text in UTF-8 (byte {error.start:,}). Save it again in UTF-8, "
+            "which Excel calls `CSV UTF-8` in its list of file types."
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: as ``read_text``; or it is not JSON, or too deep, or names a key twice.
+    """
+    return parse_json(read_text(path), str(path))
+
+
+def parse_json(text: str, place: str) -> Any:
+    """What JSON says; ``place`` is where it stands, for the error.
+
+    Raises:
+        UserError: as ``read_json``.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = dict.fromkeys(name for name in names if names.count(name) > 1)
+            raise UserError(f"{place} names {few(twice)} twice. Leave one out.")
+        return found
+
+    try:
+        content = json.loads(text, object_pairs_hook=unique)
+    except RecursionError:
+        raise UserError(f"{place} is not readable as JSON (it is nested too deeply).") from None
+    except ValueError as error:
+        why = shown(str(error)).strip("\"'")
+        raise UserError(f"{place} is not readable as JSON ({why}).") from None
+    if _is_deep(content):
+        raise UserError(f"{place} is not readable as JSON (it is nested too deeply).")
+    return content
+
+
+def _is_deep(content: Any) -> bool:
+    """Whether lists and objects lie in one another more than ``DEEPEST`` times."""
+    level = [content] if isinstance(content, (dict, list)) else []
+    for _ in range(DEEPEST):
+        inner = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [each for held in inner for each in held if isinstance(each, (dict, list))]
+    return bool(level)
+
+
+def read_object(path: Path, hint: Any = dict[str, Any]) -> Any:
+    """Read a JSON file that gpsseg wrote, and that holds an object.
+
+    Args:
+        path: of the file.
+        hint: what it must hold, a ``TypedDict`` such as those in ``gpsseg.config.written``.
+
+    Returns:
+        The object without its schema, see ``gpsseg.schema``.
+
+    Raises:
+        UserError: as ``read_json``; it holds something else, or a newer gpsseg wrote it.
+    """
+    content = read_json(path)
+    if isinstance(content, dict):
+        refuse_newer(content, path)
+        content = without_schema(content)
+    return fitted(content, hint, str(path))
+
+
+def fitted(content: Any, hint: Any, place: str, fix: str = BACK) -> Any:
+    """What a file holds, as a hint wants it.
+
+    Args:
+        content: of the file.
+        hint: see ``gpsseg.config.fitting``.
+        place: what to call it in the error.
+        fix: how to mend it.
+
+    Raises:
+        UserError: it is something else.
+    """
+    try:
+        return fit(hint, content)
+    except Unfit as unfit:
+        if not unfit.where:
+            raise UserError(
+                f"{place} holds {shown(content)}, expected {unfit.expected}. {fix}"
+            ) from None
+        where = ".".join(few([key]) for key in unfit.where)
+        raise UserError(
+            f"{place}: {where} is {shown(unfit.value)}, expected {unfit.expected}. {fix}"
+        ) from None
+
+
+def read_log(path: Path, hint: Any = dict[str, Any]) -> list[Any]:
+    """The lines of a log that `log_to` wrote; none without it, and none of one that was cut."""
+    text = read_text(path, most=MOST_OF_LOG, errors="replace") if path.is_file() else ""
+    rows = []
+    for line in text.split("\n"):
+        try:
+            rows.append(fitted(parse_json(line, str(path)), hint, str(path)))
+        except UserError:
+            continue
+    return rows
+
+
+def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Read a CSV that gpsseg wrote: the names of its columns, and its rows.
+
+    Raises:
+        UserError: as ``read_text`` and ``csv_rows``; or a row has more or fewer cells than the
+            first.
+    """
+    names: list[str] = []
+    rows = []
+    for number, row in csv_rows(read_text(path), path):
+        if not names:
+            names = row
+        elif len(row) != len(names):
+            raise UserError(f"{path}, line {number}: expected {len(names)} cells. Is it cut off?")
+        else:
+            rows.append(dict(zip(names, row, strict=True)))
+    return names, rows
+
+
+def csv_rows(
+    text: str, path: Path, delimiter: str = ",", strict: bool = True
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV that are not empty, each with the number of its (last) line.
+
+    Args:
+        text: of the file.
+        path: of the file, for the error.
+        delimiter: between cells.
+        strict: whether a quote within a cell is an error, and a blank after a comma is one.
+
+    Raises:
+        UserError: it is no CSV, or has too many columns.
+    """
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        strict=strict,
+        skipinitialspace=not strict,
+    )
+    try:
+        for row in reader:
+            if len(row) > MOST_COLUMNS:
+                raise UserError(
+                    f"{path}, line {reader.line_num}: {len(row):,} cells, expected at most "
+                    f"{MOST_COLUMNS:,}. Is it a table with a row for each image?"
+                )
+            if row:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise UserError(
+            f"{path} is not readable as CSV ({error}). Save it again as CSV in UTF-8."
+        ) from None
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """Read YAML; nothing in it is looked up or run, and no reference makes it larger than it is.
+
+    Args:
+        path: of the file.
+        what: to call it, such as "data card".
+
+    Raises:
+        UserError: as ``read_text``; or it is no YAML, or too deep, endless or too large.
+    """
+    import yaml
+
+    place = f"The {what} {path}"
+    text = read_text(path, f"The {what} ", MOST_OF_YAML)
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            if _values(node, {}) > MOST_VALUES:
+                raise UserError(f"{place} has too many values, by aliases or by itself.")
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except UserError:
+        raise
+    except RecursionError:
+        raise UserError(
+            f"{place} is not valid YAML: it is nested too deeply, or holds itself."
+        ) from None
+    except Exception as error:  # odd dates and numbers make the parser fail in many ways
+        why = shown(" ".join(str(error).split()), 300).strip("\"'")
+        raise UserError(f"{place} is not valid YAML: {why}") from None
+
+
+def _values(node: Any, known: dict[int, int]) -> int:
+    """How many values a node of YAML stands for, each alias for all that it refers to."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise RecursionError
+        return known[id(node)]
+    known[id(node)] = 0  # until it is counted
+    held = node.value if isinstance(node.value, list) else []
+    parts = [part for each in held for part in (each if isinstance(each, tuple) else (each,))]
+    known[id(node)] = 1 + sum(_values(part, known) for part in parts)
+    return known[id(node)]
