@@ -17,6 +17,7 @@ from gpsseg.gps import model_hash
 UNET = "unet-efficientnet-lite0"
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "docs/SECURITY.md").read_text(encoding="utf-8")
 TEXTS = [
     path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", ROOT / "RESULTS.md", *(ROOT / "docs").glob("*.md"))
@@ -28,6 +29,22 @@ COMMANDS = sorted(
 
 def test_there_are_commands_to_check():
     assert len(COMMANDS) >= 5
+
+
+def named_tests():
+    """The tests that docs/SECURITY.md names: "FILE::NAME", or "::NAME" in the file before it."""
+    file = ""
+    for name in re.findall(r"`((?:tests/[\w/]+\.py)?::\w+)`", SECURITY):
+        file = name.partition("::")[0] or file
+        yield file, name.partition("::")[2]
+
+
+def test_every_promise_names_a_test_that_is_there():
+    assert len([*named_tests()]) > 40
+    promises = [row for row in SECURITY.splitlines() if re.match(r"\| (?!promise|-)", row)]
+    assert not [row for row in promises if "::test_" not in row]
+    for file, name in named_tests():
+        assert f"\ndef {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{name}"
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -229,10 +230,8 @@ def test_colours_and_transparency_that_are_not(
 
 
 def test_a_colour_map_and_a_coloured_jpeg(tmp_path: Path) -> None:
-    import matplotlib
-
-    shade = np.linspace(0, 1, 64)[None].repeat(48, 0)
-    jet = (matplotlib.colormaps["jet"](shade)[..., :3] * 255).astype(np.uint8)
+    shade = np.linspace(0, 255, 64).astype(np.uint8)[None].repeat(48, 0)
+    jet = cv2.applyColorMap(shade, cv2.COLORMAP_JET)[..., ::-1]
     for suffix in (".png", ".jpg"):
         with pytest.raises(UserError, match="do not say what is foreground"):
             read_mask(saved(tmp_path / f"jet{suffix}", jet))
