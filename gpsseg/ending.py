@@ -178,6 +178,16 @@ def _appears(store: Any, name: str, seconds: float) -> bool:
     return False
 
 
+def _say_fault_of_others() -> None:
+    """Say what another process left, where the main one cannot come to say it itself."""
+    if os.environ.get("RANK") != "0" or part()[1] == 1:
+        return
+    with contextlib.suppress(Exception):
+        store = _store()
+        if store.check([_key("fault")]) and not store.check([_key("told")]):
+            print(json.loads(store.get(_key("fault")))[0], file=sys.stderr, flush=True)
+
+
 def _store() -> Any:
     """What the processes were joined by."""
     from torch.distributed import TCPStore
@@ -222,9 +232,11 @@ def told_to_stop() -> Iterator[None]:
         while seen := os.read(reading, 1):
             if seen[0] == signal.SIGTERM:
                 time.sleep(GRACE)
+                _say_fault_of_others()
                 os._exit(TOLD)
 
-    os.register_at_fork(after_in_child=_as_usual)
+    if hasattr(os, "register_at_fork"):  # Windows forks nothing
+        os.register_at_fork(after_in_child=_as_usual)
     threading.Thread(target=watch, daemon=True).start()
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, told)

@@ -90,6 +90,25 @@ def disk_error(path: Path, error: OSError, what: str = "{} cannot be written") -
     return DiskError(told, FIXES.get(number, "See that it can be written to"), number)
 
 
+class MachineError(UserError):
+    """It was the machine that could not, now, and not the file, which may be sound."""
+
+
+MACHINES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.ESTALE)
+
+
+def is_machines(error: BaseException) -> bool:
+    """Whether an error says nothing of the file that was read."""
+    if isinstance(error, UserError):
+        return isinstance(error, MachineError)
+    return is_out_of_memory(error) or (isinstance(error, OSError) and error.errno in MACHINES)
+
+
+def file_error(path: Path, error: BaseException) -> UserError:
+    """``fault_of`` as an error."""
+    return (MachineError if is_machines(error) else UserError)(fault_of(path, error))
+
+
 def fault_of(path: Path, error: BaseException) -> str:
     """One sentence on what is wrong with a file, whatever the error.
 
@@ -114,7 +133,7 @@ def naming(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(fault_of(path, error)) from None
+        raise file_error(path, error) from None
 
 
 def plain_name(path: Path) -> str:

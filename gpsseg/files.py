@@ -9,31 +9,19 @@ import hashlib
 import io
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.errors import UserError
 from gpsseg.schema import KEY, SCHEMA, with_schema
 from gpsseg.scope import CleanText, clean, clean_page
 from gpsseg.veil import plain
-from gpsseg.writing import (
-    append,
-    cannot_be_made,
-    flush_folder,
-    is_partial,
-    make_folder,
-    replacing,
-    write_tensors,
-    writing_to,
-)
+from gpsseg.writing import append, replacing, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PACKAGE = Path(__file__).resolve().parent
-UNFINISHED = ".unfinished"  # stands in a folder until all files of a command are there
 
 
 def bundled(name: str) -> Path:
@@ -122,84 +110,6 @@ def console_in(path: Path) -> Iterator[None]:
             yield
         finally:
             text.end()
-
-
-def new_folder(path: Path, begun_by: object = None) -> Path:
-    """Create ``path`` and return it; a folder that holds a result is never written into.
-
-    Args:
-        path: of the folder.
-        begun_by: the settings of a command that writes several files into it, and that says by
-            ``finish_folder`` that all are there. Until then the same settings may begin again.
-
-    Raises:
-        UserError: ``path`` is a file, or a folder that is not empty.
-    """
-    refuse_existing(path, begun_by)
-    make_folder(path)
-    if begun_by is not None:
-        write_text(path / UNFINISHED, _told(begun_by))
-    return path
-
-
-def finish_folder(path: Path) -> None:
-    """Say that a folder holds all that the command was to write."""
-    if not is_main_process():
-        return
-    with writing_to(path / UNFINISHED):
-        flush_folder(path)
-        (path / UNFINISHED).unlink(missing_ok=True)
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
-
-
-def _told(settings: object) -> str:
-    """Settings as the hash that a folder is marked with: they may name what nobody should read."""
-    return f"{hashlib.sha256(repr(settings).encode('utf-8', 'replace')).hexdigest()}\n"
-
-
-def refuse_existing(path: Path, begun_by: object = None) -> None:
-    """Refuse to write to a file, or to a folder that holds anything.
-
-    What a killed process was writing is nothing; neither is what a command with the same settings
-    has begun, see ``new_folder``.
-
-    Raises:
-        UserError: ``path`` is one.
-    """
-    with cannot_be_made(path):
-        if not path.exists():
-            return
-    mark = path / UNFINISHED
-    if path.is_dir() and all(is_partial(file) or file == mark for file in path.iterdir()):
-        return
-    unfinished = mark.is_file()
-    if unfinished and begun_by is not None and _read(mark) == _told(begun_by):
-        return
-    why = (
-        "was begun with other settings and left unfinished"
-        if unfinished
-        else ("already exists and is not empty; gpsseg never overwrites a result")
-    )
-    raise UserError(f"{path} {why}. Name another --output, or move the old one away.")
-
-
-def new_run_folder(output: Path | None, name: str, begun_by: object = None) -> Path:
-    """Create the folder of one run: ``output``, or ``runs/<name>-<time>`` under the working folder.
-
-    Raises:
-        UserError: as ``new_folder``.
-    """
-    if output is not None:
-        return new_folder(output, begun_by)
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    for suffix in ["", *(f"-{n}" for n in range(2, 100))]:
-        folder = Path("runs") / f"{name}-{stamp}{suffix}"
-        if not folder.exists():
-            return new_folder(folder, begun_by)
-    raise UserError(f"runs/{name}-{stamp} and 98 namesakes exist already. Pass --output DIR.")
 
 
 def is_main_process() -> bool:

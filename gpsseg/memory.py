@@ -9,13 +9,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from gpsseg.errors import UserError
 from gpsseg.faults import is_out_of_memory
 
+PLACE = Path("/sys/fs/cgroup")
+GROUPS = {  # by what /proc/self/cgroup calls them: the present kind, and the one before it
+    "": (PLACE, ("memory.max", "memory.current", "inactive_file ")),
+    "memory": (
+        PLACE / "memory",
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "),
+    ),
+}
 HELPS = (  # in the order in which they help
-    *("batch_size", "image_size", "checkpoint_activations", "tile", "workers", "processes"),
+    "batch_size",
+    "image_size",
+    "checkpoint_activations",
+    "tile",
+    "workers",
+    "processes",
 )
 STAYS = {
     "training": "What is finished stays: --resume RUN goes on after the last epoch.",
@@ -125,3 +139,37 @@ def _way(name: str, settings: Mapping[str, Any]) -> str:
     if name == "batch_size" and "accumulate" in settings:
         more = f", with --accumulate {settings['accumulate']}, which may rise as it falls"
     return f"{option} (now {now}{more})"
+
+
+def free_memory() -> tuple[float, float]:
+    """Bytes that this process could take now, and at most: of the machine, or of its group.
+
+    A container or a cluster's job has less than its machine, which ends a process that takes more.
+    """
+    import psutil
+
+    machine = psutil.virtual_memory()
+    free, there = float(machine.available), float(machine.total)
+    for group, names in _control_groups():
+        with contextlib.suppress(OSError, ValueError, StopIteration):
+            most, used = (float((group / name).read_text()) for name in names[:2])
+            rows = (group / "memory.stat").read_text().splitlines()
+            files = float(next(row for row in rows if row.startswith(names[2])).split()[1])
+            free, there = min(free, max(0.0, most - used + files)), min(there, most)
+    return free, there
+
+
+def _control_groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """The folders of Linux's control groups that this process is in, and of those above them.
+
+    With the names there of the limit ("max" or huge, where there is none), of what is taken, and of
+    what is taken by files that were read, which give way.
+    """
+    with contextlib.suppress(OSError):
+        for row in Path("/proc/self/cgroup").read_text().splitlines():
+            _, kinds, inner = row.split(":", 2)
+            found = GROUPS.get("memory" if "memory" in kinds.split(",") else kinds)
+            if found:
+                place = Path(inner.strip("/"))
+                for part in (place, *place.parents):
+                    yield found[0] / part, found[1]

@@ -6,6 +6,7 @@ do not see it: it says how a file is to be read, and is no part of what it holds
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,9 @@ def refuse_newer(content: Mapping[str, Any], path: object) -> None:
         UserError: its schema is above ours, or is no number from 1 on.
     """
     schema = content.get(KEY, SCHEMA)
-    number = int(schema) if isinstance(schema, str) and schema.isdecimal() else schema
+    number = (
+        int(schema) if isinstance(schema, str) and re.fullmatch(r"[0-9]{1,9}", schema) else schema
+    )
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise UserError(
             f"{path}: schema is {shown(schema)}, expected a number from 1 to {SCHEMA}. Put back "

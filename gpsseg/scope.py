@@ -129,9 +129,9 @@ class CleanText(io.TextIOBase):
         return True
 
     def end(self) -> None:
-        """Write what is left."""
+        """Write what is left, as a line: half of one would be taken for what a kill has cut."""
         if self._rest:
-            self._put(self._rest)
+            self._put(self._rest + "\n")
             self._rest = ""
 
 

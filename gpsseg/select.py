@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.select import SelectConfig
 from gpsseg.console import NETWORKS, run_command, say
-from gpsseg.files import finish_folder, new_folder
+from gpsseg.folders import finish_folder, new_folder
 from gpsseg.scope import scoped
 
 if TYPE_CHECKING:

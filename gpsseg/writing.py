@@ -7,6 +7,7 @@ a name that starts with ``PARTIAL``: it is nobody's result, and gives way to the
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -37,10 +38,15 @@ def is_partial(path: Path) -> bool:
 
 @contextlib.contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Turn the system's errors into a ``DiskError`` that names a file by its final name."""
+    """Turn the system's errors into a ``DiskError`` that names a file by its final name.
+
+    What is read within the block is blamed too: let its errors be others'.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # a library's, of what it was given
+            raise
         raise disk_error(path, error) from None
 
 
@@ -60,8 +66,7 @@ def replacing(
     Raises:
         DiskError: it cannot be written; what was there before is untouched.
     """
-    part = f"{os.getpid()}-{threading.get_ident()}-" if shared else ""
-    partial = path.with_name(f"{PARTIAL}{part}{path.name[-50:]}")  # a name has 255 bytes at most
+    partial = path.with_name(_partial_name(path.name, shared))
     with writing_to(path):
         partial.unlink(missing_ok=True)
         try:
@@ -80,6 +85,13 @@ def replacing(
                 partial.unlink(missing_ok=True)
     if flush:
         flush_folder(path.parent)
+
+
+def _partial_name(name: str, shared: bool) -> str:
+    """One for each name, however long (it has 255 bytes at most), with the same ending."""
+    part = f"{os.getpid()}-{threading.get_ident()}-" if shared else ""
+    whole = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{PARTIAL}{part}{whole[:12]}-{name[-30:]}"
 
 
 @contextlib.contextmanager

@@ -25,13 +25,13 @@ from gpsseg.faults import DiskError, disk_error, stops_all
 from gpsseg.files import (
     console_in,
     log_to,
-    new_folder,
     save_tensors,
     write_json,
     write_rows,
     write_text,
     write_yaml,
 )
+from gpsseg.folders import new_folder
 
 resource = pytest.importorskip("resource", reason="limits on files are of Unix")
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)

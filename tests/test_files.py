@@ -1,13 +1,19 @@
 """New folders and JSON files: nothing is overwritten, nothing is left half-written."""
 
+import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from gpsseg.config.report import ReportConfig
 from gpsseg.errors import UserError
 from gpsseg.faults import DiskError
-from gpsseg.files import new_folder, new_run_folder, replacing, write_json, write_text
+from gpsseg.files import write_json, write_text
+from gpsseg.folders import finish_folder, new_folder, new_run_folder
 from gpsseg.reading import read_json
+from gpsseg.writing import replacing
 
 
 def test_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +53,7 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         with replacing(target) as partial:
             partial.write_text("half of the n")
             assert target.read_text() == "old", "a reader meanwhile"
-            raise OSError("disk full")
+            raise OSError(errno.ENOSPC, "disk full")
 
     with pytest.raises(DiskError, match="disk full"):
         fill_the_disk()
@@ -66,10 +72,49 @@ def test_text_that_cannot_be_written_leaves_the_old_file(
 
     def full(*_: object) -> None:
         assert target.read_text() == "old", "a reader before the new file is whole"
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr("os.replace", full)
     for write in (write_text, write_json):
         with pytest.raises(DiskError, match="disk full"):
             write(target, "new")
         assert target.read_text() == "old"
+
+
+def test_two_names_with_one_ending_are_never_mixed(tmp_path: Path) -> None:
+    """Two processes write masks of long names side by side."""
+    one, two = (tmp_path / f"{letter}{'x' * 200}.png" for letter in "ab")
+    with replacing(one) as first, replacing(two) as second:
+        assert first != second
+        first.write_text("one")
+        second.write_text("two")
+    assert (one.read_text(), two.read_text()) == ("one", "two")
+
+
+def test_a_library_s_word_on_what_it_was_given_is_no_error_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="image file is truncated"), replacing(tmp_path / "a"):
+        raise OSError("image file is truncated")
+
+
+def test_a_command_that_is_at_work_is_not_begun_again(tmp_path: Path) -> None:
+    config = ReportConfig(run=tmp_path)
+    code = (
+        "import sys, time; from pathlib import Path; from gpsseg.folders import new_folder;"
+        "from gpsseg.config.report import ReportConfig;"
+        "new_folder(Path(sys.argv[1]), ReportConfig(run=Path(sys.argv[2])));"
+        "Path(sys.argv[1], 'half').touch(); print('begun', flush=True); time.sleep(60)"
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", code, str(out), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with pytest.raises(UserError, match="Another process is writing to"):
+            new_folder(out, config)
+        other.kill()
+    with pytest.raises(UserError, match="begun with other settings"):
+        new_folder(out, ReportConfig(run=tmp_path / "other"))
+    assert new_folder(out, config) == out
+    finish_folder(out)
+    with pytest.raises(UserError, match="already exists"):
+        new_folder(out, config)

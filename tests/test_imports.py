@@ -13,8 +13,8 @@ import gpsseg
 
 PACKAGE = Path(gpsseg.__file__).parent
 GROUND = {
-    *("errors", "faults", "schema", "veil", "scope", "writing", "files", "reading", "scratch"),
-    *("memory", "console", "config", "processes", "ending"),
+    *("errors", "faults", "schema", "veil", "scope", "writing", "files", "folders", "reading"),
+    *("scratch", "memory", "console", "config", "processes", "ending"),
 }
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
 COMMANDS = {

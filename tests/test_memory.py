@@ -3,21 +3,25 @@
 import dataclasses
 import pickle
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from gpsseg import console
+from gpsseg.compare.pool import _result
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.loader import CaseDataset
 from gpsseg.errors import UserError
 from gpsseg.faults import fault_of, is_out_of_memory
-from gpsseg.memory import OutOfMemoryError, memory_for
+from gpsseg.memory import OutOfMemoryError, free_memory, memory_for
 
 
 class Killed(Dataset[int]):
@@ -209,3 +213,34 @@ def test_steps_of_a_card_are_not_blamed(kvasir: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(transforms, "read_image", none)
     with pytest.raises(OutOfMemoryError), memory_for("training", CONFIG):
         dataset[0]
+
+
+def test_free_memory_is_that_of_the_smallest_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster's job has less than its machine: 3 GB, of which 2 are taken, half by files read."""
+    names = ("memory.max", "memory.current", "inactive_file ")
+    job = tmp_path / "job"
+    for folder, most in ((tmp_path, "max"), (job, "3e9"), (job / "step", "1e15")):
+        folder.mkdir(exist_ok=True)
+        for name, text in zip(names, (most, "2e9", "anon 5\ninactive_file 1e9"), strict=True):
+            place = "memory.stat" if name == "inactive_file " else name
+            (folder / place).write_text(text)
+    groups = [(folder, names) for folder in (job / "step", job, tmp_path, tmp_path / "gone")]
+    monkeypatch.setattr("gpsseg.memory._control_groups", lambda: groups)
+    assert free_memory() == (2e9, 3e9)
+    monkeypatch.setattr("gpsseg.memory._control_groups", list)
+    machine = psutil.virtual_memory()
+    assert free_memory() == (pytest.approx(machine.available, rel=0.1), machine.total)
+
+
+def test_a_comparison_tells_the_stage_of_its_run() -> None:
+    for error, expected in (
+        (OutOfMemoryError("scoring", {"batch_size": 8}), r"Out of memory while scoring\. Lower"),
+        (MemoryError(), r"Out of memory while comparing\. Lower --batch-size"),
+        (BrokenProcessPool(), "A process was ended by the system while comparing"),
+    ):
+        future: Future[None] = Future()
+        future.set_exception(error)
+        with pytest.raises(OutOfMemoryError, match=expected):
+            _result(future, 2, FinetuneConfig())  # type: ignore[arg-type]

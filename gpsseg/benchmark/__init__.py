@@ -16,7 +16,8 @@ from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.effects import idle
 from gpsseg.console import progress, say, working
 from gpsseg.faults import is_out_of_memory
-from gpsseg.files import new_folder, write_json
+from gpsseg.files import write_json
+from gpsseg.folders import new_folder
 from gpsseg.memory import OutOfMemoryError, settings_of, told
 from gpsseg.scratch import scratch_folder
 

@@ -19,10 +19,11 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.carve import BY_GROUPS
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.errors import UserError
-from gpsseg.files import is_partial, make_folder, write_json
+from gpsseg.files import write_json
 from gpsseg.reading import read_object
 from gpsseg.runs.kept import kept_split
 from gpsseg.scope import clean
+from gpsseg.writing import is_partial, make_folder
 
 SETTINGS = "settings.json"
 MOVABLE = ("data_root", *OWN_DATA)  # where the images lie

@@ -18,7 +18,7 @@ from gpsseg.data.loader import default_workers
 from gpsseg.engine.machine import make_machine, peak_memory_mb
 from gpsseg.errors import TrainingDivergedError
 from gpsseg.faults import DiskError
-from gpsseg.files import console_in, make_folder, write_json, write_rows
+from gpsseg.files import console_in, write_json, write_rows
 from gpsseg.finetune import tune
 from gpsseg.reading import read_log, read_object
 from gpsseg.runs.data import open_data
@@ -27,7 +27,7 @@ from gpsseg.runs.trained import facts_of, training_of_run
 from gpsseg.runs.tuned import load_tuned
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import metrics_of, score_cases
-from gpsseg.writing import remove_folder
+from gpsseg.writing import make_folder, remove_folder
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-import psutil
 import torch
 
 from gpsseg.compare.cells import run_cell
@@ -18,7 +18,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import CellFile
 from gpsseg.console import NETWORKS
 from gpsseg.faults import is_out_of_memory
-from gpsseg.memory import OutOfMemoryError, settings_of
+from gpsseg.memory import OutOfMemoryError, free_memory, settings_of
 from gpsseg.reading import read_object
 
 Job = tuple[SettledConfig, RunFolder]
@@ -86,7 +86,10 @@ def _result(future: Any, processes: int, config: SettledConfig | None = None) ->
         if not is_out_of_memory(error):
             raise
         settings = {**settings_of(config), "processes": processes}
-        raise OutOfMemoryError("comparing", settings, "processes") from None
+        if isinstance(error, OutOfMemoryError):
+            raise OutOfMemoryError(error.stage, settings | error.settings, error.ended) from None
+        ended = "processes" if isinstance(error, BrokenProcessPool) else ""
+        raise OutOfMemoryError("comparing", settings, ended) from None
     return run
 
 
@@ -95,7 +98,7 @@ def _memory_mb(run: RunFolder) -> float:
 
 
 def _available_mb() -> float:
-    return float(psutil.virtual_memory().available) / 2**20
+    return free_memory()[0] / 2**20
 
 
 def _as_many_as_fit(needed_mb: float, available_mb: float, cores: int) -> int:

@@ -15,14 +15,8 @@ import numpy as np
 from gpsseg.compare.cells import Cell, run_of
 from gpsseg.config.compare import CompareConfig, parse_method
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.written import (
-    CellFile,
-    ConfigFile,
-    DatasetOfMetrics,
-    ListedSplit,
-    Metrics,
-    ResolvedConfig,
-)
+from gpsseg.config.written import CellFile, ConfigFile, ListedSplit, ResolvedConfig
+from gpsseg.config.written_scores import DatasetOfMetrics, Metrics
 from gpsseg.engine.machine import processor_of
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, mean_estimate, paired_comparison

@@ -90,7 +90,7 @@ def _object(hint: Any, value: Any) -> dict[str, Any]:
         if key in value:
             fitted[key] = within(key, each, value[key])
         elif key in hint.__required_keys__:
-            within(key, each, None)
+            fitted[key] = within(key, each, None)
     return fitted
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import PrivateFacts
 from gpsseg.errors import UserError
-from gpsseg.files import replacing
 from gpsseg.reading import fitted, parse_json, read_text
+from gpsseg.writing import replacing
 
 FILE, CARD = (path.name for path in (RunFolder(Path()).salt, RunFolder(Path()).card))
 HIDDEN = "hidden, see salt.txt"

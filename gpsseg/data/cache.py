@@ -24,7 +24,8 @@ from gpsseg.data import cache_limit
 from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
 from gpsseg.faults import DiskError
-from gpsseg.files import replacing, sha256_of_file
+from gpsseg.files import sha256_of_file
+from gpsseg.writing import replacing
 
 LEAST_FREE = 2 * 10**9  # bytes
 HERE = Path(__file__).resolve().parent

@@ -20,7 +20,7 @@ OFF = "off"
 DEFAULT_LIMIT = "20GB"
 ENTRY = re.compile(r"[0-9a-f]{64}\.npz")
 # As gpsseg.writing.replacing names them, and as version 0.1 did.
-PARTIAL = re.compile(r"\.partial-\d+-\d+-[0-9a-f]{46}\.npz|tmp[a-z0-9_]{8}\.partial")
+PARTIAL = re.compile(r"\.partial-\d+-\d+-[0-9a-f]{12}-[0-9a-f]{26}\.npz|tmp[a-z0-9_]{8}\.partial")
 STALE = 3600.0  # seconds after which nobody is still writing a file
 ROOM = 0.9  # of the limit is what an eviction leaves, so that the next is not due at once
 CHECKED = "00"  # names that begin so, one in 256, have their writer look at the size again

@@ -18,8 +18,8 @@ from gpsseg.console import progress, say
 from gpsseg.data.unpack import unpack
 from gpsseg.errors import UserError, counted, few, shown
 from gpsseg.faults import naming
-from gpsseg.files import make_folder, sha256_of_file, write_text
-from gpsseg.writing import add_bytes, remove_file, rename_file
+from gpsseg.files import sha256_of_file, write_text
+from gpsseg.writing import add_bytes, make_folder, remove_file, rename_file
 
 BLOCK = 1 << 20  # bytes
 TRIES, PAUSE, TIMEOUT = 5, 1.0, 60  # the pause doubles with every try; seconds
@@ -101,9 +101,10 @@ class _OnlyTheWeb(urllib.request.HTTPRedirectHandler):
 
 
 def _fetch(url: str, path: Path, partial: Path) -> None:
-    failures = 0
+    failures, most = 0, 0
     while failures < TRIES:
         before = partial.stat().st_size if partial.is_file() else 0
+        most = max(most, before)
         try:
             if _go_on(url, partial, before):
                 rename_file(partial, path)
@@ -113,6 +114,7 @@ def _fetch(url: str, path: Path, partial: Path) -> None:
         except urllib.error.HTTPError as error:
             if error.code == 416 and before:  # cut at its very end, or the file became shorter
                 remove_file(partial)
+                failures += 1
                 continue
             if error.code < 500 and error.code != 429:
                 raise UserError(
@@ -122,7 +124,7 @@ def _fetch(url: str, path: Path, partial: Path) -> None:
             why = error
         except BROKEN as error:
             why = error
-        grown = partial.is_file() and partial.stat().st_size > before
+        grown = partial.is_file() and partial.stat().st_size > most
         failures = 0 if grown else failures + 1
         if failures:
             time.sleep(PAUSE * 2 ** (failures - 1))
@@ -147,8 +149,9 @@ def _go_on(url: str, partial: Path, have: int) -> bool:
                 f"{url} gave a web page and not a file: perhaps a login or a new address. Look at "
                 "the homepage of the set."
             )
-        resumed = answer.status == 206
-        if resumed and not _begins_at(answer, have if "Range" in headers else 0):
+        asked = "Range" in headers
+        resumed = answer.status == 206 and asked
+        if answer.status == 206 and not _begins_at(answer, have if asked else 0):
             remove_file(partial)  # it sent another part than the one asked for
             return False
         total = _length(answer, have if resumed else 0)

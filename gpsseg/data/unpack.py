@@ -8,11 +8,12 @@ import unicodedata
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from gpsseg.console import progress
 from gpsseg.errors import UserError, counted, few, shown
 from gpsseg.faults import stops_all
-from gpsseg.files import make_folder, replacing
+from gpsseg.writing import make_folder, replacing
 
 BLOCK = 1 << 20  # bytes
 GROWTH, SMALL = 50, 1 << 30  # an archive may grow to 50 times its size, or to 1 GB
@@ -153,7 +154,7 @@ def _write_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) 
     make_folder(target.parent)
     with file.open(member) as source, replacing(target) as partial, partial.open("wb") as copy:
         written = 0
-        while block := source.read(BLOCK):
+        while block := _read(source, file):
             written += len(block)
             if written > member.file_size:  # the table of contents lied
                 raise UserError(
@@ -161,3 +162,11 @@ def _write_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) 
                     "unsafe. Fetch it again."
                 )
             copy.write(block)
+
+
+def _read(source: IO[bytes], file: zipfile.ZipFile) -> bytes:
+    """A block of a member; an error is the archive's, and not that of what is written."""
+    try:
+        return source.read(BLOCK)
+    except OSError as error:
+        raise UserError(f"{file.filename} cannot be read: {error.strerror or error}.") from None

@@ -22,7 +22,9 @@ from gpsseg.config.datasets import (
 )
 from gpsseg.console import say, working
 from gpsseg.errors import UserError, counted
-from gpsseg.files import finish_folder, make_folder, new_folder, write_text
+from gpsseg.files import write_text
+from gpsseg.folders import finish_folder, new_folder
+from gpsseg.writing import make_folder
 
 if TYPE_CHECKING:
     from gpsseg.data.cards.card import Card

@@ -16,7 +16,8 @@ from gpsseg.data.splits.split import find_cases
 from gpsseg.datasets.patients import patient_tags
 from gpsseg.datasets.scenes import Proposal, propose_groups
 from gpsseg.errors import UserError, counted
-from gpsseg.files import make_folder, write_rows
+from gpsseg.files import write_rows
+from gpsseg.writing import make_folder
 
 
 def propose(config: GroupsConfig) -> list[Proposal]:

@@ -19,7 +19,7 @@ from gpsseg.data.splits.split import Found, find_cases, named_parts
 from gpsseg.datasets.patients import patient_tags
 from gpsseg.datasets.scenes import components, find_links
 from gpsseg.errors import UserError, counted
-from gpsseg.files import finish_folder, new_folder
+from gpsseg.folders import finish_folder, new_folder
 from gpsseg.runs.leaks import say_groups
 
 

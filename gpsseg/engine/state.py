@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from gpsseg.errors import UserError
-from gpsseg.files import make_folder, save_tensors
+from gpsseg.files import save_tensors
 from gpsseg.gps.tensorfile import listed, read_tensors
+from gpsseg.writing import make_folder
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 

@@ -13,7 +13,8 @@ from gpsseg.console import say
 from gpsseg.data.anonymous import nameless_prompt
 from gpsseg.data.nameless import hashed_group, hide_files
 from gpsseg.errors import counted
-from gpsseg.files import finish_folder, write_json, write_rows
+from gpsseg.files import write_json, write_rows
+from gpsseg.folders import finish_folder
 from gpsseg.report.run import write_report
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 from gpsseg.scope import is_drawn

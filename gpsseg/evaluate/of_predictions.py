@@ -18,7 +18,7 @@ from gpsseg.data.formats.maps import relative_name
 from gpsseg.data.nameless import hide_cases, hide_files
 from gpsseg.data.pairs import truth_cases
 from gpsseg.evaluate.finish import finish, hide_opponents
-from gpsseg.files import new_run_folder, refuse_existing
+from gpsseg.folders import new_run_folder, refuse_existing
 from gpsseg.report.thumbnails import collect
 from gpsseg.runs.data import find_split
 from gpsseg.scoring.facts import data_facts

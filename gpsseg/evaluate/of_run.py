@@ -17,7 +17,7 @@ from gpsseg.engine.machine import join_processes, make_machine
 from gpsseg.engine.prompts import check_prompts, check_prompts_file
 from gpsseg.errors import UserError
 from gpsseg.evaluate.finish import finish, hide_opponents
-from gpsseg.files import new_folder
+from gpsseg.folders import new_folder
 from gpsseg.processes import by_main, gathered
 from gpsseg.report.thumbnails import collect, leak_pictures
 from gpsseg.runs.data import Data, open_data

@@ -74,8 +74,6 @@ class Delta:
         Raises:
             UserError: there is no such file, it is not a delta, or it is damaged; see ``check``.
         """
-        if Path(path).is_dir() or not Path(path).exists():
-            raise UserError(f"{path} does not exist. Pass a run's delta.safetensors.")
         tensors, metadata = read_tensors(path, "delta")
         if "base_hash" not in metadata:
             raise UserError(f"{path} is a safetensors file but not a gpsseg delta: no base_hash.")
@@ -160,8 +158,7 @@ def _sorted_out(
         if kind not in found or not parameter:
             raise UserError(
                 f"{path} holds {name_text(name)}, expected names that end in .indices, "
-                ".values or .dense. "
-                "Pass a run's delta.safetensors."
+                ".values or .dense. Pass a run's delta.safetensors."
             )
         found[kind][parameter] = tensor
     for name in sorted(found["indices"].keys() ^ found["values"].keys()):

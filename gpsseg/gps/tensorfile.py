@@ -28,9 +28,10 @@ def read_tensors(path: Path | str, what: str) -> tuple[dict[str, Tensor], dict[s
 
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path} does not exist, expected a {what}.")
+        raise UserError(f"{path} does not exist, expected a {what} (.safetensors).")
     if not path.is_file():
-        raise UserError(f"{path} is no file, expected a {what}.")
+        kind = "a folder" if path.is_dir() else "no file"
+        raise UserError(f"{path} is {kind}, expected a {what} (.safetensors).")
     try:
         with safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})

@@ -7,8 +7,8 @@ from pathlib import Path
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.errors import counted
-from gpsseg.files import make_folder
 from gpsseg.scope import scoped
+from gpsseg.writing import make_folder
 
 
 @scoped

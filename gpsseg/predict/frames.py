@@ -22,10 +22,10 @@ from gpsseg.data.shown import read_shown, shown_range
 from gpsseg.data.sources import Failures
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.faults import DiskError, fault_of, stops_all
-from gpsseg.files import make_folder
 from gpsseg.predict.plan import Plan
 from gpsseg.predict.targets import FolderTarget, PictureTarget, Target, VolumeTarget
 from gpsseg.report.overlays import draw_overlay
+from gpsseg.writing import make_folder
 
 LARGE = 30 * 10**6  # pixels; while such a picture is read it takes up to 0.8 GB
 AS_STORED = Slicing((0, 1, 2), ())

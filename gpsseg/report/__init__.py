@@ -8,7 +8,8 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.report import ReportConfig
 from gpsseg.console import say
 from gpsseg.errors import UserError
-from gpsseg.files import new_folder, refuse_existing, write_text
+from gpsseg.files import write_text
+from gpsseg.folders import new_folder, refuse_existing
 from gpsseg.scope import scoped
 from gpsseg.writing import remove_partials
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.written import AnyConfig, LogLine, Metrics, Parts, Selected
+from gpsseg.config.written import AnyConfig, LogLine, Parts, Selected
+from gpsseg.config.written_scores import Metrics
 from gpsseg.evaluators.per_image import ImageRow, read_per_image
 from gpsseg.reading import read_log, read_object
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail

@@ -106,7 +106,8 @@ def find_split(
     """
     if run is not None:
         hashed = salt if config.anonymous_ids else None
-        split = kept_split(run, card, config.data_root, hashed)
+        without = PARTS if training else ("train", "val")  # a test image may have been mended
+        split = kept_split(run, card, config.data_root, hashed, without)
         salt = None if hashed else salt
     else:
         if training:

@@ -16,7 +16,7 @@ from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import change_private
 from gpsseg.config.resuming import ResumedConfig, read_config, refuse_finished
-from gpsseg.config.written import ConfigFile, HashedSplit
+from gpsseg.config.written import BegunSplit, ConfigFile, HashedSplit
 from gpsseg.console import say
 from gpsseg.data.anonymous import public_card, public_settings, save_salt
 from gpsseg.data.cards.card import card_content, save_card
@@ -24,8 +24,9 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.formats.greys import to_stored
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.data.splits.split import Split
-from gpsseg.errors import UserError
-from gpsseg.files import bundled, new_run_folder, write_json
+from gpsseg.errors import UserError, counted, few
+from gpsseg.files import bundled, write_json
+from gpsseg.folders import new_run_folder
 from gpsseg.processes import by_main, part
 from gpsseg.reading import read_object
 from gpsseg.runs.data import Data
@@ -80,12 +81,29 @@ def _take_up(run: Path, config: SettledConfig, data: Data, held: ExitStack) -> R
             f"The images of {run} have changed since it began: its split.json does not match "
             "them. Start a new run."
         )
+    _refuse_more_skipped(run, data.split)
     held.enter_context(alone_in(run))
     held.enter_context(gone_on_with(run))
     for folder in (run, RunFolder(run).resume_point.parent):
         remove_partials(folder)
     _keep_place(run, config, data.split)
     return RunFolder(run)
+
+
+def _refuse_more_skipped(run: Path, split: Split) -> None:
+    """Refuse to go on with fewer images than those that a run was begun with.
+
+    Raises:
+        UserError: an image that could be used then cannot be now.
+    """
+    before = {
+        each["id"] for each in read_object(RunFolder(run).split, BegunSplit).get("skipped", ())
+    }
+    if more := [each.id for each in split.skipped if each.id not in before]:
+        raise UserError(
+            f"{counted(len(more), 'image')} of {run} could be used when it began, and cannot be "
+            f"now: {few(more)}. Put the files back, or start a new run."
+        )
 
 
 def _begin(
@@ -120,7 +138,8 @@ def _begin(
     if own:
         shown = card if salt is None else public_card(card)
         save_card(shown, run.card, "The data that this run was made with.")
-    write_json(run.split, {"name": split.name, "sha256": split.sha256, **split.ids})
+    skipped = {"skipped": [vars(each) for each in split.skipped]} if split.skipped else {}
+    write_json(run.split, {"name": split.name, "sha256": split.sha256, **split.ids, **skipped})
     return run
 
 

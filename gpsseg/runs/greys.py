@@ -55,7 +55,8 @@ def check_split(
     """
     cases = [case for part in parts for case in getattr(split, part)]
     found = list(zip(cases, say_notes(cases, anonymous, skip), strict=True))
-    if bad := {case: each.error for case, each in found if each.error}:
+    bad = {case: each.error for case, each in found if each.error}
+    if bad or split.skipped:
         split = leave_out(split, bad, anonymous)
     seen = {case: each.greys for case, each in found if not each.error}
     seen |= _unchecked(split, parts, seen, skip)

@@ -6,30 +6,40 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.written import BegunSplit
 from gpsseg.data.cards.card import Card
 from gpsseg.data.nameless import anonymous_case
+from gpsseg.data.splits.drawn import Skipped
 from gpsseg.data.splits.files import PARTS, read_split
 from gpsseg.data.splits.place import find_root
 from gpsseg.data.splits.split import Case, Split, cases_of_splits
 from gpsseg.errors import UserError
-from gpsseg.reading import read_json
+from gpsseg.reading import read_json, read_object
 
 
 class AnotherSetError(UserError):
     """Not one image of a run is in the set where it was looked for."""
 
 
-def kept_split(run: Path, card: Card, data_root: Path | None, salt: str | None = None) -> Split:
+def kept_split(
+    run: Path,
+    card: Card,
+    data_root: Path | None,
+    salt: str | None = None,
+    without: Sequence[str] = PARTS,
+) -> Split:
     """Find the images of a run's own split.
 
     Nothing is carved: parts and order are the file's, so that a run keeps its split when rules
-    change, images are added, or the file or list that it was split by is gone.
+    change, images are added, or the file or list that it was split by is gone. What was left out
+    when the run began stays out, also where it could be used by now.
 
     Args:
         run: the run's folder.
         card: of its set.
         data_root: as for ``make_split``; images may have moved since.
         salt: the run's, if its ids are hashed; the cases then have hashed ids and groups.
+        without: the parts in which what was left out stays out.
 
     Raises:
         UserError: the set is not there, split.json is not there or is none, or images that it names
@@ -50,7 +60,8 @@ def kept_split(run: Path, card: Card, data_root: Path | None, salt: str | None =
         train, val, test = (tuple(parts.get(part, ())) for part in PARTS)
         split = Split(name, data, root, train, val, test)
         _refuse_altered(file, content, split)
-        return split
+        skipped = [Skipped(**each) for each in read_object(file, BegunSplit).get("skipped", ())]
+        return split.without([each for each in skipped if each.part in without])
     assert fault, "a set that is found has a split whose files are there"
     raise AnotherSetError(str(fault)) if none else fault
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gpsseg.console import say
 from gpsseg.data.case import Case
@@ -20,36 +19,34 @@ def leave_out(split: Split, bad: Mapping[Case, str], anonymous: bool = False) ->
     """The split without images that cannot be used; its ids and its hash stay those of the split.
 
     Args:
-        split: as it was drawn.
+        split: as it was drawn, perhaps without some that were left out before.
         bad: which cases cannot be used, and why.
         anonymous: whether the reasons, which name files, are not kept.
 
     Raises:
         UserError: it is more than half of a part.
     """
-    kept: dict[str, tuple[Case, ...]] = {}
     skipped: list[Skipped] = []
     for part in PARTS:
         cases = getattr(split, part)
-        gone = [case for case in cases if case in bad]
-        kept[part] = tuple(case for case in cases if case not in bad)
-        if 2 * len(gone) > len(cases):
-            faults = "" if anonymous else "\n" + first_of([(c.id, bad[c]) for c in gone])
+        new = [case for case in cases if case in bad]
+        before = [each.id for each in split.skipped if each.part == part]
+        gone, of = [*before, *(case.id for case in new)], len(cases) + len(before)
+        if 2 * len(gone) > of:
+            faults = "" if anonymous else first_of([(case.id, bad[case]) for case in new])
             raise UserError(
-                f"{len(gone)} of {counted(len(cases), f'{part} image')} cannot be used, and "
-                f"--on-bad-image skip leaves out half of a part at most. Correct them.{faults}"
+                f"{len(gone)} of {counted(of, f'{part} image')} cannot be used, and "
+                "--on-bad-image skip leaves out half of a part at most. Correct them.",
+                *filter(None, faults.split("\n")),
             )
         if gone:
-            _tell(part, gone, len(cases))
-        skipped += [Skipped(c.id, part, NAMELESS if anonymous else bad[c]) for c in gone]
-    train, val, test = (kept[part] for part in ("train", "val", "test"))
-    return dataclasses.replace(
-        split, train=train, val=val, test=test, listed=split.ids, skipped=tuple(skipped)
-    )
+            _tell(part, gone, of)
+        skipped += [Skipped(c.id, part, NAMELESS if anonymous else bad[c]) for c in new]
+    return split.without(skipped)
 
 
-def _tell(part: str, gone: list[Case], of: int) -> None:
-    names = few(case.id for case in gone)
+def _tell(part: str, gone: Sequence[str], of: int) -> None:
+    names = few(gone)
     say(f"skipped: {len(gone)} of {of} {part} images cannot be used: {names}", style="yellow")
     if part == "test":
         say(

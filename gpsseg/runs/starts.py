@@ -12,7 +12,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.resuming import refuse_finished
 from gpsseg.errors import UserError
 from gpsseg.faults import SAME, DiskError
-from gpsseg.files import refuse_existing
+from gpsseg.folders import refuse_existing
 from gpsseg.reading import read_log
 from gpsseg.writing import is_partial, remove_file, remove_folder
 

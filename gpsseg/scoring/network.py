@@ -144,6 +144,7 @@ def score_cases(
     scorer = Scorer(protocols, pool=pool, saliency=saliency, tolerance=tolerance)
     classes = ClassTable(card.told_apart) if card.told_apart else None
 
+    @memory_for("scoring", config)
     def score_own() -> list[tuple[Kept, ClassTable | None]]:
         inputs = _inputs(model, cases, card, config, prompts, machine)
         maps = predict_maps(model.to(machine.device), *inputs)
@@ -158,8 +159,7 @@ def score_cases(
                 picture(case, probability, mask)
         return [(scorer.kept, classes)]
 
-    with memory_for("scoring", config):
-        parts = together(score_own)  # in the order of the cases
+    parts = together(score_own)  # in the order of the cases
     tables = [table for _, table in parts if table is not None]
     whole = scorer.joined([kept for kept, _ in parts])
     return Scored(whole, None if classes is None else classes.joined(tables))

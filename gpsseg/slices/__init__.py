@@ -10,7 +10,8 @@ from gpsseg.config.slices import SlicesConfig
 from gpsseg.console import progress, say
 from gpsseg.errors import SomeFailedError, UserError, counted
 from gpsseg.faults import fault_of, stops_all
-from gpsseg.files import finish_folder, new_folder, write_rows
+from gpsseg.files import write_rows
+from gpsseg.folders import finish_folder, new_folder
 from gpsseg.writing import remove_file
 
 if TYPE_CHECKING:

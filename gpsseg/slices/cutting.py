@@ -24,7 +24,7 @@ from gpsseg.data.formats.volumes import Volume, read_volume
 from gpsseg.data.shown import read_shown
 from gpsseg.data.sources import Source
 from gpsseg.errors import UserError
-from gpsseg.files import make_folder
+from gpsseg.writing import make_folder
 
 OF_A_VOLUME = 50_000  # voxels of each are enough to tell the percentiles of a set
 

@@ -99,7 +99,7 @@ def test_an_entry_that_goes_while_they_are_counted_is_left_out(
 
 
 def test_halves_of_killed_writers_go_after_an_hour(folder: Path) -> None:
-    halves = [folder / f".partial-12-34-{'a' * 46}.npz", folder / "tmpabcd_234.partial"]
+    halves = [folder / f".partial-12-34-{'b' * 12}-{'a' * 26}.npz", folder / "tmpabcd_234.partial"]
     foreign = [folder / "mine.partial", folder / "download.npz.partial"]
     for path in (*halves, *foreign):
         path.write_bytes(b"x")

@@ -38,6 +38,7 @@ class Server:
             sends everybody.
         cut: it hangs up after so many bytes of every answer.
         status, kind, ranges, tag: of its answers.
+        refuses, always: whether it answers ranges with 416; sends parts though nobody asked.
         asked: the Range header of each request, or "".
     """
 
@@ -45,6 +46,7 @@ class Server:
         self.content, self.cut, self.status = make_zip(), 0, 200
         self.kind, self.ranges, self.tag = "application/zip", True, '"one"'
         self.length, self.shift, self.place = "", 0, ""
+        self.refuses, self.always = False, False
         self.asked: list[str] = []
         server = self
 
@@ -73,7 +75,8 @@ class Server:
             request.send_header("Location", self.place)
             request.end_headers()
             return
-        if start >= len(self.content):
+        go_on = go_on or self.always
+        if start >= len(self.content) or (wanted and self.refuses):
             request.send_error(416)
             return
         start += self.shift if go_on else 0
@@ -344,3 +347,19 @@ def test_another_part_than_the_one_asked_for_begins_anew(server: Server, tmp_pat
     fetch(server.url, tmp_path / "set.zip")
     assert (tmp_path / "set.zip").read_bytes() == server.content
     assert server.asked == ["bytes=100-", ""]
+
+
+def test_a_server_that_cuts_and_refuses_to_go_on_is_given_up(
+    server: Server, tmp_path: Path
+) -> None:
+    server.cut, server.refuses = 1000, True
+    with pytest.raises(UserError, match="cannot be fetched"):
+        fetch(server.url, tmp_path / "set.zip")
+    assert len(server.asked) <= 2 * download.TRIES
+
+
+def test_a_part_that_nobody_asked_for_is_the_beginning(server: Server, tmp_path: Path) -> None:
+    server.always = True
+    (tmp_path / "set.zip.partial").write_bytes(b"old" * 100)  # no mark says of which version
+    fetch(server.url, tmp_path / "set.zip")
+    assert (tmp_path / "set.zip").read_bytes() == server.content

@@ -31,6 +31,13 @@ def test_a_level_on_an_edge_belongs_to_the_bin_above_and_1_to_the_last():
     assert pixels.tolist() == [1, 1, *[0] * 12, 2]
 
 
+def test_a_bin_of_one_pixel_has_its_point_and_an_empty_one_none():
+    levels = np.array([51, 204, 204], np.uint8)
+    result = calibration(histogram(levels, np.array([True, True, False])), bins=3)
+    assert result.confidence.tolist() == pytest.approx([0.2, np.nan, 0.8], nan_ok=True)
+    assert result.accuracy.tolist() == pytest.approx([1.0, np.nan, 0.5], nan_ok=True)
+
+
 def test_torchmetrics_ece_agrees():
     """On 8-bit maps, with 11 bins, whose edges are not levels."""
     functional = pytest.importorskip("torchmetrics.functional.classification")

@@ -167,6 +167,15 @@ def test_two_networks_are_compared_by_students_t_over_images():
     assert reverse.p_value == pytest.approx(result.p_value)
 
 
+def test_an_interval_of_a_difference_ends_where_a_difference_can():
+    """Of two scores in 0..1 it lies in -1..1: of three images Student's reaches beyond."""
+    a, b = np.array([1.0, 1.0, 0.3]), np.zeros(3)
+    beyond = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert beyond.high > 1
+    assert paired_comparison(a, b).interval == pytest.approx((beyond.low, 1.0))
+    assert paired_comparison(b, a).interval == pytest.approx((-1.0, -beyond.low))
+
+
 def test_the_p_value_is_5_percent_where_the_interval_ends_at_zero():
     rng = np.random.default_rng(5)
     a = rng.normal(0.02, 0.05, (3, 1)) + rng.normal(0, 0.1, (3, 60)) + 0.5

@@ -101,15 +101,25 @@ def test_a_damaged_delta_changes_nothing(
     assert model_hash(model) == model_hash(net())
 
 
-@pytest.mark.parametrize("data", [b"", b"\x10\0\0\0\0\0\0\0{", b"x" * 100])
+@pytest.mark.parametrize("data", [b"\x10\0\0\0\0\0\0\0{", b"x" * 100])
 def test_bytes_that_are_none(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(data)
     for read in (Delta.load, Selection.load, lambda p: load_state(p, {}, None)):
         with pytest.raises(UserError, match=r"x\.safetensors is not a readable"):
             read(path)
-    with pytest.raises(UserError, match="does not exist, expected a selection"):
-        Selection.load(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("kind", [Delta, Selection])
+def test_what_is_no_file_or_empty_is_called_so(tmp_path: Path, kind: Any) -> None:
+    what = kind.__name__.lower()
+    with pytest.raises(UserError, match=f"gone does not exist, expected a {what}"):
+        kind.load(tmp_path / "gone")
+    with pytest.raises(UserError, match=rf"is a folder, expected a {what} \(\.safetensors\)"):
+        kind.load(tmp_path)
+    (tmp_path / "x").touch()
+    with pytest.raises(UserError, match=rf"no readable {what}|{what} \(it is an empty file \(0 b"):
+        kind.load(tmp_path / "x")
 
 
 def test_a_delta_made_in_python_is_checked_too() -> None:

@@ -1,11 +1,14 @@
 """`--on-bad-image skip`: images that cannot be used are left out, listed, and never most."""
 
 import dataclasses
+import errno
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from gpsseg.backbones import load_backbone
 from gpsseg.config.datasets import SplitConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
@@ -14,8 +17,12 @@ from gpsseg.data.splits.split import Split, make_split
 from gpsseg.datasets.splitting import write_splits
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
+from gpsseg.faults import MachineError
 from gpsseg.finetune import finetune
 from gpsseg.runs.data import open_data
+from gpsseg.runs.folder import open_run
+from gpsseg.runs.leaks import training_cases
+from gpsseg.runs.settle import settle
 
 CONFIG = FinetuneConfig(
     backbone="unet-efficientnet-lite0",
@@ -58,6 +65,59 @@ def test_they_are_left_out_and_the_split_stays_what_it_is(
     assert "SCORES ARE OVER 1 OF 2 TEST IMAGES" in said
     with pytest.raises(UserError, match="is an empty file"):
         open_data(dataclasses.replace(at(kvasir), on_bad_image="error"), None)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
+def test_what_the_machine_cannot_is_no_fault_of_an_image(
+    error: Exception, kvasir: Path, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the same command would train on other images, today or elsewhere."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("gpsseg.data.checks.readable.look_at_case", fails)
+    with pytest.raises(MachineError, match=r"does not fit into memory|Too many open files"):
+        open_data(at(kvasir), None)
+
+
+def test_a_run_goes_on_with_the_images_that_it_was_begun_with(
+    kvasir: Path, split: Split, tmp_path: Path
+) -> None:
+    bad = split.train[1]
+    whole = bad.image.read_bytes()
+    bad.image.write_bytes(b"")
+    config = settle(at(kvasir), load_backbone(CONFIG.backbone).facts)
+    config = dataclasses.replace(config, output=tmp_path / "run")
+    run = tmp_path / "run"
+    with ExitStack() as held:
+        open_run(config, open_data(config, None), "fp32", held)
+    (run / "state").mkdir()
+    bad.image.write_bytes(whole)
+    resumed = dataclasses.replace(config, resume=run)
+    data = open_data(config, None, run=run)
+    assert [(s.id, s.part) for s in data.split.skipped] == [(bad.id, "train")]
+    assert "is an empty file" in data.split.skipped[0].why
+    assert bad not in data.split.train
+    with ExitStack() as held:
+        open_run(resumed, data, "fp32", held)
+    assert bad not in training_cases(run, config), "which an evaluation compares its images with"
+    split.train[0].image.write_bytes(b"")
+    with pytest.raises(UserError, match=rf"1 image of .* cannot be now: {split.train[0].id}"):
+        open_run(resumed, open_data(config, None, run=run), "fp32", ExitStack())
+
+
+def test_a_test_image_that_was_mended_is_tested(kvasir: Path, split: Split, tmp_path: Path) -> None:
+    bad = split.test[0]
+    whole = bad.image.read_bytes()
+    bad.image.write_bytes(b"")
+    config = settle(at(kvasir), load_backbone(CONFIG.backbone).facts)
+    config = dataclasses.replace(config, output=tmp_path / "run")
+    with ExitStack() as held:
+        open_run(config, open_data(config, None), "fp32", held)
+    bad.image.write_bytes(whole)
+    found = open_data(config, None, run=tmp_path / "run", parts=("test",), training=False)
+    assert len(found.split.test) == 2
 
 
 @pytest.mark.parametrize(("part", "bad"), [("train", 3), ("test", 2), ("val", 2)])

@@ -14,7 +14,7 @@ from gpsseg.data.formats import greys
 from gpsseg.data.formats.headers import is_turned
 from gpsseg.data.formats.images import read_picture
 from gpsseg.errors import UserError, counted, few
-from gpsseg.faults import fault_of
+from gpsseg.faults import fault_of, file_error, is_machines
 from gpsseg.processes import shared_out, together
 
 SHOWN = 10
@@ -143,6 +143,8 @@ def _check(case: Case) -> Checked:
             return Checked(greys=seen)
         marked = look_at_case(case)
     except Exception as error:
+        if is_machines(error):  # else a sound image were left out, today and on this machine
+            raise file_error(case.image, error) from None
         return Checked(fault_of(case.image, error))
     if marked.mask.shape != image.shape[:2]:
         return Checked(size_fault(case, marked.mask.shape, image.shape[:2]))

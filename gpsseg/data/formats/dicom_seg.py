@@ -15,7 +15,7 @@ import numpy as np
 
 from gpsseg.data.formats.dicom_frames import read_frames
 from gpsseg.errors import UserError
-from gpsseg.files import replacing
+from gpsseg.writing import replacing
 
 REQUIRED = (  # may be empty but must be there; exports for research often lack them
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"),

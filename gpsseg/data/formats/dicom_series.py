@@ -24,7 +24,7 @@ from gpsseg.data.formats.greys import show
 from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.data.formats.volumes import Volume, itk_affine
 from gpsseg.errors import UserError
-from gpsseg.faults import fault_of
+from gpsseg.faults import file_error
 
 UNEVEN = 0.02  # of the distance between slices; scanners round their positions
 TURNED = 1e-3  # unit vectors of one series may differ by this
@@ -78,7 +78,7 @@ def read_dicom(
     except UserError:
         raise
     except MemoryError as error:
-        raise UserError(fault_of(place, error)) from None
+        raise file_error(place, error) from None
     except Exception:  # the text may quote the file
         raise unreadable(place) from None
 

@@ -20,7 +20,7 @@ from gpsseg.data.formats.odd_tiff import read_odd_tiff
 from gpsseg.data.formats.pages import pages, refuse_pages, refuse_several
 from gpsseg.data.formats.room import refuse_large_picture
 from gpsseg.errors import UserError, shown
-from gpsseg.faults import naming
+from gpsseg.faults import file_error, is_machines, naming
 from gpsseg.files import write_bytes
 
 EXTENSIONS = image_endings()
@@ -250,6 +250,8 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, IO[bytes]]]:
             "Cut it into parts, or save it smaller."
         ) from None
     except Exception as error:  # damaged files make decoders fail in every way there is
+        if is_machines(error):
+            raise file_error(path, error) from None
         raise UserError(
             f"{path} {_why(path, error)}; expected a JPEG, PNG, BMP, TIFF or GIF image. Copy it "
             "again from its source, or remove it together with its mask."
@@ -261,8 +263,6 @@ def _why(path: Path, error: Exception) -> str:
         return "is an empty file (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
         return "is not a readable image"
-    if isinstance(error, MemoryError):
-        return "does not fit into memory"
     return f"cannot be read ({shown(str(error))})"
 
 

@@ -50,7 +50,13 @@ def _wide_values(path: Path) -> np.ndarray | None:
     shape = int(tags[HEIGHT]), int(tags[WIDTH])
     parts = [data[a : a + n] for a, n in zip(tags[OFFSETS], tags[SIZES], strict=True)]
     most = math.prod(shape) * np.dtype(kinds).itemsize  # a part may be packed to hold far more
-    stored = b"".join(_unpacked(p, most) if packed in DEFLATE else p for p in parts)
+    if most == 0 or sum(map(len, parts)) > len(data):  # parts that are the same bytes many times
+        return None
+    stored = b""
+    for each in parts:
+        stored += _unpacked(each, most - len(stored)) if packed in DEFLATE else each
+        if len(stored) >= most:
+            break
     values = np.frombuffer(stored, order + kinds, count=math.prod(shape)).reshape(shape)
     return values.astype(np.float32 if kinds == "f2" else values.dtype.newbyteorder("="))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psutil
 from PIL import Image
 
 from gpsseg.errors import UserError
+from gpsseg.faults import MachineError
+from gpsseg.memory import free_memory
 
 COPIES = 3  # of a picture or volume that there are at once: as stored, as numbers, as shown
 BYTES = {"I": 4, "F": 4, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # of Pillow's modes
@@ -22,11 +23,13 @@ def refuse_without_room(path: Path, size: float, what: str) -> None:
         what: it promises, such as "4000 x 3000 pixels".
 
     Raises:
-        UserError: there is not as much free memory.
+        UserError: the machine has not as much memory.
+        MachineError: it has, but it is not free.
     """
-    needed, free = COPIES * size, float(psutil.virtual_memory().available)
+    needed = COPIES * size
+    free, there = free_memory()
     if needed > free:
-        raise UserError(
+        raise (UserError if needed > there else MachineError)(
             f"{path} does not fit into memory: it promises {what}, which take "
             f"{needed / 2**30:,.1f} GB to read, and {free / 2**30:,.1f} GB are free. Cut it into "
             "parts, save it smaller, or close other programs."

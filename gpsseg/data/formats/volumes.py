@@ -18,7 +18,7 @@ import numpy as np
 
 from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.errors import UserError
-from gpsseg.faults import fault_of, plain_name
+from gpsseg.faults import file_error, plain_name
 
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".gipl.gz", ".gipl")
@@ -122,7 +122,7 @@ def read_volume(path: Path) -> Volume:
     except UserError:
         raise
     except MemoryError as error:
-        raise UserError(fault_of(path, error)) from None
+        raise file_error(path, error) from None
     except Exception:  # damaged files make readers fail in every way there is
         empty = path.is_file() and path.stat().st_size == 0
         raise UserError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,18 @@ class Split:
     notes: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     listed: Mapping[str, list[str]] | None = None
+
+    def without(self, skipped: Sequence[Skipped]) -> Split:
+        """The split without some images; its ids and its hash stay those that were drawn."""
+        gone = {(each.part, each.id) for each in skipped}
+        train, val, test = (
+            tuple(case for case in getattr(self, part) if (part, case.id) not in gone)
+            for part in ("train", "val", "test")
+        )
+        told = (*self.skipped, *skipped)
+        return dataclasses.replace(
+            self, train=train, val=val, test=test, listed=self.ids, skipped=told
+        )
 
     @property
     def seen(self) -> tuple[Case, ...]:

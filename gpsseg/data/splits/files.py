@@ -17,7 +17,7 @@ from gpsseg.data.checks.readable import first_of
 from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.carve import even_in_images
 from gpsseg.errors import UserError, counted, few
-from gpsseg.faults import fault_of
+from gpsseg.faults import fault_of, is_machines
 from gpsseg.files import write_json
 from gpsseg.reading import fitted, read_json
 from gpsseg.schema import KEY, refuse_newer
@@ -113,7 +113,8 @@ def without_unreadable(cases: Sequence[Case]) -> list[Case]:
     if 2 * len(faults) > len(cases):
         raise UserError(
             f"{len(faults)} of {counted(len(cases), 'mask')} cannot be read, and --on-bad-image "
-            f"skip leaves out half at most. Correct them.\n{first_of(faults)}"
+            "skip leaves out half at most. Correct them.",
+            *first_of(faults).split("\n"),
         )
     if faults:
         names = few(name for name, _ in faults)
@@ -127,6 +128,8 @@ def _lesion_share(case: Case) -> float | str:
     try:
         return float(case_mask(case).mean())
     except Exception as error:
+        if is_machines(error):
+            raise
         return fault_of(case.mask or case.image, error)
 
 

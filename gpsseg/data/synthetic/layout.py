@@ -12,7 +12,8 @@ import numpy as np
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.patterns import PLACE, fill_places
 from gpsseg.data.formats.images import write_picture
-from gpsseg.files import make_folder, write_rows, write_text
+from gpsseg.files import write_rows, write_text
+from gpsseg.writing import make_folder
 
 Picture = tuple[np.ndarray, np.ndarray]
 CLASS = re.compile(r"\[(!?)(.)[^\]]*\]")

@@ -33,7 +33,8 @@ from gpsseg.data.synthetic.textures import (
     to_uint8,
     vessels,
 )
-from gpsseg.files import is_partial, make_folder, write_text
+from gpsseg.files import write_text
+from gpsseg.writing import is_partial, make_folder
 
 
 def polyp_case(rng: np.random.Generator, size: int = 320) -> tuple[np.ndarray, np.ndarray]:

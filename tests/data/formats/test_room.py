@@ -1,6 +1,8 @@
 """What memory would not hold is refused by its header, before it is decoded."""
 
+import contextlib
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +27,9 @@ FREE = 30_000  # bytes
 
 @pytest.fixture
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=FREE))
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: SimpleNamespace(available=FREE, total=FREE)
+    )
 
 
 def picture(path: Path, side: int, kind: type = np.uint8) -> Path:
@@ -101,3 +105,23 @@ def test_a_part_of_a_tiff_that_is_packed_to_hold_far_more(tmp_path: Path) -> Non
         content += struct.pack("<HHII", tag, 4, 1, start if tag == 273 else value)
     (tmp_path / "a.tif").write_bytes(content + bytes(4) + packed)
     assert read_image(tmp_path / "a.tif").shape == (1, 1, 3)
+
+
+def test_parts_of_a_tiff_that_are_the_same_bytes_many_times(tmp_path: Path) -> None:
+    """40 strips of 1 MB each on the same 1 kB: a picture of 1024 x 128 numbers has 1 MB."""
+    packed = zlib.compress(bytes(1 << 20), 9)
+    tags = [(256, 1024), (257, 128), (258, 64), (259, 8), (262, 1), (277, 1), (278, 4), (339, 3)]
+    start = 8 + 2 + 12 * (len(tags) + 2) + 4
+    strips = struct.pack("<40I", *[start + 320] * 40) + struct.pack("<40I", *[len(packed)] * 40)
+    content = b"II*\0" + struct.pack("<IH", 8, len(tags) + 2)
+    rows = [(tag, 1, value) for tag, value in tags]
+    for tag, count, value in sorted([*rows, (273, 40, start), (279, 40, start + 160)]):
+        content += struct.pack("<HHII", tag, 4, count, value)
+    (tmp_path / "a.tif").write_bytes(content + bytes(4) + strips + packed)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(UserError):
+            read_image(tmp_path / "a.tif")
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()

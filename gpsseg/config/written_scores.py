@@ -1,0 +1,156 @@
+"""What metrics.json holds, as far as gpsseg reads it again: see ``gpsseg.reading``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypedDict
+
+from gpsseg.config.fitting import Count, Score, Text, within
+from gpsseg.config.written import Json, Selected, SkippedFile, SplitName
+
+Ends = tuple[float, float] | None  # of an interval
+
+
+def _with_ends(scores: Json) -> Json:
+    """Scores whose intervals are such, whatever they are called."""
+    for name in [name for name in scores if name.endswith("_ci95")]:
+        score = name.removesuffix("_ci95")
+        scores |= {name: within(name, Ends, scores[name])}
+        scores |= {score: within(score, float | None, scores.get(score))}
+    if "resampled" in scores:
+        for name in ("units", "seeds"):
+            within(name, Count, scores.get(name))
+    return scores
+
+
+class Scores(TypedDict, total=False):
+    """Scores over images, such as those of a protocol."""
+
+    dice: Score | None
+    iou: Score | None
+    rule: Text
+    warning: Text
+    omitted: Text
+    no_interval: Text
+    resampled: Text
+    units: Count
+    seeds: Count
+    ungrouped: Count
+    unit: Text
+    tolerance: float
+    tolerance_unit: Text
+    empty_truth: Count
+
+
+class CountedScores(Scores):
+    """The same of a class, a label or some of the images, which are counted."""
+
+    images: Count
+
+
+Summary = Annotated[Scores, _with_ends]
+Counted = Annotated[CountedScores, _with_ends]
+
+
+class Stratum(CountedScores):
+    """The scores of images whose lesions are of some sizes."""
+
+    low: Score
+    high: Score
+
+
+def _with_dice(scores: Json) -> Json:
+    within("dice", Score, scores.get("dice"))
+    return _with_ends(scores)
+
+
+class Classes(TypedDict, total=False):
+    """The scores of the classes that a network tells apart."""
+
+    before: dict[str, Summary]
+    after: dict[str, Counted]
+
+
+class Bin(TypedDict):
+    """A bin of a calibration."""
+
+    confidence: Score
+    accuracy: Score
+    pixels: Count
+
+
+class Calibration(TypedDict, total=False):
+    """How far probabilities can be believed."""
+
+    ece: Score
+    bins: list[Bin]
+
+
+class Leak(TypedDict):
+    """A test image that is not independent of a training image."""
+
+    train_id: Text
+    test_id: Text
+    kind: Text
+    similarity: float | None
+
+
+class LeakCheck(TypedDict):
+    """Whether test images could be compared with training images."""
+
+    checked: bool
+
+
+class Leaks(LeakCheck, total=False):
+    """The same, with what belongs to one outcome or the other."""
+
+    why: Text
+    note: Text
+    train: Count
+    test: Count
+    pairs: list[Leak]
+
+
+def _with_pairs(leaks: Json) -> Json:
+    """What was found, where it could be checked, or else why it could not."""
+    if leaks["checked"]:
+        for name, hint in {"train": Count, "test": Count, "pairs": list[Leak]}.items():
+            within(name, hint, leaks.get(name))
+    else:
+        within("why", Text, leaks.get("why"))
+    return leaks
+
+
+class Metrics(TypedDict, total=False):
+    """metrics.json."""
+
+    data: Text
+    dataset: Text
+    title: Text | None
+    citation: Text | None
+    homepage: Text | None
+    licence: Text | None
+    split: SplitName
+    images: Count
+    method: Text | None
+    pretraining: Text | None
+    prompt: Text | None
+    before_is: Text | None
+    before: dict[str, Summary]
+    after: dict[str, Summary]
+    classes: Classes
+    labels: dict[str, Counted]
+    strata: list[Annotated[Stratum, _with_dice]]
+    calibration: Calibration
+    trainable: Selected
+    best_epoch: Count | None
+    leaks: Annotated[Leaks, _with_pairs] | None
+    resized: list[Any]
+    skipped: list[SkippedFile]
+    seconds: dict[str, float]
+    paired: list[Any]
+
+
+class DatasetOfMetrics(TypedDict):
+    """metrics.json, where the data set is asked for."""
+
+    dataset: Text

@@ -1,0 +1,133 @@
+"""Folders of results: never written over, and begun again by the command that was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpsseg.errors import UserError
+from gpsseg.files import is_main_process, write_text
+from gpsseg.writing import cannot_be_made, flush_folder, is_partial, make_folder, writing_to
+
+UNFINISHED = ".unfinished"  # stands in a folder until all files of a command are there
+LONGEST = 1000  # characters of what it holds
+
+
+def new_folder(path: Path, begun_by: object = None) -> Path:
+    """Create ``path`` and return it; a folder that holds a result is never written into.
+
+    Args:
+        path: of the folder.
+        begun_by: the settings of a command that writes several files into it, and that says by
+            ``finish_folder`` that all are there. Until then the same settings may begin again.
+
+    Raises:
+        UserError: ``path`` is a file, or a folder that is not empty.
+    """
+    refuse_existing(path, begun_by)
+    make_folder(path)
+    if begun_by is not None:
+        write_text(path / UNFINISHED, _mark_of(begun_by))
+    return path
+
+
+def finish_folder(path: Path) -> None:
+    """Say that a folder holds all that the command was to write."""
+    if not is_main_process():
+        return
+    with writing_to(path / UNFINISHED):
+        flush_folder(path)
+        (path / UNFINISHED).unlink(missing_ok=True)
+
+
+def _mark_of(settings: object) -> str:
+    """What a folder is marked with: which settings have begun it, and which process is at work.
+
+    Both as hashes: settings name what nobody should read, and so does a machine.
+    """
+    import psutil
+
+    own = psutil.Process()
+    whom = (_hash(_whole(settings)), _hash(socket.gethostname()), own.pid, round(own.create_time()))
+    return "".join(f"{each}\n" for each in whom)
+
+
+def _whole(settings: object) -> str:
+    """Settings as text; with whole paths, as the same words mean other files elsewhere."""
+    names = [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]
+    return repr({name: _absolute(getattr(settings, name)) for name in names})
+
+
+def _absolute(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(_absolute(each) for each in value)
+    return value.absolute() if isinstance(value, Path) else value
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _is_at_work(mark: Sequence[str]) -> bool:
+    """Whether the process that has left a mark is another one of this machine, and runs."""
+    import psutil
+
+    try:
+        machine, number, since = mark[1], int(mark[2]), float(mark[3])
+        there = psutil.Process(number).create_time()
+    except (IndexError, ValueError, OverflowError, psutil.Error):
+        return False
+    here = machine == _hash(socket.gethostname())
+    return here and number != os.getpid() and abs(there - since) < 2
+
+
+def refuse_existing(path: Path, begun_by: object = None) -> None:
+    """Refuse to write to a file, or to a folder that holds anything.
+
+    What a killed process was writing is nothing; neither is what a command with the same settings
+    has begun, see ``new_folder``.
+
+    Raises:
+        UserError: ``path`` is one.
+    """
+    with cannot_be_made(path):
+        if not path.exists():
+            return
+    mark = path / UNFINISHED
+    left = mark.read_text("utf-8", "replace")[:LONGEST].split("\n") if mark.is_file() else []
+    if _is_at_work(left):
+        raise UserError(
+            f"Another process is writing to {path}. Wait for it, or name another --output."
+        )
+    if path.is_dir() and all(is_partial(file) or file == mark for file in path.iterdir()):
+        return
+    unfinished = mark.is_file()
+    if unfinished and begun_by is not None and left[0] == _hash(_whole(begun_by)):
+        return
+    why = (
+        "was begun with other settings and left unfinished"
+        if unfinished
+        else ("already exists and is not empty; gpsseg never overwrites a result")
+    )
+    raise UserError(f"{path} {why}. Name another --output, or move the old one away.")
+
+
+def new_run_folder(output: Path | None, name: str, begun_by: object = None) -> Path:
+    """Create the folder of one run: ``output``, or ``runs/<name>-<time>`` under the working folder.
+
+    Raises:
+        UserError: as ``new_folder``.
+    """
+    if output is not None:
+        return new_folder(output, begun_by)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ["", *(f"-{n}" for n in range(2, 100))]:
+        folder = Path("runs") / f"{name}-{stamp}{suffix}"
+        if not folder.exists():
+            return new_folder(folder, begun_by)
+    raise UserError(f"runs/{name}-{stamp} and 98 namesakes exist already. Pass --output DIR.")
