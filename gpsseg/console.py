@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from gpsseg import memory
 from gpsseg.config.commandline import read_command
-from gpsseg.ending import end, end_of_text, leave, told_to_stop
+from gpsseg.ending import BROKEN, end, end_of_text, leave, told_to_stop
+from gpsseg.errors import one_line
 from gpsseg.faults import disk_error
 from gpsseg.files import is_main_process
 from gpsseg.processes import goes_on_alone
@@ -48,7 +49,7 @@ def say(text: str, style: str = "", place: Path | None = None) -> None:
         return
     from rich.console import Console
 
-    line = clean(plain(text)) + (f" {plain(str(place))}" if place else "")
+    line = clean(plain(text)) + (f" {one_line(str(place))}" if place else "")
     try:
         Console(highlight=False, soft_wrap=True).print(line, style=style or None, markup=False)
     except BrokenPipeError:
@@ -204,6 +205,8 @@ def run_command(
     except SystemExit:
         raise
     except BaseException as error:
+        if config is None and isinstance(error, BrokenPipeError):  # of --help, to `head`
+            raise SystemExit(BROKEN) from None
         raise SystemExit(end(memory.of_command(error, name, config))) from None
     finally:
         end_of_text()

@@ -24,7 +24,7 @@ from gpsseg.errors import UserError
 from gpsseg.processes import part, started, wait_for_all
 from gpsseg.veil import plain
 
-STOPPED, TOLD = 130, 143  # statuses after Ctrl-C and after SIGTERM
+STOPPED, TOLD, BROKEN = 130, 143, 141  # statuses after Ctrl-C, after SIGTERM, of a broken pipe
 PATIENCE = 5.0  # seconds, for the main process to tell what happened
 FINISHING = 60.0  # seconds, for it to write what it has of a training before
 GRACE = 20.0  # seconds after SIGTERM, for the same
@@ -69,6 +69,8 @@ def ending_of(error: BaseException) -> Ending | None:
         return Ending("gpsseg: stopped by the user.", STOPPED)
     if isinstance(error, ToldToStopError):
         return Ending(f"gpsseg: error: {TOLD_TO}", TOLD, known=False)
+    if isinstance(error, BrokenPipeError) and started() == 1:
+        return Ending("gpsseg: stopped, as nobody takes what it prints (broken pipe).", BROKEN)
     if started() > 1 and is_lost(error):
         return Ending(f"gpsseg: error: {LOST}", 1, known=False)
     symlinks = isinstance(error, RuntimeError) and "Symlink loop" in str(error)

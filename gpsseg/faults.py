@@ -15,7 +15,7 @@ NO_MEMORY = ("OutOfMemoryError", "BrokenProcessPool")  # torch's; of a process t
 # What libraries say where they raise no MemoryError, and of processes that the system ended.
 OUT_OF_MEMORY = re.compile(
     "can't allocate memory|not enough memory|out of memory|Cannot allocate memory"
-    "|CUBLAS_STATUS_ALLOC_FAILED|insufficient shared memory"
+    "|CUBLAS_STATUS_ALLOC_FAILED|insufficient shared memory|failed to map segment"
     "|DataLoader worker .*(killed by signal: Killed|exited unexpectedly)",
     re.IGNORECASE,
 )
@@ -32,7 +32,8 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or type(error).__name__ in NO_MEMORY:
             return True
-        if isinstance(error, RuntimeError | OSError) and OUT_OF_MEMORY.search(str(error)):
+        kinds = (RuntimeError, OSError, ImportError)
+        if isinstance(error, kinds) and OUT_OF_MEMORY.search(str(error)):
             return True
         error = error.__cause__
     return False

@@ -25,12 +25,14 @@ GROUPS = {  # by what /proc/self/cgroup calls them: the present kind, and the on
 }
 HELPS = (  # in the order in which they help
     "batch_size",
-    "image_size",
     "checkpoint_activations",
+    "image_size",
     "tile",
     "workers",
     "processes",
 )
+NO_WAY = "there is no setting left to lower: use a machine with more memory"
+IDLE = {"selecting": ("batch_size",)}  # of a stage; weights are scored an image at a time
 STAYS = {
     "training": "What is finished stays: --resume RUN goes on after the last epoch.",
     "predicting": "What is finished stays: --resume goes on with it.",
@@ -101,23 +103,21 @@ def settings_of(config: Any) -> dict[str, Any]:
 def sentence(stage: str, settings: Mapping[str, Any], ended: str = "") -> str:
     """What to say: the stage, and what to lower, with the values that stand now.
 
-    >>> print(sentence("scoring", {"batch_size": 8, "image_size": 1024, "workers": 0}))
-    Out of memory while scoring. Lower --batch-size (now 8) or, after it, --image-size (now 1024).
+    >>> print(sentence("scoring", {"batch_size": 8, "workers": 0}))
+    Out of memory while scoring. Lower --batch-size (now 8).
     """
-    names = [name for name in HELPS if name in settings and _can_be_lowered(name, settings[name])]
+    helps = [name for name in HELPS if name not in IDLE.get(stage, ())]
+    names = [name for name in helps if name in settings and _can_be_lowered(name, settings[name])]
     names.sort(key=lambda name: name != ended)  # the others stay in their order
-    ways = [_way(name, settings) for name in names]
-    if not ways:
-        advice = "There is no setting left to lower: use a machine with more memory."
-    elif len(ways) == 1:
-        advice = f"Lower {ways[0]}."
-    else:
-        advice = f"Lower {ways[0]} or, after it, {', '.join(ways[1:])}."
+    first, *more = [_way(name, settings) for name in names] or [NO_WAY]
+    advice = f"{first[:1].upper()}{first[1:]}"
+    if more:
+        advice += f"; if that is not enough, {', '.join(more)}"
     where = f"while {stage}" if stage.endswith("ing") else f"in {stage}"
     what = f"Out of memory {where}."
     if ended:
         what = f"A process was ended by the system {where}, most likely for want of memory."
-    return f"{what} {advice} {STAYS.get(stage, '')}".rstrip()
+    return f"{what} {advice}. {STAYS.get(stage, '')}".rstrip()
 
 
 def _can_be_lowered(name: str, value: Any) -> bool:
@@ -138,7 +138,7 @@ def _way(name: str, settings: Mapping[str, Any]) -> str:
     more = ""
     if name == "batch_size" and "accumulate" in settings:
         more = f", with --accumulate {settings['accumulate']}, which may rise as it falls"
-    return f"{option} (now {now}{more})"
+    return f"lower {option} (now {now}{more})"
 
 
 def free_memory() -> tuple[float, float]:

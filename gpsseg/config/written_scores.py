@@ -78,7 +78,7 @@ class Bin(TypedDict):
     pixels: Count
 
 
-class Calibration(TypedDict, total=False):
+class Calibration(TypedDict):
     """How far probabilities can be believed."""
 
     ece: Score

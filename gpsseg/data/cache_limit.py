@@ -54,7 +54,7 @@ def limit() -> int:
     """
     asked = os.environ.get("GPSSEG_CACHE_LIMIT", "").strip() or DEFAULT_LIMIT
     size = SIZE.fullmatch(asked)
-    if size is None or not float(size[1]):
+    if size is None or not 0 < float(size[1]) < 1e9:
         raise UserError(
             f"GPSSEG_CACHE_LIMIT is '{asked[:40]}', expected a size above 0 such as 500MB, 20GB or "
             "1TB. To keep no prepared images pass --cache off."

@@ -20,6 +20,7 @@ from gpsseg.data.formats.video import read_video
 from gpsseg.data.formats.volumes import Volume
 from gpsseg.data.shown import read_shown, shown_range
 from gpsseg.data.sources import Failures
+from gpsseg.errors import one_line
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.faults import DiskError, fault_of, stops_all
 from gpsseg.predict.plan import Plan
@@ -125,8 +126,9 @@ class Frame:
 def note_failure(failures: Failures, path: Path, error: BaseException) -> None:
     """Say and remember that a file cannot be used, and name it."""
     why = error.what if isinstance(error, DiskError) else fault_of(path, error)
-    if str(path) not in why:
-        why = f"{path}: {why}"
+    name = one_line(str(path))
+    if name not in why:
+        why = f"{name}: {why}"
     failures.append((path, why))
     say(f"failed: {why}", style="yellow")
 

@@ -10,6 +10,7 @@ from typing import Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import AnyConfig, LogLine, Parts, Selected
 from gpsseg.config.written_scores import Metrics
+from gpsseg.errors import UserError
 from gpsseg.evaluators.per_image import ImageRow, read_per_image
 from gpsseg.reading import read_log, read_object
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
@@ -85,6 +86,18 @@ def read_contents(
         leak_pictures=tuple(leak_pictures),
         delta_bytes=delta.stat().st_size if delta.is_file() else None,
     )
+
+
+def require_scores(contents: Contents) -> None:
+    """Refuse a folder without any scores, of which no page can be made.
+
+    Raises:
+        UserError: it is one.
+    """
+    if not contents.metrics.get("after"):
+        raise UserError(
+            f"{contents.folder}/metrics.json holds no scores. Name the folder of a finished run."
+        )
 
 
 def _read_if_there(path: Path, hint: Any) -> Json:

@@ -13,7 +13,7 @@ from gpsseg.evaluators.words import name_of_base
 from gpsseg.files import write_text
 from gpsseg.report import layers, sections, settings
 from gpsseg.report.charts import plots
-from gpsseg.report.contents import Contents, read_contents
+from gpsseg.report.contents import Contents, read_contents, require_scores
 from gpsseg.report.page import fill_template
 from gpsseg.report.skipped import skipped
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
@@ -43,7 +43,12 @@ def write_report(
 
 
 def render(contents: Contents) -> str:
-    """Return the report as HTML."""
+    """Return the report as HTML.
+
+    Raises:
+        UserError: there are no scores to report.
+    """
+    require_scores(contents)
     return fill_template("template.html", ("table.js", "report.js"), _context(contents))
 
 

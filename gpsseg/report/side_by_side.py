@@ -14,7 +14,7 @@ from gpsseg.errors import UserError, counted
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.report import sections, settings
 from gpsseg.report.charts import plots
-from gpsseg.report.contents import CaseRow, Contents, read_contents
+from gpsseg.report.contents import CaseRow, Contents, read_contents, require_scores
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,8 @@ def _is_nameless(run: Run) -> bool:
 
 def _read(name: str, folder: Path) -> Run:
     contents = read_contents(folder)
+    require_scores(contents)
     metrics = contents.metrics
-    if not metrics.get("after"):
-        raise UserError(
-            f"{folder}/metrics.json holds no scores. Name the folder of a finished run."
-        )
     rules = sections.protocols(metrics)
     leaks = metrics.get("leaks") or {"checked": False}
     return Run(

@@ -153,6 +153,6 @@ def _metadata(delta: Path) -> dict[str, str]:
 
 def _of_metadata(metadata: Mapping[str, str]) -> Training | None:
     values = [metadata.get(name, "") for name in ("epochs", "epochs_finished", "best_epoch")]
-    if not all(value.isdecimal() for value in values):
+    if not all(value.isdecimal() and len(value) < 10 for value in values):
         return None
     return Training(*map(int, values))

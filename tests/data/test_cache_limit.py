@@ -164,7 +164,7 @@ def test_the_limit_is_a_size(asked: str | None, size: int, monkeypatch: pytest.M
     assert cache_limit.limit() == size
 
 
-@pytest.mark.parametrize("asked", ["0", "-5GB", "many", "5 kB", "nan", "1e9"])
+@pytest.mark.parametrize("asked", ["0", "-5GB", "many", "5 kB", "nan", "1e9", "9" * 400])
 def test_a_limit_that_is_no_size_is_refused(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPSSEG_CACHE_LIMIT", asked)
     with pytest.raises(UserError, match="expected a size above 0"):

@@ -1,5 +1,7 @@
 """The HTML: what it says, and that what others wrote is text."""
 
+import contextlib
+import copy
 import json
 import re
 
@@ -7,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpsseg.config.folder import RunFolder
 from gpsseg.errors import UserError
 from gpsseg.evaluators.protocols import registry
 from gpsseg.files import bundled
-from gpsseg.report.run import write_report
+from gpsseg.report.contents import read_contents
+from gpsseg.report.run import render, write_report
 from gpsseg.report.thumbnails import (
     PICTURES,
     Thumbnail,
@@ -284,3 +288,38 @@ def test_every_picture_and_chart_has_an_alternative(run, tools):
     assert all("alt" in attributes for tag, attributes in page.tags if tag == "img")
     charts = [attributes for tag, attributes in page.tags if tag == "svg"]
     assert all(a.get("aria-label") or a.get("aria-hidden") == "true" for a in charts)
+
+
+def test_a_page_of_metrics_without_any_of_their_keys(run, tools):
+    """Each left out by itself: the page is written, or one sentence says what is missing."""
+    tools.make_run(run)
+    path = RunFolder(run).metrics
+    whole = json.loads(path.read_text())
+    whole["skipped"] = [{"id": "a", "part": "test", "why": "cut off"}]
+    whole["calibration"] = {"ece": 0.1, "bins": [{"confidence": 0.1, "accuracy": 0.2, "pixels": 4}]}
+    pair = {"train_id": "a", "test_id": "b", "kind": "exact copy", "similarity": None}
+    whole["leaks"] = {
+        **{"checked": True, "train": 3, "test": 2, "without_group": 5, "note": "", "pairs": [pair]},
+    }
+
+    def places(value, place=()):
+        for key, inner in value.items() if isinstance(value, dict) else ():
+            yield (*place, key)
+            yield from places(inner, (*place, key))
+        if isinstance(value, list) and value:
+            yield from places(value[0], (*place, 0))
+
+    tried = [*places(whole)]
+    assert len(tried) > 40
+    for *above, key in tried:
+        content = copy.deepcopy(whole)
+        inner = content
+        for step in above:
+            inner = inner[step]
+        del inner[key]
+        path.write_text(json.dumps(content))
+        with contextlib.suppress(UserError):
+            assert "<html" in render(read_contents(run))
+    path.write_text(json.dumps({**whole, "skipped": [{"id": "a", "part": "x", "why": ""}]}))
+    with pytest.raises(UserError, match="part is 'x', expected train, val or test"):
+        read_contents(run)

@@ -14,6 +14,7 @@ from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, tune
 from gpsseg.predict import predict
+from gpsseg.runs.trained import Training, _of_metadata
 
 UNET = "unet-efficientnet-lite0"
 
@@ -118,3 +119,9 @@ def test_a_resumption_that_fails_leaves_the_delta_alone(
     with pytest.raises(UserError, match="belongs to another selection"):
         tune(FinetuneConfig(resume=tmp_path / "run"))
     assert (tmp_path / "run" / "delta.safetensors").read_bytes() == before
+
+
+def test_numbers_of_very_many_digits_in_a_delta_are_none() -> None:
+    facts = {"epochs": "9" * 5000, "epochs_finished": "1", "best_epoch": "1"}
+    assert _of_metadata(facts) is None
+    assert _of_metadata({**facts, "epochs": "3"}) == Training(3, 1, 1)

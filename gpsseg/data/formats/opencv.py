@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 
 
@@ -11,6 +12,7 @@ def opencv() -> ModuleType:
     It stays so: threads read at the same time, and one that turned this back would let another's
     lines through.
     """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # of the videos' own library
     import cv2
 
     silence = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # by version

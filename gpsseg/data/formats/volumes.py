@@ -7,6 +7,7 @@ the patient's left, y to the back, z to the head); NIfTI's RAS differs by two si
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.formats.room import refuse_without_room
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, name_text
 from gpsseg.faults import file_error, plain_name
 
 NIFTI = (".nii.gz", ".nii")
@@ -25,6 +26,7 @@ ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".gipl.gz", ".gipl")
 NIBABEL = (*NIFTI, ".mgz", ".mgh")  # of these, NIfTI is written too
 ENDINGS = (*NIBABEL, *ITK)
 PACKS = (".gz", ".mgz")
+DATA_FILE = re.compile(r"^[ \t]*(?:data ?file|ElementDataFile)[ \t]*[:=](.*)", re.I | re.M)
 PACKED = 1100  # gzip makes nothing smaller than by a factor of 1032
 ON_A_PLANE = 1e-3  # a plane of two axes (x, y) shows this share of a slice
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
@@ -147,6 +149,26 @@ def _packed(path: Path) -> int | None:
     return None if elsewhere or b"bz" in start else PACKED
 
 
+def _refuse_data_elsewhere(path: Path) -> None:
+    """Refuse a header whose voxels lie outside of its own folder: in any file of this machine.
+
+    Raises:
+        UserError: it names such a file.
+    """
+    with path.open("rb") as file:
+        start = file.read(1 << 16).decode("latin-1")
+    if found := DATA_FILE.search(start):
+        first, *more = start[found.start(1) :].splitlines()
+        names = more if first.strip().lower().startswith("list") else [first]
+        home = path.parent.resolve()
+        for name in (name.strip() for name in names):
+            if not (home / name).resolve().is_relative_to(home):
+                raise UserError(
+                    f"{path} names {name_text(Path(name))} for its voxels, which lies outside of "
+                    "its folder. Put both into one folder, and correct the name."
+                )
+
+
 def refuse_too_large(path: Path, stored: int, packed: int | None) -> None:
     """Refuse a header that promises more than there can be, before room is made for it.
 
@@ -178,6 +200,7 @@ def _read_nifti(path: Path) -> Volume:
         raise UserError(
             f"{path} is a NIfTI file, and reading it needs nibabel: pip install nibabel."
         ) from None
+    logging.getLogger("nibabel").setLevel(logging.CRITICAL + 1)  # what is wrong is said here
     image: Any = nibabel.load(path)
     stored = math.prod(image.shape) * image.get_data_dtype().itemsize
     refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)
@@ -220,6 +243,7 @@ def _scaled(stored: Any) -> np.ndarray:
 def _read_itk(path: Path) -> Volume:
     import SimpleITK
 
+    _refuse_data_elsewhere(path)
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(plain_name(path))

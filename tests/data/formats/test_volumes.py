@@ -203,3 +203,26 @@ def test_a_time_axis_of_one_point_stays(tmp_path: Path) -> None:
     volume = read_volume(tmp_path / "a.nii")
     write_volume(tmp_path / "b.nii", volume.values, volume)
     assert nibabel.load(tmp_path / "b.nii").shape == (5, 4, 3, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\ndata file: {}\n",
+        "NDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = {}\n",
+        "NDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = LIST\n{}\n",
+    ],
+)
+def test_a_header_reads_no_other_file_of_this_machine(text: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.raw").write_bytes(bytes(8))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = folder / ("a.nhdr" if "NRRD" in text else "a.mhd")
+    for name in (tmp_path / "secret.raw", "../secret.raw", "x/../../secret.raw"):
+        path.write_text(text.format(name))
+        with pytest.raises(UserError, match=r"secret\.raw for its voxels, which lies outside"):
+            read_volume(path)
+    (folder / "own.raw").write_bytes(bytes(8))
+    if "LIST" not in text:
+        path.write_text(text.format("own.raw"))
+        assert read_volume(path).values.shape == (2, 2, 2)
