@@ -227,7 +227,7 @@ def lists() -> dict[str, Reader]:
             file.writestr(name, name * 50)
 
     def card(path: Path) -> None:
-        make_split(load_card(str(path)), None)
+        make_split(load_card(str(path)), path.parent)
 
     def table(path: Path) -> None:
         found = table_cases(path)

@@ -138,4 +138,6 @@ def _is(name: str, score: str) -> bool:
 def _lesion_size(row: ImageRow) -> float | None:
     """True foreground in percent of the image."""
     truth, pixels = row.number("truth_pixels"), row.number("pixels")
-    return None if truth is None or not pixels else 100 * truth / pixels
+    if truth is None or pixels is None or not 0 <= truth <= pixels or not pixels:
+        return None
+    return 100 * truth / pixels

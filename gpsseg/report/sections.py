@@ -108,7 +108,7 @@ def _with_unit(key: str, summary: Json) -> str:
     if key in ("hd95", "assd") and "unit" in summary:
         return f"{name} ({summary['unit']})"
     if key == "nsd" and "tolerance" in summary:
-        return f"{name} at {summary['tolerance']:g} {summary['tolerance_unit']}"
+        return f"{name} at {summary['tolerance']:g} {summary.get('tolerance_unit', '')}".rstrip()
     return name
 
 

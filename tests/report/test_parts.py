@@ -125,3 +125,12 @@ def test_a_tiny_lesion_stays_visible():
         assert 0 < np.asarray(mask).sum() < 30
     with Image.open(io.BytesIO(make_thumbnail("a", image, 0.0 * truth, truth, 64).prediction)) as m:
         assert not np.asarray(m).any()
+
+
+def test_sizes_that_cannot_be_are_none(run):
+    run.mkdir()
+    (run / "metrics.json").write_text("{}")
+    rows = ["id,dice,iou,pixels,truth_pixels", "a,1,1,9,-3", "b,1,1,-9,-3", "c,1,1,9,10"]
+    (run / "per_image.csv").write_text("\n".join([*rows, "d,1,1,0,0", "e,1,1,9,9", "f,1,1,9,0"]))
+    sizes = {case.id: case.size for case in read_contents(run).cases}
+    assert sizes == {"a": None, "b": None, "c": None, "d": None, "e": 100, "f": 0}

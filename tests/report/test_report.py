@@ -297,6 +297,9 @@ def test_a_page_of_metrics_without_any_of_their_keys(run, tools):
     whole = json.loads(path.read_text())
     whole["skipped"] = [{"id": "a", "part": "test", "why": "cut off"}]
     whole["calibration"] = {"ece": 0.1, "bins": [{"confidence": 0.1, "accuracy": 0.2, "pixels": 4}]}
+    scores = whole["after"]["per-image"]
+    scores |= {"nsd": 0.5, "nsd_ci95": [0, 1], "tolerance": 2, "tolerance_unit": "mm"}
+    whole["classes"] = {"after": {"x": {**scores, "images": 3}}, "before": {"x": {**scores}}}
     pair = {"train_id": "a", "test_id": "b", "kind": "exact copy", "similarity": None}
     whole["leaks"] = {
         **{"checked": True, "train": 3, "test": 2, "without_group": 5, "note": "", "pairs": [pair]},

@@ -15,7 +15,7 @@ from typing import NoReturn
 import numpy as np
 from PIL import Image, ImageChops
 
-from gpsseg.data.formats.distinct import BLOCK, percent
+from gpsseg.data.formats.distinct import BLOCK, distinct_colours, percent
 from gpsseg.data.formats.levels import ADVICE, mark
 from gpsseg.errors import UserError
 
@@ -167,11 +167,11 @@ def _refuse_colours(pixels: np.ndarray, path: Path, lossy: bool) -> None:
     Raises:
         UserError: there are others; the text names some with their shares.
     """
-    colours, counts = _distinct(pixels)
+    colours, counts = distinct_colours(pixels)
     if lossy or len(colours) > 16:
         even = _even(pixels, 16 if lossy else 0)
         if even.mean() >= 0.5:
-            colours, counts = _distinct(pixels[even])
+            colours, counts = distinct_colours(pixels[even])
     brightest = colours.max(axis=1)
     lit = brightest > BLACK
     shares = colours[lit] / np.maximum(brightest[lit], 1)[:, None]
@@ -191,15 +191,6 @@ def _refuse_colours(pixels: np.ndarray, path: Path, lossy: bool) -> None:
         f"{path} holds the colours {named}{more} (red/green/blue), which do not say what is "
         f"foreground; expected greys, or one colour on black. Save it as grey, 0 and 255. {ADVICE}"
     )
-
-
-def _distinct(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct colours (N, 3) of (..., 3) uint8 as integers, and how often each occurs."""
-    parts = pixels.reshape(-1, 3).astype(np.int32)
-    codes, counts = np.unique(
-        parts[:, 0] << 16 | parts[:, 1] << 8 | parts[:, 2], return_counts=True
-    )
-    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1), counts
 
 
 def _even(pixels: np.ndarray, most: int) -> np.ndarray:
@@ -243,7 +234,7 @@ def foreign_colour(
     areas = far & _even(pixels, 16 if lossy else 0)
     if areas.mean() <= (0.01 if lossy else 0):
         return None
-    colours, counts = _distinct(pixels[areas])
+    colours, counts = distinct_colours(pixels[areas])
     colour = colours[counts.argmax()]
     reach = FAR**2 if lossy else 0
     same = far & (((pixels.astype(np.int32) - colour) ** 2).sum(axis=2) <= reach)

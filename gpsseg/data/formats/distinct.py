@@ -46,6 +46,22 @@ def _counts(block: np.ndarray, low: int, high: int) -> np.ndarray:
     return np.bincount(block.astype(np.int64) - low, minlength=high - low + 1)
 
 
+def distinct_colours(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct colours (N, 3) of (..., 3) uint8 as integers, and how often each occurs."""
+    flat = pixels.reshape(-1, 3)
+    found = [_coded(flat[start : start + BLOCK]) for start in range(0, max(1, len(flat)), BLOCK)]
+    codes, places = np.unique(np.concatenate([codes for codes, _ in found]), return_inverse=True)
+    counts = np.zeros(len(codes), np.int64)
+    np.add.at(counts, places, np.concatenate([each for _, each in found]))
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1), counts
+
+
+def _coded(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct colours of some pixels (n, 3), a number each, and how often each occurs."""
+    parts = pixels.astype(np.int32)
+    return np.unique(parts[:, 0] << 16 | parts[:, 1] << 8 | parts[:, 2], return_counts=True)
+
+
 def few_values(values: np.ndarray) -> tuple[float, ...] | None:
     """The distinct values, sorted; None where there are more than 16."""
     found = distinct(values.view(np.uint8) if values.dtype == bool else values)[0]

@@ -18,6 +18,7 @@ from gpsseg.data.formats.images import decode
 from gpsseg.data.formats.levels import BY_LABELS, Marked, by_labels, mark, whole
 from gpsseg.data.formats.stored import Stored, read_stored, size_text
 from gpsseg.errors import UserError
+from gpsseg.faults import naming
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,11 @@ def read_mask(path: Path, labels: Labels | None = None) -> np.ndarray:
 
 def look_at_mask(path: Path, labels: Labels | None = None) -> Marked:
     """Read a mask as ``read_mask``, with what is worth knowing of it."""
-    if labels is not None:
-        numbers = read_labels(path, labels)
-        return Marked(numbers > 0, classes=frozenset(np.unique(numbers).tolist()) - {0})
-    return foreground_of(_flat(path), path, choice="")
+    with naming(path):
+        if labels is not None:
+            numbers = read_labels(path, labels)
+            return Marked(numbers > 0, classes=frozenset(np.unique(numbers).tolist()) - {0})
+        return foreground_of(_flat(path), path, choice="")
 
 
 def read_labels(path: Path, labels: Labels | None = None) -> np.ndarray:

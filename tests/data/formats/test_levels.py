@@ -12,9 +12,11 @@ from PIL import Image
 
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks.notices import lone_notice, mask_facts, notices
+from gpsseg.data.formats.distinct import distinct_colours
 from gpsseg.data.formats.levels import mark
 from gpsseg.data.formats.masks import Labels, read_labels, read_mask
 from gpsseg.errors import UserError
+from gpsseg.faults import MachineError
 
 LESION = np.zeros((16, 24), bool)
 LESION[4:12, 6:18] = True
@@ -310,3 +312,24 @@ def test_what_is_worth_a_line_is_counted_and_named() -> None:
     assert not any(name in line for line in notices(seen, anonymous=True) for name in masks)
     assert lone_notice(["a", "b"]) == ["note: 2 masks have no image and are not used (a, b)."]
     assert lone_notice([]) == []
+
+
+def test_colours_are_counted_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpsseg.data.formats.distinct.BLOCK", 5)
+    pixels = np.random.default_rng(0).integers(0, 2, (7, 9, 3), np.uint8) * 200
+    found, counts = distinct_colours(pixels)
+    expected = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
+    assert found.tolist() == expected[0].tolist()
+    assert counts.tolist() == expected[1].tolist()
+
+
+def test_a_mask_that_does_not_fit_into_memory_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(*_: object) -> None:
+        raise MemoryError
+
+    path = saved(tmp_path / "m.png", rgb(BLACK, RED))
+    monkeypatch.setattr("gpsseg.data.formats.colours.distinct_colours", greedy)
+    with pytest.raises(MachineError, match=r"m\.png does not fit into memory"):
+        read_mask(path)
