@@ -145,10 +145,10 @@ def _in_lines(
 @contextlib.contextmanager
 def _signs_of_life(told: Callable[[], str]) -> Iterator[None]:
     """Print a line now and then while something goes on, ever more rarely; none if it is quick."""
-    end, started = threading.Event(), time.monotonic()
+    over, started = threading.Event(), time.monotonic()
 
     def speak() -> None:
-        while not end.wait(max(QUIET, (time.monotonic() - started) / RARER)):
+        while not over.wait(max(QUIET, (time.monotonic() - started) / RARER)):
             say(told())
 
     speaker = threading.Thread(target=speak, daemon=True)
@@ -156,7 +156,7 @@ def _signs_of_life(told: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     finally:
-        end.set()
+        over.set()
         speaker.join()
 
 

@@ -126,6 +126,16 @@ def fault_of(path: Path, error: BaseException) -> str:
     return f"{path} cannot be used ({type(error).__name__}). Copy it again from its source."
 
 
+def no_file(path: Path) -> str:
+    """Why there is no file to read at a path: "does not exist", "is a folder" or "is no file"."""
+    try:
+        if path.is_dir():
+            return "is a folder"
+        return "is no file" if path.exists() else "does not exist"
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
+        return f"cannot be there ({getattr(error, 'strerror', error)})"
+
+
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Turn any error of what is done with a file into a ``UserError`` that names it."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gpsseg.errors import UserError, few, name_text, shown
+from gpsseg.faults import no_file
 from gpsseg.files import sha256_of_file
 from gpsseg.reading import read_json
 
@@ -64,8 +65,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise UserError(
-            f"{path} {'is a folder' if path.is_dir() else 'does not exist'}. Pass a checkpoint, "
-            "such as a .pth or .safetensors file."
+            f"{path} {no_file(path)}. Pass a checkpoint, such as a .pth or .safetensors file."
         )
     found = _read(path)
     while isinstance(found, Mapping):

@@ -135,7 +135,7 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     require_device(device)
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
-    processes = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+    processes = started()
     if processes > 1 and device == "auto" and not torch.accelerator.is_available():
         device = "cpu"  # accelerate joins processes on a CPU only if it is told to take that
     _forget_another_device(device)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from gpsseg.errors import UserError, shown
+from gpsseg.faults import no_file
 from gpsseg.reading import parse_json
 from gpsseg.schema import refuse_newer, without_schema
 
@@ -27,11 +28,8 @@ def read_tensors(path: Path | str, what: str) -> tuple[dict[str, Tensor], dict[s
     from safetensors import safe_open
 
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path} does not exist, expected a {what} (.safetensors).")
     if not path.is_file():
-        kind = "a folder" if path.is_dir() else "no file"
-        raise UserError(f"{path} is {kind}, expected a {what} (.safetensors).")
+        raise UserError(f"{path} {no_file(path)}, expected a {what} (.safetensors).")
     try:
         with safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ from torch.utils.data import default_collate
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.predict import PredictConfig
+from gpsseg.console import say
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.loader import prepare_picture
 from gpsseg.engine.inference import predict_maps
@@ -127,10 +128,13 @@ class Segmenter:
         """The map of each picture, or why there is none; what breaks a batch is tried by itself."""
         done = 0
         if len(prepared) > 1:
-            with contextlib.suppress(Exception):
+            try:
                 for probability in self._maps(prepared):
                     done += 1
                     yield probability
+            except Exception as error:
+                if is_out_of_memory(error):
+                    _say_too_many(self.batch_size)
         for one in prepared[done:]:
             try:
                 (found,) = self._maps([one])
@@ -235,3 +239,12 @@ def make_segmenter(
         return segmenter
     numbers = {path: i for i, path in enumerate(pictures)}
     return dataclasses.replace(segmenter, prompter=prompter, numbers=numbers)
+
+
+@functools.cache  # once, though every batch may be too large
+def _say_too_many(batch_size: int) -> None:
+    say(
+        f"{batch_size} pictures together need more memory than there is, so that each is tried "
+        f"again by itself: pass --batch-size {max(1, batch_size // 2)}.",
+        style="yellow",
+    )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import gpsseg.predict.frames
 import gpsseg.predict.targets
 from gpsseg.errors import SomeFailedError, UserError, one_line
+from gpsseg.predict import segmenter
 
 Go = Callable[..., list[Path]]
 
@@ -113,6 +114,32 @@ def test_a_picture_that_breaks_its_batch_is_tried_alone(
     assert "d.png cannot be used (RuntimeError)" in failed["d.png"]
     assert "Geheim" not in failed["d.png"]
     assert batches == [2, 1, 2, 1, 1, 1], "sound batches are predicted once"
+
+
+def test_a_batch_that_lacks_memory_is_tried_one_by_one_and_that_is_said_once(
+    go: Go,
+    model: nn.Module,
+    tmp_path: Path,
+    tools: SimpleNamespace,
+    monkeypatch: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in "abcd":
+        tools.picture(tmp_path / "in" / f"{name}.png", tools.blob())
+    forward = type(model).forward
+
+    def greedy(self: Any, image: Tensor) -> Tensor:
+        if len(image) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return forward(self, image)
+
+    monkeypatch.setattr(type(model), "forward", greedy)
+    segmenter._say_too_many.cache_clear()
+    go(tmp_path / "in")
+    assert len(tools.files(tmp_path / "out")) == 4
+    said = capsys.readouterr().out
+    assert said.count("2 pictures together need more memory than there is") == 1
+    assert "pass --batch-size 1." in said
 
 
 def _refuse(monkeypatch: pytest.MonkeyPatch, number: int, name: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpsseg.data.cards.allowed import READER, reads_files, steps_fault
-from gpsseg.data.cards.patterns import pattern_fault
+from gpsseg.data.cards.patterns import long_name_fault, pattern_fault
 from gpsseg.errors import few, name_text, shown, told
 
 RULES = {"images", "masks", "masks_in", "annotator", "id", "ids"}
@@ -80,6 +80,8 @@ def _text_fault(content: Mapping[str, Any]) -> str:
         return f"name is {shown(name)}, expected a short name without slashes: runs are named so"
     if folder.startswith(("/", "~")) or ".." in re.split(r"[/\\]", folder):
         return f"folder is {told(folder)}, expected the name of a folder; root says where it lies"
+    if fault := long_name_fault(folder):
+        return f"folder {fault}"
     if not isinstance(content.get("synthetic", {}), dict):
         return f"synthetic is {told(content['synthetic'])}, expected scene and names"
     return ""
@@ -170,7 +172,7 @@ def _path_fault(path: Any) -> str:
     """Say why this is no path, or return an empty string."""
     if not isinstance(path, str) or not path or "\0" in path:
         return f"is {shown(path)}, expected text"
-    return ""
+    return long_name_fault(path)
 
 
 def _class_fault(content: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpsseg.data.cards.tables import read_rows
 from gpsseg.data.case import Case
-from gpsseg.data.formats.filenames import one_form
+from gpsseg.data.formats.filenames import matching, one_form
 from gpsseg.errors import UserError, shown, told
 
 
@@ -58,7 +58,7 @@ def _from_id(rule: Mapping[str, Any]) -> Callable[[str], str | None]:
 
 
 def _from_table(rule: Mapping[str, Any], root: Path) -> Callable[[str], str | None]:
-    files = sorted(path for path in root.glob(rule["csv"]) if path.is_file())
+    files = sorted(path for path in matching(root, rule["csv"]) if path.is_file())
     if not files:
         raise UserError(
             f"{root / rule['csv']} is not there; it says which images belong together, so that no "

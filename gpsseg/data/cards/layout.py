@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import glob
 import os
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.cards.patterns import WILD, Places, base_of, fill_places, find_files
 from gpsseg.data.case import Case
-from gpsseg.data.formats.filenames import as_named, files_below, one_form
+from gpsseg.data.formats.filenames import as_named, files_below, matching, one_form
 from gpsseg.data.formats.images import EXTENSIONS
 from gpsseg.data.formats.maps import find_maps, utf8
 from gpsseg.data.formats.matching import are_masks, one_channel_names
@@ -205,9 +204,7 @@ def _mask(root: Path, pattern: str, places: Places) -> Path:
     if not WILD.search(pattern):
         return as_named(root / fill_places(pattern, places))
     wild = fill_places(pattern, {name: glob.escape(text) for name, text in places.items()})
-    forms = {unicodedata.normalize(form, wild) for form in ("NFC", "NFD")}
-    paths = sorted({path for form in forms for path in root.glob(form)})
-    fitting = [path for path in paths if not path.name.startswith(".")]
+    fitting = [path for path in matching(root, wild) if not path.name.startswith(".")]
     if len(fitting) > 1:
         raise UserError(
             f"{fitting[0]} and {fitting[1].name} both fit {wild}: one mask an image is expected. "

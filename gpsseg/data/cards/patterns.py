@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import glob
 import re
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gpsseg.data.formats.filenames import as_named, names_below, one_form
+from gpsseg.data.formats.filenames import as_named, matching, names_below, one_form
 from gpsseg.data.formats.images import EXTENSIONS
 from gpsseg.errors import shown, told
 
+LONGEST_NAME = 255  # bytes of a file's or a folder's
 NOWHERE = "no such folder"
 PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 
@@ -46,8 +46,15 @@ def _candidates(root: Path, wild: str) -> list[Path]:
     """What may fit a pattern with a shell's wildcards."""
     if "**" in wild:
         return names_below(as_named(base_of(root, wild)))
-    forms = {wild, *(unicodedata.normalize(form, wild) for form in ("NFC", "NFD"))}
-    return sorted({path for form in forms for path in root.glob(form)})
+    return matching(root, wild)
+
+
+def long_name_fault(path: str) -> str:
+    """Say that a part of a path is longer than a name can be, or return an empty string."""
+    parts = re.split(r"[/\\]", path)
+    if any(len(part.encode("utf-8", "replace")) > LONGEST_NAME for part in parts):
+        return f"is {told(path)}, expected names of up to {LONGEST_NAME} bytes"
+    return ""
 
 
 def pattern_fault(pattern: Any) -> str:
@@ -62,6 +69,8 @@ def pattern_fault(pattern: Any) -> str:
         return (
             f"is {told(pattern)}, expected a path below the set's folder; root says where that is"
         )
+    if fault := long_name_fault(pattern):
+        return fault
     try:
         re.compile(_expression(pattern))
         next(Path(NOWHERE).glob(PLACE.sub(lambda place: place[2] or "*", pattern)), None)

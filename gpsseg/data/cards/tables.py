@@ -15,6 +15,7 @@ from gpsseg.data.formats.filenames import as_named, is_file, one_form
 from gpsseg.data.formats.matching import FIRST
 from gpsseg.data.pairs import parts_of
 from gpsseg.errors import UserError, counted, few, name_text, nearest, shown
+from gpsseg.faults import no_file
 from gpsseg.reading import csv_rows, read_json, read_text
 from gpsseg.veil import plain
 
@@ -57,7 +58,7 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
             name theirs; the text names the row.
     """
     if not path.is_file():
-        raise UserError(f"--table {path} does not exist. Pass a CSV, a Parquet or a dataset.json.")
+        raise UserError(f"--table {path} {no_file(path)}. Pass a CSV, a Parquet or a dataset.json.")
     if path.suffix.lower() == ".json":
         rows = _json(path)
     else:
@@ -157,7 +158,9 @@ def _file(path: Path, number: int, name: str, column: str) -> Path:
         found = _first_channel(found)
     if found is None or not is_file(found):
         what = (
-            f"{few([str(found)[:300]])} does not exist" if found else f"the cell {column} is empty"
+            f"{few([str(found)[:300]])} {no_file(found)}"
+            if found
+            else f"the cell {column} is empty"
         )
         raise UserError(
             f"{path}, row {number}: {what}. Paths are relative to the table's folder, or absolute."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import unicodedata
@@ -140,6 +141,20 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def matching(root: Path, wild: str) -> list[Path]:
+    """What fits a shell's wildcards below a folder, in either form of Unicode, sorted.
+
+    None where a part of them is longer than a name can be.
+    """
+    forms = {wild, *(unicodedata.normalize(form, wild) for form in ("NFC", "NFD"))}
+    try:
+        return sorted({path for form in forms for path in root.glob(form)})
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return []
 
 
 def is_worth_naming(path: Path) -> bool:

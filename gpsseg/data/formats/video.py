@@ -11,7 +11,7 @@ import numpy as np
 from gpsseg.data.formats.opencv import opencv
 from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.errors import UserError
-from gpsseg.faults import naming, plain_name
+from gpsseg.faults import naming, no_file, plain_name
 
 ENDINGS = frozenset(
     (*(".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".asf", ".flv"),
@@ -47,7 +47,7 @@ def _frames(path: Path) -> Iterator[np.ndarray]:
     cv2 = opencv()
 
     if not path.is_file():
-        raise UserError(f"{path} {'is no file' if path.exists() else 'does not exist'}.")
+        raise UserError(f"{path} {no_file(path)}.")
     capture: Any = cv2.VideoCapture(plain_name(path))
     try:
         promised, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)

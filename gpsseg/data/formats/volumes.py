@@ -19,7 +19,7 @@ import numpy as np
 
 from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.errors import UserError, name_text
-from gpsseg.faults import file_error, plain_name
+from gpsseg.faults import file_error, no_file, plain_name
 
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".gipl.gz", ".gipl")
@@ -116,8 +116,7 @@ def read_volume(path: Path) -> Volume:
         UserError: it cannot be read, or holds several time points or channels; the text names it.
     """
     if not path.is_file():
-        what = "is no file" if path.exists() else "does not exist"
-        raise UserError(f"{path} {what}, expected a NIfTI, NRRD or MHA volume.")
+        raise UserError(f"{path} {no_file(path)}, expected a NIfTI, NRRD or MHA volume.")
     read = _read_nifti if volume_ending(path) in NIBABEL else _read_itk
     try:
         return read(path)

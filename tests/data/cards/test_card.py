@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 
 from gpsseg.data.cards.card import Card, build_transform, card_names, load_card
+from gpsseg.data.formats.filenames import matching
 from gpsseg.data.loader import CaseDataset
 from gpsseg.data.splits.split import make_split
 from gpsseg.errors import UserError
@@ -183,3 +184,23 @@ def test_ctrl_c_while_a_library_is_imported_is_no_fault_of_the_card(
     monkeypatch.setattr("gpsseg.data.cards.card.import_module", stopped)
     with pytest.raises(KeyboardInterrupt):
         build_transform(KVASIR, "augment", 32)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "folder: FFF",
+        "splits: [{name: a, train: {images: FFF/*.png, masks: '{id}'}, test: {images: x, masks: '{id}'}}]",
+        "splits: [{name: a, train: {images: x, masks: '{id}', ids: FFF}, test: {images: x, masks: '{id}'}}]",
+    ],
+)
+def test_a_name_that_no_file_can_have_is_a_fault_of_the_card(text: str, tmp_path: Path) -> None:
+    card = tmp_path / "mine.yaml"
+    content = yaml.safe_load((bundled("pipelines") / "kvasir.yaml").read_text())
+    card.write_text(yaml.safe_dump(content | yaml.safe_load(text.replace("FFF", "ü" * 200))))
+    with pytest.raises(UserError, match=r"mine\.yaml.*names of up to 255 bytes"):
+        make_split(load_card(str(card)), tmp_path)
+
+
+def test_wildcards_beside_a_name_that_no_file_can_have_fit_none(tmp_path: Path) -> None:
+    assert matching(tmp_path, f"{'i' * 300}/*.png") == []
