@@ -131,9 +131,12 @@ def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
         return
     there = read_object(path)
     # The delta says which run it was, whatever its folder is called by now.
-    other = [n for n, value in settings.items() if n != "run" and there.get(n) != value]
+    at_times = ("labels", "untrained", "window")
+    compared = dict.fromkeys([*settings, *at_times])
+    compared.pop("run")
+    other = [n for n in compared if there.get(n) != settings.get(n)]
     if other:
         raise UserError(
             f"{path} says that the masks in this folder were made otherwise: {other[0]} was "
-            f"{there.get(other[0])}, now it is {settings[other[0]]}. Name another --output."
+            f"{there.get(other[0])}, now it is {settings.get(other[0])}. Name another --output."
         )

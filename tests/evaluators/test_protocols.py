@@ -293,3 +293,23 @@ def test_scores_of_parts_are_joined_to_those_of_all():
     assert parts[0].rows() == whole.rows()[:2], "the parts stay as they are"
     with pytest.raises(UserError, match="case0: scored twice"):
         whole.joined([parts[0].kept, whole.kept])
+
+
+def test_tolerance_and_saliency_reach_their_rules():
+    truth = np.zeros((30, 30), bool)
+    truth[8:20, 8:20] = True
+    moved = np.roll(truth, 3, axis=1)
+    found = {}
+    for tolerance in (1.0, 4.0):
+        scorer = Scorer(["boundary"], tolerance=tolerance)
+        found[tolerance] = scorer.add("a", moved.astype(float), truth)["boundary_nsd"]
+        summary = scorer.summary()["boundary"]
+        assert (summary["nsd"], summary["tolerance"]) == (found[tolerance], tolerance)
+    assert found[1.0] < found[4.0] == 1.0
+    with_it, without = (
+        Scorer(["pranet"], saliency=saliency).add("a", moved.astype(float), truth)
+        for saliency in (True, False)
+    )
+    assert {*with_it} - {*without} == {
+        *("pranet_s_measure", "pranet_e_measure", "pranet_weighted_f", "pranet_mae"),
+    }

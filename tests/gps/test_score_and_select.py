@@ -304,3 +304,11 @@ def test_the_scores_of_half_the_batches_can_be_had_on_the_way():
     half = gps.score(layer, batches[:2], squared_error, ["weight"]).rows("weight")
     torch.testing.assert_close(halves[1], half)
     assert not torch.equal(halves[3], half)
+
+
+def test_one_gradient_that_is_not_finite_stops_the_scoring():
+    totals = torch.ones(2, 3)
+    totals[1, 2] = float("nan")
+    scores = given_scores(nn.Linear(3, 2, bias=False), weight=totals)
+    with pytest.raises(UserError, match="The gradient of weight is not finite"):
+        scores.rows("weight")

@@ -39,3 +39,11 @@ def test_scores_of_processes_add_up_also_where_one_has_none():
     assert [tensor.tolist() for tensor in held] == [[[0.0, 0.0]]]
     twice = scores.summed(lambda tensor: tensor * 2)
     torch.testing.assert_close(twice.rows("weight"), 2 * scores.rows("weight"))
+
+
+def test_of_equal_scores_all_could_change_places_even_without_rounding():
+    layer = nn.Linear(3, 1, bias=False)
+    scores = gps.Scores(
+        layer, gps.CRITERIA["gradient"], {"weight": torch.tensor([[3.0, 3.0, 1.0]])}, ["weight"]
+    )
+    assert gps.within_rounding(scores, {"weight": 1}, "neuron", share=0.0) == 1

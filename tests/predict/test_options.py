@@ -1,5 +1,6 @@
 """Options of `predict` that would do nothing are refused before anything is read or written."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,12 @@ import gpsseg.config.resuming
 import gpsseg.engine.prompt_files
 import gpsseg.runs.tuned
 from gpsseg.config.finetune import SettledConfig
+from gpsseg.config.predict import PredictConfig
+from gpsseg.data.cards.card import load_card
+from gpsseg.data.formats.greys import Greys
+from gpsseg.data.sources import Source
 from gpsseg.errors import UserError
+from gpsseg.predict.options import as_trained, keep_settings
 
 
 @pytest.fixture
@@ -112,3 +118,44 @@ def test_resume_gives_each_picture_the_box_that_it_had_and_reads_the_file_once(
     (tmp_path / "out" / "x.png").unlink()
     go(tmp_path / "in", prompts=boxes, resume=True)
     assert told[3:] == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "of_ct", "axis", "expected"),
+    [
+        ("image image", False, "coronal", (None, "auto")),
+        ("image dicom", False, "coronal", ((40.0, 400.0), "auto")),
+        ("volume image", False, "coronal", ((40.0, 400.0), "coronal")),
+        ("volume", True, "coronal", (None, "coronal")),
+        ("volume", False, "auto", ((40.0, 400.0), "auto")),
+    ],
+)
+def test_window_and_axis_of_the_training_are_taken_where_they_matter(
+    kinds: str, of_ct: bool, axis: Any, expected: Any, tmp_path: Path
+) -> None:
+    header: Any = object()
+    sources = [
+        Source(tmp_path / "a", "a", "image", (header,))
+        if kind == "dicom"
+        else Source(tmp_path / "a", "a", kind)  # type: ignore[arg-type]
+        for kind in kinds.split()
+    ]
+    greys = Greys(window=(40.0, 400.0), of_ct=of_ct, axis=axis)
+    config = PredictConfig(run=tmp_path, input=(tmp_path,), output=tmp_path / "out")
+    found = as_trained(config, greys, sources)
+    assert (found.window, found.axis) == expected
+    named = dataclasses.replace(config, window=(1.0, 2.0), axis="sagittal")
+    found = as_trained(named, greys, sources)
+    assert (found.window, found.axis) == ((1.0, 2.0), "sagittal")
+
+
+def test_masks_of_an_untrained_network_are_never_mixed_with_others(tmp_path: Path) -> None:
+    (tmp_path / "delta.safetensors").write_bytes(b"")
+    (tmp_path / "out").mkdir()
+    config = PredictConfig(run=tmp_path, input=(tmp_path,), output=tmp_path / "out", untrained=True)
+    keep_settings(config, load_card("kvasir"), nameless=False)
+    keep_settings(config, load_card("kvasir"), nameless=False)
+    with pytest.raises(UserError, match="untrained was True, now it is None"):
+        keep_settings(
+            dataclasses.replace(config, untrained=False), load_card("kvasir"), nameless=False
+        )

@@ -18,6 +18,7 @@ from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.split import make_split
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
+from gpsseg.scoring.pair_checks import largest
 from gpsseg.slices import cut
 
 LESION = np.zeros((40, 60), np.uint8)
@@ -178,3 +179,9 @@ def test_slices_refuse_labels_that_are_nowhere_and_say_those_that_are_rare(
     said = capsys.readouterr().out
     assert "note: no mask holds the labels 5." in said
     assert "note: 1 of 2 masks: all black, which counts as an image without lesion (v1." in said
+
+
+def test_a_mask_and_a_map_are_joined_on_one_scale():
+    mask, soft = np.array([[255, 0]], np.uint8), np.array([[0.2, 0.7]])
+    assert largest([mask, soft]).tolist() == [[1.0, 0.7]]
+    assert largest([mask, mask // 2]).dtype == np.uint8
