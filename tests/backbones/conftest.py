@@ -3,6 +3,7 @@
 import copy
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -215,7 +216,13 @@ def make_tiny():
 SEVERAL = ("litemedsam", "sam", "sam2", "edgetam", "unet")  # also tested with three classes
 
 
-@pytest.fixture(params=[*TINY, *(f"{family} with 3 classes" for family in SEVERAL)])
+def _with_classes(family: str) -> Any:
+    """The full-sized network takes seconds a test; the small ones have the same code."""
+    marks = pytest.mark.slow if family == "litemedsam" else ()
+    return pytest.param(f"{family} with 3 classes", marks=marks)
+
+
+@pytest.fixture(params=[*TINY, *map(_with_classes, SEVERAL)])
 def tiny(request, make_tiny) -> Backbone:
     family, *several = request.param.split(" with ")
     return make_tiny(family, "full-box" if "lite" in family else "none", 3 if several else 1)

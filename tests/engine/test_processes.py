@@ -251,6 +251,7 @@ def ended(driver, folder, name):
 def test_processes_that_cannot_work_together_are_refused(monkeypatch):
     """Each would train by itself, unseen: accelerate does not join those on Apple's GPUs."""
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("LOCAL_RANK", "0")
     lonely = SimpleNamespace(num_processes=1, device="mps")
     monkeypatch.setattr("gpsseg.engine.machine.Accelerator", lambda **more: lonely)
