@@ -268,3 +268,11 @@ def test_a_delta_whose_bytes_have_changed_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(UserError, match="its values are not those that were written"):
         Delta.load(path)
+
+
+def test_what_saving_adds_is_no_part_of_the_metadata(tmp_path: Path) -> None:
+    delta = Delta({}, {"1.bias": torch.ones(2)}, {"base_hash": "a", "base": "b"}, ("1.bias",))
+    delta.save(tmp_path / "d.safetensors")
+    again = Delta.load(tmp_path / "d.safetensors")
+    assert again.metadata == delta.metadata
+    assert again.free == delta.free
