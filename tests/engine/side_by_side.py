@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import runpy
 import shutil
+import signal
 import socket
 import time
 
@@ -242,6 +243,7 @@ def command(folder, name, config):
         (folder / f"pid-{part()[0]}").write_text(str(os.getpid()))
         HURT[name](folder)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background lack
     os.dup2(os.open(folder / f"said-{os.environ['RANK']}", os.O_CREAT | os.O_WRONLY), 2)
     import gpsseg.console as console
 

@@ -223,10 +223,7 @@ def test_who_is_killed_ends_all_within_seconds(
     temporary = set(Path("/tmp").glob("gpsseg-*"))
     config = driver.FinetuneConfig()
     processes = driver.start(2, "command", tmp_path, "training", config)
-    victim = pids(tmp_path, processes)[hurt]
-    while processes[hurt].exitcode is None:  # Python may lose a Ctrl-C, in a destructor
-        os.kill(victim, number)
-        processes[hurt].join(20)
+    os.kill(pids(tmp_path, processes)[hurt], number)
     for process in processes:
         process.join(120)  # left alone they would wait for hours
     assert processes[1 - hurt].exitcode == status
