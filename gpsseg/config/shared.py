@@ -180,6 +180,9 @@ class TrainingConfig:
     unet-efficientnet-lite0: 4)."""
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay; it acts on trained weights only."""
+    decay_to: Literal["zero", "pretrained"] = "zero"
+    """Where the decay pulls weights that were pre-trained: to 0, as usual, or back to their
+    pre-trained value (L2-SP; Li et al., ICML 2018). What starts from random weights goes to 0."""
     warmup: float = 0.1
     """Share of all updates over which the learning rate rises from zero."""
     validate_every: int = 1

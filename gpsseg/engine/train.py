@@ -12,7 +12,7 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ def train(
     machine: Machine,
     run: Path,
     keep: Callable[[History], None] = _keep_nothing,
+    back: Collection[str] = (),
 ) -> History:
     """Train what ``rates`` names with AdamW and a cosine schedule; keep the best epoch's weights.
 
@@ -64,12 +65,15 @@ def train(
         run: folder for log.jsonl (a line a step and an epoch) and state/ (the resume point), which
             the main process writes.
         keep: is called with the history so far however the training ends, also by Ctrl-C.
+        back: names of parameters that decay to the value that they have now, and not to 0; a copy
+            of them is kept.
 
     Raises:
         TrainingDivergedError: the loss or a weight became NaN or infinite.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(_by_rate(trained, rates), weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(_groups(trained, rates, back), weight_decay=config.weight_decay)
+    _pull_back(optimizer, config.weight_decay)
     steps = len(batches_of(1))
     schedule = _Schedule(optimizer, config, math.ceil(steps / config.accumulate))
     log, best, history = log_to(RunFolder(run).log), _copy(trained), History()
@@ -187,15 +191,40 @@ def _tell(row: Mapping[str, float], epochs: int, log: Callable[[Mapping[str, Any
     say(f"epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.3f}{said}")
 
 
-def _by_rate(
-    trained: Mapping[str, nn.Parameter], rates: Mapping[str, float]
+def _groups(
+    trained: Mapping[str, nn.Parameter], rates: Mapping[str, float], back: Collection[str]
 ) -> list[dict[str, Any]]:
-    """One optimiser group a rate: on CUDA each group's update is a few kernels, however large."""
-    groups: dict[float, dict[str, Any]] = {}
+    """One optimiser group a rate: on CUDA each group's update is a few kernels, however large.
+
+    Those that decay ``back`` have groups of their own, in which AdamW itself decays nothing.
+    """
+    groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in trained.items():
-        group = groups.setdefault(rates[name], {"params": [], "lr": rates[name]})
+        pulled = name in back
+        new = {"params": [], "lr": rates[name], "pulled": pulled}
+        group = groups.setdefault((rates[name], pulled), new)
         group["params"].append(parameter)
+        if pulled:
+            group["weight_decay"] = 0.0
     return list(groups.values())
+
+
+def _pull_back(optimizer: torch.optim.Optimizer, decay: float) -> None:
+    """Before each update, pull what decays back towards its start: w -= lr decay (w - start).
+
+    It is AdamW's decoupled decay with another end; a weight that has not moved stays bit for bit.
+    """
+    pulled = [group for group in optimizer.param_groups if group["pulled"]]
+    starts = [[p.detach().clone() for p in group["params"]] for group in pulled]
+
+    @torch.no_grad()
+    def pull(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        groups = [group for group in optimizer.param_groups if group["pulled"]]
+        for group, start in zip(groups, starts, strict=True):
+            torch._foreach_lerp_(group["params"], start, group["lr"] * decay)
+
+    if decay and pulled:
+        optimizer.register_step_pre_hook(pull)
 
 
 def _cosine(total: int, warmup: float) -> Callable[[int], float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,18 @@ def learning_rates(
     trained = [*selection.dense, *(f"{name}_values" for name in selection.indices)]
     fast = {name for name in trained if roles[name] == "decoder"} - new
     return {name: config.decoder_lr if name in fast else config.lr for name in trained}
+
+
+def decays_back(backbone: Backbone, trained: Collection[str], config: SettledConfig) -> set[str]:
+    """Which of the parameters that train are pulled back to the value that they start from.
+
+    Those that are pre-trained, and those of layers that begin as the identity; a decoder that
+    starts from random weights has no value to go back to.
+    """
+    if config.decay_to == "zero":
+        return set()
+    scratch = _from_scratch(backbone)
+    return {name for name in trained if name.removesuffix("_values") not in scratch}
 
 
 def identify_base(backbone: Backbone, config: FinetuneConfig) -> dict[str, Any]:

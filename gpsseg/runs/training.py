@@ -23,7 +23,7 @@ from gpsseg.files import is_main_process, log_to
 from gpsseg.gps import Selection
 from gpsseg.memory import memory_for
 from gpsseg.runs.data import Data
-from gpsseg.runs.method import learning_rates
+from gpsseg.runs.method import decays_back, learning_rates
 from gpsseg.runs.trained import training_of
 
 
@@ -77,7 +77,10 @@ def train_run(
     rates = learning_rates(backbone, selection, config)
     try:
         with memory_for("training", config):
-            history = train(backbone, batches_of, validate, rates, config, machine, run.path, keep)
+            back = decays_back(backbone, rates, config)
+            history = train(
+                backbone, batches_of, validate, rates, config, machine, run.path, keep, back
+            )
     except TrainingDivergedError:  # all processes know of it; the first to end would end the others
         machine.wait()
         raise

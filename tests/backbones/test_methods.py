@@ -18,6 +18,7 @@ from gpsseg.errors import UserError
 from gpsseg.runs.method import (
     add_layers,
     added_and_whole,
+    decays_back,
     identify_base,
     learning_rates,
     refuse_without_effect,
@@ -229,3 +230,22 @@ def test_the_bases_hash_holds_all_that_was_pretrained(make_tiny, method):
     assert set(base["free"]) == {n for n, role in roles.items() if role == "decoder"}
     assert hash_after_a_change_of(bias) != base["base_hash"]
     assert hash_after_a_change_of(weight) == base["base_hash"]
+
+
+@pytest.mark.parametrize("method", ["gps", "full", "lora", "decoder"])
+def test_what_was_pretrained_decays_back_and_a_random_decoder_does_not(make_tiny, method):
+    net = make_tiny("unet")
+    net.facts = dataclasses.replace(net.facts, scratch=frozenset({"decoder"}))
+    rank = {"rank": 1} if "rank" in options_of(method) else {}
+    config = gps_config(net, method=method, decay_to="pretrained", **rank)
+    if method == "gps":
+        selection = selection_of(net, config)
+        gps.sparsify(net, selection)
+        trained = [*selection.dense, *(f"{name}_values" for name in selection.indices)]
+    else:
+        trained = added_and_whole(net, config)
+    back = decays_back(net, trained, config)
+    decoder = {name for name in trained if net.roles()[name] == "decoder"}
+    assert decoder, "which trains whole with every method"
+    assert back == set(trained) - decoder
+    assert decays_back(net, trained, dataclasses.replace(config, decay_to="zero")) == set()

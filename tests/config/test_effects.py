@@ -29,7 +29,7 @@ from gpsseg.errors import UserError
 SOURCE = {"classes"}
 PREPARATION = {"split", "anonymous_ids", "image_size", "workers", "cache", "on_bad_image"}
 BACKBONE = {"backbone", "precision", "device"}
-TRAINING = {"batch_size", "weight_decay", "warmup", "validate_every"}
+TRAINING = {"batch_size", "weight_decay", "decay_to", "warmup", "validate_every"}
 ALWAYS = {
     CacheConfig: {"cache", "clear"},
     BenchmarkConfig: {

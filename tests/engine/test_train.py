@@ -68,13 +68,13 @@ def new_model():
     return nn.Conv2d(3, 1, 1)
 
 
-def fit(model, machine, run, validate=None, batches_of=batches, rates=None, **settings):
+def fit(model, machine, run, validate=None, batches_of=batches, rates=None, back=(), **settings):
     run.mkdir(exist_ok=True)
     config = FinetuneConfig(**{"epochs": 4, **settings})
     rates = rates or dict.fromkeys(dict(model.named_parameters()), 0.1)
     scores = iter([0.1, 0.2, 0.3, 0.4, 0.5])
     validate = validate or (lambda: next(scores))
-    return engine.train(model, batches_of, validate, rates, config, machine, run)
+    return engine.train(model, batches_of, validate, rates, config, machine, run, back=back)
 
 
 def test_training_lowers_the_loss(machine, tmp_path):
@@ -198,6 +198,30 @@ def test_weight_decay_takes_its_share_of_every_weight(machine, tmp_path):
         tuned[decay] = new_model()
         fit(tuned[decay], machine, tmp_path / str(decay), weight_decay=decay, **ONE_UPDATE)
     torch.testing.assert_close(tuned[0].weight - tuned[0.5].weight, start / 20)
+
+
+def test_weights_decay_back_to_where_they_began(machine, tmp_path):
+    """The first update moves each by its rate, 0.1; the second pulls back 0.05 * 0.5 of that."""
+    two = {"epochs": 1, "warmup": 0, "batches_of": lambda epoch: batches(epoch, 2)}
+    free, pulled = new_model(), new_model()
+    fit(free, machine, tmp_path / "free", weight_decay=0, **two)
+    fit(pulled, machine, tmp_path / "pulled", weight_decay=0.5, back=("weight", "bias"), **two)
+    moved = (free.weight - pulled.weight).abs()
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.05 * 0.5 * 0.1), rtol=1e-3, atol=0)
+    start = new_model()
+    assert (pulled.weight - start.weight).norm() < (free.weight - start.weight).norm()
+
+
+@pytest.mark.parametrize("back", [(), ("weight",)])
+def test_what_does_not_move_stays_bit_for_bit_where_it_decays_back(machine, tmp_path, back):
+    """Black images have no gradient for the weights of a convolution."""
+
+    def black(epoch):
+        return [{**batch, "image": torch.zeros_like(batch["image"])} for batch in batches(epoch)]
+
+    model = new_model()
+    fit(model, machine, tmp_path, batches_of=black, weight_decay=1.0, back=back)
+    assert torch.equal(model.weight, new_model().weight) == bool(back)
 
 
 def test_what_is_dropped_out_is_drawn_from_the_seed(machine, tmp_path):
