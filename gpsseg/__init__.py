@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["Delta", "FinetuneConfig", "__version__", "load_backbone", "load_run"]
 
 _HOMES = {

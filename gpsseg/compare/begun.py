@@ -14,14 +14,16 @@ from gpsseg.config.methods import OF_SOME
 from gpsseg.config.private import load_salt, save_salt
 from gpsseg.config.resuming import OWN_DATA, PLACES, spelled
 from gpsseg.config.written import NamedSplit
+from gpsseg.console import say
 from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.carve import BY_GROUPS
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.errors import UserError
 from gpsseg.files import write_json
-from gpsseg.reading import read_object
+from gpsseg.reading import read_json, read_object
 from gpsseg.runs.kept import kept_split
+from gpsseg.schema import KEY
 from gpsseg.scope import clean
 from gpsseg.writing import is_partial, make_folder
 
@@ -45,6 +47,13 @@ def open_comparison(config: CompareConfig) -> None:
     fixed = clean(fixed)
     if path.is_file():
         before = read_object(path)
+        if KEY not in read_json(path):
+            say(
+                f"{config.output} was begun by version 0.1, whose warm-up differs where a training "
+                "has few updates: runs that are made now are not to be compared with those. Name "
+                "another --output to make all of them anew.",
+                style="bold yellow",
+            )
         changed = [name for name in fixed if not _same(name, before, fixed)]
         if set(changed) <= set(MOVABLE) and changed and _same_images(config, salt):
             write_json(path, before | {name: fixed[name] for name in MOVABLE})

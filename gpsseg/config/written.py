@@ -154,7 +154,7 @@ LogLine = Annotated[AnyLine, _whole_line]
 class TrainedCell(TypedDict):
     """cell.json of a run of a comparison."""
 
-    val_dice: float
+    val_dice: Score
     memory_mb: float
     lr: float
     decoder_lr: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import re
 import shutil
@@ -10,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,15 +28,43 @@ LONGEST = 200  # characters of a file's name, which gets endings of ours
 BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError, urllib.error.URLError)
 
 
-def fetch_source(source: Mapping[str, Any], folder: Path, keep_archive: bool = False) -> None:
+def fetch_sources(
+    sources: Sequence[Mapping[str, Any]], folder: Path, keep_archives: bool = False
+) -> None:
+    """Fetch all archives of a data card, see ``fetch_source``; each has a name of its own."""
+    names = [archive_name(source["url"]) for source in sources]
+    for source, name in zip(sources, names, strict=True):
+        if names.count(name) > 1:  # such as .../train/images.zip and .../test/images.zip
+            name = f"{hashlib.sha256(source['url'].encode()).hexdigest()[:8]}-{name}"
+        fetch_source(source, folder, keep_archives, name)
+
+
+def archive_name(url: str) -> str:
+    """What a file is called by its address.
+
+    >>> archive_name("https://a.b/c/set.zip?x=1"), archive_name("https://a.b/")
+    ('set.zip', 'download.zip')
+    """
+    name = PurePosixPath(urllib.parse.urlsplit(address(url)).path).name[-LONGEST:]
+    return name if name.strip(".") else "download.zip"
+
+
+def fetch_source(
+    source: Mapping[str, Any], folder: Path, keep_archive: bool = False, name: str | None = None
+) -> None:
     """Fetch one archive of a data card, verify it, and unpack it below ``folder``.
+
+    Args:
+        source: with its url, and perhaps sha256 and into (a folder below).
+        folder: where it is unpacked.
+        keep_archive: whether it stays afterwards.
+        name: of the archive there; None takes the address's.
 
     Raises:
         UserError: the server does not give the file, it is not what the card says, or the archive
             would write outside the folder; the text says what is left where.
     """
-    name = PurePosixPath(urllib.parse.urlsplit(address(source["url"])).path).name[-LONGEST:]
-    name = "download.zip" if name.strip(".") == "" else name
+    name = name or archive_name(source["url"])
     archive = make_folder(folder) / name
     if not archive.is_file():
         fetch(source["url"], archive)

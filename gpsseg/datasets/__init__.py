@@ -153,7 +153,7 @@ def download(config: DownloadConfig) -> Path:
             should be.
     """
     from gpsseg.data.cards.card import load_card
-    from gpsseg.data.download import fetch_source
+    from gpsseg.data.download import fetch_sources
 
     card = load_card(config.dataset)
     say(card.title, style="bold")
@@ -163,8 +163,7 @@ def download(config: DownloadConfig) -> Path:
         raise UserError(f"{card.title} has no direct official link. {card.get}")
     _accept(config.accept_licence)
     root = make_folder(config.output.expanduser())
-    for source in card.sources:
-        fetch_source(source, root, config.keep_archives)
+    fetch_sources(card.sources, root, config.keep_archives)
     say(f"Pass --dataset {card.name} --data-root {root}. {card.note}", style="bold")
     return root
 

@@ -12,7 +12,7 @@ from gpsseg.errors import SomeFailedError, UserError, counted
 from gpsseg.faults import fault_of, stops_all
 from gpsseg.files import write_rows
 from gpsseg.folders import finish_folder, new_folder
-from gpsseg.writing import remove_file
+from gpsseg.writing import remove_file, remove_folder
 
 if TYPE_CHECKING:
     from gpsseg.data.checks.notices import MaskFacts
@@ -37,6 +37,8 @@ def cut(config: SlicesConfig) -> Path:
     failed: list[tuple[Path, str]] = []
     pairs = pair_volumes(config, failed)
     new_folder(config.output, config)
+    for begun in ("images", "masks"):  # before a kill, perhaps of volumes that are gone since
+        remove_folder(config.output / begun)
     greys = greys_of_volumes([image for image, _, _ in pairs], config)
     rows: list[dict[str, str]] = []
     seen: list[MaskFacts] = []

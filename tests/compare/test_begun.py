@@ -66,3 +66,18 @@ def test_runs_added_to_an_old_comparison_are_tested_on_its_images(tmp_path, tool
     (cell / "split.json").write_text(json.dumps({"name": "seeded-88-12"}))
     begun.open_comparison(settings)
     assert begun.split_as_begun(settings).split == "seeded-88-12-by-groups"
+
+
+def test_a_comparison_that_version_0_1_began_is_gone_on_with_but_not_in_silence(
+    tmp_path, tools, capsys
+):
+    config = tools.config(tmp_path / "c", data_root="data")
+    begun.open_comparison(config)
+    begun.open_comparison(config)
+    assert "version 0.1" not in capsys.readouterr().out
+    path = tmp_path / "c" / begun.SETTINGS
+    content = json.loads(path.read_text())
+    del content["schema"]
+    path.write_text(json.dumps(content))
+    begun.open_comparison(config)
+    assert "was begun by version 0.1, whose warm-up differs" in capsys.readouterr().out

@@ -14,7 +14,7 @@ import pytest
 
 from gpsseg.data import download
 from gpsseg.data import unpack as unpacking
-from gpsseg.data.download import fetch, fetch_source
+from gpsseg.data.download import fetch, fetch_source, fetch_sources
 from gpsseg.data.unpack import unpack
 from gpsseg.errors import UserError
 
@@ -363,3 +363,23 @@ def test_a_part_that_nobody_asked_for_is_the_beginning(server: Server, tmp_path:
     (tmp_path / "set.zip.partial").write_bytes(b"old" * 100)  # no mark says of which version
     fetch(server.url, tmp_path / "set.zip")
     assert (tmp_path / "set.zip").read_bytes() == server.content
+
+
+def test_two_archives_of_one_name_stay_two(server: Server, tmp_path: Path) -> None:
+    """As .../train/images.zip and .../test/images.zip; a kill may have left one of them."""
+    of_path = {"/a/set.zip": make_zip({"1.jpg": b"one"}), "/b/set.zip": make_zip({"2.jpg": b"2"})}
+    plain = server.answer
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        server.content = of_path[request.path]
+        plain(request)
+
+    server.answer = answer  # type: ignore[method-assign]
+    base = server.url.removesuffix("/set.zip")
+    sources = [{"url": f"{base}/{part}/set.zip", "into": part} for part in "ab"]
+    (tmp_path / "set.zip").write_bytes(of_path["/b/set.zip"])
+    for _ in range(2):
+        fetch_sources(sources, tmp_path, keep_archives=True)
+    found = [name for name in names(tmp_path) if name.endswith(".jpg")]
+    assert found == ["a/1.jpg", "b/2.jpg"]
+    assert (tmp_path / "a" / "1.jpg").read_bytes() == b"one"

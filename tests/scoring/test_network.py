@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpsseg.backbones import load_backbone
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.case import Case
 from gpsseg.engine.machine import make_machine
 from gpsseg.evaluators import Scorer
-from gpsseg.scoring.network import Scored, _inputs, class_metrics
+from gpsseg.scoring.network import Scored, _inputs, class_metrics, score_cases
 
 
 @pytest.fixture
@@ -42,3 +43,16 @@ def test_classes_that_are_told_apart_count_in_the_dice_that_picks_an_epoch() -> 
     assert class_metrics(before=one, after=apart) == {"classes": {"after": {"x": {}}}}
     assert class_metrics(after=one) == {}
     assert apart.rows == [{**one.rows[0], "x_dice": 1}]
+
+
+def test_every_case_comes_to_the_pictures_with_its_map_and_its_mask(cases: list[Case]) -> None:
+    config: Any = SimpleNamespace(image_size=32, cache="off", batch_size=1, workers=0)
+    model, seen = load_backbone("unet:lcnet_035", weights="random"), []
+
+    def picture(case: Case, probability: np.ndarray, mask: np.ndarray) -> None:
+        seen.append((case.id, probability.shape, mask.tolist()))
+
+    score_cases(
+        model, cases, load_card("kvasir"), config, make_machine("cpu"), None, picture=picture
+    )
+    assert seen == [("a", (8, 8), np.zeros((8, 8), bool).tolist())]

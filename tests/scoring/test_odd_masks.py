@@ -1,5 +1,6 @@
 """What is odd about masks is said, or refused, by every command that reads them."""
 
+import dataclasses
 from pathlib import Path
 
 import nibabel
@@ -13,12 +14,13 @@ from gpsseg.config.shared import SourceConfig
 from gpsseg.config.slices import SlicesConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.cards.own import card_of, choose_classes
+from gpsseg.data.case import Case
 from gpsseg.data.checks.readable import check_cases
 from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.split import make_split
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.scoring.pair_checks import largest
+from gpsseg.scoring.pair_checks import largest, read_pair
 from gpsseg.slices import cut
 
 LESION = np.zeros((40, 60), np.uint8)
@@ -185,3 +187,15 @@ def test_a_mask_and_a_map_are_joined_on_one_scale():
     mask, soft = np.array([[255, 0]], np.uint8), np.array([[0.2, 0.7]])
     assert largest([mask, soft]).tolist() == [[1.0, 0.7]]
     assert largest([mask, mask // 2]).dtype == np.uint8
+
+
+def test_annotators_who_vote_are_no_files_that_are_joined(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.png" for name in "abp"]
+    for path in paths:
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+    one, other, predicted = paths
+    case = Case("x", one, one, opinions=(other,))
+    for joined, files in ((False, []), (True, [one, other])):
+        truth, given = read_pair(dataclasses.replace(case, joined=joined), [predicted], False)
+        assert [path for path, _ in truth] == files
+        assert [path for path, _ in given] == [predicted]

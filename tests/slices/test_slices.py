@@ -15,6 +15,7 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.formats.masks import read_mask
 from gpsseg.data.splits.split import make_split
 from gpsseg.errors import SomeFailedError, UserError
+from gpsseg.folders import new_folder
 from gpsseg.slices import cut
 
 FLIPPED = np.diag([-1.0, 1, 2, 1])  # in RAS: i leads to the left, j to the front
@@ -237,3 +238,20 @@ def test_a_volume_is_read_once_however_many_masks_it_has(
     assert read == ["a"]
     masks = [read_mask(tmp_path / "cut" / row["mask"]) for row in rows(table)]
     assert [int(mask.sum()) for mask in masks] == [10, 13, 13, 13]
+
+
+def test_what_a_killed_command_cut_of_volumes_that_are_gone_goes(tmp_path: Path) -> None:
+    volumes(tmp_path, ["a", "b"])
+    config = SlicesConfig(
+        images=tmp_path / "ct", masks=tmp_path / "seg", output=tmp_path / "out", window=(1, 2)
+    )
+    cut(config)
+    new_folder(tmp_path / "begun", config)
+    (tmp_path / "out" / ".unfinished").write_bytes(
+        (tmp_path / "begun" / ".unfinished").read_bytes()
+    )
+    (tmp_path / "ct" / "a.nii.gz").unlink()
+    (tmp_path / "seg" / "a_seg.nii.gz").unlink()
+    cut(config)
+    left = {path.name[0] for path in (tmp_path / "out").rglob("*.png")}
+    assert left == {"b"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from gpsseg.data.cards.allowed import READER, reads_files, steps_fault
 from gpsseg.data.cards.patterns import long_name_fault, pattern_fault
@@ -249,7 +251,11 @@ def _source_fault(content: Mapping[str, Any]) -> str:
         size = source.get("bytes", 1)
         if not _is_whole(size) or size < 1:
             return f"bytes of {url} is {told(size)}, expected a whole number"
-        into = str(source.get("into", "."))
+        into = source.get("into", ".")
+        if not isinstance(into, str) or PurePosixPath(into) == PurePosixPath(
+            PurePosixPath(urlsplit(str(source["url"])).path).name
+        ):
+            return f"into of {url} is {told(into)}, expected the name of a folder"
         if into.startswith(("/", "~")) or ".." in re.split(r"[/\\]", into) or "\0" in into:
             return f"into of {url} is {told(into)}, expected a folder below the set's"
     return ""

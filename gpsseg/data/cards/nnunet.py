@@ -60,7 +60,7 @@ def nnunet_classes(content: Any) -> dict[str, int]:
     no class, so that a mask that holds it is refused, as every pixel of a mask is scored.
 
     Raises:
-        UserError: a region holds something else than values.
+        UserError: the labels are no values.
     """
     labels = _labels(content)
     classes = {name: value for name, value in labels.items() if _is_class(value)}
@@ -73,9 +73,29 @@ def nnunet_classes(content: Any) -> dict[str, int]:
 
 
 def _labels(content: Any) -> dict[str, Any]:
-    """The labels that a dataset.json of nnU-Net names: name -> value, or the values of a region."""
-    labels = content.get("labels") if isinstance(content, dict) and is_nnunet(content) else None
-    return {str(name): value for name, value in labels.items()} if isinstance(labels, dict) else {}
+    """The labels that a dataset.json of nnU-Net names: name -> value, or the values of a region.
+
+    Raises:
+        UserError: they are none, or the background is not 0.
+    """
+    labels = content.get("labels", {}) if isinstance(content, dict) and is_nnunet(content) else {}
+    if not isinstance(labels, dict):
+        raise UserError(
+            f"dataset.json: labels is {shown(labels)}, expected names with a whole number each."
+        )
+    for name, value in labels.items():
+        each = value if isinstance(value, list) else [value]
+        if any(type(number) is not int or not 0 <= number < 256 for number in each):
+            raise UserError(
+                f"dataset.json: the label {name_text(name)} is {shown(value)}, expected a whole "
+                "number from 0 to 255, or a list of such for a region. Correct it."
+            )
+    if labels.get("background", 0) != 0:
+        raise UserError(
+            f"dataset.json: background is {shown(labels['background'])}, expected 0, which nnU-Net "
+            "demands. Correct it."
+        )
+    return {str(name): value for name, value in labels.items()}
 
 
 def _is_class(value: Any) -> bool:
@@ -83,19 +103,8 @@ def _is_class(value: Any) -> bool:
 
 
 def _regions(labels: Mapping[str, Any]) -> dict[str, list[int]]:
-    """The regions among the labels.
-
-    Raises:
-        UserError: one holds something else than values.
-    """
-    regions = {name: values for name, values in labels.items() if isinstance(values, list)}
-    for name, values in regions.items():
-        if any(not isinstance(value, int) or isinstance(value, bool) for value in values):
-            raise UserError(
-                f"dataset.json: the label {name_text(name)} is {shown(values)}, expected a whole "
-                "number, or a list of such for a region. Correct it."
-            )
-    return regions
+    """The regions among the labels: those of several values."""
+    return {name: values for name, values in labels.items() if isinstance(values, list)}
 
 
 def nnunet_notes(

@@ -144,6 +144,8 @@ def test_own_card_by_path(tmp_path: Path) -> None:
         ({"sources": [{"url": "ftp://x"}]}, "ftp://x is no address"),
         ({"sources": [{"url": "https://x", "sha256": "12"}]}, "is 12, expected 64 hex digits"),
         ({"sources": [{"url": "https://x", "into": "../y"}]}, "expected a folder below"),
+        ({"sources": [{"url": "https://x", "into": None}]}, "expected the name of a folder"),
+        ({"sources": [{"url": "https://x/a.zip", "into": "a.zip"}]}, "expected the name of a fol"),
     ],
 )
 def test_a_wrong_card_says_what_is_wrong(

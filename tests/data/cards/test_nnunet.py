@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gpsseg.config.shared import SourceConfig
-from gpsseg.data.cards.nnunet import further_channels
+from gpsseg.data.cards.nnunet import further_channels, nnunet_classes
 from gpsseg.data.cards.own import card_of, folder_card
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import case_mask
@@ -154,3 +154,21 @@ def test_frames_with_masks_of_their_own_are_no_channels(tmp_path: Path) -> None:
         path.rename(path.with_name(f"{path.stem}_0000_mask.png"))
     found = find_cases(folder_card(tmp_path / "imagesTr", tmp_path / "labelsTr"), None)
     assert found.cases[0].id == "case_000_0000"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1, 2], r"labels is \[1, 2\], expected names"),
+        ({"background": 0, "a": True}, "the label a is True, expected a whole number from 0"),
+        ({"background": 0, "a": 2.0}, "the label a is 2.0"),
+        ({"background": 0, "a": -2}, "the label a is -2"),
+        ({"background": 0, "a": 10**30}, "the label a is 1000"),
+        ({"background": 0, "a": [1, "x"]}, r"the label a is \[1, 'x'\]"),
+        ({"background": 1, "a": 0, "b": 2}, "background is 1, expected 0, which nnU-Net demands"),
+    ],
+)
+def test_labels_that_are_no_values_are_named(labels: Any, message: str) -> None:
+    content = {"channel_names": {"0": "x"}, "labels": labels, "file_ending": ".png"}
+    with pytest.raises(UserError, match=rf"dataset\.json: {message}"):
+        nnunet_classes(content)
