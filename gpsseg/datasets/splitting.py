@@ -13,7 +13,7 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case
 from gpsseg.data.checks.leaks import find_leaks
 from gpsseg.data.splits.carve import BY_IMAGES, missed
-from gpsseg.data.splits.files import deal, hold_out, lesion_shares, without_unreadable, write_split
+from gpsseg.data.splits.files import deal, hold_out, lesion_shares, write_split
 from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.split import Found, find_cases, named_parts
 from gpsseg.datasets.patients import patient_tags
@@ -34,15 +34,13 @@ def write_splits(config: SplitConfig) -> list[Path]:
         return [_split_without_leaks(config, config.without_leaks)]
     with working("looking for images"):
         found: Found = find_cases(card, config.data_root)
-    cases: Sequence[Case] = found.cases
-    if config.on_bad_image == "skip":
-        cases = without_unreadable(cases)
+    shares = lesion_shares(found.cases, skip=config.on_bad_image == "skip")
+    cases, lesions = [*shares], {case.id: share for case, share in shares.items()}
     for note in file_notes(card, config.data_root):
         say(note, style="yellow")
     count = len({case.group or case.id for case in cases})
     size = f"{counted(len(cases), 'image')} in {counted(count, 'group')}"
     say(f"{card.title}: {size}, {found.root}")
-    lesions = dict(zip([case.id for case in cases], lesion_shares(cases), strict=True))
     with working("dealing"):
         dealt = _deal_parts(config, cases, lesions)
     try:

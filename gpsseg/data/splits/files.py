@@ -86,30 +86,22 @@ def write_split(path: Path, name: str, parts: Mapping[str, Sequence[Case]]) -> N
     write_json(path, {"name": name, **ids})
 
 
-def lesion_shares(cases: Sequence[Case]) -> list[float]:
-    """Read every mask and return the share of it that is lesion, 0..1.
+def lesion_shares(cases: Sequence[Case], skip: bool = False) -> dict[Case, float]:
+    """Read every mask: the share of it that is lesion, 0..1.
+
+    Args:
+        cases: whose masks are read.
+        skip: whether those that cannot be read are left out, and named on the console.
 
     Raises:
-        UserError: masks cannot be read; up to 10 are named.
-    """
-    with ThreadPoolExecutor() as pool:
-        found = list(progress(pool.map(_lesion_share, cases), "reading masks", len(cases)))
-    named = zip(cases, found, strict=True)
-    if faults := [(case.id, each) for case, each in named if isinstance(each, str)]:
-        raise UserError(*first_of(faults).split("\n"))
-    return [each for each in found if isinstance(each, float)]
-
-
-def without_unreadable(cases: Sequence[Case]) -> list[Case]:
-    """The cases whose masks can be read; the others are named on the console.
-
-    Raises:
-        UserError: they are more than half.
+        UserError: masks cannot be read (with ``skip`` more than half); up to 10 are named.
     """
     with ThreadPoolExecutor() as pool:
         found = list(progress(pool.map(_lesion_share, cases), "reading masks", len(cases)))
     named = list(zip(cases, found, strict=True))
     faults = [(case.id, each) for case, each in named if isinstance(each, str)]
+    if faults and not skip:
+        raise UserError(*first_of(faults).split("\n"))
     if 2 * len(faults) > len(cases):
         raise UserError(
             f"{len(faults)} of {counted(len(cases), 'mask')} cannot be read, and --on-bad-image "
@@ -120,7 +112,7 @@ def without_unreadable(cases: Sequence[Case]) -> list[Case]:
         names = few(name for name, _ in faults)
         text = f"skipped: {len(faults)} of {len(cases)} images, whose masks cannot be read: {names}"
         say(text, style="yellow")
-    return [case for case, each in named if not isinstance(each, str)]
+    return {case: each for case, each in named if isinstance(each, float)}
 
 
 def _lesion_share(case: Case) -> float | str:
