@@ -80,10 +80,6 @@ class Machine:
         """Images that this process takes at once, of a batch of all processes."""
         return -(-batch_size // self.part[1])
 
-    def wait(self) -> None:
-        """Wait until every process has come here."""
-        self.accelerator.wait_for_everyone()
-
     def place(self, batch: Batch) -> dict[str, Tensor]:
         """Copy a batch to the device; images channels last, which convolutions prefer."""
         placed = {

@@ -22,6 +22,7 @@ from gpsseg.errors import TrainingDivergedError
 from gpsseg.files import is_main_process, log_to
 from gpsseg.gps import Selection
 from gpsseg.memory import memory_for
+from gpsseg.processes import wait_for_all
 from gpsseg.runs.data import Data
 from gpsseg.runs.method import decays_back, learning_rates
 from gpsseg.runs.trained import training_of
@@ -82,7 +83,7 @@ def train_run(
                 backbone, batches_of, validate, rates, config, machine, run.path, keep, back
             )
     except TrainingDivergedError:  # all processes know of it; the first to end would end the others
-        machine.wait()
+        wait_for_all()
         raise
     finally:
         machine.accelerator.free_memory()  # it holds network and optimiser while others are tested
