@@ -252,6 +252,16 @@ def try_points(crasher, points, operations, *case):
     assert not faults, "\n".join(faults)
 
 
+def try_all(crasher, points_of, case, capsys):
+    """Try the points of a command of one kind, and say how many survived."""
+    root, settings, output, again = case
+    operations, expected = undisturbed(crasher, root, settings, output)
+    points = spread(points_of(operations))
+    try_points(crasher, points, operations, root, settings, output, again, expected)
+    with capsys.disabled():
+        print(f"\n{type(settings).__name__}, {points_of.__name__}: {len(points)} survived")
+
+
 @pytest.fixture(autouse=True)
 def here(monkeypatch, cells_here):
     """Runs of a comparison stay in the process that is ended."""
@@ -261,23 +271,13 @@ def here(monkeypatch, cells_here):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", COMMANDS, indirect=True)
 def test_every_point(crasher, case, capsys):
-    root, settings, output, again = case
-    operations, expected = undisturbed(crasher, root, settings, output)
-    points = spread(crasher.points_of(operations))
-    try_points(crasher, points, operations, root, settings, output, again, expected)
-    with capsys.disabled():
-        print(f"\n{type(settings).__name__}: {len(points)} points survived")
+    try_all(crasher, crasher.points_of, case, capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", COMMANDS, indirect=True)
 def test_a_disk_that_is_full_at_every_point(crasher, case, capsys):
-    root, settings, output, again = case
-    operations, expected = undisturbed(crasher, root, settings, output)
-    points = spread(crasher.full_points_of(operations))
-    try_points(crasher, points, operations, root, settings, output, again, expected)
-    with capsys.disabled():
-        print(f"\n{type(settings).__name__}: full at {len(points)} points")
+    try_all(crasher, crasher.full_points_of, case, capsys)
 
 
 def first_of_each_kind(crasher, operations):
