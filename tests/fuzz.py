@@ -21,7 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import dicom_maker
-from fuzz_readers import Reader, all_readers, lay_out, quiet_libraries, try_case
+from fuzz_case import Reader, lay_out, quiet_libraries, try_case
+from fuzz_readers import all_readers
 
 MEMORY = 4 << 30  # bytes above what the process has to begin with
 SECONDS = 20  # of the processor's time for a case, and six times as many on the clock

@@ -17,14 +17,15 @@ FEW = 10  # cases of each reader here
 def fuzz(maker: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The readers and their folders by name, and how a case is tried."""
     sys.path.insert(0, str(Path(__file__).parent))
+    import fuzz_case
     import fuzz_readers
 
     readers = fuzz_readers.all_readers(maker, tmp_path_factory.mktemp("valid"))
     folders = {name: tmp_path_factory.mktemp("reader") for name in readers}
     for name, reader in readers.items():
-        fuzz_readers.lay_out(reader, folders[name])
+        fuzz_case.lay_out(reader, folders[name])
         reader.read(folders[name])  # what is valid is read
-    yield readers, folders, fuzz_readers.try_case
+    yield readers, folders, fuzz_case.try_case
     sys.path.remove(str(Path(__file__).parent))
 
 
