@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -159,12 +161,31 @@ def free_memory() -> tuple[float, float]:
     return free, there
 
 
-def _control_groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
-    """The folders of Linux's control groups that this process is in, and of those above them.
+Group = tuple[Path, tuple[str, str, str]]  # a folder, and the names of three files there
 
-    With the names there of the limit ("max" or huge, where there is none), of what is taken, and of
-    what is taken by files that were read, which give way.
+
+@functools.cache  # every picture asks; what has no limit when a process begins gets none
+def _control_groups() -> tuple[Group, ...]:
+    """Linux's control groups that this process is in, and those above them, if they have a limit.
+
+    With the names of the files of the limit, of what is taken, and of what is taken by files that
+    were read, which give way.
     """
+    import psutil
+
+    total = psutil.virtual_memory().total
+    return tuple(group for group in _all_groups() if _limit_of(group) < total)
+
+
+def _limit_of(group: Group) -> float:
+    """Bytes; what says "max", or nothing, is without end."""
+    try:
+        return float((group[0] / group[1][0]).read_text())
+    except (OSError, ValueError):
+        return math.inf
+
+
+def _all_groups() -> Iterator[Group]:
     with contextlib.suppress(OSError):
         for row in Path("/proc/self/cgroup").read_text().splitlines():
             _, kinds, inner = row.split(":", 2)

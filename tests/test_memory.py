@@ -21,7 +21,7 @@ from gpsseg.config.predict import PredictConfig
 from gpsseg.data.loader import CaseDataset
 from gpsseg.errors import UserError
 from gpsseg.faults import fault_of, is_out_of_memory
-from gpsseg.memory import OutOfMemoryError, free_memory, memory_for
+from gpsseg.memory import OutOfMemoryError, _control_groups, free_memory, memory_for
 
 
 class Killed(Dataset[int]):
@@ -228,6 +228,12 @@ def test_free_memory_is_that_of_the_smallest_group(
     groups = [(folder, names) for folder in (job / "step", job, tmp_path, tmp_path / "gone")]
     monkeypatch.setattr("gpsseg.memory._control_groups", lambda: groups)
     assert free_memory() == (2e9, 3e9)
+    monkeypatch.undo()
+    monkeypatch.setattr("gpsseg.memory._all_groups", lambda: iter(groups))
+    _control_groups.cache_clear()
+    assert _control_groups() == (groups[1],), "the others have no limit below the machine's"
+    assert free_memory() == (2e9, 3e9)
+    _control_groups.cache_clear()
     monkeypatch.setattr("gpsseg.memory._control_groups", list)
     machine = psutil.virtual_memory()
     assert free_memory() == (pytest.approx(machine.available, rel=0.1), machine.total)
