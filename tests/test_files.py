@@ -109,9 +109,11 @@ def test_a_command_that_is_at_work_is_not_begun_again(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
         assert other.stdout
         other.stdout.readline()
-        with pytest.raises(UserError, match="Another process is writing to"):
-            new_folder(out, config)
-        other.kill()
+        try:
+            with pytest.raises(UserError, match="Another process is writing to"):
+                new_folder(out, config)
+        finally:
+            other.kill()
     with pytest.raises(UserError, match="begun with other settings"):
         new_folder(out, ReportConfig(run=tmp_path / "other"))
     assert new_folder(out, config) == out
