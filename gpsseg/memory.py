@@ -34,7 +34,6 @@ HELPS = (  # in the order in which they help
     "processes",
 )
 NO_WAY = "there is no setting left to lower: use a machine with more memory"
-IDLE = {"selecting": ("batch_size",)}  # of a stage; weights are scored an image at a time
 STAYS = {
     "training": "What is finished stays: --resume RUN goes on after the last epoch.",
     "predicting": "What is finished stays: --resume goes on with it.",
@@ -108,8 +107,7 @@ def sentence(stage: str, settings: Mapping[str, Any], ended: str = "") -> str:
     >>> print(sentence("scoring", {"batch_size": 8, "workers": 0}))
     Out of memory while scoring. Lower --batch-size (now 8).
     """
-    helps = [name for name in HELPS if name not in IDLE.get(stage, ())]
-    names = [name for name in helps if name in settings and _can_be_lowered(name, settings[name])]
+    names = [name for name in HELPS if name in settings and _can_be_lowered(name, settings[name])]
     names.sort(key=lambda name: name != ended)  # the others stay in their order
     first, *more = [_way(name, settings) for name in names] or [NO_WAY]
     advice = f"{first[:1].upper()}{first[1:]}"

@@ -24,13 +24,13 @@ def select(config: SelectConfig) -> Selection:
     from gpsseg.runs.data import open_card, open_data
     from gpsseg.runs.method import load_base, refuse_without_effect, require_backbone
     from gpsseg.runs.salt import salt_of
+    from gpsseg.runs.scores import scored_images
     from gpsseg.runs.selection import (
         choose,
         counts_sentence,
         layer_table,
         save_selection,
         trainable_counts,
-        training_batches,
     )
     from gpsseg.runs.settle import settle_selection
 
@@ -46,7 +46,7 @@ def select(config: SelectConfig) -> Selection:
     prepare(backbone, machine, config.checkpoint_activations)
     wanted = config.output
     output = by_main(lambda: new_folder(wanted, config)) if wanted else None
-    selection, how = choose(backbone, training_batches(data, settled), settled, machine)
+    selection, how = choose(backbone, scored_images(data, settled), settled, machine)
     layers = layer_table(backbone, selection)
     for row in layers:
         _say_layer(row)

@@ -46,7 +46,8 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
         UserError: a method is unknown, or a process ran out of memory.
     """
     from gpsseg.backbones import load_backbone
-    from gpsseg.benchmark.measure import measure, select_on_sample
+    from gpsseg.benchmark.measure import measure
+    from gpsseg.benchmark.selecting import select_on_sample
     from gpsseg.engine.machine import require_device
 
     require_device(config.device)

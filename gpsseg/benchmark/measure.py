@@ -14,22 +14,15 @@ from torch import nn
 
 from gpsseg import gps
 from gpsseg.backbones import Backbone, load_backbone
+from gpsseg.benchmark.selecting import measure_scoring
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.select import SelectConfig
-from gpsseg.data.cards.card import load_card
-from gpsseg.data.formats.greys import Greys
-from gpsseg.data.splits.split import make_split
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import make_machine, peak_memory_mb
 from gpsseg.engine.prepare import gradient_bytes, prepare, tuning_mode
 from gpsseg.errors import UserError
-from gpsseg.files import bundled
 from gpsseg.gps import Selection
-from gpsseg.runs.data import Data
-from gpsseg.runs.method import added_and_whole
-from gpsseg.runs.selection import choose, training_batches
-from gpsseg.runs.settle import settle_selection
+from gpsseg.runs.method import added_and_whole, from_scratch
 from gpsseg.tuning.lora import low_rank_layers
 
 RANK = 8  # of lora and shira
@@ -50,6 +43,8 @@ def measure(
         "seconds" of each step, "memory_mb", "trainable", "optimizer_bytes", "delta_bytes",
         "gradient_bytes" (see ``gpsseg.engine.prepare``), "precision".
     """
+    if method == "selection":
+        return measure_scoring(config, images)
     machine = make_machine(config.device, config.precision)
     device = machine.device
     torch.manual_seed(0)
@@ -94,28 +89,12 @@ def measure(
     }
 
 
-def select_on_sample(config: BenchmarkConfig, side: int, top_k: int, path: Path) -> None:
-    """Select on four images of the bundled sample, in this process, and save the selection."""
-    backbone = load_backbone(config.backbone, random_weights=config.random_weights)
-    card = load_card("kvasir")
-    settings = SelectConfig(
-        top_k=top_k,
-        decoder_top_k=config.decoder_top_k,
-        image_size=side,
-        workers=0,
-        cache="off",
-    )
-    settled = settle_selection(settings, backbone.facts)
-    split = make_split(card, bundled("sample_data") / "kvasir", train_size=4)
-    batches = training_batches(Data(card, split, Greys()), settled)
-    machine = make_machine(config.device, config.precision)
-    selection, _ = choose(backbone, batches, settled, machine)
-    selection.save(path)
-
-
 def _floor(backbone: Backbone, selection: Selection | None) -> None:
-    """Nothing trains; with a gradient for the image this is the least that GPS could cost."""
-    backbone.requires_grad_(False)
+    """Nothing trains that need not; with a gradient for the image it is the least GPS could cost.
+
+    What starts from random weights must train with any method.
+    """
+    _train_only(backbone, from_scratch(backbone))
 
 
 def _gps(backbone: Backbone, selection: Selection | None) -> None:

@@ -12,7 +12,12 @@ from gpsseg.config.shared import Precision, TopK
 from gpsseg.errors import UserError, look_up
 
 SELECTED = ("gps", "masked")
-MEASURED = ("floor", "masked", *(name for name in METHOD_OPTIONS if name != "neuroada"))
+MEASURED = (
+    "floor",
+    "masked",
+    "selection",
+    *(name for name in METHOD_OPTIONS if name != "neuroada"),
+)
 _SELECTS = Condition("--methods gps or masked", lambda c: bool(set(SELECTED) & set(c.methods)))
 CONDITIONS: Conditions = {"top_k": _SELECTS, "decoder_top_k": _SELECTS}
 
@@ -27,9 +32,10 @@ class BenchmarkConfig:
     backbone: str = "unet-efficientnet-lite0"
     """A name from `python -m gpsseg.backbones`, or as finetune's option of this name."""
     methods: tuple[str, ...] = ("floor", "gps", "masked", "decoder", "full")
-    """floor (forward and input gradients, all frozen), gps, masked (GPS by dense gradients times a
-    mask), PEFT's shira (rank 8, on every linear layer), and full, decoder, bias, norm, lora, dora,
-    adapter and ssf as finetune has them."""
+    """floor (forward and input gradients; all is frozen but what starts from random weights), gps,
+    masked (GPS by dense gradients times a mask), selection (scoring as many images as a step has),
+    PEFT's shira (rank 8, on every linear layer), and full, decoder, bias, norm, lora, dora, adapter
+    and ssf as finetune has them."""
     random_weights: bool = False
     """Measure without the published weights, which time and memory hardly depend on."""
     top_k: tuple[int, ...] = (1,)

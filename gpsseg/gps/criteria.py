@@ -26,6 +26,14 @@ class Criterion:
     of_gradient: Callable[[Tensor], Tensor] | None
     of_total: Callable[[Tensor, Tensor], Tensor]
 
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the gradient of a batch's summed loss adds what its images' own would one by one.
+
+        Magnitudes and squares of it do not: what images disagree on is gone from the sum.
+        """
+        return self.of_gradient is as_it_is
+
 
 def as_it_is(values: Tensor) -> Tensor:
     """Add gradients with their signs: images that disagree cancel (GPS, eq. 3)."""

@@ -23,6 +23,7 @@ from gpsseg.engine.machine import Machine
 from gpsseg.errors import look_up
 from gpsseg.gps import Selection
 from gpsseg.runs.data import Data
+from gpsseg.runs.scores import scored_images
 from gpsseg.runs.selection import (
     choose,
     counts_sentence,
@@ -30,7 +31,6 @@ from gpsseg.runs.selection import (
     layer_table,
     save_selection,
     trainable_counts,
-    training_batches,
 )
 from gpsseg.tuning import METHODS
 
@@ -64,7 +64,7 @@ def refuse_without_effect(backbone: Backbone, config: FinetuneConfig | SelectCon
         return
     in_decoder = {n for n, role in backbone.roles().items() if role == "decoder"}
     adapted = [n for n, p in backbone.named_parameters() if _in_a_block(p, backbone)]
-    trains = bool(in_decoder & (_from_scratch(backbone) | set(adapted)))
+    trains = bool(in_decoder & (from_scratch(backbone) | set(adapted)))
     if config.decoder_lr and not trains:
         why = f"--method adapter trains nothing in the decoder of {name}"
         raise idle("decoder_lr", config.decoder_lr, why)
@@ -88,7 +88,7 @@ def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:
     method, roles = look_up(config.method, METHODS, "method"), backbone.roles()
     if method.adds:
         torch.manual_seed(config.seed)
-        tuned = [n for n in roles if roles[n] != "prompt" and n not in _from_scratch(backbone)]
+        tuned = [n for n in roles if roles[n] != "prompt" and n not in from_scratch(backbone)]
         method.adds(backbone, tuned, backbone.blocks, config.rank)
 
 
@@ -112,7 +112,7 @@ def what_trains(
     method = look_up(config.method, METHODS, "method")
     if method.selects is not None:
         settings: Any = dataclasses.replace(config, **{"method": "gps", **method.selects})
-        return choose(backbone, training_batches(data, config), settings, machine)
+        return choose(backbone, scored_images(data, config), settings, machine)
     return gps.Selection({}, {}, tuple(added_and_whole(backbone, config))), {}
 
 
@@ -151,11 +151,11 @@ def whole_parameters(backbone: Backbone, config: FinetuneConfig) -> list[str]:
     if method.selects is not None:
         return gps_trains(backbone, config)[1]
     chosen = set(method.trains(backbone, roles)) if method.trains else set()
-    chosen |= _from_scratch(backbone)
+    chosen |= from_scratch(backbone)
     return [name for name in roles if name in chosen]
 
 
-def _from_scratch(backbone: Backbone) -> set[str]:
+def from_scratch(backbone: Backbone) -> set[str]:
     """Names of a decoder's parameters that start from random weights, or were added to it."""
     if "decoder" not in backbone.facts.scratch:
         return set(backbone.added_parameters())
@@ -188,7 +188,7 @@ def decays_back(backbone: Backbone, trained: Collection[str], config: SettledCon
     """
     if config.decay_to == "zero":
         return set()
-    scratch = _from_scratch(backbone)
+    scratch = from_scratch(backbone)
     return {name for name in trained if name.removesuffix("_values") not in scratch}
 
 

@@ -3,60 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from gpsseg import gps
 from gpsseg.backbones import Backbone
-from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import BLIND
-from gpsseg.config.select import SelectConfig, SettledSelectConfig
+from gpsseg.config.select import SelectConfig
 from gpsseg.config.shared import BackboneConfig
-from gpsseg.console import progress, say, working
-from gpsseg.data.cache import cache_folder
-from gpsseg.data.loader import CaseDataset, make_loader
-from gpsseg.engine.loss import batch_loss
+from gpsseg.console import say, working
+from gpsseg.data.loader import CaseDataset
 from gpsseg.engine.machine import Machine
 from gpsseg.engine.prepare import tuning_mode
-from gpsseg.engine.prompts import from_truth
 from gpsseg.errors import counted
 from gpsseg.files import write_json
 from gpsseg.gps import Selection
 from gpsseg.memory import memory_for
-from gpsseg.processes import of_main, part, shared_out
-from gpsseg.runs.data import Data
+from gpsseg.processes import of_main, part
+from gpsseg.runs.scores import images_at_once, scores_of_halves
 from gpsseg.runs.settle import top_k_of
-
-
-def training_batches(data: Data, config: SettledConfig | SettledSelectConfig) -> DataLoader[Any]:
-    """The training images that selection sees: in a seeded order, without augmentation.
-
-    One at a time: scoring forms every gradient, and so needs less memory than the training after
-    it, and each image counts as much as any other. Several processes share them out.
-    """
-    cases = list(data.split.train)
-    random.Random(config.seed).shuffle(cases)
-    cases = cases[: config.selection_images]
-    dataset = CaseDataset(cases, data.card, config.image_size, cache=cache_folder(config.cache))
-    first, rest = _own(len(cases))
-    return make_loader(dataset, 1, config.workers, only=[*first, *rest])
-
-
-def _own(images: int) -> tuple[Sequence[int], Sequence[int]]:
-    """This process's share of the first half of the images, and of the rest."""
-    half = images // 2
-    return shared_out(range(half)), shared_out(range(half, images))
 
 
 def choose(
     backbone: Backbone,
-    images: DataLoader[Any],
+    images: CaseDataset,
     config: FinetuneConfig | SelectConfig,
     machine: Machine,
 ) -> tuple[Selection, dict[str, Any]]:
@@ -67,8 +41,9 @@ def choose(
 
     Returns:
         The selection, the same in every process, and how it was made: "criterion", "level",
-        "images" (how many were scored), "overlap_with_half": the share of it that the first half of
-        them selects too, and "within_rounding": see ``gpsseg.gps.within_rounding``.
+        "images" (how many were scored), "at_once" (how many of them in one pass),
+        "overlap_with_half": the share of it that the first half of them selects too, and
+        "within_rounding": see ``gpsseg.gps.within_rounding``.
     """
     top_k, whole = gps_trains(backbone, config)
     gps.check_top_k(backbone, top_k)
@@ -81,9 +56,12 @@ def choose(
     with working("preparing the network"):
         backbone.to(machine.device)
     tuning_mode(backbone)
+    with memory_for("selecting", config):
+        at_once = images_at_once(backbone, images, top_k, whole, config, machine)
     torch.manual_seed(config.seed)  # of dropout and the criterion "random"
-    seen = 0 if config.criterion in BLIND else len(images.dataset)  # type: ignore[arg-type]
-    halves, early = _scores_of_halves(backbone, images, list(top_k), config, machine), None
+    seen = 0 if config.criterion in BLIND else len(images)
+    halves = scores_of_halves(backbone, images, at_once, list(top_k), config, machine)
+    early = None
     with memory_for("selecting", config):
         for scores in halves:
             if seen > 1 and early is None:
@@ -101,31 +79,12 @@ def choose(
     if early:
         how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json
     if seen:
+        how["at_once"] = at_once
         how["within_rounding"] = gps.within_rounding(scores, top_k, config.level)
         _say_ties(how["within_rounding"], selection)
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
     return of_main((selection, how))  # processes may differ where scores are all but equal
-
-
-def _scores_of_halves(
-    backbone: Backbone,
-    images: DataLoader[Any],
-    weights: Sequence[str],
-    config: FinetuneConfig | SelectConfig,
-    machine: Machine,
-) -> Iterator[gps.Scores]:
-    """The scores by the first half of all images, then by all of them, of all processes."""
-    loss, shown = (
-        batch_loss(machine, from_truth(config.prompt)),
-        progress(images, "scoring weights"),
-    )
-    running = gps.running_scores(backbone, shown, loss, weights, config.criterion)
-    scores = gps.unscored(backbone, weights, config.criterion)
-    for own in _own(len(images.dataset)):  # type: ignore[arg-type]  # ours have a length
-        scores = [scores, *itertools.islice(running, len(own))][-1]
-        yield scores if part()[1] == 1 else scores.summed(machine.summed)
-    next(running, None)  # the bar's end
 
 
 def _say_ties(ties: int, selection: Selection) -> None:

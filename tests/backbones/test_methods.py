@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from gpsseg import gps
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import options_of
+from gpsseg.data.cards.card import load_card
+from gpsseg.data.loader import CaseDataset
 from gpsseg.engine import prepare as engine
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import make_machine
@@ -192,7 +193,9 @@ def test_random_selections_of_one_seed_are_equal(make_tiny):
         net = make_tiny("unet")
         torch.manual_seed(drawn_before)
         config = gps_config(net, criterion="random", seed=seed)
-        return choose(net, DataLoader([]), config, make_machine("cpu", "fp32"))[0].hash
+        return choose(
+            net, CaseDataset([], load_card("kvasir"), 32), config, make_machine("cpu", "fp32")
+        )[0].hash
 
     assert hash_of(1, 10) == hash_of(1, 11)
     assert hash_of(1, 10) != hash_of(2, 10)

@@ -1,11 +1,13 @@
 """The benchmark command; what it measures is not asserted, that it measures it is."""
 
+import itertools
 import json
 import os
 
 import pytest
 
 import gpsseg.benchmark as module
+from gpsseg.benchmark import selecting
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.errors import UserError
 
@@ -20,7 +22,7 @@ def in_this_process(monkeypatch):
 def test_a_row_per_method_with_every_key_of_benchmark_json(in_this_process, tmp_path):
     config = BenchmarkConfig(
         backbone=UNET,
-        methods=("floor", "gps", "masked", "full"),
+        methods=("floor", "gps", "masked", "full", "selection"),
         image_size=32,
         batch_size=1,
         steps=1,
@@ -33,12 +35,24 @@ def test_a_row_per_method_with_every_key_of_benchmark_json(in_this_process, tmp_
     rows = {row["method"]: row for row in result["rows"]}
     assert (result["backbone"], result["image_size"], result["batch_size"]) == (UNET, 32, 1)
     assert set(module.COLUMNS) <= set(rows["gps"])
-    assert rows["floor"]["trainable"] == 0
+    assert rows["floor"]["trainable"] == 2_239_313, "the decoder, which starts from random weights"
     assert rows["floor"]["step_vs_floor"] == 1
     assert rows["gps"]["trainable"] == rows["masked"]["trainable"] < rows["full"]["trainable"]
     assert rows["gps"]["optimizer_bytes"] < rows["masked"]["optimizer_bytes"]
     assert rows["full"]["delta_bytes"] == 4 * rows["full"]["trainable"]
     assert rows["gps"]["gradient_bytes"] == 4 * rows["gps"]["trainable"]
+    assert rows["selection"]["step_vs_full"] > 0
+    assert rows["selection"]["trainable"] is None, "scoring trains nothing"
+
+
+def test_selection_takes_the_time_of_as_many_images_as_a_step_has(monkeypatch):
+    """Scoring six images takes 12 seconds by this clock: a step of two takes 4."""
+    now = itertools.count(0, 12)
+    monkeypatch.setattr(selecting.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(selecting, "images_at_once", lambda *args: 1)
+    monkeypatch.setattr(selecting, "scores_of_halves", lambda *args: iter(()))
+    config = BenchmarkConfig(backbone=UNET, methods=("selection",), device="cpu")
+    assert selecting.measure_scoring(config, (2, 32))["seconds"] == [4]
 
 
 def test_an_unknown_method_is_refused_with_the_nearest():

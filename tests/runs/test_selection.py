@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from gpsseg.config.select import SelectConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.case import Case
-from gpsseg.runs.selection import training_batches
+from gpsseg.runs.scores import scored_images
 
 
 def shown(folder, seed, count):
@@ -13,7 +13,7 @@ def shown(folder, seed, count):
     cases = [Case(f"{i:02}", folder / f"{i:02}.png") for i in range(20)]
     data = SimpleNamespace(split=SimpleNamespace(train=cases), card=load_card("kvasir"))
     config = SelectConfig(seed=seed, selection_images=count, image_size=32, workers=0, cache="off")
-    return [case.id for case in training_batches(data, config).dataset.data]
+    return [case.id for case in scored_images(data, config).data]
 
 
 def test_the_seed_decides_which_images_are_scored(tmp_path):

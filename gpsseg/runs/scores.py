@@ -1,0 +1,133 @@
+"""The training images' gradients: in which order, how many at once, added up over processes."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import random
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gpsseg import gps
+from gpsseg.backbones import Backbone
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.select import SelectConfig, SettledSelectConfig
+from gpsseg.console import progress
+from gpsseg.data.cache import cache_folder
+from gpsseg.data.loader import CaseDataset, make_loader
+from gpsseg.engine.activations import activation_bytes
+from gpsseg.engine.loss import batch_loss
+from gpsseg.engine.machine import Batch, Machine
+from gpsseg.engine.prompts import from_truth
+from gpsseg.processes import of_main, part, shared_out
+from gpsseg.runs.data import Data
+
+Loss = Callable[[nn.Module, Batch], Tensor]
+WHOLE = 16  # bytes that training holds of a number that trains: gradient, two moments, the best
+SCORED = 4  # bytes that scoring holds of a weight: the sum of its gradients
+
+
+def scored_images(data: Data, config: SettledConfig | SettledSelectConfig) -> CaseDataset:
+    """The training images that selection sees: in a seeded order, without augmentation."""
+    cases = list(data.split.train)
+    random.Random(config.seed).shuffle(cases)
+    cases = cases[: config.selection_images]
+    return CaseDataset(cases, data.card, config.image_size, cache=cache_folder(config.cache))
+
+
+def images_at_once(
+    backbone: Backbone,
+    images: CaseDataset,
+    weights: Collection[str],
+    whole: Collection[str],
+    config: FinetuneConfig | SelectConfig,
+    machine: Machine,
+) -> int:
+    """How many images to score at once: as many as take no more memory than training will.
+
+    Scoring forms every gradient and keeps for that what training keeps a part of, so it takes
+    fewer images at once than a training step. What a selection makes training keep is not known
+    yet: one entry of each weight stands for it, so that the answer errs to the safe side.
+
+    Args:
+        backbone: prepared, on its device.
+        images: from ``scored_images``, of which the first is tried.
+        weights: names of those to score.
+        whole: names of the parameters that will train whole.
+        config: how many a batch has, and whether one gradient will do for several images.
+        machine: where to score.
+    """
+    batch = machine.share_of(getattr(config, "batch_size", None) or backbone.facts.batch_size)
+    alone = config.checkpoint_activations or not gps.CRITERIA[config.criterion].takes_batches
+    if batch == 1 or alone or not len(images):
+        return 1
+    image = next(iter(make_loader(images, 1, 0, only=[0])))
+    loss = batch_loss(machine, from_truth(config.prompt))
+    trial = copy.deepcopy(backbone)  # as large as the sums of gradients that will come
+    for name, parameter in trial.named_parameters():
+        parameter.requires_grad_(name in weights)
+    scoring = activation_bytes(trial, image, loss)
+    gps.sparsify(trial, _least(backbone, weights, whole))
+    training = activation_bytes(trial, image, loss)
+    held = SCORED * _numbers(backbone, weights) - WHOLE * _numbers(backbone, whole)
+    return of_main(max(1, min(batch, (batch * training - held) // max(1, scoring))))
+
+
+def _least(backbone: Backbone, weights: Collection[str], whole: Collection[str]) -> gps.Selection:
+    """The selection of the first entry of each weight."""
+    shapes = {name: tuple(backbone.get_parameter(name).shape) for name in weights}
+    first = torch.zeros(1, dtype=torch.int32)
+    return gps.Selection(dict.fromkeys(weights, first), shapes, tuple(whole))
+
+
+def scores_of_halves(
+    backbone: Backbone,
+    images: CaseDataset,
+    at_once: int,
+    weights: Sequence[str],
+    config: FinetuneConfig | SelectConfig,
+    machine: Machine,
+) -> Iterator[gps.Scores]:
+    """Yield the scores by the first half of all images, then by all of them, of all processes.
+
+    Each image counts as much as any other, whatever the batches and the processes it came in.
+
+    Args:
+        backbone: prepared, on its device.
+        images: from ``scored_images``. Several processes share them out.
+        at_once: from ``images_at_once``.
+        weights: names of those to score.
+        config: criterion, prompt, workers.
+        machine: where to score.
+    """
+    halves = [make_loader(images, at_once, config.workers, only=own) for own in _own(len(images))]
+    steps = sum(map(len, halves))
+    shown = progress(itertools.chain.from_iterable(halves), "scoring weights", steps)
+    loss = _summed(batch_loss(machine, from_truth(config.prompt)))
+    running = gps.running_scores(backbone, shown, loss, weights, config.criterion)
+    scores = gps.unscored(backbone, weights, config.criterion)
+    for half in halves:
+        scores = [scores, *itertools.islice(running, len(half))][-1]
+        yield scores if part()[1] == 1 else scores.summed(machine.summed)
+    next(running, None)  # the bar's end
+
+
+def _numbers(backbone: Backbone, names: Collection[str]) -> int:
+    return sum(backbone.get_parameter(name).numel() for name in names)
+
+
+def _own(images: int) -> tuple[Sequence[int], Sequence[int]]:
+    """This process's share of the first half of the images, and of the rest."""
+    half = images // 2
+    return shared_out(range(half)), shared_out(range(half, images))
+
+
+def _summed(loss: Loss) -> Loss:
+    """A batch's mean loss times its images: its gradient is the sum of theirs."""
+
+    def summed(model: nn.Module, batch: Batch) -> Tensor:
+        return loss(model, batch) * len(batch["image"])
+
+    return summed

@@ -1,0 +1,155 @@
+"""How many images are scored at once, and that it makes no difference but of rounding."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from gpsseg import gps
+from gpsseg.config.select import SelectConfig
+from gpsseg.engine.activations import activation_bytes
+from gpsseg.engine.machine import make_machine
+from gpsseg.engine.prepare import tuning_mode
+from gpsseg.runs import scores as module
+from gpsseg.runs.scores import images_at_once, scores_of_halves
+
+SIDE = 32
+CPU = {"device": "cpu", "precision": "fp32"}
+
+
+class Pictures:
+    """Noise of a number; the fifth picture's loss is far larger than the others'."""
+
+    seed = epoch = 0
+
+    def __init__(self, count):
+        self.image = torch.rand((count, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(1))
+        self.mask = (self.image[:, :1] > 0.7).float()
+        self.mask[4:5] = 1
+
+    def __len__(self):
+        return len(self.image)
+
+    def __getitem__(self, index):
+        return {"image": self.image[index], "mask": self.mask[index]}
+
+
+def net():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 1, 1)
+    )
+    model.facts = SimpleNamespace(batch_size=4)
+    tuning_mode(model)
+    return model
+
+
+def config(**settings):
+    return SelectConfig(prompt=None, workers=0, image_size=SIDE, **CPU, **settings)
+
+
+def scored(model, at_once, count=7):
+    """The scores by the first half of the pictures, and by all."""
+    weights, machine = gps.neuron_weights(model), make_machine("cpu", "fp32")
+    halves = scores_of_halves(model, Pictures(count), at_once, weights, config(), machine)
+    return [{name: each.rows(name).clone() for name in weights} for each in halves]
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 7])
+def test_scores_of_batches_are_those_of_one_image_at_a_time(at_once):
+    model = net()
+    for alone, together in zip(scored(model, 1), scored(model, at_once), strict=True):
+        for name, rows in alone.items():
+            torch.testing.assert_close(together[name], rows, rtol=1e-4, atol=1e-6)
+
+
+def test_no_batch_reaches_over_the_half():
+    """Of 7 pictures the first 3 are the first half, also where 7 fit into a batch."""
+    (half, _), (same, _) = scored(net(), 7), scored(net(), 3)
+    torch.testing.assert_close(half["0.weight"], same["0.weight"])
+
+
+def test_batches_select_the_same_but_for_what_rounding_may_exchange():
+    model, machine, top_k = net(), make_machine("cpu", "fp32"), {"0.weight": 2, "3.weight": 1}
+    chosen = []
+    for at_once in (1, 3):
+        *_, scores = scores_of_halves(model, Pictures(7), at_once, [*top_k], config(), machine)
+        chosen.append(gps.select(model, scores, top_k))
+        ties = gps.within_rounding(scores, top_k)
+    entries = sum(len(index) for index in chosen[0].indices.values())
+    assert entries * (1 - gps.overlap(*chosen)) <= ties
+
+
+def at_once_of(model, scoring, training, whole=(), **settings):
+    """What is decided where a pass keeps so many bytes of an image, and a step so many."""
+    kept, weights = [scoring, training], gps.neuron_weights(model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "activation_bytes", lambda *args: kept.pop(0))
+        machine, asked = make_machine("cpu", "fp32"), config(**settings)
+        return images_at_once(model, Pictures(5), weights, whole, asked, machine)
+
+
+def test_as_many_at_once_as_stay_under_the_memory_of_a_training_step():
+    """The net scores 216 + 8 weights, whose sums take 896 bytes; a step has 4 images."""
+    assert at_once_of(net(), 1000, 1000) == 3  # 4000 - 896 = 3104
+    assert at_once_of(net(), 1000, 750) == 2  # 3000 - 896 = 2104
+    assert at_once_of(net(), 1000, 200) == 1  # never fewer
+    assert at_once_of(net(), 100, 1000) == 4  # never more
+    assert at_once_of(net(), 1000, 1000, whole=["0.bias"]) == 3  # 8 numbers: 128 bytes more
+    model = net()
+    model.facts.batch_size = 8
+    assert at_once_of(model, 1000, 1000) == 7
+
+
+@given(st.integers(1, 10_000), st.integers(0, 10_000), st.integers(1, 40))
+def test_a_pass_never_takes_more_than_a_training_step(scoring, training, batch):
+    model = net()
+    model.facts.batch_size = batch
+    found = at_once_of(model, scoring, training)
+    assert 1 <= found <= batch
+    assert found == 1 or found * scoring + 4 * 224 <= batch * training
+
+
+@pytest.mark.parametrize("criterion", ["gradient-abs", "fisher", "magnitude", "random"])
+def test_where_each_image_counts_by_itself_they_come_one_by_one(criterion):
+    settings = {"selection_images": None} if criterion in ("magnitude", "random") else {}
+    assert at_once_of(net(), 1, 1000, criterion=criterion, **settings) == 1
+    assert at_once_of(net(), 1, 1000, criterion="taylor") == 4
+
+
+def test_who_saves_memory_gets_one_image_at_a_time():
+    assert at_once_of(net(), 1, 1000, checkpoint_activations=True) == 1
+
+
+def squared(model, batch):
+    return model(batch["image"]).square().sum()
+
+
+@pytest.mark.parametrize(
+    ("entries", "kept"),
+    [
+        (None, 120 + 48),  # the weight trains: the input too
+        ([], 120),  # nothing of it does
+        ([0, 2], 120 + 24),  # two entries of one of its two channels
+    ],
+)
+def test_what_backward_keeps_is_counted(entries, kept):
+    """A linear layer of 2 to 5 channels on 6 rows: 48 bytes come, 120 go and are squared."""
+    model, batch = nn.Sequential(nn.Linear(2, 5)), {"image": torch.rand(6, 2)}
+    if entries is not None:
+        index = {"0.weight": torch.tensor(entries, dtype=torch.int32)} if entries else {}
+        gps.sparsify(model, gps.Selection(index, {"0.weight": (5, 2)}, ("0.bias",)))
+    assert activation_bytes(model, batch, squared) == kept
+
+
+def test_trying_leaves_the_network_as_it_was():
+    model = net()
+    before = [(name, p.clone(), p.requires_grad) for name, p in model.named_parameters()]
+    weights, machine = gps.neuron_weights(model), make_machine("cpu", "fp32")
+    assert images_at_once(model, Pictures(2), weights, [], config(), machine) > 1
+    for (name, value, flag), (now, p) in zip(before, model.named_parameters(), strict=True):
+        assert (name, flag) == (now, p.requires_grad)
+        assert torch.equal(value, p)
