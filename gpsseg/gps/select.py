@@ -20,7 +20,6 @@ from gpsseg.gps.score import Scores
 from gpsseg.gps.tensorfile import listed, read_tensors
 
 Level = Literal["neuron", "layer", "net"]
-ROUNDING = 1e-4  # of a sum of float32 gradients, many of which cancel
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def overlap(one: Selection, other: Selection) -> float:
 
 
 def within_rounding(
-    scores: Scores, top_k: Mapping[str, int], level: Level = "neuron", share: float = ROUNDING
+    scores: Scores, top_k: Mapping[str, int], level: Level = "neuron", share: float = 1e-4
 ) -> int:
     """Count the selected entries that are as good as equal to the best one that is left out.
 
@@ -138,7 +137,7 @@ def within_rounding(
         scores: as for ``select``.
         top_k: as for ``select``.
         level: as for ``select``.
-        share: of a score, that rounding may change.
+        share: of a score, that rounding may change; as it is, that of float32 sums.
     """
     left_out = set(scores.without_gradient)
     rows = {n: scores.rows(n) for n in top_k if n not in left_out}

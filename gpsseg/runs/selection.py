@@ -27,6 +27,10 @@ from gpsseg.processes import of_main, part
 from gpsseg.runs.scores import images_at_once, scores_of_halves
 from gpsseg.runs.settle import top_k_of
 
+# Of a score, by which sums may differ that were added up otherwise. Measured: of 75,000 entries
+# batches change none in fp32, and in bf16 up to 4 %, as many as lie within 1 % of the next.
+ROUNDING = {"fp32": 1e-4, "bf16": 1e-2}
+
 
 def choose(
     backbone: Backbone,
@@ -80,7 +84,8 @@ def choose(
         how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json
     if seen:
         how["at_once"] = at_once
-        how["within_rounding"] = gps.within_rounding(scores, top_k, config.level)
+        share = ROUNDING[machine.precision]
+        how["within_rounding"] = gps.within_rounding(scores, top_k, config.level, share)
         _say_ties(how["within_rounding"], selection)
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))

@@ -153,3 +153,19 @@ def test_trying_leaves_the_network_as_it_was():
     for (name, value, flag), (now, p) in zip(before, model.named_parameters(), strict=True):
         assert (name, flag) == (now, p.requires_grad)
         assert torch.equal(value, p)
+
+
+@pytest.mark.parametrize(("precision", "ties"), [("fp32", 0), ("bf16", 1)])
+def test_a_tie_is_as_wide_as_the_precision_is_coarse(precision, ties, monkeypatch):
+    """Of the one neuron's inputs one is scored .5 % higher than the next."""
+    from gpsseg.runs import selection
+
+    model, sums = net(), {"0.weight": torch.zeros(8, 3, 3, 3), "3.weight": torch.zeros(1, 8, 1, 1)}
+    sums["3.weight"][0, :2, 0, 0] = torch.tensor([1.0, 0.995])
+    scores = gps.Scores(model, gps.CRITERIA["gradient"], sums, list(sums))
+    monkeypatch.setattr(selection, "scores_of_halves", lambda *args: iter([scores]))
+    monkeypatch.setattr(selection, "images_at_once", lambda *args: 1)
+    monkeypatch.setattr(selection, "gps_trains", lambda *args: (dict.fromkeys(sums, 1), []))
+    model.facts = SimpleNamespace(scratch=())
+    machine = make_machine("cpu", precision)
+    assert selection.choose(model, Pictures(2), config(), machine)[1]["within_rounding"] == ties
