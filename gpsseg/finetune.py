@@ -104,7 +104,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     selection, trainable = select_or_take_up(backbone, settled, data, machine, run)
     watch.lap("selection")
 
-    gps.sparsify(backbone, selection)
+    gps.sparsify(backbone, selection, halves=machine.precision == "bf16")
     validate = validation(backbone, data.split.val, data.card, settled, machine)
     history = train_run(backbone, selection, data, settled, machine, run, base, validate)
     watch.lap("training")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gpsseg.backbones.attention import plain_where_faster
 from gpsseg.backbones.base import (
     IMAGENET,
     PROMPTS,
@@ -106,6 +107,7 @@ class Sam(Backbone):
         super().__init__()
         self.net, self.medical, self.classes = net, medical, classes
         add_classes(net.mask_decoder, classes)
+        plain_where_faster([layer.attn for layer in net.vision_encoder.layers])
         vision = net.config.vision_config
         homepage = MEDSAM_HOMEPAGE if medical else HOMEPAGE
         size, multiple = vision.image_size, vision.patch_size

@@ -18,7 +18,7 @@ from gpsseg.benchmark.selecting import measure_scoring
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.engine.loss import segmentation_loss
-from gpsseg.engine.machine import make_machine, peak_memory_mb
+from gpsseg.engine.machine import Machine, make_machine, peak_memory_mb
 from gpsseg.engine.prepare import gradient_bytes, prepare, tuning_mode
 from gpsseg.errors import UserError
 from gpsseg.gps import Selection
@@ -55,7 +55,7 @@ def measure(
     prepare(backbone, machine, config.checkpoint_activations)
     tuning_mode(backbone)
     selection = gps.Selection.load(selection_file) if selection_file else None
-    PREPARE[method](backbone, selection)
+    PREPARE[method](backbone, selection, machine)
     batch["image"].requires_grad_(method == "floor")
     trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5) if trained else None
@@ -89,7 +89,7 @@ def measure(
     }
 
 
-def _floor(backbone: Backbone, selection: Selection | None) -> None:
+def _floor(backbone: Backbone, selection: Selection | None, machine: Machine) -> None:
     """Nothing trains that need not; with a gradient for the image it is the least GPS could cost.
 
     What starts from random weights must train with any method.
@@ -97,12 +97,12 @@ def _floor(backbone: Backbone, selection: Selection | None) -> None:
     _train_only(backbone, from_scratch(backbone))
 
 
-def _gps(backbone: Backbone, selection: Selection | None) -> None:
+def _gps(backbone: Backbone, selection: Selection | None, machine: Machine) -> None:
     assert selection is not None
-    gps.sparsify(backbone, selection)
+    gps.sparsify(backbone, selection, halves=machine.precision == "bf16")
 
 
-def _masked(backbone: Backbone, selection: Selection | None) -> None:
+def _masked(backbone: Backbone, selection: Selection | None, machine: Machine) -> None:
     """The same entries by dense gradients times a mask, as the method's public code has it."""
     assert selection is not None
     _train_only(backbone, {*selection.indices, *selection.dense})
@@ -113,7 +113,7 @@ def _masked(backbone: Backbone, selection: Selection | None) -> None:
         weight.register_hook(mask.mul)
 
 
-def _shira(backbone: Backbone, selection: Selection | None) -> None:
+def _shira(backbone: Backbone, selection: Selection | None, machine: Machine) -> None:
     """PEFT's own: it clones the weight at every forward pass."""
     weights = [name for name, p in backbone.named_parameters() if p.dim() == 2]
     layers = low_rank_layers(backbone, weights, RANK)
@@ -124,7 +124,7 @@ def _shira(backbone: Backbone, selection: Selection | None) -> None:
     peft.inject_adapter_in_model(peft.ShiraConfig(r=RANK, target_modules=layers), backbone)
 
 
-def _tune(method: str, backbone: Backbone, selection: Selection | None) -> None:
+def _tune(method: str, backbone: Backbone, selection: Selection | None, machine: Machine) -> None:
     names = added_and_whole(backbone, FinetuneConfig(method=method, rank=RANK))
     gps.sparsify(backbone, gps.Selection({}, {}, tuple(names)))
 
@@ -134,7 +134,7 @@ def _train_only(backbone: nn.Module, names: set[str]) -> None:
         parameter.requires_grad_(name in names)
 
 
-Prepare = Callable[[Backbone, Selection | None], None]
+Prepare = Callable[[Backbone, Selection | None, Machine], None]
 PREPARE: Mapping[str, Prepare] = {
     "floor": _floor,
     "gps": _gps,

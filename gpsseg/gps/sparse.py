@@ -22,12 +22,19 @@ from torch.nn import functional as F
 from gpsseg.errors import UserError
 from gpsseg.gps.backward import SelectedConvolution, SelectedEntries, SelectedLinear, plan
 from gpsseg.gps.frozen import freeze_norms, unfreeze_norms
+from gpsseg.gps.halves import joined, split
 from gpsseg.gps.neurons import CONVOLUTIONS, TRANSPOSED
 from gpsseg.gps.select import Selection
 
 
-def sparsify(model: nn.Module, selection: Selection) -> None:
+def sparsify(model: nn.Module, selection: Selection, halves: bool = False) -> None:
     """Make ``model`` train exactly what ``selection`` says, in place; freeze everything else.
+
+    Args:
+        model: plain.
+        selection: what trains.
+        halves: whether it will compute in bfloat16 by autocast, and need no more casts then. What
+            is trained and merged is the same.
 
     Raises:
         UserError: the selection is for another network (a name, shape or index does not fit), or
@@ -40,7 +47,7 @@ def sparsify(model: nn.Module, selection: Selection) -> None:
         model.get_parameter(name).requires_grad_(True)
     for name, index in selection.indices.items():
         owner, _, attribute = name.rpartition(".")
-        _make_sparse(model.get_submodule(owner), attribute, index)
+        _make_sparse(model.get_submodule(owner), attribute, index, halves)
     freeze_norms(model)
 
 
@@ -49,13 +56,12 @@ def merge(model: nn.Module) -> None:
     unfreeze_norms(model)
     for _, layer in list(sparse_layers(model)):
         names = layer.selected_names
-        for name in names:
-            write_values(layer, name)
+        weights = [whole_weight(layer, name) for name in names]
         layer.__class__ = layer.dense_class
-        for name in names:
-            weight = layer._buffers.pop(name)
+        for name, weight in zip(names, weights, strict=True):
             del layer._parameters[f"{name}_values"]
-            for kind in ("index", "channels", "gather"):
+            layer._buffers.pop(name, None)
+            for kind in ("index", "channels", "gather", "upper", "lower"):
                 layer._buffers.pop(f"{name}_{kind}", None)
             layer.register_parameter(name, nn.Parameter(weight, requires_grad=False))
 
@@ -80,16 +86,26 @@ def with_dense_gradient(model: nn.Module) -> list[str]:
     ]
 
 
-def write_values(layer: Any, name: str) -> None:
-    """Write a layer's trained values into its frozen weight.
+def whole_weight(layer: Any, name: str) -> Tensor:
+    """A layer's weight with its trained values, as it is without ``sparsify``."""
+    held = layer._buffers
+    whole = held.get(name)
+    if whole is None:
+        whole = joined(held[f"{name}_upper"], held[f"{name}_lower"])
+    return _with_values(whole, layer, name)
+
+
+def _with_values(weight: Tensor, layer: Any, name: str) -> Tensor:
+    """Write a layer's trained values into a frozen weight, and return that.
 
     Every forward pass does so: it costs microseconds, and nothing has to watch the optimiser. The
     write goes around autograd's version counter, because writing the same values again (layers
     used twice, recomputed activations) does not invalidate what backward needs.
     """
-    flat = layer._buffers[name].data.view(-1)
     values = layer._parameters[f"{name}_values"].data
-    flat.index_copy_(0, layer._buffers[f"{name}_index"], values.to(flat.dtype))
+    index = layer._buffers[f"{name}_index"]
+    weight.data.view(-1).index_copy_(0, index, values.to(weight.dtype))
+    return weight
 
 
 def _check(model: nn.Module, selection: Selection) -> None:
@@ -112,12 +128,11 @@ def _check(model: nn.Module, selection: Selection) -> None:
             raise UserError(f"{name}: the selection names a position twice. Select again.")
 
 
-def _make_sparse(layer: Any, name: str, index: Tensor) -> None:
+def _make_sparse(layer: Any, name: str, index: Tensor, halves: bool) -> None:
     weight = layer._parameters.pop(name)
     assert weight is not None
     flat = weight.detach().reshape(-1)
     index = index.to(weight.device, torch.long)
-    layer.register_buffer(name, flat.view(weight.shape))
     layer.register_buffer(f"{name}_index", index, persistent=False)
     layer.register_parameter(f"{name}_values", nn.Parameter(flat[index].clone()))
     dense_class = getattr(type(layer), "dense_class", type(layer))
@@ -126,6 +141,14 @@ def _make_sparse(layer: Any, name: str, index: Tensor) -> None:
         channels, gather = plan(index, weight.shape, groups, transposed)
         layer.register_buffer(f"{name}_channels", channels, persistent=False)
         layer.register_buffer(f"{name}_gather", gather, persistent=False)
+    # Weights of grouped convolutions are small; a CPU computes with them in float32.
+    own_backward = f"{name}_gather" in layer._buffers and getattr(layer, "groups", 1) == 1
+    if halves and own_backward and weight.dtype == torch.float32:
+        upper, lower = split(flat.view(weight.shape))
+        layer.register_buffer(f"{name}_upper", upper)
+        layer.register_buffer(f"{name}_lower", lower)
+    else:
+        layer.register_buffer(name, flat.view(weight.shape))
     before = getattr(type(layer), "selected_names", ())
     layer.__class__ = _sparse_class(dense_class, (*before, name))  # type: ignore[arg-type]
 
@@ -154,21 +177,26 @@ def _blank(dense_class: Any, names: tuple[str, ...]) -> Any:
 
 def _read(layer: Any, name: str) -> Tensor:
     """What ``layer.weight`` answers: the whole weight, whose gradient flows to the values."""
-    write_values(layer, name)
-    weight, index = layer._buffers[name], layer._buffers[f"{name}_index"]
+    weight, index = whole_weight(layer, name), layer._buffers[f"{name}_index"]
     return SelectedEntries.apply(weight, layer._parameters[f"{name}_values"], index)
 
 
-def _arguments(layer: Any) -> tuple[Any, ...]:
+def _arguments(layer: Any, x: Tensor) -> tuple[Any, ...]:
     """Weight, bias, values and plan of a layer, after writing its values."""
-    write_values(layer, "weight")
-    held = layer._buffers
+    held, device = layer._buffers, x.device.type
     plan_ = (held["weight_channels"], held["weight_gather"])
-    return held["weight"], layer.bias, layer._parameters["weight_values"], *plan_
+    in_bf16 = (
+        torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16
+    )
+    if in_bf16 and "weight_upper" in held:
+        weight = _with_values(held["weight_upper"], layer, "weight")
+    else:
+        weight = whole_weight(layer, "weight")
+    return weight, layer.bias, layer._parameters["weight_values"], *plan_
 
 
 def _linear(layer: Any, x: Tensor) -> Tensor:
-    return SelectedLinear.apply(x, *_arguments(layer))
+    return SelectedLinear.apply(x, *_arguments(layer, x))
 
 
 def _convolution(layer: Any, x: Tensor) -> Tensor:
@@ -180,7 +208,7 @@ def _convolution(layer: Any, x: Tensor) -> Tensor:
         x = F.pad(x, layer._reversed_padding_repeated_twice, mode=mode)
         padding = (0,) * len(layer.stride)
     settings = (layer.stride, padding, layer.dilation, False, layer.output_padding, layer.groups)
-    return SelectedConvolution.apply(x, *_arguments(layer), settings)
+    return SelectedConvolution.apply(x, *_arguments(layer, x), settings)
 
 
 def _transposed_convolution(
@@ -192,7 +220,7 @@ def _transposed_convolution(
     kernel, dims = layer.kernel_size, len(layer.kernel_size)
     extra = layer._output_padding(x, output_size, *same, kernel, dims, layer.dilation)
     settings = (*same, layer.dilation, True, extra, layer.groups)
-    return SelectedConvolution.apply(x, *_arguments(layer), settings)
+    return SelectedConvolution.apply(x, *_arguments(layer, x), settings)
 
 
 FORWARDS: Mapping[Callable[..., Tensor], Callable[..., Tensor]] = {

@@ -1,0 +1,58 @@
+"""Plain products in the place of the fused attention: the same numbers."""
+
+import contextlib
+
+import pytest
+import torch
+from transformers.models.sam.modeling_sam import SamVisionAttention
+from transformers.models.sam_hq.modeling_sam_hq import SamHQVisionAttention
+
+PLAIN = {"sam": SamVisionAttention, "sam-hq": SamHQVisionAttention}
+
+
+@pytest.fixture(params=list(PLAIN))
+def net(request, make_tiny, monkeypatch):
+    """A network, and how often its plain attention was called."""
+    plain, calls = PLAIN[request.param], []
+    original = plain.forward
+
+    def spied(layer, *args, **kwargs):
+        calls.append(layer)
+        return original(layer, *args, **kwargs)
+
+    monkeypatch.setattr(plain, "forward", spied)
+    return make_tiny(request.param), calls
+
+
+def logits_of(model, image, bf16=True, grad=True):
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), torch.set_grad_enabled(grad):
+        return model(image)
+
+
+def test_a_cpu_trains_in_bf16_with_plain_products_and_else_with_the_fused_ones(net):
+    model, calls = net
+    image = torch.rand(1, 3, *(model.facts.image_size,) * 2)
+    layers = len(model.net.vision_encoder.layers)
+    logits_of(model, image)
+    assert len(calls) == layers
+    logits_of(model, image, bf16=False)
+    logits_of(model, image, grad=False)
+    assert len(calls) == layers
+
+
+def test_both_have_one_answer_and_one_gradient(net, monkeypatch):
+    model, calls = net
+    image = torch.rand(2, 3, *(model.facts.image_size,) * 2)
+    weight = model.net.vision_encoder.layers[0].attn.qkv.weight
+    found = []
+    for fused in (False, True):
+        with contextlib.ExitStack() as held:
+            if fused:
+                for layer in model.net.vision_encoder.layers:
+                    held.enter_context(pytest.MonkeyPatch.context()).delattr(layer.attn, "forward")
+            calls.clear()
+            logits = logits_of(model, image).float()
+            assert bool(calls) != fused
+            found.append((logits, *torch.autograd.grad(logits.square().mean(), weight)))
+    for plain, other in zip(*found, strict=True):
+        torch.testing.assert_close(plain, other, rtol=0.05, atol=0.02 * float(other.abs().max()))
