@@ -14,7 +14,7 @@ import gpsseg
 PACKAGE = Path(gpsseg.__file__).parent
 GROUND = {
     *("errors", "faults", "schema", "veil", "scope", "writing", "files", "folders", "reading"),
-    *("scratch", "memory", "console", "config", "processes", "ending"),
+    *("scratch", "memory", "console", "config", "processes", "ending", "device"),
 }
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
 COMMANDS = {

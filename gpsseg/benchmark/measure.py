@@ -20,6 +20,7 @@ from gpsseg.config.select import SelectConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.splits.split import make_split
+from gpsseg.device import synchronize
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import make_machine, peak_memory_mb
 from gpsseg.engine.prepare import gradient_bytes, prepare, tuning_mode
@@ -74,8 +75,7 @@ def measure(
             optimizer.step()
             optimizer.zero_grad()
         batch["image"].grad = None
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        synchronize(device)
         seconds.append(time.perf_counter() - started)
     trainable = sum(parameter.numel() for parameter in trained)
     sparse = sum(len(index) for index in selection.indices.values()) if selection else 0

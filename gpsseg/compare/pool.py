@@ -10,8 +10,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-import torch
-
 from gpsseg.compare.cells import run_cell
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.folder import RunFolder
@@ -103,6 +101,4 @@ def _available_mb() -> float:
 
 def _as_many_as_fit(needed_mb: float, available_mb: float, cores: int) -> int:
     """How many runs go side by side: four fifths of the memory, and a core each."""
-    if torch.cuda.is_available():
-        return 1
     return max(1, min(cores, int(0.8 * available_mb / needed_mb)))
