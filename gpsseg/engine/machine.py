@@ -142,7 +142,9 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     require_device(device)
     take(device)
     processes = started()
-    if processes > 1 and device == "auto" and not joins_processes():
+    if processes > 1 and device != "cpu" and not joins_processes():
+        if device != "auto":
+            raise _apart(processes, device)
         device = "cpu"  # accelerate joins processes on a CPU only if it is told to take that
     _forget_another_device(device)
     # Frozen weights are buffers, equal everywhere; what trains may include unused parameters.
@@ -150,10 +152,7 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     waiting = InitProcessGroupKwargs(timeout=PATIENCE)
     accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[parallel, waiting])
     if accelerator.num_processes < processes:
-        raise UserError(
-            f"{processes} processes were started, but on {accelerator.device} they cannot work "
-            "together. Start one, or pass --device cpu."
-        )
+        raise _apart(processes, accelerator.device)
     if precision == "auto":
         precision = "bf16" if computes_in_bf16(accelerator.device) else "fp32"
     if not knows_bf16(accelerator.device):
@@ -161,6 +160,13 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     if accelerator.device.type == "cpu":
         _keep_freed_memory()
     return Machine(accelerator, accelerator.device, precision)
+
+
+def _apart(processes: int, device: str | torch.device) -> UserError:
+    return UserError(
+        f"{processes} processes were started, but on {device} they cannot work together. Start "
+        "one, or pass --device cpu."
+    )
 
 
 def join_processes(device: str) -> None:
