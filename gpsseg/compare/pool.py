@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -52,8 +53,11 @@ def _threads_asked_for() -> int | None:
 
 
 def _warm_context() -> Any:
-    """Processes that start with the libraries imported, where the system can fork."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    """Processes that start with the libraries imported, where the system can fork.
+
+    macOS can, but its own libraries, Metal among them, are not made for it.
+    """
+    if sys.platform == "darwin" or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(NETWORKS))
