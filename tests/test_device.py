@@ -123,6 +123,17 @@ def test_its_memory_and_its_end_of_work_are_asked_for(apple: pytest.MonkeyPatch)
     assert done == ["given back", "waited", CUDA]
 
 
+def test_a_cuda_device_is_taken_and_its_own_peak_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks, taken = {"now": 7 * 2**20}, []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: peaks.update(now=2**20))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: peaks["now"])
+    for name in ("auto", "cpu", "mps", "cuda", "cuda:1"):
+        device.take(name)
+    assert taken == ["cuda:1"]
+    assert [peak_memory_mb(CUDA), peak_memory_mb(CUDA, reset=True)] == [7, 1]
+
+
 def test_images_lie_as_each_kind_likes_them() -> None:
     assert device.image_layout(MPS) == torch.contiguous_format
     assert {device.image_layout(each) for each in (CPU, CUDA)} == {torch.channels_last}
