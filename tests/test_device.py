@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
@@ -25,6 +26,7 @@ from gpsseg.data.loader import default_workers, make_loader
 from gpsseg.engine import machine as machines
 from gpsseg.engine.inference import predict_maps
 from gpsseg.engine.machine import make_machine, peak_memory_mb, processor_of, require_device
+from gpsseg.engine.prompts import drawn_for_each, from_file, from_pixels, from_truth
 from gpsseg.engine.train import train
 from gpsseg.errors import UserError
 from gpsseg.runs.selection import choose
@@ -134,9 +136,13 @@ def test_a_cuda_device_is_taken_and_its_own_peak_is_told(monkeypatch: pytest.Mon
     assert [peak_memory_mb(CUDA), peak_memory_mb(CUDA, reset=True)] == [7, 1]
 
 
-def test_images_lie_as_each_kind_likes_them() -> None:
+def test_images_lie_as_each_kind_likes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device.image_layout(MPS) == torch.contiguous_format
     assert {device.image_layout(each) for each in (CPU, CUDA)} == {torch.channels_last}
+    machine, image = make_machine("cpu", "fp32"), torch.rand(2, 3, 4, 4)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        monkeypatch.setattr(machines, "image_layout", lambda asked, layout=layout: layout)
+        assert machine.place({"image": image})["image"].is_contiguous(memory_format=layout)
 
 
 def test_nothing_is_pinned_or_read_ahead_for_it(apple: pytest.MonkeyPatch) -> None:
@@ -214,6 +220,28 @@ def test_a_run_computes_nothing_in_64_bits(
         maps = dict(predict_maps(backbone, batches, machine, flips=True))
     assert len(history.epochs) == 2
     assert {found.shape for found in maps.values()} == {(40, 50)}
+
+
+@pytest.mark.parametrize(("prompt", "numbers"), [("box", (1, 2, 30, 20)), ("point", (3, 4))])
+def test_prompts_have_no_64_bits(
+    prompt: str, numbers: tuple[float, ...], no_64_bits: Callable[[str], Any], tmp_path: Any
+) -> None:
+    batch = torch.utils.data.default_collate([Pictures()[i] for i in range(2)])
+    batch["mask"][1] = 0
+    file = tmp_path / "given.csv"
+    columns = {"box": "x0,y0,x1,y1", "point": "x,y"}[prompt]
+    row = ",".join(map(str, numbers))
+    file.write_text(f"image,{columns}\na.png,{row}\nb.png,{row}\n")
+    images = [tmp_path / name for name in ("a.png", "b.png")]
+    with no_64_bits("cpu"):
+        found = [
+            from_truth(prompt)(batch),
+            drawn_for_each(from_truth(prompt, varied=True), 0)(batch),
+            from_file(file, prompt, images)(batch),
+            from_pixels(np.array(numbers, np.float64), prompt)(batch),
+        ]
+    assert {each.dtype for each in found if each is not None} == {torch.float32}
+    assert [each.shape[-1] for each in found if each is not None] == [len(numbers)] * 4
 
 
 def test_a_layer_in_64_bits_would_be_seen(no_64_bits: Callable[[str], Any]) -> None:
