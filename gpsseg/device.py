@@ -5,6 +5,9 @@ It imports torch, so the files beside it, which are light, do not import it.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 
 GPUS = {"cuda": "CUDA device", "mps": "Apple GPU"}  # torch's names -> what errors call them
@@ -79,6 +82,29 @@ def image_layout(device: torch.device) -> torch.memory_format:
     convolutions there, and a backward pass of batch normalisation that failed.
     """
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+def drawn_again() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+    """Two contexts, of which the second draws at random what the first did: for ``checkpoint``.
+
+    It does so by itself, but not on Apple's GPUs (torch 2.14): there each dropout would be another
+    when activations are computed again, and the gradients wrong.
+    """
+    return nullcontext(), _Redrawn() if count_of("mps") else nullcontext()
+
+
+class _Redrawn:
+    """Draws on Apple's GPU within, any number of times, are those that follow its making."""
+
+    def __init__(self) -> None:
+        self._state = torch.mps.get_rng_state()
+
+    def __enter__(self) -> None:
+        self._outside = torch.mps.get_rng_state()
+        torch.mps.set_rng_state(self._state)
+
+    def __exit__(self, *_: object) -> None:
+        torch.mps.set_rng_state(self._outside)
 
 
 def synchronize(device: torch.device) -> None:

@@ -26,6 +26,7 @@ from gpsseg.data.loader import default_workers, make_loader
 from gpsseg.engine import machine as machines
 from gpsseg.engine.inference import predict_maps
 from gpsseg.engine.machine import make_machine, peak_memory_mb, processor_of, require_device
+from gpsseg.engine.prepare import checkpoint_activations
 from gpsseg.engine.prompts import drawn_for_each, from_file, from_pixels, from_truth
 from gpsseg.engine.train import train
 from gpsseg.errors import UserError
@@ -143,6 +144,22 @@ def test_images_lie_as_each_kind_likes_them(monkeypatch: pytest.MonkeyPatch) -> 
     for layout in (torch.contiguous_format, torch.channels_last):
         monkeypatch.setattr(machines, "image_layout", lambda asked, layout=layout: layout)
         assert machine.place({"image": image})["image"].is_contiguous(memory_format=layout)
+
+
+def test_what_is_computed_again_draws_the_same(apple: pytest.MonkeyPatch) -> None:
+    """Its random state is none that ``checkpoint`` keeps; a dropout of its own stands for one."""
+    metal = torch.Generator().manual_seed(0)
+    apple.setattr(torch.mps, "get_rng_state", metal.get_state)
+    apple.setattr(torch.mps, "set_rng_state", metal.set_state)
+    block: Any = nn.Linear(64, 64, bias=False)
+    dense = block.forward
+    block.forward = lambda x: dense(x) * (torch.rand(64, generator=metal) < 0.5)
+    checkpoint_activations(SimpleNamespace(blocks=[block]))  # type: ignore[arg-type]
+    y, follows = block(torch.ones(64)), metal.get_state()
+    y.sum().backward()
+    assert 0 < int((y != 0).sum()) < 64
+    assert torch.equal(block.weight.grad[:, 0] != 0, y != 0)
+    assert torch.equal(metal.get_state(), follows), "what is drawn next does not depend on it"
 
 
 def test_nothing_is_pinned_or_read_ahead_for_it(apple: pytest.MonkeyPatch) -> None:
