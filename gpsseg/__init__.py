@@ -14,7 +14,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
+
+if sys.platform == "darwin":  # torch reads it once, when it is imported, which is after this
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 __version__ = "0.2.0.dev0"
 __all__ = ["Delta", "FinetuneConfig", "__version__", "load_backbone", "load_run"]

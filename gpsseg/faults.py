@@ -16,6 +16,7 @@ NO_MEMORY = ("OutOfMemoryError", "BrokenProcessPool")  # torch's; of a process t
 OUT_OF_MEMORY = re.compile(
     "can't allocate memory|not enough memory|out of memory|Cannot allocate memory"
     "|CUBLAS_STATUS_ALLOC_FAILED|insufficient shared memory|failed to map segment"
+    "|Invalid buffer size: [0-9.]+ [KMGT]i?B"  # larger than Apple's GPU takes
     "|DataLoader worker .*(killed by signal: Killed|exited unexpectedly)",
     re.IGNORECASE,
 )

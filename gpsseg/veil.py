@@ -47,7 +47,7 @@ evaluate evaluation event export false file files finetune first flips fold fold
 foreground format found frame frames from full gps gpsseg group groups gt hash hidden home host id
 ids image images img imgs index input inputs iou iso item json kind label labels layer layers leak
 leaks lesion lesions level lib list local log loss lost lr main mask masks mdice mean media method
-methods metrics micro miou mnt model models mount name names native net network neuron new nii
+methods metrics micro miou mnt model models mount mps name names native net network neuron new nii
 none norm not null official old opt options other out output outputs own page part parts path
 paths patient patients pet picture pictures pixel pixels png point polyp polyps precision predict
 prediction predictions private prob probability progress project projects prompt prompts protocol

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -90,6 +91,27 @@ def ctrl_c_in_the_loss(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]
         monkeypatch.setattr(module, "segmentation_loss", interrupted)
 
     return arrange
+
+
+@pytest.fixture
+def no_64_bits() -> Callable[[str], Any]:
+    """``with no_64_bits(device):`` none of its tensors has reals of 64 bits, as on Apple's GPUs."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    class No64Bits(TorchDispatchMode):
+        def __init__(self, device: str):
+            super().__init__()
+            self.device = device
+
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None):
+            found = function(*args, **(kwargs or {}))
+            for each in tree_leaves(found):
+                if getattr(getattr(each, "device", None), "type", "") == self.device:
+                    assert str(each.dtype) not in ("torch.float64", "torch.complex128"), function
+            return found
+
+    return No64Bits
 
 
 @pytest.fixture(scope="session")

@@ -165,7 +165,7 @@ def test_ctrl_c_is_status_130(
         ({"backbone": "unet-efficientnet-lite0", "prompt": "full-box"}, "takes no prompt"),
         ({"data_root": Path("/nonexistent")}, "Kvasir-SEG is neither in /nonexistent/Kvasir-SEG"),
         ({"train_size": 10_000}, r"--train-size 10000 is outside 1\.\."),
-        ({"device": "gpu"}, "--device must be auto, cpu, cuda or cuda:N, got 'gpu'"),
+        ({"device": "gpu"}, "--device must be auto, cpu, cuda, cuda:N or mps, got 'gpu'"),
     ],
 )
 def test_finetune_refuses_before_it_writes(
@@ -206,17 +206,21 @@ def test_a_mistyped_backbone_is_told_before_the_data_are_looked_for(tmp_path: Pa
         finetune(config)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_missing_cuda_device_is_told_before_any_work(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_a_missing_gpu_is_told_before_any_work(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for command in (
-        lambda: finetune(FinetuneConfig(dataset="gone.yaml", device="cuda")),
-        lambda: select(SelectConfig(dataset="gone.yaml", device="cuda:1")),
-        lambda: evaluate(EvaluateConfig(run=tmp_path, device="cuda")),
-        lambda: predict(PredictConfig(run=tmp_path, input="x", output="o", device="cuda")),
-        lambda: compare(CompareConfig(dataset="gone.yaml", output=tmp_path / "c", device="cuda")),
-        lambda: benchmark(BenchmarkConfig(device="cuda")),
+        lambda: finetune(FinetuneConfig(dataset="gone.yaml", device=device)),
+        lambda: select(SelectConfig(dataset="gone.yaml", device=device)),
+        lambda: evaluate(EvaluateConfig(run=tmp_path, device=device)),
+        lambda: predict(PredictConfig(run=tmp_path, input="x", output="o", device=device)),
+        lambda: compare(CompareConfig(dataset="gone.yaml", output=tmp_path / "c", device=device)),
+        lambda: benchmark(BenchmarkConfig(device=device)),
     ):
-        with pytest.raises(UserError, match="no usable CUDA device"):
+        with pytest.raises(UserError, match=f"--device {device}: this machine has no usable "):
             command()
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ import gpsseg
 PACKAGE = Path(gpsseg.__file__).parent
 GROUND = {
     *("errors", "faults", "schema", "veil", "scope", "writing", "files", "folders", "reading"),
-    *("scratch", "memory", "console", "config", "processes", "ending"),
+    *("scratch", "memory", "console", "config", "processes", "ending", "device"),
 }
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
 COMMANDS = {
@@ -211,6 +212,50 @@ def test_types_alone_are_no_imports() -> None:
     texts = sources()
     texts["gpsseg.files"] += "\nif TYPE_CHECKING:\n    from gpsseg.data.case import Case\n"
     assert breaches(texts) == breaches(sources())
+
+
+GPUS = re.compile("(cuda|mps)(:.*)?")
+
+
+def namings_of_gpus(text: str) -> list[str]:
+    """Where a file asks for a kind of GPU: torch's modules of one, or its name as a value."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+            whole = ast.unparse(node)
+            if whole in ("torch.cuda", "torch.mps", "torch.backends"):
+                found.append(whole)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found += [node.value] if GPUS.fullmatch(node.value) else []
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            base = getattr(node, "module", None) or ""
+            names = [f"{base}.{alias.name}".strip(".") for alias in node.names]
+            found += [n for n in names if re.match(r"torch\.(cuda|mps|backends)\b", n)]
+    return found
+
+
+def test_kinds_of_gpus_are_known_to_one_file() -> None:
+    texts = sources()
+    knowing = {module for module, text in texts.items() if namings_of_gpus(text)}
+    assert knowing == {"gpsseg.device"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.cuda.synchronize()",
+        "torch.mps.empty_cache()",
+        "torch.backends.mps.is_available()",
+        "if device.type == 'cuda': pass",
+        "x = tensor.to('cuda:1')",
+        "import torch.cuda",
+        "from torch import mps",
+        "from torch.cuda import synchronize",
+        "from torch.backends import cudnn",
+    ],
+)
+def test_a_planted_kind_of_gpu_is_found(line: str) -> None:
+    assert namings_of_gpus(line)
 
 
 def test_importing_a_command_leaves_torch_and_monai_out() -> None:

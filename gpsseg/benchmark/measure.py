@@ -17,6 +17,7 @@ from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.benchmark.selecting import measure_scoring
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.device import synchronize
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import Machine, make_machine, peak_memory_mb
 from gpsseg.engine.prepare import gradient_bytes, prepare, tuning_mode
@@ -69,8 +70,7 @@ def measure(
             optimizer.step()
             optimizer.zero_grad()
         batch["image"].grad = None
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        synchronize(device)
         seconds.append(time.perf_counter() - started)
     trainable = sum(parameter.numel() for parameter in trained)
     sparse = sum(len(index) for index in selection.indices.values()) if selection else 0

@@ -17,6 +17,7 @@ from gpsseg.config.select import SelectConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.splits.split import make_split
+from gpsseg.device import synchronize
 from gpsseg.engine.machine import make_machine, peak_memory_mb
 from gpsseg.engine.prepare import prepare, tuning_mode
 from gpsseg.files import bundled
@@ -77,8 +78,7 @@ def measure_scoring(config: BenchmarkConfig, images: tuple[int, int]) -> dict[st
 
     def scored(noise: Any) -> None:
         deque(scores_of_halves(backbone, noise, at_once, list(top_k), settled, machine), maxlen=1)
-        if machine.device.type == "cuda":
-            torch.cuda.synchronize()
+        synchronize(machine.device)
 
     scored(warm)
     timed = _Noise(max(2, config.steps) * count, side)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
-
-import torch
 
 from gpsseg.compare.cells import run_cell
 from gpsseg.config.finetune import SettledConfig
@@ -54,8 +53,11 @@ def _threads_asked_for() -> int | None:
 
 
 def _warm_context() -> Any:
-    """Processes that start with the libraries imported, where the system can fork."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    """Processes that start with the libraries imported, where the system can fork.
+
+    macOS can, but its own libraries, Metal among them, are not made for it.
+    """
+    if sys.platform == "darwin" or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(NETWORKS))
@@ -103,6 +105,4 @@ def _available_mb() -> float:
 
 def _as_many_as_fit(needed_mb: float, available_mb: float, cores: int) -> int:
     """How many runs go side by side: four fifths of the memory, and a core each."""
-    if torch.cuda.is_available():
-        return 1
     return max(1, min(cores, int(0.8 * available_mb / needed_mb)))

@@ -13,6 +13,7 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import CellFile
 from gpsseg.console import progress, say
+from gpsseg.device import has_gpu
 from gpsseg.reading import read_object
 
 
@@ -35,7 +36,8 @@ def run_cells(config: CompareConfig, facts: Facts, cells: Sequence[Cell], test: 
     if kept:
         say(f"{what}: {kept} of {len(cells)} are finished already and kept")
     jobs = [(settings_of(cell, config, facts), runs[cell]) for cell in todo]
-    finished = run_side_by_side(jobs, test, config.processes)
+    processes = config.processes or (1 if has_gpu(config.device) else None)
+    finished = run_side_by_side(jobs, test, processes)
     for run in progress(finished, what, len(jobs)):
         say(_told(run, test))
 

@@ -51,7 +51,7 @@ class BenchmarkConfig:
     precision: Precision = "auto"
     """auto, fp32 or bf16."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda, cuda:N or mps (an Apple GPU)."""
     steps: int = 3
     """Steps measured per process, after one to warm up."""
     rounds: int = 3

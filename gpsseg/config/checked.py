@@ -18,7 +18,7 @@ from gpsseg.config.fitting import Unfit, fit
 from gpsseg.errors import UserError, nearest, shown
 
 LARGEST = 2**31 - 1  # of a count: what the libraries below take
-DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
+DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?|mps")
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,17 @@ def check_types(config: Any) -> None:
         value = converted(name, hint, getattr(config, name))
         object.__setattr__(config, name, value)  # frozen for everybody else
         _check_range(name, value)
-    device = getattr(config, "device", "auto")
+    check_device(getattr(config, "device", "auto"))
+
+
+def check_device(device: str) -> None:
+    """Refuse a text that names no device, whatever this machine has.
+
+    Raises:
+        UserError: it names none.
+    """
     if not DEVICE.fullmatch(device):
-        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got '{device}'.")
+        raise UserError(f"--device must be auto, cpu, cuda, cuda:N or mps, got '{device}'.")
 
 
 @functools.cache

@@ -112,7 +112,7 @@ class EvaluateConfig:
     """Folder to write to; must not exist. Default: <run>/evaluate-<dataset>-<time>, or
     runs/evaluate-<name>-<time>."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda, cuda:N or mps (an Apple GPU)."""
 
     def __post_init__(self) -> None:
         check_types(self)

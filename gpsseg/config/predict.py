@@ -75,7 +75,7 @@ class PredictConfig:
     batch_size: int | None = None
     """Images per forward pass, of all processes together. Default: the run's."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda, cuda:N or mps (an Apple GPU)."""
 
     def __post_init__(self) -> None:
         check_types(self)

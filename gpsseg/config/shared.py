@@ -163,7 +163,7 @@ class BackboneConfig:
     """bf16 halves the time where the processor computes in bf16 and is slower where it does not;
     auto looks at the processor."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    """auto, cpu, cuda, cuda:N or mps (an Apple GPU)."""
 
     def __post_init__(self) -> None:
         check_types(self)

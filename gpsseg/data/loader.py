@@ -16,6 +16,7 @@ from gpsseg.data.cache import entry_name, pipeline_key, read_entry, write_entry
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.case import Case
 from gpsseg.data.dealt import Batches, Dealt
+from gpsseg.device import has_cuda
 from gpsseg.errors import UserError
 from gpsseg.faults import is_out_of_memory
 from gpsseg.processes import processes_here
@@ -204,11 +205,11 @@ def prepare_picture(pixels: np.ndarray, load: Any, card: str) -> dict[str, Any]:
 
 
 def default_workers() -> int:
-    """Half the cores of this process's share, at most 8, where a GPU computes; otherwise none.
+    """Half the cores of this process's share, at most 8, where CUDA computes; otherwise none.
 
     Without a GPU the network keeps the cores busy, and a fork holds on to its parent's memory.
     """
-    if not torch.cuda.is_available():
+    if not has_cuda():
         return 0
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # a container or a cluster may lend fewer than there are
@@ -243,7 +244,7 @@ def make_loader(
         Dealt(order, batch_size, part),
         num_workers=workers,
         generator=generator,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=has_cuda(),
     )
 
 

@@ -20,7 +20,18 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGr
 from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor
 
-from gpsseg.config.checked import DEVICE
+from gpsseg.config.checked import check_device
+from gpsseg.device import (
+    GPUS,
+    computes_in_bf16,
+    count_of,
+    gpu_name,
+    gpu_peak,
+    image_layout,
+    joins_processes,
+    knows_bf16,
+    take,
+)
 from gpsseg.errors import UserError, counted
 from gpsseg.processes import started
 
@@ -81,12 +92,12 @@ class Machine:
         return -(-batch_size // self.part[1])
 
     def place(self, batch: Batch) -> dict[str, Tensor]:
-        """Copy a batch to the device; images channels last, which convolutions prefer."""
+        """Copy a batch to the device; images as convolutions prefer them there."""
         placed = {
             name: tensor.to(self.device, non_blocking=tensor.is_pinned())
             for name, tensor in batch.items()
         }
-        placed["image"] = placed["image"].contiguous(memory_format=torch.channels_last)
+        placed["image"] = placed["image"].contiguous(memory_format=image_layout(self.device))
         return placed
 
 
@@ -96,24 +107,24 @@ def require_device(device: str) -> None:
     Raises:
         UserError: it does not, or the text names none.
     """
-    if not DEVICE.fullmatch(device):
-        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got '{device}'.")
-    if not device.startswith("cuda"):
+    check_device(device)
+    kind, _, number = device.partition(":")
+    if kind not in GPUS:
         return
-    if not torch.cuda.is_available():
-        raise UserError(f"--device {device}: this machine has no usable CUDA device. Pass cpu.")
-    number, count = int(device.partition(":")[2] or 0), torch.cuda.device_count()
-    if number >= count:
+    count = count_of(kind)
+    if not count:
+        raise UserError(f"--device {device}: this machine has no usable {GPUS[kind]}. Pass cpu.")
+    if int(number or 0) >= count:
         raise UserError(
-            f"--device {device}: this machine has {count} CUDA devices, counted from 0. Pass "
-            f"cuda:{count - 1}."
+            f"--device {device}: this machine has {counted(count, GPUS[kind])}, counted from 0. "
+            f"Pass {kind}:{count - 1}."
         )
 
 
 def processor_of(device: str) -> str:
-    """What computes on a device, such as "NVIDIA H100" or "AMD EPYC 7763, 8 cores"."""
-    if torch.cuda.is_available() and not device.startswith("cpu"):
-        return torch.cuda.get_device_name(None if device == "auto" else device)
+    """What computes on a device, such as "NVIDIA H100", "Apple M4" or "AMD EPYC 7763, 8 cores"."""
+    if gpu := gpu_name(device):
+        return gpu
     name, info = platform.processor(), Path("/proc/cpuinfo")
     if info.is_file():
         lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
@@ -125,14 +136,15 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     """Choose device and precision.
 
     Raises:
-        UserError: a CUDA device is asked for where there is none; or several processes were
+        UserError: a GPU is asked for where there is none of its kind; or several processes were
             started that cannot exchange anything.
     """
     require_device(device)
-    if device.startswith("cuda:"):
-        torch.cuda.set_device(device)
+    take(device)
     processes = started()
-    if processes > 1 and device == "auto" and not torch.accelerator.is_available():
+    if processes > 1 and device != "cpu" and not joins_processes():
+        if device != "auto":
+            raise _apart(processes, device)
         device = "cpu"  # accelerate joins processes on a CPU only if it is told to take that
     _forget_another_device(device)
     # Frozen weights are buffers, equal everywhere; what trains may include unused parameters.
@@ -140,15 +152,21 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     waiting = InitProcessGroupKwargs(timeout=PATIENCE)
     accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[parallel, waiting])
     if accelerator.num_processes < processes:
-        raise UserError(
-            f"{processes} processes were started, but on {accelerator.device} they cannot work "
-            "together. Start one, or pass --device cpu."
-        )
+        raise _apart(processes, accelerator.device)
     if precision == "auto":
-        precision = "bf16" if _computes_in_bf16(accelerator.device) else "fp32"
+        precision = "bf16" if computes_in_bf16(accelerator.device) else "fp32"
+    if not knows_bf16(accelerator.device):
+        precision = "fp32"
     if accelerator.device.type == "cpu":
         _keep_freed_memory()
     return Machine(accelerator, accelerator.device, precision)
+
+
+def _apart(processes: int, device: str | torch.device) -> UserError:
+    return UserError(
+        f"{processes} processes were started, but on {device} they cannot work together. Start "
+        "one, or pass --device cpu."
+    )
 
 
 def join_processes(device: str) -> None:
@@ -175,14 +193,13 @@ def _forget_another_device(device: str) -> None:
 def peak_memory_mb(device: torch.device, reset: bool = False) -> float:
     """Peak memory of this process in MiB; with ``reset`` what it holds now, which begins anew.
 
-    On CUDA what the allocator handed out, on a CPU resident memory. Only Linux can begin a CPU's
-    peak anew; elsewhere it is that since the process began.
+    Of a GPU see ``gpu_peak``, on a CPU resident memory. Only Linux can begin a CPU's peak anew;
+    elsewhere it is that since the process began.
     """
-    if device.type != "cuda":
-        return (_resident(reset) if reset else _peak_resident()) / MB
-    if reset:
-        torch.cuda.reset_peak_memory_stats(device)
-    return torch.cuda.max_memory_allocated(device) / MB
+    peak = gpu_peak(device, reset)
+    if peak is None:
+        peak = _resident(reset) if reset else _peak_resident()
+    return peak / MB
 
 
 def _resident(reset: bool) -> int:
@@ -223,13 +240,3 @@ def return_freed_memory() -> None:
     """Let the system have what was freed, after something far larger than a step."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def _computes_in_bf16(device: torch.device) -> bool:
-    """Whether the processor has bf16 arithmetic; emulated, bf16 is slower than fp32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("amx_bf16") or able.get("avx512_bf16") or able.get("arm_bf16"))

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from gpsseg.backbones import Backbone
+from gpsseg.device import drawn_again
 from gpsseg.engine.machine import Machine
 
 
@@ -73,4 +74,6 @@ def _in_float32(layer: nn.Module, x: Tensor) -> Tensor:
 def checkpoint_activations(backbone: Backbone) -> None:
     """Keep only the input of each of the backbone's blocks, and compute the rest again."""
     for block in backbone.blocks:
-        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+        block.forward = functools.partial(
+            checkpoint, block.forward, use_reentrant=False, context_fn=drawn_again
+        )

@@ -147,7 +147,7 @@ def load_run(folder: Path | str, device: str = "auto", untrained: bool = False) 
 
     Args:
         folder: of the run.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda, cuda:N or mps (an Apple GPU).
         untrained: whether a network that was stopped before its first validation will do.
 
     Raises:

@@ -13,6 +13,20 @@ from gpsseg.errors import UserError
 UNET = "unet-efficientnet-lite0"
 
 
+@pytest.mark.parametrize(
+    ("system", "methods", "expected"),
+    [
+        ("darwin", ["spawn", "fork", "forkserver"], "spawn"),
+        ("linux", ["fork", "spawn", "forkserver"], "forkserver"),
+        ("win32", ["spawn"], "spawn"),
+    ],
+)
+def test_runs_begin_as_their_system_can(system, methods, expected, monkeypatch):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(pool.multiprocessing, "get_all_start_methods", lambda: methods)
+    assert pool._warm_context().get_start_method() == expected
+
+
 def test_as_many_runs_as_memory_and_cores_allow():
     assert pool._as_many_as_fit(1000, 10_000, cores=4) == 4
     assert pool._as_many_as_fit(3000, 10_000, cores=4) == 2

@@ -140,10 +140,12 @@ def test_a_count_is_whole(kind, name, wrong):
 
 
 @pytest.mark.parametrize(("kind", "name"), [f for f in FIELDS if f[1] == "device"])
-@pytest.mark.parametrize("wrong", ["nonsense", "cuda:", "cuda:-1", "CUDA", "cuda:x", "cpu:0"])
+@pytest.mark.parametrize(
+    "wrong", ["nonsense", "cuda:", "cuda:-1", "CUDA", "cuda:x", "cpu:0", "mps:0"]
+)
 def test_a_device_is_checked_as_text(kind, name, wrong):
     with pytest.raises(
-        UserError, match=f"--device must be auto, cpu, cuda or cuda:N, got '{wrong}"
+        UserError, match=f"--device must be auto, cpu, cuda, cuda:N or mps, got '{wrong}"
     ):
         kind(**LEAST[kind] | {name: wrong})
 

@@ -151,7 +151,7 @@ def test_a_run_without_prompts_takes_none(network):
 
 
 def test_a_device_that_is_not_there_is_refused(model, tmp_path):
-    with pytest.raises(UserError, match="--device must be auto, cpu, cuda or cuda:N"):
+    with pytest.raises(UserError, match="--device must be auto, cpu, cuda, cuda:N or mps"):
         gpsseg.load_run(tmp_path, device="gpu")
 
 

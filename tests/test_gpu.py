@@ -1,4 +1,4 @@
-"""What a GPU changes: nothing but time. Skipped where there is none."""
+"""What a GPU, CUDA's or Apple's, changes: nothing but time. Skipped where there is none."""
 
 import copy
 import dataclasses
@@ -16,12 +16,15 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.select import SelectConfig
+from gpsseg.device import has_gpu, image_layout
 from gpsseg.finetune import finetune
 from gpsseg.gps import Selection
 from gpsseg.predict import predict
 from gpsseg.select import select
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+GPU = "mps" if torch.backends.mps.is_available() else "cuda"
+pytestmark = pytest.mark.skipif(not has_gpu(GPU), reason="no GPU")
+LAYOUTS = dict.fromkeys([torch.contiguous_format, image_layout(torch.device(GPU))])
 
 UNET, LITEMEDSAM = "unet-efficientnet-lite0", "litemedsam"
 
@@ -29,7 +32,7 @@ UNET, LITEMEDSAM = "unet-efficientnet-lite0", "litemedsam"
 def quick(root, output, backbone=UNET, **settings):
     side = 64 if backbone == UNET else None
     base = {"backbone": backbone, "data_root": root, "image_size": side, "epochs": 2}
-    return FinetuneConfig(**{**base, "output": output, "device": "cuda", **settings})
+    return FinetuneConfig(**{**base, "output": output, "device": GPU, **settings})
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +53,9 @@ def exact_products():
         (nn.ConvTranspose2d(16, 24, 2, stride=2), (2, 16, 6, 6)),
     ],
 )
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_selected_gradients_are_the_dense_ones(layer, shape, layout):
-    layer, x = copy.deepcopy(layer).cuda(), torch.randn(shape, device="cuda")
+    layer, x = copy.deepcopy(layer).to(GPU), torch.randn(shape, device=GPU)
     if x.dim() == 4:
         x = x.contiguous(memory_format=layout)
     x.requires_grad_(True)
@@ -65,7 +68,7 @@ def test_selected_gradients_are_the_dense_ones(layer, shape, layout):
     y = layer(x)
     torch.testing.assert_close(y, expected)
     y.square().sum().backward()
-    torch.testing.assert_close(layer.weight_values.grad, dense[index.cuda()], rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(layer.weight_values.grad, dense[index.to(GPU)], rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(x.grad, dx, rtol=1e-4, atol=1e-3)
 
 
@@ -73,7 +76,7 @@ def test_selected_gradients_are_the_dense_ones(layer, shape, layout):
 def test_the_selection_is_the_processors(backbone, kvasir):
     """Scores differ by rounding, so entries that are nearly even may change places."""
     settings = SelectConfig(
-        backbone=backbone, data_root=kvasir, precision="fp32", selection_images=2, device="cuda"
+        backbone=backbone, data_root=kvasir, precision="fp32", selection_images=2, device=GPU
     )
     there = select(settings)
     here = select(dataclasses.replace(settings, device="cpu"))
@@ -85,13 +88,13 @@ def test_the_selection_is_the_processors(backbone, kvasir):
 def test_a_processor_predicts_with_the_delta_what_the_gpu_did(backbone, kvasir, tmp_path):
     run = finetune(quick(kvasir, tmp_path / "run", backbone, precision="fp32"))
     images, maps = kvasir / "Kvasir-SEG" / "images", {}
-    for device in ("cuda", "cpu"):
+    for device in (GPU, "cpu"):
         settings = {"output": tmp_path / device, "device": device, "save_probabilities": True}
         masks = predict(PredictConfig(run=run, input=(images,), **settings))
         paths = [mask.with_name(f"{mask.stem}_probability.png") for mask in masks]
         maps[device] = [np.asarray(Image.open(path)).astype(int) for path in paths]
     assert len(maps["cpu"]) == 8
-    for there, here in zip(maps["cuda"], maps["cpu"], strict=True):
+    for there, here in zip(maps[GPU], maps["cpu"], strict=True):
         assert np.abs(there - here).mean() < 1, "of 255 levels"
 
 
