@@ -1,0 +1,27 @@
+"""The one optimiser: of training, and of what measures a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def adamw(
+    groups: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+    weight_decay: float,
+    device: torch.device,
+) -> torch.optim.AdamW:
+    """AdamW over parameters that lie on ``device``, or will before the first update.
+
+    On CUDA an update is one kernel a group, where else it is a dozen. On a CPU that kernel rounds
+    otherwise than torch's plain update, and results are to stay what they are.
+
+    >>> weights = [nn.Parameter(torch.zeros(1))]
+    >>> [adamw(weights, 0, torch.device(name)).defaults["fused"] for name in ("cpu", "cuda")]
+    [None, True]
+    """
+    fused = True if device.type == "cuda" else None  # None: torch chooses among the others
+    return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=fused)
