@@ -20,16 +20,19 @@ from gpsseg.config.select import SelectConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.splits.split import make_split
+from gpsseg.engine.batch_size import MOST, UPDATES
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import make_machine, peak_memory_mb
+from gpsseg.engine.optimizer import adamw
 from gpsseg.engine.prepare import gradient_bytes, prepare, tuning_mode
 from gpsseg.errors import UserError
 from gpsseg.files import bundled
 from gpsseg.gps import Selection
+from gpsseg.runs.batch_size import measure_batch_size
 from gpsseg.runs.data import Data
 from gpsseg.runs.method import added_and_whole
 from gpsseg.runs.selection import choose, training_batches
-from gpsseg.runs.settle import settle_selection
+from gpsseg.runs.settle import settle, settle_selection
 from gpsseg.tuning.lora import low_rank_layers
 
 RANK = 8  # of lora and shira
@@ -63,7 +66,8 @@ def measure(
     PREPARE[method](backbone, selection)
     batch["image"].requires_grad_(method == "floor")
     trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-5) if trained else None
+    groups = [{"params": trained, "lr": 1e-5}]
+    optimizer = adamw(groups, 0.01, device) if trained else None
     before, seconds = peak_memory_mb(device, reset=True), []
     for _ in range(config.steps + 1):
         started = time.perf_counter()
@@ -92,6 +96,16 @@ def measure(
         "gradient_bytes": gradient_bytes(backbone),
         "precision": machine.precision,
     }
+
+
+def measure_batch(config: BenchmarkConfig, side: int) -> int:
+    """Find the number of images a step that is worth it here, in this process."""
+    backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+    asked = FinetuneConfig(
+        method="full", image_size=side, checkpoint_activations=config.checkpoint_activations
+    )
+    machine = make_machine(config.device, config.precision)
+    return measure_batch_size(backbone, settle(asked, backbone.facts), MOST * UPDATES, machine)
 
 
 def select_on_sample(config: BenchmarkConfig, side: int, top_k: int, path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,6 +21,7 @@ from gpsseg.faults import is_out_of_memory
 from gpsseg.memory import OutOfMemoryError, free_memory, settings_of
 from gpsseg.reading import read_object
 
+Value = TypeVar("Value")
 Job = tuple[SettledConfig, RunFolder]
 
 
@@ -45,6 +46,12 @@ def run_side_by_side(jobs: Sequence[Job], test: bool, processes: int | None) -> 
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def in_own_process(function: Callable[..., Value], *arguments: Any) -> Value:
+    """What a function returns in a process that ends with it."""
+    with ProcessPoolExecutor(1, _warm_context(), _end_with_the_comparison) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def _threads_asked_for() -> int | None:

@@ -118,9 +118,14 @@ def require_device(device: str) -> None:
         )
 
 
+def on_gpu(device: str) -> bool:
+    """Whether a device that was asked for by --device is a GPU."""
+    return torch.cuda.is_available() and not device.startswith("cpu")
+
+
 def processor_of(device: str) -> str:
     """What computes on a device, such as "NVIDIA H100" or "AMD EPYC 7763, 8 cores"."""
-    if torch.cuda.is_available() and not device.startswith("cpu"):
+    if on_gpu(device):
         return torch.cuda.get_device_name(None if device == "auto" else device)
     name, info = platform.processor(), Path("/proc/cpuinfo")
     if info.is_file():

@@ -8,7 +8,8 @@ from gpsseg.backbones import Facts
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.methods import options_of
 from gpsseg.config.select import SelectConfig, SettledSelectConfig
-from gpsseg.config.shared import BackboneConfig, TopK
+from gpsseg.config.shared import BackboneConfig, BatchSize, TopK
+from gpsseg.engine.machine import on_gpu
 from gpsseg.errors import look_up
 from gpsseg.tuning import METHODS
 
@@ -19,6 +20,9 @@ TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts 
 def settle(config: FinetuneConfig, facts: Facts) -> SettledConfig:
     """Put the backbone's and the method's own values where the user leaves the choice to them.
 
+    A batch size that is to be measured is the backbone's own until then, see
+    ``gpsseg.runs.batch_size``.
+
     Raises:
         UserError: the backbone does not take images of the size asked for.
     """
@@ -27,7 +31,7 @@ def settle(config: FinetuneConfig, facts: Facts) -> SettledConfig:
         values["top_k"], values["decoder_top_k"] = top_k_of(config, facts)
     rate, in_decoder = _rates(config, facts, values["decoder_top_k"])
     values |= {"lr": rate, "decoder_lr": config.decoder_lr or in_decoder}
-    values["batch_size"] = config.batch_size or facts.batch_size
+    values["batch_size"] = batch_size_of(config.batch_size, facts, config.device)
     return SettledConfig(**values)
 
 
@@ -40,6 +44,13 @@ def settle_selection(config: SelectConfig, facts: Facts) -> SettledSelectConfig:
     values: dict[str, Any] = {**vars(config), **_of_backbone(config, facts)}
     values["top_k"], values["decoder_top_k"] = top_k_of(config, facts)
     return SettledSelectConfig(**values)
+
+
+def batch_size_of(asked: BatchSize | None, facts: Facts, device: str) -> int:
+    """Images in a batch: as asked for, or the backbone's own on a device."""
+    if isinstance(asked, int):
+        return asked
+    return facts.batch_size_on_gpu if on_gpu(device) else facts.batch_size
 
 
 def top_k_of(config: BackboneConfig, facts: Facts) -> tuple[int, TopK]:

@@ -1,0 +1,79 @@
+"""The one batch size of a comparison: chosen or measured when it begins, and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpsseg.backbones import Facts
+from gpsseg.compare.begun import SETTINGS
+from gpsseg.compare.pool import in_own_process
+from gpsseg.config.compare import CompareConfig
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.folder import RunFolder
+from gpsseg.config.written import ConfigFile
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.splits.split import make_split
+from gpsseg.engine.machine import make_machine
+from gpsseg.files import write_json
+from gpsseg.reading import read_object
+from gpsseg.runs.batch_size import measure_batch_size
+from gpsseg.runs.method import load_base
+from gpsseg.runs.settle import batch_size_of, settle
+from gpsseg.tuning import METHODS
+
+KEPT = "settled_batch_size"
+
+
+def with_batch_size(
+    config: CompareConfig, runs: Sequence[FinetuneConfig], facts: Facts
+) -> CompareConfig:
+    """The settings with the number of images in a batch, the same also on another machine.
+
+    Args:
+        config: of a comparison whose folder is there.
+        runs: one of each method.
+        facts: of the backbone.
+    """
+    if isinstance(config.batch_size, int):
+        return config
+    path = config.output / SETTINGS
+    settings = read_object(path)
+    size = _begun_with(config.output, settings.get(KEPT))
+    if size is None and config.batch_size == "auto":
+        size = in_own_process(_measure, runs, config, _images(config))
+    elif size is None:
+        size = batch_size_of(None, facts, config.device)
+    if KEPT not in settings:
+        write_json(path, {**settings, KEPT: str(size)})
+    return dataclasses.replace(config, batch_size=size)
+
+
+def _begun_with(output: Path, kept: object) -> int | None:
+    """What is noted, or what the first run has where a former version began the comparison."""
+    if isinstance(kept, str) and kept.isdecimal() and int(kept):
+        return int(kept)
+    for path in sorted((output / "cells").glob("*/config.json")):
+        size = read_object(RunFolder(path.parent).config, ConfigFile)["config"].get("batch_size")
+        if isinstance(size, int):
+            return size
+    return None
+
+
+def _images(config: CompareConfig) -> int:
+    """Training images of the smallest runs."""
+    least, share = min(config.train_sizes, default=None), config.val_share
+    card, seed = card_of(config), config.seeds[0]
+    return len(make_split(card, config.data_root, least, share, seed, config.split).train)
+
+
+def _measure(runs: Sequence[FinetuneConfig], config: CompareConfig, images: int) -> int:
+    """The largest number that suits every method, each with the layers that it adds."""
+    backbone = load_base(runs[0], card_of(config))
+    machine = make_machine(config.device, config.precision)
+    different = {(one.method, one.rank) if METHODS[one.method].adds else None: one for one in runs}
+    return min(
+        measure_batch_size(backbone, settle(one, backbone.facts), images, machine)
+        for one in different.values()
+    )
