@@ -48,7 +48,6 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     from gpsseg.backbones import load_backbone
     from gpsseg.benchmark.measure import measure, measure_batch, select_on_sample
     from gpsseg.engine.machine import require_device
-    from gpsseg.runs.settle import batch_size_of
 
     require_device(config.device)
     with working(f"loading {config.backbone}"):
@@ -63,7 +62,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     if config.batch_size == "auto":
         batch_size = _in_own_process(measure_batch, config, size)
     else:
-        batch_size = batch_size_of(config.batch_size, facts, config.device)
+        batch_size = config.batch_size or facts.batch_size
     cells = _cells(config)
     turns = [cell for _ in range(config.rounds) for cell in cells]
     found: dict[tuple[str, int], list[dict[str, Any]]] = {cell: [] for cell in cells}

@@ -20,7 +20,7 @@ from gpsseg.config.select import SelectConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.splits.split import make_split
-from gpsseg.engine.batch_size import MOST, UPDATES
+from gpsseg.engine.batch_size import MOST
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import make_machine, peak_memory_mb
 from gpsseg.engine.optimizer import adamw
@@ -105,7 +105,7 @@ def measure_batch(config: BenchmarkConfig, side: int) -> int:
         method="full", image_size=side, checkpoint_activations=config.checkpoint_activations
     )
     machine = make_machine(config.device, config.precision)
-    return measure_batch_size(backbone, settle(asked, backbone.facts), MOST * UPDATES, machine)
+    return measure_batch_size(backbone, settle(asked, backbone.facts), MOST, machine)
 
 
 def select_on_sample(config: BenchmarkConfig, side: int, top_k: int, path: Path) -> None:

@@ -15,12 +15,13 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import ConfigFile
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.split import make_split
-from gpsseg.engine.machine import make_machine
+from gpsseg.engine.batch_size import most_images
+from gpsseg.engine.machine import make_machine, on_gpu
 from gpsseg.files import write_json
 from gpsseg.reading import read_object
-from gpsseg.runs.batch_size import measure_batch_size
+from gpsseg.runs.batch_size import measure_batch_size, usual_batch_size
 from gpsseg.runs.method import load_base
-from gpsseg.runs.settle import batch_size_of, settle
+from gpsseg.runs.settle import settle
 from gpsseg.tuning import METHODS
 
 KEPT = "settled_batch_size"
@@ -40,11 +41,7 @@ def with_batch_size(
         return config
     path = config.output / SETTINGS
     settings = read_object(path)
-    size = _begun_with(config.output, settings.get(KEPT))
-    if size is None and config.batch_size == "auto":
-        size = in_own_process(_measure, runs, config, _images(config))
-    elif size is None:
-        size = batch_size_of(None, facts, config.device)
+    size = _begun_with(config.output, settings.get(KEPT)) or _new(config, runs, facts)
     if KEPT not in settings:
         write_json(path, {**settings, KEPT: str(size)})
     return dataclasses.replace(config, batch_size=size)
@@ -61,6 +58,13 @@ def _begun_with(output: Path, kept: object) -> int | None:
     return None
 
 
+def _new(config: CompareConfig, runs: Sequence[FinetuneConfig], facts: Facts) -> int:
+    most = most_images(_images(config) * config.epochs, 1, facts.batch_size)
+    if config.batch_size == "auto":
+        return in_own_process(_measure, runs, config, most)
+    return usual_batch_size(facts, on_gpu(config.device), most)
+
+
 def _images(config: CompareConfig) -> int:
     """Training images of the smallest runs."""
     least, share = min(config.train_sizes, default=None), config.val_share
@@ -68,12 +72,12 @@ def _images(config: CompareConfig) -> int:
     return len(make_split(card, config.data_root, least, share, seed, config.split).train)
 
 
-def _measure(runs: Sequence[FinetuneConfig], config: CompareConfig, images: int) -> int:
+def _measure(runs: Sequence[FinetuneConfig], config: CompareConfig, most: int) -> int:
     """The largest number that suits every method, each with the layers that it adds."""
     backbone = load_base(runs[0], card_of(config))
     machine = make_machine(config.device, config.precision)
     different = {(one.method, one.rank) if METHODS[one.method].adds else None: one for one in runs}
     return min(
-        measure_batch_size(backbone, settle(one, backbone.facts), images, machine)
+        measure_batch_size(backbone, settle(one, backbone.facts), most, machine)
         for one in different.values()
     )

@@ -41,7 +41,7 @@ class BenchmarkConfig:
     image_size: int | None = None
     """Side of the images in pixels. Default: the backbone's own."""
     batch_size: BatchSize | None = None
-    """Images per step; `auto` as finetune's. Default: the backbone's own on this device."""
+    """Images per step; `auto` as finetune's. Default: the backbone's own on a CPU."""
     precision: Precision = "auto"
     """auto, fp32 or bf16."""
     device: str = "auto"

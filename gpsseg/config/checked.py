@@ -50,7 +50,7 @@ RATE = Limit(math.ulp(0.0), 1000, "above 0")
 SEED = Limit(0, 2**32 - 1)
 LIMITS: Mapping[str, Limit] = {
     "accumulate": Limit(1),
-    "batch_size": Limit(1, 65536, "at least 1 or 'auto'"),
+    "batch_size": Limit(1, 65536),
     "cases": Limit(4, 100_000),
     "decoder_lr": RATE,
     "decoder_top_k": Limit(1, said="at least 1 or 'dense'"),

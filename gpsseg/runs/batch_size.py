@@ -1,4 +1,4 @@
-"""How many images a batch has where the user leaves it to what is measured here."""
+"""How many images a batch has where the user does not say it: the usual number, or the best."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import dataclasses
 
 import torch
 
-from gpsseg.backbones import Backbone
+from gpsseg.backbones import Backbone, Facts
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.console import say, working
-from gpsseg.engine.batch_size import find_batch_size, sizes_to_try, step_timer, worth_it
+from gpsseg.engine.batch_size import (
+    find_batch_size,
+    most_images,
+    sizes_to_try,
+    step_timer,
+    worth_it,
+)
 from gpsseg.engine.machine import Machine
 from gpsseg.engine.prepare import prepare
 from gpsseg.memory import memory_for
@@ -25,11 +31,11 @@ def with_batch_size(
     images: int,
     machine: Machine,
 ) -> SettledConfig:
-    """A run's settings with the batch size that was measured, if ``config`` asks for that.
+    """A run's settings with the batch size of this machine, if ``config`` has none.
 
     Args:
         backbone: plain, and not prepared yet; it stays what it is.
-        config: as the user gave it.
+        config: as the user gave it; `auto` is measured.
         settled: the same with all else in place.
         images: of the training.
         machine: where it will train.
@@ -37,15 +43,25 @@ def with_batch_size(
     Raises:
         OutOfMemoryError: see ``measure_batch_size``.
     """
-    if config.batch_size != "auto":
+    if isinstance(config.batch_size, int):
         return settled
-    processes = machine.part[1]
-    size = by_main(lambda: measure_batch_size(backbone, settled, images // processes, machine))
+    facts, processes = backbone.facts, machine.part[1]
+    most = most_images(images * config.epochs, config.accumulate, facts.batch_size)
+    if config.batch_size is None:
+        size = usual_batch_size(facts, machine.device.type == "cuda", most)
+        return dataclasses.replace(settled, batch_size=size)
+    share = max(1, most // processes)
+    size = by_main(lambda: measure_batch_size(backbone, settled, share, machine))
     return dataclasses.replace(settled, batch_size=size * processes)
 
 
+def usual_batch_size(facts: Facts, on_gpu: bool, most: int) -> int:
+    """The backbone's own number on a device; on a GPU with as many updates as there should be."""
+    return max(facts.batch_size, min(facts.batch_size_on_gpu, most)) if on_gpu else facts.batch_size
+
+
 def measure_batch_size(
-    backbone: Backbone, config: SettledConfig, images: int, machine: Machine
+    backbone: Backbone, config: SettledConfig, most: int, machine: Machine
 ) -> int:
     """The number of images in a batch from which on more hardly make it faster, or do not fit.
 
@@ -68,7 +84,7 @@ def measure_batch_size(
         prepare(model, machine, config.checkpoint_activations)
         here = processes_here() if machine.device.type == "cpu" else 1
         timer = step_timer(model, machine, config.image_size, config.prompt, here)
-        tried = find_batch_size(sizes_to_try(images, config.accumulate), timer)
+        tried = find_batch_size(sizes_to_try(most), timer)
     size = worth_it(tried)
     rates = [f"{n}: {n / taken:.3g}" if taken else f"{n}: memory" for n, taken in tried]
     say(f"--batch-size auto: {size} (images a second by batch size: {', '.join(rates)})")

@@ -8,8 +8,7 @@ from gpsseg.backbones import Facts
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.methods import options_of
 from gpsseg.config.select import SelectConfig, SettledSelectConfig
-from gpsseg.config.shared import BackboneConfig, BatchSize, TopK
-from gpsseg.engine.machine import on_gpu
+from gpsseg.config.shared import BackboneConfig, TopK
 from gpsseg.errors import look_up
 from gpsseg.tuning import METHODS
 
@@ -20,8 +19,7 @@ TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts 
 def settle(config: FinetuneConfig, facts: Facts) -> SettledConfig:
     """Put the backbone's and the method's own values where the user leaves the choice to them.
 
-    A batch size that is to be measured is the backbone's own until then, see
-    ``gpsseg.runs.batch_size``.
+    Where the user gives no batch size it is a CPU's, see ``gpsseg.runs.batch_size`` for more.
 
     Raises:
         UserError: the backbone does not take images of the size asked for.
@@ -31,7 +29,7 @@ def settle(config: FinetuneConfig, facts: Facts) -> SettledConfig:
         values["top_k"], values["decoder_top_k"] = top_k_of(config, facts)
     rate, in_decoder = _rates(config, facts, values["decoder_top_k"])
     values |= {"lr": rate, "decoder_lr": config.decoder_lr or in_decoder}
-    values["batch_size"] = batch_size_of(config.batch_size, facts, config.device)
+    values["batch_size"] = _batch_size(config, facts)
     return SettledConfig(**values)
 
 
@@ -46,13 +44,6 @@ def settle_selection(config: SelectConfig, facts: Facts) -> SettledSelectConfig:
     return SettledSelectConfig(**values)
 
 
-def batch_size_of(asked: BatchSize | None, facts: Facts, device: str) -> int:
-    """Images in a batch: as asked for, or the backbone's own on a device."""
-    if isinstance(asked, int):
-        return asked
-    return facts.batch_size_on_gpu if on_gpu(device) else facts.batch_size
-
-
 def top_k_of(config: BackboneConfig, facts: Facts) -> tuple[int, TopK]:
     """K in the encoder, and in the decoder, or "dense" where that trains whole."""
     encoder, decoder = TOP_K_FROM_SCRATCH if "decoder" in facts.scratch else TOP_K
@@ -63,6 +54,10 @@ def _of_backbone(config: FinetuneConfig | SelectConfig, facts: Facts) -> dict[st
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
     return {"image_size": size, "prompt": facts.prompt}
+
+
+def _batch_size(config: FinetuneConfig, facts: Facts) -> int:
+    return config.batch_size if isinstance(config.batch_size, int) else facts.batch_size
 
 
 def _rates(config: FinetuneConfig, facts: Facts, decoder_top_k: TopK | None) -> tuple[float, float]:
