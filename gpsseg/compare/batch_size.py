@@ -59,10 +59,12 @@ def _begun_with(output: Path, kept: object) -> int | None:
 
 
 def _new(config: CompareConfig, runs: Sequence[FinetuneConfig], facts: Facts) -> int:
+    if config.batch_size is None and not on_gpu(config.device):
+        return facts.batch_size
     most = most_images(_images(config) * config.epochs, 1, facts.batch_size)
     if config.batch_size == "auto":
         return in_own_process(_measure, runs, config, most)
-    return usual_batch_size(facts, on_gpu(config.device), most)
+    return usual_batch_size(facts, True, most)
 
 
 def _images(config: CompareConfig) -> int:

@@ -93,7 +93,7 @@ def test_all_runs_have_the_batch_size_that_the_first_had(tmp_path, monkeypatch, 
     """Also where the comparison goes on at a GPU, or a measurement would now find another."""
     found = iter([16, 4])
     monkeypatch.setattr(batch_size, "in_own_process", lambda *a: next(found))
-    monkeypatch.setattr(batch_size, "_images", lambda config: 70)  # in 12 epochs 840
+    monkeypatch.setattr(batch_size, "_images", lambda config: 200)  # in 12 epochs 2400
 
     def settled(name, asked, gpu=False):
         config = tools.config(tmp_path / name, batch_size=asked)

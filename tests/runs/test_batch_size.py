@@ -79,8 +79,8 @@ def test_where_not_even_one_image_goes_it_is_said_what_helps(monkeypatch):
     ("images", "device", "expected"),
     [
         (700, "cuda", 8),  # 4 epochs of 700 images are 350 updates of 8
-        (100, "cuda", 4),  # 100 updates of 4, where 8 would leave 50
-        (160, "cuda", 6),
+        (200, "cuda", 4),  # 200 updates of 4, where 8 would leave 100
+        (300, "cuda", 6),
         (9, "cuda", 4),
         (700, "cpu", 4),
     ],
