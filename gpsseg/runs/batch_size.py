@@ -87,5 +87,10 @@ def measure_batch_size(
         tried = find_batch_size(sizes_to_try(most), timer)
     size = worth_it(tried)
     rates = [f"{n}: {n / taken:.3g}" if taken else f"{n}: memory" for n, taken in tried]
-    say(f"--batch-size auto: {size} (images a second by batch size: {', '.join(rates)})")
+    processes = machine.part[1]
+    each = f", {size} in each of {processes} processes" if processes > 1 else ""
+    say(
+        f"--batch-size auto: {size * processes}{each} (images a second by batch size: "
+        f"{', '.join(rates)})"
+    )
     return size
