@@ -131,3 +131,30 @@ def gpu_peak(device: torch.device, reset: bool) -> int | None:
             torch.mps.empty_cache()
         return torch.mps.driver_allocated_memory()
     return None
+
+
+def fused_updates(device: torch.device) -> bool | None:
+    """Whether an optimiser is to update all at once: on CUDA; None leaves it to torch.
+
+    On CUDA an update is one kernel a group, where else it is a dozen. On a CPU that kernel rounds
+    otherwise than torch's plain update, and results are to stay what they are.
+    """
+    return True if device.type == "cuda" else None
+
+
+def draws_kept(device: torch.device) -> AbstractContextManager[Any]:
+    """A context after which random numbers go on as if nothing had been drawn in it."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+def free_bytes_of_gpu(device: torch.device) -> float | None:
+    """What this process could take of a GPU's own memory now; None where it has none."""
+    return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
+
+
+def give_back_freed(device: torch.device) -> None:
+    """Let other processes have the GPU memory that was freed here."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

@@ -68,6 +68,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     from gpsseg.engine.machine import join_processes, make_machine
     from gpsseg.engine.prepare import prepare
     from gpsseg.processes import by_main
+    from gpsseg.runs.batch_size import with_batch_size
     from gpsseg.runs.data import open_card, open_data
     from gpsseg.runs.folder import open_run, settings_to_resume
     from gpsseg.runs.leaks import check_leaks
@@ -95,6 +96,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     data = open_data(config, salt, run=config.resume, card=card)
     leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)
+    settled = with_batch_size(backbone, config, settled, len(data.split.train), machine)
     prepare(backbone, machine, config.checkpoint_activations)
     say_few_updates(data.split.train, settled)
     run = open_run(settled, data, machine.precision, held)

@@ -119,6 +119,7 @@ class Facts:
         prompt: what is in use: "none"; "full-box", the box around the whole image, which knows
             nothing of the truth; "box" or "point", which somebody or the truth must give.
         batch_size: default; 2 GB of activations an image is much on a laptop, a few MB is not.
+        batch_size_on_gpu: the same where a GPU trains, which few images leave idle.
         learning_rates: peak rates for "values" (entries GPS selects), "decoder_values" (those of a
             pre-trained decoder), "full" (every weight) and "decoder" (the decoder alone, or densely
             beside GPS).
@@ -133,6 +134,7 @@ class Facts:
     image_multiple: int
     prompt: Prompt
     batch_size: int
+    batch_size_on_gpu: int
     learning_rates: Mapping[str, float]
     scratch: frozenset[str] = frozenset()
 

@@ -70,6 +70,7 @@ class LiteMedSAM(Backbone):
             image_multiple=0,
             prompt=prompt,
             batch_size=2,
+            batch_size_on_gpu=4,
             learning_rates={
                 "values": 5e-4,
                 "decoder_values": 3e-3,

@@ -131,6 +131,7 @@ def load(order: Order) -> MonaiNet:
             image_multiple=32,
             prompt="none",
             batch_size=4,
+            batch_size_on_gpu=8,
             learning_rates=UNET_RATES,
             scratch=frozenset() if order.path else frozenset({"encoder", "decoder"}),
         ),

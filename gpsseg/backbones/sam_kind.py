@@ -22,6 +22,7 @@ def facts_of_sam(
         image_multiple=multiple,
         prompt=prompt,
         batch_size=1,
+        batch_size_on_gpu=1,
         learning_rates={
             "values": 2e-4,
             "decoder_values": 1.2e-3,  # as much above "values" as LiteMedSAM's; not measured

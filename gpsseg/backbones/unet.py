@@ -183,6 +183,7 @@ def _facts(
         image_multiple=0 if fixed else MULTIPLE,
         prompt=prompt,
         batch_size=4,
+        batch_size_on_gpu=8,
         learning_rates=UNET_RATES,
         scratch=scratch,
     )

@@ -46,7 +46,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
         UserError: a method is unknown, or a process ran out of memory.
     """
     from gpsseg.backbones import load_backbone
-    from gpsseg.benchmark.measure import measure
+    from gpsseg.benchmark.measure import measure, measure_batch
     from gpsseg.benchmark.selecting import select_on_sample
     from gpsseg.engine.machine import require_device
 
@@ -60,7 +60,10 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
     output = new_folder(config.output) if config.output else None
-    batch_size = config.batch_size or facts.batch_size
+    if config.batch_size == "auto":
+        batch_size = _in_own_process(measure_batch, config, size)
+    else:
+        batch_size = config.batch_size or facts.batch_size
     cells = _cells(config)
     turns = [cell for _ in range(config.rounds) for cell in cells]
     found: dict[tuple[str, int], list[dict[str, Any]]] = {cell: [] for cell in cells}

@@ -18,12 +18,16 @@ from gpsseg.benchmark.selecting import measure_scoring
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.device import synchronize
+from gpsseg.engine.batch_size import MOST
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import Machine, make_machine, peak_memory_mb
+from gpsseg.engine.optimizer import adamw
 from gpsseg.engine.prepare import gradient_bytes, prepare, tuning_mode
 from gpsseg.errors import UserError
 from gpsseg.gps import Selection
+from gpsseg.runs.batch_size import measure_batch_size
 from gpsseg.runs.method import added_and_whole, from_scratch
+from gpsseg.runs.settle import settle
 from gpsseg.tuning.lora import low_rank_layers
 
 RANK = 8  # of lora and shira
@@ -59,7 +63,8 @@ def measure(
     PREPARE[method](backbone, selection, machine)
     batch["image"].requires_grad_(method == "floor")
     trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-5) if trained else None
+    groups = [{"params": trained, "lr": 1e-5}]
+    optimizer = adamw(groups, 0.01, device) if trained else None
     before, seconds = peak_memory_mb(device, reset=True), []
     for _ in range(config.steps + 1):
         started = time.perf_counter()
@@ -87,6 +92,16 @@ def measure(
         "gradient_bytes": gradient_bytes(backbone),
         "precision": machine.precision,
     }
+
+
+def measure_batch(config: BenchmarkConfig, side: int) -> int:
+    """Find the number of images a step that is worth it here, in this process."""
+    backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+    asked = FinetuneConfig(
+        method="full", image_size=side, checkpoint_activations=config.checkpoint_activations
+    )
+    machine = make_machine(config.device, config.precision)
+    return measure_batch_size(backbone, settle(asked, backbone.facts), MOST, machine)
 
 
 def _floor(backbone: Backbone, selection: Selection | None, machine: Machine) -> None:

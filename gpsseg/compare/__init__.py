@@ -23,6 +23,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     Raises:
         UserError: bad input; or the folder holds a comparison with other settings.
     """
+    from gpsseg.compare.batch_size import with_batch_size
     from gpsseg.compare.begun import open_comparison, split_as_begun
     from gpsseg.compare.cells import Cell, run_of
     from gpsseg.compare.images import check_images
@@ -55,6 +56,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     trials = {group: [Cell(group[1], group[0], f, s) for f, s in settings] for group in groups}
     tried = [cell for cells in trials.values() for cell in cells]
     check_images(config, tried)
+    config = with_batch_size(config, runs_of, facts)
     run_cells(config, facts, tried, test=False)
     picked = {group: pick(config, cells) for group, cells in trials.items()}
     chosen = [

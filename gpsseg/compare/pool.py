@@ -6,10 +6,10 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, TypeVar
 
 from gpsseg.compare.cells import run_cell
 from gpsseg.config.finetune import SettledConfig
@@ -20,6 +20,7 @@ from gpsseg.faults import is_out_of_memory
 from gpsseg.memory import OutOfMemoryError, free_memory, settings_of
 from gpsseg.reading import read_object
 
+Value = TypeVar("Value")
 Job = tuple[SettledConfig, RunFolder]
 
 
@@ -44,6 +45,12 @@ def run_side_by_side(jobs: Sequence[Job], test: bool, processes: int | None) -> 
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def in_own_process(function: Callable[..., Value], *arguments: Any) -> Value:
+    """What a function returns in a process that ends with it."""
+    with ProcessPoolExecutor(1, _warm_context(), _end_with_the_comparison) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def _threads_asked_for() -> int | None:

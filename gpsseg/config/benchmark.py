@@ -8,7 +8,7 @@ from pathlib import Path
 from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.config.methods import METHOD_OPTIONS
-from gpsseg.config.shared import Precision, TopK
+from gpsseg.config.shared import BatchSize, Precision, TopK
 from gpsseg.errors import UserError, look_up
 
 SELECTED = ("gps", "masked")
@@ -46,8 +46,8 @@ class BenchmarkConfig:
     """Measure with activation checkpointing, as finetune's option of this name."""
     image_size: int | None = None
     """Side of the images in pixels. Default: the backbone's own."""
-    batch_size: int | None = None
-    """Images per step. Default: the backbone's own."""
+    batch_size: BatchSize | None = None
+    """Images per step; `auto` as finetune's. Default: the backbone's own on a CPU."""
     precision: Precision = "auto"
     """auto, fp32 or bf16."""
     device: str = "auto"

@@ -13,6 +13,7 @@ from gpsseg.errors import UserError
 
 Precision = Literal["auto", "fp32", "bf16"]
 TopK = int | Literal["dense"]
+BatchSize = int | Literal["auto"]
 Criterion = Literal[
     "gradient", "gradient-abs", "fisher", "taylor", "channel-normalised", "magnitude", "random"
 ]
@@ -175,9 +176,11 @@ class BackboneConfig:
 class TrainingConfig:
     """How the network trains, whatever the method."""
 
-    batch_size: int | None = None
-    """Images per step, of all processes together. Default: the backbone's own (litemedsam: 2,
-    unet-efficientnet-lite0: 4)."""
+    batch_size: BatchSize | None = None
+    """Images per step, of all processes together; `auto` times steps of 1, 2, 4 and up to 64 images
+    here, and takes the largest number that fits in memory and is faster per image. Default: the
+    backbone's own (litemedsam: 2, with CUDA 4; unet-efficientnet-lite0: 4, with CUDA 8). Neither
+    makes batches larger than by default on a CPU where fewer than 200 updates would be left."""
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay; it acts on trained weights only."""
     decay_to: Literal["zero", "pretrained"] = "zero"

@@ -61,6 +61,12 @@ def train_epoch(
 
     Gradients add up in units of the window's first step, whose number of images is known before
     its backward pass; where a window is one step, nothing needs to be scaled.
+
+    The loss is read when all of its step is under way, since a GPU would stand still between the
+    two. What a loss that is not finite has done to the weights is for the caller to undo.
+
+    Raises:
+        TrainingDivergedError: the loss became NaN or infinite.
     """
     tuning_mode(model)
     losses: list[float] = []
@@ -68,24 +74,25 @@ def train_epoch(
     unit, seen, updates, waiting, started = 0, 0, 0, 0.0, time.perf_counter()
     for step in batches:
         waiting += step.waited
+        own = 0 if LENT in step.batch else len(step.batch["image"])
+        images = machine.total(own)
+        unit, seen = (images, images) if step.opens else (unit, seen + images)
         alone = contextlib.nullcontext() if step.closes else machine.accelerator.no_sync(model)
         with alone:
             loss = loss_of(model, step.batch)
-            own = 0 if LENT in step.batch else len(step.batch["image"])
-            mean, images = machine.mean(loss.item(), own)
-            if not math.isfinite(mean):
-                raise diverged(f"the loss is {mean}", epoch, step.number)
-            unit, seen = (images, images) if step.opens else (unit, seen + images)
             # several processes' gradients are averaged, each counting as much as any other
             machine.accelerator.backward(loss * (own * machine.part[1] / unit))
-        losses.append(mean)
-        counts.append(images)
         if step.closes:
             _scale_gradients(optimizer, unit / seen)
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
             updates += 1
+        mean = machine.mean(loss.item(), own)
+        if not math.isfinite(mean):
+            raise diverged(f"the loss is {mean}", epoch, step.number)
+        losses.append(mean)
+        counts.append(images)
         log({"event": "step", "epoch": epoch, "step": step.number, "loss": mean})
     seconds = time.perf_counter() - started
     return {

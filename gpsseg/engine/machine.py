@@ -65,16 +65,24 @@ class Machine:
         """Which of the processes this is (from 0), and how many there are."""
         return self.accelerator.process_index, self.accelerator.num_processes
 
-    def mean(self, value: float, weight: int) -> tuple[float, int]:
-        """The weighted mean of all processes' values, and the sum of their weights.
+    def mean(self, value: float, weight: int) -> float:
+        """The weighted mean of all processes' values.
 
         It is not finite, in every process, if one of the values is not.
         """
         if self.part[1] == 1:
-            return value, weight
+            return value
         sums = torch.tensor([value * weight, weight], dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(sums)
-        return float(sums[0] / sums[1]), int(sums[1])
+        return float(sums[0] / sums[1])
+
+    def total(self, count: int) -> int:
+        """The sum of all processes' counts."""
+        if self.part[1] == 1:
+            return count
+        total = torch.tensor(count, device=self.device)
+        torch.distributed.all_reduce(total)
+        return int(total)
 
     def summed(self, tensor: Tensor) -> Tensor:
         """The sum of all processes' tensors, which are of one shape and type, in that type.

@@ -69,10 +69,8 @@ def load_state(
         parameter.copy_(tensors[f"now/{name}"])
         moments = {key: tensors[f"{key}/{name}"] for key in MOMENTS if f"{key}/{name}" in tensors}
         if moments:
-            optimizer.state[parameter] = {
-                key: value if key == "step" else value.to(parameter.device)
-                for key, value in moments.items()
-            }
+            optimizer.state[parameter] = moments
+    optimizer.load_state_dict(optimizer.state_dict())  # puts each where its optimiser wants it
     best = {name: tensors[f"best/{name}"].to(p.device) for name, p in trained.items()}
     return best, progress
 

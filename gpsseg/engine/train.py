@@ -28,6 +28,7 @@ from gpsseg.engine.epoch import all_steps, diverged, train_epoch, windows
 from gpsseg.engine.history import History
 from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import Batch, Machine
+from gpsseg.engine.optimizer import adamw
 from gpsseg.engine.prompts import drawn_for_each, from_truth
 from gpsseg.engine.state import load_state, save_state
 from gpsseg.faults import DiskError
@@ -71,8 +72,9 @@ def train(
     Raises:
         TrainingDivergedError: the loss or a weight became NaN or infinite.
     """
+    model.to(machine.device)  # first, so that what a resume point holds lands there
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(_groups(trained, rates, back), weight_decay=config.weight_decay)
+    optimizer = adamw(_groups(trained, rates, back), config.weight_decay, machine.device)
     _pull_back(optimizer, config.weight_decay)
     steps = len(batches_of(1))
     schedule = _Schedule(optimizer, config, math.ceil(steps / config.accumulate))

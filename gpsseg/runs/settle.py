@@ -19,6 +19,8 @@ TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts 
 def settle(config: FinetuneConfig, facts: Facts) -> SettledConfig:
     """Put the backbone's and the method's own values where the user leaves the choice to them.
 
+    Where the user gives no batch size it is a CPU's, see ``gpsseg.runs.batch_size`` for more.
+
     Raises:
         UserError: the backbone does not take images of the size asked for.
     """
@@ -27,7 +29,7 @@ def settle(config: FinetuneConfig, facts: Facts) -> SettledConfig:
         values["top_k"], values["decoder_top_k"] = top_k_of(config, facts)
     rate, in_decoder = _rates(config, facts, values["decoder_top_k"])
     values |= {"lr": rate, "decoder_lr": config.decoder_lr or in_decoder}
-    values["batch_size"] = config.batch_size or facts.batch_size
+    values["batch_size"] = _batch_size(config, facts)
     return SettledConfig(**values)
 
 
@@ -52,6 +54,10 @@ def _of_backbone(config: FinetuneConfig | SelectConfig, facts: Facts) -> dict[st
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
     return {"image_size": size, "prompt": facts.prompt}
+
+
+def _batch_size(config: FinetuneConfig, facts: Facts) -> int:
+    return config.batch_size if isinstance(config.batch_size, int) else facts.batch_size
 
 
 def _rates(config: FinetuneConfig, facts: Facts, decoder_top_k: TopK | None) -> tuple[float, float]:

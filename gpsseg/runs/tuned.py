@@ -29,7 +29,7 @@ def load_tuned(folder: Path, untrained: bool = False) -> tuple[SettledConfig, Ba
         UserError: the folder is no run folder, or the run ended before it had a result.
     """
     config = read_config(folder)
-    if config.image_size is None or config.batch_size is None:
+    if not (config.image_size and isinstance(config.batch_size, int)):
         raise UserError(
             f"{folder}/config.json lacks image_size or batch_size, expected whole numbers. Put "
             "back the file as gpsseg wrote it."

@@ -170,7 +170,7 @@ def monai(name: str, **settings) -> Callable[..., Backbone]:
             pytest.importorskip("einops")
         network = NETWORKS[name]
         rates = dict.fromkeys(("values", "decoder_values", "full", "decoder"), 1e-3)
-        facts = Facts(f"monai:{name}", "-", "https://-", "-", 64, 32, "none", 1, rates)
+        facts = Facts(f"monai:{name}", "-", "https://-", "-", 64, 32, "none", 1, 1, rates)
         return MonaiNet(network.build(classes, **settings), network.encoder, facts)
 
     return build

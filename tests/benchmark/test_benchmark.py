@@ -19,12 +19,19 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr(module, "_in_own_process", lambda function, *args: function(*args))
 
 
-def test_a_row_per_method_with_every_key_of_benchmark_json(in_this_process, tmp_path):
+def test_a_row_per_method_with_every_key_of_benchmark_json(in_this_process, tmp_path, monkeypatch):
+    sides = []
+
+    def measured(backbone, config, images, machine):
+        sides.append(config.image_size)
+        return 1
+
+    monkeypatch.setattr("gpsseg.benchmark.measure.measure_batch_size", measured)
     config = BenchmarkConfig(
         backbone=UNET,
         methods=("floor", "gps", "masked", "full", "selection"),
         image_size=32,
-        batch_size=1,
+        batch_size="auto",
         steps=1,
         rounds=1,
         output=tmp_path / "out",
@@ -32,6 +39,7 @@ def test_a_row_per_method_with_every_key_of_benchmark_json(in_this_process, tmp_
     )
     module.benchmark(config)
     result = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert sides == [32], "once, whatever the methods and rounds"
     rows = {row["method"]: row for row in result["rows"]}
     assert (result["backbone"], result["image_size"], result["batch_size"]) == (UNET, 32, 1)
     assert set(module.COLUMNS) <= set(rows["gps"])

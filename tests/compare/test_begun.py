@@ -1,11 +1,14 @@
 """A comparison that is taken up again: with more runs, never with other settings."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from gpsseg.compare import begun
+from gpsseg.compare import batch_size, begun
 from gpsseg.compare.cells import Cell
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.errors import UserError
 
 
@@ -81,3 +84,46 @@ def test_a_comparison_that_version_0_1_began_is_gone_on_with_but_not_in_silence(
     path.write_text(json.dumps(content))
     begun.open_comparison(config)
     assert "was begun by version 0.1, whose warm-up differs" in capsys.readouterr().out
+
+
+FACTS = SimpleNamespace(batch_size=2, batch_size_on_gpu=8)
+
+
+def test_all_runs_have_the_batch_size_that_the_first_had(tmp_path, monkeypatch, tools):
+    """Also where the comparison goes on at a GPU, or a measurement would now find another."""
+    found = iter([16, 4])
+    monkeypatch.setattr(batch_size, "in_own_process", lambda *a: next(found))
+    monkeypatch.setattr(batch_size, "_images", lambda config: 200)  # in 12 epochs 2400
+
+    def settled(name, asked, gpu=False):
+        config = tools.config(tmp_path / name, batch_size=asked)
+        begun.open_comparison(config)
+        monkeypatch.setattr(device, "count_of", lambda kind: int(gpu))
+        return batch_size.with_batch_size(config, (), FACTS).batch_size
+
+    assert [settled("measured", "auto"), settled("measured", "auto")] == [16, 16]
+    assert [settled("own", None), settled("own", None, gpu=True)] == [2, 2]
+    assert settled("gpu", None, gpu=True) == 8
+    assert settled("given", 3) == 3
+
+
+def test_a_comparison_of_before_goes_on_with_its_runs_batch_size(tmp_path, tools):
+    config = tools.config(tmp_path / "c")
+    begun.open_comparison(config)
+    tools.finished(config, Cell("gps", None, 1.0, 0), [0.5])  # in batches of 4
+    assert batch_size.with_batch_size(config, (), FACTS).batch_size == 4
+
+
+def test_a_comparison_measures_for_each_way_to_add_layers(tmp_path, monkeypatch, tools):
+    measured, sizes = [], {"gps": 8, "lora": 4}
+
+    def measure(backbone, config, images, machine):
+        measured.append((config.method, images))
+        return sizes[config.method]
+
+    monkeypatch.setattr(batch_size, "measure_batch_size", measure)
+    methods = ("gps", "lora")
+    config = tools.config(tmp_path, methods=methods, batch_size="auto", image_size=32)
+    runs = [FinetuneConfig(**config.settings_of(method)) for method in methods]
+    assert batch_size._measure(runs, config, 9) == 4
+    assert measured == [("gps", 9), ("lora", 9)]

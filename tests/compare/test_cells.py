@@ -12,7 +12,7 @@ from gpsseg.compare.cells import Cell, run_cell, run_of, settings_of
 RATES = {"values": 2e-3, "decoder_values": 6e-3, "full": 3e-4, "decoder": 1e-3}
 
 
-SCRATCH = Facts("net", "-", "-", "-", 64, 32, "none", 1, RATES, frozenset({"decoder"}))
+SCRATCH = Facts("net", "-", "-", "-", 64, 32, "none", 1, 1, RATES, frozenset({"decoder"}))
 
 
 PRETRAINED = dataclasses.replace(SCRATCH, scratch=frozenset())

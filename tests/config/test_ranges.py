@@ -38,6 +38,7 @@ def test_options_out_of_range(config_type: type, options: dict, message: str) ->
         ({"lr": float("nan")}, "--lr must be above 0, got nan"),
         ({"decoder_lr": float("inf")}, "--decoder-lr must be above 0, got inf"),
         ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
+        ({"batch_size": "Auto"}, "--batch-size must be a whole number or auto, got 'Auto'"),
         ({"epochs": 0}, "--epochs must be at least 1, got 0"),
         ({"accumulate": 0}, "--accumulate must be at least 1, got 0"),
         ({"weight_decay": -0.1}, "--weight-decay must be 0 or more, got -0.1"),

@@ -53,3 +53,43 @@ def test_a_point_of_another_selection_is_refused_and_nothing_changes(tmp_path, c
     with pytest.raises(UserError, match="belongs to another selection"):
         load(path, parameters)
     assert all(not parameter.any() for parameter in parameters.values())
+
+
+def stepped(optimizer, parameter, gradient):
+    parameter.grad = torch.tensor(gradient)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("after", [True, False])
+def test_a_fused_update_and_a_plain_one_go_on_with_each_others_point(tmp_path, before, after):
+    path, parameters, plain = tmp_path / "last.safetensors", trained(), trained()
+    optimizer = torch.optim.AdamW(parameters.values(), fused=before)
+    stepped(optimizer, parameters["weight"], [1.0, -3.0])
+    save_state(path, parameters, {"weight": torch.zeros(2)}, optimizer, PROGRESS)
+    taken_up = trained(0.0)
+    optimizer = torch.optim.AdamW(taken_up.values(), fused=after)
+    load_state(path, taken_up, optimizer)
+    stepped(optimizer, taken_up["weight"], [2.0, 0.5])
+    whole = torch.optim.AdamW(plain.values())
+    for gradient in ([1.0, -3.0], [2.0, 0.5]):
+        stepped(whole, plain["weight"], gradient)
+    torch.testing.assert_close(taken_up["weight"], plain["weight"], rtol=1e-6, atol=0)
+    assert optimizer.state[taken_up["weight"]]["step"].item() == 2
+
+
+def test_what_is_taken_up_lies_where_its_optimiser_counts(tmp_path):
+    """A fused one counts its updates on the device of its weights; "meta" stands for a GPU."""
+    path, parameters = tmp_path / "last.safetensors", trained()
+    optimizer = torch.optim.AdamW(parameters.values())
+    stepped(optimizer, parameters["weight"], [1.0, -3.0])
+    save_state(path, parameters, {"weight": torch.zeros(2)}, optimizer, PROGRESS)
+    places = {}
+    for fused in (True, False):
+        there = {"weight": nn.Parameter(torch.zeros(2, device="meta"))}
+        optimizer = torch.optim.AdamW(there.values())
+        optimizer.param_groups[0]["fused"] = fused  # torch makes none for this device
+        load_state(path, there, optimizer)
+        state = optimizer.state[there["weight"]]
+        places[fused] = [state[name].device.type for name in ("step", "exp_avg", "exp_avg_sq")]
+    assert places == {True: ["meta"] * 3, False: ["cpu", "meta", "meta"]}

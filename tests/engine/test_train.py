@@ -151,6 +151,36 @@ def test_a_diverging_loss_stops_and_keeps_the_last_good_state(machine, tmp_path)
     assert '"stopped"' in (tmp_path / "log.jsonl").read_text()
 
 
+@pytest.mark.parametrize(("accumulate", "expected"), [(1, 2), (2, 3), (3, 3)])
+def test_a_loss_is_read_when_its_step_is_under_way(
+    machine, tmp_path, monkeypatch, accumulate, expected
+):
+    """Backward pass and update come first; the step is named and nothing of it is kept."""
+    model, done, read = new_model(), [], torch.Tensor.item
+    start = model.weight.detach().clone()
+
+    def item(tensor):
+        if tensor.dtype == torch.float32 and not tensor.dim() and tensor.grad_fn is not None:
+            done.append("read")
+        return read(tensor)
+
+    def broken(epoch):
+        return [{**b, "image": b["image"] / (i != expected - 1)} for i, b in enumerate(batches(1))]
+
+    monkeypatch.setattr(torch.Tensor, "item", item)
+    model.weight.register_post_accumulate_grad_hook(lambda _: done.append("backward"))
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr(
+        torch.optim.AdamW, "step", lambda self, *a: (done.append("update"), step(self, *a))[1]
+    )
+    with pytest.raises(TrainingDivergedError, match=f"the loss is nan at epoch 1, step {expected}"):
+        fit(model, machine, tmp_path, batches_of=broken, accumulate=accumulate)
+    closes = {step for step in (1, 2, 3) if step % accumulate == 0 or step == 3}
+    steps = [["backward", *["update"] * (s in closes), "read"] for s in range(1, expected + 1)]
+    assert done == [each for one in steps for each in one]
+    assert torch.equal(model.weight, start)
+
+
 def test_a_stopped_training_resumes_to_the_same_weights(machine, tmp_path):
     whole = new_model()
     fit(whole, machine, tmp_path / "whole")

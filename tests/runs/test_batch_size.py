@@ -1,0 +1,97 @@
+"""The batch size of a run: the backbone's own on each device, or measured before it begins."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from gpsseg import load_backbone
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.engine.machine import make_machine
+from gpsseg.finetune import tune
+from gpsseg.memory import OutOfMemoryError
+from gpsseg.runs import batch_size
+from gpsseg.runs.settle import settle
+
+UNET = "unet-efficientnet-lite0"
+
+
+def quick(root, output, **settings):
+    base = {"backbone": UNET, "data_root": root, "image_size": 32, "epochs": 1, "device": "cpu"}
+    base |= {"cache": "off", "method": "lora", "workers": 0}
+    return FinetuneConfig(**base, output=output, **settings)
+
+
+def takes(monkeypatch, seconds):
+    """Let steps of 1, 2, 4 ... images take so many seconds."""
+    times = iter(seconds)
+    monkeypatch.setattr(batch_size, "step_timer", lambda *a, **k: lambda size: next(times))
+
+
+def test_what_was_measured_is_a_setting_like_any_other(kvasir, tmp_path, monkeypatch, capsys):
+    """Though layers are added and images drawn meanwhile, the run is that of the number."""
+    takes(monkeypatch, [1.0, 1.0, 2.0])
+    auto = tune(quick(kvasir, tmp_path / "auto", batch_size="auto"))
+    said = capsys.readouterr().out
+    plain = tune(quick(kvasir, tmp_path / "plain", batch_size=2))
+    assert "--batch-size auto: 2 (images a second by batch size: 1: 1, 2: 2, 4: 2)" in said
+    assert json.loads(auto.run.config.read_text())["config"]["batch_size"] == 2
+    assert auto.run.delta.read_bytes() == plain.run.delta.read_bytes()
+
+
+def test_everything_trains_in_what_is_measured_and_the_network_stays(kvasir, monkeypatch):
+    backbone, seen = load_backbone(UNET), []
+
+    def timer(model, machine, side, prompt, at_a_time):
+        seen.append((model, side, prompt, at_a_time))
+        return lambda size: 1.0 * size
+
+    monkeypatch.setattr(batch_size, "step_timer", timer)
+    names, machine = [n for n, _ in backbone.named_parameters()], make_machine("cpu", "fp32")
+    state = torch.get_rng_state()
+    config = FinetuneConfig(backbone=UNET, method="lora", image_size=64, batch_size="auto")
+    settled = settle(config, backbone.facts)
+    found = batch_size.with_batch_size(backbone, config, settled, 100, machine)
+    assert (settled.batch_size, found.batch_size) == (4, 1)
+    ((model, *told),) = seen
+    assert told == [64, "none", 1]
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert len(list(model.parameters())) > len(names), "with the layers of lora"
+    assert [n for n, _ in backbone.named_parameters()] == names
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_where_not_even_one_image_goes_it_is_said_what_helps(monkeypatch):
+    def timer(*args):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(batch_size, "step_timer", timer)
+    backbone, machine = load_backbone(UNET), make_machine("cpu", "fp32")
+    config = FinetuneConfig(backbone=UNET, batch_size="auto")
+    settled = settle(config, backbone.facts)
+    with pytest.raises(OutOfMemoryError, match=r"while measuring\. Pass --checkpoint-activations"):
+        batch_size.with_batch_size(backbone, config, settled, 100, machine)
+
+
+@pytest.mark.parametrize(
+    ("images", "device", "expected"),
+    [
+        (700, "cuda", 8),  # 4 epochs of 700 images are 350 updates of 8
+        (200, "cuda", 4),  # 200 updates of 4, where 8 would leave 100
+        (300, "cuda", 6),
+        (9, "cuda", 4),
+        (700, "cpu", 4),
+    ],
+)
+def test_a_gpu_gets_more_images_where_enough_updates_are_left(images, device, expected):
+    backbone: Any = SimpleNamespace(facts=load_backbone(UNET).facts)
+    machine: Any = SimpleNamespace(device=torch.device(device), part=(0, 1))
+    config = FinetuneConfig(backbone=UNET)
+    settled = settle(config, backbone.facts)
+    found = batch_size.with_batch_size(backbone, config, settled, images, machine)
+    assert found.batch_size == expected
+    given = FinetuneConfig(backbone=UNET, batch_size=3)
+    settled = settle(given, backbone.facts)
+    assert batch_size.with_batch_size(backbone, given, settled, images, machine).batch_size == 3
