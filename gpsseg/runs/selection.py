@@ -43,7 +43,9 @@ def training_batches(data: Data, config: SettledConfig | SettledSelectConfig) ->
     cases = list(data.split.train)
     random.Random(config.seed).shuffle(cases)
     cases = cases[: config.selection_images]
-    dataset = CaseDataset(cases, data.card, config.image_size, cache=cache_folder(config.cache))
+    dataset = CaseDataset(
+        cases, data.card, config.image_size, cache=data.held or cache_folder(config.cache)
+    )
     first, rest = _own(len(cases))
     return make_loader(dataset, 1, config.workers, only=[*first, *rest])
 
