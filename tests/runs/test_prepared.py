@@ -175,12 +175,13 @@ def test_classes_that_are_told_apart_keep_their_numbers(tmp_path: Path) -> None:
 
 READ = {"_target_": "gpsseg.data.transforms.ReadCased"}
 FLIP = {"_target_": "monai.transforms.Flipd", "keys": ["image"], "spatial_axis": 0}
+TO_NUMPY = {"_target_": "monai.transforms.ToNumpyd", "keys": ["image"]}
 SMALL = KVASIR.transforms["load"][1]
 
 
 @pytest.mark.parametrize(
     "steps",
-    [[READ, {**FLIP, "keys": "nothing"}, SMALL], [FLIP, READ, SMALL]],
+    [[READ, {**FLIP, "keys": "nothing"}, SMALL], [FLIP, TO_NUMPY, READ, SMALL]],
     ids=["after", "before"],
 )
 def test_steps_that_fail_are_told_where_they_are_needed(tmp_path: Path, steps: list[Any]) -> None:
