@@ -79,6 +79,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
         require_backbone,
         select_or_take_up,
     )
+    from gpsseg.runs.prepared import preparation
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.settle import settle
     from gpsseg.runs.training import say_few_updates, train_run
@@ -93,7 +94,8 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     backbone = load_base(config, card)
     refuse_without_effect(backbone, config)
     settled = settle(config, backbone.facts)
-    data = open_data(config, salt, run=config.resume, card=card)
+    prepared = preparation(settled, card, backbone.facts)
+    data = open_data(config, salt, run=config.resume, card=card, preparation=prepared)
     leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)
     settled = with_batch_size(backbone, config, settled, len(data.split.train), machine)
@@ -107,7 +109,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     watch.lap("selection")
 
     gps.sparsify(backbone, selection, halves=machine.precision == "bf16")
-    validate = validation(backbone, data.split.val, data.card, settled, machine)
+    validate = validation(backbone, data.split.val, data.card, settled, machine, data.held)
     history = train_run(backbone, selection, data, settled, machine, run, base, validate)
     watch.lap("training")
     return Tuned(run, settled, data, machine, trainable, history, leaks, watch)
@@ -132,11 +134,20 @@ def _test(tuned: Tuned) -> Path:
     run, config, data, machine = tuned.run, tuned.config, tuned.data, tuned.machine
     leaks = tuned.leaks or check_leaks(data.split.seen, data.split.test, strict=False)
     model, test, card = load_base(config, data.card), data.split.test, data.card
-    before = score_cases(model, test, card, config, machine, "testing the base")
+    held = data.held
+    before = score_cases(model, test, card, config, machine, "testing the base", held=held)
     apply_delta(run.delta, model, config, untrained=True)
     thumbnails, picture = collect(len(test))
     after = score_cases(
-        model, test, card, config, machine, "testing the result", picture=picture, pool=True
+        model,
+        test,
+        card,
+        config,
+        machine,
+        "testing the result",
+        picture=picture,
+        pool=True,
+        held=held,
     )
     thumbnails = gathered(thumbnails)
     if not is_main_process():

@@ -139,14 +139,15 @@ def test_one_seed_gives_one_result(run, drawn_kvasir, tmp_path):
 
 
 def test_selection_and_training_never_open_a_test_image(drawn_kvasir, tmp_path, monkeypatch):
-    from gpsseg.data import transforms
+    """The check before them reads every file, and shows none to a network."""
+    from gpsseg.data.loader import CaseDataset
 
     stage, opened = ["fit"], {"fit": set(), "test": set()}
-    original = transforms.read_image
+    original = CaseDataset._cachecheck
 
-    def spy(path):
-        opened[stage[0]].add(path.stem)
-        return original(path)
+    def spy(dataset, case):
+        opened[stage[0]].add(case.image.stem)
+        return original(dataset, case)
 
     def begin_test(*args):
         stage[0] = "test"
@@ -155,7 +156,7 @@ def test_selection_and_training_never_open_a_test_image(drawn_kvasir, tmp_path, 
     import gpsseg.finetune as module
 
     scored = module._test
-    monkeypatch.setattr(transforms, "read_image", spy)
+    monkeypatch.setattr(CaseDataset, "_cachecheck", spy)
     monkeypatch.setattr(module, "_test", begin_test)
     run = finetune(quick(drawn_kvasir, tmp_path / "run", epochs=1, cache="off"))
     split = read(run, "split.json")

@@ -33,7 +33,7 @@ ROOMS = SIBLINGS | {"engine", "runs", "scoring", "report"}
 ALSO = {"compare": {"finetune"}}  # command -> commands that it may import
 DATA = (  # parts of data/, each of which imports those before it, and itself
     {"formats"},
-    {"case", "cache_limit"},
+    {"case", "cache_limit", "held"},
     {"pairs", "checks", "nameless", "transforms", "sources", "dealt", "download"},
     {"cards"},
     {"splits", "synthetic"},

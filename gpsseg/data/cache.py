@@ -11,6 +11,7 @@ import functools
 import hashlib
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import monai
@@ -123,6 +124,25 @@ def read_entry(path: Path) -> dict[str, np.ndarray] | None:
         return None
     cache_limit.touch(path)
     return arrays
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Entries in a folder, see ``cache_folder``, by their names."""
+
+    path: Path
+
+    def wants(self, name: str) -> bool:
+        """Whether there is none of this name; one that is there may be damaged."""
+        return not (self.path / name).exists()
+
+    def read(self, name: str) -> dict[str, np.ndarray] | None:
+        """As ``read_entry``."""
+        return read_entry(self.path / name)
+
+    def write(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """As ``write_entry``."""
+        write_entry(self.path / name, arrays)
 
 
 def write_entry(path: Path, arrays: dict[str, np.ndarray]) -> None:

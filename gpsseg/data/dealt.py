@@ -15,6 +15,31 @@ Order = Sampler[int] | Sequence[int]
 LENT = "lent"  # a batch's key that says: none of its images counts here
 
 
+class Shuffled(Sampler[int]):
+    """The positions of one epoch in an order that its seed alone decides.
+
+    Args:
+        images: of an epoch.
+        seed: of the order.
+        first: position of the first image: those of several epochs are counted on.
+    """
+
+    def __init__(self, images: int, seed: int, first: int = 0):
+        self.images, self.seed, self.first = images, seed, first
+
+    def __len__(self) -> int:
+        """Images of the epoch."""
+        return self.images
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield each position once."""
+        generator = torch.Generator().manual_seed(self.seed)
+        # A loader of its own drew this number for each epoch; the orders stay what they were.
+        torch.empty((), dtype=torch.int64).random_(generator=generator)
+        order = torch.randperm(self.images, generator=generator)
+        yield from (order + self.first).tolist()
+
+
 class Dealt(Sampler[list[int]]):
     """Positions of one process's batches: the images of each step, dealt evenly to all processes.
 
@@ -25,26 +50,36 @@ class Dealt(Sampler[list[int]]):
         order: of all images.
         batch_size: images of all processes together in a step.
         part: (which process this is, how many there are).
+        then: the orders of further epochs, each of as many images; no step is of two epochs.
     """
 
-    def __init__(self, order: Order, batch_size: int, part: tuple[int, int] = (0, 1)):
-        self.order, self.part = order, part
+    def __init__(
+        self,
+        order: Order,
+        batch_size: int,
+        part: tuple[int, int] = (0, 1),
+        then: Sequence[Order] = (),
+    ):
+        self.orders, self.part = (order, *then), part
         self.images: int = len(order)  # type: ignore[arg-type]  # all of our orders have one
         self.step = batch_size
+        self.steps = -(-self.images // batch_size)
 
     def __len__(self) -> int:
-        """Steps of an epoch, the same in every process."""
-        return -(-self.images // self.step)
+        """Steps of all epochs, the same in every process."""
+        return self.steps * len(self.orders)
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the positions of each step."""
-        positions = iter(self.order)
-        while together := list(itertools.islice(positions, self.step)):
-            yield together[self._own(len(together))] or together[:1]
+        for order in self.orders:
+            positions = iter(order)
+            while together := list(itertools.islice(positions, self.step)):
+                yield together[self._own(len(together))] or together[:1]
 
     def is_lent(self, step: int) -> bool:
         """Whether the images of a step (from 0) are another process's."""
-        own = self._own(min(self.step, self.images - step * self.step))
+        before = step % self.steps * self.step
+        own = self._own(min(self.step, self.images - before))
         return own.start == own.stop
 
     def _own(self, images: int) -> slice:

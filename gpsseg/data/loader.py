@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.data import PersistentDataset
-from torch.utils.data import RandomSampler, Sampler
+from torch.utils.data import Sampler
 
-from gpsseg.data.cache import entry_name, pipeline_key, read_entry, write_entry
+from gpsseg.data.cache import Folder, entry_name, pipeline_key
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.case import Case
-from gpsseg.data.dealt import Batches, Dealt
+from gpsseg.data.dealt import Batches, Dealt, Shuffled
+from gpsseg.data.held import Held
+from gpsseg.data.transforms import ReadCased
 from gpsseg.device import has_cuda
 from gpsseg.errors import UserError
 from gpsseg.faults import is_out_of_memory
@@ -39,8 +42,9 @@ class CaseDataset(PersistentDataset):
         image_size: side of the square output in pixels.
         augment: whether to apply the card's random transforms.
         seed, epoch: of the random transforms.
-        cache: folder for prepared images, see ``cache_folder``; None keeps nothing. It may be
-            shared by any number of data sets, runs and processes.
+        cache: folder for prepared images, see ``cache_folder``, or memory; None keeps nothing. A
+            folder may be shared by any number of data sets, runs and processes.
+        epochs: how many are read, from ``epoch`` on: of N cases, index N is the first of the next.
     """
 
     def __init__(
@@ -51,9 +55,12 @@ class CaseDataset(PersistentDataset):
         augment: bool = False,
         seed: int = 0,
         epoch: int = 0,
-        cache: Path | None = None,
+        cache: Path | Held | None = None,
+        epochs: int = 1,
     ):
-        super().__init__(cases, build_transform(card, "load", image_size), cache)
+        super().__init__(cases, build_transform(card, "load", image_size), None)
+        self.kept = Folder(cache) if isinstance(cache, Path) else cache
+        self.epochs = epochs
         self.pipeline = pipeline_key(card, image_size)
         self.augment = build_transform(card, "augment", image_size) if augment else None
         self.card, self.side, self.seed, self.epoch = card.name, image_size, seed, epoch
@@ -64,8 +71,11 @@ class CaseDataset(PersistentDataset):
 
     def _transform(self, index: int) -> dict[str, Any]:
         """Return one case: "image", "mask" (if there is one), "height", "width" and "index"."""
+        later, index = divmod(index, len(self.data))
+        if later >= self.epochs:
+            raise IndexError(index)
         data = self._cachecheck(self.data[index])
-        entropy = np.random.SeedSequence([self.seed, self.epoch, index])
+        entropy = np.random.SeedSequence([self.seed, self.epoch + later, index])
         seed = int(entropy.generate_state(1)[0])
         self.transform.set_random_state(seed=seed)
         data = self._changed(self._post_transform, "load", data, index)
@@ -81,27 +91,52 @@ class CaseDataset(PersistentDataset):
 
         MONAI's own way writes to another disk and copies, and stops at a file cut short.
         """
-        file = self._entry(case)
-        kept = read_entry(file) if file else None
+        name = self._entry(case)
+        kept = self.kept.read(name) if self.kept and name else None
         if kept is None:
             kept = self._load(case)
-            if file is not None and file == self._entry(case):  # not changed while it was read
-                write_entry(file, kept)
+            self._write(case, name, kept)
         height, width = kept.pop("size").tolist()
         image, mask = torch.from_numpy(kept["image"]).float() / 255, kept.get("mask")
         found = {"image": image, "height": height, "width": width}
         return found if mask is None else {**found, "mask": torch.from_numpy(mask).float()}
 
-    def _entry(self, case: Case) -> Path | None:
-        """Where the case as it is now is kept; None if it is not to be kept."""
-        name = entry_name(case, self.pipeline) if self.cache_dir else None
-        return self.cache_dir / name if self.cache_dir and name else None
+    def keeping(self, case: Case) -> Callable[[np.ndarray, np.ndarray | None], None]:
+        """Before a case's files are read: what to give their pixels to, to be kept prepared.
 
-    def _load(self, case: Case) -> dict[str, np.ndarray]:
+        So who reads them first, for whatever reason, spares the others the decoding. What cannot
+        be prepared is left to who needs it, and says why.
+
+        Returns:
+            A function of the image, uint8 (H, W, 3) RGB, and its foreground, bool (H, W).
+        """
+        name = self._entry(case)
+
+        def keep(image: np.ndarray, mask: np.ndarray | None) -> None:
+            first = next(iter(self.transform.transforms), None)
+            if self.kept and name and self.kept.wants(name) and isinstance(first, ReadCased):
+                several = case.labels is not None and case.labels.separate
+                plain = case.mask is not None and not several  # of several classes it is read again
+                with contextlib.suppress(Exception):
+                    read = {"image": image, "mask": mask} if plain else {"image": image}
+                    self._write(case, name, self._load(case, read))
+
+        return keep
+
+    def _write(self, case: Case, name: str | None, kept: dict[str, np.ndarray]) -> None:
+        if self.kept and name and name == self._entry(case):  # not changed while it was read
+            self.kept.write(name, kept)
+
+    def _entry(self, case: Case) -> str | None:
+        """The name by which the case as it is now is kept; None if it is not to be kept."""
+        return entry_name(case, self.pipeline) if self.kept else None
+
+    def _load(self, case: Case, read: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
+        """What is kept of a case, of which "image" and "mask" may have been read before."""
         several = case.labels is not None and case.labels.separate
         try:
             names = ("image", "mask", "opinions", "labels", "greys", "joined")
-            facts = {name: getattr(case, name) for name in names}
+            facts = {name: getattr(case, name) for name in names} | dict(read or {})
             return _to_8_bits(self._pre_transform(facts), self.card, case.image.name, several)
         except Exception as error:  # MONAI wraps whatever goes wrong in one of its steps
             raise _step_fault(error, self.card, "load", case.image.name) from None
@@ -227,6 +262,8 @@ def make_loader(
 ) -> Batches:
     """Return batches of ``dataset``; a shuffled order depends on its seed and epoch alone.
 
+    Of several epochs one comes after the other: the workers go on to the next one meanwhile.
+
     Of several processes each gets its ``part`` (which it is, of how many) of one order of all
     images, see ``Dealt``; ``only`` names the positions to read, where it is not shuffled.
 
@@ -235,13 +272,17 @@ def make_loader(
     pixels) and "index". With CUDA they lie in pinned memory.
     """
     workers = default_workers() if workers is None else workers
-    generator = torch.Generator().manual_seed(dataset.seed * 100_003 + dataset.epoch)
-    order: Sampler[int] | Sequence[int] = range(len(dataset)) if only is None else only
+    first, images = dataset.seed * 100_003 + dataset.epoch, len(dataset)
+    generator = torch.Generator().manual_seed(first)
+    order: Sampler[int] | Sequence[int] = range(images) if only is None else only
+    later: Sequence[Sampler[int]] = ()
     if shuffle:
-        order = RandomSampler(dataset, generator=generator)
+        order, *later = (
+            Shuffled(images, first + epoch, epoch * images) for epoch in range(dataset.epochs)
+        )
     return Batches(
         dataset,
-        Dealt(order, batch_size, part),
+        Dealt(order, batch_size, part, later),
         num_workers=workers,
         generator=generator,
         pin_memory=has_cuda(),

@@ -17,7 +17,9 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks t
 
 
 class ReadCased(Transform):
-    """Read a case's files, given as paths; ``image`` may also be pixels: (H, W, 3) uint8 RGB.
+    """Read a case's files, given as paths; what was read before may be given instead.
+
+    That is ``image`` as pixels, (H, W, 3) uint8 RGB, and ``mask`` as its foreground, (H, W) bool.
 
     ``image`` becomes float32 (3, H, W) in [0, 1], ``mask`` (if there) float32 (1, H, W) of 0 and 1,
     or of the numbers of the classes where the network is to tell them apart; ``height`` and
@@ -36,14 +38,18 @@ class ReadCased(Transform):
         scaled /= 255  # in place: of a large image this is a gigabyte
         case["image"] = torch.from_numpy(scaled)
         if data.get("mask") is not None:
-            paths = (data["mask"], *data.get("opinions", ()))
-            labels = data.get("labels")
-            read = labels_of if labels is not None and labels.separate else mask_of
-            mask = read(paths, labels, data.get("joined", False))
+            mask = data["mask"] if isinstance(data["mask"], np.ndarray) else _read_mask(data)
             case["mask"] = torch.from_numpy(mask[None].astype(np.float32))
         else:
             case.pop("mask", None)
         return case
+
+
+def _read_mask(data: Mapping[Hashable, Any]) -> np.ndarray:
+    """(H, W): bool, or the numbers of classes that are told apart."""
+    labels = data.get("labels")
+    read = labels_of if labels is not None and labels.separate else mask_of
+    return read((data["mask"], *data.get("opinions", ())), labels, data.get("joined", False))
 
 
 class Albumentationsd(MapTransform, RandomizableTransform):

@@ -124,11 +124,14 @@ def diverged(what: str, epoch: int, step: int) -> TrainingDivergedError:
 
 
 def all_steps(
-    batches_of: Callable[[int], DataLoader[Any]], epochs: Iterable[int]
+    batches_of: Callable[[range], DataLoader[Any]], epochs: range, steps: int
 ) -> Iterator[tuple[int, Any, float]]:
-    """Yield (step from 1, batch, seconds waited for it) of one epoch after the other."""
-    for epoch in epochs:
+    """Yield (step from 1, batch, seconds waited for it) of one epoch of ``steps`` after the other.
+
+    One loader reads them all, so that an epoch's first batches are read while the one before it
+    ends and is validated.
+    """
+    asked = time.perf_counter()
+    for number, batch in enumerate(batches_of(epochs) if epochs else ()):
+        yield number % steps + 1, batch, time.perf_counter() - asked
         asked = time.perf_counter()
-        for step, batch in enumerate(batches_of(epoch), start=1):
-            yield step, batch, time.perf_counter() - asked
-            asked = time.perf_counter()

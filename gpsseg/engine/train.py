@@ -44,7 +44,7 @@ def _keep_nothing(history: History) -> None:
 
 def train(
     model: nn.Module,
-    batches_of: Callable[[int], DataLoader[Any]],
+    batches_of: Callable[[range], DataLoader[Any]],
     validate: Callable[[], float],
     rates: Mapping[str, float],
     config: FinetuneConfig,
@@ -57,7 +57,8 @@ def train(
 
     Args:
         model: prepared; ends with the weights of the best epoch, or the base's if there is none.
-        batches_of: epoch (from 1) -> its loader, of as many batches in every process.
+        batches_of: epochs (from 1) -> the loader of one after the other, each of as many batches,
+            and of as many in every process.
         validate: scores the model as it is: mDice on the validation images, in [0, 1]; all
             processes come to it.
         rates: parameter name -> peak learning rate.
@@ -76,7 +77,7 @@ def train(
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = adamw(_groups(trained, rates, back), config.weight_decay, machine.device)
     _pull_back(optimizer, config.weight_decay)
-    steps = len(batches_of(1))
+    steps = len(batches_of(range(1, 2)))
     schedule = _Schedule(optimizer, config, math.ceil(steps / config.accumulate))
     log, best, history = log_to(RunFolder(run).log), _copy(trained), History()
     if config.resume:
@@ -84,7 +85,7 @@ def train(
         schedule.go_to(len(history.epochs))
     ready, stepper = machine.accelerator.prepare(model, optimizer)
     epochs = range(len(history.epochs) + 1, config.epochs + 1)
-    shown = progress(all_steps(batches_of, epochs), "training", len(epochs) * steps)
+    shown = progress(all_steps(batches_of, epochs, steps), "training", len(epochs) * steps)
     try:
         for epoch in epochs:
             started, loss_of = time.perf_counter(), _loss_of(epoch, config, machine)

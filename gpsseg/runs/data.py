@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from gpsseg.config.effects import idle, is_given
 from gpsseg.config.shared import DataConfig, PreparationConfig
@@ -12,7 +13,9 @@ from gpsseg.console import say, working
 from gpsseg.data.anonymous import anonymous_card, anonymous_split
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.own import card_of
+from gpsseg.data.checks.readable import Keeper
 from gpsseg.data.formats.greys import Greys
+from gpsseg.data.held import Held
 from gpsseg.data.splits.files import PARTS
 from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.place import SYNTHETIC
@@ -32,12 +35,25 @@ class Data:
         split: of its cases; with hashed ids, where there is a salt.
         greys: how images of more than 8 bits are shown, as the cases know too.
         salt: of the hashes, or None.
+        held: prepared images in memory, where none are to be kept on disk.
     """
 
     card: Card
     split: Split
     greys: Greys
     salt: str | None = None
+    held: Held | None = None
+
+
+class Preparation(Protocol):
+    """How the images that are checked are prepared meanwhile, see ``gpsseg.runs.prepared``."""
+
+    @property
+    def held(self) -> Held | None:
+        """The memory that takes them, where none are to be kept on disk."""
+
+    def keeper(self, split: Split) -> Keeper:
+        """What takes the images of a split."""
 
 
 def open_card(config: DataConfig, salt: str | None) -> Card:
@@ -57,6 +73,7 @@ def open_data(
     training: bool = True,
     greys: Greys | None = None,
     card: Card | None = None,
+    preparation: Preparation | None = None,
 ) -> Data:
     """Find the images that a configuration names, split them, and check the files.
 
@@ -69,6 +86,7 @@ def open_data(
         training: whether training images are needed.
         greys: of another run, where its network is shown these images.
         card: from ``open_card``; None opens it here.
+        preparation: of the images that are checked, for who reads them later.
 
     Raises:
         UserError: the set is not there, or cannot be split as asked; or files are unreadable.
@@ -79,10 +97,9 @@ def open_data(
     skip = config.on_bad_image == "skip"
     if not parts and kept is not None and not skip:
         return Data(card, with_greys(split, kept), kept, salt)
-    split, found = check_split(
-        split, kept, anonymous=salt is not None, parts=parts or PARTS, skip=skip
-    )
-    return Data(card, split, found, salt)
+    keeper = preparation.keeper(split) if preparation else None
+    split, found = check_split(split, kept, salt is not None, parts or PARTS, skip, keeper)
+    return Data(card, split, found, salt, preparation.held if preparation else None)
 
 
 def find_split(

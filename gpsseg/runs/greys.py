@@ -10,7 +10,7 @@ from typing import Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import say
 from gpsseg.data.case import Case
-from gpsseg.data.checks.readable import say_notes
+from gpsseg.data.checks.readable import Keeper, say_notes
 from gpsseg.data.formats.beyond import range_notes, reach_of
 from gpsseg.data.formats.filenames import CUT
 from gpsseg.data.formats.greys import Depth, Greys, depth_of, from_stored, settle_greys, to_stored
@@ -33,6 +33,7 @@ def check_split(
     anonymous: bool = False,
     parts: Sequence[str] = PARTS,
     skip: bool = False,
+    keeper: Keeper | None = None,
 ) -> tuple[Split, Greys]:
     """Check every file of a split, and settle how its images of more than 8 bits are shown.
 
@@ -46,6 +47,7 @@ def check_split(
         anonymous: whether notes name no file.
         parts: which to check.
         skip: whether to leave out images that cannot be used.
+        keeper: is given what was decoded, see ``say_notes``.
 
     Returns:
         The split with the rule in its cases; and the rule.
@@ -54,7 +56,7 @@ def check_split(
         UserError: files are unreadable or sizes differ; with ``skip`` more than half of a part.
     """
     cases = [case for part in parts for case in getattr(split, part)]
-    found = list(zip(cases, say_notes(cases, anonymous, skip), strict=True))
+    found = list(zip(cases, say_notes(cases, anonymous, skip, keeper), strict=True))
     bad = {case: each.error for case, each in found if each.error}
     if bad or split.skipped:
         split = leave_out(split, bad, anonymous)

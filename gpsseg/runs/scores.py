@@ -34,7 +34,8 @@ def scored_images(data: Data, config: SettledConfig | SettledSelectConfig) -> Ca
     cases = list(data.split.train)
     random.Random(config.seed).shuffle(cases)
     cases = cases[: config.selection_images]
-    return CaseDataset(cases, data.card, config.image_size, cache=cache_folder(config.cache))
+    cache = data.held or cache_folder(config.cache)
+    return CaseDataset(cases, data.card, config.image_size, cache=cache)
 
 
 def images_at_once(

@@ -54,11 +54,12 @@ def train_run(
         TrainingDivergedError: the loss or a weight became NaN or infinite.
     """
     workers = default_workers() if config.workers is None else config.workers
-    cache = cache_folder(config.cache)
+    cache = data.held or cache_folder(config.cache)
 
-    def batches_of(epoch: int) -> DataLoader[Any]:
+    def batches_of(epochs: range) -> DataLoader[Any]:
         dataset = CaseDataset(
-            data.split.train, data.card, config.image_size, True, config.seed, epoch, cache
+            *(data.split.train, data.card, config.image_size, True, config.seed),
+            *(epochs[0], cache, len(epochs)),
         )
         return make_loader(dataset, config.batch_size, workers, True, machine.part)
 

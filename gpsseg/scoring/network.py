@@ -16,6 +16,7 @@ from gpsseg.console import progress
 from gpsseg.data.cache import cache_folder
 from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case, case_labels, case_mask
+from gpsseg.data.held import Held
 from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.data.splits.split import Split
 from gpsseg.engine.inference import predict_maps
@@ -115,6 +116,7 @@ def score_cases(
     prompts: Path | None = None,
     tolerance: float = 2.0,
     truth: Truth | None = None,
+    held: Held | None = None,
 ) -> Scored:
     """Predict cases and score each against its mask at native size.
 
@@ -136,6 +138,7 @@ def score_cases(
             that the network needs from the truth.
         tolerance: as for ``Scorer``.
         truth: how masks are read; None reads each file.
+        held: prepared images in memory; None reads and keeps them in the cache's folder.
 
     Raises:
         TrainingDivergedError: in every process, if one of them finds a map that is not finite.
@@ -146,7 +149,7 @@ def score_cases(
 
     @memory_for("scoring", config)
     def score_own() -> list[tuple[Kept, ClassTable | None]]:
-        inputs = _inputs(model, cases, card, config, prompts, machine)
+        inputs = _inputs(model, cases, card, config, prompts, machine, held)
         maps = predict_maps(model.to(machine.device), *inputs)
         own = len(shared_out(cases))
         for index, probability in progress(maps, description, own) if description else maps:
@@ -172,6 +175,7 @@ def _inputs(
     config: SettledConfig,
     prompts: Path | None,
     machine: Machine,
+    held: Held | None = None,
 ) -> tuple[Any, ...]:
     """What inference needs beside the network; it gets no mask unless a prompt is made of it."""
     prompt = model.facts.prompt
@@ -180,20 +184,28 @@ def _inputs(
         prompter = from_file(prompts, prompt, [case.image for case in cases])
     blind = prompts is not None or not is_prompted(prompt)
     images = [dataclasses.replace(case, mask=None) for case in cases] if blind else cases
-    dataset = CaseDataset(images, card, config.image_size, cache=cache_folder(config.cache))
+    cache = held or cache_folder(config.cache)
+    dataset = CaseDataset(images, card, config.image_size, cache=cache)
     own, at_once = shared_out(range(len(cases))), machine.share_of(config.batch_size)
     return make_loader(dataset, at_once, config.workers, only=own), machine, prompter
 
 
 def validation(
-    model: Backbone, cases: Sequence[Case], card: Card, config: SettledConfig, machine: Machine
+    model: Backbone,
+    cases: Sequence[Case],
+    card: Card,
+    config: SettledConfig,
+    machine: Machine,
+    held: Held | None = None,
 ) -> Callable[[], float]:
     """What says how good the network is as it is: mDice of validation images, in [0, 1]."""
     truth = kept_truth()
 
     def validate() -> float:
-        protocols = ("per-image",)
-        return score_cases(model, cases, card, config, machine, None, protocols, truth=truth).dice
+        scored = score_cases(
+            *(model, cases, card, config, machine, None, ("per-image",)), truth=truth, held=held
+        )
+        return scored.dice
 
     return validate
 

@@ -4,8 +4,8 @@ import json
 from types import SimpleNamespace
 
 import pytest
-import torch
 
+from gpsseg import device
 from gpsseg.compare import batch_size, begun
 from gpsseg.compare.cells import Cell
 from gpsseg.config.finetune import FinetuneConfig

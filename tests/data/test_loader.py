@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from gpsseg.data.cards.card import Card, build_transform, load_card
 from gpsseg.data.case import Case
+from gpsseg.data.dealt import Shuffled
 from gpsseg.data.loader import CaseDataset, default_workers, make_loader, prepare_picture
 from gpsseg.errors import UserError
 
@@ -104,3 +107,64 @@ def test_a_bad_file_reads_well_whoever_finds_it(tmp_path: Path, workers: int) ->
         list(make_loader(dataset, 1, workers))
     assert str(caught.value).startswith(f"{tmp_path / 'bad.jpg'} is an empty file (0 bytes);")
     assert "Traceback" not in str(caught.value)
+
+
+def several(tmp_path: Path, count: int) -> list[Case]:
+    (tmp_path / "several").mkdir()
+    mask, cases = case(tmp_path).mask, []
+    for number in range(count):
+        path = tmp_path / "several" / f"{number}.png"
+        Image.fromarray(np.full((9, 7, 3), number, np.uint8)).save(path)
+        cases.append(Case(str(number), path, mask))
+    return cases
+
+
+def test_a_shuffled_order_is_that_of_a_plain_loader_with_the_epochs_seed() -> None:
+    for seed in (0, 5, 300_010):
+        plain = DataLoader(
+            range(7), batch_size=7, shuffle=True, generator=torch.Generator().manual_seed(seed)
+        )
+        assert list(Shuffled(7, seed)) == next(iter(plain)).tolist()
+        assert [index - 14 for index in Shuffled(7, seed, 14)] == list(Shuffled(7, seed))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_epochs_of_one_loader_are_those_of_a_loader_each(tmp_path: Path, workers: int) -> None:
+    cases = several(tmp_path, 5)
+
+    def batches(epoch: int, epochs: int) -> list[Any]:
+        dataset = CaseDataset(cases, KVASIR, 8, True, seed=3, epoch=epoch, epochs=epochs)
+        loader = make_loader(dataset, 2, workers, shuffle=True, part=(1, 2))
+        found = list(loader)
+        assert len(found) == len(loader) == 3 * epochs
+        return found
+
+    together = batches(2, 3)
+    alone = [batch for epoch in (2, 3, 4) for batch in batches(epoch, 1)]
+    for one, other in zip(together, alone, strict=True):
+        assert set(one) == set(other)
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    with pytest.raises(IndexError):
+        CaseDataset(cases, KVASIR, 8, epochs=2)[10]
+
+
+def test_workers_start_once_for_all_epochs_and_read_on_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = CaseDataset._load
+
+    def spy(dataset: CaseDataset, case: Case) -> Any:
+        (tmp_path / f"{case.id}-{os.getpid()}-{time.monotonic_ns()}").touch()
+        return original(dataset, case)
+
+    monkeypatch.setattr(CaseDataset, "_load", spy)
+    dataset = CaseDataset(several(tmp_path, 2), KVASIR, 8, epochs=3)
+    batches = iter(make_loader(dataset, 1, 1, shuffle=True))
+    for _ in range(2):
+        next(batches)  # the first epoch ends here
+    ends = time.monotonic() + 20
+    while len(list(tmp_path.glob("*-*-*"))) < 4 and time.monotonic() < ends:
+        time.sleep(0.01)
+    reads = [path.name.split("-") for path in tmp_path.glob("*-*-*")]
+    assert sorted(name for name, *_ in reads)[:4] == ["0", "0", "1", "1"]
+    assert len({process for _, process, _ in reads}) == 1

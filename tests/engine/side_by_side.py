@@ -97,9 +97,12 @@ def train(run, images, batch_size, accumulate, scores=(0.1, 0.2, 0.3), **more):
     torch.manual_seed(machine.part[0])  # the main process's weights count
     model, dataset = tiny(), Images(images, options.pop("broken"))
 
-    def batches_of(epoch):
-        order = RandomSampler(dataset, generator=torch.Generator().manual_seed(epoch))
-        return Batches(dataset, Dealt(order, batch_size, machine.part))
+    def batches_of(epochs):
+        order, *then = (
+            RandomSampler(dataset, generator=torch.Generator().manual_seed(epoch))
+            for epoch in epochs
+        )
+        return Batches(dataset, Dealt(order, batch_size, machine.part, then))
 
     config = FinetuneConfig(accumulate=accumulate, **options)
     rates = dict.fromkeys(dict(model.named_parameters()), 0.01)

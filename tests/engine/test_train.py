@@ -74,7 +74,11 @@ def fit(model, machine, run, validate=None, batches_of=batches, rates=None, back
     rates = rates or dict.fromkeys(dict(model.named_parameters()), 0.1)
     scores = iter([0.1, 0.2, 0.3, 0.4, 0.5])
     validate = validate or (lambda: next(scores))
-    return engine.train(model, batches_of, validate, rates, config, machine, run, back=back)
+
+    def in_turn(epochs):
+        return [batch for epoch in epochs for batch in batches_of(epoch)]
+
+    return engine.train(model, in_turn, validate, rates, config, machine, run, back=back)
 
 
 def test_training_lowers_the_loss(machine, tmp_path):

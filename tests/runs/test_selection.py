@@ -11,7 +11,7 @@ from gpsseg.runs.scores import scored_images
 def shown(folder, seed, count):
     """The ids of the cases that a selection would read, in its order."""
     cases = [Case(f"{i:02}", folder / f"{i:02}.png") for i in range(20)]
-    data = SimpleNamespace(split=SimpleNamespace(train=cases), card=load_card("kvasir"))
+    data = SimpleNamespace(split=SimpleNamespace(train=cases), card=load_card("kvasir"), held=None)
     config = SelectConfig(seed=seed, selection_images=count, image_size=32, workers=0, cache="off")
     return [case.id for case in scored_images(data, config).data]
 

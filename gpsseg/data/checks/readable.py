@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
 
 from gpsseg.console import progress, say
 from gpsseg.data.case import Case, look_at_case, size_fault
 from gpsseg.data.checks import notices
 from gpsseg.data.formats import greys
 from gpsseg.data.formats.headers import is_turned
-from gpsseg.data.formats.images import read_picture
+from gpsseg.data.formats.images import as_rgb, read_picture
 from gpsseg.errors import UserError, counted, few
 from gpsseg.faults import fault_of, file_error, is_machines
 from gpsseg.processes import shared_out, together
 
 SHOWN = 10
+LARGE = 4 * 2**20  # pixels from which on pictures are prepared one at a time
+# Called before a case's files are read; what comes back is given the image, uint8 (H, W, 3), and
+# its foreground, bool (H, W), None without a mask.
+Keeper = Callable[[Case], Callable[[np.ndarray, np.ndarray | None], None]]
 PATH = re.compile(r"\S*[/\\]\S*")  # of a file, in a sentence on it
 
 
@@ -48,17 +57,20 @@ def check_cases(cases: Sequence[Case], anonymous: bool = False) -> list[str]:
     return _notes(cases, _checked(cases), anonymous)
 
 
-def _checked(cases: Sequence[Case], skip: bool = False) -> list[Checked]:
-    found = together(lambda: _look_at(shared_out(cases)))
+def _checked(
+    cases: Sequence[Case], skip: bool = False, keeper: Keeper | None = None
+) -> list[Checked]:
+    found = together(lambda: _look_at(shared_out(cases), keeper))
     errors = [(c.id, each.error) for c, each in zip(cases, found, strict=True) if each.error]
     if errors and not skip:
         raise UserError(*first_of(errors).split("\n"))
     return found
 
 
-def _look_at(cases: Sequence[Case]) -> list[Checked]:
+def _look_at(cases: Sequence[Case], keeper: Keeper | None) -> list[Checked]:
+    check = functools.partial(_check, keeper=keeper, alone=Lock())
     with ThreadPoolExecutor() as pool:
-        return list(progress(pool.map(_check, cases), "checking files", len(cases)))
+        return list(progress(pool.map(check, cases), "checking files", len(cases)))
 
 
 def _notes(cases: Sequence[Case], found: Sequence[Checked], anonymous: bool) -> list[str]:
@@ -119,8 +131,15 @@ def _kind_of(name: str, fault: str) -> str:
     return re.sub(r"# \(#\s?%\)(, # \(#\s?%\))*( and # more)?", "#", plain)
 
 
-def say_notes(cases: Sequence[Case], anonymous: bool = False, skip: bool = False) -> list[Checked]:
+def say_notes(
+    cases: Sequence[Case],
+    anonymous: bool = False,
+    skip: bool = False,
+    keeper: Keeper | None = None,
+) -> list[Checked]:
     """Check cases and print the notes; ``anonymous`` counts them and names no file.
+
+    A ``keeper`` is given what was decoded of the sound ones, so that it need not be decoded again.
 
     Returns:
         What each is like. With ``skip`` also of those that cannot be used, by their ``error``.
@@ -128,24 +147,28 @@ def say_notes(cases: Sequence[Case], anonymous: bool = False, skip: bool = False
     Raises:
         UserError: as ``check_cases``.
     """
-    found = _checked(cases, skip)
+    found = _checked(cases, skip, keeper)
     sound = [(case, each) for case, each in zip(cases, found, strict=True) if not each.error]
     for note in _notes([case for case, _ in sound], [each for _, each in sound], anonymous):
         say(note, style="yellow")
     return found
 
 
-def _check(case: Case) -> Checked:
+def _check(case: Case, keeper: Keeper | None, alone: Lock) -> Checked:
+    keep = keeper(case) if keeper else None
     try:
         image = read_picture(case.image)
         seen = greys.depth_of(image)
-        if case.mask is None:
-            return Checked(greys=seen)
-        marked = look_at_case(case)
+        marked = None if case.mask is None else look_at_case(case)
     except Exception as error:
         if is_machines(error):  # else a sound image were left out, today and on this machine
             raise file_error(case.image, error) from None
         return Checked(fault_of(case.image, error))
-    if marked.mask.shape != image.shape[:2]:
+    if marked is not None and marked.mask.shape != image.shape[:2]:
         return Checked(size_fault(case, marked.mask.shape, image.shape[:2]))
+    if keep is not None and image.dtype == np.uint8:  # others are shown by what all of them hold
+        with alone if image.size > 3 * LARGE else contextlib.nullcontext():
+            keep(as_rgb(image, None, case.image), None if marked is None else marked.mask)
+    if case.mask is None or marked is None:
+        return Checked(greys=seen)
     return Checked("", notices.mask_facts(case.mask, marked, is_turned(case.image)), seen)
