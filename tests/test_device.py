@@ -21,8 +21,9 @@ from gpsseg import device, gps, load_backbone
 from gpsseg.compare import race
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.data.cards.card import load_card
 from gpsseg.data.dealt import Batches, Dealt
-from gpsseg.data.loader import default_workers, make_loader
+from gpsseg.data.loader import CaseDataset, default_workers, make_loader
 from gpsseg.engine import machine as machines
 from gpsseg.engine.inference import predict_maps
 from gpsseg.engine.machine import make_machine, peak_memory_mb, processor_of, require_device
@@ -164,8 +165,7 @@ def test_what_is_computed_again_draws_the_same(apple: pytest.MonkeyPatch) -> Non
 
 def test_nothing_is_pinned_or_read_ahead_for_it(apple: pytest.MonkeyPatch) -> None:
     assert default_workers() == 0
-    dataset: Any = SimpleNamespace(seed=0, epoch=0, __len__=lambda: 1)
-    assert not make_loader(dataset, 1, 0, only=[0]).pin_memory
+    assert not make_loader(CaseDataset([], load_card("kvasir"), 32), 1, 0).pin_memory
 
 
 @pytest.mark.parametrize(("named", "at_a_time"), [("auto", 1), ("mps", 1), ("cpu", None)])
@@ -202,6 +202,8 @@ def test_what_metal_lacks_is_computed_by_the_processor(
 class Pictures(torch.utils.data.Dataset[dict[str, Any]]):
     """Random ones whose bright red is the foreground."""
 
+    seed = epoch = 0
+
     def __init__(self) -> None:
         self.images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -224,17 +226,21 @@ def test_a_run_computes_nothing_in_64_bits(
         load_backbone("unet:tu-lcnet_035", weights="random"),
     )
     config = FinetuneConfig(epochs=2, level=level, accumulate=2, decay_to="pretrained")
-    batches = Batches(Pictures(), Dealt(range(3), 1))
+    pictures: Any = Pictures()
+
+    def batches(epochs: range) -> Batches:
+        return Batches(pictures, Dealt(range(3), 1, then=[range(3)] * (len(epochs) - 1)))
+
     with no_64_bits("cpu"):
-        selection, _ = choose(backbone, batches, config, machine)
+        selection, _ = choose(backbone, pictures, config, machine)
         gps.sparsify(backbone, selection)
         named = [name for name, p in backbone.named_parameters() if p.requires_grad]
         rates = dict.fromkeys(named, 1e-3)
         history = train(
-            *(backbone, lambda epoch: batches, lambda: 0.5, rates, config, machine, tmp_path),
+            *(backbone, batches, lambda: 0.5, rates, config, machine, tmp_path),
             back=named[:2],
         )
-        maps = dict(predict_maps(backbone, batches, machine, flips=True))
+        maps = dict(predict_maps(backbone, batches(range(1)), machine, flips=True))
     assert len(history.epochs) == 2
     assert {found.shape for found in maps.values()} == {(40, 50)}
 

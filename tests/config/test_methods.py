@@ -55,5 +55,5 @@ def test_blind_criteria_are_those_without_gradient():
 
 def test_protocols_and_measured_methods():
     assert set(PROTOCOLS) == set(registry())
-    assert set(MEASURED) == set(PREPARE)
+    assert set(MEASURED) == {*PREPARE, "selection"}
     assert set(WITH_TOLERANCE) < set(PROTOCOLS)

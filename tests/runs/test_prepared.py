@@ -24,7 +24,7 @@ from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError
 from gpsseg.runs.data import Data, open_card, open_data
 from gpsseg.runs.prepared import Prepared, preparation
-from gpsseg.runs.selection import training_batches
+from gpsseg.runs.scores import scored_images
 from gpsseg.scoring.network import _inputs
 
 SIDE = 32
@@ -65,7 +65,7 @@ def opened(config: Any, prompt: str | None = None) -> Data:
 
 def read(data: Data, config: Any, prompt: str | None = None) -> Iterator[Any]:
     """What selection, two epochs of training, and validation are shown."""
-    yield from training_batches(data, config)
+    yield from make_loader(scored_images(data, config), 1, config.workers)
     cache = data.held or cache_folder(config.cache)
     given = (data.split.train, data.card, SIDE, True, 0, 1, cache, 2)
     yield from make_loader(CaseDataset(*given), 2, config.workers, shuffle=True)
