@@ -144,8 +144,8 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
     """Choose device and precision.
 
     Raises:
-        UserError: a GPU is asked for where there is none of its kind; or several processes were
-            started that cannot exchange anything.
+        UserError: a GPU is asked for where there is none of its kind, or a precision that it does
+            not know; or several processes were started that cannot exchange anything.
     """
     require_device(device)
     take(device)
@@ -163,8 +163,8 @@ def make_machine(device: str = "auto", precision: str = "auto") -> Machine:
         raise _apart(processes, accelerator.device)
     if precision == "auto":
         precision = "bf16" if computes_in_bf16(accelerator.device) else "fp32"
-    if not knows_bf16(accelerator.device):
-        precision = "fp32"
+    if precision == "bf16" and not knows_bf16(accelerator.device):
+        raise UserError("--precision bf16: Apple's GPUs know it from macOS 14 on. Pass fp32.")
     if accelerator.device.type == "cpu":
         _keep_freed_memory()
     return Machine(accelerator, accelerator.device, precision)
