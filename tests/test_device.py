@@ -67,7 +67,7 @@ def test_an_apple_gpu_is_taken(asked: tuple[str, str], got: str, apple: pytest.M
 
 def test_bf16_is_refused_where_macos_has_none(apple: pytest.MonkeyPatch) -> None:
     apple.setattr(torch.backends.mps, "is_macos_or_newer", lambda *version: version <= (13, 0))
-    with pytest.raises(UserError, match="bf16: Apple's GPUs know it from macOS 14 on. Pass fp32"):
+    with pytest.raises(UserError, match=r"bf16: Apple's GPUs know it from macOS 14 on\. Pass fp32"):
         make_machine("mps", "bf16")
     assert make_machine("mps").precision == "fp32"
     assert make_machine("cpu", "bf16").precision == "bf16"
