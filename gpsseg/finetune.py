@@ -27,17 +27,18 @@ def finetune(config: FinetuneConfig) -> Path:
         UserError: bad input, named in one sentence; a run folder keeps what there was.
     """
     with contextlib.ExitStack() as held:
-        return _test(_tune(config, None, held))
+        return _test(_tune(config, None, held, in_memory=True))
 
 
 @part_of_scoped
 def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
     """Load, select, sparsify and train: all of ``finetune`` that comes before the test split.
 
-    A comparison's runs have its ``salt``; any other nameless run has one of its own.
+    A comparison's runs have its ``salt``; any other nameless run has one of its own. Of several
+    side by side none holds prepared images in memory.
     """
     with contextlib.ExitStack() as held:
-        return _tune(config, salt, held)
+        return _tune(config, salt, held, in_memory=False)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ class Tuned:
     watch: Stopwatch
 
 
-def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) -> Tuned:
+def _tune(
+    config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack, in_memory: bool
+) -> Tuned:
     from gpsseg import gps
     from gpsseg.engine.machine import join_processes, make_machine
     from gpsseg.engine.prepare import prepare
@@ -94,7 +97,7 @@ def _tune(config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack) 
     backbone = load_base(config, card)
     refuse_without_effect(backbone, config)
     settled = settle(config, backbone.facts)
-    prepared = preparation(settled, card, backbone.facts)
+    prepared = preparation(settled, card, backbone.facts, in_memory)
     data = open_data(config, salt, run=config.resume, card=card, preparation=prepared)
     leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)

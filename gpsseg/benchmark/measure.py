@@ -101,7 +101,7 @@ def measure_batch(config: BenchmarkConfig, side: int) -> int:
         method="full", image_size=side, checkpoint_activations=config.checkpoint_activations
     )
     machine = make_machine(config.device, config.precision)
-    return measure_batch_size(backbone, settle(asked, backbone.facts), MOST, machine)
+    return measure_batch_size(backbone, settle(asked, backbone.facts), MOST, machine, True)
 
 
 def _floor(backbone: Backbone, selection: Selection | None, machine: Machine) -> None:

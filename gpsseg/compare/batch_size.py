@@ -81,6 +81,6 @@ def _measure(runs: Sequence[FinetuneConfig], config: CompareConfig, most: int) -
     machine = make_machine(config.device, config.precision)
     different = {(one.method, one.rank) if METHODS[one.method].adds else None: one for one in runs}
     return min(
-        measure_batch_size(backbone, settle(one, backbone.facts), most, machine)
+        measure_batch_size(backbone, settle(one, backbone.facts), most, machine, True)
         for one in different.values()
     )

@@ -19,7 +19,10 @@ MEASURED = (
     *(name for name in METHOD_OPTIONS if name != "neuroada"),
 )
 _SELECTS = Condition("--methods gps or masked", lambda c: bool(set(SELECTED) & set(c.methods)))
-CONDITIONS: Conditions = {"top_k": _SELECTS, "decoder_top_k": _SELECTS}
+_SCORES = Condition(
+    "--methods gps, masked or selection", lambda c: bool({*SELECTED, "selection"} & set(c.methods))
+)
+CONDITIONS: Conditions = {"top_k": _SELECTS, "decoder_top_k": _SCORES}
 
 
 @dataclass(frozen=True, kw_only=True)

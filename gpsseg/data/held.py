@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from threading import Lock
 
 import numpy as np
 
 from gpsseg.memory import free_memory
-from gpsseg.processes import processes_here
 
-SHARE = 0.25  # of the memory that is free, of all processes of this machine together
+SHARE = 0.25  # of the memory that is free
 
 
 class Held:
@@ -23,9 +23,9 @@ class Held:
     """
 
     def __init__(self, most: float | None = None):
-        self._left = SHARE * free_memory()[0] / processes_here() if most is None else most
+        self._left = SHARE * free_memory()[0] if most is None else most
         self._entries: dict[str, dict[str, np.ndarray]] = {}
-        self._owner = os.getpid()
+        self._owner, self._lock = os.getpid(), Lock()
 
     def __reduce__(self) -> tuple[type[Held], tuple[float]]:
         """Without entries, which were copied for each process."""
@@ -42,9 +42,10 @@ class Held:
 
     def write(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Hold an entry, if there is room; the first for which there is none is the last."""
-        if os.getpid() != self._owner or not self.wants(name):
-            return
         size = sum(array.nbytes for array in arrays.values())
-        if size <= self._left:
-            self._entries[name] = dict(arrays)
-        self._left -= size
+        with self._lock:
+            if os.getpid() != self._owner or not self.wants(name):
+                return
+            if size <= self._left:
+                self._entries[name] = dict(arrays)
+            self._left -= size

@@ -117,7 +117,7 @@ class CaseDataset(PersistentDataset):
             if self.kept and name and self.kept.wants(name) and isinstance(first, ReadCased):
                 several = case.labels is not None and case.labels.separate
                 plain = case.mask is not None and not several  # of several classes it is read again
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(UserError, MemoryError, OSError):
                     read = {"image": image, "mask": mask} if plain else {"image": image}
                     self._write(case, name, self._load(case, read))
 

@@ -27,6 +27,15 @@ def prepare(backbone: Backbone, machine: Machine, checkpointed: bool) -> None:
     depthwise_in_float32(backbone, machine)
 
 
+def let_go(model: nn.Module) -> None:
+    """Undo ``prepare`` in a copy that nobody needs any more, so that its memory is free at once.
+
+    A layer whose forward pass was replaced refers to itself, and would stay for a while.
+    """
+    for layer in model.modules():
+        layer.__dict__.pop("forward", None)
+
+
 def tuning_mode(model: nn.Module) -> None:
     """Training mode, but with normalisation by the running statistics of pre-training."""
     model.train()

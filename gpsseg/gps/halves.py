@@ -10,32 +10,36 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-HALF = 0x8000  # what the lower half of a tie holds
+HALF = 0x8000  # what the lower half of a tie holds: a number as near to two of bfloat16
 
 
-def split(tensor: Tensor) -> tuple[Tensor, Tensor]:
+def split(tensor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cut float32 of any shape into its halves, of the same shape.
 
     Returns:
-        The upper, bfloat16: the nearest to each number, of two that are as near the one further
-        from 0; and the lower, int16: the bits that are left.
+        The upper, bfloat16: rounded as every cast rounds, of two that are as near to the even one;
+        the lower, int16: the bits that are left; and int32 (n,), the flat positions of the ties
+        that were rounded down, which the halves alone do not tell from those rounded up.
 
-    >>> upper, lower = split(torch.tensor([1.0, 1.005]))
-    >>> upper.tolist(), lower.tolist()
-    ([1.0, 1.0078125], [0, -23593])
+    >>> upper, lower, down = split(torch.tensor([1.0, 1.005, 1.00390625]))
+    >>> upper.tolist(), lower.tolist(), down.tolist()
+    ([1.0, 1.0078125, 1.0], [0, -23593, -32768], [2])
     """
     bits = tensor.contiguous().view(torch.int32)
-    upper = (bits + HALF >> 16).to(torch.int16).view(torch.bfloat16)
-    return upper, bits.to(torch.int16)
+    upper = (bits + HALF >> 16).to(torch.int16)
+    down = ((bits & 0x1FFFF) == HALF).flatten().nonzero().flatten()
+    upper.view(-1)[down] -= 1
+    return upper.view(torch.bfloat16), bits.to(torch.int16), down.int()
 
 
-def joined(upper: Tensor, lower: Tensor) -> Tensor:
+def joined(upper: Tensor, lower: Tensor, down: Tensor) -> Tensor:
     """Put the halves together again, bit for bit.
 
     >>> joined(*split(torch.tensor([-0.1]))).item() == torch.tensor(-0.1).item()
     True
     """
     rounded_up = (lower < 0).to(torch.int32)
+    rounded_up.view(-1)[down.long()] = 0
     bits = (upper.view(torch.int16).to(torch.int32) - rounded_up << 16) | (
         lower.to(torch.int32) & 0xFFFF
     )

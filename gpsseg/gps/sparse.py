@@ -26,6 +26,8 @@ from gpsseg.gps.halves import joined, split
 from gpsseg.gps.neurons import CONVOLUTIONS, TRANSPOSED
 from gpsseg.gps.select import Selection
 
+HALVES = ("upper", "lower", "down")  # what ``split`` gives
+
 
 def sparsify(model: nn.Module, selection: Selection, halves: bool = False) -> None:
     """Make ``model`` train exactly what ``selection`` says, in place; freeze everything else.
@@ -61,7 +63,7 @@ def merge(model: nn.Module) -> None:
         for name, weight in zip(names, weights, strict=True):
             del layer._parameters[f"{name}_values"]
             layer._buffers.pop(name, None)
-            for kind in ("index", "channels", "gather", "upper", "lower"):
+            for kind in ("index", "channels", "gather", *HALVES):
                 layer._buffers.pop(f"{name}_{kind}", None)
             layer.register_parameter(name, nn.Parameter(weight, requires_grad=False))
 
@@ -91,7 +93,7 @@ def whole_weight(layer: Any, name: str) -> Tensor:
     held = layer._buffers
     whole = held.get(name)
     if whole is None:
-        whole = joined(held[f"{name}_upper"], held[f"{name}_lower"])
+        whole = joined(*(held[f"{name}_{half}"] for half in HALVES))
     return _with_values(whole, layer, name)
 
 
@@ -144,9 +146,8 @@ def _make_sparse(layer: Any, name: str, index: Tensor, halves: bool) -> None:
     # Weights of grouped convolutions are small; a CPU computes with them in float32.
     own_backward = f"{name}_gather" in layer._buffers and getattr(layer, "groups", 1) == 1
     if halves and own_backward and weight.dtype == torch.float32:
-        upper, lower = split(flat.view(weight.shape))
-        layer.register_buffer(f"{name}_upper", upper)
-        layer.register_buffer(f"{name}_lower", lower)
+        for half, tensor in zip(HALVES, split(flat.view(weight.shape)), strict=True):
+            layer.register_buffer(f"{name}_{half}", tensor, persistent=False)
     else:
         layer.register_buffer(name, flat.view(weight.shape))
     before = getattr(type(layer), "selected_names", ())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 
+from gpsseg import gps
 from gpsseg.backbones import Backbone, Facts
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.console import say, working
-from gpsseg.device import draws_kept
+from gpsseg.device import draws_kept, give_back_freed
 from gpsseg.engine.batch_size import (
     find_batch_size,
     most_images,
@@ -17,10 +18,13 @@ from gpsseg.engine.batch_size import (
     worth_it,
 )
 from gpsseg.engine.machine import Machine
-from gpsseg.engine.prepare import prepare
+from gpsseg.engine.prepare import let_go, prepare
 from gpsseg.memory import memory_for
 from gpsseg.processes import by_main, processes_here
-from gpsseg.runs.method import add_layers
+from gpsseg.runs.method import add_layers, added_and_whole
+from gpsseg.runs.scores import least_selection
+from gpsseg.runs.selection import gps_trains
+from gpsseg.tuning import METHODS
 
 
 def with_batch_size(
@@ -51,7 +55,7 @@ def with_batch_size(
         return dataclasses.replace(settled, batch_size=size)
     share = max(1, most // processes)
     size = by_main(lambda: measure_batch_size(backbone, settled, share, machine))
-    return dataclasses.replace(settled, batch_size=size * processes)
+    return dataclasses.replace(settled, batch_size=min(most, size * processes))
 
 
 def usual_batch_size(facts: Facts, on_gpu: bool, most: int) -> int:
@@ -60,12 +64,17 @@ def usual_batch_size(facts: Facts, on_gpu: bool, most: int) -> int:
 
 
 def measure_batch_size(
-    backbone: Backbone, config: SettledConfig, most: int, machine: Machine
+    backbone: Backbone,
+    config: SettledConfig,
+    most: int,
+    machine: Machine,
+    any_method: bool = False,
 ) -> int:
     """The number of images in a batch from which on more hardly make it faster, or do not fit.
 
-    What is measured is a stand-in that takes as much memory as any way to tune: the method's own
-    layers, and everything trains. Nothing random is drawn that a run would miss.
+    What is measured is a stand-in: what the method trains, where it selects one entry of each
+    weight; for ``any_method`` everything, beside the layers that the configured one adds. Nothing
+    random is drawn that a run would miss.
 
     Raises:
         OutOfMemoryError: not even one image goes.
@@ -77,12 +86,15 @@ def measure_batch_size(
         working("measuring how many images a batch is to have"),
     ):
         model = copy.deepcopy(backbone).to(machine.device)
-        add_layers(model, config)
-        model.to(machine.device).requires_grad_(True)
+        _let_train(model, config, any_method)
+        model.to(machine.device)
         prepare(model, machine, config.checkpoint_activations)
         here = processes_here() if machine.device.type == "cpu" else 1
         timer = step_timer(model, machine, config.image_size, config.prompt, here)
         tried = find_batch_size(sizes_to_try(most), timer)
+    let_go(model)
+    del model, timer
+    give_back_freed(machine.device)
     size = worth_it(tried)
     rates = [f"{n}: {n / taken:.3g}" if taken else f"{n}: memory" for n, taken in tried]
     processes = machine.part[1]
@@ -92,3 +104,13 @@ def measure_batch_size(
         f"{', '.join(rates)})"
     )
     return size
+
+
+def _let_train(model: Backbone, config: SettledConfig, any_method: bool) -> None:
+    if any_method:
+        add_layers(model, config)
+        model.requires_grad_(True)
+    elif METHODS[config.method].selects is not None:
+        gps.sparsify(model, least_selection(model, *gps_trains(model, config)))
+    else:
+        gps.sparsify(model, gps.Selection({}, {}, tuple(added_and_whole(model, config))))

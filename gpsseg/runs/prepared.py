@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
 from gpsseg.data.checks.readable import Keeper
 from gpsseg.data.held import Held
-from gpsseg.data.loader import CaseDataset
+from gpsseg.data.loader import CaseDataset, default_workers
 from gpsseg.data.splits.split import Split
 from gpsseg.engine.prompts import is_prompted
+from gpsseg.processes import started
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +53,23 @@ class Prepared:
         return keeping
 
 
-def preparation(config: SettledConfig, card: Card, facts: Facts) -> Prepared:
-    """How the images of a run with these settings and this network are prepared."""
-    held = Held() if place(config.cache) is None else None
+def preparation(
+    config: SettledConfig, card: Card, facts: Facts, in_memory: bool = True
+) -> Prepared:
+    """How the images of a run with these settings and this network are prepared.
+
+    Where none are kept on disk, memory takes them for a run of one process that reads alone or by
+    forked workers; others, and those that are not to be held ``in_memory``, decode them anew.
+    """
+    off = place(config.cache) is None
+    held = Held() if off and in_memory and started() == 1 and _shares_memory(config) else None
     folder = cache_folder(config.cache)
     return Prepared(card, config.image_size, is_prompted(facts.prompt), folder, held)
+
+
+def _shares_memory(config: SettledConfig) -> bool:
+    """Whether the workers that read images, if there are any, see what this process holds."""
+    usual = multiprocessing.get_all_start_methods()[0]
+    begun = multiprocessing.get_start_method(allow_none=True) or usual
+    workers = default_workers() if config.workers is None else config.workers
+    return not workers or begun == "fork"

@@ -20,12 +20,15 @@ from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.engine.activations import activation_bytes
 from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import Batch, Machine
+from gpsseg.engine.prepare import let_go
 from gpsseg.engine.prompts import from_truth
 from gpsseg.processes import of_main, part, shared_out
 from gpsseg.runs.data import Data
 
 Loss = Callable[[nn.Module, Batch], Tensor]
 WHOLE = 16  # bytes that training holds of a number that trains: gradient, two moments, the best
+ROOM = 0.9  # of a training step's memory; kernels take room that is not counted
+CAST = 2  # bytes of a number that trains whole in bfloat16, once a step
 SCORED = 4  # bytes that scoring holds of a weight: the sum of its gradients
 
 
@@ -70,13 +73,23 @@ def images_at_once(
     for name, parameter in trial.named_parameters():
         parameter.requires_grad_(name in weights)
     scoring = activation_bytes(trial, image, loss)
-    gps.sparsify(trial, _least(backbone, weights, whole))
+    gps.sparsify(trial, least_selection(trial, weights, whole))
     training = activation_bytes(trial, image, loss)
-    held = SCORED * _numbers(backbone, weights) - WHOLE * _numbers(backbone, whole)
-    return of_main(max(1, min(batch, (batch * training - held) // max(1, scoring))))
+    let_go(trial)
+    scored, trained = _numbers(backbone, weights), _numbers(backbone, whole)
+    once = CAST * trained if machine.precision == "bf16" else 0  # whatever the number of images
+    step = batch * (training - once) + once + WHOLE * trained
+    return of_main(most_at_once(batch, scoring, step, SCORED * scored))
 
 
-def _least(backbone: Backbone, weights: Collection[str], whole: Collection[str]) -> gps.Selection:
+def most_at_once(batch: int, image: int, step: int, sums: int) -> int:
+    """How many of a batch's images fit into ``step`` bytes, at ``image`` each, beside the sums."""
+    return max(1, min(batch, (int(ROOM * step) - sums) // max(1, image)))
+
+
+def least_selection(
+    backbone: Backbone, weights: Collection[str], whole: Collection[str]
+) -> gps.Selection:
     """The selection of the first entry of each weight."""
     shapes = {name: tuple(backbone.get_parameter(name).shape) for name in weights}
     first = torch.zeros(1, dtype=torch.int32)

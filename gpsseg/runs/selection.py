@@ -64,9 +64,12 @@ def choose(
         at_once = images_at_once(backbone, images, top_k, whole, config, machine)
     torch.manual_seed(config.seed)  # of dropout and the criterion "random"
     seen = 0 if config.criterion in BLIND else len(images)
+    asked = config
+    if at_once == 1 and isinstance(config, FinetuneConfig):
+        asked = dataclasses.replace(config, batch_size=1)  # fewer would not take less memory
     halves = scores_of_halves(backbone, images, at_once, list(top_k), config, machine)
     early = None
-    with memory_for("selecting", config):
+    with memory_for("selecting", asked):
         for scores in halves:
             if seen > 1 and early is None:
                 early = gps.select(backbone, scores, top_k, config.level)

@@ -37,6 +37,8 @@ def test_a_cpu_trains_in_bf16_with_plain_products_and_else_with_the_fused_ones(n
     assert len(calls) == layers
     logits_of(model, image, bf16=False)
     logits_of(model, image, grad=False)
+    model.net.vision_encoder.requires_grad_(False)
+    logits_of(model, image)
     assert len(calls) == layers
 
 

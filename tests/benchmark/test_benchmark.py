@@ -22,7 +22,8 @@ def in_this_process(monkeypatch):
 def test_a_row_per_method_with_every_key_of_benchmark_json(in_this_process, tmp_path, monkeypatch):
     sides = []
 
-    def measured(backbone, config, images, machine):
+    def measured(backbone, config, images, machine, any_method):
+        assert any_method
         sides.append(config.image_size)
         return 1
 

@@ -117,7 +117,8 @@ def test_a_comparison_of_before_goes_on_with_its_runs_batch_size(tmp_path, tools
 def test_a_comparison_measures_for_each_way_to_add_layers(tmp_path, monkeypatch, tools):
     measured, sizes = [], {"gps": 8, "lora": 4}
 
-    def measure(backbone, config, images, machine):
+    def measure(backbone, config, images, machine, any_method):
+        assert any_method
         measured.append((config.method, images))
         return sizes[config.method]
 

@@ -210,6 +210,7 @@ def test_an_option_without_effect_is_refused_by_name(kind, name):
         (EvaluateConfig, {**TRUTH, "tolerance": 3}),
         (SplitConfig, {**OUT, "folds": 3, "val_share": 0.2, "seed": 4}),
         (BenchmarkConfig, {"top_k": (1, 3), "methods": ("masked", "full")}),
+        (BenchmarkConfig, {"decoder_top_k": 2, "methods": ("selection",)}),
     ],
 )
 def test_what_has_an_effect_is_taken(kind, options):

@@ -18,24 +18,31 @@ from gpsseg.gps.halves import joined, split
 @given(hnp.arrays(np.int32, st.integers(1, 50)))
 def test_every_float32_comes_back_bit_for_bit(bits):
     whole = torch.from_numpy(bits).view(torch.float32)
-    upper, lower = split(whole)
+    upper, lower, down = split(whole)
     assert (upper.dtype, lower.dtype) == (torch.bfloat16, torch.int16)
-    assert torch.equal(joined(upper, lower).view(torch.int32), torch.from_numpy(bits))
+    assert torch.equal(joined(upper, lower, down).view(torch.int32), torch.from_numpy(bits))
 
 
 @given(hnp.arrays(np.float32, 20, elements=st.floats(-(2.0**99), 2.0**99, width=32)))
-def test_the_upper_half_is_the_nearest_bfloat16(values):
+def test_the_upper_half_is_the_cast_to_bfloat16(values):
     whole = torch.from_numpy(values)
-    tie = (whole.view(torch.int32) & 0xFFFF) == 0x8000
-    upper, cast = split(whole)[0], whole.bfloat16()
-    assert torch.equal(upper[~tie], cast[~tie])
-    away = (upper.double() - whole.double()).abs()
-    assert torch.equal(away, (cast.double() - whole.double()).abs()), "of a tie both are as near"
+    assert torch.equal(split(whole)[0], whole.bfloat16())
+
+
+def test_ties_are_rounded_as_by_a_cast_and_come_back():
+    """Of weights that were stored in 16 bits many lie in the middle of two of bfloat16."""
+    for step in (1, 3, 5):
+        whole = 1 + torch.arange(128).reshape(8, 16) * step / 1024
+        upper, lower, down = split(whole)
+        assert len(down), "some are rounded down"
+        assert torch.equal(upper, whole.bfloat16())
+        assert torch.equal(joined(upper, lower, down), whole)
 
 
 def net():
+    """Its weights are stored in 16 bits, as those of many checkpoints."""
     torch.manual_seed(0)
-    return nn.Sequential(
+    model = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(8, 8, 3, padding=1, groups=8),
@@ -43,6 +50,7 @@ def net():
         nn.Flatten(2),
         nn.Linear(256, 5),
     )
+    return model.half().float()
 
 
 def sparse(halves):
@@ -75,7 +83,7 @@ def trained(model, steps=2):
 def test_training_and_merging_are_as_without_bit_for_bit():
     models = [sparse(halves) for halves in (False, True)]
     held = [sum(b.nbytes for b in model.buffers()) for model in models]
-    assert held[0] == held[1], "as much memory"
+    assert held[0] < held[1] < 1.1 * held[0], "as much memory, but for the ties' positions"
     assert "weight_upper" in models[1][0]._buffers
     assert "weight" not in models[1][0]._buffers
     assert "weight_upper" not in models[1][2]._buffers, "a CPU computes grouped ones in float32"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from gpsseg import load_backbone
+from gpsseg import gps, load_backbone
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.engine.machine import make_machine
 from gpsseg.finetune import tune
@@ -57,8 +57,8 @@ def test_everything_trains_in_what_is_measured_and_the_network_stays(kvasir, mon
     assert (settled.batch_size, found.batch_size) == (4, 1)
     ((model, *told),) = seen
     assert told == [64, "none", 1]
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    assert len(list(model.parameters())) > len(names), "with the layers of lora"
+    trained = {n for n, parameter in model.named_parameters() if parameter.requires_grad}
+    assert any("lora" in name for name in trained), "with the layers of lora"
     assert [n for n, _ in backbone.named_parameters()] == names
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -95,3 +95,38 @@ def test_a_gpu_gets_more_images_where_enough_updates_are_left(images, device, ex
     given = FinetuneConfig(backbone=UNET, batch_size=3)
     settled = settle(given, backbone.facts)
     assert batch_size.with_batch_size(backbone, given, settled, images, machine).batch_size == 3
+
+
+def test_several_processes_do_not_go_above_what_leaves_enough_updates(monkeypatch):
+    """Of 6 images a step at most, 4 processes have one or two each."""
+    monkeypatch.setattr(batch_size, "measure_batch_size", lambda net, config, most, machine: most)
+    backbone: Any = SimpleNamespace(facts=load_backbone(UNET).facts)
+    for part, expected in (((0, 1), 6), ((0, 4), 4), ((0, 8), 6)):
+        machine: Any = SimpleNamespace(device=torch.device("cpu"), part=part)
+        config = FinetuneConfig(backbone=UNET, batch_size="auto")
+        settled = settle(config, backbone.facts)
+        found = batch_size.with_batch_size(backbone, config, settled, 300, machine)
+        assert found.batch_size == expected
+
+
+@pytest.mark.parametrize(("method", "any_method"), [("gps", False), ("bias", False), ("gps", True)])
+def test_what_is_measured_trains_what_the_method_does(monkeypatch, method, any_method):
+    """Full fine-tuning needs more memory than GPS: where that does not fit, GPS may."""
+    backbone, seen = load_backbone(UNET), []
+    whole = sum(p.numel() for p in backbone.parameters())
+
+    def timer(model, *args):
+        seen.append(sum(p.numel() for p in model.parameters() if p.requires_grad))
+        return lambda size: 1.0
+
+    monkeypatch.setattr(batch_size, "step_timer", timer)
+    config = settle(FinetuneConfig(backbone=UNET, method=method), backbone.facts)
+    machine = make_machine("cpu", "fp32")
+    batch_size.measure_batch_size(backbone, config, 1, machine, any_method)
+    assert (seen == [whole]) == any_method
+    if method == "gps" and not any_method:
+        decoder = sum(p.numel() for p in backbone.parts["decoder"].parameters())
+        weights = [n for n in gps.neuron_weights(backbone) if "encoder" in n]
+        biases = [n for n in gps.neuron_biases(backbone) if "encoder" in n]
+        numbers = sum(backbone.get_parameter(n).numel() for n in biases)
+        assert seen == [decoder + numbers + len(weights)], "an entry of each weight"

@@ -197,3 +197,29 @@ def test_steps_that_fail_are_told_where_they_are_needed(tmp_path: Path, steps: l
     assert os.listdir(tmp_path / "cache") == []
     with pytest.raises(UserError, match=r"its load steps fail on i\.png"):
         CaseDataset(split.train, card, SIDE, cache=tmp_path / "cache")[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "holds"),
+    [
+        ({}, True),
+        ({"cache": "here"}, False),  # the folder takes them
+        ({"in_memory": False}, False),  # a comparison's runs, side by side
+        ({"RANK": "0", "WORLD_SIZE": "2"}, False),  # each process checks a part
+        ({"workers": 1, "begun": "spawn"}, False),  # workers that see nothing of it
+        ({"workers": 1, "begun": "fork"}, True),
+        ({"begun": "spawn"}, True),
+    ],
+)
+def test_memory_takes_images_only_where_who_reads_them_sees_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], holds: bool
+) -> None:
+    for name in {"RANK", "WORLD_SIZE"} & set(changed):
+        monkeypatch.setenv(name, changed[name])
+    begun = changed.get("begun", "fork")
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda allow_none: begun)
+    folder = str(tmp_path) if changed.get("cache") else "off"
+    config: Any = asked(tmp_path, folder, workers=changed.get("workers", 0))
+    facts: Any = SimpleNamespace(prompt="none")
+    prepared = preparation(config, KVASIR, facts, changed.get("in_memory", True))
+    assert (prepared.held is not None) == holds
