@@ -60,12 +60,13 @@ def measure(
     prepare(backbone, machine, config.checkpoint_activations)
     tuning_mode(backbone)
     selection = gps.Selection.load(selection_file) if selection_file else None
+    before = peak_memory_mb(device, reset=True)  # what preparing takes counts too
     PREPARE[method](backbone, selection, machine)
     batch["image"].requires_grad_(method == "floor")
     trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     groups = [{"params": trained, "lr": 1e-5}]
     optimizer = adamw(groups, 0.01, device) if trained else None
-    before, seconds = peak_memory_mb(device, reset=True), []
+    seconds = []
     for _ in range(config.steps + 1):
         started = time.perf_counter()
         with machine.autocast():
