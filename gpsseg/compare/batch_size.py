@@ -62,9 +62,10 @@ def _begun_with(output: Path, kept: object) -> int | None:
 def _new(config: CompareConfig, runs: Sequence[FinetuneConfig], facts: Facts) -> int:
     if config.batch_size is None and not has_gpu(config.device):
         return facts.batch_size
-    most = most_images(_images(config) * config.epochs, 1, facts.batch_size)
+    images = _images(config)
+    most = most_images(images * config.epochs, 1, facts.batch_size)
     if config.batch_size == "auto":
-        return in_own_process(_measure, runs, config, most)
+        return in_own_process(_measure, runs, config, min(most, images))
     return usual_batch_size(facts, True, most)
 
 

@@ -76,8 +76,8 @@ def _tidy(folder: Path, most: int) -> None:
 @functools.cache  # once, although a loader is made in every epoch
 def _note(why: str) -> None:
     say(
-        f"Prepared images are not kept: {why}. They are decoded again in every epoch; name "
-        "another folder by --cache, or pass --cache off.",
+        f"Prepared images are not kept on disk: {why}. Name another folder by --cache, or pass "
+        "--cache off.",
         style="yellow",
     )
 

@@ -27,7 +27,7 @@ def activation_bytes(
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # itself, if it is its own node's output, it would never be freed
 
     with saved_tensors_hooks(note, lambda tensor: tensor):
         value = loss(model, batch)

@@ -17,7 +17,8 @@ def split(tensor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cut float32 of any shape into its halves, of the same shape.
 
     Returns:
-        The upper, bfloat16: rounded as every cast rounds, of two that are as near to the even one;
+        The upper, bfloat16: rounded as a cast rounds a finite number, of two that are as near to
+        the even one;
         the lower, int16: the bits that are left; and int32 (n,), the flat positions of the ties
         that were rounded down, which the halves alone do not tell from those rounded up.
 

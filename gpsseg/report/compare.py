@@ -19,7 +19,7 @@ from gpsseg.report.charts import plots
 from gpsseg.report.charts.of_compare import charts
 from gpsseg.report.page import fill_template
 from gpsseg.report.sections import leak_sentences
-from gpsseg.report.settings import in_words, typed
+from gpsseg.report.settings import in_words, measured, typed
 from gpsseg.report.skipped import skipped
 from gpsseg.scope import clean
 
@@ -126,7 +126,9 @@ def page(result: Mapping[str, Any]) -> str:
         "settings": in_words(shown),
         "command": None
         if words is None
-        else shlex.join(["python", "-m", "gpsseg.compare", *words]),
+        else shlex.join(
+            ["python", "-m", "gpsseg.compare", *measured(words, settings.get("batch_size"))]
+        ),
         "varied": varied_lines(rows),
         "skipped": skipped(result),
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],

@@ -105,6 +105,7 @@ def command(contents: Contents) -> str:
             arguments = options(read_config(contents.folder.resolve()))
         except UserError:  # of a version that had other options
             return ""
+    arguments = measured(arguments, config.get("config", {}).get("batch_size"))
     processes = config.get("resolved", {}).get("processes", 1)
     start = ["torchrun", "--nproc-per-node", str(processes)] if processes > 1 else ["python"]
     return shlex.join([*start, "-m", "gpsseg.finetune", *arguments])
@@ -128,6 +129,22 @@ def typed(words: Iterable[Any], name: str) -> list[str] | None:
             kept.append(word)
         skip = word == "--output"
     return kept
+
+
+def measured(words: Iterable[str], batch_size: Any) -> list[str]:
+    """Words as typed, with the batch size that ``auto`` came to: another machine has another.
+
+    >>> measured(["--batch-size", "auto", "--seed", "1"], 8)
+    ['--batch-size', '8', '--seed', '1']
+    """
+    found: list[str] = []
+    for word in words:
+        asked = word == "auto" and found[-1:] in (["--batch-size"], ["--batch_size"])
+        asked |= word in ("--batch-size=auto", "--batch_size=auto")
+        if asked and batch_size not in (None, "auto"):
+            word = f"{word.removesuffix('auto')}{batch_size}"
+        found.append(word)
+    return found
 
 
 def options(config: FinetuneConfig) -> list[str]:

@@ -53,6 +53,7 @@ def with_batch_size(
     if config.batch_size is None:
         size = usual_batch_size(facts, machine.device.type != "cpu", most)
         return dataclasses.replace(settled, batch_size=size)
+    most = min(most, images)
     share = max(1, most // processes)
     size = by_main(lambda: measure_batch_size(backbone, settled, share, machine))
     return dataclasses.replace(settled, batch_size=min(most, size * processes))

@@ -12,7 +12,6 @@ import numpy as np
 from gpsseg.backbones import Facts
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.data.cache import cache_folder
-from gpsseg.data.cache_limit import place
 from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
 from gpsseg.data.checks.readable import Keeper
@@ -61,9 +60,9 @@ def preparation(
     Where none are kept on disk, memory takes them for a run of one process that reads alone or by
     forked workers; others, and those that are not to be held ``in_memory``, decode them anew.
     """
-    off = place(config.cache) is None
-    held = Held() if off and in_memory and started() == 1 and _shares_memory(config) else None
     folder = cache_folder(config.cache)
+    seen = in_memory and started() == 1 and _shares_memory(config)
+    held = Held() if folder is None and seen else None
     return Prepared(card, config.image_size, is_prompted(facts.prompt), folder, held)
 
 

@@ -52,8 +52,9 @@ def images_at_once(
     """How many images to score at once: as many as take no more memory than training will.
 
     Scoring forms every gradient and keeps for that what training keeps a part of, so it takes
-    fewer images at once than a training step. What a selection makes training keep is not known
-    yet: one entry of each weight stands for it, so that the answer errs to the safe side.
+    fewer images at once than a training step; one, where the network draws at random. What a
+    selection makes training keep is not known yet: one entry of each weight stands for it, so that
+    the answer errs to the safe side.
 
     Args:
         backbone: prepared, on its device.
@@ -64,11 +65,14 @@ def images_at_once(
         machine: where to score.
     """
     batch = machine.share_of(getattr(config, "batch_size", None) or backbone.facts.batch_size)
+    batch = min(batch, -(-len(images) // 2))  # a half of them
     alone = config.checkpoint_activations or not gps.CRITERIA[config.criterion].takes_batches
-    if batch == 1 or alone or not len(images):
+    if batch <= 1 or alone:
         return 1
     image = next(iter(make_loader(images, 1, 0, only=[0])))
     loss = batch_loss(machine, from_truth(config.prompt))
+    if _draws(backbone, image, loss):
+        return of_main(1)
     trial = copy.deepcopy(backbone)  # as large as the sums of gradients that will come
     for name, parameter in trial.named_parameters():
         parameter.requires_grad_(name in weights)
@@ -80,6 +84,13 @@ def images_at_once(
     once = CAST * trained if machine.precision == "bf16" else 0  # whatever the number of images
     step = batch * (training - once) + once + WHOLE * trained
     return of_main(most_at_once(batch, scoring, step, SCORED * scored))
+
+
+@torch.no_grad()
+def _draws(backbone: Backbone, image: Batch, loss: Loss) -> bool:
+    """Whether the network draws at random, as dropout does: other batches are other draws then."""
+    first, second = (float(loss(backbone, image)) for _ in range(2))
+    return first != second
 
 
 def most_at_once(batch: int, image: int, step: int, sums: int) -> int:

@@ -20,7 +20,7 @@ class Pictures:
     seed = epoch = 0
 
     def __len__(self):
-        return 2
+        return 4
 
     def __getitem__(self, index):
         return {"image": torch.zeros(3, 8, 8), "mask": torch.zeros(1, 8, 8)}
@@ -38,6 +38,7 @@ def test_what_is_tried_leaves_no_copy_behind(family, make_tiny, monkeypatch):
         return again
 
     monkeypatch.setattr(module, "copy", SimpleNamespace(deepcopy=copied))
+    monkeypatch.setattr(module, "_draws", lambda *args: False)
     monkeypatch.setattr(module, "activation_bytes", lambda *args: 1)
     gc.disable()
     try:

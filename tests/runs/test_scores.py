@@ -1,5 +1,6 @@
 """How many images are scored at once, and that it makes no difference but of rounding."""
 
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -83,13 +84,13 @@ def test_batches_select_the_same_but_for_what_rounding_may_exchange():
     assert entries * (1 - gps.overlap(*chosen)) <= ties
 
 
-def at_once_of(model, scoring, training, whole=(), **settings):
+def at_once_of(model, scoring, training, whole=(), pictures=16, **settings):
     """What is decided where a pass keeps so many bytes of an image, and a step so many."""
     kept, weights = [scoring, training], gps.neuron_weights(model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "activation_bytes", lambda *args: kept.pop(0))
         machine, asked = make_machine("cpu", "fp32"), config(**settings)
-        return images_at_once(model, Pictures(5), weights, whole, asked, machine)
+        return images_at_once(model, Pictures(pictures), weights, whole, asked, machine)
 
 
 def test_as_many_at_once_as_stay_under_the_memory_of_a_training_step():
@@ -121,6 +122,21 @@ def test_where_each_image_counts_by_itself_they_come_one_by_one(criterion):
     assert at_once_of(net(), 1, 1000, criterion="taylor") == 4
 
 
+def test_no_more_at_once_than_a_half_has():
+    model = net()
+    model.facts.batch_size = 8
+    assert at_once_of(model, 1, 1000, pictures=5) == 3
+
+
+def test_a_network_that_draws_gets_one_image_at_a_time():
+    """With dropout two images of a batch are drawn otherwise than one after the other."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Dropout(0.5), nn.Conv2d(8, 1, 1)).train()
+    model.facts = SimpleNamespace(batch_size=4)
+    assert at_once_of(model, 1, 10**6) == 1
+    model[1].eval()
+    assert at_once_of(model, 1, 10**6) == 4
+
+
 def test_who_saves_memory_gets_one_image_at_a_time():
     assert at_once_of(net(), 1, 1000, checkpoint_activations=True) == 1
 
@@ -150,7 +166,7 @@ def test_trying_leaves_the_network_as_it_was():
     model = net()
     before = [(name, p.clone(), p.requires_grad) for name, p in model.named_parameters()]
     weights, machine = gps.neuron_weights(model), make_machine("cpu", "fp32")
-    assert images_at_once(model, Pictures(2), weights, [], config(), machine) > 1
+    assert images_at_once(model, Pictures(8), weights, [], config(), machine) > 1
     for (name, value, flag), (now, p) in zip(before, model.named_parameters(), strict=True):
         assert (name, flag) == (now, p.requires_grad)
         assert torch.equal(value, p)
@@ -192,3 +208,11 @@ def test_what_a_smaller_batch_does_not_help_is_not_advised(monkeypatch):
         with pytest.raises(OutOfMemoryError) as caught:
             selection.choose(model, Pictures(2), asked, make_machine("cpu", "fp32"))
         assert ("--batch-size (now 8" in str(caught.value)) == named
+
+
+def test_what_was_counted_is_freed():
+    """A rectifier keeps what it gives, which leads back to it."""
+    model, outputs = nn.Sequential(nn.Linear(2, 5), nn.ReLU()), []
+    model.register_forward_hook(lambda layer, x, y: outputs.append(weakref.ref(y)))
+    assert activation_bytes(model, {"image": torch.rand(6, 2)}, squared) == 48 + 120
+    assert [output() for output in outputs] == [None]
