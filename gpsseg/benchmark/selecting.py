@@ -74,14 +74,14 @@ def measure_scoring(config: BenchmarkConfig, images: tuple[int, int]) -> dict[st
     top_k, whole = gps_trains(backbone, settled)
     before = peak_memory_mb(machine.device, reset=True)
     warm: Any = _Noise(count, side)
-    at_once = images_at_once(backbone, warm, top_k, whole, settled, machine)
+    timed: Any = _Noise(max(2, config.steps) * count, side)
+    at_once = images_at_once(backbone, timed, top_k, whole, settled, machine)
 
     def scored(noise: Any) -> None:
         deque(scores_of_halves(backbone, noise, at_once, list(top_k), settled, machine), maxlen=1)
         synchronize(machine.device)
 
     scored(warm)
-    timed = _Noise(max(2, config.steps) * count, side)
     started = time.perf_counter()
     scored(timed)
     seconds = (time.perf_counter() - started) * count / len(timed)

@@ -65,9 +65,9 @@ def images_at_once(
         machine: where to score.
     """
     batch = machine.share_of(getattr(config, "batch_size", None) or backbone.facts.batch_size)
-    batch = min(batch, -(-len(images) // 2))  # a half of them
+    half = -(-len(images) // 2)
     alone = config.checkpoint_activations or not gps.CRITERIA[config.criterion].takes_batches
-    if batch <= 1 or alone:
+    if min(batch, half) <= 1 or alone:
         return 1
     image = next(iter(make_loader(images, 1, 0, only=[0])))
     loss = batch_loss(machine, from_truth(config.prompt))
@@ -83,7 +83,7 @@ def images_at_once(
     scored, trained = _numbers(backbone, weights), _numbers(backbone, whole)
     once = CAST * trained if machine.precision == "bf16" else 0  # whatever the number of images
     step = batch * (training - once) + once + WHOLE * trained
-    return of_main(most_at_once(batch, scoring, step, SCORED * scored))
+    return of_main(most_at_once(min(batch, half), scoring, step, SCORED * scored))
 
 
 @torch.no_grad()
@@ -93,9 +93,9 @@ def _draws(backbone: Backbone, image: Batch, loss: Loss) -> bool:
     return first != second
 
 
-def most_at_once(batch: int, image: int, step: int, sums: int) -> int:
-    """How many of a batch's images fit into ``step`` bytes, at ``image`` each, beside the sums."""
-    return max(1, min(batch, (int(ROOM * step) - sums) // max(1, image)))
+def most_at_once(most: int, image: int, step: int, sums: int) -> int:
+    """How many of ``most`` images fit into ``step`` bytes, at ``image`` each, beside the sums."""
+    return max(1, min(most, (int(ROOM * step) - sums) // max(1, image)))
 
 
 def least_selection(
