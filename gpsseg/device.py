@@ -147,6 +147,13 @@ def draws_kept(device: torch.device) -> AbstractContextManager[Any]:
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
+def random_state(device: torch.device) -> torch.Tensor:
+    """From what networks on a device draw at random; another one as soon as something was drawn."""
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else torch.get_rng_state()
+
+
 def free_bytes_of_gpu(device: torch.device) -> float | None:
     """What this process could take of a GPU's own memory now; None where it has none."""
     return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None

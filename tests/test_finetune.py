@@ -227,8 +227,8 @@ def test_a_rate_that_diverges_stops_and_leaves_a_readable_run(drawn_kvasir, tmp_
 def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_result(
     run, drawn_kvasir, tmp_path, monkeypatch, ctrl_c_in_the_loss
 ):
-    # 4 trials, how many images go at once; 5 images to score; 2 batches of epoch 1; then epoch 2
-    ctrl_c_in_the_loss(12)
+    # 2 trials, how many images go at once; 5 images to score; 2 batches of epoch 1; then epoch 2
+    ctrl_c_in_the_loss(10)
     stopped = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
         finetune(quick(drawn_kvasir, stopped, decoder_top_k=2))

@@ -17,6 +17,7 @@ from gpsseg.config.select import SelectConfig, SettledSelectConfig
 from gpsseg.console import progress
 from gpsseg.data.cache import cache_folder
 from gpsseg.data.loader import CaseDataset, make_loader
+from gpsseg.device import random_state
 from gpsseg.engine.activations import activation_bytes
 from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import Batch, Machine
@@ -71,26 +72,20 @@ def images_at_once(
         return 1
     image = next(iter(make_loader(images, 1, 0, only=[0])))
     loss = batch_loss(machine, from_truth(config.prompt))
-    if _draws(backbone, image, loss):
-        return of_main(1)
     trial = copy.deepcopy(backbone)  # as large as the sums of gradients that will come
     for name, parameter in trial.named_parameters():
         parameter.requires_grad_(name in weights)
+    before = random_state(machine.device)
     scoring = activation_bytes(trial, image, loss)
+    draws = not torch.equal(before, random_state(machine.device))
     gps.sparsify(trial, least_selection(trial, weights, whole))
     training = activation_bytes(trial, image, loss)
     let_go(trial)
     scored, trained = _numbers(backbone, weights), _numbers(backbone, whole)
     once = CAST * trained if machine.precision == "bf16" else 0  # whatever the number of images
     step = batch * (training - once) + once + WHOLE * trained
-    return of_main(most_at_once(min(batch, half), scoring, step, SCORED * scored))
-
-
-@torch.no_grad()
-def _draws(backbone: Backbone, image: Batch, loss: Loss) -> bool:
-    """Whether the network draws at random, as dropout does: other batches are other draws then."""
-    first, second = (float(loss(backbone, image)) for _ in range(2))
-    return first != second
+    most = 1 if draws else min(batch, half)  # other batches would be other draws, of dropout
+    return of_main(most_at_once(most, scoring, step, SCORED * scored))
 
 
 def most_at_once(most: int, image: int, step: int, sums: int) -> int:

@@ -38,7 +38,6 @@ def test_what_is_tried_leaves_no_copy_behind(family, make_tiny, monkeypatch):
         return again
 
     monkeypatch.setattr(module, "copy", SimpleNamespace(deepcopy=copied))
-    monkeypatch.setattr(module, "_draws", lambda *args: False)
     monkeypatch.setattr(module, "activation_bytes", lambda *args: 1)
     gc.disable()
     try:
