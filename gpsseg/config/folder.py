@@ -1,4 +1,4 @@
-"""What the files of a run are called, and of an evaluation, which has some of them."""
+"""What the files of a run are called, of an evaluation, which has some of them, and of a study."""
 
 from __future__ import annotations
 
@@ -80,3 +80,32 @@ class RunFolder:
     def cell(self) -> Path:
         """What a comparison notes of one of its runs."""
         return self.path / "cell.json"
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study's folder, which has the files of an evaluation and a run for each of its folds.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        """What all folds share; the first file that a study writes, so that it tells one."""
+        return self.path / "study.json"
+
+    @property
+    def is_study(self) -> bool:
+        """Whether this is a study's folder."""
+        return self.settings.is_file()
+
+    def split_of(self, fold: int) -> Path:
+        """Which images a fold (from 1) trains on, and which it is tested on."""
+        return self.path / "splits" / f"fold-{fold}.json"
+
+    def run_of(self, fold: int) -> RunFolder:
+        """The run of a fold (from 1)."""
+        return RunFolder(self.path / f"fold-{fold}")
