@@ -12,9 +12,7 @@ from gpsseg.report.paper.fillers import say_all
 from gpsseg.report.paper.texts import markdown
 
 FOLDER = Path(__file__).resolve().with_name("checklists")
-OfItem = TypedDict(
-    "OfItem", {"mark": str, "from": list[str], "authors": str}, total=False
-)
+OfItem = TypedDict("OfItem", {"mark": str, "from": list[str], "authors": str}, total=False)
 
 
 class Item(OfItem):
@@ -100,7 +98,7 @@ def as_markdown(checklist: Checklist, filled: list[Filled]) -> str:
 def _lines(one: Filled) -> list[str]:
     mark = f" ({one.item['mark']})" if "mark" in one.item else ""
     return [
-        f"**{one.item['number']}**{mark} {one.item['item']}. Page: \\_\\_\\_\\_",
+        f"**{one.item['number']}**{mark} {one.item['item']} (page ...)",
         "",
         *(f"- {sentence(said)} ({', '.join(f'`{f}`' for f in said.files)})" for said in one.said),
         *([f"- **You must say:** {one.authors}"] if one.authors else []),

@@ -57,9 +57,18 @@ FILLERS: Mapping[str, Filler] = {
     )
 }
 METHODS = (
-    *("synthetic", "data_source", "partitions", "validation_share", "leaks", "left_out"),
-    *("preparation", "network", "pretraining", "method", "selection_images", "trained_share"),
-    *("optimisation", "loss", "augmentation", "epoch_kept", "ended_early", "seed", "prompts"),
+    *("synthetic", "data_source", "partitions", "validation_share", "groups", "leaks"),
+    *("left_out", "preparation", "network", "pretraining", "method", "selection_images"),
+    *(
+        "trained_share",
+        "optimisation",
+        "loss",
+        "augmentation",
+        "epoch_kept",
+        "ended_early",
+        "seed",
+        "prompts",
+    ),
     *("headline_protocol", "intervals", "hardware", "software"),
 )
 RESULTS = ("scores", "across_folds", "by_size", "calibration", "finds", "warnings")

@@ -34,8 +34,6 @@ def data_source(facts: Facts) -> Said | None:
         return facts.said(f"The scores are of: {title(metrics)}.", METRICS)
     home = f" ({metrics['homepage']})" if metrics.get("homepage") else ""
     text = f"The images are those of {title(metrics)}{home}."
-    if not facts.synthetic and facts.metrics.get("data") not in ("real", None):
-        text = f"{text} Metrics call them: {metrics['data']}."
     cited = keys_of_data(metrics)
     return facts.said(text, METRICS, cites=cited)
 
@@ -63,8 +61,8 @@ def partitions(facts: Facts) -> Said | None:
     text = f"Of {named} this run used {_and(sizes)}."
     asked = facts.config.get("train_size")
     if asked:
-        text += f" The training images are a seeded subset, asked for as {asked}."
-    mark = f" Its ids have the SHA-256 {split['sha256'][:12]}." if split.get("sha256") else ""
+        text += f" The training images are a seeded subset ({asked} were asked for)."
+    mark = f" The SHA-256 of the split is {split['sha256']}." if split.get("sha256") else ""
     return facts.of_run(text + mark, SPLIT, *([CONFIG] if asked else []), METRICS)
 
 
@@ -80,13 +78,15 @@ def _folds(facts: Facts) -> Said | None:
 
 
 def validation_share(facts: Facts) -> Said | None:
-    """How validation images came about, where the settings say so."""
-    share = facts.config.get("val_share")
-    if share is None or not facts.run.split.get("val"):
+    """How validation images came about, where the card says that the set brings none."""
+    share, card = facts.config.get("val_share"), facts.card
+    named = facts.metrics.get("split", {}).get("name")
+    rules = [rule for rule in card.splits if rule.get("name") == named] if card else []
+    if share is None or not rules or "val" in rules[0] or not facts.run.split.get("val"):
         return None
     return facts.of_run(
-        f"Where the data set brings no validation images, a seeded share of {100 * share:.3g} % of "
-        "the training images is set aside for validation.",
+        "The validation images were set aside from the training images by seed (a share of "
+        f"{100 * share:.3g} % was asked for).",
         CONFIG,
     )
 
@@ -114,16 +114,25 @@ def groups(facts: Facts) -> Said | None:
 
 
 def leaks(facts: Facts) -> Said | None:
-    """What comparing test with training images found."""
+    """What comparing test with training images found; the latter with those of validation."""
     found = facts.metrics.get("leaks")
-    sentence, note = leak_sentences(found)
-    if not sentence:
+    sentence, _ = leak_sentences(found)
+    if not found or not sentence:
         return None
-    assert found
-    kinds = Counter(pair["kind"] for pair in found.get("pairs", ()))
+    if not found["checked"]:
+        return facts.said(sentence, METRICS)
+    kinds = Counter(pair["kind"] for pair in found["pairs"])
     pairs = ", ".join(f"{kind} ({number})" for kind, number in sorted(kinds.items()))
-    told = f"Test images against training images: {sentence[0].lower()}{sentence[1:]}"
-    return facts.said(" ".join(filter(None, [told, pairs and f"Pairs: {pairs}.", note])), METRICS)
+    more = [pairs and f"Pairs by kind: {pairs}."]
+    alone = found.get("without_group")
+    if alone:
+        are = "image has" if alone == 1 else "images have"
+        more.append(
+            f"Of both together {alone} {are} no group, so that pictures of one patient can only be "
+            "found where they look alike."
+        )
+    told = f"Test images against training images (with those of validation): {sentence}"
+    return facts.said(" ".join([told, *filter(None, more)]), METRICS)
 
 
 def left_out(facts: Facts) -> Said | None:
@@ -160,9 +169,7 @@ def preparation(facts: Facts) -> Said | None:
         return None
     greys = greys_text(facts.resolved.get("greys")) if "greys" in facts.resolved else ""
     shown = f" Grey values: {greys}." if greys else ""
-    return facts.of_run(
-        f"Images were resized to {size} x {size} pixels for the network.{shown}", CONFIG
-    )
+    return facts.of_run(f"The network sees images of {size} x {size} pixels.{shown}", CONFIG)
 
 
 def scored_size(facts: Facts) -> Said | None:

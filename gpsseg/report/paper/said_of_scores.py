@@ -43,7 +43,7 @@ def scores(facts: Facts) -> Said | None:
         if score.before
     ]
     if before:
-        what = "before adaptation" if base == "before" else f"of the {base}, which is no baseline"
+        what = "before adaptation" if base == "before" else f"of the {base}"
         text += f"; {what}: {' and '.join(before)}"
     return facts.said(" ".join([f"{text}.", *marks(facts)]), METRICS)
 

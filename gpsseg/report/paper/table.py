@@ -65,20 +65,14 @@ def rows(facts: Facts) -> list[Row]:
     return [*found, *(row for fold in facts.folds for row in _of_fold(fold))]
 
 
-def _of_fold(fold: dict[str, Any]) -> list[Row]:
-    names = {"dice": "mDice", "iou": "mIoU"}
-    return [
-        Row(
-            f"fold {fold['fold']}",
-            "per-image",
-            label,
-            fold[key],
-            *(fold.get(f"{key}_ci95") or (None, None)),
-            fold["images"],
-        )
-        for key, label in names.items()
-        if fold.get(key) is not None
-    ]
+def _of_fold(fold: Json) -> list[Row]:
+    stage, found = f"fold {fold['fold']}", []
+    for key, label in (("dice", "mDice"), ("iou", "mIoU")):
+        score = sections.score_of(fold, key)
+        if score:
+            ends = score.low, score.high
+            found.append(Row(stage, "per-image", label, score.value, *ends, fold["images"]))
+    return found
 
 
 def marks(facts: Facts) -> list[str]:

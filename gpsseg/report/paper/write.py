@@ -11,6 +11,7 @@ from gpsseg.report.paper.checklist import as_markdown, fill, read_checklist, sen
 from gpsseg.report.paper.facts import Facts, Said, read_facts
 from gpsseg.report.paper.fillers import METHODS, RESULTS, say_all
 from gpsseg.report.paper.references import bibtex
+from gpsseg.report.paper.texts import markdown
 from gpsseg.writing import make_folder
 
 ENDINGS = (".md", ".csv", ".tex", ".bib")
@@ -38,7 +39,7 @@ def write_paper(run: Path, checklist: str | None, output: Path) -> list[Path]:
     facts = read_facts(run)
     found = table.rows(facts)
     make_folder(text.parent)
-    body, cited = _text(facts, checklist, [path.name for path in files])
+    body, cited = _text(facts, checklist)
     write_rows(rows, table.as_csv(found, facts))
     write_text(latex, table.as_latex(found, table.caption(facts)))
     version = str(facts.run.config.get("versions", {}).get("gpsseg", ""))
@@ -47,29 +48,34 @@ def write_paper(run: Path, checklist: str | None, output: Path) -> list[Path]:
     return files
 
 
-def _text(facts: Facts, checklist: str | None, names: list[str]) -> tuple[str, list[str]]:
-    """The text in Markdown, and the keys of what it cites."""
+def _text(facts: Facts, checklist: str | None) -> tuple[str, list[str]]:
+    """The text in Markdown, and the keys of what it cites.
+
+    It does not name its own files, which may be called after somebody.
+    """
     methods, results = say_all(facts, METHODS), say_all(facts, RESULTS)
     cited = [key for said in (*methods, *results) for key in said.cites]
-    text, _, tex, bib = names
     parts = [
         "# For the paper",
-        *(f"**{mark}**" for mark in table.marks(facts)),
-        f"The citations are of `{bib}`; `pandoc --citeproc --bibliography {bib} {text}` shows "
-        "them. Check every sentence before you sign it.",
+        *(f"**{markdown(mark)}**" for mark in table.marks(facts)),
+        "The citations are of the .bib file beside this one (for pandoc: --citeproc "
+        "--bibliography); the table is there as .tex and .csv too. Check every sentence before you "
+        "sign it.",
         "## Methods",
         _paragraph(methods),
         "## Results",
         _paragraph(results),
         "## Scores",
-        table.caption(facts),
+        markdown(table.caption(facts)),
         table.as_markdown(table.rows(facts)),
-        f"The same for LaTeX: `{tex}`.",
     ]
     if checklist:
         chosen = read_checklist(checklist)
         filled = fill(chosen, facts)
-        cited += [chosen["cite"], *(key for one in filled for said in one.said for key in said.cites)]
+        cited += [
+            chosen["cite"],
+            *(key for one in filled for said in one.said for key in said.cites),
+        ]
         parts.append(as_markdown(chosen, filled))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n", cited
 
