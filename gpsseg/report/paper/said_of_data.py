@@ -33,7 +33,12 @@ def data_source(facts: Facts) -> Said | None:
     if not metrics.get("dataset"):
         return facts.said(f"The scores are of: {title(metrics)}.", METRICS)
     home = f" ({metrics['homepage']})" if metrics.get("homepage") else ""
-    text = f"The images are those of {title(metrics)}{home}."
+    text = f'The images are of the data set "{title(metrics)}"{home}.'
+    if facts.synthetic:
+        return facts.said(
+            f'They stand in for the data set "{title(metrics)}", of which no image was used.',
+            METRICS,
+        )
     cited = keys_of_data(metrics)
     return facts.said(text, METRICS, cites=cited)
 
@@ -41,7 +46,7 @@ def data_source(facts: Facts) -> Said | None:
 def licence(facts: Facts) -> Said | None:
     """Under which terms."""
     found = facts.metrics.get("licence")
-    if not found or found == UNSTATED:
+    if not found or found == UNSTATED or facts.synthetic:
         return None
     return facts.said(f"Terms of use of the images: {found}.", METRICS)
 
@@ -131,7 +136,7 @@ def leaks(facts: Facts) -> Said | None:
             f"Of both together {alone} {are} no group, so that pictures of one patient can only be "
             "found where they look alike."
         )
-    told = f"Test images against training images (with those of validation): {sentence}"
+    told = f"Search for test images that leak from training or validation images: {sentence}"
     return facts.said(" ".join([told, *filter(None, more)]), METRICS)
 
 

@@ -11,8 +11,8 @@ from gpsseg.report.sections import trained_parts
 from gpsseg.report.settings import command
 
 CRITERIA = {
-    "gradient": "the absolute sum of their gradients over the training images",
-    "gradient-abs": "the sum of their absolute gradients over the training images",
+    "gradient": "the absolute sum of their gradients over training images",
+    "gradient-abs": "the sum of their absolute gradients over training images",
     "magnitude": "their magnitude, which looks at no image",
     "random": "chance, which looks at no image",
 }
@@ -47,7 +47,7 @@ def seed(facts: Facts) -> Said | None:
         return None
     return facts.said(
         f"All that is random (order, augmentation, new weights, subsets) has the seed {found}; "
-        "this is one training for each result, and what other seeds give is not in this folder.",
+        "each result is of one training, and what other seeds give is not in this folder.",
         METRICS,
     )
 

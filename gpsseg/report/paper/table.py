@@ -62,7 +62,27 @@ def rows(facts: Facts) -> list[Row]:
                 if score and score.value == score.value:
                     ends = score.low, score.high
                     found.append(Row(stage, rule.name, one.name, score.value, *ends, images))
-    return [*found, *(row for fold in facts.folds for row in _of_fold(fold))]
+    of_folds = [row for fold in facts.folds for row in _of_fold(fold)]
+    return [*found, *_apart(facts, after), *of_folds]
+
+
+def _apart(facts: Facts, after: str) -> list[Row]:
+    """The scores of each class that is told apart, and of each label."""
+    base, found = name_of_base(facts.metrics), []
+    for kind, told in (
+        ("class", sections.classes(facts.metrics)),
+        ("label", sections.labels(facts.metrics)),
+    ):
+        for one in told:
+            for stage, label, score in (
+                (base, "mDice", one["before"]),
+                (after, "mDice", one["dice"]),
+                (after, "mIoU", one["iou"]),
+            ):
+                if score:
+                    of, ends = f"{kind} {one['name']}", (score.low, score.high)
+                    found.append(Row(stage, of, label, score.value, *ends, one["images"]))
+    return found
 
 
 def _of_fold(fold: Json) -> list[Row]:
@@ -92,13 +112,15 @@ def marks(facts: Facts) -> list[str]:
 
 def caption(facts: Facts) -> str:
     """What the table shows."""
-    over = headline(facts.metrics).over
+    over, what = headline(facts.metrics).over, sections.title(facts.metrics)
+    if facts.synthetic:
+        what = f"drawn images that stand in for {what}"
     return " ".join(
         filter(
             None,
             [
                 *marks(facts),
-                f"Scores on {sections.title(facts.metrics)}.",
+                f"Scores on {what}.",
                 f"{over[0].upper()}{over[1:]}." if over else "",
             ],
         )

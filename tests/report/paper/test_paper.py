@@ -120,6 +120,27 @@ def test_table_and_csv_hold_every_score_of_every_protocol(folder, tools):
     ]
 
 
+def test_classes_and_labels_that_are_told_apart_have_their_rows(folder, tools):
+    adenoma = {"images": 7, "dice": 0.6173, "dice_ci95": [0.5, 0.7], "iou": 0.5}
+    classes = {"before": {"adenoma": {"dice": 0.1117}}, "after": {"adenoma": adenoma}}
+    tools.change(
+        folder, "metrics.json", classes=classes, labels={"2": {**adenoma, "empty_truth": 3}}
+    )
+    text = tools.paper(folder)
+    assert "| before | class adenoma | mDice | 0.112 |  | 7 |" in text
+    assert "| after | class adenoma | mDice | 0.617 | [0.500, 0.700] | 7 |" in text
+    assert "| after | label 2 | mDice | 0.617 | [0.500, 0.700] | 4 |" in text
+
+
+def test_of_the_sample_nobody_reads_that_it_is_the_data_set(folder, tools):
+    tools.change(folder, "metrics.json", data="synthetic sample")
+    text = tools.paper(folder, "claim")
+    assert 'stand in for the data set "Kvasir-SEG", of which no image was used' in text
+    assert "The images are of the data set" not in text
+    assert "only for the tests" not in text, "its terms of use"
+    assert "@jha2020kvasir" not in text
+
+
 LABELS = {
     "SYNTHETIC SAMPLE": {"data": "synthetic sample"},
     "PROMPTED": {"prompt": "box from the truth"},
