@@ -85,7 +85,12 @@ class Facts:
         return Said(text, files, cites) if text else None
 
     def of_run(self, text: str, *files: str, cites: tuple[str, ...] = ()) -> Said | None:
-        """A sentence of the training's files; None of an empty one."""
+        """A sentence of the training's files; None of an empty one.
+
+        Settings are those of all folds of a study; anything else is of the first one.
+        """
+        if text and self.where and not {*files} <= {CONFIG, CARD}:
+            text = f"In fold 1: {text[0].lower()}{text[1:]}"
         found = self.said(text, *files, cites=cites)
         return found and replace(found, files=tuple(f"{self.where}{name}" for name in files))
 

@@ -48,6 +48,7 @@ FILLERS: Mapping[str, Filler] = {
         said_of_scores.paired,
         said_of_scores.by_size,
         said_of_scores.calibration,
+        said_of_scores.diagnosis,
         said_of_scores.finds,
         said_of_scores.worst,
         said_of_scores.across_folds,
@@ -71,7 +72,7 @@ METHODS = (
     ),
     *("headline_protocol", "intervals", "hardware", "software"),
 )
-RESULTS = ("scores", "across_folds", "by_size", "calibration", "finds", "warnings")
+RESULTS = ("scores", "across_folds", "by_size", "calibration", "diagnosis", "finds", "warnings")
 
 
 def say_all(facts: Facts, names: Sequence[str]) -> list[Said]:

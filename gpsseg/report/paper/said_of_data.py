@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import varied_text
+from gpsseg.report.contents import Json
 from gpsseg.report.paper.facts import CARD, CONFIG, METRICS, PER_IMAGE, SPLIT, Facts, Said
 from gpsseg.report.paper.references import keys_of_data
 from gpsseg.report.sections import leak_sentences, prompted, title
@@ -72,14 +74,29 @@ def partitions(facts: Facts) -> Said | None:
 
 
 def _folds(facts: Facts) -> Said | None:
-    sizes = [fold["images"] for fold in facts.folds]
-    each = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else f"{sizes[0]}"
+    """The same of a study."""
+    told = [f"{_range(facts.folds, 'images')} test images"]
+    told += [
+        f"{_range(facts.folds, part)} {name} images"
+        for part, name in (("train", "training"), ("val", "validation"))
+        if all(part in fold for fold in facts.folds)
+    ]
     return facts.said(
-        f"The images were dealt into {counted(len(sizes), 'fold')} of {each} test images. Each of "
-        f"the {facts.metrics['images']} images was tested once, by a network that was trained "
-        "without it.",
+        f"The images were dealt into {counted(len(facts.folds), 'fold')}, each of {_and(told)}. "
+        f"Each of the {facts.metrics['images']} images was tested once, by a network that was "
+        "trained without it.",
         METRICS,
     )
+
+
+def _range(folds: Sequence[Json], key: str) -> str:
+    """From the least to the largest.
+
+    >>> _range([{"images": 4}, {"images": 5}], "images"), _range([{"images": 4}], "images")
+    ('4 to 5', '4')
+    """
+    sizes = [fold[key] for fold in folds]
+    return f"{min(sizes)} to {max(sizes)}" if len({*sizes}) > 1 else f"{sizes[0]}"
 
 
 def validation_share(facts: Facts) -> Said | None:

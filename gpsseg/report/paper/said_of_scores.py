@@ -9,6 +9,7 @@ from gpsseg.report.paper.facts import METRICS, PER_IMAGE, Facts, Said
 from gpsseg.report.paper.table import headline, marks
 
 WORST = 5
+DIAGNOSTIC = ("clinical", "lesions")  # protocols
 
 
 def protocols(facts: Facts) -> Said | None:
@@ -102,6 +103,18 @@ def calibration(facts: Facts) -> Said | None:
         f"Expected calibration error of the pixels' probabilities: {found['ece']:.3f} {ends}.",
         METRICS,
     )
+
+
+def diagnosis(facts: Facts) -> Said | None:
+    """Sensitivity, specificity and precision, of pixels and of lesions, where they were scored."""
+    told = []
+    for rule in sections.protocols(facts.metrics):
+        if rule.name in DIAGNOSTIC:
+            scores = [
+                f"{one.name} {one.after.value:.3f} {_interval(one.after)}" for one in rule.others
+            ]
+            told += [f"Under {rule.name}: {', '.join(scores)}."] if scores else []
+    return facts.said(" ".join(told), METRICS)
 
 
 def finds(facts: Facts) -> Said | None:

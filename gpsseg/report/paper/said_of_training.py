@@ -126,7 +126,7 @@ def optimisation(facts: Facts) -> Said | None:
     rates = f"a peak learning rate of {config['lr']:g}"
     if config.get("decoder_lr") not in (None, config["lr"]):
         rates += f" ({config['decoder_lr']:g} in the decoder)"
-    text = f"Training took {counted(config['epochs'], 'epoch')} with AdamW, {rates}"
+    text = f"Training was set to {counted(config['epochs'], 'epoch')} with AdamW, {rates}"
     if "warmup" in config:
         text += f", a linear warm-up over {100 * config['warmup']:.3g} % of the updates"
     text += " and half a cosine down to zero"
@@ -149,8 +149,10 @@ def loss(facts: Facts) -> Said | None:
 
 def epoch_kept(facts: Facts) -> Said | None:
     """Which epoch's weights were taken, and by what."""
+    if facts.folds:
+        return _epochs_of_folds(facts)
     best, images = facts.run.metrics.get("best_epoch"), facts.run.split.get("val")
-    if facts.run.metrics.get("untrained") or best == 0:
+    if facts.metrics.get("untrained") or best == 0:
         return facts.of_run(
             "No epoch was validated: the weights are those from before the training.", METRICS
         )
@@ -169,10 +171,24 @@ def epoch_kept(facts: Facts) -> Said | None:
     return facts.of_run(text, METRICS, SPLIT, *([LOG] if of else []))
 
 
+def _epochs_of_folds(facts: Facts) -> Said | None:
+    kept = [fold["best_epoch"] for fold in facts.folds if fold.get("best_epoch") is not None]
+    if len(kept) < len(facts.folds):
+        return None
+    return facts.said(
+        f"Of the folds, in their order, the weights of the epochs {', '.join(map(str, kept))} were "
+        "kept, each with the highest mean Dice over the fold's own validation images (0: none was "
+        "validated); the images that a fold is tested on had no part in it.",
+        METRICS,
+    )
+
+
 def ended_early(facts: Facts) -> Said | None:
     """That a training did not go to its end."""
-    found = facts.run.metrics.get("training")
-    return facts.of_run(f"The training was {found}.", METRICS) if found else None
+    found = facts.metrics.get("training")
+    if not found:
+        return None
+    return facts.said(f"{'Trainings' if facts.folds else 'The training'}: {found}.", METRICS)
 
 
 def ensemble(facts: Facts) -> Said | None:
@@ -209,7 +225,8 @@ def hardware(facts: Facts) -> Said | None:
         text += f" by {processes} processes"
     seconds = facts.metrics.get("seconds", {})
     if "training" in seconds:
-        text += f"; the training took {seconds['training']:g} s"
+        what = "the trainings of all folds" if facts.folds else "the training"
+        text += f"; {what} took {seconds['training']:g} s"
     return facts.said(f"{text}.", *files)
 
 

@@ -102,8 +102,8 @@ def marks(facts: Facts) -> list[str]:
         told.append("SYNTHETIC SAMPLE: these scores say nothing about real images.")
     if prompt := sections.prompted(facts.metrics):
         told.append(f"PROMPTED: the network was given a {prompt}.")
-    if facts.run.metrics.get("untrained"):
-        told.append("UNTRAINED: no epoch was validated.")
+    if facts.metrics.get("untrained"):
+        told.append(f"UNTRAINED: {'in a fold ' if facts.folds else ''}no epoch was validated.")
     base = name_of_base(facts.metrics)
     if base != "before" and facts.metrics.get("before"):
         told.append(f"The {base} is no baseline.")

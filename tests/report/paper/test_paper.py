@@ -79,8 +79,8 @@ def test_the_methods_say_what_the_settings_say(folder, tools):
         "in the decoder 11 per neuron",
         "47 training images; half of them select 67.3 % of the same entries",
         "9,342 numbers trained, 2.83 % of the network (encoder 1.27 %, decoder 5.31 %)",
-        "43 epochs with AdamW, a peak learning rate of 0.00071 (0.00053 in the decoder), a linear "
-        "warm-up over 9 % of the updates and half a cosine down to zero, in batches of 6 images, 2 "
+        "Training was set to 43 epochs with AdamW, a peak learning rate of 0.00071 (0.00053 in "
+        "the decoder), a linear warm-up over 9 % of the updates and half a cosine down to zero, in batches of 6 images, 2 "
         "of which made one update; weight decay 0.0127",
         "RandRotated (prob 0.5, range x 0.5",
         "The weights of epoch 29 were kept, which had the highest mean Dice (0.687) over 11 "
@@ -118,6 +118,15 @@ def test_table_and_csv_hold_every_score_of_every_protocol(folder, tools):
         ("before", "0.1619", "0.1213"),
         ("after", "0.8137", "0.7719"),
     ]
+
+
+def test_clinical_measures_answer_what_is_asked_of_a_diagnosis(folder, tools):
+    after = json.loads((folder / "metrics.json").read_text())["after"]
+    lesions = {"sensitivity": 0.9137, "sensitivity_ci95": [0.85, 0.95], "found": 12}
+    tools.change(folder, "metrics.json", after=after | {"lesions": lesions})
+    text = tools.paper(folder, "claim")
+    assert "Under lesions: sensitivity 0.914 [0.850, 0.950]." in text.partition("**38**")[2][:200]
+    assert "| after | lesions | sensitivity | 0.914 | [0.850, 0.950] | 19 |" in text
 
 
 def test_classes_and_labels_that_are_told_apart_have_their_rows(folder, tools):
@@ -187,8 +196,24 @@ def test_a_study_has_its_folds_beside_the_pooled_scores(folder, tools):
     study = folder.parent / "study"
     study.mkdir()
     folds = [
-        {"fold": 1, "images": 9, "dice": 0.7771, "dice_ci95": [0.7001, 0.8001], "iou": 0.6},
-        {"fold": 2, "images": 10, "dice": 0.8441, "dice_ci95": None, "iou": 0.7},
+        {
+            "fold": 1,
+            "images": 9,
+            "train": 8,
+            "best_epoch": 41,
+            "dice": 0.7771,
+            "dice_ci95": [0.7001, 0.8001],
+            "iou": 0.6,
+        },
+        {
+            "fold": 2,
+            "images": 10,
+            "train": 7,
+            "best_epoch": 37,
+            "dice": 0.8441,
+            "dice_ci95": None,
+            "iou": 0.7,
+        },
     ]
     shutil.move(folder, study / "fold-1")
     shutil.copy(study / "fold-1" / "metrics.json", study)
@@ -197,8 +222,13 @@ def test_a_study_has_its_folds_beside_the_pooled_scores(folder, tools):
     tools.write(study, "study.json", {"folds": 2, "folds_of": "all"})
     text = tools.paper(study, "claim")
     assert (
-        "dealt into 2 folds of 9 to 10 test images. Each of the 19 images was tested once" in text
-    )
+        "dealt into 2 folds, each of 9 to 10 test images and 7 to 8 training images. Each of the "
+        "19 images was tested once"
+    ) in text
+    assert "of the epochs 41, 37 were kept" in text
+    assert "epoch 29" not in text, "the first fold's is not the study's"
+    assert "In fold 1: 9,342 numbers trained" in text
+    assert "the trainings of all folds took 1847.5 s" in text
     assert "Mean Dice of the 2 folds: 0.777 to 0.844." in text
     assert "| pooled out of fold | per-image | mDice | 0.814 | [0.772, 0.857] | 19 |" in text
     assert "| fold 1 | per-image | mDice | 0.777 | [0.700, 0.800] | 9 |" in text
@@ -229,7 +259,7 @@ METHODS = [
     ({}, {"top_k": 1}, "the 1 best input connection of each neuron was selected"),
     ({}, {"criterion": "random"}, "by chance, which looks at no image"),
     ({}, {"decoder_top_k": "dense"}, "the decoder trained whole"),
-    ({"training": "stopped after epoch 3 of 43"}, {}, "was stopped after epoch 3 of 43."),
+    ({"training": "stopped after epoch 3 of 43"}, {}, "The training: stopped after epoch 3 of 43."),
 ]
 
 
