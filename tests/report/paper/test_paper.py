@@ -80,8 +80,8 @@ def test_the_methods_say_what_the_settings_say(folder, tools):
         "47 training images; half of them select 67.3 % of the same entries",
         "9,342 numbers trained, 2.83 % of the network (encoder 1.27 %, decoder 5.31 %)",
         "Training was set to 43 epochs with AdamW, a peak learning rate of 0.00071 (0.00053 in "
-        "the decoder), a linear warm-up over 9 % of the updates and half a cosine down to zero, in batches of 6 images, 2 "
-        "of which made one update; weight decay 0.0127",
+        "the decoder), a linear warm-up over 9 % of the updates and half a cosine down to zero, in "
+        "batches of 6 images, 2 of which made one update; weight decay 0.0127",
         "RandRotated (prob 0.5, range x 0.5",
         "The weights of epoch 29 were kept, which had the highest mean Dice (0.687) over 11 "
         "validation images",
