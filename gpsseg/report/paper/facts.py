@@ -23,6 +23,7 @@ CONFIG, SPLIT, LAYERS, LOG, METRICS, PER_IMAGE, CARD = (
         *(folder.per_image, folder.card),
     )
 )
+STUDY = StudyFolder(Path()).settings.name
 
 
 @dataclass(frozen=True)

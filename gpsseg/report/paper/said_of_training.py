@@ -5,7 +5,17 @@ from __future__ import annotations
 from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.errors import counted
 from gpsseg.report.contents import Json
-from gpsseg.report.paper.facts import CONFIG, LAYERS, LOG, METRICS, SPLIT, Facts, Said, name_of
+from gpsseg.report.paper.facts import (
+    CONFIG,
+    LAYERS,
+    LOG,
+    METRICS,
+    SPLIT,
+    STUDY,
+    Facts,
+    Said,
+    name_of,
+)
 from gpsseg.report.paper.references import keys_of_backbone, keys_of_method
 from gpsseg.report.sections import trained_parts
 from gpsseg.report.settings import command
@@ -232,8 +242,8 @@ def hardware(facts: Facts) -> Said | None:
 
 def repeat(facts: Facts) -> Said | None:
     """The command that repeats the training."""
-    line = command(facts.run)
-    return facts.of_run(f"Command: {line}", CONFIG) if line else None
+    line = command(facts.of)
+    return facts.said(f"Command: {line}", STUDY if facts.folds else CONFIG) if line else None
 
 
 def delta(facts: Facts) -> Said | None:

@@ -236,6 +236,13 @@ def test_a_study_has_its_folds_beside_the_pooled_scores(folder, tools):
     assert "No ensemble: each image was scored by the one network of its own fold." in text
 
 
+def test_the_command_stands_where_it_can_be_repeated(folder, tools):
+    words = ["/x/gpsseg/finetune.py", "--epochs", "43", "--output", "old"]
+    tools.change(folder, "config.json", command=words)
+    text = tools.paper(folder, "claim")
+    assert "Command: python -m gpsseg.finetune --epochs 43 (`config.json`)" in text
+
+
 def test_the_card_of_another_version_is_not_taken_for_the_run_s(folder, tools):
     tools.change(folder, "config.json", versions={"gpsseg": "0.0.1"})
     text = tools.paper(folder)
