@@ -240,7 +240,8 @@ def test_the_command_stands_where_it_can_be_repeated(folder, tools):
     words = ["/x/gpsseg/finetune.py", "--epochs", "43", "--output", "old"]
     tools.change(folder, "config.json", command=words)
     text = tools.paper(folder, "claim")
-    assert "Command: python -m gpsseg.finetune --epochs 43 (`config.json`)" in text
+    line = "Command: torchrun --nproc-per-node 5 -m gpsseg.finetune --epochs 43 (`config.json`)"
+    assert line in text
 
 
 def test_the_card_of_another_version_is_not_taken_for_the_run_s(folder, tools):
