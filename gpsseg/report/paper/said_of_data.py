@@ -65,7 +65,7 @@ def partitions(facts: Facts) -> Said | None:
     split = facts.metrics.get("split", {})
     called = split.get("name")
     named = f'the split "{called}"' if called else "the split"
-    text = f"Of {named} this run used {_and(sizes)}."
+    text = f"{named[0].upper()}{named[1:]} lists {_and(sizes)} for this run."
     asked = facts.config.get("train_size")
     if asked:
         text += f" The training images are a seeded subset ({asked} were asked for)."
@@ -103,6 +103,8 @@ def validation_share(facts: Facts) -> Said | None:
     """How validation images came about, where the card says that the set brings none."""
     share, card = facts.config.get("val_share"), facts.card
     named = facts.metrics.get("split", {}).get("name")
+    if facts.run.config.get("config", {}).get("split") not in (None, named):
+        return None  # a file, which may list validation images of its own
     rules = [rule for rule in card.splits if rule.get("name") == named] if card else []
     if share is None or not rules or "val" in rules[0] or not facts.run.split.get("val"):
         return None
@@ -162,7 +164,10 @@ def left_out(facts: Facts) -> Said | None:
     found = skipped(facts.metrics)
     if found:
         return facts.said(" ".join(found), METRICS)
-    if facts.config.get("on_bad_image") != "error":
+    asked = facts.config.get("on_bad_image")
+    if asked == "skip":
+        return facts.of_run("Unreadable images were to be skipped; there was none.", CONFIG)
+    if asked != "error":
         return None
     return facts.of_run(
         "Unreadable images end a run before its training (--on-bad-image error): none was left "

@@ -159,14 +159,15 @@ def internal(facts: Facts) -> Said | None:
     trained, dataset = facts.metrics.get("trained_on"), facts.metrics.get("dataset")
     if facts.folds:
         return facts.said(
-            "Internal: each test image is of the data set that the networks of the other folds "
-            "were trained on.",
+            "Each test image comes with the data set of which other images trained its network.",
             METRICS,
         )
     if not dataset or not facts.metrics.get("backbone") or trained not in (None, dataset):
         return None
     return facts.said(
-        "Internal: the test images are of the same data set as the training images.", METRICS
+        f'The test images come with the data set of training, "{dataset}"; whether they are of the '
+        "same centres and devices, the folder does not say.",
+        METRICS,
     )
 
 
@@ -181,7 +182,7 @@ def external(facts: Facts) -> Said | None:
         )
     if not dataset or not facts.metrics.get("backbone"):
         return None
-    return facts.said("None: nothing in this folder is of another data set.", METRICS)
+    return facts.said("The folder names no other data set than that of training.", METRICS)
 
 
 def output(facts: Facts) -> Said | None:

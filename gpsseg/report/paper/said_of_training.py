@@ -168,12 +168,13 @@ def epoch_kept(facts: Facts) -> Said | None:
         )
     if best is None or not images:
         return None
+    skipped = sum(1 for each in facts.run.metrics.get("skipped", ()) if each["part"] == "val")
     rows = [row for row in facts.run.log if row.get("event") == "epoch"]
     score = next((row.get("val_dice") for row in rows if row.get("epoch") == best), None)
     of = f" ({score:.3f})" if score is not None else ""
     text = (
         f"The weights of epoch {best} were kept, which had the highest mean Dice{of} over "
-        f"{counted(len(images), 'validation image')}; the test images had no part in it."
+        f"{counted(len(images) - skipped, 'validation image')}; the test images had no part in it."
     )
     every = facts.config.get("validate_every", 1)
     if every > 1:

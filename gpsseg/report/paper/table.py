@@ -122,9 +122,16 @@ def caption(facts: Facts) -> str:
                 *marks(facts),
                 f"Scores on {what}.",
                 f"{over[0].upper()}{over[1:]}." if over else "",
+                *(f"{name}: {warning}" for name, warning in _warnings(facts).items()),
             ],
         )
     )
+
+
+def _warnings(facts: Facts) -> dict[str, str]:
+    """Protocol -> what it warns of; those that warn of nothing are left out."""
+    told = {rule.name: rule.warning for rule in sections.protocols(facts.metrics)}
+    return {name: warning for name, warning in told.items() if warning}
 
 
 def as_markdown(found: Sequence[Row]) -> str:
@@ -158,7 +165,7 @@ def as_latex(found: Sequence[Row], title: str) -> str:
 
 def as_csv(found: Sequence[Row], facts: Facts) -> list[dict[str, Any]]:
     """The rows with all digits, and what must stand beside every score."""
-    note = " ".join(marks(facts))
+    notes, warned = marks(facts), _warnings(facts)
     return [
         {
             "stage": row.stage,
@@ -169,7 +176,7 @@ def as_csv(found: Sequence[Row], facts: Facts) -> list[dict[str, Any]]:
             "high": row.high,
             "images": row.images,
             "data": facts.metrics.get("data"),
-            "note": note,
+            "note": " ".join([*notes, warned.get(row.protocol, "")]).strip(),
         }
         for row in found
     ]

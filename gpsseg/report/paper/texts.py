@@ -29,7 +29,7 @@ def markdown(text: str) -> str:
     >>> markdown("a_b [0.1, 0.2] 2 * 3 [x](y) <b>")
     'a_b [0.1, 0.2] 2 \\* 3 [x]\\(y) &lt;b&gt;'
     """
-    text = re.sub(r"([\\`*@|~$])", r"\\\1", _line(text))
+    text = re.sub(r"([\\`*@|~$^])", r"\\\1", _line(text))
     text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
     text = re.sub(r"\](?=[(\[:])", r"]\\", text)
     return text.replace("<", "&lt;").replace(">", "&gt;")

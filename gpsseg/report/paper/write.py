@@ -14,12 +14,12 @@ from gpsseg.report.paper.references import bibtex
 from gpsseg.report.paper.texts import markdown
 from gpsseg.writing import make_folder
 
-ENDINGS = (".md", ".csv", ".tex", ".bib")
+BESIDE = (".csv", ".tex", ".bib")
 
 
 def files_of(output: Path) -> list[Path]:
     """The files that are written: the text, and beside it table and references."""
-    return [output.with_suffix(ending) for ending in ENDINGS]
+    return [output, *(output.with_suffix(ending) for ending in BESIDE)]
 
 
 def write_paper(run: Path, checklist: str | None, output: Path) -> list[Path]:

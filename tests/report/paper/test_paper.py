@@ -63,7 +63,7 @@ def test_every_number_is_in_the_folder(folder, tools, checklist):
 def test_the_methods_say_what_the_settings_say(folder, tools):
     text = tools.part(tools.paper(folder), "Methods")
     for words in (
-        'Of the split "official-880-120" this run used 53 training images, 11 validation images',
+        'The split "official-880-120" lists 53 training images, 11 validation images',
         "a seeded subset (53 were asked for)",
         "a share of 21 % was asked for",
         "The 19 test images belong to 8 groups as the data name them; 3 test images have no group. "
@@ -118,6 +118,30 @@ def test_table_and_csv_hold_every_score_of_every_protocol(folder, tools):
         ("before", "0.1619", "0.1213"),
         ("after", "0.8137", "0.7719"),
     ]
+
+
+def test_what_a_protocol_warns_of_goes_with_its_rows(folder, tools):
+    after = json.loads((folder / "metrics.json").read_text())["after"]
+    after["gps-repo"] = {"dice": 0.9, "dice_ci95": None, "warning": "Ignores background."}
+    tools.change(folder, "metrics.json", after=after)
+    text = tools.paper(folder)
+    assert "Ignores background." in tools.part(text, "Results")
+    assert "gps-repo: Ignores background." in tools.part(text, "Scores")
+    assert "gps-repo: Ignores background." in folder.parent.joinpath("paper/out.tex").read_text()
+    with folder.parent.joinpath("paper", "out.csv").open(newline="", encoding="utf-8") as file:
+        notes = {row["protocol"]: row["note"] for row in csv.DictReader(file)}
+    assert notes == {"per-image": "", "micro": "", "gps-repo": "Ignores background."}
+
+
+def test_a_split_of_a_file_may_bring_its_own_validation_images(folder, tools):
+    held = json.loads((folder / "config.json").read_text())["config"]
+    tools.change(folder, "config.json", config=held | {"split": "split.json"})
+    assert "set aside" not in tools.paper(folder)
+
+
+def test_images_that_were_skipped_validated_nothing(folder, tools):
+    tools.change(folder, "metrics.json", skipped=[{"id": "v1", "part": "val", "why": "cut off"}])
+    assert "(0.687) over 10 validation images" in tools.paper(folder)
 
 
 def test_clinical_measures_answer_what_is_asked_of_a_diagnosis(folder, tools):
@@ -189,7 +213,7 @@ def test_an_evaluation_on_another_set_is_external(folder, tools):
     tools.change(folder, "metrics.json", trained_on="hospital-1", before=None, trainable=None)
     text = tools.paper(folder, "claim")
     assert "Trained on hospital-1, tested on kvasir. Whether the two are independent" in text
-    assert "Internal:" not in text
+    assert "come with the data set of training" not in text
 
 
 def test_a_study_has_its_folds_beside_the_pooled_scores(folder, tools):
