@@ -71,8 +71,8 @@ class ReportConfig:
         if self.checklist is not None and self.checklist in MISSING:
             there = " and ".join(f"{name} ({version})" for name, version in CHECKLISTS.items())
             raise UserError(
-                f"--checklist {self.checklist} is not there, as {MISSING[self.checklist]}. Take "
-                f"{there}."
+                f"--checklist {self.checklist} is not there, as {MISSING[self.checklist]}. "
+                f"There are {there}."
             )
         if self.checklist is not None:
             look_up(self.checklist, CHECKLISTS, "checklist")

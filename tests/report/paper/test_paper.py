@@ -380,7 +380,7 @@ def test_a_nameless_run_stays_nameless(folder, tools):
 BAD = [
     (
         {"checklist": "ridge"},
-        r"ridge is not there, as the full text .* claim \(CLAIM, 2024 update\)",
+        r"ridge is not there, as the full text .* There are claim \(CLAIM, 2024 update\)",
     ),
     ({"checklist": "clam"}, "Unknown checklist 'clam'. Did you mean 'claim'"),
     ({"checklist": "claim", "output": None}, r"--output is missing: name a new file .*FILE\.md"),
