@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from gpsseg.config.folder import RunFolder
@@ -25,6 +23,7 @@ def report(config: ReportConfig) -> Path:
     Raises:
         UserError: a folder is no finished run, or the output is there already.
     """
+    from gpsseg.report.contents import refusing_other_values
     from gpsseg.report.page import fill_template
     from gpsseg.report.paper.write import write_paper
     from gpsseg.report.side_by_side import context, read_runs
@@ -33,30 +32,18 @@ def report(config: ReportConfig) -> Path:
         return _missing_page(config.run)
     assert config.output, "its constructor refuses none"
     if config.run is not None:
-        with _other_values():
+        with refusing_other_values():
             files = write_paper(config.run, config.checklist, config.output)
         say("paper (and beside it .csv, .tex and .bib):", "bold", files[0])
         return files[0]
     refuse_existing(config.output)
-    with _other_values():
+    with refusing_other_values():
         runs = read_runs(config.compare)
         page = fill_template("comparison.html", ("table.js", "comparison.js"), context(runs))
     path = new_folder(config.output) / "comparison.html"
     write_text(path, page)
     say(f"comparison: {path}", style="bold")
     return path
-
-
-@contextlib.contextmanager
-def _other_values() -> Iterator[None]:
-    """Turn what bent files of runs lead to into a sentence."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise UserError(
-            f"A file of these runs holds other values than gpsseg wrote ({error!r:.200}). Put back "
-            "the files, or score the runs again: python -m gpsseg.evaluate --run RUN."
-        ) from None
 
 
 def _missing_page(run: Path) -> Path:
