@@ -101,22 +101,6 @@ def require_scores(contents: Contents) -> None:
         )
 
 
-@contextlib.contextmanager
-def refusing_other_values() -> Iterator[None]:
-    """Turn into a sentence what values lead to that no hint is for, such as a text as rate.
-
-    Raises:
-        UserError: there was one.
-    """
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise UserError(
-            f"A file of these runs holds other values than gpsseg wrote ({error!r:.200}). Put back "
-            "the files, or score the runs again: python -m gpsseg.evaluate --run RUN."
-        ) from None
-
-
 def _read_if_there(path: Path, hint: Any) -> Json:
     found: Json = read_object(path, hint) if path.is_file() else {}
     return found
@@ -158,3 +142,19 @@ def _lesion_size(row: ImageRow) -> float | None:
     if truth is None or pixels is None or not 0 <= truth <= pixels or not pixels:
         return None
     return 100 * truth / pixels
+
+
+@contextlib.contextmanager
+def refusing_other_values() -> Iterator[None]:
+    """Turn into a sentence what values lead to that no hint is for, such as a text as rate.
+
+    Raises:
+        UserError: there was one.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UserError(
+            f"A file of these runs holds other values than gpsseg wrote ({error!r:.200}). Put back "
+            "the files, or score the runs again: python -m gpsseg.evaluate --run RUN."
+        ) from None
