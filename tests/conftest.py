@@ -134,10 +134,9 @@ def kvasir(drawn_kvasir: Path, tmp_path: Path) -> Path:
 def cells_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs of a comparison stay in this process."""
     from gpsseg.compare import race
-    from gpsseg.compare.cells import run_cell
 
-    def side_by_side(jobs, test, processes):
+    def side_by_side(run, jobs, processes, stage):
         for job in jobs:
-            yield run_cell(*job, test, threads=1)
+            yield run(*job, threads=1)
 
     monkeypatch.setattr(race, "run_side_by_side", side_by_side)

@@ -46,7 +46,7 @@ def test_only_the_first_seeds_try_rates(kvasir, tmp_path, monkeypatch, tools):
     """Of three seeds two: two methods at two rates are eight trials."""
     begun = []
 
-    def side_by_side(jobs, test, processes):
+    def side_by_side(run, jobs, processes, stage):
         begun.extend(run.path.name for _, run in jobs)
         raise InterruptedError
 
