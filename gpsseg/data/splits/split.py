@@ -47,8 +47,9 @@ def make_split(
     split brings its own. ``train_size`` then takes a seeded subset of what is left, and of
     carved-out validation cases as large a share, but at least 32 where there are as many: fewer
     cannot tell a good epoch from a lucky one. ``split`` names one of the card's splits, or a file
-    of ids such as ``datasets split`` writes, which may be hashed with ``salt``. Of a split that is a test set only, train and val are
-    empty. Cases of one group stay on one side of whatever is carved.
+    of ids such as ``datasets split`` writes, which may be hashed with ``salt``. Of a split that is
+    a test set only, train and val are empty. Cases of one group stay on one side of whatever is
+    carved.
 
     Shares are of images. Version 0.1 took them of groups; where its choice is as near, it is kept,
     and where it is not, the split's name ends in "-by-images". NAME-by-groups asks for the old
