@@ -15,8 +15,8 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.files import deal, hold_out, lesion_shares, read_split, write_split
-from gpsseg.data.splits.parts import Wanted, carve_parts
-from gpsseg.data.splits.split import Split, make_split
+from gpsseg.data.splits.parts import Wanted, carve_parts, carve_test
+from gpsseg.data.splits.split import Split, uncarved
 from gpsseg.errors import UserError, counted, few
 from gpsseg.runs.data import refuse_test_set, say_synthetic
 from gpsseg.runs.leaks import say_groups
@@ -54,18 +54,19 @@ def find_images(config: StudyConfig) -> Images:
     """
     card = card_of(config)
     with working("looking for images"):
-        found = make_split(
-            card, config.data_root, None, config.val_share, config.seed, config.split
-        )
-    refuse_test_set(card, found)
-    chosen = (*found.seen, *(found.test if config.folds_of == "all" else ()))
-    cases = tuple(sorted(chosen, key=lambda case: case.id))
-    aside = len(found.seen) + len(found.test) - len(cases)
+        found, rule, parts = uncarved(card, config.data_root, config.split)
+    known = [case for its in parts.values() for case in its]
+    listed = [*parts.get("train", ()), *parts.get("val", ()), *parts.get("all", ())]
+    refuse_test_set(card, replace(found, train=tuple(listed)))
+    if "all" in parts and config.folds_of == "train":
+        listed = carve_test(listed, rule).rest
+    chosen = known if config.folds_of == "all" else listed
+    cases, aside = tuple(sorted(chosen, key=lambda case: case.id)), len(known) - len(chosen)
     groups = counted(len({group_of(case) for case in cases}), "group")
     beside = f"; {counted(aside, 'test image')} of split {found.name} aside" if aside else ""
     say(f"{card.title}: {counted(len(cases), 'image')} in {groups}{beside}, {found.root}")
     say_synthetic(card, found)
-    return Images(card, replace(found, train=(), val=(), test=cases, notes=()), aside)
+    return Images(card, replace(found, test=cases), aside)
 
 
 def group_of(case: Case) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
-from gpsseg.data.splits.carve import BY_IMAGES, carve
+from gpsseg.data.splits.carve import BY_IMAGES, Carved, carve
 from gpsseg.data.splits.drawn import Split
 from gpsseg.errors import UserError
 
@@ -54,21 +54,21 @@ def carve_parts(
     parts, name = dict(parts), of.name
     notes: list[str] = []
 
-    def carve_off(source: str, part: str, share: float, seed: int) -> None:
+    def take(part: str, carved: Carved) -> None:
         nonlocal name
-        carved = carve(parts.pop(source), share, seed, part, rule.get("by_groups", False))
         parts["train"], parts[part] = carved.rest, carved.picked
         notes.extend([carved.note] if carved.note else [])
         if not carved.as_before:
             name = f"{of.name}{BY_IMAGES}"
 
     if "all" in parts:
-        carve_off("all", "test", rule["test_share"], 0)
+        take("test", carve_test(parts.pop("all"), rule))
     if "train" not in parts:
         return replace(of, name=name, test=tuple(parts["test"]))
     own_val, train_size = "val" in parts, wanted.train_size
     if not own_val:
-        carve_off("train", "val", wanted.val_share, wanted.seed)
+        share, by_groups = wanted.val_share, rule.get("by_groups", False)
+        take("val", carve(parts["train"], share, wanted.seed, "val", by_groups))
     if train_size is not None:
         if not 1 <= train_size <= len(parts["train"]):
             raise UserError(
@@ -84,6 +84,11 @@ def carve_parts(
             raise UserError(f"{card.title} in {of.root} has no image in its {part} part.{groups}")
     train, val, test = (tuple(parts[part]) for part in ("train", "val", "test"))
     return replace(of, name=name, train=train, val=val, test=test, notes=tuple(notes))
+
+
+def carve_test(cases: Sequence[Case], rule: Mapping[str, Any]) -> Carved:
+    """The test part of a split that brings none: by a fixed seed, the same for all runs."""
+    return carve(cases, rule["test_share"], 0, "test", rule.get("by_groups", False))
 
 
 def _thin_validation(parts: dict[str, list[Case]], train_size: int, seed: int) -> list[str]:

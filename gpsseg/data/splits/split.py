@@ -59,10 +59,25 @@ def make_split(
         UserError: the set or the split is not there, an image has no mask or is in two parts, or
             there are too few images.
     """
+    of, rule, parts = uncarved(card, data_root, split, salt)
+    return carve_parts(of, card, rule, parts, Wanted(train_size, val_share, seed))
+
+
+def uncarved(
+    card: Card, data_root: Path | None, split: str | None, salt: str | None = None
+) -> tuple[Split, dict[str, Any], dict[str, list[Case]]]:
+    """All cases of a split as it comes, with nothing carved out.
+
+    Returns:
+        An empty split with the name, data and root of it; its rule; and the cases of each part:
+        "all", or "test" and perhaps "train" and "val".
+
+    Raises:
+        UserError: as ``make_split``.
+    """
     root, data = find_root(card, data_root)
     rule, parts = _parts(card, root, split, salt)
-    whole = Split(rule["name"], data, root, (), (), ())
-    return carve_parts(whole, card, rule, parts, Wanted(train_size, val_share, seed))
+    return Split(rule["name"], data, root, (), (), ()), rule, parts
 
 
 def brings_validation(
@@ -73,8 +88,7 @@ def brings_validation(
     Raises:
         UserError: as ``make_split``.
     """
-    root, _ = find_root(card, data_root)
-    rule, parts = _parts(card, root, split, salt)
+    _, rule, parts = uncarved(card, data_root, split, salt)
     return str(rule["name"]) if "val" in parts else None
 
 
@@ -84,8 +98,7 @@ def named_parts(card: Card, data_root: Path | None, name: str) -> dict[str, list
     Raises:
         UserError: as ``make_split``; or it is a test set only.
     """
-    root, _ = find_root(card, data_root)
-    rule, parts = _parts(card, root, name)
+    _, rule, parts = uncarved(card, data_root, name)
     if not {"train", "test"} <= set(parts):
         raise UserError(
             f"Split {rule['name']} of {card.title} has no training part beside a test part, so "
