@@ -49,6 +49,12 @@ def crasher() -> ModuleType:
     return _module("crasher")
 
 
+@pytest.fixture(scope="session")
+def golden() -> ModuleType:
+    """The functions of test_golden.py."""
+    return _module("test_golden")
+
+
 def _module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +20,7 @@ QUICK: dict[str, Any] = {
 
 
 def images(root: Path, groups: str, empty: str = "") -> Path:
-    """A table of one image a letter, whose group the letter is; those in ``empty`` have no lesion."""
+    """A table of an image a letter, which is its group; those in ``empty`` have no lesion."""
     rng = np.random.default_rng(0)
     root.mkdir(parents=True, exist_ok=True)
     lines = ["image,mask,group,id"]
@@ -54,7 +53,8 @@ def finished(folder: Path, number: int, scores: dict[str, float], **facts: Any) 
     summary = {"dice": mean, "dice_ci95": None, "iou": mean / 2, "iou_ci95": None}
     metrics = {
         "data": "real", "dataset": "own", "images": len(scores), "before": {"per-image": summary},
-        "after": {"per-image": {**summary, "no_interval": "few"}}, "trainable": {"share_of_total": 0.1},
+        "after": {"per-image": {**summary, "no_interval": "few"}},
+        "trainable": {"share_of_total": 0.1},
         "leaks": {"checked": True, "train": 1, "test": 1, "note": "", "pairs": []}, "best_epoch": 1,
         "seconds": {"training": 2.0}, **facts,
     }  # fmt: skip
@@ -66,24 +66,13 @@ def finished(folder: Path, number: int, scores: dict[str, float], **facts: Any) 
 
 @pytest.fixture
 def never(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No fold begins."""
+    """No fold begins, and no network is looked at."""
 
     def side_by_side(*_: Any) -> Any:
         raise AssertionError("a fold began")
 
     monkeypatch.setattr(runs, "run_side_by_side", side_by_side)
-
-
-@pytest.fixture
-def folds_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folds of a study stay in this process."""
-
-    def side_by_side(run: Callable[..., Any], jobs: Any, processes: int, stage: str) -> Any:
-        for job in jobs:
-            yield run(*job, threads=1)
-
-    monkeypatch.setattr(runs, "run_side_by_side", side_by_side)
-    monkeypatch.setattr(runs, "in_own_process", lambda function, *args: function(*args))
+    monkeypatch.setattr(runs, "require_network", lambda _: None)
 
 
 @pytest.fixture

@@ -104,12 +104,10 @@ def test_other_bad_input_is_refused_before_anything_is_written(
     (tmp_path / "twice.json").write_text(json.dumps(lists))
     with pytest.raises(UserError, match=r"names image 0 twice"):
         study(tools.config(table, tmp_path / "s", split=str(tmp_path / "twice.json")))
-    (tmp_path / "only.csv").write_text(
-        table.read_text()
-        .replace("group,id", "split,id")
-        .replace(".png,a,", ".png,test,")
-        .replace(".png,b,", ".png,test,")
-    )
+    only = re.sub(r"png,\w,", "png,test,", table.read_text()).replace("group", "split")
+    (table.parent / "only.csv").write_text(only)
+    with pytest.raises(UserError, match="has test cases only"):
+        study(tools.config(table.parent / "only.csv", tmp_path / "s"))
     assert not (tmp_path / "s").exists()
 
 

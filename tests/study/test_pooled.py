@@ -145,12 +145,12 @@ def test_a_run_of_other_settings_in_a_folds_place_is_refused(
         return
     refuse_other_runs(settings, folds)
     split.write_text(json.dumps({"train": ["t"], "test": ["image 2"]}))
-    with pytest.raises(UserError, match="lists other images than .*fold-2.json"):
+    with pytest.raises(UserError, match=r"lists other images than .*fold-2\.json"):
         refuse_other_runs(settings, folds)
 
 
 def test_a_study_goes_on_with_the_same_settings_only(
-    tmp_path: Path, tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tools: SimpleNamespace, never: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
