@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder, StudyFolder
@@ -79,14 +80,15 @@ def say_folds(folds: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(name, justify="right")
     for fold in folds:
         ended = " UNTRAINED" if fold.get("untrained") else ""
-        table.add_row(
-            str(fold["fold"]),
-            str(fold["images"]),
+        cells = (
+            f"{fold['fold']}",
+            f"{fold['images']}",
             f"{fold['dice']:.3f}",
             interval_text(fold["dice_ci95"]),
             f"{fold['iou']:.3f}",
             f"{fold.get('best_epoch', '')}{ended}",
         )
+        table.add_row(*map(Text, cells))  # in brackets may stand words, which are no styles
     Console().print(table)
     for fold in folds:
         if "training" in fold:

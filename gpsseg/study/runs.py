@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from gpsseg.console import progress, say
 from gpsseg.data.cards.own import card_of
 from gpsseg.device import has_gpu
 from gpsseg.engine.machine import make_machine
-from gpsseg.errors import UserError
+from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.files import write_json
 from gpsseg.finetune import finetune_beside
 from gpsseg.reading import read_object
@@ -117,7 +118,7 @@ def run_fold(config: FinetuneConfig, run: RunFolder, salt: str | None, threads: 
         salt: of the study.
         threads: of the processor.
     """
-    with one_of_several(config, run, salt, threads) as config:
+    with named_after(run), one_of_several(config, run, salt, threads) as config:
         if run.metrics.is_file():  # it was stopped while it wrote its page
             write_report(run.path)
         elif has_resume_point(run.path):
@@ -125,6 +126,17 @@ def run_fold(config: FinetuneConfig, run: RunFolder, salt: str | None, threads: 
         else:
             finetune_beside(config, salt)
     return run
+
+
+@contextlib.contextmanager
+def named_after(run: RunFolder) -> Iterator[None]:
+    """Let what is wrong within say of which fold it is."""
+    try:
+        yield
+    except UserError as error:
+        if type(error) in (UserError, TrainingDivergedError):  # others are put in words elsewhere
+            error.args = (f"{run.path.name}: {error.args[0]}", *error.args[1:])
+        raise
 
 
 def refuse_other_runs(config: StudyConfig, settings: Sequence[FinetuneConfig]) -> None:

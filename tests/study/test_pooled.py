@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from gpsseg.config.folder import StudyFolder
-from gpsseg.errors import UserError
+from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluators import Scorer, joined_bins, mean_estimate
 from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.files import write_rows
 from gpsseg.study import study
 from gpsseg.study.pooled import pooled_metrics, read_folds, refuse_incomplete, rows_of
-from gpsseg.study.runs import refuse_other_runs, settings_of_folds
+from gpsseg.study.results import say_folds
+from gpsseg.study.runs import named_after, refuse_other_runs, settings_of_folds
 
 
 def pooled(folder: Path) -> dict:
@@ -166,3 +167,30 @@ def test_a_study_goes_on_with_the_same_settings_only(
         study(tools.config(table, tmp_path / "s", folds=2))
     with pytest.raises(UserError, match="begun with seed 0, got 1"):
         study(tools.config(table, tmp_path / "s", folds=3, seed=1))
+
+
+def test_scores_of_classes_are_pooled_too(tmp_path: Path, tools: SimpleNamespace) -> None:
+    for number, found in ((1, {"a": 0.2, "b": 0.4}), (2, {"c": 0.9})):
+        told = {"classes": {"after": {"red": {"dice": 0.1, "iou": 0.1, "images": number}}}}
+        tools.finished(tmp_path, number, found, **told)
+        rows = [{"id": k, "group": "", "pixels": 9, "truth_pixels": 3, "prediction_pixels": 3,
+                 "dice": v, "iou": v, "dice_red": v / 2, "iou_red": v / 4}
+                for k, v in found.items()]  # fmt: skip
+        write_rows(StudyFolder(tmp_path).run_of(number).per_image, rows)
+    red = pooled(tmp_path)["classes"]["after"]["red"]
+    assert (red["dice"], red["iou"]) == pytest.approx((0.25, 0.125))
+    assert red["images"] == 3, "whose truth shows it"
+
+
+def test_an_error_in_a_fold_says_in_which(tmp_path: Path) -> None:
+    run = StudyFolder(tmp_path).run_of(3)
+    with pytest.raises(TrainingDivergedError, match="^fold-3: the loss is nan"), named_after(run):
+        raise TrainingDivergedError("the loss is nan")
+
+
+def test_the_table_of_folds_says_where_there_is_no_interval(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """rich would take words in brackets for a style, and leave them out."""
+    say_folds([{"fold": 1, "images": 4, "dice": 0.5, "dice_ci95": None, "iou": 0.4}])
+    assert "[no interval]" in capsys.readouterr().out
