@@ -184,7 +184,7 @@ def test_scores_of_classes_are_pooled_too(tmp_path: Path, tools: SimpleNamespace
 
 def test_an_error_in_a_fold_says_in_which(tmp_path: Path) -> None:
     run = StudyFolder(tmp_path).run_of(3)
-    with pytest.raises(TrainingDivergedError, match="^fold-3: the loss is nan"), named_after(run):
+    with pytest.raises(TrainingDivergedError, match=r"^fold-3: the loss is nan"), named_after(run):
         raise TrainingDivergedError("the loss is nan")
 
 
