@@ -21,7 +21,7 @@ from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.data.splits.split import Split
 from gpsseg.engine.inference import AS_IT_IS, Views, predict_all
 from gpsseg.engine.machine import Machine, processor_of
-from gpsseg.engine.prompts import from_file, from_truth, is_prompted, prompt_label
+from gpsseg.engine.prompts import Prompter, from_file, from_truth, is_prompted, prompt_label
 from gpsseg.evaluators import ClassTable, Kept, Scorer, foreground, label_map
 from gpsseg.evaluators.uncertainty import uncertainty_of
 from gpsseg.memory import memory_for
@@ -188,7 +188,7 @@ def _inputs(
     prompts: Path | None,
     machine: Machine,
     held: Held | None = None,
-) -> tuple[Any, ...]:
+) -> tuple[Any, Machine, Prompter]:
     """What inference needs beside the network; it gets no mask unless a prompt is made of it."""
     prompt = model.facts.prompt
     prompter = from_truth(prompt)
