@@ -132,9 +132,7 @@ def left_out(
     for name, value in statistic(np.ones(images, bool)).items():
         values = np.array([value, *(each[name] for each in without)])
         if not np.isfinite(values).all():
-            found[name] = Estimate(
-                value, None, None, *varied, f"it hangs on one {varied[0]}"
-            )
+            found[name] = Estimate(value, None, None, *varied, f"it hangs on one {varied[0]}")
             continue
         spread = _spread(value, values[1:], None, None)[0] if without else 0.0
         limits = (within or {}).get(name, ANYTHING)

@@ -28,6 +28,7 @@ class CaseRow:
         dice: Dice per image in [0, 1], or None.
         iou: IoU per image in [0, 1], or None.
         size: the lesion's share of the image in percent, or None.
+        uncertainty: how little the members of an ensemble agree on it, in [0, 1], or None.
         thumbnail: pictures of it, or None.
     """
 
@@ -37,6 +38,7 @@ class CaseRow:
     iou: float | None
     size: float | None
     thumbnail: Thumbnail | None
+    uncertainty: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[CaseRow, .
             iou=row.score(iou),
             size=_lesion_size(row),
             thumbnail=pictures.get(row.id),
+            uncertainty=row.score("uncertainty"),
         )
         for row in rows
     ]

@@ -14,6 +14,7 @@ from gpsseg.files import write_text
 from gpsseg.report import layers, sections, settings
 from gpsseg.report.charts import plots
 from gpsseg.report.contents import Contents, read_contents, require_scores
+from gpsseg.report.doubt import doubt
 from gpsseg.report.page import fill_template
 from gpsseg.report.skipped import skipped
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
@@ -85,6 +86,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "paired": metrics.get("paired", []),
         "leaks": sections.leak_check(contents),
         "labels": sections.labels(metrics),
+        "doubt": doubt(metrics, cases),
         "showcase": sections.showcase(cases),
         "charts": [chart for chart in charts if chart],
         "frame": plots,

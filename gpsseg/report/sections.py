@@ -150,6 +150,7 @@ def columns(cases: Sequence[CaseRow]) -> list[tuple[str, str, str]]:
     """(name, unit, "text" | "number") of the columns of the table of images."""
     group = [("Group", "", "text")] if any(case.group for case in cases) else []
     numbers = [("Dice", ""), ("IoU", ""), ("Lesion size", ", % of image")]
+    numbers += [("Uncertainty", "")] if any(case.uncertainty is not None for case in cases) else []
     return [("Image", "", "text"), *group, *((*number, "number") for number in numbers)]
 
 

@@ -69,17 +69,17 @@ def runs_of(folder: Path) -> tuple[Path, ...]:
     study = StudyFolder(folder)
     if not study.is_study:
         return (folder,)
-    folds = range(1, read_object(study.settings, StudyFile)["folds"] + 1)
-    runs = tuple(study.run_of(fold).path for fold in folds)
-    for run in runs:
-        if not RunFolder(run).delta.is_file():
-            done = sum(RunFolder(each).delta.is_file() for each in runs)
+    folds, runs = read_object(study.settings, StudyFile)["folds"], []
+    for fold in range(1, folds + 1):
+        run = study.run_of(fold)
+        if not run.delta.is_file():
             raise UserError(
-                f"{folder} has {counted(done, 'fold')} with a result, expected {len(runs)}: "
-                f"{run.name} has no {RunFolder(run).delta.name}. Give the study's command again; "
-                "what is finished stays."
+                f"{folder} is a study of {counted(folds, 'fold')}, and {run.path.name} has no "
+                f"{run.delta.name}: it was stopped before it had a result. Give the study's command"
+                " again; what is finished stays."
             )
-    return runs
+        runs.append(run.path)
+    return tuple(runs)
 
 
 def first_config(folder: Path) -> FinetuneConfig:

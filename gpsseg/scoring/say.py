@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpsseg.console import say
 from gpsseg.errors import counted
-from gpsseg.evaluators.words import interval_text, interval_words, name_of_base
+from gpsseg.evaluators.words import (
+    coverage_words,
+    interval_text,
+    interval_words,
+    members_words,
+    name_of_base,
+    worth_words,
+)
+
+MOST_DOUBTFUL = 5
 
 
 def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) -> None:
@@ -86,6 +95,20 @@ def say_protocols(summary: dict[str, Any]) -> None:
             say(f"{'':<14} {scores['rule']}")
         if "warning" in scores:
             say(f"{'':<14} warning: {scores['warning']}", style="bold yellow")
+
+
+def say_doubt(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print whether the members' disagreement tells of errors, and where it is largest."""
+    found = metrics.get("uncertainty")
+    if not found:
+        return
+    what = members_words(found)
+    say(f"uncertainty: how little the masks of {what} agree; scored is the mean of them")
+    say(f"{worth_words(found)}", style="bold")
+    say(coverage_words(found).capitalize())
+    worst = sorted(rows, key=lambda row: (-row["uncertainty"], row["id"]))[:MOST_DOUBTFUL]
+    names = ", ".join(f"{row['id']} ({row['uncertainty']:.2f})" for row in worst)
+    say(f"look at these first: {names}")
 
 
 def _unit(score: str, scores: Mapping[str, Any]) -> str:

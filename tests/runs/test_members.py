@@ -53,7 +53,7 @@ def test_a_run_is_an_ensemble_of_one(study_of: Make) -> None:
 def test_a_fold_that_is_not_there_or_has_no_result_is_named(study_of: Make) -> None:
     study = study_of({}, {}, {})
     (study / "fold-2" / "delta.safetensors").unlink()
-    with pytest.raises(UserError, match=r"has 2 folds with a result, expected 3: fold-2 has no"):
+    with pytest.raises(UserError, match=r"is a study of 3 folds, and fold-2 has no delta"):
         first_config(study)
 
 

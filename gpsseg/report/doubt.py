@@ -1,0 +1,53 @@
+"""The section on uncertainty: what it is worth on these images, and which to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpsseg.evaluators.words import coverage_words, interval_words, members_words, worth_words
+from gpsseg.report.contents import CaseRow, Json
+
+FIRST = 6
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What the page says of the uncertainty.
+
+    Attributes:
+        members: whose masks are compared.
+        flips: whether these are mirror images.
+        worth: whether the number tells where errors are.
+        area: of the risk-coverage curve, beside its bounds.
+        over: what the intervals vary over.
+        first: the most uncertain images.
+    """
+
+    members: str
+    flips: bool
+    worth: str
+    area: str
+    over: str
+    first: Sequence[CaseRow]
+
+
+def doubt(metrics: Json, cases: Sequence[CaseRow]) -> Doubt | None:
+    """The section of an evaluation whose networks were compared; None of others."""
+    found = metrics.get("uncertainty")
+    if not found:
+        return None
+    return Doubt(
+        members=members_words(found),
+        flips=found["of"] == "flips",
+        worth=worth_words(found),
+        area=coverage_words(found),
+        over=interval_words(found),
+        first=most_doubtful(cases)[:FIRST],
+    )
+
+
+def most_doubtful(cases: Sequence[CaseRow]) -> list[CaseRow]:
+    """The images that have an uncertainty, the most uncertain first."""
+    known = [case for case in cases if case.uncertainty is not None]
+    return sorted(known, key=lambda case: (-(case.uncertainty or 0), case.id))
