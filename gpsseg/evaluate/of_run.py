@@ -101,7 +101,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
         **metrics_of(data.card, data.split, settled, model.facts, after, prompts=config.prompts),
         "run": str(run) if salt is None else run.name,
         "trained_on": _name_of_data(trained, salt),
-        **training_facts(networks),
+        **training_facts(run),
         "leaks": leaks,
         **_of_doubt(views, after),
     }

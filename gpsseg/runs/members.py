@@ -26,7 +26,7 @@ from gpsseg.reading import read_object
 from gpsseg.runs.greys import greys_of
 from gpsseg.runs.method import add_layers, load_base
 from gpsseg.runs.settle import settle
-from gpsseg.runs.trained import Training, check_trained, facts_of, training_of_run
+from gpsseg.runs.trained import check_trained, facts_of, training_of_run
 from gpsseg.runs.tuned import require_delta
 
 ONE = (  # settings that decide what a network is and what it is shown
@@ -156,25 +156,18 @@ def _refuse_untrained(run: Path, untrained: bool) -> None:
     by_main(lambda: check_trained(run, epochs, untrained))
 
 
-def training_facts(networks: Networks) -> dict[str, Any]:
-    """What metrics.json says of trainings that were stopped; of a study, of which of its folds.
+def training_facts(folder: Path) -> dict[str, Any]:
+    """What metrics.json says of a training that was stopped; of a study's, in which folds.
 
     A study counts as untrained where one of its networks is.
     """
-    facts = [facts_of(_training(run)) for run in networks.runs]
-    if not networks.is_study:
-        return facts[0]
-    told = [
-        f"{run.name}: {each['training']}"
-        for run, each in zip(networks.runs, facts, strict=True)
-        if "training" in each
-    ]
-    untrained = {"untrained": True} if any("untrained" in each for each in facts) else {}
+    trainings = {run.name: training_of_run(run, read_config(run).epochs) for run in runs_of(folder)}
+    facts = {name: facts_of(training) for name, training in trainings.items()}
+    if not StudyFolder(folder).is_study:
+        return next(iter(facts.values()))
+    told = [f"{name}: {each['training']}" for name, each in facts.items() if "training" in each]
+    untrained = {"untrained": True} if any("untrained" in each for each in facts.values()) else {}
     return untrained | ({"training": "; ".join(told)} if told else {})
-
-
-def _training(run: Path) -> Training | None:
-    return training_of_run(run, read_config(run).epochs)
 
 
 def delta_hash(folder: Path) -> str | list[str]:

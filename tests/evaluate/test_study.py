@@ -47,11 +47,11 @@ def test_a_study_is_scored_on_the_images_that_stayed_aside(study_of: Make, tmp_p
     numbers = [float(row["uncertainty"]) for row in table]
     assert any(numbers)
     assert all(0 <= number <= 1 for number in numbers)
-    copies = score(study_of({}, {}, name="copies"), output=tmp_path / "copies")
+    copies = score(study_of({}, {}, name="copies"), output=tmp_path / "both")
     alone = score(study / "fold-1", output=tmp_path / "alone")
     assert copies["after"] == alone["after"]
     assert "uncertainty" not in alone
-    assert {row["uncertainty"] for row in rows(tmp_path / "copies")} == {"0.0"}
+    assert {row["uncertainty"] for row in rows(tmp_path / "both")} == {"0.0"}
 
 
 def test_an_image_that_any_fold_saw_is_refused_and_its_scores_are_named(
@@ -77,13 +77,15 @@ def test_an_image_of_another_set_is_known_by_its_file(study_of: Make, tmp_path: 
     card = {"images": tmp_path / "images", "masks": tmp_path / "masks"}
     for kind, place in card.items():
         place.mkdir()
-        for i, name in enumerate(("015", "019", "020", "021")):
+        for i, name in enumerate(("015", "019", "020", "021", "022", "023")):
             file = folder / kind / f"synthetic_polyp_{name}.jpg"
             (place / f"mine{i}.jpg").write_bytes(file.read_bytes())
     own, split = tmp_path / "mine.yaml", tmp_path / "split.json"
     save_card(folder_card(card["images"], card["masks"]), own, "")
-    split.write_text(json.dumps({"train": [], "test": [f"mine{i}" for i in range(4)]}))
-    with pytest.raises(UserError, match=r"1 of 4 test images is among .*mine0"):
+    split.write_text(
+        json.dumps({"train": ["mine3", "mine4", "mine5"], "test": ["mine0", "mine1", "mine2"]})
+    )
+    with pytest.raises(UserError, match=r"1 of 3 test images is among .*mine0"):
         score(study_of({}, {}), dataset=str(own), split=str(split), output=tmp_path / "out")
 
 
@@ -101,16 +103,3 @@ def test_where_it_does_nothing_it_is_refused(what: str, study_of: Make, tmp_path
         options = {"predictions": tmp_path, "truth": tmp_path}
     with pytest.raises(UserError, match="--uncertainty has no effect here: it goes with the --run"):
         EvaluateConfig(uncertainty=True, **options)
-
-
-def test_a_fold_that_was_stopped_is_named_in_metrics(study_of: Make, tmp_path: Path) -> None:
-    from gpsseg import Delta
-
-    study = study_of({}, {})
-    file = study / "fold-2" / "delta.safetensors"
-    delta = Delta.load(file)
-    delta.metadata.update(best_epoch="1", epochs_finished="1")
-    delta.save(file)
-    metrics = score(study, output=tmp_path / "out")
-    assert metrics["training"] == "fold-2: stopped after epoch 1 of 2"
-    assert "untrained" not in metrics

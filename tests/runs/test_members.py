@@ -9,7 +9,7 @@ import pytest
 
 from gpsseg import Delta, load_run
 from gpsseg.errors import UserError
-from gpsseg.runs.members import first_config, load_networks, split_aside
+from gpsseg.runs.members import first_config, load_networks, split_aside, training_facts
 
 Make = Callable[..., Path]
 
@@ -28,7 +28,9 @@ def change(file: Path, **settings: object) -> None:
 def test_the_folds_probabilities_are_averaged(study_of: Make, picture: np.ndarray) -> None:
     """Two copies of a run are that run, bit for bit; of others it is the mean, in any order."""
     study = study_of({}, {}, name="copies")
-    alone = load_run(study / "fold-1").predict(picture, probability=True)
+    single = load_run(study / "fold-1")
+    assert single.segmenter.views.networks == ()
+    alone = single.predict(picture, probability=True)
     assert load_run(study).predict(picture, probability=True).tolist() == alone.tolist()
 
     study = study_of({}, {"decoder": 0.9})
@@ -43,11 +45,6 @@ def test_the_folds_probabilities_are_averaged(study_of: Make, picture: np.ndarra
     (study / "x").rename(study / "fold-2")
     again = load_run(study).predict(picture, probability=True)
     assert again == pytest.approx(found, abs=1e-6)
-
-
-def test_a_run_is_an_ensemble_of_one(study_of: Make) -> None:
-    networks = load_networks(study_of({}, {}) / "fold-2")
-    assert (networks.members, networks.is_study) == ((), False)
 
 
 def test_a_fold_that_is_not_there_or_has_no_result_is_named(study_of: Make) -> None:
@@ -102,6 +99,20 @@ def test_an_untrained_fold_is_refused_as_a_run_is(study_of: Make) -> None:
     with pytest.raises(UserError, match=r"fold-2.*holds the network from before its training"):
         load_networks(study)
     assert load_networks(study, untrained=True).is_study
+
+
+def test_a_fold_that_was_stopped_is_named_in_metrics(study_of: Make) -> None:
+    study = study_of({}, {})
+    file = study / "fold-2" / "delta.safetensors"
+    delta = Delta.load(file)
+    delta.metadata.update(best_epoch="1", epochs_finished="1")
+    delta.save(file)
+    told = {"training": "fold-2: stopped after epoch 1 of 2"}
+    assert training_facts(study) == told
+    assert training_facts(study / "fold-1") == {}
+    delta.metadata.update(best_epoch="0")
+    delta.save(file)
+    assert training_facts(study) == {"untrained": True, **told}
 
 
 @pytest.mark.parametrize("folds", [0, 1, -2, "x", None, 1.5, 10**9])
