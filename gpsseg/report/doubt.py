@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpsseg.evaluators.words import coverage_words, interval_words, members_words, worth_words
+from gpsseg.report.charts.of_doubt import doubt_charts
+from gpsseg.report.charts.plot import Chart
 from gpsseg.report.contents import CaseRow, Json
 
 FIRST = 6
@@ -22,6 +24,7 @@ class Doubt:
         area: of the risk-coverage curve, beside its bounds.
         over: what the intervals vary over.
         first: the most uncertain images.
+        charts: error against uncertainty, and the risk-coverage curve.
     """
 
     members: str
@@ -30,6 +33,7 @@ class Doubt:
     area: str
     over: str
     first: Sequence[CaseRow]
+    charts: Sequence[Chart]
 
 
 def doubt(metrics: Json, cases: Sequence[CaseRow]) -> Doubt | None:
@@ -44,6 +48,7 @@ def doubt(metrics: Json, cases: Sequence[CaseRow]) -> Doubt | None:
         area=coverage_words(found),
         over=interval_words(found),
         first=most_doubtful(cases)[:FIRST],
+        charts=doubt_charts(cases),
     )
 
 
