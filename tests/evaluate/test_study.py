@@ -82,9 +82,8 @@ def test_an_image_of_another_set_is_known_by_its_file(study_of: Make, tmp_path: 
             (place / f"mine{i}.jpg").write_bytes(file.read_bytes())
     own, split = tmp_path / "mine.yaml", tmp_path / "split.json"
     save_card(folder_card(card["images"], card["masks"]), own, "")
-    split.write_text(
-        json.dumps({"train": ["mine3", "mine4", "mine5"], "test": ["mine0", "mine1", "mine2"]})
-    )
+    names = [f"mine{i}" for i in range(6)]
+    split.write_text(json.dumps({"train": names[3:], "test": names[:3]}))
     with pytest.raises(UserError, match=r"1 of 3 test images is among .*mine0"):
         score(study_of({}, {}), dataset=str(own), split=str(split), output=tmp_path / "out")
 

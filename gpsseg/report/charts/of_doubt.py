@@ -44,8 +44,8 @@ def _by_coverage(errors: list[float], doubts: list[float]) -> Chart:
     mean = sum(errors) / len(errors)
     in_words = (
         f"Mean error of the most certain images against their share of all {len(errors)}. The area "
-        f"under the curve is {aurc(errors, doubts):.3f}; in an order by chance it is {mean:.3f}, in "
-        f"that of the true errors {aurc(errors, errors):.3f}."
+        f"under the curve is {aurc(errors, doubts):.3f}, in an order by chance {mean:.3f}, in that "
+        f"of the true errors {aurc(errors, errors):.3f}."
     )
     title, y_label = "Error of the most certain images", "mean error (1 - Dice)"
     with drawing(title, in_words, "share of the images, the most certain first", y_label) as plot:
@@ -53,5 +53,5 @@ def _by_coverage(errors: list[float], doubts: list[float]) -> Chart:
         plot.line(share, risk)
         plot.rule(y=mean, text=f"in an order by chance {mean:.3f}")
         plot.scores("x")
-        plot.between(0, 1.1 * max(*risk, mean))
+        plot.between(0, 1.25 * max(*risk, mean))
     return plot.chart
