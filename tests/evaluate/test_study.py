@@ -43,7 +43,13 @@ def test_a_study_is_scored_on_the_images_that_stayed_aside(study_of: Make, tmp_p
     assert metrics["leaks"]["train"] == 11  # each once, though both folds saw them
     found = metrics["uncertainty"]
     assert (found["members"], found["of"], found["images"]) == (2, "folds", 6)
+    docs = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
+    assert [key for key in found if f"`uncertainty.{key}`" not in docs] == []
     table = rows(out)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Look at these first" in page
+    assert "the networks of the 2 folds" in page
+    assert "Error of the most certain images" in page
     numbers = [float(row["uncertainty"]) for row in table]
     assert any(numbers)
     assert all(0 <= number <= 1 for number in numbers)

@@ -39,8 +39,8 @@ def _beside_error(names: list[str], errors: list[float], doubts: list[float]) ->
 
 def _by_coverage(errors: list[float], doubts: list[float]) -> Chart:
     """The risk-coverage curve, with the order by chance and the best one."""
-    share, risk = risk_coverage(errors, doubts)
-    _, best = risk_coverage(errors, errors)
+    share, risk = (each.tolist() for each in risk_coverage(errors, doubts))
+    best = risk_coverage(errors, errors)[1].tolist()
     mean = sum(errors) / len(errors)
     in_words = (
         f"Mean error of the most certain images against their share of all {len(errors)}. The area "
