@@ -9,7 +9,7 @@ benchmarking of failure detection methods in medical image segmentation, Medical
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,17 @@ def aurc(risk: npt.ArrayLike, uncertainty: npt.ArrayLike) -> float:
     (0.2, 0.3)
     """
     return float(risk_coverage(risk, uncertainty)[1].mean())
+
+
+def most_uncertain(numbers: Mapping[str, float], count: int) -> list[str]:
+    """The ids of the most uncertain cases, which to look at first; none where all are alike.
+
+    >>> most_uncertain({"a": 0.1, "b": 0.5, "c": 0.5}, 2), most_uncertain({"a": 0.1, "b": 0.1}, 2)
+    (['b', 'c'], [])
+    """
+    if len(set(numbers.values())) < 2:
+        return []
+    return sorted(numbers, key=lambda name: (-numbers[name], name))[:count]
 
 
 def rank_correlation(risk: Floats, uncertainty: Floats) -> float:

@@ -147,7 +147,8 @@ def load_run(folder: Path | str, device: str = "auto", untrained: bool = False) 
     """Load the network of a run that ``gpsseg.finetune`` made, or the networks of a study's folds.
 
     Args:
-        folder: of the run; or of the study, whose folds' probabilities are averaged.
+        folder: of the run; or of the study, whose folds' probabilities are averaged. Its networks
+            take turns in one ``nn.Module``, so let no two threads predict with it at a time.
         device: auto, cpu, cuda, cuda:N or mps (an Apple GPU).
         untrained: whether a network that was stopped before its first validation will do.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gpsseg.errors import UserError
 from gpsseg.files import write_rows
+from gpsseg.predict.targets import partial_folder
 from gpsseg.processes import part
 from gpsseg.reading import read_log, read_table
 from gpsseg.scope import drawn
@@ -37,10 +38,11 @@ def note_number(table: Path, mask: Path, uncertainty: float) -> None:
 def write_numbers(table: Path) -> None:
     """Write uncertainty.csv: a row a mask that is there, the most uncertain first.
 
-    It names the masks as they are called, also behind a veil: they lie beside it.
+    It names the masks as they are called, also behind a veil: they lie beside it. The numbers of
+    frames whose video is not complete are kept for who goes on with it.
     """
-    known = dict(_numbers(table))
-    there = {mask: number for mask, number in known.items() if (table.parent / mask).exists()}
+    folder, known = table.parent, dict(_numbers(table))
+    there = {mask: number for mask, number in known.items() if (folder / mask).exists()}
     rows = [
         {"mask": mask, "uncertainty": f"{number:.6f}"}
         for mask, number in sorted(there.items(), key=lambda row: (-row[1], row[0]))
@@ -48,8 +50,11 @@ def write_numbers(table: Path) -> None:
     if rows:
         with drawn(None):
             write_rows(table, rows)
-    for place in table.parent.glob(PARTS):
+    for place in folder.glob(PARTS):
         remove_file(place)
+    for mask, number in known.items():
+        if mask not in there and partial_folder((folder / mask).parent).is_dir():
+            note_number(table, folder / mask, number)
 
 
 def check_numbers(table: Path) -> None:

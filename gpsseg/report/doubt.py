@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gpsseg.evaluators.uncertainty import most_uncertain
 from gpsseg.evaluators.words import coverage_words, interval_words, members_words, worth_words
 from gpsseg.report.charts.of_doubt import doubt_charts
 from gpsseg.report.charts.plot import Chart
@@ -47,12 +48,13 @@ def doubt(metrics: Json, cases: Sequence[CaseRow]) -> Doubt | None:
         worth=worth_words(found),
         area=coverage_words(found),
         over=interval_words(found),
-        first=most_doubtful(cases)[:FIRST],
+        first=most_doubtful(cases),
         charts=doubt_charts(cases),
     )
 
 
 def most_doubtful(cases: Sequence[CaseRow]) -> list[CaseRow]:
-    """The images that have an uncertainty, the most uncertain first."""
-    known = [case for case in cases if case.uncertainty is not None]
-    return sorted(known, key=lambda case: (-(case.uncertainty or 0), case.id))
+    """The most uncertain images, of those that have an uncertainty."""
+    by_name = {case.id: case for case in cases}
+    numbers = {case.id: case.uncertainty for case in cases if case.uncertainty is not None}
+    return [by_name[name] for name in most_uncertain(numbers, FIRST)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from gpsseg.console import say
 from gpsseg.errors import counted
+from gpsseg.evaluators.uncertainty import most_uncertain
 from gpsseg.evaluators.words import (
     coverage_words,
     interval_text,
@@ -106,9 +107,9 @@ def say_doubt(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
     say(f"uncertainty: how little the masks of {what} agree; scored is the mean of them")
     say(f"{worth_words(found)}", style="bold")
     say(coverage_words(found).capitalize())
-    worst = sorted(rows, key=lambda row: (-row["uncertainty"], row["id"]))[:MOST_DOUBTFUL]
-    names = ", ".join(f"{row['id']} ({row['uncertainty']:.2f})" for row in worst)
-    say(f"look at these first: {names}")
+    numbers = {row["id"]: row["uncertainty"] for row in rows}
+    if first := most_uncertain(numbers, MOST_DOUBTFUL):
+        say(f"look at these first: {', '.join(f'{name} ({numbers[name]:.2f})' for name in first)}")
 
 
 def _unit(score: str, scores: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from PIL import Image
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.errors import UserError
+from gpsseg.predict.numbers import note_number, write_numbers
 
 Go = Callable[..., list[Path]]
 
@@ -138,6 +139,23 @@ def test_each_frame_has_a_number_also_after_a_stop(go: Go, grey: Grey, tmp_path:
         "clip/000001.png": 0.0,
     }
     assert len(list((tmp_path / "out" / "clip_uncertainty").iterdir())) == 4
+
+
+def test_the_numbers_of_frames_outlive_a_prediction_that_could_not_complete_their_video(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "clip.partial").mkdir()
+    written = tmp_path / "uncertainty.csv"
+    for name, number in (("a.png", 0.5), ("clip/000000.png", 0.25), ("gone/000000.png", 0.75)):
+        note_number(written, tmp_path / name, number)
+    (tmp_path / "a.png").touch()
+    write_numbers(written)
+    assert table(tmp_path) == {"a.png": 0.5}
+    (tmp_path / "clip.partial" / "000000.png").touch()
+    (tmp_path / "clip.partial").rename(tmp_path / "clip")
+    write_numbers(written)
+    assert table(tmp_path) == {"a.png": 0.5, "clip/000000.png": 0.25}
+    assert not list(tmp_path.glob(".unc*"))
 
 
 def test_a_second_prediction_into_the_folder_adds_its_rows(
