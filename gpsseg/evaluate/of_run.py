@@ -119,7 +119,10 @@ def _settings_of(run: Path) -> FinetuneConfig:
     trained = first_config(run)
     if not StudyFolder(run).is_study:
         return trained
-    return dataclasses.replace(trained, split=split_aside(run), train_size=None)
+    split = split_aside(run)
+    if trained.anonymous_ids and split not in {rule["name"] for rule in card_of(trained).splits}:
+        split = None  # of one's own, whose name is hidden
+    return dataclasses.replace(trained, split=split, train_size=None)
 
 
 def _views(config: EvaluateConfig, networks: Networks) -> Views:
