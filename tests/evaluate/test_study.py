@@ -101,10 +101,6 @@ def test_a_single_run_has_its_mirror_images_where_asked(study_of: Make, tmp_path
     assert any(float(row["uncertainty"]) for row in rows(tmp_path / "out"))
 
 
-@pytest.mark.parametrize("what", ["study", "predictions"])
-def test_where_it_does_nothing_it_is_refused(what: str, study_of: Make, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"run": study_of({}, {})}
-    if what == "predictions":
-        options = {"predictions": tmp_path, "truth": tmp_path}
+def test_of_a_study_it_need_not_be_asked_for(study_of: Make) -> None:
     with pytest.raises(UserError, match="--uncertainty has no effect here: it goes with the --run"):
-        EvaluateConfig(uncertainty=True, **options)
+        EvaluateConfig(uncertainty=True, run=study_of({}, {}))

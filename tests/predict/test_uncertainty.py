@@ -199,13 +199,8 @@ def test_of_a_single_run_the_members_are_mirror_images_and_the_mask_is_their_mea
     assert table(tmp_path / "out") == {"a.png": pytest.approx(1 - 2 / 6, abs=1e-6)}
 
 
-def test_boxes_are_of_the_picture_as_it_is_so_that_mirror_images_are_refused(
-    go: Go, tmp_path: Path, study_of: Callable[..., Path]
-) -> None:
-    boxes, picture = tmp_path / "boxes.csv", tmp_path / "a.png"
-    with pytest.raises(UserError, match="--uncertainty has no effect here: it goes with runs"):
-        go(picture, uncertainty=True, prompts=boxes)
-    settings = {"input": (picture,), "output": tmp_path / "out", "prompts": boxes}
+def test_the_folds_of_a_study_take_boxes(tmp_path: Path, study_of: Callable[..., Path]) -> None:
+    settings = {"input": (tmp_path,), "output": tmp_path / "out", "prompts": tmp_path / "b.csv"}
     PredictConfig(run=study_of({}, {}), uncertainty=True, **settings)
 
 
