@@ -163,13 +163,13 @@ class CountedFolds(TypedDict):
     folds: Count
 
 
-class AnyStudy(CountedFolds, total=False):
+class StudySettings(CountedFolds, total=False):
     """The same, with the set's split that it was made of."""
 
     split: Text | None
 
 
-StudyFile = Annotated[AnyStudy, _some_folds]
+FoldedStudy = Annotated[StudySettings, _some_folds]
 
 
 class TrainedCell(TypedDict):

@@ -15,7 +15,7 @@ from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.private import HIDDEN, load_salt
 from gpsseg.config.resuming import read_config
-from gpsseg.config.written import StudyFile
+from gpsseg.config.written import FoldedStudy
 from gpsseg.console import working
 from gpsseg.data.cards.own import card_of
 from gpsseg.errors import UserError, counted
@@ -69,7 +69,7 @@ def runs_of(folder: Path) -> tuple[Path, ...]:
     study = StudyFolder(folder)
     if not study.is_study:
         return (folder,)
-    folds, runs = read_object(study.settings, StudyFile)["folds"], []
+    folds, runs = read_object(study.settings, FoldedStudy)["folds"], []
     for fold in range(1, folds + 1):
         run = study.run_of(fold)
         if not run.delta.is_file():
@@ -98,7 +98,7 @@ def first_config(folder: Path) -> FinetuneConfig:
 
 def split_aside(study: Path) -> str | None:
     """The split of the set whose images a study dealt into folds; None where it was the default."""
-    split = read_object(StudyFolder(study).settings, StudyFile).get("split")
+    split = read_object(StudyFolder(study).settings, FoldedStudy).get("split")
     return None if split in (None, "None", HIDDEN) else str(split)
 
 
