@@ -1,6 +1,7 @@
 """Data that several rooms' tests share."""
 
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -134,6 +135,34 @@ def drawn_kvasir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kvasir(drawn_kvasir: Path, tmp_path: Path) -> Path:
     """The same for a test to change."""
     return shutil.copytree(drawn_kvasir, tmp_path / "data")
+
+
+@pytest.fixture
+def study_of(tmp_path: Path) -> Callable[..., Path]:
+    """``study_of({}, {"decoder": 2.0})``: a study's folder, of copies of an old run.
+
+    A fold for each dict: what is multiplied in its delta, by a part of the parameters' names.
+    """
+    from gpsseg.gps import Delta
+
+    old = CHECKOUT / "tests" / "golden" / "run_0_1"
+
+    def make(*folds: dict[str, float], name: str = "study", folds_of: str = "train") -> Path:
+        study = tmp_path / name
+        for number, factors in enumerate(folds, 1):
+            run = shutil.copytree(old, study / f"fold-{number}")
+            delta = Delta.load(run / "delta.safetensors")
+            for part, factor in factors.items():
+                delta.dense.update({n: t * factor for n, t in delta.dense.items() if part in n})
+                changed = {n: (i, v * factor) for n, (i, v) in delta.sparse.items() if part in n}
+                delta.sparse.update(changed)
+            delta.metadata.update(epochs="2", epochs_finished="2", best_epoch="2")
+            delta.save(run / "delta.safetensors")
+        content = {"folds": len(folds), "folds_of": folds_of}
+        (study / "study.json").write_text(json.dumps(content))
+        return study
+
+    return make
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from gpsseg.finetune import finetune
 from gpsseg.predict import predict
 from gpsseg.runs.data import find_split
 from gpsseg.runs.folder import read_config
-from gpsseg.runs.tuned import load_tuned
+from gpsseg.runs.members import load_networks
 from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"
@@ -77,7 +77,7 @@ def test_the_run_can_be_evaluated_and_used_from_its_folder_alone(
 ) -> None:
     moved = run.rename(tmp_path / "moved")
     try:
-        config, _ = load_tuned(moved)
+        config = load_networks(moved).config
         assert config.dataset == str(moved / "dataset.yaml")
         output = tmp_path / "scores"
         metrics = evaluate(EvaluateConfig(run=moved, output=output, device="cpu"))

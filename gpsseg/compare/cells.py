@@ -17,10 +17,10 @@ from gpsseg.files import write_json, write_rows
 from gpsseg.finetune import tune
 from gpsseg.reading import read_log, read_object
 from gpsseg.runs.data import open_data
+from gpsseg.runs.members import load_networks
 from gpsseg.runs.pool import one_of_several
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import facts_of, training_of_run
-from gpsseg.runs.tuned import load_tuned
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import metrics_of, score_cases
 from gpsseg.writing import remove_folder
@@ -146,7 +146,8 @@ def _test(job: SettledConfig, run: RunFolder, salt: str | None) -> None:
     """
     data = open_data(job, salt, run=run.path, parts=())  # all were checked before the first run
     # that a method diverges at once is its result
-    config, model = load_tuned(run.path, untrained=True)
+    networks = load_networks(run.path, untrained=True)
+    config, model = networks.config, networks.model
     machine = make_machine(config.device, config.precision)
     test, protocols = data.split.test, ("per-image", "micro")
     after = score_cases(model, test, data.card, config, machine, protocols=protocols)

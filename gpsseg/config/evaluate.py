@@ -9,6 +9,7 @@ from typing import Literal
 
 from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, idle, is_given, refuse_idle
+from gpsseg.config.folder import StudyFolder
 from gpsseg.errors import UserError, look_up
 
 PROTOCOLS = (
@@ -30,6 +31,10 @@ CONDITIONS: Conditions = {
     "strict": Condition(
         "--run, whose training images are known; those of --predictions are not",
         lambda config: config.run is not None,
+    ),
+    "uncertainty": Condition(
+        "the --run of one network; a study's folds always have it, and --predictions have none",
+        lambda config: config.run is not None and not StudyFolder(config.run).is_study,
     ),
     "device": _OF_RUNS,
     "batch_size": _OF_RUNS,
@@ -67,7 +72,8 @@ class EvaluateConfig:
     """
 
     run: Path | None = None
-    """Folder of a finished run; its network predicts the test split."""
+    """Folder of a finished run; its network predicts the test split. Or of a study: the mean of its
+    folds' probabilities is scored, on images that no fold was trained on."""
     predictions: Path | None = None
     """Or: folder of masks or probability maps that any tool made; --dataset or --truth says of
     what. Sub-folders are searched too."""
@@ -100,6 +106,10 @@ class EvaluateConfig:
     prompts: Path | None = None
     """CSV (image, x0, y0, x1, y1 or image, x, y) or JSON ({"image": [...]}) with a box or point in
     pixels for every image, for a run trained with --prompt box or point. Default: the truth's."""
+    uncertainty: bool = False
+    """Of a single run: predict the mean over each image and its mirror images, in four times the
+    time, and say whether images on which these disagree are those with errors. A study's folds
+    always say so."""
     strict: bool = False
     """Stop before anything is scored if a test image is also among the run's training images, or if
     those are no longer there to compare with."""

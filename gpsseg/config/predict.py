@@ -8,13 +8,18 @@ from typing import Literal
 
 from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
+from gpsseg.config.folder import StudyFolder
 from gpsseg.errors import UserError
 
 _WHOLE = Condition(
     "runs without --prompts: a box or point is given for a whole picture",
     lambda config: config.prompts is None,
 )
-CONDITIONS: Conditions = {"tile": _WHOLE, "tta": _WHOLE}
+_VIEWED = Condition(
+    "runs without --prompts, whose members are mirror images, or with the folder of a study",
+    lambda config: config.prompts is None or StudyFolder(config.run).is_study,
+)
+CONDITIONS: Conditions = {"tile": _WHOLE, "tta": _WHOLE, "uncertainty": _VIEWED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,7 @@ class PredictConfig:
     """
 
     run: Path
-    """Folder of a finished run."""
+    """Folder of a finished run; or of a study, whose folds' probabilities are averaged."""
     input: tuple[Path, ...]
     """Images, volumes, DICOM, videos, folders (with all below them), or patterns in quotes."""
     output: Path
@@ -69,6 +74,11 @@ class PredictConfig:
     overlays: bool = False
     """Also write <name>_overlay: the image with the mask's outline; of volumes, slices that have
     any."""
+    uncertainty: bool = False
+    """Also write <name>_uncertainty: where the members disagree, 0..255 for a standard deviation of
+    their probabilities of 0..0.5; and uncertainty.csv with a number for each image, volume or
+    frame: 1 - the mean Dice between their masks. The members are a study's folds; of a single run
+    the image and its mirror images, whose mean the mask then is, as with --tta flips."""
     untrained: bool = False
     """Also take a run that was stopped before its first validation: an untrained network's masks
     are worth nothing."""

@@ -159,6 +159,27 @@ def _whole_line(line: Json) -> Json:
 LogLine = Annotated[AnyLine, _whole_line]
 
 
+def _some_folds(content: Json) -> Json:
+    if content["folds"] < 2:
+        raise Unfit("two folds or more", value=content["folds"])
+    return content
+
+
+class CountedFolds(TypedDict):
+    """study.json, where its folds are asked for."""
+
+    folds: Count
+
+
+class StudySettings(CountedFolds, total=False):
+    """The same, with the set's split that it was made of."""
+
+    split: Text | None
+
+
+FoldedStudy = Annotated[StudySettings, _some_folds]
+
+
 class TrainedCell(TypedDict):
     """cell.json of a run of a comparison."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from gpsseg.config.fitting import Count, Score, Text, within
 from gpsseg.config.written import Json, Selected, SkippedFile, SplitName
@@ -134,6 +134,18 @@ class FoldScores(CountedScores, total=False):
     seconds: float
 
 
+class Doubt(TypedDict):
+    """How little the members of an ensemble agree, and what that is worth."""
+
+    members: Count
+    of: Literal["folds", "flips"]
+    images: Count
+    spearman: float | None
+    aurc: Score
+    aurc_random: Score
+    aurc_perfect: Score
+
+
 class Metrics(TypedDict, total=False):
     """metrics.json."""
 
@@ -155,6 +167,7 @@ class Metrics(TypedDict, total=False):
     labels: dict[str, Counted]
     strata: list[Annotated[Stratum, _with_dice]]
     calibration: Calibration
+    uncertainty: Annotated[Doubt, _with_ends]
     trainable: Selected
     best_epoch: Count | None
     leaks: Annotated[Leaks, _with_pairs] | None

@@ -1,8 +1,16 @@
-"""The one way to predict: every score and every mask goes through here."""
+"""The one way to predict: every score and every mask goes through here.
+
+The map of a picture is the network's, or the mean over several: those of the networks of an
+ensemble, and those of its mirror images. What such members say apart is asked for where they are
+compared (Lakshminarayanan et al., Simple and scalable predictive uncertainty estimation using deep
+ensembles, NeurIPS 2017; Wang et al., Aleatoric uncertainty estimation with test-time augmentation,
+Neurocomputing 2019).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,8 +21,50 @@ from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.prompts import Prompter, answer, no_prompt
 from gpsseg.errors import TrainingDivergedError
 
+MIRRORED = ((), (-1,), (-2,), (-2, -1))
 
-@torch.no_grad()
+
+@dataclass(frozen=True)
+class Views:
+    """Over what the map of a picture is averaged.
+
+    Attributes:
+        networks: each puts one of several networks into the place of the model; empty: the model
+            as it is.
+        flips: whether each also sees the picture's three mirror images.
+        apart: whether the maps of the members are asked for: of the networks, where there are
+            several, each averaged over its flips; else of the picture and its mirror images.
+    """
+
+    networks: Sequence[Callable[[], None]] = ()
+    flips: bool = False
+    apart: bool = False
+
+    @property
+    def members(self) -> int:
+        """How many there are to compare."""
+        return len(self.networks) or (len(MIRRORED) if self.flips else 1)
+
+
+AS_IT_IS = Views()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in one picture.
+
+    Attributes:
+        index: its number.
+        probability: float32 (H, W) in [0, 1] at its native size; with several classes (C, H, W),
+            the background first.
+        members: float32 (M, H, W), the foreground's probability by each member; None unless asked.
+    """
+
+    index: int
+    probability: np.ndarray
+    members: np.ndarray | None = None
+
+
 def predict_maps(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -22,32 +72,82 @@ def predict_maps(
     prompter: Prompter = no_prompt,
     flips: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield ``(index, probability)`` for every image of ``batches``.
+    """Yield ``(index, probability)`` of one network for every image, see ``predict_all``."""
+    for found in predict_all(model, batches, machine, prompter, Views(flips=flips)):
+        yield found.index, found.probability
 
-    ``probability`` is float32 (H, W) in [0, 1] at the image's native size: the network's map,
-    resized bilinearly (the caller thresholds it afterwards); with several classes (C, H, W), the
-    background first. With ``flips`` it is the mean over the image and its three mirror images.
+
+@torch.no_grad()
+def predict_all(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    machine: Machine,
+    prompter: Prompter = no_prompt,
+    views: Views = AS_IT_IS,
+) -> Iterator[Found]:
+    """Yield what is found in every image of ``batches``.
+
+    A map is resized bilinearly to the image's native size (the caller thresholds it afterwards).
 
     Raises:
         TrainingDivergedError: a probability is NaN.
     """
     model.eval()
-    mirrored = ((), (-1,), (-2,), (-2, -1)) if flips else ((),)
+    mirrored = MIRRORED if views.flips else MIRRORED[:1]
     for batch in batches:
         batch = machine.place(batch)
-        with machine.autocast():
-            views = [(axes, answer(model, _flipped(batch, axes), prompter)) for axes in mirrored]
+        seen = []  # of each network, of each view: logits
+        for put in views.networks or (_nothing,):
+            put()
+            with machine.autocast():
+                seen.append([answer(model, _flipped(batch, axes), prompter) for axes in mirrored])
         for i, index in enumerate(batch["index"].tolist()):
             size = (int(batch["height"][i]), int(batch["width"][i]))
-            maps = [_probability(logits[i : i + 1]).flip(axes) for axes, logits in views]
-            map_ = torch.stack(maps).mean(0) if flips else maps[0]
-            if not bool(torch.isfinite(map_).all()):
+            maps = [
+                [
+                    _probability(logits[i : i + 1]).flip(axes)
+                    for axes, logits in zip(mirrored, of_one, strict=True)
+                ]
+                for of_one in seen
+            ]
+            whole, members = _averaged(maps)
+            if not bool(torch.isfinite(whole).all()):
                 raise TrainingDivergedError(
                     "The network's probabilities are not finite: its weights are too large. Train "
                     "with a --lr ten times smaller."
                 )
-            native = F.interpolate(map_, size, mode="bilinear", align_corners=False)
-            yield index, native[0].squeeze(0).cpu().numpy()
+            apart = _foregrounds(members, size) if views.apart else None
+            yield Found(index, _native(whole, size)[0].squeeze(0).cpu().numpy(), apart)
+
+
+def _nothing() -> None:
+    """The one network is in its place."""
+
+
+def _averaged(maps: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Sequence[Tensor]]:
+    """The mean of (1, C, H, W) maps of networks by views; and the members' own."""
+    of_networks = [_mean(of_one) for of_one in maps]
+    return _mean(of_networks), of_networks if len(maps) > 1 else maps[0]
+
+
+def _mean(maps: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(maps)).mean(0) if len(maps) > 1 else maps[0]
+
+
+def _native(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+
+
+def _foregrounds(maps: Sequence[Tensor], size: tuple[int, int]) -> np.ndarray:
+    """(1, C, H, W) maps -> (M, h, w) probabilities of any class, at native size.
+
+    Each is resized as it would be by itself, and what is foreground read off afterwards, as
+    ``gpsseg.evaluators.foreground`` does.
+    """
+    at_native = torch.cat([_native(each, size) for each in maps])
+    if at_native.shape[1] == 1:
+        return at_native[:, 0].cpu().numpy()
+    return (1 - at_native[:, 0]).clamp(0, 1).cpu().numpy()
 
 
 def _probability(logits: Tensor) -> Tensor:

@@ -19,7 +19,14 @@ from gpsseg.report.run import write_report
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 from gpsseg.scope import is_drawn
 from gpsseg.scoring.paired import Others, paired_differences, say_paired
-from gpsseg.scoring.say import say_breakdown, say_classes, say_labels, say_protocols, say_scores
+from gpsseg.scoring.say import (
+    say_breakdown,
+    say_classes,
+    say_doubt,
+    say_labels,
+    say_protocols,
+    say_scores,
+)
 from gpsseg.veil import hashed
 
 
@@ -55,6 +62,7 @@ def finish(
     say_classes(metrics.get("classes", {}))
     say_protocols(metrics["after"])
     say_breakdown(metrics)
+    say_doubt(metrics, rows)
     say_paired(metrics.get("paired", ()))
     report = write_report(output, thumbnails, leak_pictures)
     finish_folder(output)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.effects import idle
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.resuming import read_config
+from gpsseg.config.folder import StudyFolder
 from gpsseg.data.anonymous import anonymous_card, draw_veil
 from gpsseg.data.cards.own import card_of
+from gpsseg.engine.inference import Views
 from gpsseg.engine.machine import join_processes, make_machine
-from gpsseg.engine.prompts import check_prompts, check_prompts_file
+from gpsseg.engine.prompts import check_prompts, check_prompts_file, is_prompted
 from gpsseg.errors import UserError
 from gpsseg.evaluate.finish import finish, hide_opponents
+from gpsseg.evaluators.uncertainty import worth_of_rows
 from gpsseg.folders import new_folder
 from gpsseg.processes import by_main, gathered
 from gpsseg.report.thumbnails import collect, leak_pictures
@@ -25,10 +29,17 @@ from gpsseg.runs.folder import require_data_root
 from gpsseg.runs.greys import greys_of, say_other_cut
 from gpsseg.runs.kept import AnotherSetError
 from gpsseg.runs.leaks import check_run
+from gpsseg.runs.members import (
+    Networks,
+    first_config,
+    load_networks,
+    runs_of,
+    split_aside,
+    training_facts,
+)
 from gpsseg.runs.salt import keep_salt, salt_for_evaluation
-from gpsseg.runs.trained import facts_of, training_of_run
-from gpsseg.runs.tuned import load_tuned, require_delta
-from gpsseg.scoring.network import metrics_of, score_cases
+from gpsseg.runs.seen import refuse_copies, refuse_seen
+from gpsseg.scoring.network import Scored, metrics_of, score_cases
 from gpsseg.scoring.paired import open_other
 from gpsseg.scoring.scored import resolve_protocols
 
@@ -45,23 +56,27 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     """
     join_processes(config.device)
     protocols = resolve_protocols(config.protocol)
-    trained = _moved(config, read_config(run))
-    require_delta(run)
+    runs, trained = runs_of(run), _moved(config, _settings_of(run))
     where = _evaluation_data(config, trained)
     require_data_root(where)
     salt = salt_for_evaluation(run, trained, config.anonymous_ids)
     draw_veil(salt, config, trained, where)
-    data = _data_of(config, run, trained, where, salt)
+    data = _data_of(config, run, runs, trained, where, salt)
     test = data.split.test
     check_prompts_file(config.prompts, trained.prompt, [case.image for case in test])
     say_other_cut(data.greys, test)
-    settled, model = load_tuned(run, config.untrained)
+    same_set = _same_set(config, trained)
+    if same_set and StudyFolder(run).is_study:
+        refuse_seen(run, runs, trained, test, salt)
+    networks = load_networks(run, config.untrained)
+    settled, model, views = networks.config, networks.model, _views(config, networks)
     check_prompts(model, config.prompts)
     hide_opponents(config)
     others = {folder: open_other(folder, test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    same_set = _same_set(config, trained)
-    leaks, seen = check_run(run, trained, test, config.strict, salt, same_set)
+    leaks, seen = check_run(runs, trained, test, config.strict, salt, same_set)
+    if networks.is_study and not same_set:
+        refuse_copies(run, leaks, test)
     folder = config.output or run / f"evaluate-{data.card.name}-{stamp}"
     output = by_main(lambda: new_folder(folder, config))
     by_main(lambda: keep_salt(run, salt))
@@ -80,13 +95,15 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
         saliency=True,
         prompts=config.prompts,
         tolerance=config.tolerance,
+        views=views,
     )
     metrics = {
         **metrics_of(data.card, data.split, settled, model.facts, after, prompts=config.prompts),
         "run": str(run) if salt is None else run.name,
         "trained_on": _name_of_data(trained, salt),
-        **facts_of(training_of_run(run, trained.epochs)),
+        **training_facts(run),
         "leaks": leaks,
+        **_of_doubt(views, after),
     }
     shown = gathered(thumbnails)
 
@@ -97,18 +114,51 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     return by_main(written)
 
 
+def _settings_of(run: Path) -> FinetuneConfig:
+    """The settings of a run; of a study those that its folds share, on the set's own split."""
+    trained = first_config(run)
+    if not StudyFolder(run).is_study:
+        return trained
+    split = split_aside(run)
+    if trained.anonymous_ids and split not in {rule["name"] for rule in card_of(trained).splits}:
+        split = None  # of one's own, whose name is hidden
+    return dataclasses.replace(trained, split=split, train_size=None)
+
+
+def _views(config: EvaluateConfig, networks: Networks) -> Views:
+    """What is averaged and compared: the folds of a study; of a single run mirror images, if asked.
+
+    Raises:
+        UserError: mirror images are asked for, and the network is told where to look in the image.
+    """
+    prompt = networks.model.facts.prompt
+    if config.uncertainty and is_prompted(prompt):
+        why = f"its members would be mirror images, and a {prompt} is given for the image as it is"
+        raise idle("uncertainty", True, why)
+    return Views(networks.members, config.uncertainty, networks.is_study or config.uncertainty)
+
+
+def _of_doubt(views: Views, after: Scored) -> dict[str, Any]:
+    """The part of metrics.json that says whether the members' disagreement tells of errors."""
+    if not views.apart:
+        return {}
+    of = "folds" if views.networks else "flips"
+    return {"uncertainty": {"members": views.members, "of": of, **worth_of_rows(after.rows)}}
+
+
 def _data_of(
     config: EvaluateConfig,
     run: Path,
+    runs: Sequence[Path],
     trained: FinetuneConfig,
     where: FinetuneConfig,
     salt: str | None,
 ) -> Data:
     """The run's own test images, unless another set or split is asked for."""
     opened = functools.partial(
-        open_data, where, salt, parts=("test",), training=False, greys=greys_of(run)
+        open_data, where, salt, parts=("test",), training=False, greys=greys_of(runs[0])
     )
-    if config.split is None and _same_set(config, trained):
+    if config.split is None and _same_set(config, trained) and not StudyFolder(run).is_study:
         try:
             return opened(run=run)
         except AnotherSetError:

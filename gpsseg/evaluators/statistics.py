@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpsseg.errors import UserError, counted
-from gpsseg.evaluators.units import Floats, Groups, unit_totals
+from gpsseg.evaluators.units import Floats, Groups, unit_labels, unit_totals, what_varied
 
 Scores = Callable[[Floats], Mapping[str, Floats]]
 LEVEL = 0.95
@@ -99,9 +99,7 @@ def estimates(
     no_seed = scores(whole - by_seed) if seeds > 1 else {}
     neither = scores(both.reshape(seeds * units, -1)) if min(units, seeds) > 1 else {}
     share = by_unit[:, -1] / whole[0, -1]
-    ungrouped = sum(group is None for group in groups or ())
-    grouped = groups is not None and ungrouped < len(groups)
-    varied = ("group" if grouped else "image", units, seeds, ungrouped if grouped else 0)
+    varied = what_varied(groups, units, seeds)
     found = {}
     for name, value in point.items():
         spread, of_seeds = 0.0, 0.0
@@ -112,6 +110,33 @@ def estimates(
         few_seeds = trained_anew and seeds < FEWEST_SEEDS
         limits = (within or {}).get(name, ANYTHING)
         found[name] = _estimate(float(value[0]), error, limits, varied, few_seeds)
+    return found
+
+
+def left_out(
+    statistic: Callable[[npt.NDArray[np.bool_]], Mapping[str, float]],
+    images: int,
+    groups: Groups = None,
+    within: Mapping[str, tuple[float, float]] | None = None,
+) -> dict[str, Estimate]:
+    """As `estimates`, of what follows from no sums, such as ranks: it is found without each unit.
+
+    ``statistic`` gives {name: value} of those of the images that are True; nan where it has none.
+    """
+    unit_of = unit_labels([None] * images if groups is None else groups)
+    sizes = np.bincount(unit_of)
+    varied = what_varied(groups, len(sizes))
+    free = max(1.0, 1 / ((sizes / images) ** 2).sum() - 1)
+    without = [statistic(unit_of != unit) for unit in range(len(sizes)) if len(sizes) > 1]
+    found = {}
+    for name, value in statistic(np.ones(images, bool)).items():
+        values = np.array([value, *(each[name] for each in without)])
+        if not np.isfinite(values).all():
+            found[name] = Estimate(value, None, None, *varied, f"it hangs on one {varied[0]}")
+            continue
+        spread = _spread(value, values[1:], None, None)[0] if without else 0.0
+        limits = (within or {}).get(name, ANYTHING)
+        found[name] = _estimate(value, _Error(spread, 0.0, 0, free), limits, varied, False)
     return found
 
 

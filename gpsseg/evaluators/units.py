@@ -50,8 +50,21 @@ def unit_totals(columns: npt.ArrayLike, groups: Groups = None) -> Floats:
 
 def _sum_groups(table: Floats, groups: Sequence[str | None]) -> Floats:
     """Add up the rows of each group; a row without a group stays alone."""
-    units: dict[object, int] = {}
-    label = [units.setdefault(i if g is None else (g,), len(units)) for i, g in enumerate(groups)]
-    totals = np.zeros((len(units), table.shape[1]))
+    label = unit_labels(groups)
+    totals = np.zeros((label.max() + 1, table.shape[1]))
     np.add.at(totals, label, table)
     return totals
+
+
+def unit_labels(groups: Sequence[str | None]) -> npt.NDArray[np.int64]:
+    """The unit of each image, numbered from 0; an image without a group is its own."""
+    units: dict[object, int] = {}
+    names = (i if group is None else (group,) for i, group in enumerate(groups))
+    return np.array([units.setdefault(name, len(units)) for name in names])
+
+
+def what_varied(groups: Groups, units: int, seeds: int = 1) -> tuple[str, int, int, int]:
+    """Whether groups or images vary; how many; seeds; how many groups are images without one."""
+    ungrouped = sum(group is None for group in groups or ())
+    grouped = groups is not None and ungrouped < len(groups)
+    return ("group" if grouped else "image", units, seeds, ungrouped if grouped else 0)

@@ -65,3 +65,46 @@ def name_of_base(metrics: Mapping[str, Any]) -> str:
         told = "untrained network" if pretraining == "None: random weights." else ""
         told = told or ("untrained decoder" if "Decoder: random weights" in pretraining else "")
     return told if told.startswith("untrained") else "before"
+
+
+def members_words(found: Mapping[str, Any]) -> str:
+    """Whose masks are compared, by the "uncertainty" of metrics.json.
+
+    >>> members_words({"of": "folds", "members": 5}), members_words({"of": "flips", "members": 4})
+    ('the networks of the 5 folds', 'the image and its 3 mirror images')
+    """
+    if found["of"] == "flips":
+        return f"the image and its {found['members'] - 1} mirror images"
+    return f"the networks of the {found['members']} folds"
+
+
+def worth_words(found: Mapping[str, Any]) -> str:
+    """Whether an uncertainty says which images have errors, by the interval of its correlation.
+
+    >>> worth_words({"spearman": 0.61, "spearman_ci95": [0.4, 0.8]}).split(":")[0]
+    'The uncertainty tells here where errors are'
+    >>> worth_words({"spearman": 0.2, "spearman_ci95": [-0.1, 0.5]}).split(":")[0]
+    'The uncertainty does not tell here where errors are'
+    """
+    ends, value = found.get("spearman_ci95"), found.get("spearman")
+    if ends is None or value is None:
+        why = found.get("no_interval") or "no interval"
+        return f"Whether the uncertainty tells where errors are cannot be said here: {why}."
+    facts = f"its rank correlation with the error is {value:.2f} {interval_text(ends, '.2f')}"
+    if ends[0] > 0:
+        return f"The uncertainty tells here where errors are: {facts}."
+    if ends[1] < 0:
+        return f"The uncertainty misleads here, as images with errors have less of it: {facts}."
+    return (
+        f"The uncertainty does not tell here where errors are: {facts}, and an order by chance has "
+        "0. Do not choose by it what to look at."
+    )
+
+
+def coverage_words(found: Mapping[str, Any]) -> str:
+    """What the area under the risk-coverage curve is, beside its two bounds."""
+    return (
+        f"area under the risk-coverage curve {found['aurc']:.3f} "
+        f"{interval_text(found.get('aurc_ci95'))} (images in an order by chance "
+        f"{found['aurc_random']:.3f}, by their true errors {found['aurc_perfect']:.3f})"
+    )

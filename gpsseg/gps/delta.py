@@ -84,7 +84,7 @@ class Delta:
         delta = cls(pairs, dense, metadata, free, Path(path))
         delta.check()
         if written not in (None, _hash_of(tensors)):
-            raise delta._error("its values are not those that were written")
+            raise delta.error("its values are not those that were written")
         return delta
 
     def check(self) -> None:
@@ -95,9 +95,10 @@ class Delta:
                 or infinite, or a tensor of ``free`` is not there.
         """
         if fault := own_fault(self.sparse, self.dense, self.free):
-            raise self._error(fault)
+            raise self.error(fault)
 
-    def _error(self, fault: str) -> UserError:
+    def error(self, fault: str) -> UserError:
+        """What to say where a delta is damaged or does not fit."""
         where = self.path or "This delta"
         return UserError(f"{where} cannot be applied: {fault}. Copy it again, or train anew.")
 
@@ -125,13 +126,13 @@ class Delta:
                 "with gpsseg.load_backbone (a delta cannot be applied twice or to another base)."
             )
         if fault := fault_for(model, self.sparse, self.dense, strict=add_layers is None):
-            raise self._error(fault)
+            raise self.error(fault)
         take_back = _layers_of(model)
         try:
             if add_layers:
                 add_layers(model)
             if fault := fault_for(model, self.sparse, self.dense, strict=True):
-                raise self._error(fault)
+                raise self.error(fault)
             parameters = dict(model.named_parameters())
             replaced = Delta(
                 {n: (i, _entries(parameters[n], i)) for n, (i, _) in self.sparse.items()},

@@ -22,8 +22,11 @@ from gpsseg.data.shown import read_shown, shown_range
 from gpsseg.data.sources import Failures
 from gpsseg.errors import one_line
 from gpsseg.evaluators import foreground, label_map
+from gpsseg.evaluators.uncertainty import SCALE, Agreement, disagreement
 from gpsseg.faults import DiskError, fault_of, stops_all
+from gpsseg.predict.numbers import note_number
 from gpsseg.predict.plan import Plan
+from gpsseg.predict.stripes import Stripe
 from gpsseg.predict.targets import FolderTarget, PictureTarget, Target, VolumeTarget
 from gpsseg.report.overlays import draw_overlay
 from gpsseg.writing import make_folder
@@ -39,7 +42,7 @@ class Writer:
     Attributes:
         plan: what is written.
         failures: is given (path, why) if something goes wrong.
-        mask, probability, overlay: where pictures go.
+        mask, probability, overlay, uncertainty: where pictures go.
         failed: whether the results are not to appear under their names.
     """
 
@@ -48,30 +51,37 @@ class Writer:
     mask: Target
     probability: Target | None = None
     overlay: Target | None = None
+    uncertainty: Target | None = None
     failed: bool = field(default=False, init=False)
+    _agreement: Agreement = field(default_factory=Agreement, init=False)
+
+    @property
+    def _beside(self) -> list[Target]:
+        """Where pictures go besides the mask."""
+        others = (self.overlay, self.probability, self.uncertainty)
+        return [target for target in others if target is not None]
 
     def has(self, index: int) -> bool:
         """Whether a frame's results are there already, from a prediction that was stopped."""
-        targets = [t for t in (self.overlay, self.probability, self.mask) if t is not None]
+        targets = (*self._beside, self.mask)
         return all(isinstance(t, FolderTarget) and t.place(index).exists() for t in targets)
 
-    def put(self, index: int, pixels: np.ndarray | None, stripes: Iterable[np.ndarray]) -> None:
+    def put(self, index: int, pixels: np.ndarray | None, stripes: Iterable[Stripe]) -> None:
         """Take one picture.
 
         Args:
             index: its number within the source.
             pixels: (H, W, 3) uint8 RGB, what the network was shown; for the overlay.
-            stripes: of its probability map, from top to bottom: (h, W) float32 in [0, 1]; >= 0.5 is
-                foreground. Of several classes (C, h, W), the background first: labels are written,
-                see ``label_map``.
+            stripes: of its probability map, from top to bottom; >= 0.5 is foreground. Of several
+                classes labels are written, see ``label_map``.
         """
-        rows: list[tuple[np.ndarray | None, np.ndarray, np.ndarray | None]] = []
+        rows: list[tuple[np.ndarray | None, ...]] = []
         for stripe in stripes:
-            labels = label_map(stripe) if stripe.ndim == 3 else None
-            part = foreground(stripe)
-            shades = None if self.probability is None else (part * 255).round().astype(np.uint8)
-            rows.append((labels, part >= 0.5, shades))
-        labels, mask, shades = map(_joined, zip(*rows, strict=True))
+            labels = label_map(stripe.probability) if stripe.probability.ndim == 3 else None
+            part = foreground(stripe.probability)
+            shades = None if self.probability is None else _levels(part, 255)
+            rows.append((labels, part >= 0.5, shades, self._doubt(stripe)))
+        labels, mask, shades, doubt = map(_joined, zip(*rows, strict=True))
         assert mask is not None
         if self.overlay is not None and (mask.any() or self.plan.source.kind != "volume"):
             assert pixels is not None
@@ -79,13 +89,36 @@ class Writer:
         if self.probability is not None:
             assert shades is not None
             self.probability.put(index, shades)
+        if self.uncertainty is not None:
+            assert doubt is not None
+            self.uncertainty.put(index, doubt)
+            self._note(index)
         self.mask.put(index, mask if labels is None else labels)
+
+    def _doubt(self, stripe: Stripe) -> np.ndarray | None:
+        """The levels of a stripe's uncertainty, whose masks are counted."""
+        if self.uncertainty is None:
+            return None
+        assert stripe.members is not None
+        self._agreement.add(stripe.members)
+        return _levels(disagreement(stripe.members), SCALE)
+
+    def _note(self, index: int | None = None) -> None:
+        """Keep the number of a picture, or of a volume when all of its slices have come."""
+        if self.plan.table is None or (index is not None) == (self.plan.source.kind == "volume"):
+            return
+        mask = self.plan.mask
+        if isinstance(self.mask, FolderTarget) and index is not None:
+            mask = mask / self.mask.name(index)
+        note_number(self.plan.table, mask, self._agreement.uncertainty)
+        self._agreement = Agreement()
 
     def finish(self) -> None:
         """All pictures have come. The mask comes last: where it is, all is."""
-        for target in (self.overlay, self.probability, self.mask):
-            if target is not None:
-                target.finish()
+        if self.plan.source.kind == "volume":
+            self._note()
+        for target in (*self._beside, self.mask):
+            target.finish()
 
     def fail(self, error: BaseException) -> None:
         """Say that the source cannot be segmented.
@@ -98,6 +131,11 @@ class Writer:
         if not self.failed:
             note_failure(self.failures, self.plan.source.path, error)
         self.failed = True
+
+
+def _levels(values: np.ndarray, scale: int) -> np.ndarray:
+    """Numbers as the levels of an 8-bit picture."""
+    return (values * scale).round().astype(np.uint8)
 
 
 def _joined(rows: Sequence[np.ndarray | None]) -> np.ndarray | None:
@@ -199,20 +237,22 @@ def _missing(writer: Writer, pictures: Iterable[Callable[[], np.ndarray]]) -> It
         writer.finish()
 
 
-def _targets(
-    plan: Plan, make: Callable[[Path], Target]
-) -> tuple[Target, Target | None, Target | None]:
-    """Targets of the mask, the probability and the overlay."""
+Targets = tuple[Target, Target | None, Target | None, Target | None]
+
+
+def _targets(plan: Plan, make: Callable[[Path], Target]) -> Targets:
+    """Targets of the mask, the probability, the overlay and the uncertainty."""
     overlay: Target | None = None
     if plan.overlay is not None:
         folder = plan.source.kind != "image"
         overlay = FolderTarget(plan.overlay, ".jpg") if folder else PictureTarget(plan.overlay)
-    return make(plan.mask), None if plan.probability is None else make(plan.probability), overlay
+    soft, doubt = (
+        None if path is None else make(path) for path in (plan.probability, plan.uncertainty)
+    )
+    return make(plan.mask), soft, overlay, doubt
 
 
-def _volume_targets(
-    plan: Plan, volume: Volume, slicing: Slicing, label: str
-) -> tuple[Target, Target | None, Target | None]:
+def _volume_targets(plan: Plan, volume: Volume, slicing: Slicing, label: str) -> Targets:
     """The same for what comes as an array of slices or frames."""
 
     def make(path: Path) -> Target:

@@ -12,13 +12,14 @@ import numpy as np
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.formats.greys import Greys, show
+from gpsseg.engine.inference import Views
 from gpsseg.engine.machine import make_machine, require_device
 from gpsseg.engine.prompts import COLUMNS, Prompter, from_pixels, is_prompted
 from gpsseg.errors import UserError
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.runs.greys import greys_of
-from gpsseg.runs.tuned import load_tuned as open_network
+from gpsseg.runs.members import load_networks as open_networks
 
 EIGHT_BITS = Greys()  # of a run whose images had no more
 
@@ -28,8 +29,8 @@ class TunedNetwork:
     """The network of a run, on its device; made by ``load_run``.
 
     Attributes:
-        folder: of the run.
-        config: its settings.
+        folder: of the run or the study.
+        config: its settings; of a study those of its first fold.
         prompt: what the network is told of a picture, such as "none" or "box".
         classes: what the labels 1, 2, ... of ``predict`` mean; empty where masks are not labelled.
         segmenter: how pictures become probabilities; ``segmenter.model`` is the ``nn.Module``.
@@ -143,24 +144,27 @@ def _trained_on(greys: Greys) -> str:
 
 
 def load_run(folder: Path | str, device: str = "auto", untrained: bool = False) -> TunedNetwork:
-    """Load the network of a run that ``gpsseg.finetune`` made.
+    """Load the network of a run that ``gpsseg.finetune`` made, or the networks of a study's folds.
 
     Args:
-        folder: of the run.
+        folder: of the run; or of the study, whose folds' probabilities are averaged. Its networks
+            take turns in one ``nn.Module``, so let no two threads predict with it at a time.
         device: auto, cpu, cuda, cuda:N or mps (an Apple GPU).
         untrained: whether a network that was stopped before its first validation will do.
 
     Raises:
-        UserError: the folder is no run folder, or the run has no result.
+        UserError: the folder is neither, or there is no result.
     """
     require_device(device)
     folder = Path(folder)
-    config, model = open_network(folder, untrained)
+    networks = open_networks(folder, untrained)
+    config, model = networks.config, networks.model
     card = card_of(config)
     machine = make_machine(device, config.precision)
     model.to(machine.device)
-    segmenter = Segmenter(model, machine, card, config.image_size, config.batch_size)
-    greys = greys_of(folder)
+    views = Views(networks.members)
+    segmenter = Segmenter(model, machine, card, config.image_size, config.batch_size, views)
+    greys = greys_of(networks.runs[0])
     return TunedNetwork(
         folder, config, model.facts.prompt, tuple(card.told_apart), segmenter, greys
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from gpsseg.config.folder import RunFolder
+from gpsseg.config.effects import idle
+from gpsseg.config.folder import StudyFolder
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.data.cards.card import Card
@@ -17,6 +18,7 @@ from gpsseg.errors import UserError
 from gpsseg.files import sha256_of_file, write_json
 from gpsseg.predict.plan import Plan
 from gpsseg.reading import read_object
+from gpsseg.runs.members import delta_hash
 
 
 def as_trained(config: PredictConfig, greys: Greys, sources: Sequence[Source]) -> PredictConfig:
@@ -91,6 +93,21 @@ def refuse_prompts(config: PredictConfig, prompt: str, plans: Sequence[Plan]) ->
         )
 
 
+def refuse_uncertainty(config: PredictConfig, prompt: str) -> None:
+    """Refuse mirror images as members where a network is told a box or point of the picture.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    if config.uncertainty and is_prompted(prompt) and not StudyFolder(config.run).is_study:
+        raise idle(
+            "uncertainty",
+            True,
+            f"its members would be mirror images, and a {prompt} is given for the picture as it is;"
+            " it goes with the folder of a study",
+        )
+
+
 def refuse_dicom_seg(config: PredictConfig, card: Card) -> None:
     """Refuse labels of several classes in a format that is written for one.
 
@@ -113,11 +130,13 @@ def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
         UserError: the folder holds masks that were made otherwise.
     """
     names = ("format", "axis", "window", "tta", "tile", "save_probabilities", "overlays")
+    more = {"uncertainty": True} if config.uncertainty else {}
     settings = {
         "run": "a nameless run" if nameless else config.run.resolve().name,
-        "delta_sha256": sha256_of_file(RunFolder(config.run).delta),
+        "delta_sha256": delta_hash(config.run),
         **{name: value for name, value in dataclasses.asdict(config).items() if name in names},
         "prompts": sha256_of_file(config.prompts) if config.prompts else None,
+        **more,
     }
     if card.told_apart:
         settings["labels"] = {name: i for i, name in enumerate(card.told_apart, start=1)}
@@ -131,7 +150,7 @@ def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
         return
     there = read_object(path)
     # The delta says which run it was, whatever its folder is called by now.
-    at_times = ("labels", "untrained", "window")
+    at_times = ("labels", "untrained", "window", "uncertainty")
     compared = dict.fromkeys([*settings, *at_times])
     compared.pop("run")
     other = [n for n in compared if there.get(n) != settings.get(n)]

@@ -10,6 +10,7 @@ from gpsseg.config.predict import PredictConfig
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.data.sources import Failures, Source
 from gpsseg.errors import UserError
+from gpsseg.predict.numbers import TABLE
 from gpsseg.predict.targets import partial_folder
 
 SAME = {  # formats of two files are written as one, those that are read only as NIfTI
@@ -26,18 +27,22 @@ class Plan:
     Attributes:
         source: what is segmented.
         mask: a file, or of a video the folder of its frames' masks.
-        probability, overlay: the same, where they are asked for.
+        probability, overlay, uncertainty: the same, where they are asked for.
+        table: of the masks' numbers, where there is an uncertainty.
     """
 
     source: Source
     mask: Path
     probability: Path | None
     overlay: Path | None
+    uncertainty: Path | None = None
+    table: Path | None = None
 
     @property
     def paths(self) -> list[Path]:
         """Every file or folder that is planned."""
-        return [path for path in (self.mask, self.probability, self.overlay) if path is not None]
+        planned = (self.mask, self.probability, self.overlay, self.uncertainty)
+        return [path for path in planned if path is not None]
 
     @property
     def finished(self) -> bool:
@@ -144,4 +149,6 @@ def _plan(source: Source, config: PredictConfig) -> Plan:
         path(mask),
         path(f"_probability{soft}") if config.save_probabilities else None,
         path(f"_overlay{overlay}") if config.overlays else None,
+        path(f"_uncertainty{soft}") if config.uncertainty else None,
+        config.output / TABLE if config.uncertainty else None,
     )

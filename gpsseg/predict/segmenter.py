@@ -17,22 +17,21 @@ import numpy as np
 from torch import nn
 from torch.utils.data import default_collate
 
-from gpsseg.backbones import Backbone
-from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.loader import prepare_picture
-from gpsseg.engine.inference import predict_maps
+from gpsseg.engine.inference import AS_IT_IS, Views, predict_all
 from gpsseg.engine.machine import Machine, make_machine, return_freed_memory
 from gpsseg.engine.prompts import Prompter, no_prompt
 from gpsseg.faults import is_out_of_memory
 from gpsseg.predict.frames import Frame
-from gpsseg.predict.stripes import cut, from_tiles
+from gpsseg.predict.stripes import Stripe, cut, from_tiles, stacked, taken_apart
+from gpsseg.runs.members import Networks
 
 Read = tuple[np.ndarray | None, dict[str, Any] | None]
 Shown = tuple[Frame, np.ndarray | None, dict[str, Any] | None]
-Done = tuple[Frame, np.ndarray | None, Iterable[np.ndarray]]
+Done = tuple[Frame, np.ndarray | None, Iterable[Stripe]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Segmenter:
         card: whose load steps prepare a picture.
         image_size: side of the network's input in pixels.
         batch_size: pictures (or tiles) per forward pass.
-        flips: whether to average over the picture and its mirror images.
+        views: over what maps are averaged, and whether its members are told apart.
         tile: side in pixels of overlapping squares that larger pictures are cut into; None shows
             the network every picture as a whole.
         prompter: what the network is told of each picture, see ``gpsseg.engine.prompts``.
@@ -57,7 +56,7 @@ class Segmenter:
     card: Card
     image_size: int
     batch_size: int
-    flips: bool = False
+    views: Views = AS_IT_IS
     tile: int | None = None
     prompter: Prompter = no_prompt
     numbers: Mapping[Path, int] = field(default_factory=dict)
@@ -78,7 +77,7 @@ class Segmenter:
                 for frame, pixels, prepared in batch:
                     if not prepared:
                         assert pixels is not None
-                        yield frame, pixels, self._tiled(pixels)
+                        yield frame, pixels, self._stripes(self._tiled(pixels))
                         continue
                     found = next(maps)
                     if isinstance(found, Exception):
@@ -86,7 +85,7 @@ class Segmenter:
                             raise found
                         frame.writer.fail(found)
                     else:
-                        yield frame, pixels, cut(found)
+                        yield frame, pixels, self._stripes(cut(found))
 
     def map_of(self, pixels: np.ndarray, prompter: Prompter | None = None) -> np.ndarray:
         """The probability map of one picture, shown to the network as a whole.
@@ -150,8 +149,13 @@ class Segmenter:
             return
         batch = default_collate([{"index": 0, **one} for one in prepared])
         prompter = prompter or self.prompter
-        for _, probability in predict_maps(self.model, [batch], self.machine, prompter, self.flips):
-            yield probability
+        for found in predict_all(self.model, [batch], self.machine, prompter, self.views):
+            members = found.members
+            yield found.probability if members is None else stacked(found.probability, members)
+
+    def _stripes(self, stripes: Iterable[np.ndarray]) -> Iterator[Stripe]:
+        members = self.views.members if self.views.apart else 0
+        return (taken_apart(stripe, members) for stripe in stripes)
 
     def _tiled(self, pixels: np.ndarray) -> Iterator[np.ndarray]:
         assert self.tile is not None
@@ -214,8 +218,7 @@ def stops_prediction(error: BaseException, frame: Frame) -> bool:
 
 def make_segmenter(
     config: PredictConfig,
-    trained: SettledConfig,
-    model: Backbone,
+    networks: Networks,
     card: Card,
     prompter: Prompter | None,
     pictures: Sequence[Path],
@@ -224,17 +227,18 @@ def make_segmenter(
 
     Args:
         config: of the prediction.
-        trained: of the run.
-        model: the tuned network.
+        networks: of the run or the study.
         card: of the run.
         prompter: the user's boxes or points, if the run takes some.
         pictures: whose prompts these are, in their order.
     """
+    trained = networks.config
     machine = make_machine(config.device, trained.precision)
     size, batch = trained.image_size, machine.share_of(config.batch_size or trained.batch_size)
-    flips = config.tta == "flips"
-    network = model.to(machine.device)
-    segmenter = Segmenter(network, machine, card, size, batch, flips, config.tile)
+    flips = config.tta == "flips" or (config.uncertainty and not networks.is_study)
+    views = Views(networks.members, flips, config.uncertainty)
+    network = networks.model.to(machine.device)
+    segmenter = Segmenter(network, machine, card, size, batch, views, config.tile)
     if prompter is None:
         return segmenter
     numbers = {path: i for i, path in enumerate(pictures)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,34 @@ from torch import Tensor
 OVERLAP = 0.25  # of a tile's side with the next one's
 ROWS = 256  # of a map at a time
 Maps = Callable[[Sequence[np.ndarray]], Iterable[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Stripe:
+    """A part of a picture's map, over its whole width.
+
+    Attributes:
+        probability: float32 (h, W) in [0, 1]; of several classes (C, h, W), the background first.
+        members: float32 (M, h, W), the foreground's probability by each member of an ensemble; None
+            where it was not asked for.
+    """
+
+    probability: np.ndarray
+    members: np.ndarray | None = None
+
+
+def stacked(probability: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The map and the members' as the channels of one: (H, W) or (C, H, W) and (M, H, W)."""
+    first = probability if probability.ndim == 3 else probability[None]
+    return np.concatenate([first, members])
+
+
+def taken_apart(stripe: np.ndarray, members: int) -> Stripe:
+    """Undo ``stacked``; without members the stripe is the map's."""
+    if not members:
+        return Stripe(stripe)
+    first = stripe[:-members]
+    return Stripe(first[0] if len(first) == 1 else first, stripe[-members:])
 
 
 def cut(whole: np.ndarray) -> Iterator[np.ndarray]:

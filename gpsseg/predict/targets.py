@@ -54,9 +54,13 @@ class FolderTarget:
     path: Path
     ending: str = ".png"
 
+    def name(self, index: int) -> str:
+        """What the file of a frame is called."""
+        return f"{index:06d}{self.ending}"
+
     def place(self, index: int) -> Path:
         """The file of a frame, while the folder is not complete."""
-        return partial_folder(self.path) / f"{index:06d}{self.ending}"
+        return partial_folder(self.path) / self.name(index)
 
     def put(self, index: int, picture: np.ndarray) -> None:
         """Write one; the folder is made for the first, so that a failed source leaves none."""

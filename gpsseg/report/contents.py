@@ -26,20 +26,22 @@ class CaseRow:
     Attributes:
         id: its name.
         group: patient or sequence; empty where there is none.
-        fold: that it was tested in; None where there are no folds.
         dice: Dice per image in [0, 1], or None.
         iou: IoU per image in [0, 1], or None.
         size: the lesion's share of the image in percent, or None.
         thumbnail: pictures of it, or None.
+        fold: that it was tested in; None where there are no folds.
+        uncertainty: how little the members of an ensemble agree on it, in [0, 1], or None.
     """
 
     id: str
     group: str
-    fold: int | None
     dice: float | None
     iou: float | None
     size: float | None
     thumbnail: Thumbnail | None
+    fold: int | None = None
+    uncertainty: float | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[CaseRow, .
             iou=row.score(iou),
             size=_lesion_size(row),
             thumbnail=pictures.get(row.id),
+            uncertainty=row.score("uncertainty"),
         )
         for row in rows
     ]

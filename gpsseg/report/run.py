@@ -15,6 +15,7 @@ from gpsseg.report import layers, sections, settings
 from gpsseg.report.charts.of_run import dice_against_size, histogram, reliability
 from gpsseg.report.charts.of_training import loss_curve, validation_curve
 from gpsseg.report.contents import Contents, read_contents, require_scores
+from gpsseg.report.doubt import doubt
 from gpsseg.report.folds import folds
 from gpsseg.report.page import fill_template
 from gpsseg.report.skipped import skipped
@@ -89,6 +90,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "paired": metrics.get("paired", []),
         "leaks": sections.leak_check(contents),
         "labels": sections.labels(metrics),
+        "doubt": doubt(metrics, cases),
         "showcase": sections.showcase(cases),
         "charts": [chart for chart in charts if chart],
         "panels": layers.layer_panels(contents.selection.get("layers", ())),

@@ -151,6 +151,7 @@ def columns(cases: Sequence[CaseRow]) -> list[tuple[str, str, str]]:
     group = [("Group", "", "text")] if any(case.group for case in cases) else []
     group += [("Fold", "", "number")] if any(case.fold for case in cases) else []
     numbers = [("Dice", ""), ("IoU", ""), ("Lesion size", ", % of image")]
+    numbers += [("Uncertainty", "")] if any(case.uncertainty is not None for case in cases) else []
     return [("Image", "", "text"), *group, *((*number, "number") for number in numbers)]
 
 

@@ -122,7 +122,7 @@ def leaks_sentence(found: Sequence[Any], images: int) -> str:
 
 
 def check_run(
-    run: Path,
+    runs: Sequence[Path],
     trained: FinetuneConfig,
     test: Sequence[Case],
     strict: bool,
@@ -132,7 +132,7 @@ def check_run(
     """Compare the images that a finished run was trained on with ``test``; see `check_leaks`.
 
     Args:
-        run: its folder.
+        runs: its folder, or those of a study's folds.
         trained: its settings.
         test: what is scored, with hashed ids where there is a salt.
         strict: whether a leak is an error.
@@ -148,7 +148,8 @@ def check_run(
         UserError: ``strict``, and there is a leak or the check cannot be made.
     """
     try:
-        train = training_cases(run, trained)
+        of_all = {case.id: case for run in runs for case in training_cases(run, trained)}
+        train = tuple(of_all.values())
         if salt is not None and not trained.anonymous_ids:
             train = tuple(anonymous_case(case, salt) for case in train)
     except UserError as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,11 @@ from gpsseg.data.case import Case, case_labels, case_mask
 from gpsseg.data.held import Held
 from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.data.splits.split import Split
-from gpsseg.engine.inference import predict_maps
+from gpsseg.engine.inference import AS_IT_IS, Views, predict_all
 from gpsseg.engine.machine import Machine, processor_of
-from gpsseg.engine.prompts import from_file, from_truth, is_prompted, prompt_label
+from gpsseg.engine.prompts import Prompter, from_file, from_truth, is_prompted, prompt_label
 from gpsseg.evaluators import ClassTable, Kept, Scorer, foreground, label_map
+from gpsseg.evaluators.uncertainty import uncertainty_of
 from gpsseg.memory import memory_for
 from gpsseg.processes import shared_out, together
 from gpsseg.scoring.facts import data_facts
@@ -42,17 +43,22 @@ class Scored:
     Attributes:
         scorer: of the foreground, which is all classes together.
         classes: of each class, where the network tells them apart.
+        doubts: id -> how little the members of an ensemble agree; empty where none were asked.
     """
 
     scorer: Scorer
     classes: ClassTable | None
+    doubts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The rows of per_image.csv."""
         rows = self.scorer.rows()
         more = self.classes.rows if self.classes is not None else [{}] * len(rows)
-        return [{**row, **scores} for row, scores in zip(rows, more, strict=True)]
+        rows = [{**row, **scores} for row, scores in zip(rows, more, strict=True)]
+        if not self.doubts:
+            return rows
+        return [{**row, "uncertainty": self.doubts[row["id"]]} for row in rows]
 
     @property
     def dice(self) -> float:
@@ -117,6 +123,7 @@ def score_cases(
     tolerance: float = 2.0,
     truth: Truth | None = None,
     held: Held | None = None,
+    views: Views = AS_IT_IS,
 ) -> Scored:
     """Predict cases and score each against its mask at native size.
 
@@ -139,6 +146,7 @@ def score_cases(
         tolerance: as for ``Scorer``.
         truth: how masks are read; None reads each file.
         held: prepared images in memory; None reads and keeps them in the cache's folder.
+        views: over what maps are averaged, and whether the members are compared.
 
     Raises:
         TrainingDivergedError: in every process, if one of them finds a map that is not finite.
@@ -148,24 +156,28 @@ def score_cases(
     classes = ClassTable(card.told_apart) if card.told_apart else None
 
     @memory_for("scoring", config)
-    def score_own() -> list[tuple[Kept, ClassTable | None]]:
+    def score_own() -> list[tuple[Kept, ClassTable | None, dict[str, float]]]:
+        doubts: dict[str, float] = {}
         inputs = _inputs(model, cases, card, config, prompts, machine, held)
-        maps = predict_maps(model.to(machine.device), *inputs)
+        maps = predict_all(model.to(machine.device), *inputs, views)
         own = len(shared_out(cases))
-        for index, probability in progress(maps, description, own) if description else maps:
-            case = cases[index]
+        for found in progress(maps, description, own) if description else maps:
+            case, probability = cases[found.index], found.probability
+            if found.members is not None:
+                doubts[case.id] = uncertainty_of(found.members)
             if classes is not None:
                 classes.add(label_map(probability), truth.labels(case), case.group)
             mask, probability = truth.mask(case), foreground(probability)
             scorer.add(case.id, probability, mask, case.group)
             if picture is not None:
                 picture(case, probability, mask)
-        return [(scorer.kept, classes)]
+        return [(scorer.kept, classes, doubts)]
 
     parts = together(score_own)  # in the order of the cases
-    tables = [table for _, table in parts if table is not None]
-    whole = scorer.joined([kept for kept, _ in parts])
-    return Scored(whole, None if classes is None else classes.joined(tables))
+    tables = [table for _, table, _ in parts if table is not None]
+    whole = scorer.joined([kept for kept, _, _ in parts])
+    every = {name: number for _, _, doubts in parts for name, number in doubts.items()}
+    return Scored(whole, None if classes is None else classes.joined(tables), every)
 
 
 def _inputs(
@@ -176,7 +188,7 @@ def _inputs(
     prompts: Path | None,
     machine: Machine,
     held: Held | None = None,
-) -> tuple[Any, ...]:
+) -> tuple[Any, Machine, Prompter]:
     """What inference needs beside the network; it gets no mask unless a prompt is made of it."""
     prompt = model.facts.prompt
     prompter = from_truth(prompt)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpsseg.console import say
 from gpsseg.errors import counted
-from gpsseg.evaluators.words import interval_text, interval_words, name_of_base
+from gpsseg.evaluators.uncertainty import most_uncertain
+from gpsseg.evaluators.words import (
+    coverage_words,
+    interval_text,
+    interval_words,
+    members_words,
+    name_of_base,
+    worth_words,
+)
+
+MOST_DOUBTFUL = 5
 
 
 def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) -> None:
@@ -86,6 +96,20 @@ def say_protocols(summary: dict[str, Any]) -> None:
             say(f"{'':<14} {scores['rule']}")
         if "warning" in scores:
             say(f"{'':<14} warning: {scores['warning']}", style="bold yellow")
+
+
+def say_doubt(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print whether the members' disagreement tells of errors, and where it is largest."""
+    found = metrics.get("uncertainty")
+    if not found:
+        return
+    what = members_words(found)
+    say(f"uncertainty: how little the masks of {what} agree; scored is the mean of them")
+    say(f"{worth_words(found)}", style="bold")
+    say(coverage_words(found).capitalize())
+    numbers = {row["id"]: row["uncertainty"] for row in rows}
+    if first := most_uncertain(numbers, MOST_DOUBTFUL):
+        say(f"look at these first: {', '.join(f'{name} ({numbers[name]:.2f})' for name in first)}")
 
 
 def _unit(score: str, scores: Mapping[str, Any]) -> str:

@@ -30,11 +30,11 @@ from gpsseg.report.thumbnails import Thumbnail, collect
 from gpsseg.runs.batch_size import with_batch_size
 from gpsseg.runs.begun import MOVABLE
 from gpsseg.runs.data import open_data
+from gpsseg.runs.members import load_networks
 from gpsseg.runs.method import load_base, refuse_without_effect, require_backbone
 from gpsseg.runs.pool import in_own_process, one_of_several, run_side_by_side
 from gpsseg.runs.settle import settle
 from gpsseg.runs.starts import has_resume_point
-from gpsseg.runs.tuned import load_tuned
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import score_cases
 from gpsseg.study.folds import Parts as Fold
@@ -211,7 +211,8 @@ def _pictures(
         run = _run_of(one)
         with one_of_several(one, run, salt, torch.get_num_threads()) as config:
             data = open_data(config, salt, run=run.path, parts=())
-            settled, model = load_tuned(run.path, untrained=True)
+            networks = load_networks(run.path, untrained=True)
+            settled, model = networks.config, networks.model
             cases = [case for case in data.split.test if case.id in ids]
             machine = make_machine(settled.device, settled.precision)
             how = (data.card, settled, machine, None, ("per-image",))

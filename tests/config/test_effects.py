@@ -113,6 +113,7 @@ REFUSED = {
         "device": ({**TRUTH, "device": "cpu"}, "--device cpu has no effect here"),
         "batch_size": ({**TRUTH, "batch_size": 2}, NO_EFFECT),
         "untrained": ({**TRUTH, "untrained": True}, NO_EFFECT),
+        "uncertainty": ({**TRUTH, "uncertainty": True}, "a study's folds always have it"),
         "on_bad_image": ({**TRUTH, "on_bad_image": "skip"}, NO_EFFECT),
         "tolerance": ({**RUN, "tolerance": 3}, "--protocol boundary or volume"),
         "labels": ({**RUN, "labels": (1,)}, "it goes with --predictions"),
@@ -125,6 +126,7 @@ REFUSED = {
     PredictConfig: {
         "tile": ({**SCANS, "prompts": "b.csv", "tile": 64}, "for a whole picture"),
         "tta": ({**SCANS, "prompts": "b.csv", "tta": "flips"}, "for a whole picture"),
+        "uncertainty": ({**SCANS, "prompts": "b.csv", "uncertainty": True}, "folder of a study"),
     },
     ReportConfig: {
         "checklist": ({**OUT, "compare": ("a", "b"), "checklist": "claim"}, "goes with --run"),

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from torch import Tensor, nn
 
-import gpsseg.config.resuming
-import gpsseg.runs.tuned
+import gpsseg.runs.members
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.predict import predict
+from gpsseg.runs.members import Networks
 
 SIZE = 32
 
@@ -37,15 +37,26 @@ class Bright(nn.Module):
         return (image.mean(1, keepdim=True) - 0.5) * 100
 
 
+def stand_in(
+    monkeypatch: pytest.MonkeyPatch, config: SettledConfig, model: Any, members: Any = ()
+) -> None:
+    """Let every folder be that of a run of this network, or of a study of these members."""
+
+    def load(run: Path, untrained: bool = False) -> Networks:
+        return Networks(run, (run,), config, model, members)
+
+    for place in ("gpsseg.runs.members.load_networks", "gpsseg.predict.network.open_networks"):
+        monkeypatch.setattr(place, load)
+    monkeypatch.setattr(gpsseg.runs.members, "first_config", lambda run: config)
+
+
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Bright:
     model = Bright()
     config = SettledConfig(
         image_size=SIZE, batch_size=2, lr=1e-3, decoder_lr=1e-3, workers=0, precision="fp32"
     )
-    for place in ("gpsseg.runs.tuned.load_tuned", "gpsseg.predict.network.open_network"):
-        monkeypatch.setattr(place, lambda run, untrained=False: (config, model))
-    monkeypatch.setattr(gpsseg.config.resuming, "read_config", lambda run: config)
+    stand_in(monkeypatch, config, model)
     return model
 
 
@@ -117,4 +128,5 @@ def tools() -> SimpleNamespace:
         read=read,
         files=files,
         counting=counting,
+        stand_in=stand_in,
     )

@@ -8,6 +8,7 @@ import numpy as np
 from gpsseg.data.sources import Source
 from gpsseg.predict.frames import Writer
 from gpsseg.predict.plan import Plan
+from gpsseg.predict.stripes import Stripe
 from gpsseg.predict.targets import PictureTarget
 
 
@@ -16,5 +17,5 @@ def test_half_is_foreground(tmp_path: Path, tools: SimpleNamespace) -> None:
     plan = Plan(source, tmp_path / "mask.png", None, None)
     writer = Writer(plan, [], PictureTarget(plan.mask))
     values = np.array([[0.5, 0.499], [0.501, 0.0]], np.float32)
-    writer.put(0, np.zeros((2, 2, 3), np.uint8), [values])
+    writer.put(0, np.zeros((2, 2, 3), np.uint8), [Stripe(values)])
     assert tools.read(plan.mask).tolist() == [[255, 0], [255, 0]]

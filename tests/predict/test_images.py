@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import gpsseg.predict.frames
-import gpsseg.runs.tuned
+import gpsseg.runs.members
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import run_command
@@ -263,9 +263,9 @@ def test_a_wrong_prompts_file_is_refused_before_the_network_loads(
     def never(*_: object) -> None:
         raise AssertionError("the network was loaded")
 
-    monkeypatch.setattr(gpsseg.runs.tuned, "load_tuned", never)
+    monkeypatch.setattr(gpsseg.runs.members, "load_networks", never)
     monkeypatch.setattr(
-        gpsseg.config.resuming, "read_config", lambda run: FinetuneConfig(prompt="box")
+        gpsseg.runs.members, "first_config", lambda run: FinetuneConfig(prompt="box")
     )
     tools.picture(tmp_path / "in" / "a.png", tools.blob())
     boxes = tmp_path / "boxes.csv"

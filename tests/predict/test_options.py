@@ -11,9 +11,7 @@ import pytest
 import SimpleITK
 from PIL import Image
 
-import gpsseg.config.resuming
 import gpsseg.engine.prompt_files
-import gpsseg.runs.tuned
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.cards.card import load_card
@@ -88,10 +86,7 @@ def test_resume_gives_each_picture_the_box_that_it_had_and_reads_the_file_once(
         image_size=tools.size, batch_size=2, lr=1e-3, decoder_lr=1e-3, workers=0, prompt="box"
     )
     model.facts = SimpleNamespace(prompt="box")
-    monkeypatch.setattr(
-        gpsseg.runs.tuned, "load_tuned", lambda run, untrained=False: (config, model)
-    )
-    monkeypatch.setattr(gpsseg.config.resuming, "read_config", lambda run: config)
+    tools.stand_in(monkeypatch, config, model)
     told: list[float] = []
     monkeypatch.setattr(
         model, "forward", lambda image, box: told.extend(box[:, 2].tolist()) or image[:, :1]

@@ -1,0 +1,81 @@
+"""uncertainty.csv: a number for every mask, which outlives a kill as the masks do.
+
+While masks are written each process appends to a hidden file of its own; what all have is then put
+together with what was there before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from gpsseg.errors import UserError
+from gpsseg.files import write_rows
+from gpsseg.predict.targets import partial_folder
+from gpsseg.processes import part
+from gpsseg.reading import read_log, read_table
+from gpsseg.scope import drawn
+from gpsseg.writing import append, remove_file
+
+TABLE = "uncertainty.csv"
+PARTS = ".uncertainty-*.jsonl"
+
+
+def note_number(table: Path, mask: Path, uncertainty: float) -> None:
+    """Keep the number of a mask that is about to be there.
+
+    Args:
+        table: uncertainty.csv, in the folder of the prediction.
+        mask: the file, in this folder or below.
+        uncertainty: in [0, 1].
+    """
+    place = table.with_name(PARTS.replace("*", str(part()[0])))
+    line = {"mask": mask.relative_to(table.parent).as_posix(), "uncertainty": uncertainty}
+    append(place, json.dumps(line) + "\n")
+
+
+def write_numbers(table: Path) -> None:
+    """Write uncertainty.csv: a row a mask that is there, the most uncertain first.
+
+    It names the masks as they are called, also behind a veil: they lie beside it. The numbers of
+    frames whose video is not complete are kept for who goes on with it.
+    """
+    folder, known = table.parent, dict(_numbers(table))
+    there = {mask: number for mask, number in known.items() if (folder / mask).exists()}
+    rows = [
+        {"mask": mask, "uncertainty": f"{number:.6f}"}
+        for mask, number in sorted(there.items(), key=lambda row: (-row[1], row[0]))
+    ]
+    if rows:
+        with drawn(None):
+            write_rows(table, rows)
+    for place in folder.glob(PARTS):
+        remove_file(place)
+    for mask, number in known.items():
+        if mask not in there and partial_folder((folder / mask).parent).is_dir():
+            note_number(table, folder / mask, number)
+
+
+def check_numbers(table: Path) -> None:
+    """Refuse a file that would be added to and is none of ours, before anything is written.
+
+    Raises:
+        UserError: it has other columns, or holds no numbers.
+    """
+    list(_numbers(table))
+
+
+def _numbers(table: Path) -> Iterator[tuple[str, float]]:
+    """What was written before, and then what is new."""
+    lines = read_table(table)[1] if table.is_file() else []
+    for place in sorted(table.parent.glob(PARTS)):
+        lines += read_log(place)
+    for line in lines:
+        try:
+            yield str(line["mask"]), float(line["uncertainty"])
+        except (KeyError, ValueError):
+            raise UserError(
+                f"{table} has no columns mask and uncertainty with a number in each row, expected "
+                "the file as gpsseg wrote it. Put it back, or name another --output."
+            ) from None

@@ -1,0 +1,60 @@
+"""The section on uncertainty: what it is worth on these images, and which to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpsseg.evaluators.uncertainty import most_uncertain
+from gpsseg.evaluators.words import coverage_words, interval_words, members_words, worth_words
+from gpsseg.report.charts.of_doubt import doubt_charts
+from gpsseg.report.charts.plot import Chart
+from gpsseg.report.contents import CaseRow, Json
+
+FIRST = 6
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What the page says of the uncertainty.
+
+    Attributes:
+        members: whose masks are compared.
+        flips: whether these are mirror images.
+        worth: whether the number tells where errors are.
+        area: of the risk-coverage curve, beside its bounds.
+        over: what the intervals vary over.
+        first: the most uncertain images.
+        charts: error against uncertainty, and the risk-coverage curve.
+    """
+
+    members: str
+    flips: bool
+    worth: str
+    area: str
+    over: str
+    first: Sequence[CaseRow]
+    charts: Sequence[Chart]
+
+
+def doubt(metrics: Json, cases: Sequence[CaseRow]) -> Doubt | None:
+    """The section of an evaluation whose networks were compared; None of others."""
+    found = metrics.get("uncertainty")
+    if not found:
+        return None
+    return Doubt(
+        members=members_words(found),
+        flips=found["of"] == "flips",
+        worth=worth_words(found),
+        area=coverage_words(found),
+        over=interval_words(found),
+        first=most_doubtful(cases),
+        charts=doubt_charts(cases),
+    )
+
+
+def most_doubtful(cases: Sequence[CaseRow]) -> list[CaseRow]:
+    """The most uncertain images, of those that have an uncertainty."""
+    by_name = {case.id: case for case in cases}
+    numbers = {case.id: case.uncertainty for case in cases if case.uncertainty is not None}
+    return [by_name[name] for name in most_uncertain(numbers, FIRST)]

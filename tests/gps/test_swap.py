@@ -1,0 +1,99 @@
+"""Several deltas of one base: each gives what it gives alone, whichever was at work before."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from gpsseg import gps
+from gpsseg.errors import UserError
+from gpsseg.tuning.lora import add_lora
+
+
+def base() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 12))
+
+
+def delta_of(model: nn.Module, sparse: dict, dense: dict, **metadata: str) -> gps.Delta:
+    facts = {"base": "a base", "base_hash": gps.model_hash(model), **metadata}
+    entries = {
+        name: (torch.tensor(places, dtype=torch.int32), torch.tensor(values))
+        for name, (places, values) in sparse.items()
+    }
+    return gps.Delta(entries, {name: torch.full((12,), v) for name, v in dense.items()}, facts)
+
+
+FIRST = ({"0.weight": ([3, 70], [1.0, 2.0]), "2.bias": ([1], [9.0])}, {"0.bias": 4.0})
+SECOND = ({"0.weight": ([0, 70], [5.0, 6.0]), "2.weight": ([8], [7.0])}, {"2.bias": 3.0})
+
+
+def test_each_gives_what_it_gives_alone_in_any_order():
+    deltas = [delta_of(base(), *each) for each in (FIRST, SECOND)]
+    alone = []
+    for delta in deltas:
+        model = base()
+        delta.apply(model)
+        alone.append(gps.model_hash(model))
+    model = base()
+    members = gps.apply_all(model, deltas)
+    assert gps.model_hash(model) == alone[0]  # the first is at work
+    for which in (1, 0, 0, 1, 1, 0):
+        members[which]()
+        assert gps.model_hash(model) == alone[which]
+
+
+def test_a_single_one_is_applied_as_ever():
+    model, delta = base(), delta_of(base(), *FIRST)
+    assert gps.apply_all(model, [delta]) == ()
+    assert model[0].weight.view(-1)[[3, 70]].tolist() == [1.0, 2.0]
+
+
+def test_layers_that_a_method_adds_are_swapped_too():
+    def add(model: nn.Module) -> None:
+        add_lora(model, [n for n, _ in base().named_parameters()], [], 2)
+
+    picture = torch.randn(3, 12)
+    deltas, outputs = [], []
+    for seed in (1, 2):
+        model = base()
+        add(model)
+        torch.manual_seed(seed)
+        new = {n: torch.randn_like(p) for n, p in model.named_parameters() if "lora" in n}
+        deltas.append(gps.Delta({}, new, {"base_hash": gps.model_hash(base())}))
+        plain = base()
+        deltas[-1].apply(plain, add)
+        outputs.append(plain(picture))
+    model = base()
+    members = gps.apply_all(model, deltas, add)
+    for which in (1, 0, 1):
+        members[which]()
+        assert torch.equal(model(picture), outputs[which])
+
+
+def test_layers_that_keep_a_function_of_their_weights_are_told():
+    class Keeps(nn.Linear):
+        def train(self, mode: bool = True) -> nn.Module:
+            self.kept = self.weight.sum()
+            return super().train(mode)
+
+    model = nn.Sequential(Keeps(12, 12), nn.ReLU(), nn.Linear(12, 12)).eval()
+    members = gps.apply_all(model, [delta_of(model, *each) for each in (FIRST, SECOND)])
+    members[1]()
+    assert model[0].kept == model[0].weight.sum()
+
+
+def test_deltas_of_two_bases_are_refused():
+    other = delta_of(base(), *SECOND, base="another", base_hash="0" * 64)
+    model = base()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(UserError, match="was made from another with hash 000000000000, but"):
+        gps.apply_all(model, [delta_of(model, *FIRST), other])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_one_that_does_not_fit_is_refused_by_name():
+    lost = delta_of(base(), {"5.weight": ([0], [1.0])}, {})
+    with pytest.raises(UserError, match=r"the network has no parameter 5\.weight"):
+        gps.apply_all(base(), [delta_of(base(), *FIRST), lost])
