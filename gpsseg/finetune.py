@@ -86,6 +86,7 @@ def _tune(
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.settle import settle
     from gpsseg.runs.training import say_few_updates, train_run
+    from gpsseg.scoring.by import labels_by
     from gpsseg.scoring.network import validation
 
     watch = Stopwatch()
@@ -99,6 +100,7 @@ def _tune(
     settled = settle(config, backbone.facts)
     prepared = preparation(settled, card, backbone.facts, in_memory)
     data = open_data(config, salt, run=config.resume, card=card, preparation=prepared)
+    labels_by(config.by, data.split, data.salt)  # refuses a column that is not there
     leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)
     settled = with_batch_size(backbone, config, settled, len(data.split.train), machine)
@@ -131,6 +133,7 @@ def _test(tuned: Tuned) -> Path:
     from gpsseg.runs.method import load_base
     from gpsseg.runs.trained import facts_of, training_of
     from gpsseg.runs.tuned import apply_delta
+    from gpsseg.scoring.by import by_metrics, labels_by, with_labels
     from gpsseg.scoring.network import metrics_of, score_cases
     from gpsseg.scoring.say import say_before_and_after
 
@@ -155,8 +158,10 @@ def _test(tuned: Tuned) -> Path:
     thumbnails = gathered(thumbnails)
     if not is_main_process():
         return run.path
-    write_rows(run.per_image, after.rows)
+    rows = with_labels(after.rows, labels_by(config.by, data.split, data.salt))
+    write_rows(run.per_image, rows)
     metrics = metrics_of(data.card, data.split, config, model.facts, after, before) | {
+        **by_metrics(rows),
         **facts_of(training_of(tuned.history, config.epochs)),
         "trainable": tuned.trainable,
         "best_epoch": tuned.history.best_epoch,

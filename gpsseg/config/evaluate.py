@@ -16,6 +16,8 @@ PROTOCOLS = (
     "pranet",
     "isic",
     "micro",
+    "clinical",
+    "lesions",
     "medsam-adapter",
     "gps-repo",
     "boundary",
@@ -38,6 +40,13 @@ CONDITIONS: Conditions = {
     "labels": Condition(
         "--predictions; a run's network says itself what its labels are",
         lambda config: config.predictions is not None,
+    ),
+    "lesion_iou": Condition(
+        "--protocol lesions", lambda config: bool({"lesions", "all"} & set(config.protocol))
+    ),
+    "by": Condition(
+        "a data set or a run, whose table has columns; a folder of masks (--truth) has none",
+        lambda config: config.truth is None,
     ),
     "tolerance": Condition(
         "--protocol boundary or volume",
@@ -86,12 +95,18 @@ class EvaluateConfig:
     255), and probability maps that lie there without masks, mark all of these labels together."""
     anonymous_ids: bool = False
     """Write hashes instead of image names into the results. A run that was made so stays so."""
-    protocol: tuple[str, ...] = ("per-image", "micro")
-    """per-image (always scored), micro, pranet, isic, medsam-adapter, boundary (distances), volume
-    (3-D), gps-repo (to reproduce that script only); or all."""
+    protocol: tuple[str, ...] = ("per-image", "micro", "clinical", "lesions")
+    """per-image (always scored), micro, clinical (sensitivity and the like, agreement of sizes),
+    lesions (found, missed and false, one by one), pranet, isic, medsam-adapter, boundary
+    (distances), volume (3-D), gps-repo (to reproduce that script only); or all."""
     tolerance: float = 2.0
     """Of NSD: outlines no farther apart than this agree. In pixels under boundary, in mm under
     volume."""
+    lesion_iou: float = 0.5
+    """From which intersection over union on a lesion counts as found, under lesions."""
+    by: tuple[str, ...] = ()
+    """Also score the images of each value of these columns: of the run's table, or what a data set
+    knows (the centre, for instance; group). Numbers of many values are taken in quarters."""
     against: tuple[Path, ...] = ()
     """Compare image by image with these: run folders, folders that this command wrote, or folders
     of predictions. P-values of several are adjusted together (Holm)."""
@@ -141,6 +156,8 @@ class EvaluateConfig:
                 raise UserError(f"--{flag} goes with --dataset, not with --truth. Leave one out.")
         if not self.protocol:
             raise UserError("--protocol needs a name, such as per-image, or all.")
+        if not 0 < self.lesion_iou <= 1:
+            raise UserError(f"--lesion-iou lies above 0 and up to 1, got {self.lesion_iou:g}.")
         for name in self.protocol:
             look_up(name, dict.fromkeys((*PROTOCOLS, "all")), "protocol")
         refuse_idle(self, CONDITIONS)

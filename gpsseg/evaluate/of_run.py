@@ -28,6 +28,7 @@ from gpsseg.runs.leaks import check_run
 from gpsseg.runs.salt import keep_salt, salt_for_evaluation
 from gpsseg.runs.trained import facts_of, training_of_run
 from gpsseg.runs.tuned import load_tuned, require_delta
+from gpsseg.scoring.by import labels_by
 from gpsseg.scoring.network import metrics_of, score_cases
 from gpsseg.scoring.paired import open_other
 from gpsseg.scoring.scored import resolve_protocols
@@ -53,6 +54,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     draw_veil(salt, config, trained, where)
     data = _data_of(config, run, trained, where, salt)
     test = data.split.test
+    labels = labels_by(config.by, data.split, salt)
     check_prompts_file(config.prompts, trained.prompt, [case.image for case in test])
     say_other_cut(data.greys, test)
     settled, model = load_tuned(run, config.untrained)
@@ -80,6 +82,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
         saliency=True,
         prompts=config.prompts,
         tolerance=config.tolerance,
+        lesion_iou=config.lesion_iou,
     )
     metrics = {
         **metrics_of(data.card, data.split, settled, model.facts, after, prompts=config.prompts),
@@ -92,7 +95,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
 
     def written() -> dict[str, Any]:
         pictures = leak_pictures(leaks, seen, test)
-        return finish(output, metrics, after.rows, shown, others, pictures)
+        return finish(output, metrics, after.rows, shown, others, pictures, labels=labels)
 
     return by_main(written)
 

@@ -30,7 +30,7 @@ from gpsseg.scoring.facts import data_facts
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone, Facts
 
-PROTOCOLS = ("per-image", "micro", "isic", "medsam-adapter", "pranet")  # of finetune
+PROTOCOLS = ("per-image", "micro", "isic", "medsam-adapter", "pranet", "clinical", "lesions")
 Reader = Callable[[Case], np.ndarray]
 Picture = Callable[[Case, np.ndarray, np.ndarray], None]
 
@@ -115,6 +115,7 @@ def score_cases(
     saliency: bool = False,
     prompts: Path | None = None,
     tolerance: float = 2.0,
+    lesion_iou: float = 0.5,
     truth: Truth | None = None,
     held: Held | None = None,
 ) -> Scored:
@@ -137,6 +138,7 @@ def score_cases(
         prompts: a user's file of the prompts, see ``gpsseg.engine.prompts``; None takes those
             that the network needs from the truth.
         tolerance: as for ``Scorer``.
+        lesion_iou: as for ``Scorer``.
         truth: how masks are read; None reads each file.
         held: prepared images in memory; None reads and keeps them in the cache's folder.
 
@@ -144,7 +146,7 @@ def score_cases(
         TrainingDivergedError: in every process, if one of them finds a map that is not finite.
     """
     truth = truth or Truth()
-    scorer = Scorer(protocols, pool=pool, saliency=saliency, tolerance=tolerance)
+    scorer = Scorer(protocols, tolerance, saliency, pool, lesion_iou)
     classes = ClassTable(card.told_apart) if card.told_apart else None
 
     @memory_for("scoring", config)
