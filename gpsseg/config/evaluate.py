@@ -156,8 +156,6 @@ class EvaluateConfig:
                 raise UserError(f"--{flag} goes with --dataset, not with --truth. Leave one out.")
         if not self.protocol:
             raise UserError("--protocol needs a name, such as per-image, or all.")
-        if not 0 < self.lesion_iou <= 1:
-            raise UserError(f"--lesion-iou lies above 0 and up to 1, got {self.lesion_iou:g}.")
         for name in self.protocol:
             look_up(name, dict.fromkeys((*PROTOCOLS, "all")), "protocol")
         refuse_idle(self, CONDITIONS)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpsseg.evaluators.overlap import ratio
-from gpsseg.evaluators.statistics import Floats, estimates
+from gpsseg.evaluators.statistics import ROUNDING, Floats, estimates
 from gpsseg.evaluators.summary import Table
 
 FEWEST = 3  # images beside the largest group, for limits of agreement
@@ -54,8 +54,10 @@ def agreement(table: Table, scale: Floats, unit: str) -> dict[str, Any]:
         reason = {} if estimate.interval else {"no_interval": estimate.why}
         found |= {name: estimate.value, f"{name}_ci95": estimate.ci95()}
         over = estimate.varied | reason
-    ends = found.get("slope_ci95")
-    grows = {"grows": bool(ends and (ends[0] > 0 or ends[1] < 0))} if "slope" in found else {}
+    grows = {}
+    if "slope" in found:
+        low, high = found["slope_ci95"] or [found["slope"]] * 2
+        grows = {"grows": bool(low > ROUNDING or high < -ROUNDING)}
     why = {"why": "limits of agreement need more images, or more groups"} if few else {}
     return found | grows | over | why
 
