@@ -59,6 +59,7 @@ LIMITS: Mapping[str, Limit] = {
     "image_size": Limit(1, 16384),
     "labels": Limit(-LARGEST),
     "lesion_iou": Limit(math.ulp(0.0), 1, "above 0 and at most 1"),
+    "lesion_pixels": Limit(1),
     "lr": RATE,
     "lr_factors": RATE,
     "processes": Limit(1, 1024),

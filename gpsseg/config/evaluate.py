@@ -41,6 +41,10 @@ CONDITIONS: Conditions = {
         "--predictions; a run's network says itself what its labels are",
         lambda config: config.predictions is not None,
     ),
+    "lesion_pixels": Condition(
+        "--protocol lesions or clinical",
+        lambda config: bool({"lesions", "clinical", "all"} & set(config.protocol)),
+    ),
     "lesion_iou": Condition(
         "--protocol lesions", lambda config: bool({"lesions", "all"} & set(config.protocol))
     ),
@@ -104,6 +108,9 @@ class EvaluateConfig:
     volume."""
     lesion_iou: float = 0.5
     """From which intersection over union on a lesion counts as found, under lesions."""
+    lesion_pixels: int = 3
+    """Connected parts of fewer pixels (or voxels) are no lesions, in the truth and in the
+    prediction, under lesions and clinical."""
     by: tuple[str, ...] = ()
     """Also score the images of each value of these columns: of the run's table, or what a data set
     knows (the centre, for instance; group). Numbers of many values are taken in quarters."""

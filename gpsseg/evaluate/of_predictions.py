@@ -55,7 +55,14 @@ def evaluate_predictions(config: EvaluateConfig, folder: Path) -> dict[str, Any]
     name = "predictions" if config.anonymous_ids else folder.resolve().name
     output = new_run_folder(config.output, f"evaluate-{name}", config)
     thumbnails, picture = collect(len(cases), config.truth is None)
-    scored = score_predictions(predictions, protocols, picture, config.tolerance, config.lesion_iou)
+    scored = score_predictions(
+        predictions,
+        protocols,
+        picture,
+        config.tolerance,
+        config.lesion_iou,
+        config.lesion_pixels,
+    )
     metrics = {
         **facts,
         "images": len(cases),

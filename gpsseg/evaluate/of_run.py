@@ -83,6 +83,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
         prompts=config.prompts,
         tolerance=config.tolerance,
         lesion_iou=config.lesion_iou,
+        lesion_pixels=config.lesion_pixels,
     )
     metrics = {
         **metrics_of(data.card, data.split, settled, model.facts, after, prompts=config.prompts),

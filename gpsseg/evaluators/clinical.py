@@ -20,7 +20,7 @@ from gpsseg.evaluators.summary import DISTANCE, Row, Table, mean_of_column, name
 MEANS = ("sensitivity", "specificity", "precision")
 
 
-def clinical(sample: Sample) -> dict[str, float | None]:
+def clinical(sample: Sample, least_pixels: int = 3) -> dict[str, float | None]:
     """Sensitivity, specificity and precision of the pixels; None where undefined.
 
     Also "false_lesions", predicted lesions of an image without a lesion (None of one with), and
@@ -29,11 +29,14 @@ def clinical(sample: Sample) -> dict[str, float | None]:
     """
     counts = sample.counts
     spacing = sample.spacing
+    lesions = None
+    if not counts.truth:
+        lesions = len(sample.lesions.of_at_least(least_pixels).predicted)
     return {
         "sensitivity": _share(counts.tp, counts.truth),
         "specificity": _share(counts.tn, counts.tn + counts.fp),
         "precision": _share(counts.tp, counts.prediction),
-        "false_lesions": None if counts.truth else len(sample.lesions.predicted),
+        "false_lesions": lesions,
         "pixel_mm": None if spacing is None else float(np.prod(spacing)),
         "axes": sample.truth.ndim,
     }

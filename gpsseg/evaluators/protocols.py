@@ -51,7 +51,10 @@ class Protocol:
 
 
 def registry(
-    tolerance: float = 2.0, saliency: bool = True, lesion_iou: float = 0.5
+    tolerance: float = 2.0,
+    saliency: bool = True,
+    lesion_iou: float = 0.5,
+    lesion_pixels: int = 3,
 ) -> dict[str, Protocol]:
     """Every protocol by name.
 
@@ -59,6 +62,7 @@ def registry(
         tolerance: of NSD, in pixels (`boundary`) or mm (`volume`).
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
         lesion_iou: at which a lesion is found (`lesions`).
+        lesion_pixels: smaller parts are no lesions (`lesions`, `clinical`).
     """
     overlap, any_axes = ("dice", "iou"), (2, 3)
     soft = (*overlap, "s_measure", "e_measure", "weighted_f", "mae") if saliency else overlap
@@ -70,11 +74,13 @@ def registry(
         Protocol("micro", rules.micro, rules.micro_summary, any_axes),
         Protocol("medsam-adapter", rules.medsam_adapter, means(*overlap)),
         Protocol("gps-repo", rules.gps_repo, rules.gps_repo_summary, any_axes),
-        Protocol("clinical", clinical, clinical_summary, any_axes),
+        Protocol(
+            "clinical", partial(clinical, least_pixels=lesion_pixels), clinical_summary, any_axes
+        ),
         Protocol(
             "lesions",
-            lambda sample: lesion_scores(sample.lesions, lesion_iou),
-            partial(lesion_summary, least_iou=lesion_iou),
+            lambda sample: lesion_scores(sample.lesions, lesion_iou, lesion_pixels),
+            partial(lesion_summary, least_iou=lesion_iou, least_pixels=lesion_pixels),
             any_axes,
         ),
         Protocol("boundary", within(rules.boundary), within(rules.boundary_summary)),
@@ -116,6 +122,7 @@ class Scorer:
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
         pool: also add up all images' histograms, for `calibration`, and keep 45 numbers of each.
         lesion_iou: intersection over union at which `lesions` finds a lesion.
+        lesion_pixels: parts of fewer pixels are no lesions.
 
     Attributes:
         pooled: the histograms' sum; None without `pool`, or before the first image.
@@ -139,9 +146,10 @@ class Scorer:
         saliency: bool = True,
         pool: bool = False,
         lesion_iou: float = 0.5,
+        lesion_pixels: int = 3,
     ) -> None:
         """See the class."""
-        options = (tolerance, saliency, lesion_iou)
+        options = (tolerance, saliency, lesion_iou, lesion_pixels)
         self.protocols = [protocol_named(name, *options) for name in dict.fromkeys(protocols)]
         self.pool = pool
         self.pooled: Histogram | None = None

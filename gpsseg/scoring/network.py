@@ -116,6 +116,7 @@ def score_cases(
     prompts: Path | None = None,
     tolerance: float = 2.0,
     lesion_iou: float = 0.5,
+    lesion_pixels: int = 3,
     truth: Truth | None = None,
     held: Held | None = None,
 ) -> Scored:
@@ -139,6 +140,7 @@ def score_cases(
             that the network needs from the truth.
         tolerance: as for ``Scorer``.
         lesion_iou: as for ``Scorer``.
+        lesion_pixels: as for ``Scorer``.
         truth: how masks are read; None reads each file.
         held: prepared images in memory; None reads and keeps them in the cache's folder.
 
@@ -146,7 +148,7 @@ def score_cases(
         TrainingDivergedError: in every process, if one of them finds a map that is not finite.
     """
     truth = truth or Truth()
-    scorer = Scorer(protocols, tolerance, saliency, pool, lesion_iou)
+    scorer = Scorer(protocols, tolerance, saliency, pool, lesion_iou, lesion_pixels)
     classes = ClassTable(card.told_apart) if card.told_apart else None
 
     @memory_for("scoring", config)

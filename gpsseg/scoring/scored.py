@@ -71,6 +71,7 @@ def score_predictions(
     picture: Callable[[Case, np.ndarray, np.ndarray], None] | None = None,
     tolerance: float = 2.0,
     lesion_iou: float = 0.5,
+    lesion_pixels: int = 3,
     what: str = "evaluating",
 ) -> GivenScores:
     """Score every case; a prediction of another size is resized bilinearly before thresholding.
@@ -82,9 +83,10 @@ def score_predictions(
             volume with the slice that shows most of the lesion.
         tolerance: as for ``Scorer``.
         lesion_iou: as for ``Scorer``.
+        lesion_pixels: as for ``Scorer``.
         what: is done, for the progress bar.
     """
-    scorer = Scorer(protocols, tolerance, pool=True, lesion_iou=lesion_iou)
+    scorer = Scorer(protocols, tolerance, True, True, lesion_iou, lesion_pixels)
     resized, framed = [], []
     for case in progress(predictions.cases, what, len(predictions.cases)):
         values, truth, header = predictions.read(case)

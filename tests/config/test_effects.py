@@ -116,6 +116,7 @@ REFUSED = {
         "on_bad_image": ({**TRUTH, "on_bad_image": "skip"}, NO_EFFECT),
         "tolerance": ({**RUN, "tolerance": 3}, "--protocol boundary or volume"),
         "lesion_iou": ({**RUN, "protocol": "micro", "lesion_iou": 0.1}, "--protocol lesions"),
+        "lesion_pixels": ({**RUN, "protocol": "micro", "lesion_pixels": 9}, "lesions or clinical"),
         "by": ({**TRUTH, "by": "sex"}, r"a folder of masks \(--truth\) has none"),
         "labels": ({**RUN, "labels": (1,)}, "it goes with --predictions"),
         "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run"),

@@ -1,14 +1,17 @@
 """Lesions one by one: hand-made masks, what must hold of any, and panoptica's numbers."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gpsseg.evaluators import Scorer
-from gpsseg.evaluators.lesions import lesion_scores, overlaps
+from gpsseg.evaluators import Scorer, lesions
+from gpsseg.evaluators.lesions import overlaps
 
+lesion_scores = functools.partial(lesions.lesion_scores, least_pixels=1)
 MASKS = arrays.arrays(bool, (2, 7, 9), elements=st.booleans())
 
 
@@ -33,7 +36,15 @@ PREDICTION = mask(
 def test_each_lesion_is_found_missed_or_false() -> None:
     """IoU 3/4 of the square, 2/4 of the corner-connected pair, 1/4 of the bar; one is astray."""
     assert lesion_scores(overlaps(PREDICTION, TRUTH)) == {
-        **{"true": 3, "predicted": 4, "found": 2, "iou_sum": 1.25, "touched": 3, "astray": 1},
+        **{
+            "true": 3,
+            "predicted": 4,
+            "found": 2,
+            "iou_sum": 1.25,
+            "touched": 3,
+            "astray": 1,
+            "specks": 0,
+        },
     }
     assert lesion_scores(overlaps(PREDICTION, TRUTH), 0.51)["found"] == 1
     assert lesion_scores(overlaps(PREDICTION, TRUTH), 0.25)["found"] == 3
@@ -44,7 +55,23 @@ def test_a_lesion_in_two_halves_is_found_once_and_the_best_overlap_goes_first() 
     assert lesion_scores(halves, 0.4)["found"] == 1
     two = overlaps(mask("######..##"), mask("####.##.##"))  # IoU 4/6 before 1/7, and 1 elsewhere
     assert lesion_scores(two, 0.1) | {"iou_sum": 0} == {
-        **{"true": 3, "predicted": 2, "found": 2, "iou_sum": 0, "touched": 3, "astray": 0},
+        **{
+            "true": 3,
+            "predicted": 2,
+            "found": 2,
+            "iou_sum": 0,
+            "touched": 3,
+            "astray": 0,
+            "specks": 0,
+        },
+    }
+
+
+def test_specks_are_no_lesions_and_find_none() -> None:
+    """Of 3 pixels: the pair of the truth is a speck, two of the four predicted ones are."""
+    assert lesions.lesion_scores(overlaps(PREDICTION, TRUTH), 0.2, 3) == {
+        **{"true": 2, "predicted": 2, "found": 1, "iou_sum": 0.75, "touched": 1, "astray": 1},
+        "specks": 1,
     }
 
 
@@ -68,7 +95,7 @@ def test_found_and_missed_are_all_and_swapping_swaps_false_finds_and_misses(
 
 @given(MASKS)
 def test_a_perfect_prediction_has_a_quality_of_one(masks: np.ndarray) -> None:
-    scorer = Scorer(["lesions"])
+    scorer = Scorer(["lesions"], lesion_pixels=1)
     scorer.add("a", masks[0], masks[0])
     found = scorer.summary()["lesions"]
     if masks[0].any():
@@ -79,7 +106,7 @@ def test_a_perfect_prediction_has_a_quality_of_one(masks: np.ndarray) -> None:
 
 def test_lesions_are_pooled_over_images_and_intervals_are_over_groups() -> None:
     """5 lesions, 4 found, 10 predicted: the second image has no lesion, the third is perfect."""
-    scorer = Scorer(["lesions"])
+    scorer = Scorer(["lesions"], lesion_pixels=1)
     empty = np.zeros_like(TRUTH)
     for name, group, pair in (
         ("a", "p", (PREDICTION, TRUTH)),
