@@ -86,7 +86,6 @@ def _tune(
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.settle import settle
     from gpsseg.runs.training import say_few_updates, train_run
-    from gpsseg.scoring.by import labels_by
     from gpsseg.scoring.network import validation
 
     watch = Stopwatch()
@@ -99,8 +98,7 @@ def _tune(
     refuse_without_effect(backbone, config)
     settled = settle(config, backbone.facts)
     prepared = preparation(settled, card, backbone.facts, in_memory)
-    data = open_data(config, salt, run=config.resume, card=card, preparation=prepared)
-    labels_by(config.by, data.split, data.salt)  # refuses a column that is not there
+    data = open_data(config, salt, run=config.resume, card=card, preparation=prepared, by=config.by)
     leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)
     settled = with_batch_size(backbone, config, settled, len(data.split.train), machine)
@@ -125,6 +123,7 @@ def _test(tuned: Tuned) -> Path:
 
     The tuned network is put together from the files of the run, as a user would get it.
     """
+    from gpsseg.data.splits.columns import labels_by
     from gpsseg.files import is_main_process, write_json, write_rows
     from gpsseg.processes import gathered
     from gpsseg.report.run import write_report
@@ -133,7 +132,7 @@ def _test(tuned: Tuned) -> Path:
     from gpsseg.runs.method import load_base
     from gpsseg.runs.trained import facts_of, training_of
     from gpsseg.runs.tuned import apply_delta
-    from gpsseg.scoring.by import by_metrics, labels_by, with_labels
+    from gpsseg.scoring.by import by_metrics, with_labels
     from gpsseg.scoring.network import metrics_of, score_cases
     from gpsseg.scoring.say import say_before_and_after
 

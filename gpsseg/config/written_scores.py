@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from gpsseg.config.fitting import Count, Score, Text, within
 from gpsseg.config.written import Json, Selected, SkippedFile, SplitName
@@ -71,6 +71,7 @@ class Scores(TypedDict, total=False):
     tolerance_unit: Text
     empty_truth: Count
     true: Count
+    lesions: Count
     predicted: Count
     found: Count
     touched: Count
@@ -104,7 +105,6 @@ class Value(CountedScores):
 
     value: Text
     few: bool
-    lesions: NotRequired[Count]
 
 
 def _with_dice(scores: Json) -> Json:

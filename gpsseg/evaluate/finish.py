@@ -12,13 +12,14 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.console import say
 from gpsseg.data.anonymous import nameless_prompt
 from gpsseg.data.nameless import hashed_group, hide_files
+from gpsseg.data.splits.columns import Labels
 from gpsseg.errors import counted
 from gpsseg.files import write_json, write_rows
 from gpsseg.folders import finish_folder
 from gpsseg.report.run import write_report
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 from gpsseg.scope import is_drawn
-from gpsseg.scoring.by import Labels, by_metrics, with_labels
+from gpsseg.scoring.by import by_metrics, with_labels
 from gpsseg.scoring.paired import Others, paired_differences, say_paired
 from gpsseg.scoring.say import say_breakdown, say_classes, say_labels, say_protocols, say_scores
 from gpsseg.veil import hashed

@@ -17,11 +17,11 @@ from gpsseg.data.checks.readable import say_notes
 from gpsseg.data.formats.maps import relative_name
 from gpsseg.data.nameless import hide_cases, hide_files
 from gpsseg.data.pairs import truth_cases
+from gpsseg.data.splits.columns import Labels, labels_by
 from gpsseg.evaluate.finish import finish, hide_opponents
 from gpsseg.folders import new_run_folder, refuse_existing
 from gpsseg.report.thumbnails import collect
 from gpsseg.runs.data import find_split
-from gpsseg.scoring.by import Labels, labels_by
 from gpsseg.scoring.facts import data_facts
 from gpsseg.scoring.given import open_predictions
 from gpsseg.scoring.paired import open_other

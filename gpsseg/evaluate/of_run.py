@@ -13,6 +13,7 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.resuming import read_config
 from gpsseg.data.anonymous import anonymous_card, draw_veil
 from gpsseg.data.cards.own import card_of
+from gpsseg.data.splits.columns import labels_by
 from gpsseg.engine.machine import join_processes, make_machine
 from gpsseg.engine.prompts import check_prompts, check_prompts_file
 from gpsseg.errors import UserError
@@ -28,7 +29,6 @@ from gpsseg.runs.leaks import check_run
 from gpsseg.runs.salt import keep_salt, salt_for_evaluation
 from gpsseg.runs.trained import facts_of, training_of_run
 from gpsseg.runs.tuned import load_tuned, require_delta
-from gpsseg.scoring.by import labels_by
 from gpsseg.scoring.network import metrics_of, score_cases
 from gpsseg.scoring.paired import open_other
 from gpsseg.scoring.scored import resolve_protocols

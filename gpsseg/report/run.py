@@ -11,7 +11,7 @@ from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.console import working
 from gpsseg.evaluators.words import name_of_base
 from gpsseg.files import write_text
-from gpsseg.report import layers, sections, settings
+from gpsseg.report import clinical, layers, sections, settings
 from gpsseg.report.charts import plots
 from gpsseg.report.contents import Contents, read_contents, require_scores
 from gpsseg.report.page import fill_template
@@ -63,6 +63,8 @@ def _context(contents: Contents) -> dict[str, Any]:
         plots.loss_curve(log),
         plots.validation_curve(log, metrics.get("best_epoch")),
     ]
+    headline = next((rule for rule in rules if rule.overlap), rules[0])
+    shown_above = (headline.name, *clinical.HERE)
     return {
         "title": sections.title(metrics),
         "synthetic": str(metrics.get("data")).startswith("synthetic"),
@@ -72,8 +74,10 @@ def _context(contents: Contents) -> dict[str, Any]:
         "base": name_of_base(metrics),
         "baseline": name_of_base(metrics) == "before",
         "method": METHOD_TITLES.get(metrics.get("method", ""), metrics.get("method")),
-        "headline": next((rule for rule in rules if rule.overlap), rules[0]),
-        "protocols": rules,
+        "headline": headline,
+        "others": [rule for rule in rules if rule.name not in shown_above],
+        "has_before": "before" in metrics,
+        "clinic": clinical.clinic(metrics),
         "counts": metrics["after"].get("per-image", {}),
         "trained": sections.trained_parts(contents),
         "delta_bytes": contents.delta_bytes,
