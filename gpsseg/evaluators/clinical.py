@@ -51,7 +51,8 @@ def clinical_summary(table: Table, prefix: str) -> dict[str, Any]:
 
     "false_find_share" is the share of the images without a lesion on which something is predicted,
     "false_lesions_per_image" how many lesions are predicted on one of them. "agreement" has an
-    entry for pixels (voxels), and one in mm² (ml) where the spacing of all images is known.
+    entry for pixels (voxels), and one in mm² (ml) where the spacing of all images is known, or else
+    in percent of the image.
     """
     found: list[tuple[str, Any]] = []
     for name in MEANS:
@@ -72,10 +73,10 @@ def _has(column: str, row: Row) -> bool:
 def _agreement(table: Table, prefix: str) -> list[dict[str, Any]]:
     rows = table.rows
     volumes = any(row[prefix + "axes"] == 3 for row in rows)
-    entries = [agreement(table, np.ones(len(rows)), "voxels" if volumes else "pixels")]
+    scales = {"voxels" if volumes else "pixels": np.ones(len(rows))}
     if all(row[prefix + "pixel_mm"] is not None for row in rows):
-        scale: Floats = table.columns(prefix, ("pixel_mm",))[:, 0]
-        entries.append(
-            agreement(table, scale / (1000 if volumes else 1), "ml" if volumes else "mm²")
-        )
-    return entries
+        of_pixel: Floats = table.columns(prefix, ("pixel_mm",))[:, 0]
+        scales["ml" if volumes else "mm²"] = of_pixel / (1000 if volumes else 1)
+    else:  # images of several sizes have no other unit in common
+        scales["% of the image"] = 100 / table.columns("", ("pixels",))[:, 0]
+    return [agreement(table, scale, unit) for unit, scale in scales.items()]

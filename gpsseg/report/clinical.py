@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpsseg.errors import counted
-from gpsseg.evaluators.words import interval_words
+from gpsseg.evaluators.words import digits, interval_words
 from gpsseg.report.contents import Json
 from gpsseg.report.sections import Score, score_of
 
@@ -131,20 +131,8 @@ def _agreement(found: Json) -> str:
 def _amount(found: Json, key: str) -> str:
     """A value with its interval, to three digits."""
     ends = found.get(f"{key}_ci95")
-    shown = "[no interval]" if ends is None else f"[{_digits(ends[0])}, {_digits(ends[1])}]"
-    return f"{_digits(found[key])} {shown}"
-
-
-def _digits(value: float) -> str:
-    """A number with its sign, to three digits.
-
-    >>> _digits(-14876.4), _digits(0.01234), _digits(0)
-    ('-14,900', '+0.0123', '0')
-    """
-    if not value:
-        return "0"
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:+,.0f}" if abs(rounded) >= 100 else f"{rounded:+.3g}"
+    shown = "[no interval]" if ends is None else f"[{digits(ends[0])}, {digits(ends[1])}]"
+    return f"{digits(found[key])} {shown}"
 
 
 def by_column(metrics: Json) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ class CaseRow:
         iou: IoU per image in [0, 1], or None.
         size: the lesion's share of the image in percent, or None.
         thumbnail: pictures of it, or None.
+        pixels: of the truth, the prediction and the whole image, or None.
+        pixel_mm: square (cubic) millimetres of a pixel (voxel), or None.
     """
 
     id: str
@@ -37,6 +39,8 @@ class CaseRow:
     iou: float | None
     size: float | None
     thumbnail: Thumbnail | None
+    pixels: tuple[float, ...] | None = None
+    pixel_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,8 @@ def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[CaseRow, .
             iou=row.score(iou),
             size=_lesion_size(row),
             thumbnail=pictures.get(row.id),
+            pixels=_pixels(row),
+            pixel_mm=row.number("clinical_pixel_mm"),
         )
         for row in rows
     ]
@@ -133,6 +139,12 @@ def _column(names: Sequence[str], score: str) -> str:
 
 def _is(name: str, score: str) -> bool:
     return name == score or name.endswith(f"_{score}")
+
+
+def _pixels(row: ImageRow) -> tuple[float, ...] | None:
+    found = [row.number(name) for name in ("truth_pixels", "prediction_pixels", "pixels")]
+    known = tuple(number for number in found if number is not None)
+    return known if len(known) == len(found) and known[-1] else None
 
 
 def _lesion_size(row: ImageRow) -> float | None:

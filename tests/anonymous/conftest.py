@@ -82,9 +82,8 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(image).save(root / name, pnginfo=note)
         Image.fromarray(mask).save(root / "truth" / f"Jane DöeSECRET{i}.png")
         part = "train" if i < 7 else "val" if i < 9 else "test"
-        rows.append(
-            f"{name},truth/Jane DöeSECRET{i}.png,PatSECRET{i % 5},{part},idSECRET{i},SECRET {i % 2},x"
-        )
+        own = f"PatSECRET{i % 5},{part},idSECRET{i},SECRET {i % 2},x"
+        rows.append(f"{name},truth/Jane DöeSECRET{i}.png,{own}")
     (root / "listSECRET.csv").write_text("\n".join(rows), encoding="utf-8")
     content = yaml.safe_load(Path("pipelines/kvasir.yaml").read_text(encoding="utf-8"))
     kept = {"transforms": "rgb", "foreground": "polyp", "root": str(root)}

@@ -40,7 +40,7 @@ def test_what_no_image_has_is_not_there() -> None:
     assert "sensitivity" not in found
     assert "precision" not in found
     assert found["specificity"] == 1
-    assert found["agreement"] == [{"unit": "pixels", "images": 0, "why": "no image has a size"}]
+    assert found["agreement"][0] == {"unit": "pixels", "images": 0, "why": "no image has a size"}
 
 
 def row(pixels: int) -> list[int]:
@@ -54,7 +54,7 @@ SIZES = [(row(predicted), row(true)) for predicted, true in PAIRS]
 def test_bias_and_limits_of_agreement_are_bland_and_altmans() -> None:
     """Differences 1, 3, -1, 2, -4 (two empty masks agree on nothing)."""
     differences = np.array([1, 3, -1, 2, -4])
-    (found,) = summary(SIZES)["agreement"]
+    found, _ = summary(SIZES)["agreement"]
     spread = 1.96 * differences.std(ddof=1)
     assert (found["unit"], found["images"]) == ("pixels", 5)
     assert found["bias"] == pytest.approx(0.2)
@@ -67,12 +67,24 @@ def test_bias_and_limits_of_agreement_are_bland_and_altmans() -> None:
     assert found["lower_ci95"][0] < found["lower"] < found["lower_ci95"][1]
 
 
+def test_without_a_spacing_sizes_are_also_in_percent_of_their_image() -> None:
+    """Images of 4 and of 8 pixels, half of which are lesion; all of the first is predicted."""
+    scorer = Scorer(["clinical"])
+    for name, pixels in (("a", 4), ("b", 8), ("c", 8)):
+        truth = np.arange(pixels)[None] < pixels / 2
+        scorer.add(name, np.full_like(truth, True) if pixels == 4 else truth, truth)
+    pixels, percent = scorer.summary()["clinical"]["agreement"]
+    assert (pixels["bias"], percent["unit"], percent["bias"]) == (
+        *(pytest.approx(2 / 3), "% of the image", pytest.approx(50 / 3)),
+    )
+
+
 def test_differences_that_grow_with_size_are_said_to() -> None:
-    (found,) = summary([(row(2 * n), row(n)) for n in range(1, 9)])["agreement"]
+    found, _ = summary([(row(2 * n), row(n)) for n in range(1, 9)])["agreement"]
     assert found["slope"] == pytest.approx(2 / 3)
     assert found["grows"] is True
     signs = (1, -1, -1, 1, 1, -1, -1, 1)
-    (found,) = summary([(row(4 + n + d), row(4 + n)) for n, d in enumerate(signs)])["agreement"]
+    found, _ = summary([(row(4 + n + d), row(4 + n)) for n, d in enumerate(signs)])["agreement"]
     assert found["grows"] is False
 
 
@@ -89,7 +101,7 @@ def test_agreement_is_in_square_millimetres_and_over_groups_where_these_are_know
 
 
 def test_limits_are_left_out_where_one_group_has_nearly_all() -> None:
-    (found,) = summary(SIZES, "aaaaba")["agreement"]
+    found, _ = summary(SIZES, "aaaaba")["agreement"]
     assert found["bias"] == pytest.approx(0.2)
     assert "lower" not in found
     assert "more groups" in found["why"]

@@ -8,7 +8,9 @@ import numpy as np
 
 from gpsseg.evaluators import Scorer
 from gpsseg.evaluators.by_value import by_value
+from gpsseg.report.charts.of_agreement import bland_altman
 from gpsseg.report.clinical import agreement, by_column, clinic, lesions, measures
+from gpsseg.report.contents import CaseRow
 from gpsseg.report.run import write_report
 
 
@@ -56,7 +58,7 @@ def test_sizes_in_a_sentence_a_unit() -> None:
     assert "+50 [" in area
     assert "95 % of the differences lie between" in area
     assert "The larger a lesion, the more it is overestimated" in area
-    assert agreement(scored([([0], [0])])) == ["In pixels: no image has a size."]
+    assert agreement(scored([([0], [0])]))[0] == "In pixels: no image has a size."
 
 
 def test_the_page_shows_columns_and_escapes_their_values(run: Path, tools: SimpleNamespace) -> None:
@@ -68,6 +70,28 @@ def test_the_page_shows_columns_and_escapes_their_values(run: Path, tools: Simpl
     for told in ("1</span> of 2", "<h3>By centre</h3>", "&lt;b&gt;Oslo", "not given", "1 of 1"):
         assert told in text
     assert "<h3>lesions</h3>" not in text, "it is not told twice"
+
+
+def test_the_chart_is_in_the_unit_that_it_says() -> None:
+    cases = [
+        CaseRow(name, "", 0.5, 0.5, 1.0, None, pixels, 2.0)
+        for name, pixels in (
+            ("a", (3000, 5000, 10000)),
+            ("b", (0, 0, 10)),
+            ("c", (7000, 6000, 20000)),
+        )
+    ]
+    found = {"bias": 0.5, "lower": -1, "upper": 2}
+    for unit, told in (
+        ("ml", "true 6, predicted 10 ml"),
+        ("% of the image", "true 30, predicted 50"),
+    ):
+        chart = bland_altman(cases, found | {"unit": unit})
+        assert chart is not None
+        assert f"a: {told}" in chart.svg
+        assert "of 2 images" in chart.description
+        assert "upper limit +2" in chart.svg
+    assert bland_altman(cases, {"unit": "pixels", "why": "few"}) is None
 
 
 def test_a_run_of_an_older_version_has_no_such_section() -> None:
