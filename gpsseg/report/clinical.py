@@ -120,10 +120,10 @@ def _agreement(found: Json) -> str:
         f"{_amount(found, 'upper')} (limits of agreement; Bland and Altman, 1986)."
     )
     if found["grows"]:
-        how = "overestimated" if found["slope"] > 0 else "underestimated"
+        way = "rise" if found["slope"] > 0 else "fall"
         text += (
-            f" The larger a lesion, the more it is {how} (slope {_amount(found, 'slope')}): one "
-            "bias and one pair of limits do not fit all sizes."
+            f" Differences {way} as lesions grow (slope {_amount(found, 'slope')}): one bias and "
+            "one pair of limits do not fit all sizes."
         )
     return text
 

@@ -57,7 +57,7 @@ def test_sizes_in_a_sentence_a_unit() -> None:
     assert "In mm²" in area
     assert "+50 [" in area
     assert "95 % of the differences lie between" in area
-    assert "The larger a lesion, the more it is overestimated" in area
+    assert "Differences rise as lesions grow" in area
     assert agreement(scored([([0], [0])]))[0] == "In pixels: no image has a size."
 
 
