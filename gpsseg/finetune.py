@@ -105,7 +105,7 @@ def _tune(
     refuse_without_effect(backbone, config)
     settled = settle(config, backbone.facts)
     prepared = preparation(settled, card, backbone.facts, in_memory)
-    data = open_data(config, salt, run=config.resume, card=card, preparation=prepared)
+    data = open_data(config, salt, run=config.resume, card=card, preparation=prepared, by=config.by)
     leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
     machine = make_machine(config.device, config.precision)
     settled = with_batch_size(backbone, config, settled, len(data.split.train), machine)
@@ -130,6 +130,7 @@ def _test(tuned: Tuned) -> Path:
 
     The tuned network is put together from the files of the run, as a user would get it.
     """
+    from gpsseg.data.splits.columns import labels_by
     from gpsseg.files import is_main_process, write_json, write_rows
     from gpsseg.processes import gathered
     from gpsseg.report.run import write_report
@@ -138,6 +139,7 @@ def _test(tuned: Tuned) -> Path:
     from gpsseg.runs.method import load_base
     from gpsseg.runs.trained import facts_of, training_of
     from gpsseg.runs.tuned import apply_delta
+    from gpsseg.scoring.by import by_metrics, with_labels
     from gpsseg.scoring.network import metrics_of, score_cases
     from gpsseg.scoring.say import say_before_and_after
 
@@ -162,8 +164,10 @@ def _test(tuned: Tuned) -> Path:
     thumbnails = gathered(thumbnails)
     if not is_main_process():
         return run.path
-    write_rows(run.per_image, after.rows)
+    rows = with_labels(after.rows, labels_by(config.by, data.split, data.salt))
+    write_rows(run.per_image, rows)
     metrics = metrics_of(data.card, data.split, config, model.facts, after, before) | {
+        **by_metrics(rows),
         **facts_of(training_of(tuned.history, config.epochs)),
         "trainable": tuned.trainable,
         "best_epoch": tuned.history.best_epoch,

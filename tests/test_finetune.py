@@ -180,8 +180,10 @@ def test_other_methods_train_in_the_same_loop(method, drawn_kvasir, tmp_path):
 def test_evaluate_scores_the_run_again_and_on_another_set(run, tmp_path):
     same = evaluate(EvaluateConfig(run=run, output=tmp_path / "same", device="cpu", against=(run,)))
     before = read(run, "metrics.json")["after"]
-    assert same["after"] == {name: before[name] for name in ("per-image", "micro")}
-    assert set(before) == {"per-image", "micro", "isic", "medsam-adapter", "pranet"}
+    assert same["after"] == {
+        name: before[name] for name in ("per-image", "micro", "clinical", "lesions")
+    }
+    assert set(before) == {*same["after"], "isic", "medsam-adapter", "pranet"}
     paired = same["paired"][0]["dice"]
     assert (paired["difference"], paired["ci95"], paired["p"]) == (0, [0, 0], None)
     assert paired["why"] == "2 images, and a p-value needs 5"

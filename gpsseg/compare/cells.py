@@ -134,7 +134,7 @@ def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
 
 
 def _test(job: SettledConfig, run: RunFolder, salt: str | None) -> None:
-    """Score the test split, for the first and only time, under two protocols.
+    """Score the test split, for the first and only time, under a few protocols.
 
     Args:
         job: says where the images are now; they may have been moved since the training.
@@ -149,7 +149,7 @@ def _test(job: SettledConfig, run: RunFolder, salt: str | None) -> None:
     networks = load_networks(run.path, untrained=True)
     config, model = networks.config, networks.model
     machine = make_machine(config.device, config.precision)
-    test, protocols = data.split.test, ("per-image", "micro")
+    test, protocols = data.split.test, ("per-image", "micro", "clinical", "lesions")
     after = score_cases(model, test, data.card, config, machine, protocols=protocols)
     write_rows(run.per_image, after.rows)
     metrics = metrics_of(data.card, data.split, config, model.facts, after)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpsseg.compare.cells import Cell, run_of
+from gpsseg.compare.lesions import lesion_columns
 from gpsseg.config.compare import CompareConfig, parse_method
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import CellFile, ConfigFile, ListedSplit, ResolvedConfig
@@ -117,6 +118,7 @@ def _row(
         **dice.varied,
         **({} if dice.interval else {"no_interval": dice.why}),
         **_apart(scores),
+        **lesion_columns([run_of(one, config).per_image for one in cells]),
         "diverged": sum(one["diverged"] for one in found),
         "untrained": sum(one.get("best_epoch") == 0 for one in found),
         **found[0]["trainable"],

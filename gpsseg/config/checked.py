@@ -58,6 +58,8 @@ LIMITS: Mapping[str, Limit] = {
     "folds": Limit(2, 1000),
     "image_size": Limit(1, 16384),
     "labels": Limit(-LARGEST),
+    "lesion_iou": Limit(math.ulp(0.0), 1, "above 0 and at most 1"),
+    "lesion_pixels": Limit(1),
     "lr": RATE,
     "lr_factors": RATE,
     "processes": Limit(1, 1024),

@@ -48,9 +48,9 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "comparison": ("methods", "lr_factors", "trial_seeds", "baseline"),
     "study": ("folds", "folds_of"),
-    "output": ("output", "resume", "anonymous_ids"),
+    "output": ("output", "resume", "anonymous_ids", "by"),
 }
-MANY = 20  # options, from which on they are grouped
+MANY = 24  # options, from which on they are grouped
 NESTED = {"nested": True}
 
 

@@ -17,6 +17,8 @@ PROTOCOLS = (
     "pranet",
     "isic",
     "micro",
+    "clinical",
+    "lesions",
     "medsam-adapter",
     "gps-repo",
     "boundary",
@@ -43,6 +45,17 @@ CONDITIONS: Conditions = {
     "labels": Condition(
         "--predictions; a run's network says itself what its labels are",
         lambda config: config.predictions is not None,
+    ),
+    "lesion_pixels": Condition(
+        "--protocol lesions or clinical",
+        lambda config: bool({"lesions", "clinical", "all"} & set(config.protocol)),
+    ),
+    "lesion_iou": Condition(
+        "--protocol lesions", lambda config: bool({"lesions", "all"} & set(config.protocol))
+    ),
+    "by": Condition(
+        "a data set or a run, whose table has columns; a folder of masks (--truth) has none",
+        lambda config: config.truth is None,
     ),
     "tolerance": Condition(
         "--protocol boundary or volume",
@@ -92,12 +105,21 @@ class EvaluateConfig:
     255), and probability maps that lie there without masks, mark all of these labels together."""
     anonymous_ids: bool = False
     """Write hashes instead of image names into the results. A run that was made so stays so."""
-    protocol: tuple[str, ...] = ("per-image", "micro")
-    """per-image (always scored), micro, pranet, isic, medsam-adapter, boundary (distances), volume
-    (3-D), gps-repo (to reproduce that script only); or all."""
+    protocol: tuple[str, ...] = ("per-image", "micro", "clinical", "lesions")
+    """per-image (always scored), micro, clinical (sensitivity and the like, agreement of sizes),
+    lesions (found, missed and false, one by one), pranet, isic, medsam-adapter, boundary
+    (distances), volume (3-D), gps-repo (to reproduce that script only); or all."""
     tolerance: float = 2.0
     """Of NSD: outlines no farther apart than this agree. In pixels under boundary, in mm under
     volume."""
+    lesion_iou: float = 0.5
+    """From which intersection over union on a lesion counts as found, under lesions."""
+    lesion_pixels: int = 3
+    """Connected parts of fewer pixels (or voxels) are no lesions, in the truth and in the
+    prediction, under lesions and clinical."""
+    by: tuple[str, ...] = ()
+    """Also score the images of each value of these columns: of the run's table, or what a data set
+    knows (the centre, for instance; group). Numbers of many values are taken in quarters."""
     against: tuple[Path, ...] = ()
     """Compare image by image with these: run folders, folders that this command wrote, or folders
     of predictions. P-values of several are adjusted together (Holm)."""

@@ -35,6 +35,9 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     accumulate: int = 1
     """Batches that make one update together, by the mean gradient over their images; an epoch's
     last update takes what is left."""
+    by: tuple[str, ...] = ()
+    """Also score the test images of each value of these columns of the table, or of what a data set
+    knows (the centre, for instance; group). Numbers of many values are taken in quarters."""
     strict: bool = False
     """Stop before anything is trained if a test image is also among the training images: the same
     file, the same picture saved otherwise, a neighbouring video frame, or the same patient."""

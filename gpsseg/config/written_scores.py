@@ -16,10 +16,41 @@ def _with_ends(scores: Json) -> Json:
         score = name.removesuffix("_ci95")
         scores |= {name: within(name, Ends, scores[name])}
         scores |= {score: within(score, float | None, scores.get(score))}
+    for name in [name for name in scores if name.endswith("_over")]:
+        scores |= {name: within(name, Varied, scores[name])}
     if "resampled" in scores:
         for name in ("units", "seeds"):
             within(name, Count, scores.get(name))
     return scores
+
+
+class Over(TypedDict, total=False):
+    """What a score is over, and what its interval lets vary."""
+
+    images: Count
+    resampled: Text
+    units: Count
+    seeds: Count
+    ungrouped: Count
+    no_interval: Text
+
+
+Varied = Annotated[Over, _with_ends]
+
+
+class AgreementOf(Over, total=False):
+    """How far predicted sizes lie from true ones, in one unit."""
+
+    unit: Text
+    bias: float
+    lower: float
+    upper: float
+    slope: float
+    grows: bool
+    why: Text
+
+
+Agreement = Annotated[AgreementOf, _with_ends]
 
 
 class Scores(TypedDict, total=False):
@@ -39,6 +70,17 @@ class Scores(TypedDict, total=False):
     tolerance: float
     tolerance_unit: Text
     empty_truth: Count
+    true: Count
+    lesions: Count
+    predicted: Count
+    found: Count
+    touched: Count
+    astray: Count
+    false_finds: Count
+    specks: Count
+    least_iou: Score
+    least_pixels: Count
+    agreement: list[Agreement]
 
 
 class CountedScores(Scores):
@@ -56,6 +98,13 @@ class Stratum(CountedScores):
 
     low: Score
     high: Score
+
+
+class Value(CountedScores):
+    """The scores of the images that have one value in a column."""
+
+    value: Text
+    few: bool
 
 
 def _with_dice(scores: Json) -> Json:
@@ -166,6 +215,7 @@ class Metrics(TypedDict, total=False):
     classes: Classes
     labels: dict[str, Counted]
     strata: list[Annotated[Stratum, _with_dice]]
+    by: dict[str, list[Annotated[Value, _with_dice]]]
     calibration: Calibration
     uncertainty: Annotated[Doubt, _with_ends]
     trainable: Selected

@@ -30,6 +30,7 @@ class Case:
         greys: what is black and white in an image of more than 8 bits; None lets it go by itself.
         joined: whether opinions are no votes but further lesions, each in a mask of its own: a
             pixel is foreground where one of all masks says so.
+        facts: (column, value) of what else its table or its path says of it, such as its centre.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Case:
     labels: Labels | None = None
     greys: Greys | None = None
     joined: bool = False
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 def case_image(case: Case) -> np.ndarray:

@@ -12,12 +12,14 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.console import say
 from gpsseg.data.anonymous import nameless_prompt
 from gpsseg.data.nameless import hashed_group, hide_files
+from gpsseg.data.splits.columns import Labels
 from gpsseg.errors import counted
 from gpsseg.files import write_json, write_rows
 from gpsseg.folders import finish_folder
 from gpsseg.report.run import write_report
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 from gpsseg.scope import is_drawn
+from gpsseg.scoring.by import by_metrics, with_labels
 from gpsseg.scoring.paired import Others, paired_differences, say_paired
 from gpsseg.scoring.say import (
     say_breakdown,
@@ -45,8 +47,12 @@ def finish(
     others: dict[Path, Others],
     leak_pictures: Sequence[LeakPicture] = (),
     salt: str | None = None,
+    labels: Labels | None = None,
 ) -> dict[str, Any]:
-    """Add comparisons; write and print everything. With a salt, written ids are hashed."""
+    """Add comparisons and scores by ``labels``; write and print everything.
+
+    With a salt, written ids are hashed; the labels are of those.
+    """
     if others:
         metrics["paired"] = paired_differences(rows, others)
         if is_drawn():
@@ -55,6 +61,8 @@ def finish(
                     entry["prompt"] = nameless_prompt(entry["prompt"])
     if salt is not None:
         rows, thumbnails = _hide_names(metrics, rows, thumbnails, salt)
+    rows = with_labels(rows, labels or {})
+    metrics |= by_metrics(rows)
     write_json(RunFolder(output).metrics, metrics)
     write_rows(RunFolder(output).per_image, rows)
     say_scores("test", metrics["after"], metrics.get("prompt"))

@@ -17,6 +17,7 @@ from gpsseg.data.checks.readable import say_notes
 from gpsseg.data.formats.maps import relative_name
 from gpsseg.data.nameless import hide_cases, hide_files
 from gpsseg.data.pairs import truth_cases
+from gpsseg.data.splits.columns import Labels, labels_by
 from gpsseg.evaluate.finish import finish, hide_opponents
 from gpsseg.folders import new_run_folder, refuse_existing
 from gpsseg.report.thumbnails import collect
@@ -41,7 +42,7 @@ def evaluate_predictions(config: EvaluateConfig, folder: Path) -> dict[str, Any]
         refuse_existing(config.output, config)
     salt = new_salt() if config.anonymous_ids else None
     draw_veil(salt, config)
-    cases, facts = _given_truth(config, salt)
+    cases, facts, labels = _given_truth(config, salt)
     hide_files(folder)
     hide_opponents(config)
     predictions = open_predictions(folder, cases, labels=config.labels)
@@ -54,7 +55,14 @@ def evaluate_predictions(config: EvaluateConfig, folder: Path) -> dict[str, Any]
     name = "predictions" if config.anonymous_ids else folder.resolve().name
     output = new_run_folder(config.output, f"evaluate-{name}", config)
     thumbnails, picture = collect(len(cases), config.truth is None)
-    scored = score_predictions(predictions, protocols, picture, config.tolerance)
+    scored = score_predictions(
+        predictions,
+        protocols,
+        picture,
+        config.tolerance,
+        config.lesion_iou,
+        config.lesion_pixels,
+    )
     metrics = {
         **facts,
         "images": len(cases),
@@ -71,11 +79,16 @@ def evaluate_predictions(config: EvaluateConfig, folder: Path) -> dict[str, Any]
         metrics["calibration"] = scored.scorer.calibration()
     if salt is not None:
         save_salt(output, salt, again=True)
-    return finish(output, metrics, scored.rows, thumbnails, others, salt=salt)
+    return finish(output, metrics, scored.rows, thumbnails, others, salt=salt, labels=labels)
 
 
-def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Case], dict[str, Any]]:
-    """The cases to score, with their own names, and what metrics.json says of them."""
+def _given_truth(
+    config: EvaluateConfig, salt: str | None
+) -> tuple[Sequence[Case], dict[str, Any], Labels]:
+    """The cases to score, with their own names, what metrics.json says of them, and their values.
+
+    The values, of the columns that scores are shown by, are by the names that are written.
+    """
     if config.truth:
         place = Path(*config.truth.resolve().parts[-2:])
         title = f"predictions against the masks in {place}"
@@ -83,11 +96,12 @@ def _given_truth(config: EvaluateConfig, salt: str | None) -> tuple[Sequence[Cas
         cases = truth_cases(config.truth)
         hide_cases(cases, config.truth)
         hide_files(config.truth)
-        return cases, facts
+        return cases, facts, {}
 
     assert config.dataset, "the constructor refuses neither of both"
     card = anonymous_card(load_card(config.dataset), salt)
     data = DataConfig(dataset=config.dataset, data_root=config.data_root, split=config.split)
     split = find_split(card, data, training=False)
     say_notes(split.test, config.anonymous_ids)
-    return split.test, data_facts(card, anonymous_split(split, salt, card))
+    written = anonymous_split(split, salt, card)
+    return split.test, data_facts(card, written), labels_by(config.by, written, salt)

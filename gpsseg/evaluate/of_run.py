@@ -15,6 +15,7 @@ from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import StudyFolder
 from gpsseg.data.anonymous import anonymous_card, draw_veil
 from gpsseg.data.cards.own import card_of
+from gpsseg.data.splits.columns import labels_by
 from gpsseg.engine.inference import Views
 from gpsseg.engine.machine import join_processes, make_machine
 from gpsseg.engine.prompts import check_prompts, check_prompts_file, is_prompted
@@ -63,6 +64,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     draw_veil(salt, config, trained, where)
     data = _data_of(config, run, runs, trained, where, salt)
     test = data.split.test
+    labels = labels_by(config.by, data.split, salt)
     check_prompts_file(config.prompts, trained.prompt, [case.image for case in test])
     say_other_cut(data.greys, test)
     same_set = _same_set(config, trained)
@@ -96,6 +98,8 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
         prompts=config.prompts,
         tolerance=config.tolerance,
         views=views,
+        lesion_iou=config.lesion_iou,
+        lesion_pixels=config.lesion_pixels,
     )
     metrics = {
         **metrics_of(data.card, data.split, settled, model.facts, after, prompts=config.prompts),
@@ -109,7 +113,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
 
     def written() -> dict[str, Any]:
         pictures = leak_pictures(leaks, seen, test)
-        return finish(output, metrics, after.rows, shown, others, pictures)
+        return finish(output, metrics, after.rows, shown, others, pictures, labels=labels)
 
     return by_main(written)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.errors import UserError, few
+from gpsseg.evaluators.by_value import PREFIX
 from gpsseg.reading import read_table
 
 AGAIN = "Score the images again: python -m gpsseg.evaluate"
@@ -50,7 +51,10 @@ class ImageRow:
         >>> ImageRow("a", None, {"id": "a", "group": "", "dice": "0.5", "pixels": "9"}).values
         {'id': 'a', 'group': None, 'dice': 0.5, 'pixels': 9}
         """
-        found = {name: _value(text) for name, text in self.cells.items()}
+        found = {
+            name: text if name.startswith(PREFIX) else _value(text)
+            for name, text in self.cells.items()
+        }
         return found | {"id": self.id} | ({"group": self.group} if "group" in found else {})
 
 

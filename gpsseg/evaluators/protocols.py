@@ -16,28 +16,14 @@ import numpy as np
 
 from gpsseg.errors import UserError, look_up
 from gpsseg.evaluators import rules
+from gpsseg.evaluators.about import ABOUT
 from gpsseg.evaluators.calibration import binned, calibration, expected_error
+from gpsseg.evaluators.clinical import clinical, clinical_summary
 from gpsseg.evaluators.counts import Array, Histogram, Mask
+from gpsseg.evaluators.lesions import lesion_scores, lesion_summary
 from gpsseg.evaluators.sample import Sample, checked_sample
 from gpsseg.evaluators.statistics import Floats, estimates
 from gpsseg.evaluators.summary import Row, Table, as_json, strata_of
-
-ABOUT = {
-    "per-image": (
-        "Prediction of at least 0.5 at the image's own size; Dice and IoU per image, "
-        "then their mean. Both masks empty scores 1, one empty scores 0."
-    ),
-    "micro": (
-        "True and false pixels are pooled over all images, then scored once; large "
-        "lesions weigh more."
-    ),
-    "pranet": ("Map stretched to 0..1 per image; mean over images, then over 256 thresholds."),
-    "isic": ("Jaccard per image, counted as 0 below 0.65; plain Dice and IoU beside it."),
-    "medsam-adapter": ("Mean over the thresholds 0.1, 0.3, 0.5, 0.7, 0.9 at 256 x 256 pixels."),
-    "gps-repo": ("The published GPS script's rule, for reproduction only: it ignores background."),
-    "boundary": ("Distances between outlines per image, then their mean."),
-    "volume": ("Dice, IoU and distances between surfaces per 3-D volume, then their mean."),
-}
 
 
 @dataclass(frozen=True)
@@ -64,12 +50,19 @@ class Protocol:
         return "" if self.name == "per-image" else self.name.replace("-", "_") + "_"
 
 
-def registry(tolerance: float = 2.0, saliency: bool = True) -> dict[str, Protocol]:
+def registry(
+    tolerance: float = 2.0,
+    saliency: bool = True,
+    lesion_iou: float = 0.5,
+    lesion_pixels: int = 3,
+) -> dict[str, Protocol]:
     """Every protocol by name.
 
     Args:
         tolerance: of NSD, in pixels (`boundary`) or mm (`volume`).
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
+        lesion_iou: at which a lesion is found (`lesions`).
+        lesion_pixels: smaller parts are no lesions (`lesions`, `clinical`).
     """
     overlap, any_axes = ("dice", "iou"), (2, 3)
     soft = (*overlap, "s_measure", "e_measure", "weighted_f", "mae") if saliency else overlap
@@ -81,19 +74,28 @@ def registry(tolerance: float = 2.0, saliency: bool = True) -> dict[str, Protoco
         Protocol("micro", rules.micro, rules.micro_summary, any_axes),
         Protocol("medsam-adapter", rules.medsam_adapter, means(*overlap)),
         Protocol("gps-repo", rules.gps_repo, rules.gps_repo_summary, any_axes),
+        Protocol(
+            "clinical", partial(clinical, least_pixels=lesion_pixels), clinical_summary, any_axes
+        ),
+        Protocol(
+            "lesions",
+            lambda sample: lesion_scores(sample.lesions, lesion_iou, lesion_pixels),
+            partial(lesion_summary, least_iou=lesion_iou, least_pixels=lesion_pixels),
+            any_axes,
+        ),
         Protocol("boundary", within(rules.boundary), within(rules.boundary_summary)),
         Protocol("volume", within(rules.volume), within(rules.volume_summary), (3,)),
     )
     return {p.name: replace(p, about=ABOUT[p.name]) for p in protocols}
 
 
-def protocol_named(name: str, tolerance: float = 2.0, saliency: bool = True) -> Protocol:
-    """Look a protocol up.
+def protocol_named(name: str, *options: Any) -> Protocol:
+    """Look a protocol up; the options are those of `registry`.
 
     Raises:
         UserError: no such protocol; names the nearest one.
     """
-    return look_up(name, registry(tolerance, saliency), "protocol")
+    return look_up(name, registry(*options), "protocol")
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class Scorer:
         tolerance: of NSD, in pixels (2-D) or mm (3-D).
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
         pool: also add up all images' histograms, for `calibration`, and keep 45 numbers of each.
+        lesion_iou: intersection over union at which `lesions` finds a lesion.
+        lesion_pixels: parts of fewer pixels are no lesions.
 
     Attributes:
         pooled: the histograms' sum; None without `pool`, or before the first image.
@@ -141,12 +145,12 @@ class Scorer:
         tolerance: float = 2.0,
         saliency: bool = True,
         pool: bool = False,
+        lesion_iou: float = 0.5,
+        lesion_pixels: int = 3,
     ) -> None:
         """See the class."""
-        names = list(protocols)
-        self.protocols = [
-            protocol_named(name, tolerance, saliency) for name in dict.fromkeys(names)
-        ]
+        options = (tolerance, saliency, lesion_iou, lesion_pixels)
+        self.protocols = [protocol_named(name, *options) for name in dict.fromkeys(protocols)]
         self.pool = pool
         self.pooled: Histogram | None = None
         self._binned: list[Floats] = []

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from gpsseg.evaluators.surface import (
     surface_distances,
 )
 
-Scores = dict[str, float]
+Scores = Mapping[str, float | None]
 Summary = Callable[[Table, str], dict[str, Any]]
 
 GPS_REPO_WARNING = (

@@ -25,6 +25,7 @@ from gpsseg.evaluators.counts import (
     stretching,
     sweep_levels,
 )
+from gpsseg.evaluators.lesions import Overlaps, overlaps
 from gpsseg.evaluators.structure import (
     Quadrants,
     centroid_cut,
@@ -102,6 +103,11 @@ class Sample:
         if self.is_8_bit:
             return self.levels.at_least(128)
         return count_pixels(self.mask, self.truth)
+
+    @cached_property
+    def lesions(self) -> Overlaps:
+        """The lesions of `mask` and of the truth."""
+        return overlaps(self.mask, self.truth)
 
     @cached_property
     def counts_above_128(self) -> Counts:

@@ -90,9 +90,40 @@ class Table:
         limits = {name: ends.get(name, SHARE) for name in scores(np.ones((1, len(names) + 1)))}
         return as_json(estimates(columns, scores, self.groups, limits))
 
+    def one(
+        self,
+        prefix: str,
+        names: Sequence[str],
+        score: Callable[[Floats], Floats],
+        within: tuple[float, float] = SHARE,
+    ) -> dict[str, Any]:
+        """One score of the columns' sums, see `pooled`, for `named`; empty without images."""
+        if not self.rows:
+            return {}
+        found = self.pooled(prefix, names, lambda sums: {"": score(sums)}, {"": within})
+        return {"images": len(self.rows), **found}
+
     def count(self, condition: Callable[[Row], bool]) -> int:
         """Number of images that meet a condition."""
         return sum(1 for row in self.rows if condition(row))
+
+
+def mean_of_column(sums: Floats) -> Floats:
+    """The mean over images of one column, for `Table.one`."""
+    return sums[:, 0] / sums[:, 1]
+
+
+def named(name: str, found: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """A score from `Table.one` as metrics.json has those that are not over all images.
+
+    Returns:
+        (key, value): the score, its interval, and as NAME_over how many images it is over and what
+        its interval varies; nothing where there was no image.
+    """
+    if not found:
+        return []
+    over = {key: value for key, value in found.items() if key not in ("", "_ci95")}
+    return [(name, found[""]), (f"{name}_ci95", found["_ci95"]), (f"{name}_over", over)]
 
 
 def as_json(found: Mapping[str, Estimate]) -> dict[str, Any]:

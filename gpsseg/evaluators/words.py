@@ -17,6 +17,18 @@ def interval_text(ends: Sequence[float | None] | None, form: str = ".3f") -> str
     return "[no interval]" if ends is None else f"[{ends[0]:{form}}, {ends[1]:{form}}]"
 
 
+def digits(value: float, sign: str = "+") -> str:
+    """A size to three digits, with its sign unless that is left out.
+
+    >>> digits(-14876.4), digits(0.01234), digits(0), digits(12.345, "")
+    ('-14,900', '+0.0123', '0', '12.3')
+    """
+    if not value:
+        return "0"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:{sign},.0f}" if abs(rounded) >= 100 else f"{rounded:{sign}.3g}"
+
+
 def p_text(p_value: float | None) -> str:
     """A p-value.
 

@@ -25,13 +25,16 @@ from gpsseg.scope import clean
 
 Row = Mapping[str, Any]
 COLUMNS = (
-    "method", "train", "lr", "mDice", "95 % CI", "seeds", "mIoU", "against", "p (Holm)",
+    "method", "train", "lr", "mDice", "95 % CI", "seeds", "mIoU", "lesions", "false finds",
+    "against", "p (Holm)",
     "trained", "delta", "step", "memory",
 )  # fmt: skip
 
 
-WIDE = 160  # characters that the whole table needs
-ON_THE_PAGE = ("lr", "seeds", "mIoU", "delta", "step", "memory")  # not on a narrower terminal
+WIDE = 190  # characters that the whole table needs
+ON_THE_PAGE = (  # not on a narrower terminal
+    *("lr", "seeds", "mIoU", "lesions", "false finds", "delta", "step", "memory"),
+)
 
 
 def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
@@ -62,6 +65,7 @@ def cells_of(row: Row) -> list[str]:
         interval_text(row["dice_ci95"]),
         f"{min(seeds):.3f} to {max(seeds):.3f}{untrained}",
         f"{row['iou']:.3f}",
+        *_lesions(row),
         _difference(against) if against else "",
         p_text(against["p_holm"]) if against else "",
         f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%})",
@@ -69,6 +73,12 @@ def cells_of(row: Row) -> list[str]:
         f"{row['step_seconds']:.2f} s",
         f"{row['memory_mb'] / 1024:.1f} GB",
     ]
+
+
+def _lesions(row: Row) -> tuple[str, str]:
+    """The share of lesions found, and false finds an image, where they were counted."""
+    found, false = row.get("lesion_sensitivity"), row.get("false_finds_per_image")
+    return "" if found is None else f"{found:.1%}", "" if false is None else f"{false:.2f}"
 
 
 def _difference(against: Mapping[str, Any]) -> str:
@@ -129,6 +139,7 @@ def page(result: Mapping[str, Any]) -> str:
             ["python", "-m", "gpsseg.compare", *measured(words, settings.get("batch_size"))]
         ),
         "varied": varied_lines(rows),
+        "lesions": any("false_finds_per_image" in row for row in rows),
         "skipped": skipped(result),
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }
@@ -164,6 +175,10 @@ def _flat(row: Row) -> dict[str, Any]:
     flat = {k: v for k, v in row.items() if not isinstance(v, list | dict)}
     for name in ("dice_ci95", "iou_ci95"):
         flat[f"{name}_low"], flat[f"{name}_high"] = row[name] or (None, None)
+    for name in ("lesion_sensitivity_ci95", "false_finds_per_image_ci95"):
+        if name in row:
+            flat[f"{name}_low"], flat[f"{name}_high"] = row[name] or (None, None)
+            flat.pop(name, None)
     flat.pop("dice_with_lesion_ci95", None)
     flat["dice_of_seeds"] = " ".join(f"{value:.6f}" for value in row["dice_of_seeds"])
     against = row.get("against") or {"ci95": (None, None)}

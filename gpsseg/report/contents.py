@@ -32,6 +32,8 @@ class CaseRow:
         thumbnail: pictures of it, or None.
         fold: that it was tested in; None where there are no folds.
         uncertainty: how little the members of an ensemble agree on it, in [0, 1], or None.
+        pixels: of the truth, the prediction and the whole image, or None.
+        pixel_mm: square (cubic) millimetres of a pixel (voxel), or None.
     """
 
     id: str
@@ -42,6 +44,8 @@ class CaseRow:
     thumbnail: Thumbnail | None
     fold: int | None = None
     uncertainty: float | None = None
+    pixels: tuple[float, ...] | None = None
+    pixel_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,8 @@ def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[CaseRow, .
             size=_lesion_size(row),
             thumbnail=pictures.get(row.id),
             uncertainty=row.score("uncertainty"),
+            pixels=_pixels(row),
+            pixel_mm=row.number("clinical_pixel_mm"),
         )
         for row in rows
     ]
@@ -155,6 +161,12 @@ def _column(names: Sequence[str], score: str) -> str:
 
 def _is(name: str, score: str) -> bool:
     return name == score or name.endswith(f"_{score}")
+
+
+def _pixels(row: ImageRow) -> tuple[float, ...] | None:
+    found = [row.number(name) for name in ("truth_pixels", "prediction_pixels", "pixels")]
+    known = tuple(number for number in found if number is not None)
+    return known if len(known) == len(found) and known[-1] else None
 
 
 def _lesion_size(row: ImageRow) -> float | None:

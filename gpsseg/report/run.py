@@ -11,7 +11,8 @@ from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.console import working
 from gpsseg.evaluators.words import name_of_base
 from gpsseg.files import write_text
-from gpsseg.report import layers, sections, settings
+from gpsseg.report import clinical, layers, sections, settings
+from gpsseg.report.charts.of_agreement import bland_altman
 from gpsseg.report.charts.of_run import dice_against_size, histogram, reliability
 from gpsseg.report.charts.of_training import loss_curve, validation_curve
 from gpsseg.report.contents import Contents, read_contents, require_scores
@@ -59,13 +60,17 @@ def _context(contents: Contents) -> dict[str, Any]:
     """What the template prints."""
     metrics, cases, log = contents.metrics, contents.cases, contents.log
     rules = sections.protocols(metrics)
+    agreements = metrics["after"].get("clinical", {}).get("agreement", [])
     charts = [
         histogram(cases),
         dice_against_size(cases),
+        bland_altman(cases, agreements[-1] if agreements else {}),
         reliability(metrics.get("calibration", {})),
         loss_curve(log),
         validation_curve(log, metrics.get("best_epoch")),
     ]
+    headline = next((rule for rule in rules if rule.overlap), rules[0])
+    shown_above = (headline.name, *clinical.HERE)
     return {
         "title": sections.title(metrics),
         "synthetic": str(metrics.get("data")).startswith("synthetic"),
@@ -75,8 +80,10 @@ def _context(contents: Contents) -> dict[str, Any]:
         "base": name_of_base(metrics),
         "baseline": name_of_base(metrics) == "before",
         "method": METHOD_TITLES.get(metrics.get("method", ""), metrics.get("method")),
-        "headline": next((rule for rule in rules if rule.overlap), rules[0]),
-        "protocols": rules,
+        "headline": headline,
+        "others": [rule for rule in rules if rule.name not in shown_above],
+        "has_before": "before" in metrics,
+        "clinic": clinical.clinic(metrics),
         "counts": metrics["after"].get("per-image", {}),
         "trained": sections.trained_parts(contents),
         "delta_bytes": contents.delta_bytes,

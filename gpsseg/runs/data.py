@@ -16,6 +16,7 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.checks.readable import Keeper
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.held import Held
+from gpsseg.data.splits.columns import labels_by
 from gpsseg.data.splits.files import PARTS
 from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.place import SYNTHETIC
@@ -74,6 +75,7 @@ def open_data(
     greys: Greys | None = None,
     card: Card | None = None,
     preparation: Preparation | None = None,
+    by: Sequence[str] = (),
 ) -> Data:
     """Find the images that a configuration names, split them, and check the files.
 
@@ -87,12 +89,15 @@ def open_data(
         greys: of another run, where its network is shown these images.
         card: from ``open_card``; None opens it here.
         preparation: of the images that are checked, for who reads them later.
+        by: columns that scores will be shown by.
 
     Raises:
-        UserError: the set is not there, or cannot be split as asked; or files are unreadable.
+        UserError: the set is not there, cannot be split as asked, or has no such column; or files
+            are unreadable.
     """
     card = card or open_card(config, salt)
     split = find_split(card, config, training, salt, run)
+    labels_by(by, split, salt)  # before anything long
     kept = greys or (greys_of(run) if run else None)
     skip = config.on_bad_image == "skip"
     if not parts and kept is not None and not skip:

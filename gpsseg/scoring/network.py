@@ -31,7 +31,7 @@ from gpsseg.scoring.facts import data_facts
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone, Facts
 
-PROTOCOLS = ("per-image", "micro", "isic", "medsam-adapter", "pranet")  # of finetune
+PROTOCOLS = ("per-image", "micro", "isic", "medsam-adapter", "pranet", "clinical", "lesions")
 Reader = Callable[[Case], np.ndarray]
 Picture = Callable[[Case, np.ndarray, np.ndarray], None]
 
@@ -121,6 +121,8 @@ def score_cases(
     saliency: bool = False,
     prompts: Path | None = None,
     tolerance: float = 2.0,
+    lesion_iou: float = 0.5,
+    lesion_pixels: int = 3,
     truth: Truth | None = None,
     held: Held | None = None,
     views: Views = AS_IT_IS,
@@ -144,6 +146,8 @@ def score_cases(
         prompts: a user's file of the prompts, see ``gpsseg.engine.prompts``; None takes those
             that the network needs from the truth.
         tolerance: as for ``Scorer``.
+        lesion_iou: as for ``Scorer``.
+        lesion_pixels: as for ``Scorer``.
         truth: how masks are read; None reads each file.
         held: prepared images in memory; None reads and keeps them in the cache's folder.
         views: over what maps are averaged, and whether the members are compared.
@@ -152,7 +156,7 @@ def score_cases(
         TrainingDivergedError: in every process, if one of them finds a map that is not finite.
     """
     truth = truth or Truth()
-    scorer = Scorer(protocols, pool=pool, saliency=saliency, tolerance=tolerance)
+    scorer = Scorer(protocols, tolerance, saliency, pool, lesion_iou, lesion_pixels)
     classes = ClassTable(card.told_apart) if card.told_apart else None
 
     @memory_for("scoring", config)

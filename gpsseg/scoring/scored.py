@@ -70,6 +70,8 @@ def score_predictions(
     protocols: Sequence[str],
     picture: Callable[[Case, np.ndarray, np.ndarray], None] | None = None,
     tolerance: float = 2.0,
+    lesion_iou: float = 0.5,
+    lesion_pixels: int = 3,
     what: str = "evaluating",
 ) -> GivenScores:
     """Score every case; a prediction of another size is resized bilinearly before thresholding.
@@ -80,9 +82,11 @@ def score_predictions(
         picture: is called with each case, its predicted mask and its truth, both (H, W) bool; of a
             volume with the slice that shows most of the lesion.
         tolerance: as for ``Scorer``.
+        lesion_iou: as for ``Scorer``.
+        lesion_pixels: as for ``Scorer``.
         what: is done, for the progress bar.
     """
-    scorer = Scorer(protocols, pool=True, tolerance=tolerance)
+    scorer = Scorer(protocols, tolerance, True, True, lesion_iou, lesion_pixels)
     resized, framed = [], []
     for case in progress(predictions.cases, what, len(predictions.cases)):
         values, truth, header = predictions.read(case)

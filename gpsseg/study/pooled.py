@@ -14,6 +14,7 @@ from gpsseg.errors import UserError
 from gpsseg.evaluators import Kept, Scorer, Table, class_summary, joined_bins
 from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.reading import read_object
+from gpsseg.scoring.by import by_metrics
 
 Json = dict[str, Any]
 # What metrics.json says of the images and the network, which is the same of all folds.
@@ -91,6 +92,7 @@ def pooled_metrics(folds: Sequence[Fold], split_name: str) -> Json:
         **_before(folds),
         "after": scorer.summary(),
         "strata": scorer.strata(),
+        **by_metrics(rows),
         **_classes(folds, rows),
         **_calibration(folds),
         **_trainings(folds),

@@ -74,7 +74,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("clinicSECRET") / "Ward SECRET"
     (root / "scans" / "Night SECRET").mkdir(parents=True)
     (root / "truth").mkdir()
-    rows, note = ["image,mask,group,split,id"], PngImagePlugin.PngInfo()
+    rows, note = ["image,mask,group,split,id,ward,noteSECRET"], PngImagePlugin.PngInfo()
     note.add_text("Patient", "Jane SECRET", zip=True)
     for i in range(14):
         image, mask = polyp_case(np.random.default_rng([3, i % 10]), 40)
@@ -82,7 +82,8 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(image).save(root / name, pnginfo=note)
         Image.fromarray(mask).save(root / "truth" / f"Jane DöeSECRET{i}.png")
         part = "train" if i < 7 else "val" if i < 9 else "test"
-        rows.append(f"{name},truth/Jane DöeSECRET{i}.png,PatSECRET{i % 5},{part},idSECRET{i}")
+        own = f"PatSECRET{i % 5},{part},idSECRET{i},SECRET {i % 2},x"
+        rows.append(f"{name},truth/Jane DöeSECRET{i}.png,{own}")
     (root / "listSECRET.csv").write_text("\n".join(rows), encoding="utf-8")
     content = yaml.safe_load(Path("pipelines/kvasir.yaml").read_text(encoding="utf-8"))
     kept = {"transforms": "rgb", "foreground": "polyp", "root": str(root)}
@@ -100,7 +101,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def nameless(ward: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A finished nameless run on a table, and its cache."""
     output, cache = tmp_path_factory.mktemp("runs") / "run", tmp_path_factory.mktemp("cache")
-    own = {"table": ward / "listSECRET.csv", "title": TITLE, "cache": str(cache)}
+    own = {"table": ward / "listSECRET.csv", "title": TITLE, "cache": str(cache), "by": "ward"}
     with contextlib.redirect_stdout(io.StringIO()) as said:
         run = finetune(FinetuneConfig(**own, output=output, **ONCE))
     assert "5 test images" in said.getvalue()

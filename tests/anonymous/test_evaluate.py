@@ -22,8 +22,16 @@ def test_evaluate_a_nameless_run(
     for row in (run / "per_image.csv").read_text().splitlines()[1:]:
         Image.new("L", (40, 40)).save(masks / f"{row.split(',')[0]}.png")
     against, output = (run, masks), tmp_path / "scores"
-    metrics = evaluate(EvaluateConfig(run=run, output=output, against=against, device="cpu"))
+    metrics = evaluate(
+        EvaluateConfig(run=run, output=output, against=against, by="ward", device="cpu")
+    )
     assert metrics["leaks"]["pairs"]
+    of_run, of_evaluation = (
+        {one["value"]: one["dice"] for one in found["by"]["ward"]}
+        for found in (json.loads((run / "metrics.json").read_text()), metrics)
+    )
+    assert of_run == of_evaluation
+    assert all(len(value) == 8 for value in of_run), "hashed, not shown"
     written = json.loads((output / "metrics.json").read_text())
     told = {entry["against"] for entry in written["paired"]}
     assert len(told) == 2, "folders are told apart without their names"

@@ -130,7 +130,7 @@ def test_a_trial_that_is_not_picked_never_sees_the_test_images(kvasir, cells_her
     tested = [path.parent.name for path in (tmp_path / "c" / "cells").rglob("metrics.json")]
     assert tested == [picked]
     metrics = json.loads((tmp_path / "c" / "cells" / picked / "metrics.json").read_text())
-    assert list(metrics["after"]) == ["per-image", "micro"]
+    assert list(metrics["after"]) == ["per-image", "micro", "clinical", "lesions"]
 
 
 def test_a_diverged_run_counts_with_its_best_epoch(

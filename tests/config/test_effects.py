@@ -48,7 +48,7 @@ ALWAYS = {
     | PREPARATION
     | BACKBONE
     | TRAINING
-    | {"train_size", "seed", "method", "epochs", "accumulate", "strict"},
+    | {"train_size", "seed", "method", "epochs", "accumulate", "strict", "by"},
     GroupsConfig: SOURCE | {"output"},
     InfoConfig: {"dataset"},
     ListBackbonesConfig: {"missing"},
@@ -116,6 +116,9 @@ REFUSED = {
         "uncertainty": ({**TRUTH, "uncertainty": True}, "a study's folds always have it"),
         "on_bad_image": ({**TRUTH, "on_bad_image": "skip"}, NO_EFFECT),
         "tolerance": ({**RUN, "tolerance": 3}, "--protocol boundary or volume"),
+        "lesion_iou": ({**RUN, "protocol": "micro", "lesion_iou": 0.1}, "--protocol lesions"),
+        "lesion_pixels": ({**RUN, "protocol": "micro", "lesion_pixels": 9}, "lesions or clinical"),
+        "by": ({**TRUTH, "by": "sex"}, r"a folder of masks \(--truth\) has none"),
         "labels": ({**RUN, "labels": (1,)}, "it goes with --predictions"),
         "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run"),
         "truth": ({**RUN, "truth": "truth"}, "goes with --predictions"),

@@ -40,10 +40,21 @@ def test_the_metrics_are_the_scorers(folders: tuple[Path, Path], tools: SimpleNa
     }  # fmt: skip
 
 
-def test_the_default_is_per_image_and_micro(
+def test_the_default_is_what_every_report_has(
     folders: tuple[Path, Path], tools: SimpleNamespace
 ) -> None:
-    assert list(tools.run(folders)["after"]) == ["per-image", "micro"]
+    assert list(tools.run(folders)["after"]) == ["per-image", "micro", "clinical", "lesions"]
+
+
+def test_what_a_lesion_is_and_when_it_is_found_can_be_said(
+    folders: tuple[Path, Path], tools: SimpleNamespace
+) -> None:
+    loose = tools.run(folders, lesion_iou=0.01, lesion_pixels=1)["after"]["lesions"]
+    strict = tools.run(
+        folders, lesion_iou=1, lesion_pixels=10**4, output=folders[0].parent / "strict"
+    )["after"]["lesions"]
+    assert (loose["true"], loose["found"], loose["least_iou"]) == (5, 5, 0.01)
+    assert (strict["true"], strict["predicted"], strict["specks"]) == (0, 0, 5)
 
 
 def test_per_image_is_always_scored(folders: tuple[Path, Path], tools: SimpleNamespace) -> None:

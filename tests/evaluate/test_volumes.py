@@ -15,7 +15,12 @@ def test_volumes_are_scored_in_millimetres(tmp_path: Path, tools: SimpleNamespac
     tools.volumes(tmp_path / "truth", 0, (1.0, 1.0, 3.0))
     tools.volumes(tmp_path / "mine", 1, (1.0, 1.0, 3.0))
     metrics = tools.run((tmp_path / "mine", tmp_path / "truth"), protocol=("all",))
-    assert list(metrics["after"]) == ["per-image", "volume", "micro", "gps-repo"]
+    assert list(metrics["after"]) == [
+        *("per-image", "volume", "micro", "gps-repo", "clinical", "lesions"),
+    ]
+    found, size = metrics["after"]["lesions"], metrics["after"]["clinical"]["agreement"][1]
+    assert (found["true"], found["found"], found["sq"]) == (3, 3, pytest.approx(2 / 3))
+    assert (size["unit"], size["bias"]) == ("ml", pytest.approx(-0.036)), "-12 voxels of 3 mm³"
     volume = metrics["after"]["volume"]
     assert (volume["unit"], volume["hd95"], volume["dice"]) == ("mm", 3.0, pytest.approx(0.8))
     with pytest.raises(UserError, match="--protocol pranet does not score 3-D predictions; expec"):

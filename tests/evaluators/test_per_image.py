@@ -37,6 +37,12 @@ def test_what_is_no_table_of_scores_is_refused(
         read_per_image(table(tmp_path, *lines), ["dice"])
 
 
+def test_values_of_columns_stay_texts(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,dice,by_age,by_sex\na,0.5,10,\n")
+    (row,) = read_per_image(tmp_path / "t.csv")[1]
+    assert row.values == {"id": "a", "dice": 0.5, "by_age": "10", "by_sex": ""}
+
+
 def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no column iou"):
         read_per_image(table(tmp_path, "a,,1,1"), ["dice", "iou"])

@@ -80,7 +80,7 @@ def test_rows_are_flat_and_copies():
     rows = scorer.rows()
     assert [row["id"] for row in rows] == [f"case{i}" for i in range(6)]
     kinds = {type(value) for row in rows for value in row.values()}
-    assert kinds <= {str, int, float, bool}
+    assert kinds <= {str, int, float, bool, type(None)}
     rows[0]["dice"] = -1
     assert scorer.rows()[0]["dice"] >= 0
 

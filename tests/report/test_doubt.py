@@ -9,7 +9,7 @@ from gpsseg.report.doubt import doubt, most_doubtful
 
 
 def case(name: str, dice: float | None, uncertainty: float | None) -> CaseRow:
-    return CaseRow(name, "", dice, dice, 5.0, None, uncertainty)
+    return CaseRow(name, "", dice, dice, 5.0, None, uncertainty=uncertainty)
 
 
 CASES = (case("b", 0.9, 0.1), case("c", 0.2, 0.7), case("a", 0.5, 0.7), case("d", 0.5, None))

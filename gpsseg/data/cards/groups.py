@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpsseg.data.cards.tables import read_rows
+from gpsseg.data.cards.tables import facts_of, read_rows
 from gpsseg.data.case import Case
 from gpsseg.data.formats.filenames import matching, one_form
 from gpsseg.errors import UserError, shown, told
@@ -30,8 +30,20 @@ def with_groups(cases: Sequence[Case], rule: Mapping[str, Any] | None, root: Pat
     """
     if rule is None:
         return list(cases)
-    group_of = _from_table(rule, root) if "csv" in rule else _from_id(rule)
+    if "csv" in rule:
+        rows = _table(rule, root)
+        return [_as_told(case, rows.get(one_form(case.id)), rule) for case in cases]
+    group_of = _from_id(rule)
     return [dataclasses.replace(case, group=group_of(case.id) or case.group) for case in cases]
+
+
+def _as_told(case: Case, row: Mapping[str, str] | None, rule: Mapping[str, Any]) -> Case:
+    """A case with the group and the facts of its row."""
+    if row is None:
+        return case
+    facts = facts_of(dict(row), (rule["key"], rule["value"]))
+    group = row[rule["value"]] or case.group
+    return dataclasses.replace(case, group=group, facts=(*case.facts, *facts))
 
 
 def _from_id(rule: Mapping[str, Any]) -> Callable[[str], str | None]:
@@ -57,7 +69,8 @@ def _from_id(rule: Mapping[str, Any]) -> Callable[[str], str | None]:
     return group_of
 
 
-def _from_table(rule: Mapping[str, Any], root: Path) -> Callable[[str], str | None]:
+def _table(rule: Mapping[str, Any], root: Path) -> dict[str, dict[str, str]]:
+    """The rows of a card's CSV by the ids of its cases."""
     files = sorted(path for path in matching(root, rule["csv"]) if path.is_file())
     if not files:
         raise UserError(
@@ -65,5 +78,4 @@ def _from_table(rule: Mapping[str, Any], root: Path) -> Callable[[str], str | No
             "patient is on both sides of a split. Put it beside the images."
         )
     rows = read_rows(files[0], (rule["key"], rule["value"]))
-    groups = {one_form(row[rule["key"]]): row[rule["value"]] for row in rows}
-    return lambda name: groups.get(one_form(name))
+    return {one_form(row[rule["key"]]): row for row in rows}

@@ -65,7 +65,10 @@ def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) 
             )
             for case in cases
         ]
-    cases = [Case(n, path, **_masks(root, rule, places)) for n, (path, places) in found.items()]
+    cases = [
+        Case(n, path, **_masks(root, rule, places), facts=_facts(places))
+        for n, (path, places) in found.items()
+    ]
     unmasked = [case for case in cases if case.mask is not None and not case.mask.is_file()]
     if unmasked and not require_masks:
         without = {case.id for case in unmasked}
@@ -76,6 +79,11 @@ def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) 
             f"{len(unmasked) - 1} more images lack theirs). Add the mask, or remove the image."
         )
     return cases
+
+
+def _facts(places: Places) -> tuple[tuple[str, str], ...]:
+    """What an image's path says of it beside its id: its centre, for instance."""
+    return tuple((name.lower(), text) for name, text in places.items() if name != "id")
 
 
 def mask_files(root: Path, rule: Mapping[str, Any]) -> list[Path]:

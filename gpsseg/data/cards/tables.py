@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -79,13 +79,19 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
         seen[name] = number
         part = _part(path, number, row.get("split", ""))
         image, mask = (_file(path, number, row.get(column, ""), column) for column in COLUMNS[:2])
-        parts.setdefault(part, []).append(Case(name, image, mask, row.get("group") or None))
+        case = Case(name, image, mask, row.get("group") or None, facts=facts_of(row, COLUMNS))
+        parts.setdefault(part, []).append(case)
     if "all" in parts and len(parts) > 1:
         raise UserError(
             f"{path}: {counted(len(parts['all']), 'row names', 'rows name')} no split while others "
             "do. Fill in train, val or test in every row, or in none."
         )
     return _with_parts(parts)
+
+
+def facts_of(row: Row, known: Container[str]) -> tuple[tuple[str, str], ...]:
+    """The cells of a row's other columns, by their names in small letters."""
+    return tuple((name.lower(), cell) for name, cell in row.items() if name and name not in known)
 
 
 def table_notes(
