@@ -17,6 +17,7 @@ from gpsseg.evaluators.words import interval_text, p_text, varied_text
 from gpsseg.files import write_json, write_rows, write_text
 from gpsseg.report.charts import plots
 from gpsseg.report.charts.of_compare import charts
+from gpsseg.report.curves import curve_lines
 from gpsseg.report.page import fill_template
 from gpsseg.report.sections import leak_sentences
 from gpsseg.report.settings import in_words, measured, typed
@@ -41,7 +42,11 @@ def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
     write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
     notes = "".join(
         f"\n{sentence}\n"
-        for sentence in (*skipped(result), *leak_sentences(result.get("leaks")))
+        for sentence in (
+            *curve_lines(result),
+            *skipped(result),
+            *leak_sentences(result.get("leaks")),
+        )
         if sentence
     )
     write_text(folder / "compare.md", markdown(result["rows"]) + notes)
@@ -130,6 +135,7 @@ def page(result: Mapping[str, Any]) -> str:
             ["python", "-m", "gpsseg.compare", *measured(words, settings.get("batch_size"))]
         ),
         "varied": varied_lines(rows),
+        "curves": curve_lines(result),
         "skipped": skipped(result),
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }

@@ -1,0 +1,52 @@
+"""What a comparison's learning curves say, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpsseg.errors import counted
+
+Curve = Mapping[str, Any]
+
+
+def curve_lines(result: Mapping[str, Any]) -> list[str]:
+    """A sentence for each method's curve, then what these rest on; nothing where there is none."""
+    curves = result.get("curves", [])
+    lines = [_sentence(curve) for curve in curves]
+    told = [curve for curve in curves if "next" in curve]
+    if told:
+        lines.append(
+            f"80 % intervals for the mean over {counted(told[0]['seeds'], 'seed')} on these test "
+            "images, by an inverse power law fitted to the sizes above, and against the mean at "
+            "the largest of them. They hold for images like these and for the settings of this "
+            f"comparison: {counted(result['settings']['epochs'], 'epoch')}, so that more images "
+            "are also more training steps."
+        )
+    return lines
+
+
+def _sentence(curve: Curve) -> str:
+    return f"Learning curve of {curve['method']}: {_expectation(curve)}{_failed(curve)}."
+
+
+def _expectation(curve: Curve) -> str:
+    """What the next doubling brings, or why that cannot be said."""
+    if "why" in curve:
+        return f"none, as {curve['why']}"
+    there, (low, high) = curve["next"], curve["next"]["gain_ci80"]
+    gain, sizes = f"{low:+.3f} to {high:+.3f} mDice", (there["from"], there["train_size"])
+    if low <= 0:
+        return (
+            f"the data do not say whether {sizes[1]} training images are better than {sizes[0]}: "
+            f"{gain}"
+        )
+    ends = " to ".join(f"{end:.3f}" for end in there["dice_ci80"])
+    return f"from {sizes[0]} to {sizes[1]} training images expect {gain}, which is {ends}"
+
+
+def _failed(curve: Curve) -> str:
+    """Trainings that went wrong and stand in the curve as they are."""
+    names = {"diverged": "diverged", "untrained": "stopped before a validation"}
+    counts = [f"{counted(curve[key], 'run')} {name}" for key, name in names.items() if curve[key]]
+    return f" ({' and '.join(counts)}, and count as they are)" if counts else ""

@@ -1,0 +1,144 @@
+"""Learning curves: laws that are known are found, and what cannot be said is not."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpsseg.compare.curve import Curve, NoCurve, curves_of, fit_curve
+from gpsseg.report.curves import curve_lines
+
+SIZES = [10, 20, 40, 80]
+SETTINGS = {"settings": {"epochs": 12}}
+
+
+def rows(scores, sizes=SIZES, method="gps", **facts):
+    """The rows of one method whose seeds scored (seeds, sizes), largest size first."""
+    found = [
+        {
+            "method": method,
+            "train_size": size,
+            "seeds": len(scores),
+            "dice": float(np.mean(column)),
+            "dice_of_seeds": list(column),
+            "diverged": 0,
+            "untrained": 0,
+            **facts,
+        }
+        for size, column in zip(sizes, zip(*scores, strict=True), strict=True)
+    ]
+    return found[::-1]
+
+
+def around(law, spread):
+    """Three seeds, one on the law and one on either side of it."""
+    means = np.array([law(n) for n in SIZES])
+    return np.stack([means - spread, means, means + spread])
+
+
+@pytest.mark.parametrize(("a", "b", "c"), [(0.9, 1.2, 0.5), (0.7, 3.0, 1.0), (1.0, 0.9, 0.3)])
+def test_a_law_without_noise_is_found_and_carried_on(a, b, c):
+    found = fit_curve(SIZES, around(lambda n: a - b * n**-c, 0.0)[:2])
+    for n in (10, 160, 320):
+        assert found.at(n).value == pytest.approx(a - b * n**-c, abs=2e-3)
+    assert found.law == pytest.approx({"a": a, "b": b, "c": c}, rel=0.05)
+    assert found.at(160).high - found.at(160).low < 0.01, "nothing varied"
+
+
+def test_a_curve_that_would_pass_1_is_held_there():
+    """Straight in log n up to .97: no law with a <= 1 is that, and none says more than 1."""
+    found = fit_curve(SIZES, around(lambda n: 0.37 + 0.2 * np.log2(n / 10), 0.1))
+    assert found.a.max() == 1.0
+    assert found.at(1e6).high <= 1.0
+
+
+def test_the_interval_is_students_where_the_exponent_is_certain():
+    """Saturated at .8: level .8, variance of one training at the largest size by hand.
+
+    The variance is pooled: of seeds 2 * .04^2 * (1/8 + 1/4 + 1/2 + 1), the curve being exact, over
+    8 + 1 degrees of freedom; Student's t with nine and .9 is 1.3830.
+    """
+    found = fit_curve(SIZES, around(lambda n: 0.8 - 2 / n, 0.04))
+    assert found.room == pytest.approx(1.3830**2 * 2 * 0.04**2 * 1.875 / 9, rel=1e-3)
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=4, max_size=4),
+    st.floats(0.01, 0.2),
+    st.sampled_from([80, 160, 1000]),
+)
+def test_an_interval_holds_its_value_and_widens_with_the_spread(means, spread, size):
+    means = np.sort(means)
+    narrow, wide = (fit_curve(SIZES, [means - s, means + s]) for s in (spread, 2 * spread))
+    if isinstance(narrow, Curve) and isinstance(wide, Curve):
+        first, second = narrow.at(size), wide.at(size)
+        assert first.low <= min(max(first.value, 0), 1) <= first.high
+        assert second.low <= first.low <= first.high <= second.high
+
+
+def test_an_interval_widens_with_the_distance_and_narrows_with_seeds():
+    three = around(lambda n: 0.9 - n**-0.5, 0.04)
+    curve, more = fit_curve(SIZES, three), fit_curve(SIZES, np.concatenate([three] * 3))
+    width = {n: curve.at(n).high - curve.at(n).low for n in (160, 320, 1280)}
+    assert width[160] < width[320] < width[1280]
+    assert more.at(160).high - more.at(160).low < 0.7 * width[160]
+
+
+@pytest.mark.parametrize(
+    ("scores", "sizes", "why"),
+    [
+        ([[0.5, 0.6]] * 3, [10, 20], "2 training sizes, and it needs 4"),
+        ([[0.5, 0.6, 0.65, 0.67]], SIZES, "1 seed, and it needs 2"),
+        ([[0.8, 0.75, 0.7, 0.68], [0.81, 0.74, 0.71, 0.66]], SIZES, "does not rise"),
+        ([[0.7, 0.7, 0.7, 0.7]] * 2, SIZES, "does not rise"),
+        ([[0.5, 0.8, 0.5, 0.8], [0.51, 0.8, 0.5, 0.81]], SIZES, "more than seeds differ"),
+    ],
+    ids=["sizes", "seeds", "falls", "flat", "zigzag"],
+)
+def test_where_nothing_can_be_said_there_is_a_reason_and_no_expectation(scores, sizes, why):
+    assert isinstance(fit_curve(sizes, scores), NoCurve)
+    found = curves_of(rows(scores, sizes))
+    assert why in found[0]["why"]
+    assert not {"next", "points", "a"} & set(found[0])
+    (line,) = curve_lines({"curves": found, **SETTINGS})
+    assert line.startswith("Learning curve of gps: none, as ")
+    assert why in line
+    assert "expect" not in line
+
+
+def test_the_sentence_is_the_interval_less_the_mean_at_the_largest_size():
+    scores = around(lambda n: 0.9 - 3 / n, 0.01)
+    (found,) = curves_of(rows(scores, diverged=1))
+    there = found["next"]
+    assert (there["from"], there["train_size"], found["train_sizes"]) == (80, 160, SIZES)
+    expected = fit_curve(SIZES, scores).at(160)
+    assert there["dice_ci80"] == [expected.low, expected.high]
+    shown = 0.9 - 3 / 80
+    assert there["gain"] == pytest.approx(expected.value - shown)
+    assert there["gain_ci80"] == pytest.approx([expected.low - shown, expected.high - shown])
+    line, note = curve_lines({"curves": [found], **SETTINGS})
+    low, high = there["gain_ci80"]
+    assert 0 < low < 3 / 160 < high
+    assert f"from 80 to 160 training images expect {low:+.3f} to {high:+.3f} mDice" in line
+    assert "4 runs diverged, and count as they are" in line
+    assert "3 seeds" in note
+    assert "12 epochs" in note
+    json.dumps(found)
+
+
+def test_an_interval_with_no_gain_in_it_says_that_the_data_do_not():
+    (found,) = curves_of(rows(around(lambda n: 0.8 - 0.4 / n, 0.05)))
+    line, _ = curve_lines({"curves": [found], **SETTINGS})
+    assert found["next"]["gain_ci80"][0] < 0
+    assert "the data do not say whether 160 training images are better than 80" in line
+    assert "expect" not in line
+
+
+def test_each_method_has_its_curve_and_a_comparison_of_one_size_has_none():
+    good, bad = around(lambda n: 0.9 - 3 / n, 0.01), around(lambda n: 0.5 + 1 / n, 0.0)
+    found = curves_of([*rows(good), *rows(bad, method="full")])
+    assert [(each["method"], "next" in each) for each in found] == [("gps", True), ("full", False)]
+    assert curves_of([*rows(good[:, :1], [10]), *rows(bad[:, :1], [10], "full")]) == []
+    assert curve_lines(SETTINGS) == []
