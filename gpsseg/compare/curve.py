@@ -78,8 +78,8 @@ class Curve:
         fits = left >= 0
         half = np.sqrt(np.maximum(left, 0) * variance)
         low, high = (value - half)[fits].min(), (value + half)[fits].max()
-        best = float(value[self.misfit.argmin()])
-        return Expected(best, max(0.0, float(low)), min(1.0, float(high)))
+        best = value[self.misfit.argmin()]
+        return Expected(*np.clip([best, low, high], 0, 1).tolist())
 
 
 @dataclass(frozen=True)
