@@ -16,12 +16,15 @@ def curve_lines(result: Mapping[str, Any]) -> list[str]:
     lines = [_sentence(curve) for curve in curves]
     told = [curve for curve in curves if "next" in curve]
     if told:
+        settings = result["settings"]
+        rates = (
+            " and a learning rate picked at each size" if len(settings["lr_factors"]) > 1 else ""
+        )
         lines.append(
             f"80 % intervals for the mean over {counted(told[0]['seeds'], 'seed')} on these test "
-            "images, by an inverse power law fitted to the sizes above, and against the mean at "
-            "the largest of them. They hold for images like these and for the settings of this "
-            f"comparison: {counted(result['settings']['epochs'], 'epoch')}, so that more images "
-            "are also more training steps."
+            "images, by an inverse power law fitted to all sizes; gains are over the mean at the "
+            f"largest. They hold for these settings: {counted(settings['epochs'], 'epoch')} (more "
+            f"images are also more training steps){rates}."
         )
     return lines
 
@@ -42,7 +45,7 @@ def _expectation(curve: Curve) -> str:
             f"{gain}"
         )
     ends = " to ".join(f"{end:.3f}" for end in there["dice_ci80"])
-    return f"from {sizes[0]} to {sizes[1]} training images expect {gain}, which is {ends}"
+    return f"from {sizes[0]} to {sizes[1]} training images expect {gain} ({ends})"
 
 
 def _failed(curve: Curve) -> str:

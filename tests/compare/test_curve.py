@@ -11,7 +11,7 @@ from gpsseg.compare.curve import Curve, NoCurve, curves_of, fit_curve
 from gpsseg.report.curves import curve_lines
 
 SIZES = [10, 20, 40, 80]
-SETTINGS = {"settings": {"epochs": 12}}
+SETTINGS = {"settings": {"epochs": 12, "lr_factors": (0.3, 1.0)}}
 
 
 def rows(scores, sizes=SIZES, method="gps", **facts):
@@ -124,7 +124,7 @@ def test_the_sentence_is_the_interval_less_the_mean_at_the_largest_size():
     assert f"from 80 to 160 training images expect {low:+.3f} to {high:+.3f} mDice" in line
     assert "4 runs diverged, and count as they are" in line
     assert "3 seeds" in note
-    assert "12 epochs" in note
+    assert "12 epochs (more images are also more training steps) and a learning rate" in note
     json.dumps(found)
 
 
