@@ -62,6 +62,9 @@ def test_the_interval_is_students_where_the_exponent_is_certain():
     """
     found = fit_curve(SIZES, around(lambda n: 0.8 - 2 / n, 0.04))
     assert found.room == pytest.approx(1.3830**2 * 2 * 0.04**2 * 1.875 / 9, rel=1e-3)
+    there = found.at(40)
+    of_the_row_alone = (found.room * 80 / 40 / 3) ** 0.5  # three more trainings scatter, too
+    assert min(there.high - there.value, there.value - there.low) > of_the_row_alone
 
 
 @given(
