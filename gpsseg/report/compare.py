@@ -125,7 +125,7 @@ def page(result: Mapping[str, Any]) -> str:
         "synthetic": synthetic,
         "sizes": _sizes(rows),
         "best": _best(rows),
-        "charts": charts(rows),
+        "charts": charts(rows, result.get("curves", [])),
         "settings": in_words(shown),
         "command": None
         if words is None

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpsseg.compare.curve import Curve, NoCurve, curves_of, fit_curve
+from gpsseg.report.charts.of_compare import score_against_size
 from gpsseg.report.curves import curve_lines
 
 SIZES = [10, 20, 40, 80]
@@ -145,3 +146,18 @@ def test_each_method_has_its_curve_and_a_comparison_of_one_size_has_none():
     assert [(each["method"], "next" in each) for each in found] == [("gps", True), ("full", False)]
     assert curves_of([*rows(good[:, :1], [10]), *rows(bad[:, :1], [10], "full")]) == []
     assert curve_lines(SETTINGS) == []
+
+
+def test_a_curve_is_drawn_to_twice_the_largest_size_with_its_interval_from_there():
+    both = rows(around(lambda n: 0.9 - 3 / n, 0.01)) + rows([[0.5] * 4] * 2, method="full")
+    both = [row | {"dice_ci95": [row["dice"] - 0.02, row["dice"] + 0.02]} for row in both]
+    curves = curves_of(both)
+    points = curves[0]["points"]
+    at = [point["train_size"] for point in points]
+    assert (at[0], at[-1], at == sorted(at), 80.0 in at) == (10, 160, True, True)
+    assert points[-1]["dice_ci80"] == curves[0]["next"]["dice_ci80"]
+    plain, chart = score_against_size(both), score_against_size(both, curves)
+    assert "goes on to 0.88" in chart.description
+    assert "at 160 images" in chart.description
+    assert (plain.svg.count("--band"), chart.svg.count("--band")) == (0, 1)
+    assert chart.svg.count(">gps</text>") == chart.svg.count(">full</text>") == 1
