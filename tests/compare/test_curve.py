@@ -1,14 +1,18 @@
 """Learning curves: laws that are known are found, and what cannot be said is not."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpsseg.compare.cells import Cell
 from gpsseg.compare.curve import Curve, NoCurve, curves_of, fit_curve
+from gpsseg.compare.rows import rank
 from gpsseg.report.charts.of_compare import score_against_size
+from gpsseg.report.compare import write_ranking
 from gpsseg.report.curves import curve_lines
 
 SIZES = [10, 20, 40, 80]
@@ -161,3 +165,36 @@ def test_a_curve_is_drawn_to_twice_the_largest_size_with_its_interval_from_there
     assert "at 160 images" in chart.description
     assert (plain.svg.count("--band"), chart.svg.count("--band")) == (0, 1)
     assert chart.svg.count(">gps</text>") == chart.svg.count(">full</text>") == 1
+
+
+@pytest.mark.parametrize("sizes", [SIZES, [80]])
+def test_the_files_of_a_comparison_have_its_curves_and_those_of_one_size_none(
+    tmp_path, tools, sizes
+):
+    settings = tools.config(tmp_path, methods=("gps",), lr_factors=(1.0,))
+    for size in sizes:
+        for seed, off in enumerate((-0.01, 0.01)):
+            dice = [0.8 - 3 / size + off + image / 100 for image in range(4)]
+            tools.finished(settings, Cell("gps", size, 1.0, seed), dice)
+            run = tmp_path / "cells" / Cell("gps", size, 1.0, seed).name
+            (run / "split.json").write_text(json.dumps({"train": [f"{i}" for i in range(size)]}))
+    picked = {(size, "gps"): Cell("gps", size, 1.0, 0) for size in sizes}
+    write_ranking(tmp_path, rank(settings, {g: [c] for g, c in picked.items()}, picked))
+    written = json.loads((tmp_path / "compare.json").read_text())
+    pages = [(tmp_path / f"compare.{end}").read_text() for end in ("md", "html")]
+    if len(sizes) == 1:
+        assert "curves" not in written
+        assert not any("Learning curve" in text or "More training" in text for text in pages)
+        return
+    (curve,) = written["curves"]
+    (sentence, note) = curve_lines(written)
+    assert "from 80 to 160 training images expect +" in sentence
+    assert all(sentence in text and note in text for text in pages)
+    assert "The shaded end of a curve" in pages[1]
+    listed = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
+    keys = [
+        *curve,
+        *(f"next.{k}" for k in curve["next"]),
+        *(f"points.{k}" for k in curve["points"][0]),
+    ]
+    assert [k for k in keys if k not in ("next", "points") and f"`curves.{k}`" not in listed] == []
