@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtrc, stdtrit
 
-from gpsseg.errors import counted
 from gpsseg.evaluators.units import Floats
 
 LEVEL = 0.8  # of the intervals, see README for how often they held
@@ -108,9 +107,9 @@ def fit_curve(sizes: npt.ArrayLike, scores: npt.ArrayLike) -> Curve | NoCurve:
     n, found = np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     seeds, count = found.shape
     if count < FEWEST_SIZES:
-        return NoCurve(f"{counted(count, 'training size')}, and it needs {FEWEST_SIZES}")
+        return NoCurve(f"it needs {FEWEST_SIZES} training sizes, got {count}")
     if seeds < FEWEST_SEEDS:
-        return NoCurve(f"{counted(seeds, 'seed')}, and it needs {FEWEST_SEEDS}")
+        return NoCurve(f"it needs {FEWEST_SEEDS} seeds, got {seeds}")
     weights, means = n / n.max(), found.mean(0)
     a, b, misfit, spread = _lines(n / n.max(), means, seeds * weights)
     best = int(misfit.argmin())

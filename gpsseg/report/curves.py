@@ -11,9 +11,12 @@ Curve = Mapping[str, Any]
 
 
 def curve_lines(result: Mapping[str, Any]) -> list[str]:
-    """A sentence for each method's curve, then what these rest on; nothing where there is none."""
+    """A sentence for each method's curve, or for all of one reason, then what these rest on; nothing where there is none."""
     curves = result.get("curves", [])
-    lines = [_sentence(curve) for curve in curves]
+    methods: dict[str, list[str]] = {}
+    for curve in curves:
+        methods.setdefault(f"{_expectation(curve)}{_failed(curve)}", []).append(curve["method"])
+    lines = [f"Learning curve of {', '.join(names)}: {text}." for text, names in methods.items()]
     told = [curve for curve in curves if "next" in curve]
     if told:
         settings = result["settings"]
@@ -27,10 +30,6 @@ def curve_lines(result: Mapping[str, Any]) -> list[str]:
             f"images are also more training steps){rates}."
         )
     return lines
-
-
-def _sentence(curve: Curve) -> str:
-    return f"Learning curve of {curve['method']}: {_expectation(curve)}{_failed(curve)}."
 
 
 def _expectation(curve: Curve) -> str:
@@ -52,4 +51,4 @@ def _failed(curve: Curve) -> str:
     """Trainings that went wrong and stand in the curve as they are."""
     names = {"diverged": "diverged", "untrained": "stopped before a validation"}
     counts = [f"{counted(curve[key], 'run')} {name}" for key, name in names.items() if curve[key]]
-    return f" ({' and '.join(counts)}, and count as they are)" if counts else ""
+    return f" ({' and '.join(counts)}; counted as is)" if counts else ""

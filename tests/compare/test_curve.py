@@ -97,8 +97,8 @@ def test_an_interval_widens_with_the_distance_and_narrows_with_seeds():
 @pytest.mark.parametrize(
     ("scores", "sizes", "why"),
     [
-        ([[0.5, 0.6]] * 3, [10, 20], "2 training sizes, and it needs 4"),
-        ([[0.5, 0.6, 0.65, 0.67]], SIZES, "1 seed, and it needs 2"),
+        ([[0.5, 0.6]] * 3, [10, 20], "it needs 4 training sizes, got 2"),
+        ([[0.5, 0.6, 0.65, 0.67]], SIZES, "it needs 2 seeds, got 1"),
         ([[0.8, 0.75, 0.7, 0.68], [0.81, 0.74, 0.71, 0.66]], SIZES, "does not rise"),
         ([[0.7, 0.7, 0.7, 0.7]] * 2, SIZES, "does not rise"),
         ([[0.5, 0.8, 0.5, 0.8], [0.51, 0.8, 0.5, 0.81]], SIZES, "more than seeds differ"),
@@ -130,7 +130,7 @@ def test_the_sentence_is_the_interval_less_the_mean_at_the_largest_size():
     low, high = there["gain_ci80"]
     assert 0 < low < 3 / 160 < high
     assert f"from 80 to 160 training images expect {low:+.3f} to {high:+.3f} mDice" in line
-    assert "4 runs diverged, and count as they are" in line
+    assert "(4 runs diverged; counted as is)" in line
     assert "3 seeds" in note
     assert "12 epochs (more images are also more training steps) and a learning rate" in note
     json.dumps(found)
@@ -150,6 +150,13 @@ def test_each_method_has_its_curve_and_a_comparison_of_one_size_has_none():
     assert [(each["method"], "next" in each) for each in found] == [("gps", True), ("full", False)]
     assert curves_of([*rows(good[:, :1], [10]), *rows(bad[:, :1], [10], "full")]) == []
     assert curve_lines(SETTINGS) == []
+
+
+def test_methods_with_one_reason_share_a_sentence():
+    few = [row for name in ("gps", "full") for row in rows([[0.5, 0.6]] * 3, [20, 100], name)]
+    assert curve_lines({"curves": curves_of(few), **SETTINGS}) == [
+        "Learning curve of gps, full: none, as it needs 4 training sizes, got 2."
+    ]
 
 
 def test_a_curve_is_drawn_to_twice_the_largest_size_with_its_interval_from_there():
