@@ -11,7 +11,10 @@ Curve = Mapping[str, Any]
 
 
 def curve_lines(result: Mapping[str, Any]) -> list[str]:
-    """A sentence for each method's curve, or for all of one reason, then what these rest on; nothing where there is none."""
+    """A sentence for each method's curve, then what these rest on; none of one training size.
+
+    Methods that have none for the same reason share a sentence.
+    """
     curves = result.get("curves", [])
     methods: dict[str, list[str]] = {}
     for curve in curves:
