@@ -25,12 +25,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import IdentityTransform
@@ -90,7 +92,7 @@ class Plot:
     axes: Axes = field(init=False)
     chart: Chart = field(init=False)
     _marks: dict[str, Mark] = field(default_factory=dict)
-    _dots: list[tuple[float, float]] = field(default_factory=list)
+    _dots: list[tuple[PathCollection, list[str], str]] = field(default_factory=list)
     _names: list[tuple[float, float, str]] = field(default_factory=list)
     _rules: list[tuple[float | None, float | None, str]] = field(default_factory=list)
 
@@ -100,6 +102,7 @@ class Plot:
         across, up = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
         frame = (LEFT / WIDTH, BOTTOM / HEIGHT, across / WIDTH, up / HEIGHT)
         self.axes = self.figure.add_axes(frame)
+        self.axes.patch.set_visible(False)
         for axis, text in ((self.axes.xaxis, self.x_label), (self.axes.yaxis, self.y_label)):
             axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
             axis.set_major_formatter("{x:g}")
@@ -145,7 +148,7 @@ class Plot:
         intervals: Sequence[Sequence[float] | None] = (),
         names: Sequence[str] = (),
     ) -> None:
-        """Points with what each says when pointed at; many are faded.
+        """Points with what each says when pointed at; those beyond the axes are left out.
 
         Args:
             x: where they are.
@@ -156,18 +159,17 @@ class Plot:
             intervals: low and high end of an upright line through each, or None.
             names: what is written beside each.
         """
-        seen = [i for i, at in enumerate(zip(x, y, strict=True)) if all(map(math.isfinite, at))]
-        across, up = [x[i] for i in seen], [y[i] for i in seen]
-        for i in seen if intervals else ():
-            if ends := intervals[i]:
+        there = [i for i, at in enumerate(zip(x, y, strict=True)) if all(map(math.isfinite, at))]
+        for i in there if len(intervals) else ():
+            if (ends := intervals[i]) is not None:
                 self.line([x[i], x[i]], ends, "faint")
         run = ink.startswith("run")
         size, colour = (2 * RADIUS) ** 2, INKS["c" if run else ink]
+        across, up = [x[i] for i in there], [y[i] for i in there]
         dots = self.axes.scatter(across, up, size, colour, linewidths=0)
         dots.set(alpha=0.45 if faded else None, clip_on=False, zorder=3)
-        self._mark(dots, [labels[i] for i in seen], ink if run else "")
-        self._dots += zip(across, up, strict=True)
-        self._names += [(x[i], y[i], names[i]) for i in seen if names and names[i]]
+        self._dots.append((dots, [labels[i] for i in there], ink if run else ""))
+        self._names += [(x[i], y[i], names[i]) for i in there if len(names) and names[i]]
 
     def rule(self, *, x: float | None = None, y: float | None = None, text: str = "") -> None:
         """An upright line at ``x`` or a level one at ``y``, with a text beside it."""
@@ -189,7 +191,7 @@ class Plot:
 
     def counts(self, axis: str, most: float, parts: int = 5) -> None:
         """An axis from 0 to ``most`` whose ticks are whole numbers."""
-        self.axes.set(**{f"{axis}lim": (0, most)})
+        self.axes.set(**{f"{axis}lim": (0, most or 1)})
         whole = MaxNLocator(parts, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
         self._axis(axis).set_major_locator(whole)
 
@@ -222,6 +224,12 @@ class Plot:
 
     def finish(self, title: str, description: str) -> None:
         """Write names and texts where the axes now leave room, and make the chart."""
+        self.axes.set(xlim=self.axes.get_xlim(), ylim=self.axes.get_ylim())  # now they stay
+        for dots, labels, style in self._dots:
+            places = np.asarray(dots.get_offsets())
+            inside = [i for i, (x, y) in enumerate(places) if self._inside(x, y)]
+            dots.set_offsets(places[inside])
+            self._mark(dots, [labels[i] for i in inside], style)
         self._write_names()
         for x, y, text in self._rules:
             if text:
@@ -234,9 +242,12 @@ class Plot:
 
     def _write_names(self) -> None:
         """Each name beside its point, with a line to it where it had to move away."""
-        at = [self._place(x, y) for x, y, _ in self._names]
-        dots = [self._place(x, y) for x, y in self._dots]
-        names = place_names([text for *_, text in self._names], at, dots)
+        seen = [
+            self._place(x, y) for dots, *_ in self._dots for x, y in np.asarray(dots.get_offsets())
+        ]
+        shown = [(self._place(x, y), text) for x, y, text in self._names if self._inside(x, y)]
+        at, texts = [place for place, _ in shown], [text for _, text in shown]
+        names = place_names(texts, at, seen)
         for (dot_x, dot_y), (x, y, end, text) in zip(at, names, strict=True):
             if y != dot_y:
                 up = [HEIGHT - dot_y, HEIGHT - y]
@@ -262,6 +273,11 @@ class Plot:
         """A point in SVG units."""
         across, up = self.axes.transData.transform((x, y))
         return round(float(across), 1), round(HEIGHT - float(up), 1)
+
+    def _inside(self, x: float, y: float) -> bool:
+        """Whether a point is on the axes, or at their edge."""
+        across, down = self._place(x, y)
+        return LEFT - 1 <= across <= WIDTH - RIGHT + 1 and TOP - 1 <= down <= HEIGHT - BOTTOM + 1
 
     def _write(self, text: str, x: float, y: float, side: str, ink: str) -> None:
         """A text whose middle is at ``y`` and whose ``side`` is at ``x``, in SVG units."""
