@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,19 @@ def _lesion_size(row: ImageRow) -> float | None:
     if truth is None or pixels is None or not 0 <= truth <= pixels or not pixels:
         return None
     return 100 * truth / pixels
+
+
+@contextlib.contextmanager
+def refusing_other_values() -> Iterator[None]:
+    """Turn into a sentence what values lead to that no hint is for, such as a text as rate.
+
+    Raises:
+        UserError: there was one.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UserError(
+            f"A file of these runs holds other values than gpsseg wrote ({error!r:.200}). Put back "
+            "the files, or score the runs again: python -m gpsseg.evaluate --run RUN."
+        ) from None

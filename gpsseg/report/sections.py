@@ -211,7 +211,7 @@ def leak_sentences(leaks: Mapping[str, Any] | None) -> tuple[str, str]:
     else:
         found = (
             f"{leaking} of the {test} compared with {train} "
-            f"{'is' if leaking == 1 else 'are'} not independent of them: the scores above are "
+            f"{'is' if leaking == 1 else 'are'} not independent of them: these scores are "
             "likely too high."
         )
     return found, leaks.get("note", "")
