@@ -33,6 +33,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.data.splits.split import brings_validation
     from gpsseg.engine.machine import require_device
     from gpsseg.report.compare import say_rows, write_ranking
+    from gpsseg.report.curves import curve_lines
     from gpsseg.runs.data import refuse_val_share
     from gpsseg.runs.leaks import check_runs
     from gpsseg.runs.method import load_base, refuse_without_effect
@@ -70,5 +71,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     with working("writing the page"):
         write_ranking(config.output, result)
     say_rows(result["rows"])
+    for line in curve_lines(result):
+        say(line)
     say("written to", "bold", config.output / "compare.html")
     return result

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpsseg.compare.cells import Cell, run_of
+from gpsseg.compare.curve import curves_of
 from gpsseg.compare.lesions import lesion_columns
 from gpsseg.config.compare import CompareConfig, parse_method
 from gpsseg.config.folder import RunFolder
@@ -57,7 +58,8 @@ def rank(
     per-image; where classes are told apart, of their mean on each image). In their intervals images
     (or groups of them) and seeds vary, so they hold what other images and another subset, order and
     start would change. "against" has the paired difference to the baseline, image by image and seed
-    by seed, with Holm's adjustment over the methods of the same training size.
+    by seed, with Holm's adjustment over the methods of the same training size. Of several training
+    sizes "curves" has each method's learning curve.
     """
     scores = {group: _scores(config, cell) for group, cell in picked.items()}
     rows = {
@@ -65,6 +67,7 @@ def rank(
     }
     for size in dict.fromkeys(size for size, _ in picked):
         _compare_with_baseline(config, size, rows, scores)
+    curves = curves_of(list(rows.values()))
     first = read_object(run_of(next(iter(picked.values())), config).metrics, Metrics)
     facts = ("data", "title", "citation", "licence", "split", "images", "prompt", "pretraining")
     return {
@@ -77,6 +80,7 @@ def rank(
         "machine": {"processor": processor_of(config.device), "python": platform.python_version()},
         "command": sys.argv,
         "rows": list(rows.values()),
+        **({"curves": curves} if curves else {}),
     }
 
 

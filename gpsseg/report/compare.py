@@ -17,6 +17,7 @@ from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_text, p_text, varied_text
 from gpsseg.files import write_json, write_rows, write_text
 from gpsseg.report.charts.of_compare import charts
+from gpsseg.report.curves import curve_lines
 from gpsseg.report.page import fill_template
 from gpsseg.report.sections import leak_sentences
 from gpsseg.report.settings import in_words, measured, typed
@@ -44,7 +45,11 @@ def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
     write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
     notes = "".join(
         f"\n{sentence}\n"
-        for sentence in (*skipped(result), *leak_sentences(result.get("leaks")))
+        for sentence in (
+            *curve_lines(result),
+            *skipped(result),
+            *leak_sentences(result.get("leaks")),
+        )
         if sentence
     )
     write_text(folder / "compare.md", markdown(result["rows"]) + notes)
@@ -131,7 +136,7 @@ def page(result: Mapping[str, Any]) -> str:
         "synthetic": synthetic,
         "sizes": _sizes(rows),
         "best": _best(rows),
-        "charts": charts(rows),
+        "charts": charts(rows, result.get("curves", [])),
         "settings": in_words(shown),
         "command": None
         if words is None
@@ -140,6 +145,7 @@ def page(result: Mapping[str, Any]) -> str:
         ),
         "varied": varied_lines(rows),
         "lesions": any("false_finds_per_image" in row for row in rows),
+        "curves": curve_lines(result),
         "skipped": skipped(result),
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }

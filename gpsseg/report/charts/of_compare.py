@@ -6,19 +6,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gpsseg.report.charts.plot import Chart, drawing
+from gpsseg.report.charts.plot import Chart, Plot, drawing
 
 Row = Mapping[str, Any]
 Series = Mapping[str, Sequence[tuple[float, Row]]]
 
 
-def charts(rows: Sequence[Row]) -> list[Chart]:
-    """All charts for which there are two points or more."""
+def charts(rows: Sequence[Row], curves: Sequence[Row] = ()) -> list[Chart]:
+    """All charts for which there are two points or more.
+
+    Args:
+        rows: of compare.json.
+        curves: of compare.json, where it has some.
+    """
     sizes = sorted({row["train_size"] for row in rows})
     found = [score_against_share([r for r in rows if r["train_size"] == n], n) for n in sizes]
     return [
         chart
-        for chart in (*found, score_against_size(rows), score_against_k(rows, sizes[-1]))
+        for chart in (*found, score_against_size(rows, curves), score_against_k(rows, sizes[-1]))
         if chart
     ]
 
@@ -46,22 +51,37 @@ def score_against_share(rows: Sequence[Row], size: int) -> Chart | None:
     )
 
 
-def score_against_size(rows: Sequence[Row]) -> Chart | None:
-    """MDice against the number of training images, one line a method."""
+def score_against_size(rows: Sequence[Row], curves: Sequence[Row] = ()) -> Chart | None:
+    """MDice against the number of training images, one line a method; its curve where it has one.
+
+    A curve goes on to twice the largest size, with its interval from there on.
+    """
+    by_size = sorted(rows, key=lambda row: int(row["train_size"]))
     series = {
-        method: [(float(row["train_size"]), row) for row in rows if row["method"] == method]
+        method: [(float(row["train_size"]), row) for row in by_size if row["method"] == method]
         for method in dict.fromkeys(row["method"] for row in rows)
     }
     if max(len(points) for points in series.values()) < 2:
         return None
     return _chart(
         "mDice against the number of training images",
-        f"{_described(series, lambda size: f'{size:g} images')}.",
+        f"{_described(series, lambda size: f'{size:g} images')}.{_expected(curves)}",
         "training images",
         series,
         base=2,
         tick_text=lambda size: f"{size:g}",
         least=1,
+        curves={curve["method"]: curve["points"] for curve in curves if "points" in curve},
+    )
+
+
+def _expected(curves: Sequence[Row]) -> str:
+    """What the curves go on to, in words."""
+    ends = [(curve["method"], curve["points"][-1]) for curve in curves if "points" in curve]
+    return "".join(
+        f" The curve of {method} goes on to {end['dice']:.3f} at {end['train_size']:g} images, its "
+        f"80 % interval to {end['dice_ci80'][0]:.3f} and {end['dice_ci80'][1]:.3f}."
+        for method, end in ends
     )
 
 
@@ -87,6 +107,15 @@ def score_against_k(rows: Sequence[Row], size: int) -> Chart | None:
     )
 
 
+def _fitted(plot: Plot, name: str, points: Sequence[Row], last: float) -> None:
+    """A fitted curve with its name at its end, and its interval beyond the last size."""
+    x, y = [point["train_size"] for point in points], [point["dice"] for point in points]
+    plot.line(x, y, name=name)
+    beyond = [point for point in points if point["train_size"] >= last]
+    low, high = ([point["dice_ci80"][end] for point in beyond] for end in (0, 1))
+    plot.band([point["train_size"] for point in beyond], low, high)
+
+
 def _described(series: Series, of_x: Callable[[float], str]) -> str:
     return "; ".join(
         f"{name}: {row['dice']:.3f} at {of_x(x)}"
@@ -109,27 +138,36 @@ def _chart(
     base: int,
     tick_text: Callable[[float], str],
     least: float = 0,
+    curves: Mapping[str, Sequence[Row]] | None = None,
 ) -> Chart:
     """Points with their intervals, joined where a series has several, named near their last point.
 
-    No tick is below ``least``.
+    No tick is below ``least``. ``curves`` are the points of a fitted line, which stands for the
+    joined points of the series of its name.
     """
+    curves = curves or {}
     points = [point for each in series.values() for point in each]
-    low = min(_interval(row)[0] for _, row in points)
-    high = max(_interval(row)[1] for _, row in points)
+    drawn = [point for each in curves.values() for point in each]
+    ends = [
+        *(_interval(row) for _, row in points),
+        *(each[-1]["dice_ci80"] for each in curves.values()),
+    ]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
     margin = 0.05 * (high - low or 1)
-    sizes = [x for x, _ in points]
+    sizes = [*(x for x, _ in points), *(point["train_size"] for point in drawn)]
     joined = any(len(each) > 1 for each in series.values())
     powers = math.log(max(sizes) / min(sizes), base) + 1
     with drawing(title, description, x_label, "mDice on the test images") as plot:
         for name, each in series.items():
             x, y = [x for x, _ in each], [row["dice"] for _, row in each]
             labels = [f"{row['method']}: {row['dice']:.3f}" for _, row in each]
-            names = [""] * (len(each) - 1) + [name]
-            ends = [row["dice_ci95"] for _, row in each]
-            if joined:
+            names = [""] * (len(each) - 1) + ["" if name in curves else name]
+            intervals = [row["dice_ci95"] for _, row in each]
+            if name in curves:
+                _fitted(plot, name, curves[name], x[-1])
+            elif joined:
                 plot.line(x, y)
-            plot.points(x, y, labels, intervals=ends, names=names)
+            plot.points(x, y, labels, intervals=intervals, names=names)
         plot.powers(sizes, base, tick_text, least, room=0.3 + (0.35 * powers if joined else 0))
         plot.between(max(0.0, low - margin), min(1.0, high + margin))
     return plot.chart

@@ -1,0 +1,57 @@
+"""What a comparison's learning curves say, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpsseg.errors import counted
+
+Curve = Mapping[str, Any]
+
+
+def curve_lines(result: Mapping[str, Any]) -> list[str]:
+    """A sentence for each method's curve, then what these rest on; none of one training size.
+
+    Methods that have none for the same reason share a sentence.
+    """
+    curves = result.get("curves", [])
+    methods: dict[str, list[str]] = {}
+    for curve in curves:
+        methods.setdefault(f"{_expectation(curve)}{_failed(curve)}", []).append(curve["method"])
+    lines = [f"Learning curve of {', '.join(names)}: {text}." for text, names in methods.items()]
+    told = [curve for curve in curves if "next" in curve]
+    if told:
+        settings = result["settings"]
+        rates = (
+            " and a learning rate picked at each size" if len(settings["lr_factors"]) > 1 else ""
+        )
+        lines.append(
+            f"80 % intervals for the mean over {counted(told[0]['seeds'], 'seed')} on these test "
+            "images, by an inverse power law fitted to all sizes; gains are over the mean at the "
+            f"largest. They hold for these settings: {counted(settings['epochs'], 'epoch')} (more "
+            f"images are also more training steps){rates}."
+        )
+    return lines
+
+
+def _expectation(curve: Curve) -> str:
+    """What the next doubling brings, or why that cannot be said."""
+    if "why" in curve:
+        return f"none, as {curve['why']}"
+    there, (low, high) = curve["next"], curve["next"]["gain_ci80"]
+    gain, sizes = f"{low:+.3f} to {high:+.3f} mDice", (there["from"], there["train_size"])
+    if low <= 0:
+        return (
+            f"the data do not say whether {sizes[1]} training images are better than {sizes[0]}: "
+            f"{gain}"
+        )
+    ends = " to ".join(f"{end:.3f}" for end in there["dice_ci80"])
+    return f"from {sizes[0]} to {sizes[1]} training images expect {gain} ({ends})"
+
+
+def _failed(curve: Curve) -> str:
+    """Trainings that went wrong and stand in the curve as they are."""
+    names = {"diverged": "diverged", "untrained": "stopped before a validation"}
+    counts = [f"{counted(curve[key], 'run')} {name}" for key, name in names.items() if curve[key]]
+    return f" ({' and '.join(counts)}; counted as is)" if counts else ""
