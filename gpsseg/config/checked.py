@@ -60,6 +60,7 @@ LIMITS: Mapping[str, Limit] = {
     "labels": Limit(-LARGEST),
     "lr": RATE,
     "lr_factors": RATE,
+    "patience": Limit(1),
     "processes": Limit(1, 1024),
     "rank": Limit(1, 4096),
     "rounds": Limit(1),

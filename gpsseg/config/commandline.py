@@ -33,11 +33,12 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
         *("criterion", "level", "biases", "selection_images"),
     ),
     "training": (
-        *("epochs", "batch_size", "accumulate", "lr", "decoder_lr", "weight_decay"),
+        *("epochs", "time_limit", "batch_size", "accumulate", "lr", "decoder_lr", "weight_decay"),
         *(
             "decay_to",
             "warmup",
             "validate_every",
+            "patience",
             "seed",
             "seeds",
             "checkpoint_activations",
@@ -46,7 +47,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
         ),
     ),
     "comparison": ("methods", "lr_factors", "trial_seeds", "baseline", "processes"),
-    "output": ("output", "resume", "anonymous_ids"),
+    "output": ("output", "resume", "anonymous_ids", "tracker"),
 }
 MANY = 20  # options, from which on they are grouped
 NESTED = {"nested": True}
