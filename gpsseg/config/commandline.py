@@ -182,7 +182,7 @@ def option_help(kind: type) -> dict[str, str]:
 
     >>> from gpsseg.config.finetune import FinetuneConfig
     >>> option_help(FinetuneConfig)["epochs"]
-    'Passes over the training images.'
+    'Passes over the training images. Default: 4; with --time-limit as many as fit.'
     """
     texts: dict[str, str] = {}
     for each in reversed(kind.__mro__):

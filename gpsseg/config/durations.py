@@ -36,13 +36,15 @@ def about(seconds: float) -> str:
 
     >>> about(0.4), about(7.2), about(43), about(118), about(720)
     ('about 1 s', 'about 7 s', 'about 45 s', 'about 2 minutes', 'about 12 minutes')
-    >>> about(3 * 3600 + 1500), about(80 * 3600)
-    ('about 3.4 hours', 'about 3 days')
+    >>> about(100), about(145), about(3 * 3600 + 1500), about(80 * 3600)
+    ('about 100 s', 'about 2.5 minutes', 'about 3.4 hours', 'about 3 days')
     """
     if seconds < 20:
         return f"about {max(1, round(seconds))} s"
-    if seconds < 90:
+    if seconds < 113:
         return f"about {5 * round(seconds / 5)} s"
+    if seconds < 9.75 * 60:
+        return f"about {round(seconds / 30) / 2:g} minutes"
     if seconds < 90 * 60:
         return f"about {round(seconds / 60)} minutes"
     if seconds < 48 * 3600:

@@ -14,7 +14,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import ConfigFile
 from gpsseg.console import say
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, told
 from gpsseg.files import is_main_process
 from gpsseg.reading import read_object
 from gpsseg.scope import clean, is_drawn
@@ -72,8 +72,8 @@ class Tracking:
             tracker.store_init_configuration(_plain(clean(settings)))
         except Exception as error:
             raise UserError(
-                f"--tracker {name} could not be begun: {type(error).__name__}: {error}. See its "
-                "own environment variables, or leave the option out."
+                f"--tracker {name} could not be begun: {_told(error)}. See its own environment "
+                "variables, or leave the option out."
             ) from None
         self._tracker = tracker
 
@@ -113,12 +113,16 @@ class Tracking:
             work(self._tracker)
         except Exception as error:
             self._tracker = None
-            why = "" if is_drawn() else f": {error}"
             say(
-                f"--tracker {self._name} failed ({type(error).__name__}{why}); nothing more is "
-                "sent there, and the run goes on.",
+                f"--tracker {self._name} failed, {_told(error)}; nothing more is sent there, and "
+                "the run goes on.",
                 style="bold yellow",
             )
+
+
+def _told(error: Exception) -> str:
+    """A library's error in short: its kind, and the beginning of its text."""
+    return f"{type(error).__name__}: {told(str(error), 160)}".removesuffix(".")
 
 
 def _tracker_of(name: str, run: RunFolder) -> GeneralTracker:

@@ -48,7 +48,7 @@ ALWAYS = {
     | PREPARATION
     | BACKBONE
     | TRAINING
-    | {"train_size", "seed", "method", "epochs", "accumulate", "strict"},
+    | {"train_size", "seed", "method", "epochs", "accumulate", "strict", "time_limit", "tracker"},
     GroupsConfig: SOURCE | {"output"},
     InfoConfig: {"dataset"},
     ListBackbonesConfig: {"missing"},
@@ -88,6 +88,7 @@ REFUSED = {
         "criterion": ({"criterion": "fisher", "method": "neuroada"}, "--method gps"),
         "level": ({"level": "net", "method": "shira"}, "--method gps"),
         "selection_images": ({"selection_images": 3, "method": "shira"}, NO_EFFECT),
+        "patience": ({"patience": 3}, "it goes with more --epochs"),
         "lr": ({"method": "decoder", "lr": 1e-3, "decoder_lr": 1e-4}, "are one rate"),
         "output": ({"output": "a", "resume": "b"}, None),  # see test_resuming.py
         "resume": ({"resume": "b"}, None),
@@ -105,6 +106,7 @@ REFUSED = {
             {**OUT, "selection_images": 2, "methods": ("gps:criterion=random", "shira")},
             NO_EFFECT,
         ),
+        "patience": ({**OUT, "patience": 11}, "it goes with more --epochs"),
         "trial_seeds": ({**OUT, "trial_seeds": 2, "lr_factors": 1}, "--lr-factors to try"),
         "baseline": ({**OUT, "baseline": "gsp"}, "Did you mean 'gps'"),
     },
