@@ -159,7 +159,7 @@ def measure(
         working("measuring how long training and scoring take"),
     ):
         model = copy.deepcopy(backbone).to(machine.device)
-        selection, selecting = _selected(model, config, data, machine)
+        selection, selecting = _what_trains(model, config, data, machine)
         gps.sparsify(model, selection, halves=machine.precision == "bf16")
         model.to(machine.device)
         step, steps = _step(model, config, data, machine)
@@ -196,11 +196,10 @@ def _selected(
     began = time.perf_counter()
     at_once = images_at_once(model, images, top_k, whole, config, machine)
     asked, each = time.perf_counter() - began, at_once * machine.part[1]
-    few = min(len(images), 4 * each)
-    config = dataclasses.replace(config, selection_images=few)
+    whole_batches, few = math.ceil(len(images) / each), min(len(images), 4 * each)
+    images.set_data(images.data[:few])
     times = [time.perf_counter()]
-    shown = scored_images(data, config)
-    for found in scores_of_halves(model, shown, at_once, list(top_k), config, machine, None):
+    for found in scores_of_halves(model, images, at_once, list(top_k), config, machine, None):
         scores = found
         times.append(time.perf_counter())
     selection = gps.select(model, scores, top_k, config.level)
@@ -208,7 +207,7 @@ def _selected(
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
     batch = (times[2] - times[1]) / math.ceil((few - few // 2) / each)
-    return selection, asked + math.ceil(len(images) / each) * batch + 3 * choosing
+    return selection, asked + whole_batches * batch + 3 * choosing
 
 
 def _step(

@@ -1,5 +1,6 @@
 """Epochs from a limit of time: how many, when none fits, and that timing changes nothing."""
 
+import dataclasses
 import json
 import sys
 import time
@@ -10,14 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpsseg import Delta
+from gpsseg import Delta, load_backbone
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.predict import PredictConfig
+from gpsseg.engine.machine import make_machine
 from gpsseg.errors import UserError
 from gpsseg.finetune import finetune
 from gpsseg.predict import predict
-from gpsseg.runs.time_limit import Costs, most_epochs, within_limit
+from gpsseg.runs import time_limit
+from gpsseg.runs.data import open_data
+from gpsseg.runs.settle import settle
+from gpsseg.runs.time_limit import Costs, measure, most_epochs, within_limit
 
+UNET = "unet-efficientnet-lite0"
 COSTS = Costs(selection=60, step=0.5, steps=20, validation=5, scoring=40)
 SECONDS = st.floats(0.1, 1e4)
 
@@ -80,7 +86,7 @@ def runs(drawn_kvasir, tmp_path_factory):
     for name in ("wandb", "mlflow", "trackio", "tensorboard"):  # an import would not fail
         (folder / "packages" / name).mkdir(parents=True)
         (folder / "packages" / name / "__init__.py").write_text("")
-    base = {"backbone": "unet-efficientnet-lite0", "data_root": drawn_kvasir, "image_size": 32}
+    base = {"backbone": UNET, "data_root": drawn_kvasir, "image_size": 32}
     base |= {"selection_images": 2, "epochs": 6, "patience": 1, "lr": 1e-9, "decoder_lr": 1e-9}
     base |= {"batch_size": 4, "workers": 0, "cache": "off", "device": "cpu"}
     with pytest.MonkeyPatch.context() as patch:
@@ -102,6 +108,40 @@ def test_timing_changes_nothing_and_stands_in_the_settings(runs):
         assert (runs.plain / name).read_bytes() == (runs.limited / name).read_bytes()
     config = read(runs.limited / "config.json")["config"]
     assert (config["epochs"], config["time_limit"]) == (6, "2h")
+
+
+@pytest.mark.parametrize(
+    ("method", "trains"),
+    [
+        ({"method": "gps", "selection_images": 3}, "weight_values"),
+        ({"method": "gps", "criterion": "random"}, "weight_values"),
+        ({"method": "neuroada"}, "weight_values"),
+        ({"method": "lora"}, "lora"),
+        ({"method": "bias"}, "bias"),
+        ({"resume": True}, "weight_values"),
+    ],
+)
+def test_what_is_timed_trains_what_the_method_does(runs, monkeypatch, method, trains):
+    backbone, machine, seen = load_backbone(UNET), make_machine("cpu", "fp32"), []
+    names = [name for name, _ in backbone.named_parameters()]
+
+    def step(model, *_):
+        seen.extend(name for name, p in model.named_parameters() if p.requires_grad)
+        return 0.5, 3
+
+    monkeypatch.setattr(time_limit, "_step", step)
+    if "resume" in method:
+        method = {"resume": runs.limited, "selection_images": 2}
+    asked = {"backbone": UNET, "data_root": runs.images, "image_size": 32, "cache": "off"}
+    config = settle(FinetuneConfig(**asked, time_limit="1h", device="cpu"), backbone.facts)
+    config = dataclasses.replace(config, **{"batch_size": 2, **method})
+    data = open_data(config, None)
+    costs = measure(backbone, config, data, machine, lambda *_: time.sleep(0.001), 7.0)
+    assert any(trains in name for name in seen)
+    assert [name for name, _ in backbone.named_parameters()] == names, "the network stays"
+    assert (costs.step, costs.steps) == (0.5, 3)
+    assert costs.scoring > 7 + 2 * len(data.split.test) * 0.0005
+    assert (costs.selection > 0) == ("gps" in method.values() or "neuroada" in method.values())
 
 
 def test_an_end_by_patience_is_a_result_and_no_stop(runs, tmp_path, capsys):
