@@ -1,6 +1,5 @@
 """Epochs from a limit of time: how many, when none fits, and that timing changes nothing."""
 
-import dataclasses
 import json
 import sys
 import time
@@ -133,8 +132,8 @@ def test_what_is_timed_trains_what_the_method_does(runs, monkeypatch, method, tr
     if "resume" in method:
         method = {"resume": runs.limited, "selection_images": 2}
     asked = {"backbone": UNET, "data_root": runs.images, "image_size": 32, "cache": "off"}
-    config = settle(FinetuneConfig(**asked, time_limit="1h", device="cpu"), backbone.facts)
-    config = dataclasses.replace(config, **{"batch_size": 2, **method})
+    asked |= {"time_limit": "1h", "device": "cpu", "batch_size": 2}
+    config = settle(FinetuneConfig(**asked, **method), backbone.facts)
     data = open_data(config, None)
     costs = measure(backbone, config, data, machine, lambda *_: time.sleep(0.001), 7.0)
     assert any(trains in name for name in seen)
