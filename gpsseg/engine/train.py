@@ -73,7 +73,7 @@ def train(
         keep: is called with the history so far however the training ends, also by Ctrl-C.
         back: names of parameters that decay to the value that they have now, and not to 0; a copy
             of them is kept.
-        deadline: by when the run must be scored; if there is one, how long it takes was said.
+        deadline: by when the run must be scored, if there is a limit of time.
         watch: sees every line of the log, in the main process, if anybody does.
 
     Raises:
@@ -92,7 +92,8 @@ def train(
     ready, stepper = machine.accelerator.prepare(model, optimizer)
     epochs = range(len(history.epochs) + 1, 0 if history.ended else config.epochs + 1)
     shown = progress(all_steps(batches_of, epochs, steps), "training", len(epochs) * steps)
-    told = shown if deadline else with_outlook(shown, len(epochs), steps)
+    planned = deadline is not None and not config.resume  # then it was said
+    told = shown if planned else with_outlook(shown, len(epochs), steps)
     stops = Stops(config.patience, deadline)
     try:
         for epoch in epochs:
