@@ -83,6 +83,7 @@ def _tune(
     from gpsseg.engine.machine import join_processes, make_machine
     from gpsseg.engine.prepare import prepare
     from gpsseg.processes import by_main
+    from gpsseg.report.thumbnails import collect
     from gpsseg.runs.batch_size import with_batch_size
     from gpsseg.runs.data import open_card, open_data
     from gpsseg.runs.folder import open_run, settings_to_resume
@@ -121,7 +122,8 @@ def _tune(
     settled = with_batch_size(backbone, config, settled, len(data.split.train), machine)
     deadline: Deadline | None = None
     if settled.time_limit:
-        score = few_scored(data.card, settled, machine, data.held)
+        _, picture = collect(len(data.split.test))
+        score = few_scored(data.card, settled, machine, picture, data.held)
         costs = measure(backbone, settled, data, machine, score, loaded)
         settled, deadline = within_limit(settled, config.epochs, costs, watch.passed)
     prepare(backbone, machine, config.checkpoint_activations)

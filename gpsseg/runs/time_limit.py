@@ -33,6 +33,7 @@ from gpsseg.runs.training import training_batches
 from gpsseg.tuning import METHODS
 
 RESERVE = 0.1  # of what is planned: a busy machine may make it longer
+PAGE = 2.0  # seconds of statistics and of the report
 MOST = 100_000  # epochs
 SECONDS = 3.0  # of steps, and of scoring, that are timed
 STEPS, SCORED = 12, 16  # and at most so many steps and images
@@ -150,7 +151,7 @@ def measure(
         config: of the run.
         data: of the run.
         machine: where it will train.
-        score: scores cases with a network: as a validation does, or as the test does.
+        score: scores cases with a network: as a validation does, or as both tests do.
         finishing: seconds of what comes after the training beside scoring.
     """
     with (
@@ -168,7 +169,9 @@ def measure(
     del model
     give_back_freed(machine.device)
     val, test = len(data.split.val), len(data.split.test)
-    return of_main(Costs(selecting, step, steps, val * validating, 2 * test * testing + finishing))
+    return of_main(
+        Costs(selecting, step, steps, val * validating, test * testing + finishing + PAGE)
+    )
 
 
 def _what_trains(
@@ -225,7 +228,7 @@ def _step(
 
 
 def _scoring(model: Backbone, data: Data, score: Score) -> tuple[float, float]:
-    """Seconds of an image's validation, and of its test."""
+    """Seconds of an image's validation, and of its tests."""
     cases = data.split.val or data.split.train
 
     def seconds(some: Sequence[Case], test: bool) -> float:
