@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gpsseg.engine.history import History
 from gpsseg.errors import counted
 from gpsseg.processes import of_main
+
+LAST = 5  # epochs that say how slow the machine is
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,22 @@ class Deadline:
     validation: float
     scoring: float
 
-    def misses_another(self, steps: float, validation: float | None, due: bool) -> bool:
+    def misses_another(self, steps: Sequence[float], validation: float | None, due: bool) -> bool:
         """Whether one more epoch would leave too little time to score the run.
 
-        It is asked when an epoch's steps are done, and its validation is not. Where these took
-        longer than planned, so will the scoring.
+        It is asked when an epoch's steps are done, and its validation is not. Where the steps of
+        the last epochs took longer than planned, so will the scoring; one that stood still for a
+        while does not count.
 
         Args:
-            steps: seconds that they took.
+            steps: seconds that the steps of each epoch took.
             validation: seconds of the validation before; None if there was none.
             due: whether the epoch will be validated, and not the next one alone.
         """
-        slower = max(1.0, steps / max(self.steps, 1e-9))
+        usual = statistics.median_low(steps[-LAST:])
+        slower = max(1.0, usual / max(self.steps, 1e-9))
         validating = slower * self.validation if validation is None else validation
-        needed = (2 if due else 1) * validating + steps + slower * self.scoring
+        needed = (2 if due else 1) * validating + steps[-1] + slower * self.scoring
         return time.monotonic() + needed > self.at
 
 
@@ -55,14 +60,16 @@ class Stops:
 
     def __init__(self, patience: int | None, deadline: Deadline | None):
         self._patience, self._deadline = patience, deadline
+        self._steps: list[float] = []
         self._validation: float | None = None
 
     def late(self, steps: float, due: bool) -> bool:
-        """Whether no other epoch fits, see ``Deadline.misses_another``."""
+        """Whether no other epoch fits after one of such steps, see ``Deadline.misses_another``."""
+        self._steps.append(steps)
         deadline = self._deadline
         if deadline is None:
             return False
-        return of_main(deadline.misses_another(steps, self._validation, due))
+        return of_main(deadline.misses_another(self._steps, self._validation, due))
 
     def validated(self, validate: Callable[[], float]) -> float:
         """A validation's score, the main process's: they may differ in the last bits."""

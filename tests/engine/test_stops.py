@@ -78,15 +78,19 @@ def test_a_training_that_is_late_is_validated_and_ends(tmp_path):
 @pytest.mark.parametrize(
     ("left", "steps", "validation", "due", "late"),
     [
-        (130, 10, 4, True, False),  # 4, then 10 and 4, then 100: 118
-        (117, 10, 4, True, True),
-        (117, 10, 4, False, False),  # 10 and 4 and 100: 114
-        (113, 10, 4, False, True),
-        (121, 10, None, True, False),  # 5 as planned: 120
-        (119, 10, None, True, True),
-        (229, 20, 4, True, False),  # twice as slow, so scoring takes 200: 228
-        (227, 20, 4, True, True),
-        (108, 1, 4, True, True),  # faster than planned, which scoring need not be: 109
+        (130, [10], 4, True, False),  # 4, then 10 and 4, then 100: 118
+        (117, [10], 4, True, True),
+        (117, [10], 4, False, False),  # 10 and 4 and 100: 114
+        (113, [10], 4, False, True),
+        (121, [10], None, True, False),  # 5 as planned: 120
+        (119, [10], None, True, True),
+        (229, [20], 4, True, False),  # twice as slow, so scoring takes 200: 228
+        (227, [20], 4, True, True),
+        (108, [1], 4, True, True),  # faster than planned, which scoring need not be: 109
+        (149, [10, 40], 4, True, False),  # one that stood still: 8 and 40 and 100
+        (147, [10, 40], 4, True, True),
+        (229, [10, 10, 20, 20, 20], 4, True, False),  # slower from now on
+        (227, [10, 10, 20, 20, 20], 4, True, True),
     ],
 )
 def test_another_epoch_begins_only_if_the_run_can_be_scored_after_it(
