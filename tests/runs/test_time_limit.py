@@ -113,10 +113,8 @@ def test_timing_changes_nothing_and_stands_in_the_settings(runs):
     ("method", "trains"),
     [
         ({"method": "gps", "selection_images": 3}, "weight_values"),
-        ({"method": "gps", "criterion": "random"}, "weight_values"),
         ({"method": "neuroada"}, "weight_values"),
         ({"method": "lora"}, "lora"),
-        ({"method": "bias"}, "bias"),
         ({"resume": True}, "weight_values"),
     ],
 )
