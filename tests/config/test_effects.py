@@ -23,6 +23,7 @@ from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.config.slices import SlicesConfig
+from gpsseg.config.study import StudyConfig
 from gpsseg.errors import UserError
 
 # Options that do something whatever else is asked; what they do may be nothing to these data.
@@ -127,6 +128,9 @@ REFUSED = {
     PredictConfig: {
         "tile": ({**SCANS, "prompts": "b.csv", "tile": 64}, "for a whole picture"),
         "tta": ({**SCANS, "prompts": "b.csv", "tta": "flips"}, "for a whole picture"),
+    },
+    ReportConfig: {
+        "checklist": ({**OUT, "compare": ("a", "b"), "checklist": "claim"}, "goes with --run"),
     },
     SplitConfig: {
         "test_share": ({**OUT, "folds": 3, "test_share": 0.3}, NO_EFFECT),
@@ -252,3 +256,8 @@ def test_two_spellings_of_one_method_are_one():
 def test_shared_options_reach_the_methods_that_have_them():
     config = CompareConfig(output="out", top_k=3, methods=("gps", "gps:top_k=5", "full"))
     assert [config.settings_of(m)["top_k"] for m in config.methods] == [3, 5, None]
+
+
+def test_a_limit_of_time_would_make_folds_unlike():
+    with pytest.raises(UserError, match="--time-limit 1h is for one run"):
+        StudyConfig(output="study", time_limit="1h")
