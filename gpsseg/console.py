@@ -102,7 +102,7 @@ def working(what: str) -> Iterator[None]:
         yield
     elif not _on_a_screen():
         started = time.monotonic()
-        with _signs_of_life(lambda: f"{what} ... {_clock(time.monotonic() - started)}"):
+        with _signs_of_life(lambda: f"{what} ... {clock(time.monotonic() - started)}"):
             yield
     else:
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -132,14 +132,14 @@ def _in_lines(
 
     def told() -> str:
         passed = time.monotonic() - started
-        left = f", about {_clock(passed / done * (total - done))} left" if total and done else ""
-        return f"{description}: {done}{of}, {_clock(passed)}{left}"
+        left = f", about {clock(passed / done * (total - done))} left" if total and done else ""
+        return f"{description}: {done}{of}, {clock(passed)}{left}"
 
     with _signs_of_life(told):
         for item in items:
             yield item
             done += 1
-    say(f"{description}: {done}{of}, {_clock(time.monotonic() - started)}")
+    say(f"{description}: {done}{of}, {clock(time.monotonic() - started)}")
 
 
 @contextlib.contextmanager
@@ -160,10 +160,10 @@ def _signs_of_life(told: Callable[[], str]) -> Iterator[None]:
         speaker.join()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Whole seconds as a clock shows them.
 
-    >>> _clock(75.4)
+    >>> clock(75.4)
     '0:01:15'
     """
     return str(datetime.timedelta(seconds=round(seconds)))

@@ -10,31 +10,37 @@ from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
-from gpsseg.console import NETWORKS, run_command, say
+from gpsseg.console import NETWORKS, clock, run_command, say
 from gpsseg.scope import part_of_scoped, scoped
 
 if TYPE_CHECKING:
     from gpsseg.engine.history import History
     from gpsseg.engine.machine import Machine
+    from gpsseg.engine.stops import Deadline
     from gpsseg.runs.data import Data
+    from gpsseg.runs.tracking import Tracking
 
 
 @scoped
-def finetune(config: FinetuneConfig) -> Path:
+def finetune(config: FinetuneConfig, passed: float = 0.0) -> Path:
     """Adapt a backbone to a data set and return the run folder; see ``FinetuneConfig``.
+
+    Args:
+        config: what is asked for.
+        passed: seconds since the command began, for its limit of time.
 
     Raises:
         UserError: bad input, named in one sentence; a run folder keeps what there was.
     """
     with contextlib.ExitStack() as held:
-        return _test(_tune(config, None, held, in_memory=True))
+        return _test(_tune(config, None, held, in_memory=True, watch=Stopwatch(passed)))
 
 
 @part_of_scoped
 def finetune_beside(config: FinetuneConfig, salt: str | None = None) -> Path:
     """The same for one of several runs side by side, as ``tune``: a study's have its ``salt``."""
     with contextlib.ExitStack() as held:
-        return _test(_tune(config, salt, held, in_memory=False))
+        return _test(_tune(config, salt, held, in_memory=False, watch=Stopwatch()))
 
 
 @part_of_scoped
@@ -45,7 +51,7 @@ def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
     side by side none holds prepared images in memory.
     """
     with contextlib.ExitStack() as held:
-        return _tune(config, salt, held, in_memory=False)
+        return _tune(config, salt, held, in_memory=False, watch=Stopwatch())
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Tuned:
         history: of the epochs.
         leaks: as in metrics.json, where ``strict`` asked for them before training.
         watch: seconds of each stage.
+        tracking: takes the scores.
     """
 
     run: RunFolder
@@ -69,15 +76,21 @@ class Tuned:
     history: History
     leaks: dict[str, Any] | None
     watch: Stopwatch
+    tracking: Tracking
 
 
 def _tune(
-    config: FinetuneConfig, salt: str | None, held: contextlib.ExitStack, in_memory: bool
+    config: FinetuneConfig,
+    salt: str | None,
+    held: contextlib.ExitStack,
+    in_memory: bool,
+    watch: Stopwatch,
 ) -> Tuned:
     from gpsseg import gps
     from gpsseg.engine.machine import join_processes, make_machine
     from gpsseg.engine.prepare import prepare
     from gpsseg.processes import by_main
+    from gpsseg.report.thumbnails import collect
     from gpsseg.runs.batch_size import with_batch_size
     from gpsseg.runs.data import open_card, open_data
     from gpsseg.runs.folder import open_run, settings_to_resume
@@ -92,26 +105,39 @@ def _tune(
     from gpsseg.runs.prepared import preparation
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.settle import settle
-    from gpsseg.runs.training import say_few_updates, train_run
-    from gpsseg.scoring.network import validation
+    from gpsseg.runs.time_limit import measure, within_limit
+    from gpsseg.runs.tracking import Tracking, require_tracker
+    from gpsseg.runs.training import say_few_updates, steps_of, train_run
+    from gpsseg.scoring.network import few_scored, validation
 
-    watch = Stopwatch()
+    require_tracker(config.tracker)
     join_processes(config.device)
     config = by_main(lambda: settings_to_resume(config))
     salt = salt_of(config, salt)
     require_backbone(config)
-    card = open_card(config, salt)
+    card, began = open_card(config, salt), watch.passed
     backbone = load_base(config, card)
+    loaded = watch.passed - began
     refuse_without_effect(backbone, config)
     settled = settle(config, backbone.facts)
     prepared = preparation(settled, card, backbone.facts, in_memory)
     data = open_data(config, salt, run=config.resume, card=card, preparation=prepared, by=config.by)
     leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
+    if config.time_limit and leaks is None:  # now, so that what is left is known
+        leaks = check_leaks(data.split.seen, data.split.test, strict=False)
     machine = make_machine(config.device, config.precision)
     settled = with_batch_size(backbone, config, settled, len(data.split.train), machine)
+    deadline: Deadline | None = None
+    if settled.time_limit:
+        _, picture = collect(len(data.split.test))
+        score = few_scored(data.card, settled, machine, picture, data.held)
+        costs = measure(backbone, settled, data, machine, score, loaded)
+        settled, deadline = within_limit(settled, config.epochs, costs, watch.passed)
     prepare(backbone, machine, config.checkpoint_activations)
     say_few_updates(data.split.train, settled)
     run = open_run(settled, data, machine.precision, held)
+    tracking = Tracking(config.tracker, run, steps_of(data.split.train, settled))
+    held.callback(tracking.finish)
     watch.lap("loading")
 
     base = identify_base(backbone, settled)
@@ -120,9 +146,12 @@ def _tune(
 
     gps.sparsify(backbone, selection, halves=machine.precision == "bf16")
     validate = validation(backbone, data.split.val, data.card, settled, machine, data.held)
-    history = train_run(backbone, selection, data, settled, machine, run, base, validate)
+    history = train_run(
+        *(backbone, selection, data, settled, machine, run, base, validate),
+        *(deadline, tracking.line),
+    )
     watch.lap("training")
-    return Tuned(run, settled, data, machine, trainable, history, leaks, watch)
+    return Tuned(run, settled, data, machine, trainable, history, leaks, watch, tracking)
 
 
 def _test(tuned: Tuned) -> Path:
@@ -174,19 +203,32 @@ def _test(tuned: Tuned) -> Path:
         "leaks": leaks,
     }
     say_before_and_after(metrics)
+    tuned.tracking.scores(metrics, len(tuned.history.epochs))
     tuned.watch.lap("evaluation")
     write_json(run.metrics, {**metrics, "seconds": tuned.watch.laps})
     report = write_report(run.path, thumbnails, leak_pictures(leaks, data.split.seen, test))
     say("report:", "bold", report)
+    if config.time_limit:
+        say(f"{clock(tuned.watch.passed)} of --time-limit {config.time_limit} have passed.")
     return run.path
 
 
 class Stopwatch:
-    """Seconds of each stage of a run."""
+    """Seconds of each stage of a run.
 
-    def __init__(self) -> None:
+    Args:
+        passed: seconds that had passed before it was started.
+    """
+
+    def __init__(self, passed: float = 0.0) -> None:
         self.laps: dict[str, float] = {}
         self._since = time.perf_counter()
+        self._began = self._since - passed
+
+    @property
+    def passed(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self._began
 
     def lap(self, name: str) -> None:
         """End a stage."""
@@ -194,5 +236,12 @@ class Stopwatch:
         self.laps[name], self._since = round(now - self._since, 2), now
 
 
+def _from_the_start(config: FinetuneConfig) -> Path:
+    """The command: libraries were imported before."""
+    import psutil
+
+    return finetune(config, time.time() - psutil.Process().create_time())
+
+
 if __name__ == "__main__":
-    run_command(finetune, FinetuneConfig, "finetune", NETWORKS, shared_out=True)
+    run_command(_from_the_start, FinetuneConfig, "finetune", NETWORKS, shared_out=True)

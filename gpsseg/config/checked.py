@@ -62,6 +62,7 @@ LIMITS: Mapping[str, Limit] = {
     "lesion_pixels": Limit(1),
     "lr": RATE,
     "lr_factors": RATE,
+    "patience": Limit(1),
     "processes": Limit(1, 1024),
     "rank": Limit(1, 4096),
     "rounds": Limit(1),

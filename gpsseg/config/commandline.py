@@ -33,11 +33,12 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
         *("criterion", "level", "biases", "selection_images"),
     ),
     "training": (
-        *("epochs", "batch_size", "accumulate", "lr", "decoder_lr", "weight_decay"),
+        *("epochs", "time_limit", "batch_size", "accumulate", "lr", "decoder_lr", "weight_decay"),
         *(
             "decay_to",
             "warmup",
             "validate_every",
+            "patience",
             "seed",
             "seeds",
             "checkpoint_activations",
@@ -48,7 +49,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "comparison": ("methods", "lr_factors", "trial_seeds", "baseline"),
     "study": ("folds", "folds_of"),
-    "output": ("output", "resume", "anonymous_ids", "by"),
+    "output": ("output", "resume", "anonymous_ids", "by", "tracker"),
 }
 MANY = 24  # options, from which on they are grouped
 NESTED = {"nested": True}
@@ -183,7 +184,7 @@ def option_help(kind: type) -> dict[str, str]:
 
     >>> from gpsseg.config.finetune import FinetuneConfig
     >>> option_help(FinetuneConfig)["epochs"]
-    'Passes over the training images.'
+    'Passes over the training images. Default: 4; with --time-limit as many as fit.'
     """
     texts: dict[str, str] = {}
     for each in reversed(kind.__mro__):

@@ -11,7 +11,12 @@ from gpsseg.config.checked import hints_of
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import BLIND, OF_SOME, options_of
-from gpsseg.config.shared import BackboneConfig, PreparationConfig, TrainingConfig
+from gpsseg.config.shared import (
+    PATIENCE_CONDITIONS,
+    BackboneConfig,
+    PreparationConfig,
+    TrainingConfig,
+)
 from gpsseg.errors import UserError, look_up, nearest
 
 # What may differ when a stopped comparison is taken up; the others are the settings of its runs.
@@ -127,7 +132,7 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
                 f"--trial-seeds must be at most the number of --seeds, {len(self.seeds)}, "
                 f"got {self.trial_seeds}."
             )
-        refuse_idle(self, CONDITIONS)
+        refuse_idle(self, {**CONDITIONS, **PATIENCE_CONDITIONS})
 
     def _check_methods(self) -> None:
         """Refuse a method that is none, comes twice, or is not there to be the baseline."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from gpsseg.config.durations import seconds_of
 from gpsseg.config.effects import refuse_idle
 from gpsseg.config.methods import METHOD_CONDITIONS, options_of
-from gpsseg.config.shared import BackboneConfig, DataConfig, TrainingConfig
+from gpsseg.config.shared import PATIENCE_CONDITIONS, BackboneConfig, DataConfig, TrainingConfig
 from gpsseg.errors import UserError
 
 
@@ -24,8 +26,12 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     starts from random weights trains whole beside any of them."""
     rank: int = 8
     """Of lora's and dora's updates; channels of adapter's bottleneck."""
-    epochs: int = 4
-    """Passes over the training images."""
+    epochs: int | None = None
+    """Passes over the training images. Default: 4; with --time-limit as many as fit."""
+    time_limit: str | None = None
+    """Have the run trained, scored and reported so long after the command began, such as 30m or
+    1h30m: the number of epochs (at most --epochs) is settled from the first steps, before anything
+    is written, and kept by --resume, whose command has the same time again."""
     lr: float | None = None
     """Peak learning rate. Default: the backbone's. In a pre-trained decoder gps trains the values
     that it selects at a multiple of it (litemedsam, sam-*: 6 times)."""
@@ -41,6 +47,10 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     strict: bool = False
     """Stop before anything is trained if a test image is also among the training images: the same
     file, the same picture saved otherwise, a neighbouring video frame, or the same patient."""
+    tracker: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None
+    """Also send settings, losses, rates and scores to an experiment tracker, which has its own
+    package and, but for tensorboard (into the run's folder), its own environment variables.
+    Default: nothing is sent anywhere."""
     output: Path | None = None
     """Folder of this run; must not exist. Default: runs/<dataset>-<backbone>-<method>-<time>."""
     resume: Path | None = None
@@ -53,10 +63,12 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
         BackboneConfig.__post_init__(self)
         DataConfig.__post_init__(self)
         TrainingConfig.__post_init__(self)
+        if self.time_limit is not None:
+            seconds_of(self.time_limit, "--time-limit")
         options_of(self.method)  # names the nearest where it is unknown
         if self.resume:
             return  # what goes with what is asked once the run's own settings are known
-        refuse_idle(self, METHOD_CONDITIONS)
+        refuse_idle(self, {**METHOD_CONDITIONS, **PATIENCE_CONDITIONS})
         if self.one_rate and self.lr and self.decoder_lr and self.lr != self.decoder_lr:
             raise UserError(
                 "--lr and --decoder-lr are one rate with --method decoder, got "
@@ -77,6 +89,7 @@ class SettledConfig(FinetuneConfig):
     """
 
     image_size: int
+    epochs: int
     batch_size: int
     lr: float
     decoder_lr: float

@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "log.jsonl"
 
     @property
+    def tensorboard(self) -> Path:
+        """The events of ``--tracker tensorboard``."""
+        return self.path / "tensorboard"
+
+    @property
     def resume_point(self) -> Path:
         """What the training goes on with, after each epoch."""
         return self.path / "state" / "last.safetensors"

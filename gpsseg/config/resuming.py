@@ -22,6 +22,7 @@ OWN_DATA = ("images", "masks", "table")
 FREE = (
     *("dataset", "data_root", *OWN_DATA, "title", "split"),
     *("device", "workers", "cache", "checkpoint_activations", "strict"),
+    "tracker",
 )
 PLACES = ("dataset", "data_root", *OWN_DATA, "split", "backbone", "weights", "cache", "output")
 

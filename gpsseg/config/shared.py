@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
@@ -13,6 +13,7 @@ from gpsseg.errors import UserError
 
 Precision = Literal["auto", "fp32", "bf16"]
 TopK = int | Literal["dense"]
+EPOCHS = 4  # of finetune, unless there is a limit of time
 BatchSize = int | Literal["auto"]
 Criterion = Literal[
     "gradient", "gradient-abs", "fisher", "taylor", "channel-normalised", "magnitude", "random"
@@ -34,6 +35,19 @@ SOURCE_CONDITIONS: Conditions = {
     ),
 }
 SELECTION_CONDITIONS: Conditions = {"selection_images": READS_IMAGES}
+PATIENCE_CONDITIONS: Conditions = {
+    "patience": Condition(
+        "more --epochs: it ends a training if at least two more than so many are validated",
+        lambda config: _may_run_out(config),
+    ),
+}
+
+
+def _may_run_out(config: Any) -> bool:
+    """Whether patience could spare an epoch; how many a limit of time leaves is not known yet."""
+    if config.patience is None or getattr(config, "time_limit", None):
+        return True
+    return -(-(config.epochs or EPOCHS) // config.validate_every) > config.patience + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +205,10 @@ class TrainingConfig:
     validate_every: int = 1
     """Score the validation images after every so many epochs, and after the last; the best of these
     is kept. With few training images validation is much of the work."""
+    patience: int | None = None
+    """End the training after so many validations in a row without a better score (with
+    --validate-every 2 these are twice as many epochs); the best epoch is kept, as ever. The
+    learning rate still falls as for all epochs. Default: train them all."""
 
     def __post_init__(self) -> None:
         check_types(self)

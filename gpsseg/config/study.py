@@ -48,6 +48,11 @@ class StudyConfig(FinetuneConfig):
                 f"--resume {self.resume} is for one run. A study goes on where it was when it is "
                 "started again with the same options and --output. Leave it out."
             )
+        if self.time_limit is not None:
+            raise UserError(
+                f"--time-limit {self.time_limit} is for one run: a study's folds would train for "
+                "different numbers of epochs. Pass --epochs, which all of them have."
+            )
         FinetuneConfig.__post_init__(self)
 
     def of_fold(self, fold: int) -> FinetuneConfig:

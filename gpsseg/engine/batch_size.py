@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
 
 from gpsseg.device import free_bytes_of_gpu, give_back_freed
-from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import MB, Machine, peak_memory_mb, return_freed_memory
-from gpsseg.engine.optimizer import adamw
-from gpsseg.engine.prepare import tuning_mode
-from gpsseg.engine.prompts import drawn_for_each, from_truth
+from gpsseg.engine.timing import steps_timed
 from gpsseg.faults import is_out_of_memory
 from gpsseg.memory import free_memory
 
@@ -123,20 +119,8 @@ def _time_steps(
     """The shortest of a few training steps, with a rate of 0."""
     image = torch.rand(size, 3, side, side)
     batch = {"image": image, "mask": (image[:, :1] > 0.7).float(), "index": torch.arange(size)}
-    loss_of = batch_loss(machine, drawn_for_each(from_truth(prompt, varied=True), 0))
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = adamw([{"params": trained, "lr": 0.0}], 0.0, machine.device)
-    tuning_mode(model)
-    seconds = []
-    for _ in range(1 + STEPS):
-        started = time.perf_counter()
-        loss = loss_of(model, batch)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        loss.item()  # when a GPU has done all of it
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+    _, *seconds = steps_timed(model, machine, [batch] * (1 + STEPS), prompt)
+    return min(seconds)
 
 
 def _let_go(model: nn.Module, device: torch.device) -> None:

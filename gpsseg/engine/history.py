@@ -17,11 +17,13 @@ class History:
             that).
         best_epoch: the epoch whose weights the model holds in the end; 0 before the first.
         best_dice: its mDice on the validation images.
+        ended: why the training ended before its last epoch, as was asked for; else empty.
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_dice: float = -1.0
+    ended: str = ""
 
     def add(self, row: dict[str, float]) -> History:
         """Return the history with one more epoch."""
@@ -29,3 +31,8 @@ class History:
         if dice > self.best_dice:
             return History([*self.epochs, row], int(row["epoch"]), dice)
         return History([*self.epochs, row], self.best_epoch, self.best_dice)
+
+    def without_gain(self) -> int:
+        """How many validations there were since the best one; 0 if there is no best one."""
+        after = self.epochs[self.best_epoch :] if self.best_epoch else ()
+        return sum("val_dice" in row for row in after)

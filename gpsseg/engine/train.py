@@ -13,7 +13,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import progress, say
 from gpsseg.engine.epoch import all_steps, diverged, train_epoch, windows
@@ -29,11 +29,13 @@ from gpsseg.engine.history import History
 from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.optimizer import adamw
+from gpsseg.engine.outlook import left, with_outlook
 from gpsseg.engine.prompts import drawn_for_each, from_truth
+from gpsseg.engine.schedule import Schedule
 from gpsseg.engine.state import load_state, save_state
+from gpsseg.engine.stops import Deadline, Stops
 from gpsseg.faults import DiskError
 from gpsseg.files import is_main_process, log_to
-from gpsseg.processes import of_main
 from gpsseg.reading import read_log
 from gpsseg.scope import reason
 
@@ -47,11 +49,13 @@ def train(
     batches_of: Callable[[range], DataLoader[Any]],
     validate: Callable[[], float],
     rates: Mapping[str, float],
-    config: FinetuneConfig,
+    config: SettledConfig,
     machine: Machine,
     run: Path,
     keep: Callable[[History], None] = _keep_nothing,
     back: Collection[str] = (),
+    deadline: Deadline | None = None,
+    watch: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> History:
     """Train what ``rates`` names with AdamW and a cosine schedule; keep the best epoch's weights.
 
@@ -69,6 +73,8 @@ def train(
         keep: is called with the history so far however the training ends, also by Ctrl-C.
         back: names of parameters that decay to the value that they have now, and not to 0; a copy
             of them is kept.
+        deadline: by when the run must be scored, if there is a limit of time.
+        watch: sees every line of the log, in the main process, if anybody does.
 
     Raises:
         TrainingDivergedError: the loss or a weight became NaN or infinite.
@@ -78,74 +84,50 @@ def train(
     optimizer = adamw(_groups(trained, rates, back), config.weight_decay, machine.device)
     _pull_back(optimizer, config.weight_decay)
     steps = len(batches_of(range(1, 2)))
-    schedule = _Schedule(optimizer, config, math.ceil(steps / config.accumulate))
-    log, best, history = log_to(RunFolder(run).log), _copy(trained), History()
+    schedule = Schedule(optimizer, config, math.ceil(steps / config.accumulate))
+    log, best, history = _log(run, watch), _copy(trained), History()
     if config.resume:
         best, history = _take_up(RunFolder(config.resume), trained, optimizer, log)
         schedule.go_to(len(history.epochs))
     ready, stepper = machine.accelerator.prepare(model, optimizer)
-    epochs = range(len(history.epochs) + 1, config.epochs + 1)
+    epochs = range(len(history.epochs) + 1, 0 if history.ended else config.epochs + 1)
     shown = progress(all_steps(batches_of, epochs, steps), "training", len(epochs) * steps)
+    planned = deadline is not None and not config.resume  # then it was said
+    told = shown if planned else with_outlook(shown, len(epochs), steps)
+    stops = Stops(config.patience, deadline)
     try:
         for epoch in epochs:
             started, loss_of = time.perf_counter(), _loss_of(epoch, config, machine)
-            batches = windows(itertools.islice(shown, steps), steps, config.accumulate)
+            batches = windows(itertools.islice(told, steps), steps, config.accumulate)
             row = train_epoch(ready, epoch, batches, loss_of, stepper, schedule, machine, log)
             _refuse_not_finite(trained, epoch, steps)
-            if epoch % config.validate_every == 0 or epoch == config.epochs:
-                row["val_dice"] = of_main(validate())  # they may differ in the last bits
+            last = epoch == config.epochs
+            due = last or epoch % config.validate_every == 0
+            late = not last and stops.late(time.perf_counter() - started, due)
+            if due or late:
+                row["val_dice"] = stops.validated(validate)
             history = history.add(
                 {**row, "lr": schedule.rate, "seconds": time.perf_counter() - started}
             )
+            history = replace(history, ended="" if last else stops.why(history, late))
             best = _copy(trained) if history.best_epoch == epoch else best
             made = {"history": asdict(history), "updates": schedule.done}
             if is_main_process():
                 save_state(RunFolder(run).resume_point, trained, best, optimizer, made)
-            _tell(history.epochs[-1], config.epochs, log)  # what is told can be gone on with
-        next(shown, None)  # the bar's end
+            _tell(history, config.epochs, log)  # what is told can be gone on with
+            if history.ended:
+                break
+        else:
+            next(told, None)  # the bar's end
     except BaseException as error:
         _log_stop(error, log)
         raise
     finally:
+        told.close()
         shown.close()
         _restore(trained, best)
         keep(history)
     return history
-
-
-class _Schedule:
-    """The learning rates over all updates: see ``_cosine``.
-
-    Args:
-        optimizer: whose rates are set.
-        config: epochs and warm-up.
-        updates: of an epoch.
-    """
-
-    def __init__(self, optimizer: torch.optim.Optimizer, config: FinetuneConfig, updates: int):
-        self._optimizer, self._updates = optimizer, updates
-        self._factor = _cosine(config.epochs * updates, config.warmup)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
-
-    def go_to(self, epochs: int) -> None:
-        """Stand where so many epochs end."""
-        self._schedule.last_epoch = epochs * self._updates
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * self._factor(self._schedule.last_epoch)
-
-    def step(self) -> None:
-        """One update was made."""
-        self._schedule.step()
-
-    @property
-    def done(self) -> int:
-        """How many updates were made."""
-        return int(self._schedule.last_epoch)
-
-    @property
-    def rate(self) -> float:
-        """The highest of the present rates."""
-        return float(max(self._schedule.get_last_lr()))
 
 
 def _take_up(
@@ -168,7 +150,7 @@ def _take_up(
 
 
 def _loss_of(
-    epoch: int, config: FinetuneConfig, machine: Machine
+    epoch: int, config: SettledConfig, machine: Machine
 ) -> Callable[[nn.Module, Batch], Tensor]:
     """The loss of an epoch's batches; what is drawn in the epoch is drawn alike in every run."""
     seed = config.seed * 100_003 + epoch
@@ -187,11 +169,28 @@ def _log_stop(error: BaseException, log: Callable[[Mapping[str, Any]], None]) ->
         log({"event": "stopped", "why": reason(error)})
 
 
-def _tell(row: Mapping[str, float], epochs: int, log: Callable[[Mapping[str, Any]], None]) -> None:
-    """Log an epoch, and say how it went."""
+def _tell(history: History, epochs: int, log: Callable[[Mapping[str, Any]], None]) -> None:
+    """Log an epoch, and say how it went, and what is left."""
+    row = history.epochs[-1]
     log({"event": "epoch", **row})
     said = f", val mDice {row['val_dice']:.3f}" if "val_dice" in row else ""
-    say(f"epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.3f}{said}")
+    say(f"epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.3f}{said}{left(history, epochs)}")
+    if history.ended:
+        log({"event": "ended", "why": history.ended})
+
+
+def _log(
+    run: Path, watch: Callable[[Mapping[str, Any]], None] | None
+) -> Callable[[Mapping[str, Any]], None]:
+    """What takes the log's lines: its file, and in the main process whoever watches."""
+    write = log_to(RunFolder(run).log)
+
+    def log(line: Mapping[str, Any]) -> None:
+        write(line)
+        if watch is not None and is_main_process():
+            watch(line)
+
+    return log
 
 
 def _groups(
@@ -228,30 +227,6 @@ def _pull_back(optimizer: torch.optim.Optimizer, decay: float) -> None:
 
     if decay and pulled:
         optimizer.register_step_pre_hook(pull)
-
-
-def _cosine(total: int, warmup: float) -> Callable[[int], float]:
-    """Linear warm-up over a share of all updates, then half a cosine down to zero.
-
-    A warm-up takes one update at least, but the last update is never the one at the peak.
-
-    >>> [round(_cosine(4, 0.1)(update), 3) for update in range(5)]
-    [0.5, 1.0, 0.75, 0.25, 0.0]
-    >>> [round(_cosine(2, 0.1)(update), 3) for update in range(3)]
-    [1.0, 0.5, 0.0]
-    """
-    rising = max(1, round(warmup * total)) if warmup else 0
-    if 0 < rising == total - 1:
-        rising -= 1
-
-    def factor(update: int) -> float:
-        if update < rising:
-            return (update + 1) / (rising + 1)
-        if update >= total:
-            return 0.0
-        return 0.5 * (1 + math.cos(math.pi * (update - rising) / max(1, total - rising)))
-
-    return factor
 
 
 def _copy(trained: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

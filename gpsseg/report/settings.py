@@ -108,6 +108,7 @@ def command(contents: Contents) -> str:
         except UserError:  # of a version that had other options
             return ""
     arguments = measured(arguments, config.get("config", {}).get("batch_size"))
+    arguments = in_epochs(arguments, config.get("config", {}))
     processes = config.get("resolved", {}).get("processes", 1)
     start = ["torchrun", "--nproc-per-node", str(processes)] if processes > 1 else ["python"]
     return shlex.join([*start, "-m", "gpsseg.finetune", *arguments])
@@ -133,13 +134,34 @@ def typed(words: Iterable[Any], name: str) -> list[str] | None:
     parts = PurePath(program).with_suffix("").parts if program else ()
     if parts[-2:] != ("gpsseg", name) and parts[-3:] != ("gpsseg", name, "__main__"):
         return None
+    return _without(rest, "output")
+
+
+def _without(words: Iterable[str], *names: str) -> list[str]:
+    """Words as typed, without some options and their one value."""
+    flags = {f"--{spelled}" for name in names for spelled in (name, name.replace("_", "-"))}
     kept: list[str] = []
     skip = False
-    for word in rest:
-        if not skip and word != "--output" and not word.startswith("--output="):
+    for word in words:
+        if not skip and word.partition("=")[0] not in flags:
             kept.append(word)
-        skip = word == "--output"
+        skip = word in flags
     return kept
+
+
+def in_epochs(words: Sequence[str], settled: Mapping[str, Any]) -> list[str]:
+    """Words as typed, with the epochs that a limit of time came to: another hour has other ones.
+
+    >>> words = ["--time-limit", "1h", "--epochs=50", "--seed", "1"]
+    >>> in_epochs(words, {"time_limit": "1h", "epochs": 7})
+    ['--seed', '1', '--epochs', '7']
+    """
+    if not settled.get("time_limit") or not settled.get("epochs"):
+        return [*words]
+    epochs, patience = int(settled["epochs"]), settled.get("patience")
+    idle = patience and -(-epochs // settled.get("validate_every", 1)) <= patience + 1
+    names = ("time_limit", "epochs", *(["patience"] if idle else []))
+    return [*_without(words, *names), "--epochs", str(epochs)]
 
 
 def measured(words: Iterable[str], batch_size: Any) -> list[str]:

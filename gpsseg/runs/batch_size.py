@@ -49,7 +49,7 @@ def with_batch_size(
     if isinstance(config.batch_size, int):
         return settled
     facts, processes = backbone.facts, machine.part[1]
-    most = most_images(images * config.epochs, config.accumulate, facts.batch_size)
+    most = most_images(images * settled.epochs, config.accumulate, facts.batch_size)
     if config.batch_size is None:
         size = usual_batch_size(facts, machine.device.type != "cpu", most)
         return dataclasses.replace(settled, batch_size=size)

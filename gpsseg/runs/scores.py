@@ -109,6 +109,7 @@ def scores_of_halves(
     weights: Sequence[str],
     config: FinetuneConfig | SelectConfig,
     machine: Machine,
+    description: str | None = "scoring weights",
 ) -> Iterator[gps.Scores]:
     """Yield the scores by the first half of all images, then by all of them, of all processes.
 
@@ -121,10 +122,12 @@ def scores_of_halves(
         weights: names of those to score.
         config: criterion, prompt, workers.
         machine: where to score.
+        description: of the progress bar; None shows none.
     """
     halves = [make_loader(images, at_once, config.workers, only=own) for own in _own(len(images))]
     steps = sum(map(len, halves))
-    shown = progress(itertools.chain.from_iterable(halves), "scoring weights", steps)
+    shown: Iterator[Batch] = itertools.chain.from_iterable(halves)
+    shown = progress(shown, description, steps) if description else shown
     loss = _summed(batch_loss(machine, from_truth(config.prompt)))
     running = gps.running_scores(backbone, shown, loss, weights, config.criterion)
     scores = gps.unscored(backbone, weights, config.criterion)

@@ -8,7 +8,7 @@ from gpsseg.backbones import Facts
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.methods import options_of
 from gpsseg.config.select import SelectConfig, SettledSelectConfig
-from gpsseg.config.shared import BackboneConfig, TopK
+from gpsseg.config.shared import EPOCHS, BackboneConfig, TopK
 from gpsseg.errors import look_up
 from gpsseg.tuning import METHODS
 
@@ -19,6 +19,7 @@ TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts 
 def settle(config: FinetuneConfig, facts: Facts) -> SettledConfig:
     """Put the backbone's and the method's own values where the user leaves the choice to them.
 
+    How many epochs a limit of time leaves is not known yet, see ``gpsseg.runs.time_limit``.
     Where the user gives no batch size it is a CPU's, see ``gpsseg.runs.batch_size`` for more.
 
     Raises:
@@ -29,6 +30,7 @@ def settle(config: FinetuneConfig, facts: Facts) -> SettledConfig:
         values["top_k"], values["decoder_top_k"] = top_k_of(config, facts)
     rate, in_decoder = _rates(config, facts, values["decoder_top_k"])
     values |= {"lr": rate, "decoder_lr": config.decoder_lr or in_decoder}
+    values["epochs"] = config.epochs or EPOCHS
     values["batch_size"] = _batch_size(config, facts)
     return SettledConfig(**values)
 

@@ -20,6 +20,7 @@ START = RunFolder(Path())
 OF_A_START = {
     *(START.config.name, START.split.name, START.card.name, START.salt.name, START.log.name),
     *(START.selection.name, START.layers.name, START.delta.name, START.resume_point.parent.name),
+    START.tensorboard.name,
 }
 OLD = ".partial"  # ended the names of files that version 0.1 was writing
 

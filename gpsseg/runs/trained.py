@@ -26,11 +26,13 @@ class Training:
         finished: how many were.
         best: the epoch whose weights were kept; 0 if none was validated, so that the network is
             untrained.
+        why: it ended before the last of them, as was asked for; else empty.
     """
 
     epochs: int
     finished: int
     best: int
+    why: str = ""
 
     @property
     def untrained(self) -> bool:
@@ -39,14 +41,23 @@ class Training:
 
     @property
     def stopped(self) -> str:
-        """In which epoch it was stopped; empty if it was not.
+        """In which epoch it was stopped; empty if it was not, or if that was asked for.
 
         >>> Training(20, 3, 2).stopped, Training(20, 20, 2).stopped
         ('stopped after epoch 3 of 20', '')
         """
-        if self.finished >= self.epochs:
+        if self.finished >= self.epochs or self.why:
             return ""
         return f"stopped after epoch {self.finished} of {self.epochs}"
+
+    @property
+    def ended(self) -> str:
+        """In which epoch it ended early, and why, where that was asked for; else empty.
+
+        >>> Training(20, 7, 4, "no better validation score in 3 validations").ended
+        'ended after epoch 7 of 20: no better validation score in 3 validations'
+        """
+        return f"ended after epoch {self.finished} of {self.epochs}: {self.why}" if self.why else ""
 
     @property
     def sentence(self) -> str:
@@ -72,7 +83,8 @@ class Training:
     def metadata(self) -> dict[str, str]:
         """The same as a delta's metadata has it."""
         names = {"epochs": self.epochs, "epochs_finished": self.finished, "best_epoch": self.best}
-        return {name: str(value) for name, value in names.items()}
+        ended = {"ended": self.why} if self.why else {}
+        return {name: str(value) for name, value in names.items()} | ended
 
 
 def facts_of(training: Training | None) -> dict[str, Any]:
@@ -80,19 +92,22 @@ def facts_of(training: Training | None) -> dict[str, Any]:
 
     >>> facts_of(Training(20, 3, 0))
     {'untrained': True, 'training': 'stopped after epoch 3 of 20'}
+    >>> facts_of(Training(20, 20, 4)), facts_of(Training(20, 3, 2, "enough"))
+    ({}, {'training': 'ended after epoch 3 of 20: enough'})
     """
     if training is None:
         return {}
     facts: dict[str, Any] = {"untrained": True} if training.untrained else {}
-    return facts | ({"training": training.stopped} if training.stopped else {})
+    course = training.stopped or training.ended
+    return facts | ({"training": course} if course else {})
 
 
 def training_of(history: History, epochs: int) -> Training:
     """How far a training of so many epochs got."""
-    return Training(epochs, len(history.epochs), history.best_epoch)
+    return Training(epochs, len(history.epochs), history.best_epoch, history.ended)
 
 
-def training_of_run(run: Path, epochs: int) -> Training | None:
+def training_of_run(run: Path, epochs: int | None) -> Training | None:
     """How far the training of a run got.
 
     Args:
@@ -104,15 +119,15 @@ def training_of_run(run: Path, epochs: int) -> Training | None:
     """
     found = _of_metadata(_metadata(RunFolder(run).delta))
     log = RunFolder(run).log
-    if found or not log.is_file():
+    if found or epochs is None or not log.is_file():
         return found
-    rows = [row for row in read_log(log) if row.get("event") == "epoch"]
+    rows = [row for row in read_log(log) if row.get("event") == "epoch"]  # none ended early
     validated = [row for row in rows if row.get("val_dice") is not None]
     best = max(validated, key=lambda row: row["val_dice"], default={"epoch": 0})
     return Training(epochs, max((int(row["epoch"]) for row in rows), default=0), int(best["epoch"]))
 
 
-def check_trained(run: Path, epochs: int, untrained: bool) -> Training | None:
+def check_trained(run: Path, epochs: int | None, untrained: bool) -> Training | None:
     """Say how far the training of a run got, if it was stopped; refuse one that got nowhere.
 
     Args:
@@ -155,4 +170,5 @@ def _of_metadata(metadata: Mapping[str, str]) -> Training | None:
     values = [metadata.get(name, "") for name in ("epochs", "epochs_finished", "best_epoch")]
     if not all(value.isdecimal() and len(value) < 10 for value in values):
         return None
-    return Training(*map(int, values))
+    epochs, finished, best = map(int, values)
+    return Training(epochs, finished, best, metadata.get("ended", ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -17,6 +17,7 @@ from gpsseg.data.case import Case
 from gpsseg.data.loader import CaseDataset, default_workers, make_loader
 from gpsseg.engine.history import History
 from gpsseg.engine.machine import Machine
+from gpsseg.engine.stops import Deadline
 from gpsseg.engine.train import train
 from gpsseg.errors import TrainingDivergedError
 from gpsseg.files import is_main_process, log_to
@@ -37,6 +38,8 @@ def train_run(
     run: RunFolder,
     base: dict[str, Any],
     validate: Callable[[], float],
+    deadline: Deadline | None = None,
+    watch: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> History:
     """Train the prepared network, and leave its delta, however the training ends.
 
@@ -49,19 +52,13 @@ def train_run(
         run: takes log.jsonl, the resume point and delta.safetensors.
         base: names the network before training, see ``gpsseg.runs.method.identify_base``.
         validate: scores the network as it is on the validation images; the best epoch is kept.
+        deadline: by when the run must be scored, if there is a limit.
+        watch: sees every line of the log, if anybody does.
 
     Raises:
         TrainingDivergedError: the loss or a weight became NaN or infinite.
     """
-    workers = default_workers() if config.workers is None else config.workers
-    cache = data.held or cache_folder(config.cache)
-
-    def batches_of(epochs: range) -> DataLoader[Any]:
-        dataset = CaseDataset(
-            *(data.split.train, data.card, config.image_size, True, config.seed),
-            *(epochs[0], cache, len(epochs)),
-        )
-        return make_loader(dataset, config.batch_size, workers, True, machine.part)
+    batches_of = training_batches(data, config, machine)
 
     def keep(history: History) -> None:
         """Write what the training made; also after Ctrl-C or a diverged loss."""
@@ -74,6 +71,8 @@ def train_run(
         delta.save(run.delta)
         if training.sentence:
             say(f"delta.safetensors: {training.sentence}", style="bold yellow")
+        if training.ended:
+            say(f"The training {training.ended}; the weights are those of epoch {training.best}.")
 
     log_dense(gps.with_dense_gradient(backbone), run)
     rates = learning_rates(backbone, selection, config)
@@ -81,22 +80,48 @@ def train_run(
         with memory_for("training", config):
             back = decays_back(backbone, rates, config)
             history = train(
-                backbone, batches_of, validate, rates, config, machine, run.path, keep, back
+                *(backbone, batches_of, validate, rates, config, machine, run.path),
+                *(keep, back, deadline, watch),
             )
     except TrainingDivergedError:  # all processes know of it; the first to end would end the others
         wait_for_all()
         raise
     finally:
         machine.accelerator.free_memory()  # it holds network and optimiser while others are tested
-    say_waiting([row["waiting"] for row in history.epochs], workers)
+    say_waiting([row["waiting"] for row in history.epochs], _workers(config))
     if is_main_process():
         say(f"result: delta.safetensors, {run.delta.stat().st_size / 2**20:.2f} MB")
     return history
 
 
+def training_batches(
+    data: Data, config: SettledConfig, machine: Machine
+) -> Callable[[range], DataLoader[Any]]:
+    """Return: epochs (from 1) -> the loader of their batches, one epoch after the other."""
+    cache = data.held or cache_folder(config.cache)
+
+    def batches_of(epochs: range) -> DataLoader[Any]:
+        dataset = CaseDataset(
+            *(data.split.train, data.card, config.image_size, True, config.seed),
+            *(epochs[0], cache, len(epochs)),
+        )
+        return make_loader(dataset, config.batch_size, _workers(config), True, machine.part)
+
+    return batches_of
+
+
+def steps_of(train: Sequence[Case], config: SettledConfig) -> int:
+    """How many batches an epoch has."""
+    return -(-len(train) // config.batch_size)
+
+
+def _workers(config: SettledConfig) -> int:
+    return default_workers() if config.workers is None else config.workers
+
+
 def say_few_updates(train: Sequence[Case], config: SettledConfig) -> None:
     """Say so if an epoch has fewer batches than ``accumulate`` adds up for one step."""
-    batches = -(-len(train) // config.batch_size)
+    batches = steps_of(train, config)
     if config.accumulate > batches:
         say(
             f"--accumulate {config.accumulate} is more than the {batches} batches of an epoch, so "

@@ -226,6 +226,25 @@ def validation(
     return validate
 
 
+def few_scored(
+    card: Card, config: SettledConfig, machine: Machine, picture: Picture, held: Held | None
+) -> Callable[[Backbone, Sequence[Case], bool], None]:
+    """What scores some cases and tells nothing, to time it: as a validation, or as both tests."""
+    truth = kept_truth()
+
+    def score(model: Backbone, cases: Sequence[Case], test: bool) -> None:
+        if test:
+            score_cases(model, cases, card, config, machine, None, held=held)
+            score_cases(
+                *(model, cases, card, config, machine, None, PROTOCOLS, picture, True), held=held
+            )
+        else:
+            rest = None, ("per-image",)
+            score_cases(model, cases, card, config, machine, *rest, truth=truth, held=held)
+
+    return score
+
+
 def metrics_of(
     card: Card,
     split: Split,

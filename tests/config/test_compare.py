@@ -34,3 +34,8 @@ def test_a_wrong_method_is_one_clear_sentence(text, said):
 def test_wrong_options_are_refused(tmp_path, settings, said):
     with pytest.raises(UserError, match=said):
         CompareConfig(output=tmp_path, **{"methods": ("gps", "full"), "seeds": (0, 1)} | settings)
+
+
+def test_patience_is_that_of_every_method(tmp_path):
+    config = CompareConfig(output=tmp_path, methods=("full", "gps"), patience=2)
+    assert [config.settings_of(method)["patience"] for method in config.methods] == [2, 2]

@@ -23,6 +23,7 @@ from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.config.slices import SlicesConfig
+from gpsseg.config.study import StudyConfig
 from gpsseg.errors import UserError
 
 # Options that do something whatever else is asked; what they do may be nothing to these data.
@@ -48,7 +49,8 @@ ALWAYS = {
     | PREPARATION
     | BACKBONE
     | TRAINING
-    | {"train_size", "seed", "method", "epochs", "accumulate", "strict", "by"},
+    | {"train_size", "seed", "method", "epochs", "accumulate", "strict"}
+    | {"by", "time_limit", "tracker"},
     GroupsConfig: SOURCE | {"output"},
     InfoConfig: {"dataset"},
     ListBackbonesConfig: {"missing"},
@@ -88,6 +90,7 @@ REFUSED = {
         "criterion": ({"criterion": "fisher", "method": "neuroada"}, "--method gps"),
         "level": ({"level": "net", "method": "shira"}, "--method gps"),
         "selection_images": ({"selection_images": 3, "method": "shira"}, NO_EFFECT),
+        "patience": ({"patience": 3}, "it goes with more --epochs"),
         "lr": ({"method": "decoder", "lr": 1e-3, "decoder_lr": 1e-4}, "are one rate"),
         "output": ({"output": "a", "resume": "b"}, None),  # see test_resuming.py
         "resume": ({"resume": "b"}, None),
@@ -105,6 +108,7 @@ REFUSED = {
             {**OUT, "selection_images": 2, "methods": ("gps:criterion=random", "shira")},
             NO_EFFECT,
         ),
+        "patience": ({**OUT, "patience": 11}, "it goes with more --epochs"),
         "trial_seeds": ({**OUT, "trial_seeds": 2, "lr_factors": 1}, "--lr-factors to try"),
         "baseline": ({**OUT, "baseline": "gsp"}, "Did you mean 'gps'"),
     },
@@ -258,3 +262,8 @@ def test_two_spellings_of_one_method_are_one():
 def test_shared_options_reach_the_methods_that_have_them():
     config = CompareConfig(output="out", top_k=3, methods=("gps", "gps:top_k=5", "full"))
     assert [config.settings_of(m)["top_k"] for m in config.methods] == [3, 5, None]
+
+
+def test_a_limit_of_time_would_make_folds_unlike():
+    with pytest.raises(UserError, match="--time-limit 1h is for one run"):
+        StudyConfig(output="study", time_limit="1h")

@@ -22,6 +22,7 @@ def run(tmp_path):
         backbone="unet-efficientnet-lite0",
         data_root=tmp_path / "old",
         epochs=2,
+        val_share=0.2,
         lr=2e-3,
         workers=0,
         device="cpu",
@@ -94,10 +95,10 @@ def test_what_the_run_is_stays(run, monkeypatch, capsys, name, value, word):
 
 
 def test_a_default_that_is_typed_is_told_from_nothing(run, monkeypatch, capsys):
-    assert FinetuneConfig().epochs == 4
+    assert FinetuneConfig().val_share == 0.15
     with pytest.raises(SystemExit):
-        typed(run, monkeypatch, "--epochs", "4")
-    assert "got --epochs 4, the run has 2" in capsys.readouterr().err
+        typed(run, monkeypatch, "--val-share", "0.15")
+    assert "got --val-share 0.15, the run has 0.2" in capsys.readouterr().err
 
 
 def test_a_finished_run_says_so_first(run, monkeypatch, capsys):

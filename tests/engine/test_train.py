@@ -9,7 +9,7 @@ from torch import nn
 
 from gpsseg import gps
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.engine import prepare
+from gpsseg.engine import prepare, schedule
 from gpsseg.engine import train as engine
 from gpsseg.engine.machine import make_machine
 from gpsseg.errors import TrainingDivergedError
@@ -293,7 +293,7 @@ def test_every_epoch_ends_with_what_is_left_of_its_windows(
     )
     fit(new_model(), machine, tmp_path, batches_of=lambda e: batches(e, 5), accumulate=accumulate)
     assert updates_of(tmp_path) == [updates] * 4
-    factor = engine._cosine(4 * updates, 0.1)
+    factor = schedule._cosine(4 * updates, 0.1)
     assert rates == pytest.approx([0.1 * factor(i) for i in range(4 * updates)])
     peak = rates.index(max(rates))
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
@@ -364,7 +364,7 @@ def test_a_resumed_schedule_goes_on_where_its_epoch_stands(machine, tmp_path):
     with pytest.raises(StopIteration):
         fit(new_model(), machine, tmp_path, iter([0.1, 0.2]).__next__, accumulate=3)
     history = fit(new_model(), machine, tmp_path, lambda: 0.1, accumulate=1, resume=tmp_path)
-    factor = engine._cosine(4 * 3, 0.1)
+    factor = schedule._cosine(4 * 3, 0.1)
     expected = [0.1 * factor(updates) for updates in (9, 12)]
     assert [row["lr"] for row in history.epochs[2:]] == pytest.approx(expected)
 
@@ -372,7 +372,7 @@ def test_a_resumed_schedule_goes_on_where_its_epoch_stands(machine, tmp_path):
 @pytest.mark.parametrize("warmup", [0, 0.1, 0.5, 1])
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 7])
 def test_few_updates_rise_and_fall_as_many_do(total, warmup):
-    factor = engine._cosine(total, warmup)
+    factor = schedule._cosine(total, warmup)
     rates = [factor(update) for update in range(total + 1)]
     assert rates[-1] == 0
     assert all(0 < rate <= 1 for rate in rates[:-1])
@@ -386,7 +386,7 @@ def test_few_updates_rise_and_fall_as_many_do(total, warmup):
 
 
 def test_schedule_rises_then_falls_to_zero():
-    factor = engine._cosine(total=20, warmup=0.1)
+    factor = schedule._cosine(total=20, warmup=0.1)
     values = [factor(step) for step in range(21)]
     assert values[0] == pytest.approx(1 / 3)
     assert max(values) == values[2] == 1

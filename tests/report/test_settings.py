@@ -88,6 +88,16 @@ def test_a_nameless_run_and_one_of_unknown_options_have_no_command(tmp_path: Pat
     assert command(read_contents(tmp_path)) == ""
 
 
+def test_a_limit_of_time_is_repeated_as_the_epochs_that_it_came_to(tmp_path: Path) -> None:
+    words = ["/x/gpsseg/finetune.py", "--time_limit=1h", "--patience", "9", "--seed", "1"]
+    keep(tmp_path, FinetuneConfig(epochs=7, time_limit="1h", patience=9, seed=1), words)
+    printed = command(read_contents(tmp_path))
+    assert printed == "python -m gpsseg.finetune --seed 1 --epochs 7", "7 cannot run out of it"
+    keep(tmp_path, FinetuneConfig(epochs=30, time_limit="1h", patience=9, seed=1), [])
+    printed = command(read_contents(tmp_path))
+    assert printed == "python -m gpsseg.finetune --patience 9 --seed 1 --epochs 30"
+
+
 def test_settings_are_words() -> None:
     config = {
         "config": {"train_size": None, "decoder_lr": 0.1, "classes": [], "seeds": [0, 1]},

@@ -1,0 +1,149 @@
+"""Trackers: what they are told, under which name, and that none can end a run."""
+
+from typing import Any, ClassVar
+
+import pytest
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
+
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.folder import RunFolder
+from gpsseg.errors import UserError
+from gpsseg.files import write_json
+from gpsseg.runs import tracking
+from gpsseg.runs.starts import is_unfinished_start
+from gpsseg.runs.tracking import Tracking, require_tracker
+from gpsseg.scope import drawn
+from gpsseg.veil import Veil, hashed
+
+
+class Heard(GeneralTracker):
+    """A tracker that notes what it is told, and fails from so many calls on."""
+
+    name = "heard"
+    requires_logging_directory = False
+    tracker = None
+    calls: ClassVar[list[Any]] = []
+    fails_at = 99
+
+    def __init__(self, *args, **kwargs):
+        super().__init__()
+        self._note("made", args, kwargs)
+
+    def _note(self, *what):
+        if len(self.calls) >= self.fails_at:
+            raise ConnectionError("the server at secret is gone\nfor good")
+        self.calls.append(what)
+
+    def start(self):
+        self._note("start")
+
+    def store_init_configuration(self, values):
+        self._note("settings", values)
+
+    def log(self, values, step=None, **kwargs):
+        self._note(step, values)
+
+    def finish(self):
+        self._note("finish")
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    monkeypatch.setattr(Heard, "calls", [])
+    for name in ("wandb", "mlflow", "trackio"):
+        monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, name, Heard)
+    return Heard
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = RunFolder(tmp_path / "secret")
+    folder.path.mkdir()
+    settings = {"epochs": 2, "lr": 0.5, "weights": None, "classes": ["a", "b"], "cache": "secret/c"}
+    write_json(folder.config, {"config": settings})
+    return folder
+
+
+SCORES = {"dice": 0.5, "dice_ci95": [0.4, 0.6], "images": 3, "seeds": 1.0, "rule": "x"}
+METRICS = {"before": {"micro": SCORES}, "after": {"per-image": SCORES}}
+
+
+def test_losses_scores_and_settings_are_sent_in_the_order_of_steps(heard, run):
+    tracker = Tracking("wandb", run, 10)
+    tracker.line({"event": "step", "epoch": 2, "step": 3, "loss": 0.7})
+    tracker.line({"event": "dense gradients", "weights": ["a"]})
+    row = {"loss": 0.6, "val_dice": 0.8, "lr": 0.1, "seconds": 2.0, "waiting": 0.3}
+    tracker.line({"event": "epoch", "epoch": 2, **row})
+    tracker.scores(METRICS, 2)
+    tracker.finish()
+    settings = {"epochs": 2, "lr": 0.5, "classes": "a, b", "cache": "secret/c"}
+    epoch = {"epoch/loss": 0.6, "epoch/val_dice": 0.8, "epoch/lr": 0.1, "epoch/seconds": 2.0}
+    assert heard.calls == [
+        ("made", ("gpsseg",), {"name": "secret"}),
+        ("start",),
+        ("settings", settings),
+        (13, {"step/loss": 0.7}),
+        (20, epoch),
+        (20, {"test/before/micro/dice": 0.5, "test/after/per-image/dice": 0.5}),
+        ("finish",),
+    ]
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow", "trackio"])
+def test_a_nameless_run_sends_no_name(heard, run, name):
+    veil = Veil("salt").hide({"secret": hashed("secret", "salt")})
+    with drawn(veil):
+        Tracking(name, run, 1)
+    assert "secret" not in str(heard.calls).lower()
+    _, args, options = heard.calls[0]
+    asked = {"wandb": "settings", "mlflow": "tags"}.get(name)
+    assert args == ("gpsseg",)
+    assert set(options) == {"run_name" if name == "mlflow" else "name", asked} - {None}
+
+
+def test_a_tracker_that_fails_is_said_once_and_left_alone(heard, run, monkeypatch, capsys):
+    monkeypatch.setattr(heard, "fails_at", 4)
+    tracker = Tracking("mlflow", run, 10)
+    for step in (1, 2, 3):
+        tracker.line({"event": "step", "epoch": 1, "step": step, "loss": 0.7})
+    tracker.scores(METRICS, 1)
+    tracker.finish()
+    said = capsys.readouterr().out
+    assert said.count("--tracker mlflow failed, ConnectionError: the server at secret is gone") == 1
+    assert said.count("\n") == 1
+    assert len(heard.calls) == 4
+
+
+def test_one_that_does_not_begin_is_refused_in_one_line(heard, run, monkeypatch):
+    monkeypatch.setattr(heard, "fails_at", 1)
+    with pytest.raises(UserError, match="--tracker trackio could not be begun: Conn") as error:
+        Tracking("trackio", run, 10)
+    assert "\n" not in str(error.value)
+
+
+def test_no_tracker_hears_nothing(heard, run):
+    tracker = Tracking(None, run, 10)
+    tracker.line({"event": "step", "epoch": 1, "step": 1, "loss": 0.7})
+    tracker.scores(METRICS, 1)
+    tracker.finish()
+    assert heard.calls == []
+
+
+def test_a_missing_package_is_named_with_the_way_to_get_it(monkeypatch):
+    found = {"tensorboardX"}
+    monkeypatch.setattr(tracking, "find_spec", lambda name: name in found or None)
+    require_tracker(None)
+    require_tracker("tensorboard")
+    with pytest.raises(UserError, match=r"--tracker mlflow needs .*: pip install mlflow$"):
+        require_tracker("mlflow")
+    with pytest.raises(UserError, match="Did you mean 'tensorboard'"):
+        FinetuneConfig(tracker="tensorbord")
+
+
+def test_tensorboard_writes_into_the_run(run):
+    pytest.importorskip("tensorboard")
+    tracker = Tracking("tensorboard", run, 10)
+    tracker.line({"event": "step", "epoch": 1, "step": 1, "loss": 0.7})
+    tracker.finish()
+    assert [*run.tensorboard.glob("events.*")]
+    assert is_unfinished_start(run.path), "what was stopped then begins anew in its folder"
