@@ -1,5 +1,6 @@
 """Data that several rooms' tests share."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -12,6 +13,13 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' processes share the cores
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_imported_is_no_garbage() -> None:
+    """Every training ends by collecting garbage, which looks at all that torch and MONAI made."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

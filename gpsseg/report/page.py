@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,19 @@ def fill_template(template: str, scripts: Sequence[str], context: dict[str, Any]
 
     A content security policy lets the page run that one script, and load nothing.
     """
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _environment().get_template(template).render(
+        **context,
+        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=digest,
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    """One for all pages of a process, as it keeps its templates compiled."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -42,14 +56,7 @@ def fill_template(template: str, scripts: Sequence[str], context: dict[str, Any]
         "interval_words": interval_words,
         "counted": counted,
     }
-    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template(template).render(
-        **context,
-        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=digest,
-    )
+    return environment
 
 
 def data_uri(content: bytes, kind: str) -> str:
