@@ -15,7 +15,6 @@ from gpsseg.console import say
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_text, p_text, varied_text
 from gpsseg.files import write_json, write_rows, write_text
-from gpsseg.report.charts import plots
 from gpsseg.report.charts.of_compare import charts
 from gpsseg.report.page import fill_template
 from gpsseg.report.sections import leak_sentences
@@ -122,7 +121,6 @@ def page(result: Mapping[str, Any]) -> str:
         "sizes": _sizes(rows),
         "best": _best(rows),
         "charts": charts(rows),
-        "frame": plots,
         "settings": in_words(shown),
         "command": None
         if words is None

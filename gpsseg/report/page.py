@@ -30,17 +30,21 @@ def fill_template(template: str, scripts: Sequence[str], context: dict[str, Any]
     """
     script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _environment().get_template(template).render(
-        **context,
-        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=digest,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            **context,
+            css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_hash=digest,
+        )
     )
 
 
 @functools.cache
 def _environment() -> Environment:
-    """One for all pages of a process, as it keeps its templates compiled."""
+    """The templates, each compiled once: that takes longer than to fill it."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,

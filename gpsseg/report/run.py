@@ -12,7 +12,8 @@ from gpsseg.console import working
 from gpsseg.evaluators.words import name_of_base
 from gpsseg.files import write_text
 from gpsseg.report import layers, sections, settings
-from gpsseg.report.charts import plots
+from gpsseg.report.charts.of_run import dice_against_size, histogram, reliability
+from gpsseg.report.charts.of_training import loss_curve, validation_curve
 from gpsseg.report.contents import Contents, read_contents, require_scores
 from gpsseg.report.page import fill_template
 from gpsseg.report.skipped import skipped
@@ -57,11 +58,11 @@ def _context(contents: Contents) -> dict[str, Any]:
     metrics, cases, log = contents.metrics, contents.cases, contents.log
     rules = sections.protocols(metrics)
     charts = [
-        plots.histogram(cases),
-        plots.dice_against_size(cases),
-        plots.reliability(metrics.get("calibration", {})),
-        plots.loss_curve(log),
-        plots.validation_curve(log, metrics.get("best_epoch")),
+        histogram(cases),
+        dice_against_size(cases),
+        reliability(metrics.get("calibration", {})),
+        loss_curve(log),
+        validation_curve(log, metrics.get("best_epoch")),
     ]
     return {
         "title": sections.title(metrics),
@@ -87,7 +88,6 @@ def _context(contents: Contents) -> dict[str, Any]:
         "labels": sections.labels(metrics),
         "showcase": sections.showcase(cases),
         "charts": [chart for chart in charts if chart],
-        "frame": plots,
         "panels": layers.layer_panels(contents.selection.get("layers", ())),
         "facts": sections.facts(contents),
         "settings": settings.settings(contents.config),

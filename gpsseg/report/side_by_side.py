@@ -13,7 +13,7 @@ from gpsseg.config.report import MOST_RUNS
 from gpsseg.errors import UserError, counted
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.report import sections, settings
-from gpsseg.report.charts import plots
+from gpsseg.report.charts.of_training import overlaid
 from gpsseg.report.contents import CaseRow, Contents, read_contents, require_scores
 
 
@@ -207,7 +207,7 @@ def image_rows(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[CaseRow, list
 def context(runs: Sequence[Run]) -> dict[str, Any]:
     """What comparison.html prints."""
     logs = [(run.name, run.contents.log) for run in runs]
-    charts = [plots.overlaid(logs, "val_dice"), plots.overlaid(logs, "loss")]
+    charts = [overlaid(logs, "val_dice"), overlaid(logs, "loss")]
     parts = [sections.trained_parts(run.contents) for run in runs]
     paired, images = image_rows(runs)
     return {
@@ -217,7 +217,6 @@ def context(runs: Sequence[Run]) -> dict[str, Any]:
         "pairings": pair_runs(runs),
         "settings": differing_settings(runs),
         "charts": [chart for chart in charts if chart],
-        "frame": plots,
         "paired": paired,
         "images": images,
         "trained": [next((p for p in rows if p[0] == "All"), None) for rows in parts],

@@ -203,7 +203,7 @@ def test_help_answers_at_once_without_torch():
         "import sys, runpy; sys.argv = ['report', '--help']\n"
         "try: runpy.run_module('gpsseg.report', run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "assert not {'torch', 'monai', 'scipy.stats'} & set(sys.modules)"
+        "assert not {'torch', 'monai', 'matplotlib', 'scipy.stats'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Example: python -m gpsseg.report --compare" in done.stdout

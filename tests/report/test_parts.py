@@ -1,4 +1,4 @@
-"""The parts of the report: cases, examples, charts, bars, thumbnails."""
+"""The parts of the report: cases, examples, bars, thumbnails."""
 
 import io
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gpsseg.report import layers, sections
-from gpsseg.report.charts import plots
+from gpsseg.report.charts.of_run import histogram
 from gpsseg.report.contents import read_contents
 from gpsseg.report.thumbnails import make_thumbnail
 
@@ -34,31 +34,9 @@ def test_showcase_never_shows_an_image_twice(run, count, sizes, tools):
     assert len(ids) == len(set(ids))
 
 
-def test_charts(run, tools):
-    contents = read_contents(run, tools.make_run(run))
-    histogram = plots.histogram(contents.cases)
-    assert histogram is not None
-    assert len(histogram.bars) == 10
-    assert histogram.rule is not None
-    assert histogram.rule[1] == "mean 0.450"
-    curve = plots.validation_curve(contents.log, 2)
-    assert curve is not None
-    assert "epoch 2 was kept, with 0.500" in curve.description
-    assert plots.loss_curve(()) is None
-
-
-def test_a_run_of_one_epoch_is_a_point():
-    log = [{"event": "epoch", "epoch": 1, "loss": 0.5, "val_dice": 0.25}]
-    for key, value in (("val_dice", "0.250"), ("loss", "0.500")):
-        chart = plots.overlaid([("none", []), ("one", log)], key)
-        assert [(dot.style, dot.label) for dot in chart.dots] == [
-            ("run1", f"one, epoch 1: {value}")
-        ]
-
-
 def test_one_image_is_no_images(run, tools):
     (case, *_) = read_contents(run, tools.make_run(run)).cases
-    assert "over 1 image; the mean" in plots.histogram([case]).description
+    assert "over 1 image; the mean" in histogram([case]).description
     leaks = {"checked": True, "pairs": [], "train": 1, "test": 1}
     assert sections.leak_sentences(leaks)[0].startswith(
         "None found: 1 test image was compared with 1 training image, and"
@@ -67,13 +45,6 @@ def test_one_image_is_no_images(run, tools):
     assert sections.leak_sentences(leaks | {"train": 2})[0].startswith(
         "1 of the 1 test image compared with 2 training images is not independent of them"
     )
-
-
-def test_many_steps_are_thinned():
-    log = [{"event": "step", "epoch": 1, "step": i, "loss": 1.0} for i in range(1, 10_001)]
-    chart = plots.loss_curve([*log, {"event": "step", "epoch": 2, "step": 1, "loss": float("nan")}])
-    assert chart is not None
-    assert len(chart.lines[0][1].split()) <= plots.MOST_POINTS
 
 
 def test_layers_of_a_deep_network_are_collapsed_by_block():

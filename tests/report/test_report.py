@@ -35,7 +35,9 @@ def test_one_file_that_loads_nothing(run, tools):
     assert all(source.startswith("data:image/") for source in page.values("src"))
     assert {link for link in page.values("href") if not link.startswith("#")} == {tools.homepage}
     assert not {"link", "iframe", "object", "embed", "form"} & {tag for tag, _ in page.tags}
-    assert set(re.findall(r"url\(([^)]{0,5})", text)) <= {"data:", "#ring"}
+    assert {found for found in re.findall(r"url\(([^)]{0,5})", text) if found[0] != "#"} == {
+        "data:"
+    }
     assert "@import" not in text
     assert "default-src 'none'" in text
     assert not [path for path in run.iterdir() if path.suffix == ".partial"]
@@ -293,6 +295,8 @@ def test_every_picture_and_chart_has_an_alternative(run, tools):
 def test_a_page_of_metrics_without_any_of_their_keys(run, tools):
     """Each left out by itself: the page is written, or one sentence says what is missing."""
     tools.make_run(run)
+    for name in ("per_image.csv", "log.jsonl"):  # whose charts take most of the time
+        (run / name).unlink()
     path = RunFolder(run).metrics
     whole = json.loads(path.read_text())
     whole["skipped"] = [{"id": "a", "part": "test", "why": "cut off"}]

@@ -7,10 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gpsseg.report.charts.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from gpsseg.report.charts.style import BOTTOM, HEIGHT, LEFT, RADIUS, RIGHT, TOP, WIDTH
 
 LINE_HEIGHT, LETTER = 11.0, 7.0  # of a name, no less than they take
-RADIUS, GAP = 3.0, 6.0  # of a point; from its middle to its name
+GAP = 6.0  # from the middle of a point to its name
 
 Point = tuple[float, float]
 Name = tuple[float, float, str, str]  # x, y, which end of the text is at x, text

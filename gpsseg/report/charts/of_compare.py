@@ -6,19 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gpsseg.report.charts.names import place_names
-from gpsseg.report.charts.plots import (
-    BOTTOM,
-    HEIGHT,
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    Chart,
-    Mark,
-    linear,
-    round_ticks,
-)
+from gpsseg.report.charts.plot import Chart, drawing
 
 Row = Mapping[str, Any]
 Series = Mapping[str, Sequence[tuple[float, Row]]]
@@ -53,7 +41,7 @@ def score_against_share(rows: Sequence[Row], size: int) -> Chart | None:
         f"{_described(series, lambda share: f'{share:.2%}')}.{also}",
         f"share of the {'encoder' if same_decoder else 'network'} that trains",
         series,
-        logarithmic=10,
+        base=10,
         tick_text=lambda share: f"{100 * share:g} %",
     )
 
@@ -71,7 +59,7 @@ def score_against_size(rows: Sequence[Row]) -> Chart | None:
         f"{_described(series, lambda size: f'{size:g} images')}.",
         "training images",
         series,
-        logarithmic=2,
+        base=2,
         tick_text=lambda size: f"{size:g}",
         least=1,
     )
@@ -93,7 +81,7 @@ def score_against_k(rows: Sequence[Row], size: int) -> Chart | None:
         f"{_described(series, lambda k: f'K = {k:g}')}.",
         "K, inputs of each neuron that train",
         series,
-        logarithmic=2,
+        base=2,
         tick_text=lambda k: f"{k:g}",
         least=1,
     )
@@ -118,7 +106,7 @@ def _chart(
     description: str,
     x_label: str,
     series: Series,
-    logarithmic: int,
+    base: int,
     tick_text: Callable[[float], str],
     least: float = 0,
 ) -> Chart:
@@ -130,43 +118,18 @@ def _chart(
     low = min(_interval(row)[0] for _, row in points)
     high = max(_interval(row)[1] for _, row in points)
     margin = 0.05 * (high - low or 1)
-    low, high = max(0.0, low - margin), min(1.0, high + margin)
-    y = linear(low, high, (HEIGHT - BOTTOM, TOP))
-    exponents = [math.log(x, logarithmic) for x, _ in points]
-    first, last = math.floor(min(exponents) - 0.1), math.ceil(max(exponents) - 1e-9)
+    sizes = [x for x, _ in points]
     joined = any(len(each) > 1 for each in series.values())
-    room = 0.3 + (0.35 * (last - first) if joined else 0)  # on the right, for the lines' names
-    along = linear(first, last + room, (LEFT, WIDTH - RIGHT))
-    powers = [(e, float(logarithmic) ** e) for e in range(first, last + 1)]
-    ticks = [(along(e), tick_text(value)) for e, value in powers if value >= least]
-
-    def x_of(value: float) -> float:
-        return along(math.log(value, logarithmic))
-
-    lines, dots, ends = [], [], []
-    for each in series.values():
-        places = [(x_of(x), y(row["dice"])) for x, row in each]
-        if len(places) > 1:
-            lines.append(("strong", " ".join(f"{a},{b}" for a, b in places)))
-        for (a, b), (_, row) in zip(places, each, strict=True):
-            interval = [y(end) for end in _interval(row)]
-            lines.append(("faint", f"{a},{interval[0]} {a},{interval[1]}"))
-            dots.append(Mark(a, b, 0, 0, f"{row['method']}: {row['dice']:.3f}"))
-        ends.append(places[-1])
-    texts = place_names(list(series), ends, [(dot.x, dot.y) for dot in dots])
-    lines += [
-        ("faint", f"{x},{y} {text_x},{text_y}")
-        for (x, y), (text_x, text_y, *_) in zip(ends, texts, strict=True)
-        if y != text_y
-    ]
-    return Chart(
-        title,
-        description,
-        x_label,
-        "mDice on the test images",
-        ticks,
-        [(y(tick), f"{tick:g}") for tick in round_ticks(low, high)],
-        lines=lines,
-        dots=dots,
-        texts=texts,
-    )
+    powers = math.log(max(sizes) / min(sizes), base) + 1
+    with drawing(title, description, x_label, "mDice on the test images") as plot:
+        for name, each in series.items():
+            x, y = [x for x, _ in each], [row["dice"] for _, row in each]
+            labels = [f"{row['method']}: {row['dice']:.3f}" for _, row in each]
+            names = [""] * (len(each) - 1) + [name]
+            ends = [row["dice_ci95"] for _, row in each]
+            if joined:
+                plot.line(x, y)
+            plot.points(x, y, labels, intervals=ends, names=names)
+        plot.powers(sizes, base, tick_text, least, room=0.3 + (0.35 * powers if joined else 0))
+        plot.between(max(0.0, low - margin), min(1.0, high + margin))
+    return plot.chart
