@@ -31,6 +31,13 @@ def finetune(config: FinetuneConfig) -> Path:
 
 
 @part_of_scoped
+def finetune_beside(config: FinetuneConfig, salt: str | None = None) -> Path:
+    """The same for one of several runs side by side, as ``tune``: a study's have its ``salt``."""
+    with contextlib.ExitStack() as held:
+        return _test(_tune(config, salt, held, in_memory=False))
+
+
+@part_of_scoped
 def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
     """Load, select, sparsify and train: all of ``finetune`` that comes before the test split.
 

@@ -91,6 +91,12 @@ def crasher() -> ModuleType:
     return _module("crasher")
 
 
+@pytest.fixture(scope="session")
+def golden() -> ModuleType:
+    """The functions of test_golden.py."""
+    return _module("test_golden")
+
+
 def _module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec
@@ -176,10 +182,9 @@ def kvasir(drawn_kvasir: Path, tmp_path: Path) -> Path:
 def cells_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs of a comparison stay in this process."""
     from gpsseg.compare import race
-    from gpsseg.compare.cells import run_cell
 
-    def side_by_side(jobs, test, processes):
+    def side_by_side(run, jobs, processes, stage):
         for job in jobs:
-            yield run_cell(*job, test, threads=1)
+            yield run(*job, threads=1)
 
     monkeypatch.setattr(race, "run_side_by_side", side_by_side)

@@ -83,8 +83,11 @@ def runs() -> dict[str, Reader]:
     from gpsseg.config.resuming import read_config
     from gpsseg.config.written import CellFile
     from gpsseg.reading import read_object
-    from gpsseg.report.contents import read_contents
+    from gpsseg.report.contents import read_contents, refusing_other_values
     from gpsseg.report.page import fill_template
+    from gpsseg.report.paper import table
+    from gpsseg.report.paper.facts import read_facts
+    from gpsseg.report.paper.fillers import FILLERS, say_all
     from gpsseg.report.run import render
     from gpsseg.report.side_by_side import context, read_runs
     from gpsseg.runs.greys import greys_of
@@ -94,9 +97,16 @@ def runs() -> dict[str, Reader]:
     files = {f"{d}/{n}": data for n, data in run_files().items() for d in "ro"}
     salt = b"ab" * 32 + b"\n" + as_json({"config": {"images": "x"}, "card": CARD, "command": ["a"]})
 
+    def paper(run: Path) -> None:
+        with refusing_other_values():
+            facts = read_facts(run)
+            say_all(facts, [*FILLERS])
+            table.as_latex(table.rows(facts), table.caption(facts))
+
     def pages(folder: Path) -> None:
         run, names = folder / "r", ("table.js", "comparison.js")
         checked(lambda: render(read_contents(run)), run / "x")
+        checked(lambda: paper(run), run / "x")
         fill_template("comparison.html", names, context(read_runs([folder / "o", run])))
 
     def config(folder: Path) -> None:

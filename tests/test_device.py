@@ -175,7 +175,7 @@ def test_one_run_at_a_time_has_the_gpu(
     named: str, at_a_time: int | None, apple: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     asked: list[int | None] = []
-    apple.setattr(race, "run_side_by_side", lambda jobs, test, most: asked.append(most) or [])
+    apple.setattr(race, "run_side_by_side", lambda run, jobs, most, stage: asked.append(most) or [])
     facts: Any = None  # of no cell
     race.run_cells(CompareConfig(output=tmp_path / "c", device=named), facts, (), False)
     race.run_cells(

@@ -261,8 +261,8 @@ def test_a_page_that_is_missing_is_written(run, drawn_kvasir, tmp_path):
     (killed / "report.html").unlink()
     with pytest.raises(UserError, match=f"no metrics.json.*gpsseg.finetune --resume {killed}$"):
         report(ReportConfig(run=killed))
-    with pytest.raises(UserError, match="leave --compare and --output out"):
-        ReportConfig(run=killed, output=tmp_path / "x")
+    with pytest.raises(UserError, match="leave --compare out"):
+        ReportConfig(run=killed, compare=(run, run))
 
 
 def test_scores_of_an_untrained_decoder_are_no_baseline(run, capsys):

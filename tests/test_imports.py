@@ -20,7 +20,7 @@ GROUND = {
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
 COMMANDS = {
     *("finetune", "select", "evaluate", "datasets", "slices", "compare", "benchmark", "predict"),
-    "report",
+    *("report", "study"),
 }
 ABOVE = {  # room -> the rooms that it may import, besides itself and the ground
     **{room: set() for room in GROUND | SIBLINGS},
@@ -30,7 +30,7 @@ ABOVE = {  # room -> the rooms that it may import, besides itself and the ground
     "report": {"data", "evaluators"},
 }
 ROOMS = SIBLINGS | {"engine", "runs", "scoring", "report"}
-ALSO = {"compare": {"finetune"}}  # command -> commands that it may import
+ALSO = {"compare": {"finetune"}, "study": {"finetune"}}  # command -> commands that it may import
 DATA = (  # parts of data/, each of which imports those before it, and itself
     {"formats"},
     {"case", "cache_limit", "held"},

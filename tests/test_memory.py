@@ -14,7 +14,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from gpsseg import console
-from gpsseg.compare.pool import _result
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
@@ -22,6 +21,7 @@ from gpsseg.data.loader import CaseDataset
 from gpsseg.errors import UserError
 from gpsseg.faults import fault_of, is_out_of_memory
 from gpsseg.memory import OutOfMemoryError, _control_groups, free_memory, memory_for
+from gpsseg.runs.pool import _result
 
 
 class Killed(Dataset[int]):
@@ -251,4 +251,4 @@ def test_a_comparison_tells_the_stage_of_its_run() -> None:
         future: Future[None] = Future()
         future.set_exception(error)
         with pytest.raises(OutOfMemoryError, match=expected):
-            _result(future, 2, FinetuneConfig())  # type: ignore[arg-type]
+            _result(future, 2, "comparing", FinetuneConfig())

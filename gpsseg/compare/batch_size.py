@@ -8,7 +8,6 @@ from pathlib import Path
 
 from gpsseg.backbones import Facts
 from gpsseg.compare.begun import SETTINGS
-from gpsseg.compare.pool import in_own_process
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
@@ -22,6 +21,7 @@ from gpsseg.files import write_json
 from gpsseg.reading import read_object
 from gpsseg.runs.batch_size import measure_batch_size, usual_batch_size
 from gpsseg.runs.method import load_base
+from gpsseg.runs.pool import in_own_process
 from gpsseg.runs.settle import settle
 from gpsseg.tuning import METHODS
 

@@ -5,29 +5,25 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-import torch
-
 from gpsseg.backbones import Facts
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import load_salt
 from gpsseg.config.written import Selected
-from gpsseg.data.anonymous import draw_veil
-from gpsseg.data.loader import default_workers
 from gpsseg.engine.machine import make_machine, peak_memory_mb
 from gpsseg.errors import TrainingDivergedError
-from gpsseg.faults import DiskError
-from gpsseg.files import console_in, write_json, write_rows
+from gpsseg.files import write_json, write_rows
 from gpsseg.finetune import tune
 from gpsseg.reading import read_log, read_object
 from gpsseg.runs.data import open_data
+from gpsseg.runs.pool import one_of_several
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import facts_of, training_of_run
 from gpsseg.runs.tuned import load_tuned
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import metrics_of, score_cases
-from gpsseg.writing import make_folder, remove_folder
+from gpsseg.writing import remove_folder
 
 
 @dataclass(frozen=True)
@@ -89,8 +85,6 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> SettledConfi
 def run_cell(config: SettledConfig, run: RunFolder, test: bool, threads: int) -> RunFolder:
     """Train a cell, unless it is trained, and where asked test it, unless it is tested.
 
-    What the run prints goes into a text file beside its folder, of the same name.
-
     Args:
         config: of the cell.
         run: its folder.
@@ -100,21 +94,12 @@ def run_cell(config: SettledConfig, run: RunFolder, test: bool, threads: int) ->
     Returns:
         The folder, with cell.json; and metrics.json and per_image.csv, if tested.
     """
-    torch.set_num_threads(threads)
-    if config.workers is None:  # the cores are shared with other runs
-        config = dataclasses.replace(config, workers=min(default_workers(), threads // 2))
-    make_folder(run.path.parent)
-    comparison = run.path.parent.parent
-    salt = load_salt(comparison) if config.anonymous_ids else None
-    draw_veil(salt, config)
-    try:
-        with console_in(run.path.with_name(f"{run.path.name}.txt")):
-            if not run.cell.is_file():
-                _train(config, run, salt)
-            if test and not run.metrics.is_file():
-                _test(config, run, salt)
-    except DiskError as error:  # a run of its own would be gone on with by itself
-        raise error.again() from None
+    salt = load_salt(run.path.parent.parent) if config.anonymous_ids else None
+    with one_of_several(config, run, salt, threads) as config:
+        if not run.cell.is_file():
+            _train(config, run, salt)
+        if test and not run.metrics.is_file():
+            _test(config, run, salt)
     return run
 
 

@@ -6,19 +6,14 @@ from collections.abc import Sequence
 
 from gpsseg.compare.cells import Cell, run_of
 from gpsseg.config.compare import CompareConfig
-from gpsseg.console import say, working
+from gpsseg.console import working
 from gpsseg.data.cards.own import card_of
-from gpsseg.data.checks.readable import say_notes
-from gpsseg.data.splits.leftovers import file_notes
 from gpsseg.data.splits.split import make_split
-from gpsseg.runs.skipped import leave_out
+from gpsseg.runs.looked import look_at_all
 
 
 def check_images(config: CompareConfig, trials: Sequence[Cell]) -> None:
-    """Read every image and mask of the split, and say what is worth saying of the set.
-
-    A run looks at the images that it draws, which may be few of them: a mask that cannot be read
-    would end the comparison at whatever seed draws it.
+    """Look at every image and mask of the split, unless that was done.
 
     Args:
         config: of the comparison.
@@ -34,9 +29,4 @@ def check_images(config: CompareConfig, trials: Sequence[Cell]) -> None:
         split = make_split(
             card, config.data_root, None, config.val_share, config.seeds[0], config.split
         )
-    for note in file_notes(card, config.data_root, config.anonymous_ids):
-        say(note, style="yellow")
-    cases, skip = [*split.train, *split.val, *split.test], config.on_bad_image == "skip"
-    found = zip(cases, say_notes(cases, config.anonymous_ids, skip), strict=True)
-    if bad := {case: each.error for case, each in found if each.error}:
-        leave_out(split, bad, config.anonymous_ids)
+    look_at_all(config, card, split)

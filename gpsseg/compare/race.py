@@ -6,8 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from gpsseg.backbones import Facts
-from gpsseg.compare.cells import Cell, run_of, settings_of
-from gpsseg.compare.pool import run_side_by_side
+from gpsseg.compare.cells import Cell, run_cell, run_of, settings_of
 from gpsseg.compare.rows import scores_of
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.folder import RunFolder
@@ -15,6 +14,7 @@ from gpsseg.config.written import CellFile
 from gpsseg.console import progress, say
 from gpsseg.device import has_gpu
 from gpsseg.reading import read_object
+from gpsseg.runs.pool import run_side_by_side
 
 
 def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:
@@ -35,9 +35,9 @@ def run_cells(config: CompareConfig, facts: Facts, cells: Sequence[Cell], test: 
     what = "testing the picked rates" if test else "trials of learning rates"
     if kept:
         say(f"{what}: {kept} of {len(cells)} are finished already and kept")
-    jobs = [(settings_of(cell, config, facts), runs[cell]) for cell in todo]
+    jobs = [(settings_of(cell, config, facts), runs[cell], test) for cell in todo]
     processes = config.processes or (1 if has_gpu(config.device) else None)
-    finished = run_side_by_side(jobs, test, processes)
+    finished = run_side_by_side(run_cell, jobs, processes, "comparing")
     for run in progress(finished, what, len(jobs)):
         say(_told(run, test))
 

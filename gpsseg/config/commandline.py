@@ -43,9 +43,11 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
             "checkpoint_activations",
             "precision",
             "device",
+            "processes",
         ),
     ),
-    "comparison": ("methods", "lr_factors", "trial_seeds", "baseline", "processes"),
+    "comparison": ("methods", "lr_factors", "trial_seeds", "baseline"),
+    "study": ("folds", "folds_of"),
     "output": ("output", "resume", "anonymous_ids"),
 }
 MANY = 20  # options, from which on they are grouped

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpsseg.config.checked import check_types
-from gpsseg.errors import UserError
+from gpsseg.config.effects import Condition, Conditions, refuse_idle
+from gpsseg.errors import UserError, look_up
 
 MOST_RUNS = 8
+CHECKLISTS: Mapping[str, str] = {  # name -> its version
+    "claim": "CLAIM, 2024 update",
+    "tripod-ai": "TRIPOD+AI, 2024",
+}
+MISSING: Mapping[str, str] = {
+    "ridge": "the full text of its items was not at hand when this version was written, and no "
+    "item is written from memory",
+}
+REPORT_CONDITIONS: Conditions = {
+    "checklist": Condition("--run", lambda config: config.run is not None),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +29,12 @@ class ReportConfig:
     """Put finished runs side by side: scores, paired differences, settings and training curves.
 
     Example: python -m gpsseg.report --compare runs/first runs/second --output comparison
+
+    Or write what a paper needs of one run, evaluation or study: methods and results in words, the
+    scores as a table (Markdown, LaTeX, CSV), BibTeX, and a journal's checklist filled from what the
+    run knows, with what only the authors can say.
+
+    Example: python -m gpsseg.report --run runs/first --checklist claim --output paper/first.md
 
     Or write the page of one run that was stopped when all but its report.html was there.
 
@@ -25,21 +44,42 @@ class ReportConfig:
     compare: tuple[Path, ...] = ()
     """Two to eight folders of runs or evaluations; the others are compared with the first."""
     output: Path | None = None
-    """Folder for comparison.html; must not exist."""
+    """Folder for comparison.html; must not exist. With --run, a file FILE.md: FILE.csv, FILE.tex
+    and FILE.bib are written beside it, and none of them may exist."""
     run: Path | None = None
-    """A run that has its scores and no report.html: that is written, without pictures."""
+    """A run (or evaluation, or study) that has its scores. With --output: what a paper needs of it.
+    Without: its report.html, which must be missing, without pictures."""
+    checklist: str | None = None
+    """Also fill a checklist: claim (2024 update) or tripod-ai (2024)."""
 
     def __post_init__(self) -> None:
         check_types(self)
+        refuse_idle(self, REPORT_CONDITIONS)
         if self.run is not None:
-            if self.compare or self.output:
-                raise UserError(
-                    "--run writes one run's own page; leave --compare and --output out."
-                )
+            self._refuse_beside_run()
             return
         if self.output is None:
             raise UserError("--output is missing: name a new folder for comparison.html.")
         if not 2 <= len(self.compare) <= MOST_RUNS:
             raise UserError(
                 f"--compare takes 2 to {MOST_RUNS} run folders, got {len(self.compare)}."
+            )
+
+    def _refuse_beside_run(self) -> None:
+        if self.compare:
+            raise UserError("--run is of one run; leave --compare out.")
+        if self.checklist is not None and self.checklist in MISSING:
+            there = " and ".join(f"{name} ({version})" for name, version in CHECKLISTS.items())
+            raise UserError(
+                f"--checklist {self.checklist} is not there, as {MISSING[self.checklist]}. "
+                f"There are {there}."
+            )
+        if self.checklist is not None:
+            look_up(self.checklist, CHECKLISTS, "checklist")
+            if self.output is None:
+                raise UserError("--output is missing: name a new file for the text, FILE.md.")
+        if self.output is not None and self.output.suffix.lower() != ".md":
+            raise UserError(
+                f"--output {self.output} should end in .md: with --run it is the text for a paper. "
+                "For the page of a run leave it out."
             )

@@ -48,6 +48,14 @@ class ResolvedConfig(ConfigFile):
     resolved: Resolved
 
 
+class StudyFile(TypedDict, total=False):
+    """study.json."""
+
+    folds: Count
+    folds_of: Text
+    command: list[Any]
+
+
 class AnyConfig(TypedDict, total=False):
     """config.json of any version."""
 

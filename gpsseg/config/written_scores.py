@@ -105,6 +105,7 @@ class Leaks(LeakCheck, total=False):
 
     why: Text
     note: Text
+    leaking: Count
     train: Count
     test: Count
     pairs: list[Leak]
@@ -118,6 +119,19 @@ def _with_pairs(leaks: Json) -> Json:
     else:
         within("why", Text, leaks.get("why"))
     return leaks
+
+
+class FoldScores(CountedScores, total=False):
+    """The scores of a fold of a study."""
+
+    fold: Count
+    train: Count
+    val: Count
+    best_epoch: Count | None
+    untrained: bool
+    training: Text
+    share_of_total: Score | None
+    seconds: float
 
 
 class Metrics(TypedDict, total=False):
@@ -148,6 +162,7 @@ class Metrics(TypedDict, total=False):
     skipped: list[SkippedFile]
     seconds: dict[str, float]
     paired: list[Any]
+    folds: list[Annotated[FoldScores, _with_ends]]
 
 
 class DatasetOfMetrics(TypedDict):

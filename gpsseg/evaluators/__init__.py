@@ -1,9 +1,10 @@
 """Evaluation protocols for medical segmentation: counts -> scores -> named rules -> statistics."""
 
-from gpsseg.evaluators.calibration import Calibration, calibration
+from gpsseg.evaluators.calibration import Calibration, calibration, joined_bins
 from gpsseg.evaluators.counts import Counts, Histogram, count_pixels, histogram, quantise
 from gpsseg.evaluators.labels import (
     ClassTable,
+    class_summary,
     foreground,
     label_counts,
     label_map,
@@ -11,7 +12,7 @@ from gpsseg.evaluators.labels import (
 from gpsseg.evaluators.overlap import dice, iou
 from gpsseg.evaluators.protocols import Kept, Protocol, Scorer, protocol_named, registry
 from gpsseg.evaluators.statistics import Estimate, holm, mean_estimate, paired_comparison
-from gpsseg.evaluators.summary import Stratum, by_stratum
+from gpsseg.evaluators.summary import Stratum, Table, by_stratum
 from gpsseg.evaluators.surface import (
     SurfaceDistances,
     average_distance,
@@ -32,10 +33,12 @@ __all__ = [
     "Scorer",
     "Stratum",
     "SurfaceDistances",
+    "Table",
     "average_distance",
     "boundary_scores",
     "by_stratum",
     "calibration",
+    "class_summary",
     "count_pixels",
     "dice",
     "foreground",
@@ -43,6 +46,7 @@ __all__ = [
     "histogram",
     "holm",
     "iou",
+    "joined_bins",
     "label_counts",
     "label_map",
     "mean_estimate",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +65,30 @@ def binned(histogram: Histogram, bins: int = 15) -> Floats:
     weight = histogram.foreground + histogram.background
     columns = (weight, weight * level / (LEVELS - 1), histogram.foreground)
     return np.stack([np.bincount(bin_of, weights=c, minlength=bins) for c in columns])
+
+
+def joined_bins(parts: Sequence[Sequence[Mapping[str, Any]]], bins: int = 15) -> dict[str, Any]:
+    """ECE and reliability curve over the pixels of several evaluations, from their curves.
+
+    Args:
+        parts: "bins" of each, as `Scorer.calibration` gives them.
+        bins: of each curve.
+
+    Returns:
+        {"ece", "bins"} as there. An interval would need the numbers of each image.
+    """
+    sums = np.zeros((3, bins))
+    for one in (one for part in parts for one in part):
+        # The levels of a bin lie 17 apart from those of the next; their mean is rounded.
+        index = min(int((one["confidence"] * (LEVELS - 1) + 0.5) * bins // (LEVELS - 1)), bins - 1)
+        pixels = one["pixels"]
+        sums[:, index] += pixels, pixels * one["confidence"], pixels * one["accuracy"]
+    listed = [
+        {"confidence": probability / pixels, "accuracy": positive / pixels, "pixels": int(pixels)}
+        for pixels, probability, positive in sums.T
+        if pixels
+    ]
+    return {"ece": float(expected_error(sums[None])[0]), "bins": listed}
 
 
 def expected_error(sums: Floats) -> Floats:

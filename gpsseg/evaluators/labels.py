@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,17 +88,27 @@ class ClassTable:
     def summary(self) -> dict[str, Any]:
         """Class -> means over images with 95 % intervals, and how many images' truth shows it."""
         groups = None if all(group is None for group in self.groups) else self.groups
-        table = Table(self.rows, groups)
-        columns = [f"{score}_{name}" for name in self.names for score in ("dice", "iou")]
-        means, images = table.means("", columns), np.sum(self.present, axis=0)
-        return {
-            name: {
-                **{f"{s}{ci}": means[f"{s}_{name}{ci}"] for s in ("dice", "iou") for ci in CI},
-                **{fact: means[fact] for fact in VARIED if fact in means},
-                "images": int(count),
-            }
-            for name, count in zip(self.names, images, strict=True)
+        shown = np.sum(self.present, axis=0)
+        images = {name: int(count) for name, count in zip(self.names, shown, strict=True)}
+        return class_summary(Table(self.rows, groups), images)
+
+
+def class_summary(table: Table, images: Mapping[str, int]) -> dict[str, Any]:
+    """Class -> means over images with 95 % intervals, and how many images' truth shows it.
+
+    Args:
+        table: rows with "dice_NAME" and "iou_NAME" of each class.
+        images: class -> how many images' truth shows it.
+    """
+    means = table.means("", [f"{score}_{name}" for name in images for score in ("dice", "iou")])
+    return {
+        name: {
+            **{f"{s}{ci}": means[f"{s}_{name}{ci}"] for s in ("dice", "iou") for ci in CI},
+            **{fact: means[fact] for fact in VARIED if fact in means},
+            "images": count,
         }
+        for name, count in images.items()
+    }
 
 
 def label_counts(prediction: Array, truth: Array, classes: int) -> npt.NDArray[np.int64]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gpsseg.errors import UserError, few
 from gpsseg.reading import read_table
@@ -40,6 +42,25 @@ class ImageRow:
         """A number in [0, 1]; None where there is none."""
         value = self.number(column)
         return value if value is not None and 0 <= value <= 1 else None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The row as a scorer keeps it: what was written, of its type.
+
+        >>> ImageRow("a", None, {"id": "a", "group": "", "dice": "0.5", "pixels": "9"}).values
+        {'id': 'a', 'group': None, 'dice': 0.5, 'pixels': 9}
+        """
+        found = {name: _value(text) for name, text in self.cells.items()}
+        return found | {"id": self.id} | ({"group": self.group} if "group" in found else {})
+
+
+def _value(text: str) -> Any:
+    if text in ("True", "False"):
+        return text == "True"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text or None
 
 
 def read_per_image(table: Path, columns: Sequence[str] = ()) -> tuple[list[str], list[ImageRow]]:

@@ -16,28 +16,30 @@ from gpsseg.writing import remove_partials
 
 @scoped
 def report(config: ReportConfig) -> Path:
-    """Write comparison.html, or a run's missing report.html, and return its path.
+    """Write comparison.html, a paper's text or a run's missing report.html, and return its path.
 
     See ``ReportConfig``.
 
     Raises:
         UserError: a folder is no finished run, or the output is there already.
     """
+    from gpsseg.report.contents import refusing_other_values
     from gpsseg.report.page import fill_template
+    from gpsseg.report.paper.write import write_paper
     from gpsseg.report.side_by_side import context, read_runs
 
-    if config.run is not None:
+    if config.run is not None and config.output is None:
         return _missing_page(config.run)
     assert config.output, "its constructor refuses none"
+    if config.run is not None:
+        with refusing_other_values():
+            files = write_paper(config.run, config.checklist, config.output)
+        say("paper (and beside it .csv, .tex and .bib):", "bold", files[0])
+        return files[0]
     refuse_existing(config.output)
-    try:
+    with refusing_other_values():
         runs = read_runs(config.compare)
         page = fill_template("comparison.html", ("table.js", "comparison.js"), context(runs))
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise UserError(
-            f"A file of these runs holds other values than gpsseg wrote ({error!r:.200}). Put back "
-            "the files, or score the runs again: python -m gpsseg.evaluate --run RUN."
-        ) from None
     path = new_folder(config.output) / "comparison.html"
     write_text(path, page)
     say(f"comparison: {path}", style="bold")

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gpsseg.config.compare import FREE
 from gpsseg.console import say
@@ -143,7 +144,7 @@ def say_rows(rows: Sequence[Row]) -> None:
         table.add_column(name, justify="left" if name == "method" else "right")
     for row in rows:
         cells = dict(zip(COLUMNS, cells_of(row), strict=True))
-        table.add_row(*(cells[name] for name in shown))
+        table.add_row(*(Text(cells[name]) for name in shown))  # words in brackets are no styles
     Console(width=max(WIDE, console.width) if not narrow else None).print(table)
     for line in varied_lines(rows):
         say(line)

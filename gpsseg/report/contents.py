@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpsseg.config.folder import RunFolder
-from gpsseg.config.written import AnyConfig, LogLine, Parts, Selected
+from gpsseg.config.folder import RunFolder, StudyFolder
+from gpsseg.config.written import AnyConfig, LogLine, Parts, Selected, StudyFile
 from gpsseg.config.written_scores import Metrics
 from gpsseg.errors import UserError
 from gpsseg.evaluators.per_image import ImageRow, read_per_image
@@ -25,6 +26,7 @@ class CaseRow:
     Attributes:
         id: its name.
         group: patient or sequence; empty where there is none.
+        fold: that it was tested in; None where there are no folds.
         dice: Dice per image in [0, 1], or None.
         iou: IoU per image in [0, 1], or None.
         size: the lesion's share of the image in percent, or None.
@@ -33,6 +35,7 @@ class CaseRow:
 
     id: str
     group: str
+    fold: int | None
     dice: float | None
     iou: float | None
     size: float | None
@@ -41,12 +44,13 @@ class CaseRow:
 
 @dataclass(frozen=True)
 class Contents:
-    """A run or evaluation folder; what the folder lacks is empty.
+    """A folder of a run, of an evaluation or of a study; what the folder lacks is empty.
 
     Attributes:
         folder: it.
         metrics: metrics.json.
-        config: config.json.
+        config: config.json; of a study that of its first fold, with what all folds share.
+        study: study.json.
         split: split.json.
         selection: selection.json.
         log: the lines of log.jsonl.
@@ -58,6 +62,7 @@ class Contents:
     folder: Path
     metrics: Json
     config: Json
+    study: Json
     split: Json
     selection: Json
     log: tuple[Json, ...]
@@ -74,11 +79,12 @@ def read_contents(
     Raises:
         UserError: metrics.json is missing, or a file is damaged.
     """
-    delta = RunFolder(folder).delta
+    delta, study = RunFolder(folder).delta, StudyFolder(folder)
     return Contents(
         folder=folder,
         metrics=read_object(RunFolder(folder).metrics, Metrics),
-        config=_read_if_there(RunFolder(folder).config, AnyConfig),
+        config=_config_of_study(study) if study.is_study else _config_of(RunFolder(folder)),
+        study=_read_if_there(study.settings, StudyFile),
         split=_read_if_there(RunFolder(folder).split, Parts),
         selection=_read_if_there(RunFolder(folder).layers, Selected),
         log=tuple(read_log(RunFolder(folder).log, LogLine)),
@@ -100,6 +106,18 @@ def require_scores(contents: Contents) -> None:
         )
 
 
+def _config_of(run: RunFolder) -> Json:
+    return _read_if_there(run.config, AnyConfig)
+
+
+def _config_of_study(study: StudyFolder) -> Json:
+    """The settings of a study: those of its first fold, without what each fold has for itself."""
+    first, own = _config_of(study.run_of(1)), _read_if_there(study.settings, StudyFile)
+    settings = {k: v for k, v in first.get("config", {}).items() if k not in ("split", "output")}
+    shared = {name: own[name] for name in ("folds", "folds_of") if name in own}
+    return {**first, "config": settings | shared, "command": own.get("command", [])}
+
+
 def _read_if_there(path: Path, hint: Any) -> Json:
     found: Json = read_object(path, hint) if path.is_file() else {}
     return found
@@ -116,6 +134,7 @@ def _read_cases(path: Path, thumbnails: Sequence[Thumbnail]) -> tuple[CaseRow, .
         CaseRow(
             id=row.id,
             group=row.group or "",
+            fold=None if (fold := row.number("fold")) is None else int(fold),
             dice=row.score(dice),
             iou=row.score(iou),
             size=_lesion_size(row),
@@ -141,3 +160,19 @@ def _lesion_size(row: ImageRow) -> float | None:
     if truth is None or pixels is None or not 0 <= truth <= pixels or not pixels:
         return None
     return 100 * truth / pixels
+
+
+@contextlib.contextmanager
+def refusing_other_values() -> Iterator[None]:
+    """Turn into a sentence what values lead to that no hint is for, such as a text as rate.
+
+    Raises:
+        UserError: there was one.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UserError(
+            f"A file of these runs holds other values than gpsseg wrote ({error!r:.200}). Put back "
+            "the files, or score the runs again: python -m gpsseg.evaluate --run RUN."
+        ) from None

@@ -15,6 +15,7 @@ from gpsseg.report import layers, sections, settings
 from gpsseg.report.charts.of_run import dice_against_size, histogram, reliability
 from gpsseg.report.charts.of_training import loss_curve, validation_curve
 from gpsseg.report.contents import Contents, read_contents, require_scores
+from gpsseg.report.folds import folds
 from gpsseg.report.page import fill_template
 from gpsseg.report.skipped import skipped
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
@@ -28,7 +29,7 @@ def write_report(
     """Write ``folder/report.html`` and return its path.
 
     Args:
-        folder: a run folder, or one that ``python -m gpsseg.evaluate`` wrote. Sections whose files
+        folder: of a run, of an evaluation or of a study. Sections whose files
             are missing are left out. Optional keys of metrics.json that are shown where present:
             "title", "homepage", "licence", "citation" (of the data set) and "pretraining".
         thumbnails: pictures of the cases in per_image.csv, matched by id.
@@ -80,6 +81,8 @@ def _context(contents: Contents) -> dict[str, Any]:
         "delta_bytes": contents.delta_bytes,
         "cases": cases,
         "has_groups": any(case.group for case in cases),
+        "has_folds": any(case.fold for case in cases),
+        "folds": folds(metrics),
         "columns": sections.columns(cases),
         "classes": sections.classes(metrics),
         "strata": [(s, sections.score_of(s, "dice")) for s in metrics.get("strata", [])],

@@ -149,21 +149,32 @@ def _apart(after: Json, before: Json) -> list[dict[str, Any]]:
 def columns(cases: Sequence[CaseRow]) -> list[tuple[str, str, str]]:
     """(name, unit, "text" | "number") of the columns of the table of images."""
     group = [("Group", "", "text")] if any(case.group for case in cases) else []
+    group += [("Fold", "", "number")] if any(case.fold for case in cases) else []
     numbers = [("Dice", ""), ("IoU", ""), ("Lesion size", ", % of image")]
     return [("Image", "", "text"), *group, *((*number, "number") for number in numbers)]
 
 
 def showcase(cases: Sequence[CaseRow]) -> list[tuple[str, list[CaseRow]]]:
     """The worst, middle and best cases that have pictures: up to three each, never one twice."""
-    shown = [case for case in cases if case.thumbnail and case.dice is not None]
-    count = min(3, len(shown) // 3)
+    return _shown([case for case in cases if case.thumbnail and case.dice is not None])
+
+
+def showcase_ids(cases: Sequence[CaseRow]) -> list[str]:
+    """Those that a showcase takes where any picture can be had."""
+    shown = _shown([case for case in cases if case.dice is not None])
+    return [case.id for _, chosen in shown for case in chosen]
+
+
+def _shown(cases: list[CaseRow]) -> list[tuple[str, list[CaseRow]]]:
+    """The worst, middle and best of cases that are sorted by their Dice."""
+    count = min(3, len(cases) // 3)
     if not count:
-        return [("Images", shown)] if shown else []
-    middle = (len(shown) - count) // 2
+        return [("Images", cases)] if cases else []
+    middle = (len(cases) - count) // 2
     return [
-        ("Worst", shown[:count]),
-        ("Median", shown[middle : middle + count]),
-        ("Best", shown[-count:][::-1]),
+        ("Worst", cases[:count]),
+        ("Median", cases[middle : middle + count]),
+        ("Best", cases[-count:][::-1]),
     ]
 
 
@@ -200,7 +211,7 @@ def leak_sentences(leaks: Mapping[str, Any] | None) -> tuple[str, str]:
         return "", ""
     if not leaks["checked"]:
         return leaks["why"], leaks.get("note", "")
-    leaking = len({pair["test_id"] for pair in leaks["pairs"]})
+    leaking = leaks.get("leaking", len({pair["test_id"] for pair in leaks["pairs"]}))
     test, train = counted(leaks["test"], "test image"), counted(leaks["train"], "training image")
     if not leaking:
         were = "was" if leaks["test"] == 1 else "were"
@@ -211,7 +222,7 @@ def leak_sentences(leaks: Mapping[str, Any] | None) -> tuple[str, str]:
     else:
         found = (
             f"{leaking} of the {test} compared with {train} "
-            f"{'is' if leaking == 1 else 'are'} not independent of them: the scores above are "
+            f"{'is' if leaking == 1 else 'are'} not independent of them: these scores are "
             "likely too high."
         )
     return found, leaks.get("note", "")

@@ -99,6 +99,8 @@ def command(contents: Contents) -> str:
     config = contents.config
     if not config or config.get("config", {}).get("anonymous_ids"):
         return ""
+    if contents.study:
+        return _of_study(config)
     arguments = typed(config.get("command", ()), "finetune")
     if arguments is None or "--resume" in arguments:
         try:
@@ -109,6 +111,15 @@ def command(contents: Contents) -> str:
     processes = config.get("resolved", {}).get("processes", 1)
     start = ["torchrun", "--nproc-per-node", str(processes)] if processes > 1 else ["python"]
     return shlex.join([*start, "-m", "gpsseg.finetune", *arguments])
+
+
+def _of_study(config: Json) -> str:
+    """The same of a study; empty where a program called it."""
+    words = typed(config.get("command", ()), "study")
+    if words is None:
+        return ""
+    words = measured(words, config.get("config", {}).get("batch_size"))
+    return shlex.join(["python", "-m", "gpsseg.study", *words])
 
 
 def typed(words: Iterable[Any], name: str) -> list[str] | None:

@@ -128,16 +128,12 @@ def find_split(
         salt = None if hashed else salt
     else:
         if training:
-            refuse_val_share(card, config)
+            refuse_val_share(card, config, salt)
         with working("looking for images"):
             size, share = config.train_size, config.val_share
-            split = make_split(card, config.data_root, size, share, config.seed, config.split)
-    if training and not split.train:
-        names = [rule["name"] for rule in card.splits if set(rule) & {"train", "all"}]
-        raise UserError(
-            f"Split {split.name} of {card.title} is a test set only. To train on it pass --split "
-            f"{' or '.join(names) or 'FILE'}."
-        )
+            split = make_split(card, config.data_root, size, share, config.seed, config.split, salt)
+    if training:
+        refuse_test_set(card, split)
     split = anonymous_split(split, salt, card)
     say(
         f"{card.title}: {len(split.train)} train / {len(split.val)} val / {len(split.test)} test "
@@ -152,23 +148,42 @@ def find_split(
         )
     for note in (*split.notes, *notes):
         say(note, style="yellow")
+    say_synthetic(card, split)
+    return split
+
+
+def say_synthetic(card: Card, split: Split) -> None:
+    """Say loudly that images are synthetic, if they are."""
     if split.data == SYNTHETIC:
         say(
             f"SYNTHETIC SAMPLE: these images are drawn by gpsseg, they are not {card.title}. "
             "Scores on them say nothing about real images. For the real set pass --data-root.",
             style="bold yellow",
         )
-    return split
 
 
-def refuse_val_share(card: Card, config: PreparationConfig) -> None:
+def refuse_test_set(card: Card, split: Split) -> None:
+    """Refuse to train on a split that has no training part.
+
+    Raises:
+        UserError: it is one.
+    """
+    if not split.train:
+        names = [rule["name"] for rule in card.splits if set(rule) & {"train", "all"}]
+        raise UserError(
+            f"Split {split.name} of {card.title} is a test set only. To train on it pass --split "
+            f"{' or '.join(names) or 'FILE'}."
+        )
+
+
+def refuse_val_share(card: Card, config: PreparationConfig, salt: str | None = None) -> None:
     """Refuse a share for validation images where the split brings its own.
 
     Raises:
         UserError: that is what was asked for.
     """
     if is_given(config, "val_share"):
-        own = brings_validation(card, config.data_root, config.split)
+        own = brings_validation(card, config.data_root, config.split, salt)
         if own is not None:
             why = f"split {own} of {card.title} brings its own validation images"
             raise idle("val_share", config.val_share, why)

@@ -46,8 +46,8 @@ def test_only_the_first_seeds_try_rates(kvasir, tmp_path, monkeypatch, tools):
     """Of three seeds two: two methods at two rates are eight trials."""
     begun = []
 
-    def side_by_side(jobs, test, processes):
-        begun.extend(run.path.name for _, run in jobs)
+    def side_by_side(run, jobs, processes, stage):
+        begun.extend(run.path.name for _, run, _ in jobs)
         raise InterruptedError
 
     monkeypatch.setattr("gpsseg.compare.race.run_side_by_side", side_by_side)

@@ -126,6 +126,9 @@ REFUSED = {
         "tile": ({**SCANS, "prompts": "b.csv", "tile": 64}, "for a whole picture"),
         "tta": ({**SCANS, "prompts": "b.csv", "tta": "flips"}, "for a whole picture"),
     },
+    ReportConfig: {
+        "checklist": ({**OUT, "compare": ("a", "b"), "checklist": "claim"}, "goes with --run"),
+    },
     SplitConfig: {
         "test_share": ({**OUT, "folds": 3, "test_share": 0.3}, NO_EFFECT),
         "val_share": ({**OUT, "without_leaks": "official", "val_share": 0.1}, NO_EFFECT),

@@ -235,7 +235,7 @@ def test_leaking_pairs_are_shown_side_by_side(run, tools, tmp_path):
     assert "leaks" in page.values("id")
     for text in (
         "1 of the 120 test images compared with 880 training images",
-        "the scores above are likely too high",
+        "these scores are likely too high",
         "near copy, similarity 0.93",
         f"training: {tools.hostile}",
         "test: b",

@@ -21,6 +21,7 @@ from gpsseg.faults import fault_of, is_machines
 from gpsseg.files import write_json
 from gpsseg.reading import fitted, read_json
 from gpsseg.schema import KEY, refuse_newer
+from gpsseg.veil import hashed
 
 PARTS = ("train", "val", "test")
 
@@ -30,13 +31,16 @@ def is_split_file(split: str) -> bool:
     return split.endswith(".json")
 
 
-def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[Case]]]:
+def read_split(
+    path: Path, cases: Sequence[Case], salt: str | None = None
+) -> tuple[str, dict[str, list[Case]]]:
     """Sort cases into the parts that a file of ids names, in its order.
 
     Args:
         path: JSON with the lists "train", "test" and perhaps "val", such as ``write_split`` or a
             run (split.json) writes.
         cases: all of the set; those that the file does not name are left out.
+        salt: what ids may be hashed with in the file, as a nameless study writes them.
 
     Returns:
         The split's name, the file's own where it holds none, and part -> cases.
@@ -68,7 +72,8 @@ def read_split(path: Path, cases: Sequence[Case]) -> tuple[str, dict[str, list[C
         raise UserError(
             f"{path} names {few(twice)} twice; an image belongs to one part only. Correct the file."
         )
-    known = {one_form(case.id): case for case in cases}
+    known = {hashed(case.id, salt): case for case in cases} if salt else {}
+    known |= {one_form(case.id): case for case in cases}
     missing = [name for name in names if name not in known]
     if missing:
         raise UserError(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gpsseg.data.cards.card import Card, is_bundled
 from gpsseg.data.cards.groups import with_groups
@@ -24,13 +23,12 @@ from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case as Case
 from gpsseg.data.formats.matching import channel
 from gpsseg.data.nameless import hide_cases
-from gpsseg.data.splits.carve import BY_GROUPS, BY_IMAGES, carve
+from gpsseg.data.splits.carve import BY_GROUPS, BY_IMAGES
 from gpsseg.data.splits.drawn import Split as Split
 from gpsseg.data.splits.files import is_split_file, read_split
+from gpsseg.data.splits.parts import Wanted, carve_parts
 from gpsseg.data.splits.place import find_root, part_rules, parts_present
 from gpsseg.errors import UserError, look_up
-
-SMALLEST_VAL = 32
 
 
 def make_split(
@@ -40,6 +38,7 @@ def make_split(
     val_share: float = 0.15,
     seed: int = 0,
     split: str | None = None,
+    salt: str | None = None,
 ) -> Split:
     """Find a set's cases and split them: the official split where there is one.
 
@@ -48,8 +47,9 @@ def make_split(
     split brings its own. ``train_size`` then takes a seeded subset of what is left, and of
     carved-out validation cases as large a share, but at least 32 where there are as many: fewer
     cannot tell a good epoch from a lucky one. ``split`` names one of the card's splits, or a file
-    of ids such as ``datasets split`` writes. Of a split that is a test set only, train and val are
-    empty. Cases of one group stay on one side of whatever is carved.
+    of ids such as ``datasets split`` writes, which may be hashed with ``salt``. Of a split that is
+    a test set only, train and val are empty. Cases of one group stay on one side of whatever is
+    carved.
 
     Shares are of images. Version 0.1 took them of groups; where its choice is as near, it is kept,
     and where it is not, the split's name ends in "-by-images". NAME-by-groups asks for the old
@@ -59,63 +59,36 @@ def make_split(
         UserError: the set or the split is not there, an image has no mask or is in two parts, or
             there are too few images.
     """
+    of, rule, parts = uncarved(card, data_root, split, salt)
+    return carve_parts(of, card, rule, parts, Wanted(train_size, val_share, seed))
+
+
+def uncarved(
+    card: Card, data_root: Path | None, split: str | None, salt: str | None = None
+) -> tuple[Split, dict[str, Any], dict[str, list[Case]]]:
+    """All cases of a split as it comes, with nothing carved out.
+
+    Returns:
+        An empty split with the name, data and root of it; its rule; and the cases of each part:
+        "all", or "test" and perhaps "train" and "val".
+
+    Raises:
+        UserError: as ``make_split``.
+    """
     root, data = find_root(card, data_root)
-    rule, parts = _parts(card, root, split)
-    notes, name = [], rule["name"]
-
-    def carve_off(source: str, part: str, share: float, seed: int) -> None:
-        nonlocal name
-        carved = carve(parts.pop(source), share, seed, part, rule["by_groups"])
-        parts["train"], parts[part] = carved.rest, carved.picked
-        notes.extend([carved.note] if carved.note else [])
-        if not carved.as_before:
-            name = f"{rule['name']}{BY_IMAGES}"
-
-    if "all" in parts:
-        carve_off("all", "test", rule["test_share"], 0)
-    if "train" not in parts:
-        return Split(name, data, root, (), (), tuple(parts["test"]))
-    own_val = "val" in parts
-    if not own_val:
-        carve_off("train", "val", val_share, seed)
-    if train_size is not None:
-        if not 1 <= train_size <= len(parts["train"]):
-            raise UserError(
-                f"--train-size {train_size} is outside 1..{len(parts['train'])}, the training "
-                f"images of {card.title} after {len(parts['val'])} are set aside for validation."
-            )
-        if not own_val:
-            notes += _thin_validation(parts, train_size, seed)
-        parts["train"] = _shuffled(parts["train"], seed)[:train_size]
-    for part, cases in parts.items():
-        if not cases:
-            groups = " " + notes[-1] if notes else ""
-            raise UserError(f"{card.title} in {root} has no image in its {part} part.{groups}")
-    train, val, test = (tuple(parts[part]) for part in ("train", "val", "test"))
-    return Split(name, data, root, train, val, test, tuple(notes))
+    rule, parts = _parts(card, root, split, salt)
+    return Split(rule["name"], data, root, (), (), ()), rule, parts
 
 
-def _thin_validation(parts: dict[str, list[Case]], train_size: int, seed: int) -> list[str]:
-    """Keep as large a share of the validation cases as of the training cases; a note if so."""
-    val = parts["val"]
-    in_proportion = round(len(val) * train_size / len(parts["train"]))
-    parts["val"] = kept = _shuffled(val, seed)[: max(SMALLEST_VAL, in_proportion)]
-    if len(kept) == len(val):
-        return []
-    return [
-        f"--train-size {train_size} takes {len(kept)} of {len(val)} validation images too: as "
-        f"large a share, but not below {SMALLEST_VAL}."
-    ]
-
-
-def brings_validation(card: Card, data_root: Path | None, split: str | None) -> str | None:
+def brings_validation(
+    card: Card, data_root: Path | None, split: str | None, salt: str | None = None
+) -> str | None:
     """The name of the split to use if it has validation images of its own; else None.
 
     Raises:
         UserError: as ``make_split``.
     """
-    root, _ = find_root(card, data_root)
-    rule, parts = _parts(card, root, split)
+    _, rule, parts = uncarved(card, data_root, split, salt)
     return str(rule["name"]) if "val" in parts else None
 
 
@@ -125,8 +98,7 @@ def named_parts(card: Card, data_root: Path | None, name: str) -> dict[str, list
     Raises:
         UserError: as ``make_split``; or it is a test set only.
     """
-    root, _ = find_root(card, data_root)
-    rule, parts = _parts(card, root, name)
+    _, rule, parts = uncarved(card, data_root, name)
     if not {"train", "test"} <= set(parts):
         raise UserError(
             f"Split {rule['name']} of {card.title} has no training part beside a test part, so "
@@ -202,7 +174,7 @@ def cases_of_splits(card: Card, root: Path, first: str) -> Iterator[list[Case]]:
 
 
 def _parts(
-    card: Card, root: Path, split: str | None
+    card: Card, root: Path, split: str | None, salt: str | None = None
 ) -> tuple[dict[str, Any], dict[str, list[Case]]]:
     """Choose a split and read its cases; of a split by a file, those that the file names."""
     present = [rule for rule in card.splits if parts_present(root, rule)]
@@ -214,13 +186,26 @@ def _parts(
             raise UserError(f"The files of split {split} are not all in {root}: {needed}.")
     parts = {part: _read_part(card, root, part_rule) for part, part_rule in part_rules(rule)}
     _refuse_overlap(parts, root)
-    file = Path(split) if split and is_split_file(split) else None
-    if file is None and "file" in rule:
-        file = root / rule["file"]
-    if file is not None:
-        name, parts = read_split(file, [case for cases in parts.values() for case in cases])
+    if split is not None and is_split_file(split):
+        name, parts = _of_file(Path(split), parts, card, root, salt)
+        return {"name": name}, parts
+    if "file" in rule:
+        name, parts = read_split(root / rule["file"], [c for its in parts.values() for c in its])
         rule = {"name": name}
     return {**rule, "by_groups": by_groups}, parts
+
+
+def _of_file(
+    file: Path, parts: Mapping[str, list[Case]], card: Card, root: Path, salt: str | None
+) -> tuple[str, dict[str, list[Case]]]:
+    """What a file of ids names: cases of the set's first split, or of another that has them all."""
+    try:
+        return read_split(file, [case for its in parts.values() for case in its], salt)
+    except UserError:
+        for cases in cases_of_splits(card, root, ""):
+            with contextlib.suppress(UserError):
+                return read_split(file, cases, salt)
+        raise
 
 
 def _named(rules: Sequence[dict[str, Any]], split: str) -> tuple[dict[str, Any], bool]:
@@ -255,8 +240,3 @@ def _refuse_overlap(parts: Mapping[str, Sequence[Case]], root: Path) -> None:
                 f"{both[0]} (and {len(both) - 1} more) in {root} is in the {one} part and in the "
                 f"{other} part; an image belongs to one part only. Correct the lists or folders."
             )
-
-
-def _shuffled(cases: Sequence[Case], seed: int) -> list[Case]:
-    order = np.random.default_rng(seed).permutation(len(cases))
-    return [cases[i] for i in order]

@@ -1,5 +1,6 @@
 """Splits as files: grouped, even in lesion size, and what is wrong with a file."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.case import Case
-from gpsseg.data.splits.files import deal, write_split
+from gpsseg.data.splits.files import deal, read_split, write_split
 from gpsseg.data.splits.split import make_split
 from gpsseg.errors import UserError
+from gpsseg.veil import hashed
 
 KVASIR = load_card("kvasir")
 
@@ -150,3 +153,30 @@ def test_folds_are_as_even_as_their_groups_allow() -> None:
     for seed in range(20):
         lesions = np.random.default_rng(seed).uniform(0, 1, 24).tolist()
         assert [len(fold) for fold in deal(cases, lesions, [1 / 3] * 3, seed)] == [8, 8, 8]
+
+
+def test_a_file_may_hash_its_ids_with_a_salt_that_is_known(tmp_path: Path) -> None:
+    cases, salt = named([0, 1, 2]), "ab"
+    hidden = [Case(hashed(case.id, salt), case.image) for case in cases]
+    write_split(tmp_path / "s.json", "s", {"train": hidden[:2], "test": hidden[2:]})
+    _, parts = read_split(tmp_path / "s.json", cases, salt)
+    assert parts == {"train": cases[:2], "test": cases[2:]}
+    for other in (None, "cd"):
+        with pytest.raises(UserError, match="that the set does not have"):
+            read_split(tmp_path / "s.json", cases, other)
+
+
+def test_a_file_may_name_images_of_another_split_than_the_first(tmp_path: Path) -> None:
+    """Of a card with two tables; the file's images are in the second one."""
+    for name, ids in (("one", "abc"), ("two", "defg")):
+        lines = [f"{i}.png,{i}_mask.png" for i in ids]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["image,mask", *lines]))
+        for i in ids:
+            for file in (f"{i}.png", f"{i}_mask.png"):
+                Image.new("L", (2, 2), 255).save(tmp_path / file)
+    rules = [{"name": n, "all": {"table": f"{n}.csv"}, "test_share": 0.2} for n in ("one", "two")]
+    card = dataclasses.replace(KVASIR, root=tmp_path, folder=".", splits=rules, group=None)
+    (tmp_path / "s.json").write_text(json.dumps({"train": ["d", "e", "f"], "test": ["g"]}))
+    split = make_split(card, tmp_path, split=str(tmp_path / "s.json"))
+    assert split.ids["test"] == ["g"]
+    assert {*split.ids["train"], *split.ids["val"]} == set("def")

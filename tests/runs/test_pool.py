@@ -7,8 +7,8 @@ from concurrent.futures import Future
 import psutil
 import pytest
 
-from gpsseg.compare import pool
 from gpsseg.errors import UserError
+from gpsseg.runs import pool
 
 UNET = "unet-efficientnet-lite0"
 
@@ -61,20 +61,19 @@ def test_each_run_has_the_threads_that_were_asked_for(
         def __exit__(self, *_):
             return None
 
-        def submit(self, function, job, run, test, threads):
+        def submit(self, function, run, job, threads):
             seen.append(threads)
             done = Future()
-            done.set_result(job)
+            done.set_result((*job, 1.0))
             return done
 
     monkeypatch.setattr(pool, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(pool, "_warm_context", lambda: None)
-    monkeypatch.setattr(pool, "_memory_mb", lambda run: 1.0)
     monkeypatch.setattr(pool.os, "cpu_count", lambda: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if asked:
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert sorted(pool.run_side_by_side([(job, None) for job in "abc"], False, processes)) == [
+    assert sorted(pool.run_side_by_side(print, [*zip("abc")], processes, "comparing")) == [
         "a",
         "b",
         "c",
@@ -115,4 +114,4 @@ def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
             raise BrokenProcessPool
 
     with pytest.raises(UserError, match=r"want of memory\. Lower --processes \(now 4\)\. What is"):
-        pool._result(Broken(), 4)
+        pool._result(Broken(), 4, "comparing")

@@ -1,0 +1,203 @@
+"""What can be said of the scores: by which rules, how sure, and where they fail."""
+
+from __future__ import annotations
+
+from gpsseg.errors import counted, few
+from gpsseg.evaluators.words import interval_text, interval_words, name_of_base
+from gpsseg.report import sections
+from gpsseg.report.paper.facts import METRICS, PER_IMAGE, Facts, Said
+from gpsseg.report.paper.table import headline, marks
+
+WORST = 5
+DIAGNOSTIC = ("clinical", "lesions")  # protocols
+
+
+def protocols(facts: Facts) -> Said | None:
+    """The rules of scoring."""
+    told = [
+        f"{rule.name}: {rule.rule}" if rule.rule else rule.name
+        for rule in sections.protocols(facts.metrics)
+    ]
+    return facts.said(f"Scores are of named protocols. {' '.join(map(_sentence, told))}", METRICS)
+
+
+def headline_protocol(facts: Facts) -> Said | None:
+    """The rule of the scores in the text."""
+    rule = headline(facts.metrics)
+    about = f" {rule.rule}" if rule.rule else ""
+    return facts.said(f'Scores follow the protocol "{rule.name}".{about}', METRICS)
+
+
+def scores(facts: Facts) -> Said | None:
+    """The scores of the default protocol."""
+    rule, metrics = headline(facts.metrics), facts.metrics
+    told = [
+        f"{score.name} {score.after.value:.3f} {_interval(score.after)}" for score in rule.overlap
+    ]
+    if not told:
+        return None
+    text = f"{' and '.join(told)} under {rule.name}"
+    base = name_of_base(metrics)
+    before = [
+        f"{score.name} {score.before.value:.3f} {_interval(score.before)}"
+        for score in rule.overlap
+        if score.before
+    ]
+    if before:
+        what = "before adaptation" if base == "before" else f"of the {base}"
+        text += f"; {what}: {' and '.join(before)}"
+    return facts.said(" ".join([f"{text}.", *marks(facts)]), METRICS)
+
+
+def warnings(facts: Facts) -> Said | None:
+    """What a protocol warns of."""
+    told = [rule.warning for rule in sections.protocols(facts.metrics) if rule.warning]
+    return facts.said(" ".join(map(_sentence, dict.fromkeys(told))), METRICS)
+
+
+def intervals(facts: Facts) -> Said | None:
+    """What the intervals are over, or why there are none."""
+    rule = headline(facts.metrics)
+    if not rule.over:
+        return None
+    summary = facts.metrics["after"][rule.name]
+    if summary.get("no_interval"):
+        return facts.said(f"No interval is given: {interval_words(summary)}.", METRICS)
+    return facts.said(f"Given are {rule.over}, by the jackknife.", METRICS)
+
+
+def paired(facts: Facts) -> Said | None:
+    """Tests against other results."""
+    told = []
+    for one in facts.metrics.get("paired", ()):
+        dice = one.get("dice")
+        if dice:
+            ends, p = interval_text(dice.get("ci95")), dice.get("p")
+            sure = f", p {p:.2g}" if p is not None else ""
+            told.append(f"{dice['difference']:+.3f} {ends}{sure}")
+    if not told:
+        return None
+    return facts.said(f"Paired differences in Dice to other results: {'; '.join(told)}.", METRICS)
+
+
+def by_size(facts: Facts) -> Said | None:
+    """Scores by lesion size."""
+    told = [
+        f"{100 * s['low']:.3g} to {100 * s['high']:.3g} %: {s['dice']:.3f} over {s['images']}"
+        for s in facts.metrics.get("strata", ())
+    ]
+    if not told:
+        return None
+    return facts.said(
+        f"Mean Dice by the share of the image that is foreground: {'; '.join(told)}.", METRICS
+    )
+
+
+def calibration(facts: Facts) -> Said | None:
+    """How far probabilities can be believed."""
+    found = facts.metrics.get("calibration", {})
+    if found.get("ece") is None:
+        return None
+    ends = interval_text(found.get("ece_ci95"))
+    return facts.said(
+        f"Expected calibration error of the pixels' probabilities: {found['ece']:.3f} {ends}.",
+        METRICS,
+    )
+
+
+def diagnosis(facts: Facts) -> Said | None:
+    """Sensitivity, specificity and precision, of pixels and of lesions, where they were scored."""
+    told = []
+    for rule in sections.protocols(facts.metrics):
+        if rule.name in DIAGNOSTIC:
+            scores = [
+                f"{one.name} {one.after.value:.3f} {_interval(one.after)}" for one in rule.others
+            ]
+            told += [f"Under {rule.name}: {', '.join(scores)}."] if scores else []
+    return facts.said(" ".join(told), METRICS)
+
+
+def finds(facts: Facts) -> Said | None:
+    """Empty masks, where a score alone misleads."""
+    found = facts.metrics["after"].get("per-image", {})
+    names = {
+        "empty_truth": "true masks without foreground",
+        "empty_prediction": "predictions without foreground",
+        "false_finds": "images without foreground in which something was found",
+    }
+    told = [f"{name}: {found[key]}" for key, name in names.items() if key in found]
+    return facts.said(f"Counts of images: {'; '.join(told)}." if told else "", METRICS)
+
+
+def worst(facts: Facts) -> Said | None:
+    """The images with the lowest Dice."""
+    cases = [case for case in facts.of.cases if case.dice is not None]
+    if not cases:
+        return None
+    low = [f"{case.id} ({case.dice:.3f})" for case in cases[:WORST]]
+    zero = sum(1 for case in cases if not case.dice)
+    text = f"The lowest Dice: {few(low, WORST)}."
+    if zero:
+        text += f" Of {len(cases)} images {zero} scored 0."
+    return facts.said(text, PER_IMAGE)
+
+
+def across_folds(facts: Facts) -> Said | None:
+    """How the folds of a study differ."""
+    told = [f["dice"] for f in facts.folds if f.get("dice") is not None]
+    if not told:
+        return None
+    return facts.said(
+        f"Mean Dice of the {counted(len(facts.folds), 'fold')}: {min(told):.3f} to "
+        f"{max(told):.3f}.",
+        METRICS,
+    )
+
+
+def internal(facts: Facts) -> Said | None:
+    """Whether the test images are of the set that was trained on."""
+    trained, dataset = facts.metrics.get("trained_on"), facts.metrics.get("dataset")
+    if facts.folds:
+        return facts.said(
+            "Each test image comes with the data set of which other images trained its network.",
+            METRICS,
+        )
+    if not dataset or not facts.metrics.get("backbone") or trained not in (None, dataset):
+        return None
+    return facts.said(
+        f'The test images come with the data set of training, "{dataset}"; whether they are of the '
+        "same centres and devices, the folder does not say.",
+        METRICS,
+    )
+
+
+def external(facts: Facts) -> Said | None:
+    """Whether they are of another set."""
+    trained, dataset = facts.metrics.get("trained_on"), facts.metrics.get("dataset")
+    if trained and dataset and trained != dataset:
+        return facts.said(
+            f"Trained on {trained}, tested on {dataset}. Whether the two are independent (centre, "
+            "device, patients), the folder does not say.",
+            METRICS,
+        )
+    if not dataset or not facts.metrics.get("backbone"):
+        return None
+    return facts.said("The folder names no other data set than that of training.", METRICS)
+
+
+def output(facts: Facts) -> Said | None:
+    """What the network gives."""
+    if not facts.metrics.get("backbone"):
+        return None
+    text = "The output is a probability of each pixel"
+    if "per-image" in facts.metrics["after"]:
+        text += "; a pixel counts as foreground from 0.5 on, which was not tuned"
+    return facts.said(f"{text}.", METRICS)
+
+
+def _interval(score: sections.Score) -> str:
+    return interval_text(None if score.low is None else (score.low, score.high))
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,259 @@
+"""What can be said of the network and its training."""
+
+from __future__ import annotations
+
+from gpsseg.config.methods import METHOD_TITLES
+from gpsseg.errors import counted
+from gpsseg.report.contents import Json
+from gpsseg.report.paper.facts import (
+    CONFIG,
+    LAYERS,
+    LOG,
+    METRICS,
+    SPLIT,
+    STUDY,
+    Facts,
+    Said,
+    name_of,
+)
+from gpsseg.report.paper.references import keys_of_backbone, keys_of_method
+from gpsseg.report.sections import trained_parts
+from gpsseg.report.settings import command
+
+CRITERIA = {
+    "gradient": "the absolute sum of their gradients over training images",
+    "gradient-abs": "the sum of their absolute gradients over training images",
+    "magnitude": "their magnitude, which looks at no image",
+    "random": "chance, which looks at no image",
+}
+BIASES = {
+    "layers": "; the biases of linear layers and convolutions trained too",
+    "all": "; all biases trained too, and the shifts of batch normalisations",
+}
+
+
+def network(facts: Facts) -> Said | None:
+    """Which network, and how large."""
+    name = facts.metrics.get("backbone")
+    if not name:
+        return None
+    size = facts.run.selection.get("parameters")
+    large = f" of {size:,} parameters" if size else ""
+    text = f"The network is {name_of(name)}{large}."
+    files = (METRICS, f"{facts.where}{LAYERS}") if size else (METRICS,)
+    return facts.said(text, *files, cites=keys_of_backbone(str(name)))
+
+
+def pretraining(facts: Facts) -> Said | None:
+    """What its weights were before."""
+    found = facts.metrics.get("pretraining")
+    return facts.said(f"Pre-training: {str(found).rstrip('.')}.", METRICS) if found else None
+
+
+def seed(facts: Facts) -> Said | None:
+    """The seed, and that there is one."""
+    found = facts.metrics.get("seed", facts.config.get("seed"))
+    if found is None:
+        return None
+    return facts.said(
+        f"All that is random (order, augmentation, new weights, subsets) has the seed {found}; "
+        "each result is of one training, and what other seeds give is not in this folder.",
+        METRICS,
+    )
+
+
+def method(facts: Facts) -> Said | None:
+    """Which way to tune, and its settings."""
+    name = facts.metrics.get("method")
+    if not name:
+        return None
+    config, cited = facts.config, keys_of_method(str(name))
+    text = f"The network was adapted by {METHOD_TITLES.get(name, name)}"
+    if name == "gps" and {"top_k", "criterion"} <= set(config):
+        text += f": {_selected(config)}{_decoder(config.get('decoder_top_k'))}"
+        text += BIASES.get(config.get("biases", ""), "")
+    elif name in ("lora", "dora", "adapter") and "rank" in config:
+        text += f", of rank {config['rank']}"
+    elif name in ("neuroada", "shira") and "top_k" in config:
+        text += f", {config['top_k']} input connections per neuron"
+    files = (f"{facts.where}{CONFIG}",) if config else ()
+    return facts.said(f"{text}.", METRICS, *files, cites=cited)
+
+
+def _selected(config: Json) -> str:
+    """Which entries of the encoder GPS selected, and by what."""
+    count, criterion = config["top_k"], config["criterion"]
+    by = CRITERIA.get(criterion, f'the criterion "{criterion}"')
+    whole = {"layer": "each layer", "net": "the whole encoder"}.get(config.get("level", ""))
+    if whole:
+        kept = f"as many entries as {count} input connections per neuron, the best of {whole},"
+    else:
+        kept = f"the {counted(count, 'best input connection')} of each neuron"
+    were = "was" if count == 1 and not whole else "were"
+    return f"in the encoder {kept} {were} selected by {by}"
+
+
+def _decoder(top_k: object) -> str:
+    if top_k == "dense":
+        return "; the decoder trained whole"
+    return f"; in the decoder {top_k} per neuron" if top_k is not None else ""
+
+
+def selection_images(facts: Facts) -> Said | None:
+    """On how many images weights were scored, and how firm the selection is."""
+    found = facts.run.selection
+    if not found.get("images"):
+        return None
+    text = f"Weights were scored on {counted(found['images'], 'training image')}"
+    half = found.get("overlap_with_half")
+    if half is not None:
+        text += f"; half of them select {100 * half:.3g} % of the same entries"
+    return facts.of_run(f"{text}.", LAYERS)
+
+
+def trained_share(facts: Facts) -> Said | None:
+    """How much trained, and how much stayed frozen."""
+    parts = {name: (number, share) for name, number, share in trained_parts(facts.run)}
+    if "All" not in parts:
+        return None
+    number, share = parts["All"]
+    text = f"{number:,} numbers trained, {100 * share:.3g} % of the network"
+    inside = [
+        f"{name.lower()} {100 * parts[name][1]:.3g} %"
+        for name in ("Encoder", "Decoder")
+        if name in parts
+    ]
+    more = f" ({', '.join(inside)})" if inside else ""
+    where = METRICS if facts.run.metrics.get("trainable") else LAYERS
+    return facts.of_run(f"{text}{more}; everything else stayed frozen.", where)
+
+
+def optimisation(facts: Facts) -> Said | None:
+    """Optimiser, rates, schedule, batches and epochs."""
+    config = facts.config
+    if not {"epochs", "batch_size", "lr"} <= set(config):
+        return None
+    rates = f"a peak learning rate of {config['lr']:g}"
+    if config.get("decoder_lr") not in (None, config["lr"]):
+        rates += f" ({config['decoder_lr']:g} in the decoder)"
+    text = f"Training was set to {counted(config['epochs'], 'epoch')} with AdamW, {rates}"
+    if "warmup" in config:
+        text += f", a linear warm-up over {100 * config['warmup']:.3g} % of the updates"
+    text += " and half a cosine down to zero"
+    batches = f", in batches of {counted(config['batch_size'], 'image')}"
+    if config.get("accumulate", 1) > 1:
+        batches += f", {config['accumulate']} of which made one update"
+    text += batches
+    if "weight_decay" in config:
+        where = " towards the pre-trained values" if config.get("decay_to") == "pretrained" else ""
+        text += f"; weight decay {config['weight_decay']:g}{where}"
+    return facts.of_run(f"{text}.", CONFIG)
+
+
+def loss(facts: Facts) -> Said | None:
+    """What was minimised; there is one loss."""
+    if not facts.config:
+        return None
+    return Said("The loss is cross-entropy plus one minus the soft IoU.", ("gpsseg",))
+
+
+def epoch_kept(facts: Facts) -> Said | None:
+    """Which epoch's weights were taken, and by what."""
+    if facts.folds:
+        return _epochs_of_folds(facts)
+    best, images = facts.run.metrics.get("best_epoch"), facts.run.split.get("val")
+    if facts.metrics.get("untrained") or best == 0:
+        return facts.of_run(
+            "No epoch was validated: the weights are those from before the training.", METRICS
+        )
+    if best is None or not images:
+        return None
+    skipped = sum(1 for each in facts.run.metrics.get("skipped", ()) if each["part"] == "val")
+    rows = [row for row in facts.run.log if row.get("event") == "epoch"]
+    score = next((row.get("val_dice") for row in rows if row.get("epoch") == best), None)
+    of = f" ({score:.3f})" if score is not None else ""
+    text = (
+        f"The weights of epoch {best} were kept, which had the highest mean Dice{of} over "
+        f"{counted(len(images) - skipped, 'validation image')}; the test images had no part in it."
+    )
+    every = facts.config.get("validate_every", 1)
+    if every > 1:
+        text += f" Every {every} epochs were validated, and the last."
+    return facts.of_run(text, METRICS, SPLIT, *([LOG] if of else []))
+
+
+def _epochs_of_folds(facts: Facts) -> Said | None:
+    kept = [fold["best_epoch"] for fold in facts.folds if fold.get("best_epoch") is not None]
+    if len(kept) < len(facts.folds):
+        return None
+    return facts.said(
+        f"Of the folds, in their order, the weights of the epochs {', '.join(map(str, kept))} were "
+        "kept, each with the highest mean Dice over the fold's own validation images (0: none was "
+        "validated); the images that a fold is tested on had no part in it.",
+        METRICS,
+    )
+
+
+def ended_early(facts: Facts) -> Said | None:
+    """That a training did not go to its end."""
+    found = facts.metrics.get("training")
+    if not found:
+        return None
+    return facts.said(f"{'Trainings' if facts.folds else 'The training'}: {found}.", METRICS)
+
+
+def ensemble(facts: Facts) -> Said | None:
+    """Whether several networks answered together."""
+    if facts.folds:
+        return facts.said(
+            "No ensemble: each image was scored by the one network of its own fold.", METRICS
+        )
+    if not facts.metrics.get("backbone"):
+        return None
+    return facts.said("No ensemble: one network gave each answer.", METRICS)
+
+
+def software(facts: Facts) -> Said | None:
+    """Versions of what computed."""
+    found = facts.run.config.get("versions", {})
+    if not found:
+        return None
+    told = ", ".join(f"{name} {version}" for name, version in found.items())
+    return facts.of_run(f"Software: {told}.", CONFIG, cites=("gpsseg",))
+
+
+def hardware(facts: Facts) -> Said | None:
+    """What computed, in which precision and for how long."""
+    processor = facts.metrics.get("processor")
+    if not processor:
+        return None
+    text, files = f"Hardware: {processor}", [METRICS]
+    precision, processes = (facts.resolved.get(name) for name in ("precision", "processes"))
+    if precision:
+        text += f"; computed in {precision}"
+        files.append(f"{facts.where}{CONFIG}")
+    if processes and processes > 1:
+        text += f" by {processes} processes"
+    seconds = facts.metrics.get("seconds", {})
+    if "training" in seconds:
+        what = "the trainings of all folds" if facts.folds else "the training"
+        text += f"; {what} took {seconds['training']:g} s"
+    return facts.said(f"{text}.", *files)
+
+
+def repeat(facts: Facts) -> Said | None:
+    """The command that repeats the training."""
+    line = command(facts.of)
+    return facts.said(f"Command: {line}", STUDY if facts.folds else CONFIG) if line else None
+
+
+def delta(facts: Facts) -> Said | None:
+    """What there is of the trained network to share."""
+    size = facts.run.delta_bytes
+    if not size:
+        return None
+    return facts.of_run(
+        f"The adapted network is a file of {size:,} bytes (delta.safetensors) beside the public "
+        "weights that it goes with.",
+        "delta.safetensors",
+    )

@@ -1,0 +1,182 @@
+"""The table of scores: rows, and these as Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpsseg.evaluators.words import interval_text, name_of_base
+from gpsseg.report import sections
+from gpsseg.report.contents import Json
+from gpsseg.report.paper.facts import Facts
+from gpsseg.report.paper.texts import latex, markdown
+
+HEADINGS = ("Stage", "Protocol", "Score", "Value", "95 % interval", "Images")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A score.
+
+    Attributes:
+        stage: "before", "untrained decoder", "after", "pooled out of fold" or "fold 1".
+        protocol: its rule's name.
+        score: what it is, with its unit.
+        value: of it.
+        low: end of its interval, or None.
+        high: the other end.
+        images: how many were scored, or None where the folder does not say.
+    """
+
+    stage: str
+    protocol: str
+    score: str
+    value: float
+    low: float | None
+    high: float | None
+    images: int | None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As the headings have them."""
+        ends = "" if self.low is None else interval_text((self.low, self.high))
+        images = "" if self.images is None else str(self.images)
+        return (self.stage, self.protocol, self.score, f"{self.value:.3f}", ends, images)
+
+
+def headline(metrics: Json) -> sections.ProtocolScores:
+    """The protocol whose scores stand in the text: the first that has Dice or IoU."""
+    rules = sections.protocols(metrics)
+    return next((rule for rule in rules if rule.overlap), rules[0])
+
+
+def rows(facts: Facts) -> list[Row]:
+    """All scores: of each protocol before and after, and of a study's folds."""
+    images, base = facts.metrics.get("images"), name_of_base(facts.metrics)
+    after = "pooled out of fold" if facts.folds else "after"
+    found = []
+    for rule in sections.protocols(facts.metrics):
+        for one in (*rule.overlap, *rule.others):
+            for stage, score in ((base, one.before), (after, one.after)):
+                if score and score.value == score.value:
+                    ends = score.low, score.high
+                    found.append(Row(stage, rule.name, one.name, score.value, *ends, images))
+    of_folds = [row for fold in facts.folds for row in _of_fold(fold)]
+    return [*found, *_apart(facts, after), *of_folds]
+
+
+def _apart(facts: Facts, after: str) -> list[Row]:
+    """The scores of each class that is told apart, and of each label."""
+    base, found = name_of_base(facts.metrics), []
+    for kind, told in (
+        ("class", sections.classes(facts.metrics)),
+        ("label", sections.labels(facts.metrics)),
+    ):
+        for one in told:
+            for stage, label, score in (
+                (base, "mDice", one["before"]),
+                (after, "mDice", one["dice"]),
+                (after, "mIoU", one["iou"]),
+            ):
+                if score:
+                    of, ends = f"{kind} {one['name']}", (score.low, score.high)
+                    found.append(Row(stage, of, label, score.value, *ends, one["images"]))
+    return found
+
+
+def _of_fold(fold: Json) -> list[Row]:
+    stage, found = f"fold {fold['fold']}", []
+    for key, label in (("dice", "mDice"), ("iou", "mIoU")):
+        score = sections.score_of(fold, key)
+        if score:
+            ends = score.low, score.high
+            found.append(Row(stage, "per-image", label, score.value, *ends, fold["images"]))
+    return found
+
+
+def marks(facts: Facts) -> list[str]:
+    """What must stand beside these scores wherever they go."""
+    told = []
+    if facts.synthetic:
+        told.append("SYNTHETIC SAMPLE: these scores say nothing about real images.")
+    if prompt := sections.prompted(facts.metrics):
+        told.append(f"PROMPTED: the network was given a {prompt}.")
+    if facts.metrics.get("untrained"):
+        told.append(f"UNTRAINED: {'in a fold ' if facts.folds else ''}no epoch was validated.")
+    base = name_of_base(facts.metrics)
+    if base != "before" and facts.metrics.get("before"):
+        told.append(f"The {base} is no baseline.")
+    return told
+
+
+def caption(facts: Facts) -> str:
+    """What the table shows."""
+    over, what = headline(facts.metrics).over, sections.title(facts.metrics)
+    if facts.synthetic:
+        what = f"drawn images that stand in for {what}"
+    return " ".join(
+        filter(
+            None,
+            [
+                *marks(facts),
+                f"Scores on {what}.",
+                f"{over[0].upper()}{over[1:]}." if over else "",
+                *(f"{name}: {warning}" for name, warning in _warnings(facts).items()),
+            ],
+        )
+    )
+
+
+def _warnings(facts: Facts) -> dict[str, str]:
+    """Protocol -> what it warns of; those that warn of nothing are left out."""
+    told = {rule.name: rule.warning for rule in sections.protocols(facts.metrics)}
+    return {name: warning for name, warning in told.items() if warning}
+
+
+def as_markdown(found: Sequence[Row]) -> str:
+    """The rows as a table in Markdown."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *(row.cells for row in found)]
+    told = [" | ".join(markdown(cell) for cell in line) for line in lines]
+    return "\n".join(f"| {line} |" for line in told)
+
+
+def as_latex(found: Sequence[Row], title: str) -> str:
+    """The rows as a table in LaTeX; it needs the package booktabs."""
+    body = [" & ".join(latex(cell) for cell in row.cells) + r" \\" for row in found]
+    head = " & ".join(latex(heading) for heading in HEADINGS) + r" \\"
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table}",
+            rf"  \caption{{{latex(title)}}}",
+            r"  \begin{tabular}{lllrlr}",
+            r"    \toprule",
+            f"    {head}",
+            r"    \midrule",
+            *(f"    {line}" for line in body),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def as_csv(found: Sequence[Row], facts: Facts) -> list[dict[str, Any]]:
+    """The rows with all digits, and what must stand beside every score."""
+    notes, warned = marks(facts), _warnings(facts)
+    return [
+        {
+            "stage": row.stage,
+            "protocol": row.protocol,
+            "score": row.score,
+            "value": row.value,
+            "low": row.low,
+            "high": row.high,
+            "images": row.images,
+            "data": facts.metrics.get("data"),
+            "note": " ".join([*notes, warned.get(row.protocol, "")]).strip(),
+        }
+        for row in found
+    ]

@@ -1,0 +1,130 @@
+"""Folds: every image is tested once, and nothing of its group is seen before."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from gpsseg.config.folder import StudyFolder
+from gpsseg.errors import UserError
+from gpsseg.study import study
+from gpsseg.study.folds import deal_folds, find_images, group_of, kept_folds, write_folds
+
+
+@pytest.mark.parametrize("groups", ["aabbbccdeffg", "aaaaabcdefgh", "abcdefghijk-"])
+def test_every_image_is_in_one_fold_and_its_group_in_no_other(
+    groups: str, tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    settings = tools.config(tools.images(tmp_path / "in", groups), tmp_path / "s", folds=3)
+    found = find_images(settings)
+    folds = deal_folds(settings, found)
+    tested = [case.id for parts in folds for case in parts["test"]]
+    assert sorted(tested) == sorted(f"image {i}" for i in range(12))
+    for parts in folds:
+        test, train = ({group_of(case) for case in parts[part]} for part in ("test", "train"))
+        assert not test & train
+        assert len(parts["test"]) + len(parts["train"]) == 12
+    sizes = sorted(len(parts["test"]) for parts in folds)
+    assert (
+        sizes == ([3, 4, 5] if groups.startswith("aaaaa") else [4, 4, 4])
+        or sizes[-1] - sizes[0] < 2
+    )
+
+
+def test_another_seed_deals_other_folds_and_the_same_seed_the_same(
+    tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    table = tools.images(tmp_path / "in", "abcdefghijkl")
+
+    def tested(seed: int) -> list[list[str]]:
+        settings = tools.config(table, tmp_path / "s", folds=3, seed=seed)
+        folds = deal_folds(settings, find_images(settings))
+        return [[case.id for case in parts["test"]] for parts in folds]
+
+    assert tested(1) == tested(1) != tested(2)
+
+
+def test_the_folds_of_the_training_list_leave_the_test_images_aside(
+    kvasir: Path, tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    named = {"data_root": kvasir, "folds": 2, "val_share": 0.3}
+    settings = dataclasses.replace(tools.config(None, tmp_path / "s", **named), folds_of="train")
+    images = find_images(settings)
+    listed = kvasir / "Kvasir-SEG" / "splits" / "val.txt"
+    aside = set(listed.read_text().split())
+    assert len(aside) == images.aside == 2
+    assert not aside & {case.id for case in images.cases}
+    everything = find_images(dataclasses.replace(settings, folds_of="all"))
+    assert len(everything.cases) == 8
+    assert everything.aside == 0
+
+
+@pytest.mark.parametrize(
+    ("groups", "empty", "settings", "expected"),
+    [
+        ("aabb", "", {"folds": 3}, r"--folds 3 needs 3 groups at least, got 2 groups \(4 images\)"),
+        ("----", "", {"folds": 5}, r"--folds 5 needs 5 images at least, got 4 images\. Ask"),
+        ("aabbcc", "ab", {"folds": 3}, r"Fold 1 of 3: none of its 2 \w+ images shows a lesion"),
+        ("aabb", "", {"folds": 2}, r"Fold 1 of 2: .* has no image in its train part"),
+        ("abcdef", "", {"folds": 3, "train_size": 4}, r"Fold 1 of 3: --train-size 4 is out"),
+        ("abcdef", "abcdef", {"folds": 3}, "Fold 1 of 3: none of its 2 test"),
+    ],
+)  # fmt: skip
+def test_folds_that_cannot_be_are_refused_before_anything_is_written(
+    groups: str,
+    empty: str,
+    settings: dict[str, int],
+    expected: str,
+    tmp_path: Path,
+    tools: SimpleNamespace,
+    never: None,
+) -> None:
+    table = tools.images(tmp_path / "in", groups, empty)
+    with pytest.raises(UserError, match=expected):
+        study(tools.config(table, tmp_path / "s", **settings))
+    assert not (tmp_path / "s").exists()
+
+
+def test_other_bad_input_is_refused_before_anything_is_written(
+    tmp_path: Path, tools: SimpleNamespace, never: None
+) -> None:
+    table = tools.images(tmp_path / "in", "abcdef")
+    with pytest.raises(UserError, match="--folds must be at least 2, got 1"):
+        tools.config(table, tmp_path / "s", folds=1)
+    with pytest.raises(UserError, match=r"--resume .* is for one run\. A study goes on"):
+        tools.config(table, tmp_path / "s", resume=tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    with pytest.raises(UserError, match="full already exists and is no study"):
+        study(tools.config(table, tmp_path / "full"))
+    lists = {"train": [f"image {i}" for i in range(5)], "test": ["image 5", "image 0"]}
+    (tmp_path / "twice.json").write_text(json.dumps(lists))
+    with pytest.raises(UserError, match=r"names image 0 twice"):
+        study(tools.config(table, tmp_path / "s", split=str(tmp_path / "twice.json")))
+    only = re.sub(r"png,\w,", "png,test,", table.read_text()).replace("group", "split")
+    (table.parent / "only.csv").write_text(only)
+    with pytest.raises(UserError, match="has test cases only"):
+        study(tools.config(table.parent / "only.csv", tmp_path / "s"))
+    assert not (tmp_path / "s").exists()
+
+
+def test_folds_that_were_tampered_with_are_refused(tmp_path: Path, tools: SimpleNamespace) -> None:
+
+    settings = tools.config(tools.images(tmp_path / "in", "aabbccdd"), tmp_path / "s", folds=2)
+    images = find_images(settings)
+    folds = deal_folds(settings, images)
+    (tmp_path / "s").mkdir()
+    write_folds(settings, images, folds, None)
+    assert kept_folds(settings, images, None) == folds
+    file = StudyFolder(settings.output).split_of(1)
+    content = json.loads(file.read_text())
+    moved = content["test"].pop()
+    content["train"].append(moved)
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="no longer holds the folds of this study"):
+        kept_folds(settings, images, None)
+    file.unlink()
+    assert kept_folds(settings, images, None) is None
