@@ -1,9 +1,12 @@
 """Data that several rooms' tests share."""
 
+import copy
+import gc
 import importlib.util
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +16,45 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' processes share the cores
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_imported_is_no_garbage() -> None:
+    """Every training ends by collecting garbage, which looks at all that torch and MONAI made."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def built_networks() -> dict[Any, Any]:
+    """What ``unet.build`` was called with -> the network, and PyTorch's random state after it."""
+    return {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def each_unet_is_built_once(built_networks: dict[Any, Any]) -> Iterator[None]:
+    """A training builds two, which takes as long as an epoch; what is drawn stays the same."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    import torch
+
+    from gpsseg.backbones import unet
+
+    build = unet.build
+
+    def kept(architecture: str, encoder: str, classes: int) -> Any:
+        key = (architecture, encoder, classes, torch.get_rng_state().numpy().tobytes())
+        if key not in built_networks:
+            net = build(architecture, encoder, classes)
+            built_networks[key] = net, torch.get_rng_state()
+        net, state = built_networks[key]
+        torch.set_rng_state(state)
+        return copy.deepcopy(net)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unet, "build", kept)
+        yield
 
 
 @pytest.fixture(scope="session")

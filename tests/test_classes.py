@@ -100,7 +100,8 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classes")
     card = draw(folder / "spots")
     unet = {"backbone": "unet:tu-lcnet_035", "weights": "random", "image_size": SIDE}
-    finetune(settings(card, folder / "run", epochs=20, lr=1e-2, decoder_lr=1e-2, **unet))
+    rates = {"lr": 1e-2, "decoder_lr": 1e-2, "validate_every": 5}
+    finetune(settings(card, folder / "run", epochs=20, **rates, **unet))
     return folder / "run"
 
 
@@ -172,7 +173,7 @@ def test_each_class_is_scored(run):
     assert "Scores by class" in page
     assert "blue spot" in page
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert max(row["val_dice"] for row in log if row["event"] == "epoch") <= 1
+    assert 0 < max(row.get("val_dice", 0) for row in log) <= 1
 
 
 def test_evaluate_scores_a_run_as_it_scored_itself(run, tmp_path):

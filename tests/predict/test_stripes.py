@@ -65,7 +65,7 @@ def test_a_map_is_cut_into_itself(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux begins a peak anew")
-@pytest.mark.parametrize(("options", "most"), [({}, 19), ({"tile": 1500}, 13)])
+@pytest.mark.parametrize(("options", "most"), [({}, 19), ({"tile": 600}, 13)])
 def test_a_large_picture_takes_few_bytes_a_pixel(
     options: dict[str, int],
     most: float,
@@ -77,12 +77,12 @@ def test_a_large_picture_takes_few_bytes_a_pixel(
 
     Nothing is held of the second picture while the first is segmented.
     """
-    pixels = 4000 * 5000
+    pixels = 2500 * 3000
     monkeypatch.setattr(gpsseg.predict.frames, "LARGE", pixels - 1)
     (tmp_path / "in").mkdir()
     for name in "ab":
-        Image.new("RGB", (4000, 5000), (200, 200, 200)).save(tmp_path / "in" / f"{name}.png")
-    Image.new("RGB", (2000, 2000)).save(tmp_path / "first.png")
+        Image.new("RGB", (2500, 3000), (200, 200, 200)).save(tmp_path / "in" / f"{name}.png")
+    Image.new("RGB", (1000, 1000)).save(tmp_path / "first.png")
     go(tmp_path / "first.png", output=tmp_path / "first", **options)  # libraries take theirs
     before = peak_memory_mb(CPU, reset=True)
     masks = go(tmp_path / "in", **options)

@@ -109,6 +109,31 @@ def test_several_processes_do_not_go_above_what_leaves_enough_updates(monkeypatc
         assert found.batch_size == expected
 
 
+@pytest.mark.parametrize(
+    ("images", "processes", "tried", "expected"),
+    [
+        (3, 1, 3, 3),
+        (3, 2, 1, 2),
+        (2, 4, 1, 2),  # each has one at least, which are more than there are
+        (100, 1, 64, 64),
+    ],
+)
+def test_no_batch_has_more_images_than_train(monkeypatch, images, processes, tried, expected):
+    """Epochs enough for the updates of 64 images a batch."""
+    asked = []
+    monkeypatch.setattr(
+        batch_size,
+        "measure_batch_size",
+        lambda net, config, most, machine: asked.append(most) or most,
+    )
+    backbone: Any = SimpleNamespace(facts=load_backbone(UNET).facts)
+    machine: Any = SimpleNamespace(device=torch.device("cpu"), part=(0, processes))
+    config = FinetuneConfig(backbone=UNET, batch_size="auto", epochs=10_000)
+    settled = settle(config, backbone.facts)
+    found = batch_size.with_batch_size(backbone, config, settled, images, machine)
+    assert (asked, found.batch_size) == ([tried], expected)
+
+
 @pytest.mark.parametrize(("method", "any_method"), [("gps", False), ("bias", False), ("gps", True)])
 def test_what_is_measured_trains_what_the_method_does(monkeypatch, method, any_method):
     """Full fine-tuning needs more memory than GPS: where that does not fit, GPS may."""
