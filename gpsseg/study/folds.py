@@ -63,8 +63,9 @@ def find_images(config: StudyConfig) -> Images:
     chosen = known if config.folds_of == "all" else listed
     cases, aside = tuple(sorted(chosen, key=lambda case: case.id)), len(known) - len(chosen)
     groups = counted(len({group_of(case) for case in cases}), "group")
+    grouped = f" in {groups}" if any(case.group for case in cases) else ""
     beside = f"; {counted(aside, 'test image')} of split {found.name} aside" if aside else ""
-    say(f"{card.title}: {counted(len(cases), 'image')} in {groups}{beside}, {found.root}")
+    say(f"{card.title}: {counted(len(cases), 'image')}{grouped}{beside}, {found.root}")
     say_synthetic(card, found)
     return Images(card, replace(found, test=cases), aside)
 
