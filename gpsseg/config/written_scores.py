@@ -195,6 +195,13 @@ class Doubt(TypedDict):
     aurc_perfect: Score
 
 
+class Ensemble(TypedDict):
+    """Over what the scored probabilities are averaged: networks, and each image's mirror images."""
+
+    networks: Count
+    flips: bool
+
+
 class Metrics(TypedDict, total=False):
     """metrics.json."""
 
@@ -217,6 +224,7 @@ class Metrics(TypedDict, total=False):
     strata: list[Annotated[Stratum, _with_dice]]
     by: dict[str, list[Annotated[Value, _with_dice]]]
     calibration: Calibration
+    ensemble: Ensemble
     uncertainty: Annotated[Doubt, _with_ends]
     trainable: Selected
     best_epoch: Count | None

@@ -143,11 +143,14 @@ def _views(config: EvaluateConfig, networks: Networks) -> Views:
 
 
 def _of_doubt(views: Views, after: Scored) -> dict[str, Any]:
-    """The part of metrics.json that says whether the members' disagreement tells of errors."""
+    """What metrics.json says of a mean: over what, and whether disagreement tells of errors."""
     if not views.apart:
         return {}
     of = "folds" if views.networks else "flips"
-    return {"uncertainty": {"members": views.members, "of": of, **worth_of_rows(after.rows)}}
+    return {
+        "ensemble": {"networks": len(views.networks) or 1, "flips": views.flips},
+        "uncertainty": {"members": views.members, "of": of, **worth_of_rows(after.rows)},
+    }
 
 
 def _data_of(

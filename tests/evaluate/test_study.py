@@ -41,6 +41,7 @@ def test_a_study_is_scored_on_the_images_that_stayed_aside(study_of: Make, tmp_p
     metrics = score(study, output=out)
     assert metrics["run"] == str(study)
     assert metrics["leaks"]["train"] == 11  # each once, though both folds saw them
+    assert metrics["ensemble"] == {"networks": 2, "flips": False}
     found = metrics["uncertainty"]
     assert (found["members"], found["of"], found["images"]) == (2, "folds", 6)
     docs = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
@@ -56,7 +57,7 @@ def test_a_study_is_scored_on_the_images_that_stayed_aside(study_of: Make, tmp_p
     copies = score(study_of({}, {}, name="copies"), output=tmp_path / "both")
     alone = score(study / "fold-1", output=tmp_path / "alone")
     assert copies["after"] == alone["after"]
-    assert "uncertainty" not in alone
+    assert not {"uncertainty", "ensemble"} & set(alone)
     assert {row["uncertainty"] for row in rows(tmp_path / "both")} == {"0.0"}
 
 
@@ -98,6 +99,7 @@ def test_a_single_run_has_its_mirror_images_where_asked(study_of: Make, tmp_path
     run = study_of({}, {}) / "fold-1"
     metrics = score(run, output=tmp_path / "out", uncertainty=True)
     assert (metrics["uncertainty"]["members"], metrics["uncertainty"]["of"]) == (4, "flips")
+    assert metrics["ensemble"] == {"networks": 1, "flips": True}
     assert any(float(row["uncertainty"]) for row in rows(tmp_path / "out"))
 
 
