@@ -132,25 +132,30 @@ def worth(risk: npt.ArrayLike, uncertainty: npt.ArrayLike, groups: Groups = None
     Returns:
         "spearman" of the two and "aurc", each with its interval; "aurc_random", the area in an
         order by chance, which is the mean risk; "aurc_perfect", in that of the risks themselves;
-        what the intervals vary over; and "no_interval", why there is none.
+        what the intervals vary over; and why the area has none, "no_interval", or the correlation,
+        "spearman_why": the two are not missing for one reason.
     """
     risks, doubts = np.asarray(risk, np.float64), np.asarray(uncertainty, np.float64)
+    few = len(risks) < FEWEST
 
     def found(kept: npt.NDArray[np.bool_]) -> dict[str, float]:
         some = risks[kept], doubts[kept]
-        correlation = rank_correlation(*some) if len(some[0]) >= FEWEST - 1 else np.nan
-        return {"spearman": correlation, "aurc": aurc(*some)}
+        return {"spearman": np.nan if few else rank_correlation(*some), "aurc": aurc(*some)}
 
     within = {"spearman": (-1.0, 1.0), "aurc": (0.0, 1.0)}
     both = left_out(found, len(risks), groups, within)
-    summary = as_json(both)
-    if not np.isfinite(summary["spearman"]):
+    order, why = both["spearman"], both["spearman"].why
+    if not np.isfinite(order.value):
         alike = "uncertainty" if np.ptp(doubts) == 0 else "error"
-        few = len(risks) < FEWEST
         why = f"fewer than {FEWEST} images" if few else f"all images have the same {alike}"
-        summary |= {"spearman": None, "spearman_ci95": None, "no_interval": why}
-    bounds = {"aurc_random": float(risks.mean()), "aurc_perfect": aurc(risks, risks)}
-    return {**summary, **bounds}
+    return {
+        "spearman": order.value if np.isfinite(order.value) else None,
+        "spearman_ci95": order.ci95(),
+        **({} if order.interval else {"spearman_why": why}),
+        **as_json({"aurc": both["aurc"]}),
+        "aurc_random": float(risks.mean()),
+        "aurc_perfect": aurc(risks, risks),
+    }
 
 
 def worth_of_rows(rows: Sequence[Row]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def worth_words(found: Mapping[str, Any]) -> str:
     """
     ends, value = found.get("spearman_ci95"), found.get("spearman")
     if ends is None or value is None:
-        why = found.get("no_interval") or "no interval"
+        why = found.get("spearman_why") or "no interval"
         return f"Whether the uncertainty tells where errors are cannot be said here: {why}."
     facts = f"its rank correlation with the error is {value:.2f} {interval_text(ends, '.2f')}"
     if ends[0] > 0:

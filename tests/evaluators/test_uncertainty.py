@@ -84,21 +84,34 @@ def test_the_rank_correlation_is_scipys_and_its_interval_knows_groups():
 @pytest.mark.parametrize(
     ("risk", "doubt", "why"),
     [
-        ([0.1, 0.2, 0.3], [1, 2, 3], "fewer than 5 images"),
+        (RISK, DOUBT, "fewer than 5 images"),
         ([0.1] * 6, range(6), "all images have the same error"),
         (np.linspace(0, 1, 6), [0] * 6, "all images have the same uncertainty"),
     ],
 )
 def test_where_there_is_no_order_it_is_said(risk, doubt, why):
-    found = worth(risk, list(doubt))
-    assert (found["spearman"], found["spearman_ci95"], found["no_interval"]) == (None, None, why)
+    for groups in (None, ["p", "q", *["r"] * (len(risk) - 2)]):
+        found = worth(risk, list(doubt), groups)
+        assert (found["spearman"], found["spearman_ci95"]) == (None, None)
+        assert found["spearman_why"] == why
 
 
-def test_a_pair_that_only_one_image_tells_apart_has_no_interval():
+def test_that_the_order_has_no_interval_says_nothing_of_the_area():
+    """Only one image is worse: without it there is no order, and an area there is all the same."""
     found = worth([0.1] * 5 + [0.9], list(range(6)))
     assert found["spearman"] is not None
-    assert found["spearman_ci95"] is None
-    assert found["no_interval"] == "it hangs on one image"
+    assert (found["spearman_ci95"], found["spearman_why"]) == (None, "it hangs on one image")
+    assert found["aurc_ci95"] is not None
+    assert "no_interval" not in found
+    alone = worth([0.1, 0.2], [1, 2], ["p", "p"])
+    assert (alone["aurc_ci95"], alone["no_interval"]) == (None, "one group: no interval")
+
+
+def test_groups_that_leave_fewer_than_five_images_still_have_an_interval():
+    """Two of three images each: without one there are three, and they have an order."""
+    found = worth([0.1, 0.2, 0.3, 0.2, 0.4, 0.5], [1, 2, 3, 1, 3, 2], [*"pppqqq"])
+    assert found["spearman_ci95"] is not None
+    assert "spearman_why" not in found
 
 
 def test_the_error_of_a_row_is_what_dice_lacks():

@@ -32,7 +32,7 @@ FOUND = {
 def test_what_the_number_is_worth_is_said_by_its_interval(
     ends: list[float] | None, said: str
 ) -> None:
-    found = {"spearman": 0.1, "spearman_ci95": ends, "no_interval": "fewer than 5 images"}
+    found = {"spearman": 0.1, "spearman_ci95": ends, "spearman_why": "fewer than 5 images"}
     assert said in worth_words(found)
 
 
