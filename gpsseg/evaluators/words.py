@@ -90,6 +90,27 @@ def members_words(found: Mapping[str, Any]) -> str:
     return f"the networks of the {found['members']} folds"
 
 
+def mean_words(metrics: Mapping[str, Any], of_each: str = "") -> str:
+    """The mean that is scored, by the "ensemble" of metrics.json; empty of one network's one look.
+
+    Args:
+        metrics: of an evaluation.
+        of_each: what of each is averaged.
+
+    >>> mean_words({"ensemble": {"networks": 5, "flips": False}})
+    'the mean of 5 networks'
+    >>> mean_words({"ensemble": {"networks": 1, "flips": True}}, " probabilities")
+    "the mean of one network's probabilities over each image and its mirror images"
+    """
+    found = metrics.get("ensemble")
+    if not found:
+        return ""
+    whose = "one network" if found["networks"] == 1 else f"{found['networks']} networks"
+    if of_each:
+        whose += ("'s" if found["networks"] == 1 else "'") + of_each
+    return f"the mean of {whose}{' over each image and its mirror images' if found['flips'] else ''}"
+
+
 def worth_words(found: Mapping[str, Any]) -> str:
     """Whether an uncertainty says which images have errors, by the interval of its correlation.
 

@@ -20,7 +20,6 @@ class Doubt:
 
     Attributes:
         members: whose masks are compared.
-        flips: whether these are mirror images.
         worth: whether the number tells where errors are.
         area: of the risk-coverage curve, beside its bounds.
         over: what the intervals vary over.
@@ -29,7 +28,6 @@ class Doubt:
     """
 
     members: str
-    flips: bool
     worth: str
     area: str
     over: str
@@ -44,7 +42,6 @@ def doubt(metrics: Json, cases: Sequence[CaseRow]) -> Doubt | None:
         return None
     return Doubt(
         members=members_words(found),
-        flips=found["of"] == "flips",
         worth=worth_words(found),
         area=coverage_words(found),
         over=interval_words(found),

@@ -16,6 +16,7 @@ from gpsseg.errors import counted
 from gpsseg.evaluators.words import (
     interval_text,
     interval_words,
+    mean_words,
     p_text,
     varied_text,
 )
@@ -58,6 +59,7 @@ def _environment() -> Environment:
         "p": p_text,
         "varied": varied_text,
         "interval_words": interval_words,
+        "mean_words": mean_words,
         "counted": counted,
     }
     return environment

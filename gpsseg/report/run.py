@@ -11,7 +11,7 @@ from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.console import working
 from gpsseg.evaluators.words import name_of_base
 from gpsseg.files import write_text
-from gpsseg.report import clinical, layers, sections, settings
+from gpsseg.report import caveats, clinical, layers, sections, settings
 from gpsseg.report.charts.of_agreement import bland_altman
 from gpsseg.report.charts.of_run import dice_against_size, histogram, reliability
 from gpsseg.report.charts.of_training import loss_curve, validation_curve
@@ -77,6 +77,8 @@ def _context(contents: Contents) -> dict[str, Any]:
         "metrics": metrics,
         "prompted": sections.prompted(metrics),
         "skipped": skipped(metrics),
+        "untrained": caveats.untrained(metrics),
+        "averaged": caveats.averaged(metrics),
         "base": name_of_base(metrics),
         "baseline": name_of_base(metrics) == "before",
         "method": METHOD_TITLES.get(metrics.get("method", ""), metrics.get("method")),

@@ -159,6 +159,11 @@ def test_the_page_is_one_file_of_text(folders, tools, tmp_path):
     assert all("worse: " in str(a["aria-label"]) for a in charts)
 
 
+def test_a_mean_of_networks_is_named_as_one(folders, tools, tmp_path):
+    change(folders[1], tools, ensemble={"networks": 5, "flips": False})
+    assert page_of(folders, tmp_path, tools).text.count(", the mean of 5 networks") == 1
+
+
 def test_synthetic_scores_are_labelled(folders, tools, tmp_path):
     change(folders[2], tools, data="synthetic sample")
     page = page_of(folders, tmp_path, tools)

@@ -40,10 +40,10 @@ def test_the_most_uncertain_come_first_whatever_their_error() -> None:
     assert [each.id for each in most_doubtful(CASES)] == ["a", "c", "b"]
 
 
-def test_the_section_names_the_members_and_what_was_scored() -> None:
+def test_the_section_names_the_members_and_what_intervals_are_over() -> None:
     section = doubt({"uncertainty": FOUND}, CASES)
     assert section is not None
-    assert (section.members, section.flips) == ("the image and its 3 mirror images", True)
+    assert section.members == "the image and its 3 mirror images"
     assert section.over == "95 % intervals over 3 groups"
     assert "0.200 [no interval] (images in an order by chance 0.400" in section.area
     assert doubt({}, CASES) is None

@@ -194,11 +194,39 @@ def test_a_pre_trained_network_is_a_baseline(run, tools, told):
     assert "no baseline" not in text
 
 
-def test_scores_of_an_untrained_network_are_labelled(run, tools):
-    thumbnails = with_metrics(run, tools, untrained=True, training="stopped after epoch 0 of 4")
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "UNTRAINED - the training was stopped before its first validation; these scores are"),
+        (
+            {"ensemble": {"networks": 3, "flips": False}},
+            "UNTRAINED - of a fold the training was stopped before its first validation (stopped "
+            "after epoch 0 of 4); the mean of 3 networks holds the network from before it",
+        ),
+    ],
+)
+def test_scores_of_an_untrained_network_are_labelled(run, tools, more, said):
+    told = {"untrained": True, "training": "stopped after epoch 0 of 4"}
+    thumbnails = with_metrics(run, tools, **told, **more)
     page = tools.Page(write_report(run, thumbnails).read_text(encoding="utf-8"))
-    assert "UNTRAINED - the training was stopped before its first validation" in page.text
+    assert said in page.text
     assert "stopped after epoch 0 of 4" in page.text
+
+
+@pytest.mark.parametrize(
+    ("networks", "flips", "said", "not_of"),
+    [
+        (5, False, "the mean of 5 networks", "one network's."),
+        (1, True, "the mean of one network over each image and", "one look at the image."),
+    ],
+)
+def test_a_page_of_a_mean_says_of_what(run, tools, networks, flips, said, not_of):
+    facts = {"trained_on": "other", "ensemble": {"networks": networks, "flips": flips}}
+    write_report(run, with_metrics(run, tools, **facts))
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert f": <b>{said}" in page.partition("</header>")[0]
+    assert "<b>All scores of this page are of the mean of" in page
+    assert not_of in tools.Page(page).text
 
 
 def test_two_banners_stand_below_one_another(run, tools):

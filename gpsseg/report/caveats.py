@@ -1,0 +1,44 @@
+"""Of which network the scores of a page are, where that is not one trained network's one look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpsseg.evaluators.words import mean_words
+
+STOPPED = "the training was stopped before its first validation"
+
+
+def averaged(metrics: Mapping[str, Any]) -> str:
+    """Over what the scored probabilities are a mean, as a sentence; empty where they are not.
+
+    >>> averaged({"ensemble": {"networks": 5, "flips": False}})
+    "All scores of this page are of the mean of 5 networks' probabilities, not of one network's."
+    >>> averaged({})
+    ''
+    """
+    found = metrics.get("ensemble")
+    if not found:
+        return ""
+    one = "one network's" if found["networks"] > 1 else "the network's one look at the image"
+    return f"All scores of this page are of {mean_words(metrics, ' probabilities')}, not of {one}."
+
+
+def untrained(metrics: Mapping[str, Any]) -> str:
+    """Whose training ended before a validation, and what the scores then are; else empty.
+
+    >>> untrained({"untrained": True, "folds": [{"fold": 1}, {"fold": 2, "untrained": True}]})[:55]
+    'of fold 2 the training was stopped before its first val'
+    """
+    if not metrics.get("untrained"):
+        return ""
+    if folds := metrics.get("folds"):
+        names = ", ".join(str(each["fold"]) for each in folds if each.get("untrained"))
+        scored = "the scores of its images are of the network from before it"
+        return f"of fold {names} {STOPPED}; {scored}"
+    if metrics.get("ensemble", {}).get("networks", 1) > 1:
+        told = f" ({metrics['training']})" if metrics.get("training") else ""
+        mean = mean_words(metrics)
+        return f"of a fold {STOPPED}{told}; {mean} holds the network from before it"
+    return f"{STOPPED}; these scores are of the network from before it"
