@@ -8,26 +8,9 @@ from typing import Any
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import digits, interval_words
 from gpsseg.report.contents import Json
-from gpsseg.report.sections import Score, score_of
+from gpsseg.report.scores import OF_PROTOCOL, Score, score_of
 
-HERE = ("clinical", "lesions")  # protocols that have this section, and so no other
-NAMES = {
-    "clinical": {
-        "sensitivity": "Sensitivity, pixels of a lesion",
-        "specificity": "Specificity, pixels beside lesions",
-        "precision": "Precision, predicted pixels",
-        "false_find_share": "Images without a lesion on which something is predicted",
-        "false_lesions_per_image": "False lesions on an image without one",
-    },
-    "lesions": {
-        "sensitivity": "Sensitivity: found of all lesions",
-        "precision": "Precision: found of all predicted lesions",
-        "f1": "F1 (recognition quality)",
-        "sq": "Segmentation quality: mean IoU of those found",
-        "pq": "Panoptic quality",
-        "false_finds_per_image": "False finds an image",
-    },
-}
+HERE = tuple(OF_PROTOCOL)  # protocols that have this section, and so no other
 
 
 def clinic(metrics: Json) -> dict[str, Any]:
@@ -57,9 +40,10 @@ def measures(metrics: Json, protocol: str) -> list[Measure]:
     after = metrics["after"].get(protocol, {})
     before = metrics.get("before", {}).get(protocol, {})
     found = []
-    for key, name in NAMES[protocol].items():
-        score, over = score_of(after, key), after.get(f"{key}_over", {})
+    for key, name in OF_PROTOCOL[protocol].items():
+        score = score_of(after, key)
         if score is not None:
+            over = score.over
             images = counted(over["images"], "image") if "images" in over else ""
             words = interval_words(over).replace("95 % intervals over ", "")
             told = f"{images}; {words}" if words != images else images

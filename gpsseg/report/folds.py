@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpsseg.report.contents import Json
-from gpsseg.report.sections import score_of
+from gpsseg.report.scores import score_of
 
 
 def folds(metrics: Json) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from gpsseg.report.contents import Contents, read_contents, require_scores
 from gpsseg.report.doubt import doubt
 from gpsseg.report.folds import folds
 from gpsseg.report.page import fill_template
+from gpsseg.report.scores import score_of
 from gpsseg.report.skipped import skipped
 from gpsseg.report.thumbnails import LeakPicture, Thumbnail
 
@@ -95,7 +96,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "folds": folds(metrics),
         "columns": sections.columns(cases),
         "classes": sections.classes(metrics),
-        "strata": [(s, sections.score_of(s, "dice")) for s in metrics.get("strata", [])],
+        "strata": [(s, score_of(s, "dice")) for s in metrics.get("strata", [])],
         "paired": metrics.get("paired", []),
         "leaks": sections.leak_check(contents),
         "labels": sections.labels(metrics),

@@ -11,28 +11,8 @@ from gpsseg.errors import counted
 from gpsseg.evaluators import registry
 from gpsseg.evaluators.words import interval_words, name_of_base
 from gpsseg.report.contents import CaseRow, Contents, Json
+from gpsseg.report.scores import Score, name_of_score, score_of
 from gpsseg.report.thumbnails import LeakPicture
-
-SCORE_NAMES = {
-    "dice_with_lesion": "mDice, images with a lesion",
-    "s_measure": "S-measure",
-    "e_measure": "E-measure",
-    "weighted_f": "weighted F",
-    "mae": "MAE",
-    "jaccard_thresholded": "Jaccard (below 0.65: 0)",
-    "hd95": "HD95",
-    "assd": "ASSD",
-    "nsd": "NSD",
-}
-
-
-@dataclass(frozen=True)
-class Score:
-    """A score over the test images with its 95 % interval, where there is one."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +70,7 @@ def _protocol(name: str, metrics: Json) -> ProtocolScores:
         name=name,
         rule=" ".join(filter(None, [_about(name), after.get("rule", "")])),
         overlap=tuple(compare(*pair) for pair in overlap),
-        others=tuple(compare(key, _with_unit(key, after)) for key in others),
+        others=tuple(compare(key, name_of_score(name, key, after)) for key in others),
         warning=after.get("warning") or after.get("omitted", ""),
         over=interval_words(after) if "resampled" in after else "",
     )
@@ -100,24 +80,6 @@ def _about(name: str) -> str:
     """A protocol's rule in words; empty for one that this version does not know."""
     known = registry()
     return known[name].about if name in known else ""
-
-
-def _with_unit(key: str, summary: Json) -> str:
-    """A score's name, with the unit of a distance or the tolerance of NSD where they are known."""
-    name = SCORE_NAMES.get(key, key)
-    if key in ("hd95", "assd") and "unit" in summary:
-        return f"{name} ({summary['unit']})"
-    if key == "nsd" and "tolerance" in summary:
-        return f"{name} at {summary['tolerance']:g} {summary.get('tolerance_unit', '')}".rstrip()
-    return name
-
-
-def score_of(summary: Json, key: str) -> Score | None:
-    """A score of a summary, with its interval where it has one."""
-    if summary.get(key) is None:
-        return None
-    low, high = summary.get(f"{key}_ci95") or (None, None)
-    return Score(summary[key], low, high)
 
 
 def classes(metrics: Json) -> list[dict[str, Any]]:
@@ -215,9 +177,9 @@ def leak_sentences(leaks: Mapping[str, Any] | None) -> tuple[str, str]:
     leaking = leaks.get("leaking", len({pair["test_id"] for pair in leaks["pairs"]}))
     test, train = counted(leaks["test"], "test image"), counted(leaks["train"], "training image")
     if not leaking:
-        were = "was" if leaks["test"] == 1 else "were"
+        tested = counted(leaks["test"], "test image was", "test images were")
         found = (
-            f"None found: {test} {were} compared with {train}, and none is a copy of one or shows "
+            f"None found: {tested} compared with {train}, and none is a copy of one or shows "
             "the same scene."
         )
     else:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_text, name_of_base
 from gpsseg.report import sections
+from gpsseg.report.caveats import untrained
 from gpsseg.report.contents import Json
 from gpsseg.report.paper.facts import Facts
 from gpsseg.report.paper.texts import latex, markdown
+from gpsseg.report.scores import Score, score_of
 
-HEADINGS = ("Stage", "Protocol", "Score", "Value", "95 % interval", "Images")
+HEADINGS = ("Stage", "Protocol", "Score", "Value", "95 % interval", "Interval over", "Images")
 
 
 @dataclass(frozen=True)
@@ -22,27 +25,25 @@ class Row:
     Attributes:
         stage: "before", "untrained decoder", "after", "pooled out of fold" or "fold 1".
         protocol: its rule's name.
-        score: what it is, with its unit.
-        value: of it.
-        low: end of its interval, or None.
-        high: the other end.
-        images: how many were scored, or None where the folder does not say.
+        name: what it is, with its unit.
+        score: its value and interval.
+        images: how many it is over, or None where the folder does not say.
     """
 
     stage: str
     protocol: str
-    score: str
-    value: float
-    low: float | None
-    high: float | None
+    name: str
+    score: Score
     images: int | None
 
     @property
     def cells(self) -> tuple[str, ...]:
         """As the headings have them."""
-        ends = "" if self.low is None else interval_text((self.low, self.high))
+        score = self.score
+        ends = "" if score.low is None else interval_text((score.low, score.high))
         images = "" if self.images is None else str(self.images)
-        return (self.stage, self.protocol, self.score, f"{self.value:.3f}", ends, images)
+        told = f"{score.value:.3f}", ends, score.varied
+        return (self.stage, self.protocol, self.name, *told, images)
 
 
 def headline(metrics: Json) -> sections.ProtocolScores:
@@ -60,15 +61,15 @@ def rows(facts: Facts) -> list[Row]:
         for one in (*rule.overlap, *rule.others):
             for stage, score in ((base, one.before), (after, one.after)):
                 if score and score.value == score.value:
-                    ends = score.low, score.high
-                    found.append(Row(stage, rule.name, one.name, score.value, *ends, images))
+                    over = score.over.get("images", images)
+                    found.append(Row(stage, rule.name, one.name, score, over))
     of_folds = [row for fold in facts.folds for row in _of_fold(fold)]
     return [*found, *_apart(facts, after), *of_folds]
 
 
 def _apart(facts: Facts, after: str) -> list[Row]:
-    """The scores of each class that is told apart, and of each label."""
-    base, found = name_of_base(facts.metrics), []
+    """The scores of each class that is told apart, and of each label: means over all images."""
+    images, base, found = facts.metrics.get("images"), name_of_base(facts.metrics), []
     for kind, told in (
         ("class", sections.classes(facts.metrics)),
         ("label", sections.labels(facts.metrics)),
@@ -80,18 +81,21 @@ def _apart(facts: Facts, after: str) -> list[Row]:
                 (after, "mIoU", one["iou"]),
             ):
                 if score:
-                    of, ends = f"{kind} {one['name']}", (score.low, score.high)
-                    found.append(Row(stage, of, label, score.value, *ends, one["images"]))
+                    of = f"{kind} {one['name']}, which {_show(one['images'])}"
+                    found.append(Row(stage, of, label, score, images))
     return found
+
+
+def _show(images: int) -> str:
+    return counted(images, "true mask shows", "true masks show")
 
 
 def _of_fold(fold: Json) -> list[Row]:
     stage, found = f"fold {fold['fold']}", []
     for key, label in (("dice", "mDice"), ("iou", "mIoU")):
-        score = sections.score_of(fold, key)
+        score = score_of(fold, key)
         if score:
-            ends = score.low, score.high
-            found.append(Row(stage, "per-image", label, score.value, *ends, fold["images"]))
+            found.append(Row(stage, "per-image", label, score, fold["images"]))
     return found
 
 
@@ -102,8 +106,8 @@ def marks(facts: Facts) -> list[str]:
         told.append("SYNTHETIC SAMPLE: these scores say nothing about real images.")
     if prompt := sections.prompted(facts.metrics):
         told.append(f"PROMPTED: the network was given a {prompt}.")
-    if facts.metrics.get("untrained"):
-        told.append(f"UNTRAINED: {'in a fold ' if facts.folds else ''}no epoch was validated.")
+    if why := untrained(facts.metrics):
+        told.append(f"UNTRAINED: {why}.")
     base = name_of_base(facts.metrics)
     if base != "before" and facts.metrics.get("before"):
         told.append(f"The {base} is no baseline.")
@@ -113,6 +117,8 @@ def marks(facts: Facts) -> list[str]:
 def caption(facts: Facts) -> str:
     """What the table shows."""
     over, what = headline(facts.metrics).over, sections.title(facts.metrics)
+    if varies(facts):
+        over = "95 % intervals, each over what its row says"
     if facts.synthetic:
         what = f"drawn images that stand in for {what}"
     return " ".join(
@@ -126,6 +132,11 @@ def caption(facts: Facts) -> str:
             ],
         )
     )
+
+
+def varies(facts: Facts) -> bool:
+    """Whether the intervals of some rows are over other images than those of others."""
+    return len({row.score.varied for row in rows(facts)} - {""}) > 1
 
 
 def _warnings(facts: Facts) -> dict[str, str]:
@@ -150,7 +161,7 @@ def as_latex(found: Sequence[Row], title: str) -> str:
             r"% needs \usepackage{booktabs}",
             r"\begin{table}",
             rf"  \caption{{{latex(title)}}}",
-            r"  \begin{tabular}{lllrlr}",
+            r"  \begin{tabular}{lllrllr}",
             r"    \toprule",
             f"    {head}",
             r"    \midrule",
@@ -170,10 +181,11 @@ def as_csv(found: Sequence[Row], facts: Facts) -> list[dict[str, Any]]:
         {
             "stage": row.stage,
             "protocol": row.protocol,
-            "score": row.score,
-            "value": row.value,
-            "low": row.low,
-            "high": row.high,
+            "score": row.name,
+            "value": row.score.value,
+            "low": row.score.low,
+            "high": row.score.high,
+            "interval_over": row.score.varied,
             "images": row.images,
             "data": facts.metrics.get("data"),
             "note": " ".join([*notes, warned.get(row.protocol, "")]).strip(),

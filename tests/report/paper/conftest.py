@@ -15,6 +15,29 @@ def write(folder, name, value):
     (folder / name).write_text(json.dumps(value), encoding="utf-8")
 
 
+def over(images, units):
+    return {"images": images, "resampled": "group", "units": units, "seeds": 1}
+
+
+def in_the_clinic():
+    """Protocols whose measures are each over images of their own, and the scores of each centre."""
+    clinical = {"sensitivity": 0.6373, "sensitivity_ci95": [0.5717, 0.7029]}
+    clinical |= {"sensitivity_over": over(14, 12), "images": 19}
+    clinical |= {"false_find_share": 0.8251, "false_find_share_ci95": [0.7331, 0.9171]}
+    clinical |= {"false_find_share_over": over(5, 3)}
+    sizes = {"unit": "pixels", "bias": -517.0, "bias_ci95": [-739.0, -295.0], "lower": -971.0}
+    sizes |= {"lower_ci95": None, "upper": -63.0, "upper_ci95": [-81.0, -45.0], "grows": False}
+    clinical["agreement"] = [sizes | over(16, 15)]
+    lesions = {"true": 127, "found": 79, "touched": 116, "predicted": 98, "false_finds": 19}
+    lesions |= {"astray": 18, "least_iou": 0.5, "least_pixels": 3, "images": 19, "specks": 10}
+    lesions |= {"pq": 0.4483, "pq_ci95": None, "pq_over": over(13, 1) | {"no_interval": "none"}}
+    scores = {"dice": 0.9011, "dice_ci95": [0.8717, 0.9305], "iou": 0.8, "iou_ci95": None}
+    counts = {"lesions": 88, "found": 71, "false_finds": 24, "few": False}
+    oslo = {"value": "Oslo", **scores, **counts, **over(12, 10)}
+    rest = oslo | {"value": "", "few": True, "dice": 0.6619, "dice_ci95": None, **over(2, 2)}
+    return {"clinical": clinical, "lesions": lesions}, {"centre": [oslo, rest]}
+
+
 def peculiar(folder):
     """A finished run on a card's data, each of whose numbers is found once."""
     folder.mkdir()
@@ -23,6 +46,8 @@ def peculiar(folder):
     after |= {"iou_ci95": [0.6997, 0.7843], **varied, "images": 19, "images_with_lesion": 14}
     after |= {"empty_truth": 5, "empty_prediction": 6, "false_finds": 4}
     before = {"dice": 0.1619, "dice_ci95": [0.1213, 0.2029], "iou": 0.0911, **varied}
+    protocols, by = in_the_clinic()
+    micro = {"dice": 0.7727, "dice_ci95": None, "iou": 0.6661}
     metrics = {
         "data": "real",
         "dataset": "kvasir",
@@ -39,7 +64,8 @@ def peculiar(folder):
         "pretraining": "Encoder: photographs.",
         "processor": "an abacus, 23 beads",
         "before": {"per-image": before},
-        "after": {"per-image": after, "micro": {"dice": 0.7727, "dice_ci95": None, "iou": 0.6661}},
+        "after": {"per-image": after, "micro": micro, **protocols},
+        "by": by,
         "strata": [{"low": 0.0, "high": 0.37, "images": 13, "dice": 0.5557, "dice_ci95": None}],
         "calibration": {"ece": 0.0463, "ece_ci95": [0.0331, 0.0597], "bins": []},
         "trainable": {
@@ -81,6 +107,20 @@ def peculiar(folder):
     return folder
 
 
+def evaluated(folder, ensemble, **more):
+    """The evaluation of a study (or a run): a folder of its own, without the training's files."""
+    for name in ("config.json", "split.json", "selection.json", "log.jsonl", "delta.safetensors"):
+        (folder / name).unlink()
+    counts = {"members": ensemble["networks"], "of": "folds", "images": 18, "aurc": 0.2713}
+    ranks = {"spearman": 0.5171, "spearman_ci95": [0.3137, 0.7205], "aurc_ci95": None}
+    doubt = {**counts, **ranks, "aurc_random": 0.3319, "aurc_perfect": 0.1733}
+    doubt |= {} if ensemble["networks"] > 1 else {"of": "flips", "members": 4}
+    gone = {"before": None, "trainable": None, "best_epoch": None, "seconds": None, "by": None}
+    found = {"ensemble": ensemble, "uncertainty": doubt, "trained_on": "kvasir", "run": "study"}
+    change(folder, "metrics.json", **gone, **found, **more)
+    return folder
+
+
 def change(folder, name, **values):
     """Change keys of a JSON file; None takes one away."""
     content = json.loads((folder / name).read_text(encoding="utf-8")) | values
@@ -112,4 +152,4 @@ def folder(tmp_path):
 @pytest.fixture
 def tools():
     """The helpers of this file, for tests to call."""
-    return SimpleNamespace(change=change, paper=paper, part=part, peculiar=peculiar, write=write)
+    return SimpleNamespace(change=change, paper=paper, part=part, evaluated=evaluated, write=write)
