@@ -74,7 +74,7 @@ def test_the_page_shows_columns_and_escapes_their_values(run: Path, tools: Simpl
 
 def test_the_chart_is_in_the_unit_that_it_says() -> None:
     cases = [
-        CaseRow(name, "", None, 0.5, 0.5, 1.0, None, pixels, 2.0)
+        CaseRow(name, "", 0.5, 0.5, 1.0, None, pixels=pixels, pixel_mm=2.0)
         for name, pixels in (
             ("a", (3000, 5000, 10000)),
             ("b", (0, 0, 10)),
