@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gpsseg.report.paper import said_of_data, said_of_scores, said_of_training
+from gpsseg.report.paper import said_of_clinic, said_of_data, said_of_scores, said_of_training
 from gpsseg.report.paper.facts import Facts, Filler, Said
 
 FILLERS: Mapping[str, Filler] = {
@@ -48,8 +48,12 @@ FILLERS: Mapping[str, Filler] = {
         said_of_scores.paired,
         said_of_scores.by_size,
         said_of_scores.calibration,
-        said_of_scores.diagnosis,
-        said_of_scores.finds,
+        said_of_clinic.diagnosis,
+        said_of_clinic.finds,
+        said_of_clinic.lesions,
+        said_of_clinic.agreement,
+        said_of_clinic.by_column,
+        said_of_clinic.uncertainty,
         said_of_scores.worst,
         said_of_scores.across_folds,
         said_of_scores.internal,
@@ -68,11 +72,15 @@ METHODS = (
         "epoch_kept",
         "ended_early",
         "seed",
+        "ensemble",
         "prompts",
     ),
     *("headline_protocol", "intervals", "hardware", "software"),
 )
-RESULTS = ("scores", "across_folds", "by_size", "calibration", "diagnosis", "finds", "warnings")
+RESULTS = (
+    *("scores", "across_folds", "by_size", "by_column", "calibration", "lesions", "diagnosis"),
+    *("agreement", "finds", "uncertainty", "warnings"),
+)
 
 
 def say_all(facts: Facts, names: Sequence[str]) -> list[Said]:

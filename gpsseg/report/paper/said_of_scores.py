@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gpsseg.errors import counted, few
-from gpsseg.evaluators.words import interval_text, interval_words, name_of_base
+from gpsseg.evaluators.words import interval_text, interval_words, mean_words, name_of_base
 from gpsseg.report import sections
 from gpsseg.report.paper.facts import METRICS, PER_IMAGE, Facts, Said
-from gpsseg.report.paper.table import headline, marks
+from gpsseg.report.paper.said_of_clinic import with_interval
+from gpsseg.report.paper.table import headline, marks, varies
 
 WORST = 5
-DIAGNOSTIC = ("clinical", "lesions")  # protocols
 
 
 def protocols(facts: Facts) -> Said | None:
@@ -31,17 +31,15 @@ def headline_protocol(facts: Facts) -> Said | None:
 def scores(facts: Facts) -> Said | None:
     """The scores of the default protocol."""
     rule, metrics = headline(facts.metrics), facts.metrics
-    told = [
-        f"{score.name} {score.after.value:.3f} {_interval(score.after)}" for score in rule.overlap
-    ]
+    told = [f"{score.name} {with_interval(score.after)}" for score in rule.overlap]
     if not told:
         return None
     text = f"{' and '.join(told)} under {rule.name}"
+    if mean := mean_words(metrics):
+        text += f", of {mean}"
     base = name_of_base(metrics)
     before = [
-        f"{score.name} {score.before.value:.3f} {_interval(score.before)}"
-        for score in rule.overlap
-        if score.before
+        f"{score.name} {with_interval(score.before)}" for score in rule.overlap if score.before
     ]
     if before:
         what = "before adaptation" if base == "before" else f"of the {base}"
@@ -63,7 +61,9 @@ def intervals(facts: Facts) -> Said | None:
     summary = facts.metrics["after"][rule.name]
     if summary.get("no_interval"):
         return facts.said(f"No interval is given: {interval_words(summary)}.", METRICS)
-    return facts.said(f"Given are {rule.over}, by the jackknife.", METRICS)
+    apart = "; what else is scored says in the table what its intervals are over"
+    more = apart if varies(facts) else ""
+    return facts.said(f"Given are {rule.over}, by the jackknife{more}.", METRICS)
 
 
 def paired(facts: Facts) -> Said | None:
@@ -105,30 +105,6 @@ def calibration(facts: Facts) -> Said | None:
     )
 
 
-def diagnosis(facts: Facts) -> Said | None:
-    """Sensitivity, specificity and precision, of pixels and of lesions, where they were scored."""
-    told = []
-    for rule in sections.protocols(facts.metrics):
-        if rule.name in DIAGNOSTIC:
-            scores = [
-                f"{one.name} {one.after.value:.3f} {_interval(one.after)}" for one in rule.others
-            ]
-            told += [f"Under {rule.name}: {', '.join(scores)}."] if scores else []
-    return facts.said(" ".join(told), METRICS)
-
-
-def finds(facts: Facts) -> Said | None:
-    """Empty masks, where a score alone misleads."""
-    found = facts.metrics["after"].get("per-image", {})
-    names = {
-        "empty_truth": "true masks without foreground",
-        "empty_prediction": "predictions without foreground",
-        "false_finds": "images without foreground in which something was found",
-    }
-    told = [f"{name}: {found[key]}" for key, name in names.items() if key in found]
-    return facts.said(f"Counts of images: {'; '.join(told)}." if told else "", METRICS)
-
-
 def worst(facts: Facts) -> Said | None:
     """The images with the lowest Dice."""
     cases = [case for case in facts.of.cases if case.dice is not None]
@@ -138,7 +114,7 @@ def worst(facts: Facts) -> Said | None:
     zero = sum(1 for case in cases if not case.dice)
     text = f"The lowest Dice: {few(low, WORST)}."
     if zero:
-        text += f" Of {len(cases)} images {zero} scored 0."
+        text += f" {zero} of {counted(len(cases), 'image')} scored 0."
     return facts.said(text, PER_IMAGE)
 
 
@@ -193,10 +169,6 @@ def output(facts: Facts) -> Said | None:
     if "per-image" in facts.metrics["after"]:
         text += "; a pixel counts as foreground from 0.5 on, which was not tuned"
     return facts.said(f"{text}.", METRICS)
-
-
-def _interval(score: sections.Score) -> str:
-    return interval_text(None if score.low is None else (score.low, score.high))
 
 
 def _sentence(text: str) -> str:

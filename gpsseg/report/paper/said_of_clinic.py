@@ -1,0 +1,94 @@
+"""What can be said to a clinician: lesions found, sizes, subgroups, and what doubt is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpsseg.errors import counted
+from gpsseg.evaluators.words import coverage_words, interval_text, members_words, worth_words
+from gpsseg.report import clinical
+from gpsseg.report.paper.facts import METRICS, Facts, Said
+from gpsseg.report.scores import Score
+
+
+def diagnosis(facts: Facts) -> Said | None:
+    """Sensitivity, specificity and precision, of pixels and of lesions, where they were scored."""
+    told = []
+    for protocol in clinical.HERE:
+        if protocol in facts.metrics["after"]:
+            scores = [
+                f"{one.name}: {with_interval(one.after)} ({one.over})"
+                for one in clinical.measures(facts.metrics, protocol)
+            ]
+            told += [f"Under {protocol}, over the images in brackets: {'; '.join(scores)}."]
+    return facts.said(" ".join(told), METRICS)
+
+
+def finds(facts: Facts) -> Said | None:
+    """Empty masks, where a score alone misleads."""
+    found = facts.metrics["after"].get("per-image", {})
+    names = {
+        "empty_truth": "true masks without foreground",
+        "empty_prediction": "predictions without foreground",
+        "false_finds": "images without foreground in which something was found",
+    }
+    told = [f"{name}: {found[key]}" for key, name in names.items() if key in found]
+    return facts.said(f"Counts of images: {'; '.join(told)}." if told else "", METRICS)
+
+
+def lesions(facts: Facts) -> Said | None:
+    """How many lesions were found, and how many finds are none."""
+    found = clinical.lesions(facts.metrics)
+    if found is None:
+        return None
+    sentence = found["sentence"]
+    return facts.said(f"Lesions: {sentence} {found['specks']}".strip(), METRICS)
+
+
+def agreement(facts: Facts) -> Said | None:
+    """How far predicted sizes lie from true ones."""
+    return facts.said(" ".join(clinical.agreement(facts.metrics)), METRICS)
+
+
+def by_column(facts: Facts) -> Said | None:
+    """Scores of the images of each value of a column."""
+    told = [
+        f"By {column['column']}: {'; '.join(_value(row) for row in column['rows'])}."
+        for column in clinical.by_column(facts.metrics)
+    ]
+    if not told:
+        return None
+    text = f"mDice of the images of each value. {' '.join(told)}"
+    return facts.said(f"{text} Values were not chosen at random.", METRICS)
+
+
+def _value(row: dict[str, Any]) -> str:
+    """A value's scores, the number of its images, and its lesions where they were counted."""
+    few = ", which is few" if row["few"] else ""
+    score = with_interval(row["dice"]) if row["dice"] else "none"
+    text = f"{row['name']} {score} over {counted(row['images'], 'image')}{few}"
+    if "lesions" in row:
+        text += (
+            f" ({row['found']} of {counted(row['lesions'], 'lesion')} found, "
+            f"{counted(row['false_finds'], 'false find')})"
+        )
+    return text
+
+
+def uncertainty(facts: Facts) -> Said | None:
+    """Whether the disagreement of an ensemble tells which images have errors."""
+    found = facts.metrics.get("uncertainty")
+    if not found:
+        return None
+    return facts.said(
+        "The uncertainty of an image is 1 minus the mean Dice of any two of the masks by "
+        f"{members_words(found)}. {worth_words(found)} Over {counted(found['images'], 'image')}: "
+        f"{coverage_words(found)}.",
+        METRICS,
+    )
+
+
+def with_interval(score: Score) -> str:
+    """A score with its interval, or that it has none."""
+    ends = None if score.low is None else (score.low, score.high)
+    return f"{score.value:.3f} {interval_text(ends)}"
