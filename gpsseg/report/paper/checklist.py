@@ -79,8 +79,9 @@ def as_markdown(checklist: Checklist, filled: list[Filled]) -> str:
     lines = [
         f"## {checklist['title']}",
         "",
-        f"Items in our own words, with the published numbers [@{checklist['cite']}]; hand in the "
-        f"official form: <{checklist['source']}>.",
+        f"Items in our own words, after the published checklist [@{checklist['cite']}], read in "
+        "two public copies; check the journal's own form before you submit: "
+        f"<{checklist['source']}>.",
         *filter(None, [checklist.get("note")]),
         "",
         f"{len(filled)} items: {whole} said by this folder, {part} in part, "
