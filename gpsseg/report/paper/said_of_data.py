@@ -9,7 +9,7 @@ from typing import Any
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import varied_text
 from gpsseg.report.contents import Json
-from gpsseg.report.paper.facts import CARD, CONFIG, METRICS, PER_IMAGE, SPLIT, Facts, Said
+from gpsseg.report.paper.facts import CARD, CONFIG, METRICS, PER_IMAGE, SPLIT, STUDY, Facts, Said
 from gpsseg.report.paper.references import keys_of_data
 from gpsseg.report.sections import leak_sentences, prompted, title
 from gpsseg.report.settings import greys_text
@@ -75,28 +75,34 @@ def partitions(facts: Facts) -> Said | None:
 
 def _folds(facts: Facts) -> Said | None:
     """The same of a study."""
-    told = [f"{_range(facts.folds, 'images')} test images"]
-    told += [
-        f"{_range(facts.folds, part)} {name} images"
-        for part, name in (("train", "training"), ("val", "validation"))
+    told = [
+        _range(facts.folds, part, f"{name} image")
+        for part, name in (("images", "test"), ("train", "training"), ("val", "validation"))
         if all(part in fold for fold in facts.folds)
     ]
+    aside = "no test set apart: all images take turns"
+    if facts.of.study.get("folds_of") == "train":
+        aside = "only the training list in the folds: the images of the test list are in none"
+    images = counted(facts.metrics["images"], "image")
+    grouped = any(case.group for case in facts.of.cases)
+    group = " and without any other image of its group" if grouped else ""
     return facts.said(
-        f"The images were dealt into {counted(len(facts.folds), 'fold')}, each of {_and(told)}. "
-        f"Each of the {facts.metrics['images']} images was tested once, by a network that was "
-        "trained without it.",
-        METRICS,
+        f"Cross-validation: the images were dealt into {counted(len(facts.folds), 'fold')}, each "
+        f"of {_and(told)}. Each of the {images} was tested once, by a network that was trained "
+        f"without it{group}. There is {aside}.",
+        *(METRICS, STUDY, *([PER_IMAGE] if group else [])),
     )
 
 
-def _range(folds: Sequence[Json], key: str) -> str:
+def _range(folds: Sequence[Json], key: str, noun: str) -> str:
     """From the least to the largest.
 
-    >>> _range([{"images": 4}, {"images": 5}], "images"), _range([{"images": 4}], "images")
-    ('4 to 5', '4')
+    >>> _range([{"val": 4}, {"val": 5}], "val", "image"), _range([{"val": 1}], "val", "image")
+    ('4 to 5 images', '1 image')
     """
     sizes = [fold[key] for fold in folds]
-    return f"{min(sizes)} to {max(sizes)}" if len({*sizes}) > 1 else f"{sizes[0]}"
+    least, most = min(sizes), counted(max(sizes), noun)
+    return most if least == max(sizes) else f"{least} to {most}"
 
 
 def validation_share(facts: Facts) -> Said | None:
@@ -123,9 +129,10 @@ def groups(facts: Facts) -> Said | None:
     if not cases:
         return None
     if not named:
+        where = "in several folds" if facts.folds else "on both sides of the split"
         return facts.said(
             "No groups (such as patients or videos) were given for the test images, so that "
-            "images of one patient may lie on both sides of the split.",
+            f"images of one patient may lie {where}.",
             PER_IMAGE,
         )
     lone = f"; {counted(alone, 'test image has', 'test images have')} no group" if alone else ""
@@ -150,12 +157,12 @@ def leaks(facts: Facts) -> Said | None:
     more = [pairs and f"Pairs by kind: {pairs}."]
     alone = found.get("without_group")
     if alone:
-        are = "image has" if alone == 1 else "images have"
         more.append(
-            f"Of both together {alone} {are} no group, so that pictures of one patient can only be "
-            "found where they look alike."
+            f"Of both together {counted(alone, 'image has', 'images have')} no group, so that "
+            "pictures of one patient can only be found where they look alike."
         )
-    told = f"Search for test images that leak from training or validation images: {sentence}"
+    where = " of their own fold" if facts.folds else ""
+    told = f"Search for test images that leak from training or validation images{where}: {sentence}"
     return facts.said(" ".join([told, *filter(None, more)]), METRICS)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from gpsseg.config.methods import METHOD_TITLES
-from gpsseg.errors import counted
+from gpsseg.errors import counted, told
+from gpsseg.evaluators.words import mean_words
 from gpsseg.report.contents import Json
 from gpsseg.report.paper.facts import (
     CONFIG,
@@ -20,6 +23,7 @@ from gpsseg.report.paper.references import keys_of_backbone, keys_of_method
 from gpsseg.report.sections import trained_parts
 from gpsseg.report.settings import command
 
+OF_FOLD = re.compile(r"fold[- ](\d+):? (.+?)(?=; fold[- ]\d|$)")  # of a study's, an ensemble's
 CRITERIA = {
     "gradient": "the absolute sum of their gradients over training images",
     "gradient-abs": "the sum of their absolute gradients over training images",
@@ -55,11 +59,19 @@ def seed(facts: Facts) -> Said | None:
     found = facts.metrics.get("seed", facts.config.get("seed"))
     if found is None:
         return None
+    one = "each result is"
+    if networks(facts) > 1:
+        one = f"each of the {networks(facts)} networks is"
     return facts.said(
         f"All that is random (order, augmentation, new weights, subsets) has the seed {found}; "
-        "each result is of one training, and what other seeds give is not in this folder.",
+        f"{one} of one training, and what other seeds give is not in this folder.",
         METRICS,
     )
+
+
+def networks(facts: Facts) -> int:
+    """How many networks were scored: one of each fold of a study."""
+    return len(facts.folds) or int(facts.metrics.get("ensemble", {}).get("networks", 1))
 
 
 def method(facts: Facts) -> Said | None:
@@ -136,7 +148,10 @@ def optimisation(facts: Facts) -> Said | None:
     rates = f"a peak learning rate of {config['lr']:g}"
     if config.get("decoder_lr") not in (None, config["lr"]):
         rates += f" ({config['decoder_lr']:g} in the decoder)"
-    text = f"Training was set to {counted(config['epochs'], 'epoch')} with AdamW, {rates}"
+    text = f"Training was set to {counted(config['epochs'], 'epoch')}"
+    if "time_limit" in config:
+        text += f" (as many as a time limit of {told(config['time_limit'])} had room for)"
+    text += f" with AdamW, {rates}"
     if "warmup" in config:
         text += f", a linear warm-up over {100 * config['warmup']:.3g} % of the updates"
     text += " and half a cosine down to zero"
@@ -147,6 +162,9 @@ def optimisation(facts: Facts) -> Said | None:
     if "weight_decay" in config:
         where = " towards the pre-trained values" if config.get("decay_to") == "pretrained" else ""
         text += f"; weight decay {config['weight_decay']:g}{where}"
+    if "patience" in config:
+        idle = counted(config["patience"], "validation")
+        text += f"; it was to end early after {idle} in a row without a better score"
     return facts.of_run(f"{text}.", CONFIG)
 
 
@@ -162,6 +180,8 @@ def epoch_kept(facts: Facts) -> Said | None:
     if facts.folds:
         return _epochs_of_folds(facts)
     best, images = facts.run.metrics.get("best_epoch"), facts.run.split.get("val")
+    if networks(facts) > 1:
+        return None  # what was kept of each, an evaluation of several does not say
     if facts.metrics.get("untrained") or best == 0:
         return facts.of_run(
             "No epoch was validated: the weights are those from before the training.", METRICS
@@ -186,31 +206,49 @@ def _epochs_of_folds(facts: Facts) -> Said | None:
     kept = [fold["best_epoch"] for fold in facts.folds if fold.get("best_epoch") is not None]
     if len(kept) < len(facts.folds):
         return None
+    none = "" if all(kept) else " (0: none was validated, and the network is untrained)"
     return facts.said(
+        "There is no single final model, but one of each fold. "
         f"Of the folds, in their order, the weights of the epochs {', '.join(map(str, kept))} were "
-        "kept, each with the highest mean Dice over the fold's own validation images (0: none was "
-        "validated); the images that a fold is tested on had no part in it.",
+        f"kept{none}, each with the highest mean Dice over the fold's own validation images; the "
+        "images that a fold is tested on had no part in it.",
         METRICS,
     )
 
 
 def ended_early(facts: Facts) -> Said | None:
-    """That a training did not go to its end."""
-    found = facts.metrics.get("training")
+    """That a training, or that of some folds, did not go to its end."""
+    found = str(facts.metrics.get("training") or "")
     if not found:
         return None
-    return facts.said(f"{'Trainings' if facts.folds else 'The training'}: {found}.", METRICS)
+    if networks(facts) == 1:
+        return facts.said(f"The training {_course(found)}.", METRICS)
+    courses = [f"of fold {number} {_course(how)}" for number, how in OF_FOLD.findall(found)]
+    return facts.said(f"The training {'; that '.join(courses)}." if courses else "", METRICS)
+
+
+def _course(found: str) -> str:
+    """How a training went, with its verb.
+
+    >>> _course("stopped after epoch 3 of 20"), _course("ended after epoch 7 of 20: no gain")
+    ('was stopped after epoch 3 of 20', 'ended after epoch 7 of 20: no gain')
+    """
+    return f"was {found}" if found.startswith("stopped") else found
 
 
 def ensemble(facts: Facts) -> Said | None:
-    """Whether several networks answered together."""
+    """Whether several networks, or one network's several looks, answered together."""
+    mean = mean_words(facts.metrics, " probabilities")
     if facts.folds:
-        return facts.said(
-            "No ensemble: each image was scored by the one network of its own fold.", METRICS
-        )
-    if not facts.metrics.get("backbone"):
-        return None
-    return facts.said("No ensemble: one network gave each answer.", METRICS)
+        text = "No ensemble: each image was scored by the one network of its own fold."
+    elif mean:
+        kind = "Ensemble" if networks(facts) > 1 else "No ensemble of networks"
+        text = f"{kind}: what is scored is {mean}."
+    elif facts.metrics.get("backbone"):
+        text = "No ensemble: one network gave each answer."
+    else:
+        text = ""
+    return facts.said(text, METRICS)
 
 
 def software(facts: Facts) -> Said | None:

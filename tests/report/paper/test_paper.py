@@ -3,14 +3,18 @@
 import csv
 import json
 import re
-import shutil
 
 import pytest
 
 from gpsseg.config.report import CHECKLISTS
 
 OURS = {"95", "0.5", "1", "0", "8"}  # the program's: level, threshold, empty masks, bits
-OTHERS = (r"SHA-256", r"Training images were augmented by .*?\)\.(?= )", r"\d+ items: .*")
+OTHERS = (
+    r"SHA-256",
+    r"Bland and Altman, 1986",
+    r"Training images were augmented by .*?\)\.(?= )",
+    r"\d+ items: .*",
+)
 CHANCES = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?![\w.]*\d)")
 
 
@@ -46,6 +50,8 @@ def test_every_number_is_in_the_folder(folder, tools, checklist):
     held |= {float(row["dice"]) for row in rows} | {float(len(rows))}
     held |= {float(len({row["group"] for row in rows} - {""}))}
     held |= {float(sum(not row["group"] for row in rows))}
+    lesions = json.loads((folder / "metrics.json").read_text())["after"]["lesions"]
+    held.add(float(lesions["true"] - lesions["touched"]))
     held.add(float((folder / "delta.safetensors").stat().st_size))
     ours = ("**", "- **You", "#", "TRIPOD", "Items in our")
     said = "\n".join(line for line in text.splitlines() if not line.startswith(ours))
@@ -53,7 +59,7 @@ def test_every_number_is_in_the_folder(folder, tools, checklist):
         said = re.sub(other, "", said)
     found = set(CHANCES.findall(said))
     assert {number for number in found - OURS if not shown(number, held)} == set()
-    assert len(found) > 60
+    assert len(found) > 90
 
 
 def test_the_methods_say_what_the_settings_say(folder, tools):
@@ -102,9 +108,10 @@ def test_the_results_are_those_of_metrics(folder, tools):
 
 def test_table_and_csv_hold_every_score_of_every_protocol(folder, tools):
     text = tools.paper(folder)
-    assert "| after | micro | Dice | 0.773 |  | 19 |" in text
+    assert "| after | micro | Dice | 0.773 |  |  | 19 |" in text
     latex = folder.parent.joinpath("paper", "out.tex").read_text(encoding="utf-8")
-    assert r"after & per-image & mDice & 0.814 & [0.772, 0.857] & 19 \\" in latex
+    over = "17 groups (3 of them images without a group)"
+    assert rf"after & per-image & mDice & 0.814 & [0.772, 0.857] & {over} & 19 \\" in latex
     assert r"\toprule" in latex
     with folder.parent.joinpath("paper", "out.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -126,7 +133,8 @@ def test_what_a_protocol_warns_of_goes_with_its_rows(folder, tools):
     assert "gps-repo: Ignores background." in folder.parent.joinpath("paper/out.tex").read_text()
     with folder.parent.joinpath("paper", "out.csv").open(newline="", encoding="utf-8") as file:
         notes = {row["protocol"]: row["note"] for row in csv.DictReader(file)}
-    assert notes == {"per-image": "", "micro": "", "gps-repo": "Ignores background."}
+    assert notes.pop("gps-repo") == "Ignores background."
+    assert set(notes.values()) == {""}
 
 
 def test_a_split_of_a_file_may_bring_its_own_validation_images(folder, tools):
@@ -140,25 +148,21 @@ def test_images_that_were_skipped_validated_nothing(folder, tools):
     assert "(0.687) over 10 validation images" in tools.paper(folder)
 
 
-def test_clinical_measures_answer_what_is_asked_of_a_diagnosis(folder, tools):
-    after = json.loads((folder / "metrics.json").read_text())["after"]
-    lesions = {"sensitivity": 0.9137, "sensitivity_ci95": [0.85, 0.95], "found": 12}
-    tools.change(folder, "metrics.json", after=after | {"lesions": lesions})
-    text = tools.paper(folder, "claim")
-    assert "Under lesions: sensitivity 0.914 [0.850, 0.950]." in text.partition("**38**")[2][:200]
-    assert "| after | lesions | sensitivity | 0.914 | [0.850, 0.950] | 19 |" in text
-
-
 def test_classes_and_labels_that_are_told_apart_have_their_rows(folder, tools):
     adenoma = {"images": 7, "dice": 0.6173, "dice_ci95": [0.5, 0.7], "iou": 0.5}
     classes = {"before": {"adenoma": {"dice": 0.1117}}, "after": {"adenoma": adenoma}}
     tools.change(
-        folder, "metrics.json", classes=classes, labels={"2": {**adenoma, "empty_truth": 3}}
+        folder,
+        "metrics.json",
+        classes=classes,
+        labels={"2": {**adenoma, "images": 19, "empty_truth": 3}},
     )
     text = tools.paper(folder)
-    assert "| before | class adenoma | mDice | 0.112 |  | 7 |" in text
-    assert "| after | class adenoma | mDice | 0.617 | [0.500, 0.700] | 7 |" in text
-    assert "| after | label 2 | mDice | 0.617 | [0.500, 0.700] | 4 |" in text
+    shown = "class adenoma, which 7 true masks show"  # the mean is over the others too
+    assert f"| before | {shown} | mDice | 0.112 |  |  | 19 |" in text
+    assert f"| after | {shown} | mDice | 0.617 | [0.500, 0.700] |  | 19 |" in text
+    shown = "label 2, which 16 true masks show"
+    assert f"| after | {shown} | mDice | 0.617 | [0.500, 0.700] |  | 19 |" in text
 
 
 def test_of_the_sample_nobody_reads_that_it_is_the_data_set(folder, tools):
@@ -212,50 +216,6 @@ def test_an_evaluation_on_another_set_is_external(folder, tools):
     assert "come with the data set of training" not in text
 
 
-def test_a_study_has_its_folds_beside_the_pooled_scores(folder, tools):
-    study = folder.parent / "study"
-    study.mkdir()
-    folds = [
-        {
-            "fold": 1,
-            "images": 9,
-            "train": 8,
-            "best_epoch": 41,
-            "dice": 0.7771,
-            "dice_ci95": [0.7001, 0.8001],
-            "iou": 0.6,
-        },
-        {
-            "fold": 2,
-            "images": 10,
-            "train": 7,
-            "best_epoch": 37,
-            "dice": 0.8441,
-            "dice_ci95": None,
-            "iou": 0.7,
-        },
-    ]
-    shutil.move(folder, study / "fold-1")
-    shutil.copy(study / "fold-1" / "metrics.json", study)
-    shutil.copy(study / "fold-1" / "per_image.csv", study)
-    tools.change(study, "metrics.json", folds=folds, before=None)
-    tools.write(study, "study.json", {"folds": 2, "folds_of": "all"})
-    text = tools.paper(study, "claim")
-    assert (
-        "dealt into 2 folds, each of 9 to 10 test images and 7 to 8 training images. Each of the "
-        "19 images was tested once"
-    ) in text
-    assert "of the epochs 41, 37 were kept" in text
-    assert "epoch 29" not in text, "the first fold's is not the study's"
-    assert "In fold 1: 9,342 numbers trained" in text
-    assert "the trainings of all folds took 1847.5 s" in text
-    assert "Mean Dice of the 2 folds: 0.777 to 0.844." in text
-    assert "| pooled out of fold | per-image | mDice | 0.814 | [0.772, 0.857] | 19 |" in text
-    assert "| fold 1 | per-image | mDice | 0.777 | [0.700, 0.800] | 9 |" in text
-    assert "`fold-1/config.json`" in text
-    assert "No ensemble: each image was scored by the one network of its own fold." in text
-
-
 def test_the_command_stands_where_it_can_be_repeated(folder, tools):
     words = ["/x/gpsseg/finetune.py", "--epochs", "43", "--output", "old"]
     tools.change(folder, "config.json", command=words)
@@ -287,7 +247,22 @@ METHODS = [
     ({}, {"top_k": 1}, "the 1 best input connection of each neuron was selected"),
     ({}, {"criterion": "random"}, "by chance, which looks at no image"),
     ({}, {"decoder_top_k": "dense"}, "the decoder trained whole"),
-    ({"training": "stopped after epoch 3 of 43"}, {}, "The training: stopped after epoch 3 of 43."),
+    (
+        {"training": "stopped after epoch 3 of 43"},
+        {},
+        "The training was stopped after epoch 3 of 43.",
+    ),
+    ({"training": "ended after epoch 3 of 43: no gain"}, {}, "The training ended after epoch 3"),
+    (
+        {},
+        {"patience": 3, "time_limit": "1h30m"},
+        "set to 43 epochs (as many as a time limit of 1h30m had room for) with AdamW",
+    ),
+    (
+        {},
+        {"patience": 3},
+        "; it was to end early after 3 validations in a row without a better score.",
+    ),
 ]
 
 
