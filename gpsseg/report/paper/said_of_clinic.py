@@ -17,7 +17,7 @@ def diagnosis(facts: Facts) -> Said | None:
     for protocol in clinical.HERE:
         if protocol in facts.metrics["after"]:
             scores = [
-                f"{one.name}: {with_interval(one.after)} ({one.over})"
+                f"{one.name}: {_known(one.after)} ({one.over})"
                 for one in clinical.measures(facts.metrics, protocol)
             ]
             told += [f"Under {protocol}, over the images in brackets: {'; '.join(scores)}."]
@@ -41,13 +41,13 @@ def lesions(facts: Facts) -> Said | None:
     found = clinical.lesions(facts.metrics)
     if found is None:
         return None
-    sentence = found["sentence"]
-    return facts.said(f"Lesions: {sentence} {found['specks']}".strip(), METRICS)
+    return facts.said(f"{found['sentence']} {found['specks']}".strip(), METRICS)
 
 
 def agreement(facts: Facts) -> Said | None:
     """How far predicted sizes lie from true ones."""
-    return facts.said(" ".join(clinical.agreement(facts.metrics)), METRICS)
+    text = " ".join(clinical.agreement(facts.metrics))
+    return facts.said(text, METRICS, cites=("bland1986agreement",))
 
 
 def by_column(facts: Facts) -> Said | None:
@@ -65,8 +65,11 @@ def by_column(facts: Facts) -> Said | None:
 def _value(row: dict[str, Any]) -> str:
     """A value's scores, the number of its images, and its lesions where they were counted."""
     few = ", which is few" if row["few"] else ""
-    score = with_interval(row["dice"]) if row["dice"] else "none"
-    text = f"{row['name']} {score} over {counted(row['images'], 'image')}{few}"
+    name = f'"{row["value"]}"' if row["value"] else row["name"]
+    score, over = (with_interval(row["dice"]), row["dice"].varied) if row["dice"] else ("none", "")
+    images = counted(row["images"], "image")
+    images += f" in {over}" if over and row["resampled"] != "image" else ""
+    text = f"{name} {score} over {images}{few}"
     if "lesions" in row:
         text += (
             f" ({row['found']} of {counted(row['lesions'], 'lesion')} found, "
@@ -86,6 +89,11 @@ def uncertainty(facts: Facts) -> Said | None:
         f"{coverage_words(found)}.",
         METRICS,
     )
+
+
+def _known(score: Score) -> str:
+    """A score with its interval, if it has one: why not is said beside it."""
+    return f"{score.value:.3f}" if score.low is None else with_interval(score)
 
 
 def with_interval(score: Score) -> str:

@@ -83,7 +83,8 @@ def paired(facts: Facts) -> Said | None:
 def by_size(facts: Facts) -> Said | None:
     """Scores by lesion size."""
     told = [
-        f"{100 * s['low']:.3g} to {100 * s['high']:.3g} %: {s['dice']:.3f} over {s['images']}"
+        f"{100 * s['low']:.3g} to {100 * s['high']:.3g} %: {s['dice']:.3f} over "
+        f"{counted(s['images'], 'image')}"
         for s in facts.metrics.get("strata", ())
     ]
     if not told:

@@ -30,7 +30,11 @@ def in_the_clinic():
     clinical["agreement"] = [sizes | over(16, 15)]
     lesions = {"true": 127, "found": 79, "touched": 116, "predicted": 98, "false_finds": 19}
     lesions |= {"astray": 18, "least_iou": 0.5, "least_pixels": 3, "images": 19, "specks": 10}
-    lesions |= {"pq": 0.4483, "pq_ci95": None, "pq_over": over(13, 1) | {"no_interval": "none"}}
+    lesions |= {
+        "pq": 0.4483,
+        "pq_ci95": None,
+        "pq_over": over(13, 1) | {"no_interval": "one group: no interval"},
+    }
     scores = {"dice": 0.9011, "dice_ci95": [0.8717, 0.9305], "iou": 0.8, "iou_ci95": None}
     counts = {"lesions": 88, "found": 71, "false_finds": 24, "few": False}
     oslo = {"value": "Oslo", **scores, **counts, **over(12, 10)}

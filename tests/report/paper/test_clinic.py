@@ -12,16 +12,17 @@ def test_clinical_measures_answer_what_is_asked_of_a_diagnosis(folder, tools):
     text = tools.paper(folder, "claim")
     item = text.partition("**38**")[2].partition("**39**")[0]
     for words in (
-        "Lesions: 79 of 127 lesions found (IoU of 0.5); 11 are not touched at all; 19 false finds "
+        "79 of 127 lesions found (IoU of 0.5); 11 are not touched at all; 19 false finds "
         "in 19 images, 18 of which touch no lesion. 10 parts of the truth of under 3 pixels count "
         "as none.",
         "Sensitivity, pixels of a lesion: 0.637 [0.572, 0.703] (14 images; 12 groups)",
         "Images without a lesion on which something is predicted: 0.825 [0.733, 0.917] (5 images; "
         "3 groups)",
-        "Panoptic quality: 0.448 [no interval] (13 images; none)",
+        "Panoptic quality: 0.448 (13 images; one group: no interval)",
         "In pixels: predicted minus true areas are -517 [-739, -295] on average (bias, of the 16 "
         "images with a lesion in either mask); 95 % of the differences lie between -971 [no "
-        "interval] and -63 [-81, -45] (limits of agreement; Bland and Altman, 1986).",
+        "interval] and -63 [-81, -45] (limits of agreement; Bland and Altman, 1986) "
+        "[@bland1986agreement].",
     ):
         assert words in item, words
         assert words in tools.part(text, "Results"), words
@@ -31,8 +32,8 @@ def test_clinical_measures_answer_what_is_asked_of_a_diagnosis(folder, tools):
 def test_scores_by_a_column_are_those_of_subgroups(folder, tools):
     text = tools.paper(folder, "tripod-ai")
     words = (
-        "By centre: Oslo 0.901 [0.872, 0.930] over 12 images (71 of 88 lesions found, 24 false "
-        "finds); not given 0.662 [no interval] over 2 images, which is few (71 of 88"
+        'By centre: "Oslo" 0.901 [0.872, 0.930] over 12 images in 10 groups (71 of 88 lesions '
+        "found, 24 false finds); not given 0.662 [no interval] over 2 images, which is few (71 of"
     )
     assert words in text.partition("**23a**")[2].partition("**23b**")[0]
     assert words in text.partition("**23b**")[2].partition("**24**")[0]
