@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpsseg.evaluators.overlap import ratio
-from gpsseg.evaluators.statistics import ROUNDING, Floats, estimates
+from gpsseg.evaluators.statistics import ROUNDING, Estimate, Floats, estimates
 from gpsseg.evaluators.summary import Table
 
 FEWEST = 3  # images beside the largest group, for limits of agreement
@@ -49,17 +49,25 @@ def agreement(table: Table, scale: Floats, unit: str) -> dict[str, Any]:
     x, y = mean - about[1], difference - about[0]
     columns = np.stack([y, y**2, x, x**2, x * y], axis=1)
     scores = estimates(columns, lambda sums: _scores(sums, about[0], few), groups)
-    over: dict[str, Any] = {}
     for name, estimate in scores.items():
-        reason = {} if estimate.interval else {"no_interval": estimate.why}
-        found |= {name: estimate.value, f"{name}_ci95": estimate.ci95()}
-        over = estimate.varied | reason
+        found |= {name: estimate.value, f"{name}_ci95": _interval(estimate)}
     grows = {}
     if "slope" in found:
-        low, high = found["slope_ci95"] or [found["slope"]] * 2
+        low, high = found["slope_ci95"] or [found["slope"]] * 2  # none: all on one line
         grows = {"grows": bool(low > ROUNDING or high < -ROUNDING)}
+    bias = scores["bias"]
+    over = dict(bias.varied)
+    if found["bias_ci95"] is None:
+        alike = f"all {bias.units} {bias.resampled}s alike: no interval"
+        over["no_interval"] = alike if bias.interval else bias.why
     why = {"why": "limits of agreement need more images, or more groups"} if few else {}
     return found | grows | over | why
+
+
+def _interval(estimate: Estimate) -> list[float] | None:
+    """An estimate's interval; none where all differences are one and the same, such as 0."""
+    ends = estimate.ci95()
+    return ends if ends and ends[0] < ends[1] else None
 
 
 def _scores(sums: Floats, bias: float, few: bool) -> dict[str, Floats]:
@@ -75,6 +83,8 @@ def _scores(sums: Floats, bias: float, few: bool) -> dict[str, Floats]:
     if few:
         return found
     spread = NORMAL * np.sqrt((yy - y * y / images).clip(0) / (images - 1))
-    slope = ratio(xy - x * y / images, (xx - x * x / images).clip(0), 0.0)
+    varied = xx - x * x / images
+    varied = np.where(varied > ROUNDING * xx, varied, 0.0)  # of sizes that are all alike 0
+    slope = ratio(xy - x * y / images, varied, 0.0)
     limits = {"lower": found["bias"] - spread, "upper": found["bias"] + spread}
     return found | limits | {"slope": slope}

@@ -88,6 +88,27 @@ def test_differences_that_grow_with_size_are_said_to() -> None:
     assert found["grows"] is False
 
 
+def test_differences_of_unknown_slope_do_not_grow_in_any_unit() -> None:
+    """Without the one empty image all sizes are alike, which rounding must not hide in ml."""
+    scorer = Scorer(["clinical"])
+    truth = np.ones((2, 2, 2), bool)
+    for number in range(4):
+        scorer.add(str(number), truth & (number > 0), truth, None, (2.0, 3.0, 4.0))
+    voxels, ml = scorer.summary()["clinical"]["agreement"]
+    assert (voxels["grows"], ml["grows"]) == (False, False)
+    assert ml["slope_ci95"] == pytest.approx(voxels["slope_ci95"])
+    assert "no_interval" not in voxels
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_differences_that_are_all_alike_have_no_interval(more: int) -> None:
+    found, _ = summary([(row(4 + n + more), row(4 + n)) for n in range(6)])["agreement"]
+    assert (found["bias"], found["lower"], found["upper"]) == (more, more, more)
+    assert [found[f"{name}_ci95"] for name in ("bias", "lower", "upper", "slope")] == [None] * 4
+    assert found["no_interval"] == "all 6 images alike: no interval"
+    assert found["grows"] is False
+
+
 def test_agreement_is_in_square_millimetres_and_over_groups_where_these_are_known() -> None:
     pixels, area = summary(SIZES, "aabbcc", (0.5, 2.0))["agreement"]
     assert (pixels["bias"], area["bias"], area["unit"]) == (
