@@ -11,6 +11,8 @@ import codecs
 import csv
 import io
 import json
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ MOST_OF_LOG = 1 << 30  # bytes; a line for each step
 MOST_OF_YAML = 1 << 20  # bytes; its reader is slow, and a data card has a few thousand
 MOST_COLUMNS, DEEPEST = 10_000, 100
 MOST_VALUES = 100_000  # of YAML, each counted as often as it is referred to
+NUMBER = re.compile(r"\s*[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)\s*")
 BACK = "Put back the file as gpsseg wrote it."
 
 
@@ -184,6 +187,15 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         else:
             rows.append(dict(zip(names, row, strict=True)))
     return names, rows
+
+
+def number_in(cell: str) -> float:
+    """The number of a cell; not a number where it holds none, or a code that Python takes for one.
+
+    >>> number_in(" -1.5"), number_in("7"), number_in("1_2"), number_in("1e3"), number_in("nan")
+    (-1.5, 7.0, nan, nan, nan)
+    """
+    return float(cell) if NUMBER.fullmatch(cell) else math.nan
 
 
 def csv_rows(

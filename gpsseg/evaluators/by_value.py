@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from gpsseg.evaluators.summary import Row, Table
+from gpsseg.reading import number_in
 
 PREFIX = "by_"  # of the columns of per_image.csv
 FEW = 5  # images, below which a mean says little
@@ -40,10 +41,8 @@ def _has(column: str, value: str, row: Row) -> bool:
 
 def _place(value: str) -> tuple[bool, float, str]:
     """Where a value stands: numbers by size, then texts; images without one come last."""
-    try:
-        return value == "", float(value), value
-    except ValueError:
-        return value == "", math.inf, value
+    number = number_in(value)
+    return value == "", math.inf if math.isnan(number) else number, value
 
 
 def _one(value: str, table: Table) -> dict[str, Any]:

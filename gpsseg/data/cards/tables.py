@@ -62,7 +62,7 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
     if path.suffix.lower() == ".json":
         rows = _json(path)
     else:
-        rows = [{name.lower(): cell for name, cell in row.items()} for row in read_rows(path, ())]
+        rows = [_with_known_names(row) for row in read_rows(path, ())]
         _require(rows, COLUMNS[:2], path)
     rows = [_with_slashes(row, path.parent) for row in rows]
     if not rows:
@@ -89,9 +89,17 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
     return _with_parts(parts)
 
 
+def _with_known_names(row: Row) -> Row:
+    """A row whose own columns are called as here; one that is so already keeps its name."""
+    return {
+        known if (known := name.lower()) in COLUMNS and known not in row else name: cell
+        for name, cell in row.items()
+    }
+
+
 def facts_of(row: Row, known: Container[str]) -> tuple[tuple[str, str], ...]:
-    """The cells of a row's other columns, by their names in small letters."""
-    return tuple((name.lower(), cell) for name, cell in row.items() if name and name not in known)
+    """The cells of a row's other columns, by their names."""
+    return tuple((name, cell) for name, cell in row.items() if name and name not in known)
 
 
 def table_notes(

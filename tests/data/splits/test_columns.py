@@ -27,7 +27,7 @@ def test_the_other_columns_of_a_table_are_kept(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "t.csv").write_text("image,mask,group,Centre,age\na.png,a_mask.png,p,Oslo,\n")
     ((case,),) = table_cases(tmp_path / "t.csv").values()
-    assert case.facts == (("centre", "Oslo"), ("age", ""))
+    assert case.facts == (("Centre", "Oslo"), ("age", ""))
 
 
 def test_a_path_says_the_centre_and_a_cards_csv_the_rest(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_path_says_the_centre_and_a_cards_csv_the_rest(tmp_path: Path) -> None
     assert cases[0].facts == (("centre", "C1"),)
     (tmp_path / "meta.csv").write_text("image,lesion,Sex\n7,L1,female\n8,L2,male\n")
     (case,) = with_groups(cases, {"csv": "meta.csv", "key": "image", "value": "lesion"}, tmp_path)
-    assert (case.group, case.facts) == ("L1", (("centre", "C1"), ("sex", "female")))
+    assert (case.group, case.facts) == ("L1", (("centre", "C1"), ("Sex", "female")))
 
 
 def test_values_are_shown_as_they_are_or_hashed() -> None:
@@ -62,6 +62,52 @@ def test_many_numbers_are_taken_in_quarters_of_all_images() -> None:
     assert labels[3:5] == ["2: above 30 up to 50"] * 2
     assert labels[7:] == ["4: above 70"] * 2 + [""]
     assert list(labels_by(["age"], ages, "salt")["age"].values())[6:] == ["3", "4", "4", ""]
+
+
+def test_of_columns_that_differ_in_capitals_the_one_that_is_named_is_taken() -> None:
+    data = split({"age": "1", "Age": "2"}, {"age": "3", "Age": "4"})
+    assert labels_by(["age", "Age"], data, None) == {
+        "age": {"0": "1", "1": "3"},
+        "Age": {"0": "2", "1": "4"},
+    }
+    with pytest.raises(UserError, match="--by AGE: several columns have this name, but for their"):
+        labels_by(["AGE"], data, None)
+
+
+@pytest.mark.parametrize("value", ["1_{}", "n{}", "{}e1", "0x{}", "٣{}"])
+def test_codes_are_no_numbers(value: str) -> None:
+    data = split(*({"device": value.format(i)} for i in range(12)))
+    assert labels_by(["device"], data, None)["device"]["3"] == value.format(3)
+
+
+def test_a_quarter_names_its_ends_with_all_digits() -> None:
+    data = split(*({"day": str(20240101 + i)} for i in range(9)), {"day": "0.1"})
+    labels = labels_by(["day"], data, None)["day"]
+    assert labels["5"] == "3: above 20240104 up to 20240106"
+
+
+@pytest.mark.parametrize("word", ["NA", "n/a", "nan", "-", "Unknown"])
+def test_a_word_for_none_does_not_end_the_quarters(word: str) -> None:
+    data = split(*({"age": str(i)} for i in range(30)), {"age": word}, {"age": word})
+    labels = labels_by(["age"], data, None)["age"]
+    assert (labels["0"], labels["30"]) == ("1: up to 7", "")
+    few = split({"sex": "m"}, {"sex": word})
+    assert labels_by(["sex"], few, None)["sex"]["1"] == word
+
+
+def test_a_cell_that_is_no_number_among_numbers_is_named() -> None:
+    data = split(*({"age": str(i)} for i in range(30)), {"age": "4o"})
+    with pytest.raises(UserError, match=r"got 31 different values.* No numbers are: 4o\."):
+        labels_by(["age"], data, None)
+    with pytest.raises(UserError, match=r"in quarters\\). Name a column") as told:
+        labels_by(["age"], data, "salt")
+    assert "4o" not in str(told.value)
+
+
+@pytest.mark.parametrize("column", ["id", "image", "Mask", "split"])
+def test_a_column_that_names_the_image_is_no_column_of_values(column: str) -> None:
+    with pytest.raises(UserError, match="id, image, mask and split tell of no kind of image"):
+        labels_by([column], split({"sex": "m"}), None)
 
 
 def test_a_column_that_is_not_there_and_one_of_too_many_values_are_refused() -> None:
