@@ -108,7 +108,9 @@ def mean_words(metrics: Mapping[str, Any], of_each: str = "") -> str:
     whose = "one network" if found["networks"] == 1 else f"{found['networks']} networks"
     if of_each:
         whose += ("'s" if found["networks"] == 1 else "'") + of_each
-    return f"the mean of {whose}{' over each image and its mirror images' if found['flips'] else ''}"
+    return (
+        f"the mean of {whose}{' over each image and its mirror images' if found['flips'] else ''}"
+    )
 
 
 def worth_words(found: Mapping[str, Any]) -> str:

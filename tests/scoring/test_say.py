@@ -24,7 +24,10 @@ def test_each_value_of_a_column_has_its_line(
 ) -> None:
     """After a training, of a study, and after an evaluation."""
     by = {
-        "centre": [value("[red]A", lesions=3, found=2, false_finds=1), value("", images=1, few=True)],
+        "centre": [
+            value("[red]A", lesions=3, found=2, false_finds=1),
+            value("", images=1, few=True),
+        ],
         "patient": [value(f"p{i}") for i in range(22)],
     }
     say_all({**STAGES, "strata": [], "by": by})
