@@ -7,6 +7,11 @@ from typing import Any
 
 from gpsseg.errors import counted
 
+TRAINED_ON_DRAWN = (
+    "the training images were drawn by gpsseg, so that what this network finds says nothing about "
+    "one that was trained on real images"
+)
+
 
 def interval_text(ends: Sequence[float | None] | None, form: str = ".3f") -> str:
     """An interval in brackets.

@@ -13,6 +13,7 @@ from gpsseg.config.report import MOST_RUNS
 from gpsseg.errors import UserError, counted
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.report import sections, settings
+from gpsseg.report.caveats import trained_on_drawn
 from gpsseg.report.charts.of_training import overlaid
 from gpsseg.report.contents import CaseRow, Contents, read_contents, require_scores
 
@@ -25,6 +26,7 @@ class Run:
         name: of the folder, told apart from the others'.
         contents: what the folder holds.
         synthetic: whether its scores are on images that gpsseg drew.
+        trained_on_drawn: whether its network was trained on such images, and tested on real ones.
         scores: of its headline protocol.
         leaks: test images that were also trained on; None where that was not checked.
     """
@@ -32,6 +34,7 @@ class Run:
     name: str
     contents: Contents
     synthetic: bool
+    trained_on_drawn: bool
     scores: sections.ProtocolScores
     leaks: int | None
 
@@ -94,6 +97,7 @@ def _read(name: str, folder: Path) -> Run:
         name=name,
         contents=contents,
         synthetic=str(metrics.get("data")).startswith("synthetic"),
+        trained_on_drawn=bool(trained_on_drawn(metrics)),
         scores=next((rule for rule in rules if rule.overlap), rules[0]),
         leaks=len({pair["test_id"] for pair in leaks["pairs"]}) if leaks["checked"] else None,
     )

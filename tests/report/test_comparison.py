@@ -199,6 +199,11 @@ def test_synthetic_scores_are_labelled(folders, tools, tmp_path):
     assert page.text.count("SYNTHETIC SAMPLE") >= 4
 
 
+def test_a_network_that_saw_drawn_images_only_is_marked_on_real_ones(folders, tools, tmp_path):
+    change(folders[2], tools, trained_on_data="synthetic sample")
+    assert "TRAINED ON SYNTHETIC SAMPLE" in page_of(folders, tmp_path, tools).text
+
+
 def test_what_cannot_be_compared_is_refused(folders, tmp_path):
     with pytest.raises(UserError, match="2 to 8 run folders, got 1"):
         read_runs(folders[:1])
