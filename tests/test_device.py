@@ -25,7 +25,7 @@ from gpsseg.data.cards.card import load_card
 from gpsseg.data.dealt import Batches, Dealt
 from gpsseg.data.loader import CaseDataset, default_workers, make_loader
 from gpsseg.engine import machine as machines
-from gpsseg.engine.inference import predict_maps
+from gpsseg.engine.inference import Views, predict_all
 from gpsseg.engine.machine import make_machine, peak_memory_mb, processor_of, require_device
 from gpsseg.engine.prepare import checkpoint_activations
 from gpsseg.engine.prompts import drawn_for_each, from_file, from_pixels, from_truth
@@ -242,9 +242,9 @@ def test_a_run_computes_nothing_in_64_bits(
             *(backbone, batches, lambda: 0.5, rates, config, machine, tmp_path),
             back=named[:2],
         )
-        maps = dict(predict_maps(backbone, batches(range(1)), machine, flips=True))
+        found = list(predict_all(backbone, batches(range(1)), machine, views=Views(flips=True)))
     assert len(history.epochs) == 2
-    assert {found.shape for found in maps.values()} == {(40, 50)}
+    assert {one.probability.shape for one in found} == {(40, 50)}
 
 
 @pytest.mark.parametrize(("prompt", "numbers"), [("box", (1, 2, 30, 20)), ("point", (3, 4))])

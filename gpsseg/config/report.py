@@ -42,7 +42,8 @@ class ReportConfig:
     """
 
     compare: tuple[Path, ...] = ()
-    """Two to eight folders of runs or evaluations; the others are compared with the first."""
+    """Two to eight folders of runs, evaluations or studies; the others are compared with the first,
+    on the images in common."""
     output: Path | None = None
     """Folder for comparison.html; must not exist. With --run, a file FILE.md: FILE.csv, FILE.tex
     and FILE.bib are written beside it, and none of them may exist."""

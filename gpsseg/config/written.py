@@ -87,8 +87,9 @@ class SkippedFile(TypedDict):
 
 
 class BegunSplit(TypedDict, total=False):
-    """The same, where what was left out from the start is asked for."""
+    """The same, where what was left out from the start is asked for, or whether images are real."""
 
+    data: Text
     skipped: list[SkippedFile]
 
 

@@ -206,6 +206,7 @@ class Metrics(TypedDict, total=False):
     """metrics.json."""
 
     data: Text
+    trained_on_data: Text
     dataset: Text
     title: Text | None
     citation: Text | None

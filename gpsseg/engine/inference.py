@@ -65,18 +65,6 @@ class Found:
     members: np.ndarray | None = None
 
 
-def predict_maps(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    machine: Machine,
-    prompter: Prompter = no_prompt,
-    flips: bool = False,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield ``(index, probability)`` of one network for every image, see ``predict_all``."""
-    for found in predict_all(model, batches, machine, prompter, Views(flips=flips)):
-        yield found.index, found.probability
-
-
 @torch.no_grad()
 def predict_all(
     model: nn.Module,

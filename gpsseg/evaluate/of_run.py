@@ -26,6 +26,7 @@ from gpsseg.folders import new_folder
 from gpsseg.processes import by_main, gathered
 from gpsseg.report.thumbnails import collect, leak_pictures
 from gpsseg.runs.data import Data, open_data
+from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn
 from gpsseg.runs.folder import require_data_root
 from gpsseg.runs.greys import greys_of, say_other_cut
 from gpsseg.runs.kept import AnotherSetError
@@ -63,7 +64,9 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     salt = salt_for_evaluation(run, trained, config.anonymous_ids)
     draw_veil(salt, config, trained, where)
     data = _data_of(config, run, runs, trained, where, salt)
-    test = data.split.test
+    test, drawn = data.split.test, data_of_training(run)
+    if data.split.data != drawn:  # else that was said of these images
+        say_trained_on_drawn(drawn)
     labels = labels_by(config.by, data.split, salt)
     check_prompts_file(config.prompts, trained.prompt, [case.image for case in test])
     say_other_cut(data.greys, test)
@@ -105,6 +108,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
         **metrics_of(data.card, data.split, settled, model.facts, after, prompts=config.prompts),
         "run": str(run) if salt is None else run.name,
         "trained_on": _name_of_data(trained, salt),
+        **({} if drawn is None else {"trained_on_data": drawn}),
         **training_facts(run),
         "leaks": leaks,
         **_of_doubt(views, after),

@@ -7,6 +7,11 @@ from typing import Any
 
 from gpsseg.errors import counted
 
+TRAINED_ON_DRAWN = (
+    "the training images were drawn by gpsseg, so that what this network finds says nothing about "
+    "one that was trained on real images"
+)
+
 
 def interval_text(ends: Sequence[float | None] | None, form: str = ".3f") -> str:
     """An interval in brackets.
@@ -108,7 +113,9 @@ def mean_words(metrics: Mapping[str, Any], of_each: str = "") -> str:
     whose = "one network" if found["networks"] == 1 else f"{found['networks']} networks"
     if of_each:
         whose += ("'s" if found["networks"] == 1 else "'") + of_each
-    return f"the mean of {whose}{' over each image and its mirror images' if found['flips'] else ''}"
+    return (
+        f"the mean of {whose}{' over each image and its mirror images' if found['flips'] else ''}"
+    )
 
 
 def worth_words(found: Mapping[str, Any]) -> str:

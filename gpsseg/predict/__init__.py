@@ -40,6 +40,7 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.predict.segmenter import make_segmenter
     from gpsseg.predict.stream import segment_all, some_failed
     from gpsseg.processes import by_main, wait_for_all
+    from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn
     from gpsseg.runs.greys import greys_of
     from gpsseg.runs.members import first_config, load_networks
 
@@ -49,6 +50,7 @@ def predict(config: PredictConfig) -> list[Path]:
     prompter = prompter_of(config, first_config(config.run).prompt, plans)
     networks = load_networks(config.run, config.untrained)
     trained, model = networks.config, networks.model
+    say_trained_on_drawn(data_of_training(config.run))
     check_prompts(model, config.prompts)
     salt = by_main(new_salt) if trained.anonymous_ids else None
     draw_veil(salt, config, trained)

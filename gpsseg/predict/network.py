@@ -18,6 +18,7 @@ from gpsseg.engine.prompts import COLUMNS, Prompter, from_pixels, is_prompted
 from gpsseg.errors import UserError
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.predict.segmenter import Segmenter
+from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn
 from gpsseg.runs.greys import greys_of
 from gpsseg.runs.members import load_networks as open_networks
 
@@ -158,6 +159,7 @@ def load_run(folder: Path | str, device: str = "auto", untrained: bool = False) 
     require_device(device)
     folder = Path(folder)
     networks = open_networks(folder, untrained)
+    say_trained_on_drawn(data_of_training(folder))
     config, model = networks.config, networks.model
     card = card_of(config)
     machine = make_machine(device, config.precision)

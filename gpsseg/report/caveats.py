@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gpsseg.evaluators.words import mean_words
+from gpsseg.evaluators.words import TRAINED_ON_DRAWN, mean_words
 
 STOPPED = "the training was stopped before its first validation"
 
@@ -23,6 +23,16 @@ def averaged(metrics: Mapping[str, Any]) -> str:
         return ""
     one = "one network's" if found["networks"] > 1 else "the network's one look at the image"
     return f"All scores of this page are of {mean_words(metrics, ' probabilities')}, not of {one}."
+
+
+def trained_on_drawn(metrics: Mapping[str, Any]) -> str:
+    """That a network which saw drawn images only was tested on real ones; else empty.
+
+    >>> trained_on_drawn({"trained_on_data": "synthetic sample", "data": "real"})[:31]
+    'the training images were drawn '
+    """
+    drawn = [str(metrics.get(key)).startswith("synthetic") for key in ("trained_on_data", "data")]
+    return TRAINED_ON_DRAWN if drawn == [True, False] else ""
 
 
 def untrained(metrics: Mapping[str, Any]) -> str:

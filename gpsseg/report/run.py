@@ -78,6 +78,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "metrics": metrics,
         "prompted": sections.prompted(metrics),
         "skipped": skipped(metrics),
+        "trained_on_drawn": caveats.trained_on_drawn(metrics),
         "untrained": caveats.untrained(metrics),
         "averaged": caveats.averaged(metrics),
         "base": name_of_base(metrics),

@@ -13,6 +13,7 @@ from gpsseg.config.report import MOST_RUNS
 from gpsseg.errors import UserError, counted
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.report import sections, settings
+from gpsseg.report.caveats import trained_on_drawn
 from gpsseg.report.charts.of_training import overlaid
 from gpsseg.report.contents import CaseRow, Contents, read_contents, require_scores
 
@@ -25,6 +26,7 @@ class Run:
         name: of the folder, told apart from the others'.
         contents: what the folder holds.
         synthetic: whether its scores are on images that gpsseg drew.
+        trained_on_drawn: whether its network was trained on such images, and tested on real ones.
         scores: of its headline protocol.
         leaks: test images that were also trained on; None where that was not checked.
     """
@@ -32,6 +34,7 @@ class Run:
     name: str
     contents: Contents
     synthetic: bool
+    trained_on_drawn: bool
     scores: sections.ProtocolScores
     leaks: int | None
 
@@ -94,6 +97,7 @@ def _read(name: str, folder: Path) -> Run:
         name=name,
         contents=contents,
         synthetic=str(metrics.get("data")).startswith("synthetic"),
+        trained_on_drawn=bool(trained_on_drawn(metrics)),
         scores=next((rule for rule in rules if rule.overlap), rules[0]),
         leaks=len({pair["test_id"] for pair in leaks["pairs"]}) if leaks["checked"] else None,
     )
@@ -129,13 +133,17 @@ def _pair(first: Run, run: Run) -> Pairing:
 
 
 def unpaired(first: Run, run: Run) -> str:
-    """Why two runs cannot be compared image by image, or an empty string."""
+    """Why two runs cannot be compared image by image, or an empty string.
+
+    A study tests every image of the split that it deals into folds, each by a network that did not
+    see it: it is compared on the images in common, whatever the other's split.
+    """
     ours, theirs = first.contents.metrics, run.contents.metrics
     for key, text in (("data", "one is on real, one on synthetic images"), ("dataset", "")):
         if ours.get(key) != theirs.get(key):
             return text or f"they were tested on {ours.get(key)} and {theirs.get(key)}"
     splits = [metrics.get("split", {}).get("name") for metrics in (ours, theirs)]
-    if splits[0] != splits[1]:
+    if splits[0] != splits[1] and not any("folds" in metrics for metrics in (ours, theirs)):
         return f"they were tested on different splits, {splits[0]} and {splits[1]}"
     told = [sections.prompted(metrics) or "none" for metrics in (ours, theirs)]
     if told[0] != told[1]:
@@ -169,7 +177,10 @@ def _by_id(run: Run) -> dict[str, CaseRow]:
 
 
 def differing_settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """(setting, its value in each run) of the settings and versions that are not all equal."""
+    """(setting, its value in each run) of the settings and versions that are not all equal.
+
+    Evaluations keep none: they do not differ in what only their run's folder says.
+    """
     tables: list[dict[str, str]] = []
     for run in runs:
         config, metrics = run.contents.config, run.contents.metrics
@@ -180,11 +191,16 @@ def differing_settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
         versions = {f"{name} version": v for name, v in config.get("versions", {}).items()}
         tables.append({**own, **words, **versions})
     names = dict.fromkeys(name for table in tables for name in table)
-    rows = [(name, [table.get(name, "–") for table in tables]) for name in names]
+    tell = [bool(run.contents.config) for run in runs]
+
+    def differs(name: str) -> bool:
+        pairs = zip(tables, tell, strict=True)
+        return len({table.get(name) for table, tells in pairs if tells or name in table}) > 1
+
     return [
-        (name, values)
-        for name, values in rows
-        if len(set(values)) > 1 and name not in ("output", "resume")
+        (name, [table.get(name, "–") for table in tables])
+        for name in names
+        if name not in ("output", "resume") and differs(name)
     ]
 
 

@@ -139,7 +139,8 @@ def _begin(
         shown = card if salt is None else public_card(card)
         save_card(shown, run.card, "The data that this run was made with.")
     skipped = {"skipped": [vars(each) for each in split.skipped]} if split.skipped else {}
-    write_json(run.split, {"name": split.name, "sha256": split.sha256, **split.ids, **skipped})
+    facts_of_split = {"name": split.name, "sha256": split.sha256, "data": split.data}
+    write_json(run.split, {**facts_of_split, **split.ids, **skipped})
     return run
 
 

@@ -18,6 +18,7 @@ from gpsseg.evaluators.words import (
 )
 
 MOST_DOUBTFUL = 5
+MOST_VALUES = 20  # lines of a column; each patient may be a value
 
 
 def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) -> None:
@@ -53,6 +54,7 @@ def say_before_and_after(metrics: Mapping[str, Any]) -> None:
     say_scores(base, metrics["before"], metrics["prompt"])
     say_scores("after".ljust(len(base)), metrics["after"], metrics["prompt"])
     say_classes(metrics.get("classes", {}), base)
+    say_values(metrics)
 
 
 def say_classes(classes: Mapping[str, Any], base: str = "before") -> None:
@@ -65,6 +67,24 @@ def say_classes(classes: Mapping[str, Any], base: str = "before") -> None:
                 f"   mIoU {score['iou']:.3f} {interval_text(score['iou_ci95'])}   (in "
                 f"the truth of {counted(score['images'], 'image')})"
             )
+
+
+def say_values(metrics: Mapping[str, Any]) -> None:
+    """Print the scores of the images of each value of a column of --by, a line each."""
+    for column, values in metrics.get("by", {}).items():
+        for one in values[:MOST_VALUES]:
+            lesions = ""
+            if "lesions" in one:
+                found = f"{one['found']} of {counted(one['lesions'], 'lesion')} found"
+                lesions = f", {found}, {counted(one['false_finds'], 'false find')}"
+            say(
+                f"{column} {one['value'] or 'not given'}: mDice {one['dice']:.3f} "
+                f"{interval_text(one['dice_ci95'])}   mIoU {one['iou']:.3f} "
+                f"{interval_text(one['iou_ci95'])}   ({counted(one['images'], 'image')}"
+                f"{', too few to say much' if one['few'] else ''}{lesions})"
+            )
+        if more := len(values[MOST_VALUES:]):
+            say(f"{column}: {counted(more, 'more value')} in the report")
 
 
 def say_labels(labels: Mapping[str, Any]) -> None:
@@ -122,7 +142,8 @@ def _unit(score: str, scores: Mapping[str, Any]) -> str:
 
 
 def say_breakdown(metrics: Mapping[str, Any]) -> None:
-    """Print strata, empty cases and ECE, a line each."""
+    """Print scores by columns, strata, empty cases and ECE, a line each."""
+    say_values(metrics)
     parts = [
         f"{100 * stratum['low']:g}-{100 * stratum['high']:g} %: {stratum['dice']:.3f} "
         f"({stratum['images']})"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gpsseg.engine.inference import Views, predict_all, predict_maps
+from gpsseg.engine.inference import Views, predict_all
 from gpsseg.engine.machine import make_machine
 from gpsseg.errors import TrainingDivergedError
 from gpsseg.evaluators import foreground
@@ -24,9 +24,9 @@ def test_predictions_come_at_native_size_and_in_range(machine):
         "height": torch.tensor([5, 20]),
         "width": torch.tensor([9, 6]),
     }
-    found = dict(predict_maps(nn.Conv2d(3, 1, 1), [batch], machine))
-    assert {index: map_.shape for index, map_ in found.items()} == {4: (5, 9), 7: (20, 6)}
-    assert all(map_.min() >= 0 and map_.max() <= 1 for map_ in found.values())
+    found = list(predict_all(nn.Conv2d(3, 1, 1), [batch], machine))
+    assert [(one.index, one.probability.shape) for one in found] == [(4, (5, 9)), (7, (20, 6))]
+    assert all(0 <= p <= 1 for one in found for p in one.probability.flat)
 
 
 def in_one_row(values, width):
@@ -47,14 +47,14 @@ def first_channel():
 
 def test_a_map_is_resized_by_the_places_of_its_pixels_middles(machine):
     """Two pixels to four: their middles lie at -1/4, 1/4, 3/4 and 5/4 of the way."""
-    ((_, map_),) = predict_maps(first_channel(), [in_one_row([-20.0, 20.0], 4)], machine)
-    assert map_.tolist() == [pytest.approx([0, 0.25, 0.75, 1], abs=1e-6)]
+    (found,) = predict_all(first_channel(), [in_one_row([-20.0, 20.0], 4)], machine)
+    assert found.probability.tolist() == [pytest.approx([0, 0.25, 0.75, 1], abs=1e-6)]
 
 
 def test_a_network_left_in_training_mode_predicts_without_dropout(machine):
     model = nn.Sequential(first_channel(), nn.Dropout(0.5)).train()
-    ((_, map_),) = predict_maps(model, [in_one_row([math.log(3)] * 64, 64)], machine)
-    assert map_.tolist() == [pytest.approx([0.75] * 64)]
+    (found,) = predict_all(model, [in_one_row([math.log(3)] * 64, 64)], machine)
+    assert found.probability.tolist() == [pytest.approx([0.75] * 64)]
 
 
 def test_predictions_of_a_diverged_network_are_refused(machine):
@@ -63,7 +63,7 @@ def test_predictions_of_a_diverged_network_are_refused(machine):
     size = torch.tensor([5])
     batch = {"image": torch.rand(1, 3, 8, 8), "index": size, "height": size, "width": size}
     with pytest.raises(TrainingDivergedError, match="--lr ten times smaller"):
-        list(predict_maps(model, [batch], machine))
+        list(predict_all(model, [batch], machine))
 
 
 def sets(model, value):
@@ -126,8 +126,8 @@ def test_a_member_is_the_map_that_its_network_gives_alone(machine):
     (found,) = predict_all(model, [batch], machine, views=Views(networks, apart=True))
     for put, member in zip(networks, found.members, strict=True):
         put()
-        ((_, alone),) = predict_maps(model, [batch], machine)
-        assert member.tolist() == foreground(alone).tolist()
+        (alone,) = predict_all(model, [batch], machine)
+        assert member.tolist() == foreground(alone.probability).tolist()
 
 
 class Leaning(nn.Module):

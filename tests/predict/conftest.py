@@ -54,7 +54,13 @@ def stand_in(
 def model(monkeypatch: pytest.MonkeyPatch) -> Bright:
     model = Bright()
     config = SettledConfig(
-        image_size=SIZE, batch_size=2, lr=1e-3, decoder_lr=1e-3, workers=0, precision="fp32"
+        image_size=SIZE,
+        batch_size=2,
+        epochs=1,
+        lr=1e-3,
+        decoder_lr=1e-3,
+        workers=0,
+        precision="fp32",
     )
     stand_in(monkeypatch, config, model)
     return model

@@ -20,7 +20,7 @@ from gpsseg.console import run_command
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.data.splits.split import Case
-from gpsseg.engine.inference import predict_maps as predict_maps
+from gpsseg.engine.inference import Views, predict_all
 from gpsseg.engine.machine import make_machine
 from gpsseg.errors import SomeFailedError, UserError
 from gpsseg.predict import predict
@@ -148,12 +148,12 @@ def test_flips_are_the_mean_over_mirror_images() -> None:
     torch.manual_seed(0)
     net, machine = nn.Conv2d(3, 1, 3, padding=1), make_machine("cpu", "fp32")
     image = torch.rand(1, 3, 8, 8)
-    ((_, found),) = predict_maps(net, [_batch(image)], machine, flips=True)
+    (found,) = predict_all(net, [_batch(image)], machine, views=Views(flips=True))
     maps = []
     for axes in ((), (2,), (3,), (2, 3)):
-        ((_, map_),) = predict_maps(net, [_batch(image.flip(axes))], machine)
-        maps.append(torch.from_numpy(map_).flip([axis - 2 for axis in axes]))
-    np.testing.assert_allclose(found, torch.stack(maps).mean(0), atol=1e-6)
+        (one,) = predict_all(net, [_batch(image.flip(axes))], machine)
+        maps.append(torch.from_numpy(one.probability).flip([axis - 2 for axis in axes]))
+    np.testing.assert_allclose(found.probability, torch.stack(maps).mean(0), atol=1e-6)
 
 
 def _batch(image: Tensor) -> dict[str, Tensor]:
@@ -169,9 +169,9 @@ def test_pictures_are_prepared_as_in_training_and_evaluation(
     go(tmp_path / "a.jpg", save_probabilities=True)
     dataset = CaseDataset([Case("a", tmp_path / "a.jpg")], load_card("kvasir"), tools.size)
     loader = make_loader(dataset, 1, 0)
-    ((_, expected),) = predict_maps(model, loader, make_machine("cpu", "fp32"))
+    (expected,) = predict_all(model, loader, make_machine("cpu", "fp32"))
     soft = tools.read(tmp_path / "out" / "a_probability.png")
-    np.testing.assert_array_equal(soft, np.round(expected * 255).astype(np.uint8))
+    np.testing.assert_array_equal(soft, np.round(expected.probability * 255).astype(np.uint8))
 
 
 def test_overlays_and_probabilities(

@@ -83,7 +83,13 @@ def test_resume_gives_each_picture_the_box_that_it_had_and_reads_the_file_once(
 ) -> None:
     """`x.jpg` in the file is a/x.jpg by its name, which x.png must not take when it is alone."""
     config = SettledConfig(
-        image_size=tools.size, batch_size=2, lr=1e-3, decoder_lr=1e-3, workers=0, prompt="box"
+        image_size=tools.size,
+        batch_size=2,
+        epochs=1,
+        lr=1e-3,
+        decoder_lr=1e-3,
+        workers=0,
+        prompt="box",
     )
     model.facts = SimpleNamespace(prompt="box")
     tools.stand_in(monkeypatch, config, model)

@@ -49,7 +49,13 @@ def grey(monkeypatch: pytest.MonkeyPatch, go: Go, tools: SimpleNamespace) -> Gre
     """Two members: one takes all that is brighter than 1/4, the other than 3/4."""
     model = Grey()
     config = SettledConfig(
-        image_size=tools.size, batch_size=2, lr=1e-3, decoder_lr=1e-3, workers=0, precision="fp32"
+        image_size=tools.size,
+        batch_size=2,
+        epochs=1,
+        lr=1e-3,
+        decoder_lr=1e-3,
+        workers=0,
+        precision="fp32",
     )
     tools.stand_in(monkeypatch, config, model, (model.at(0.25), model.at(0.75)))
     return model

@@ -94,6 +94,19 @@ def test_runs_on_different_data_split_or_protocol_are_not_paired(
     assert f"Not paired: {pairings[0].why_not}." in page.text
 
 
+def test_a_study_is_paired_on_the_images_in_common(folders, tools):
+    """Its split, of every fold, is never a run's; its trainings are others."""
+    split = {"name": "2 folds of official, seed 0", "sha256": "ef" * 32}
+    change(folders[1], tools, split=split, folds=[{"fold": 1, "images": 10}])
+    for order in (folders[:2], folders[1::-1]):
+        (pairing,) = pair_runs(read_runs(order))
+        assert (pairing.why_not, pairing.images) == ("", 10)
+        assert pairing.notes == ("trained or validated on different images",)
+    rows = [{"id": f"case-{i}", "pixels": 100, "truth_pixels": i, "dice": 0.5} for i in range(10)]
+    tools.write_rows(folders[1], rows)
+    assert "different truths" in pair_runs(read_runs(folders))[0].why_not
+
+
 def test_one_name_with_another_truth_is_not_paired(folders, tools):
     rows = [{"id": f"case-{i}", "pixels": 100, "truth_pixels": i, "dice": 0.5} for i in range(10)]
     tools.write_rows(folders[1], rows)
@@ -143,6 +156,21 @@ def test_only_settings_that_differ_are_listed(folders, tools):
     ]
 
 
+def test_an_evaluation_keeps_no_settings_that_could_differ(folders, tools, tmp_path):
+    (folders[1] / "config.json").unlink()
+    assert differing_settings(read_runs(folders[:2])) == []
+    change(folders[1], tools, method="lora")
+    config = json.loads((folders[2] / "config.json").read_text())
+    tools.write(folders[2], "config.json", config | {"config": {"seed": 1}})
+    assert differing_settings(read_runs(folders)) == [
+        ("method", ["gps", "lora", "gps"]),
+        ("dataset", ["test-set", "–", "–"]),
+        ("seed", ["0", "–", "1"]),
+        ("learning rate", ["default", "–", "–"]),
+    ]
+    assert "Evaluations keep no settings" in page_of(folders, tmp_path, tools).text
+
+
 def test_the_page_is_one_file_of_text(folders, tools, tmp_path):
     change(folders[1], tools, title="</title><script>alert(1)</script>")
     page = page_of(folders, tmp_path, tools)
@@ -169,6 +197,11 @@ def test_synthetic_scores_are_labelled(folders, tools, tmp_path):
     page = page_of(folders, tmp_path, tools)
     assert "banner" in page.values("class")
     assert page.text.count("SYNTHETIC SAMPLE") >= 4
+
+
+def test_a_network_that_saw_drawn_images_only_is_marked_on_real_ones(folders, tools, tmp_path):
+    change(folders[2], tools, trained_on_data="synthetic sample")
+    assert "TRAINED ON SYNTHETIC SAMPLE" in page_of(folders, tmp_path, tools).text
 
 
 def test_what_cannot_be_compared_is_refused(folders, tmp_path):

@@ -229,6 +229,14 @@ def test_a_page_of_a_mean_says_of_what(run, tools, networks, flips, said, not_of
     assert not_of in tools.Page(page).text
 
 
+def test_a_network_that_saw_drawn_images_only_is_marked_on_real_ones(run, tools):
+    for data, marked in (("real", True), ("synthetic sample", False)):
+        write_report(run, with_metrics(run, tools, data=data, trained_on_data="synthetic sample"))
+        page = (run / "report.html").read_text(encoding="utf-8")
+        assert ("TRAINED ON THE SYNTHETIC SAMPLE - the training images were" in page) == marked
+        assert ("<title>TRAINED ON SYNTHETIC SAMPLE: " in page) == marked
+
+
 def test_two_banners_stand_below_one_another(run, tools):
     thumbnails = with_metrics(run, tools, data="synthetic sample", untrained=True)
     text = write_report(run, thumbnails).read_text(encoding="utf-8")

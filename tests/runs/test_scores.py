@@ -215,7 +215,9 @@ def test_what_a_smaller_batch_does_not_help_is_not_advised(monkeypatch):
     model.facts = SimpleNamespace(scratch=())
     monkeypatch.setattr(selection, "scores_of_halves", empty)
     monkeypatch.setattr(selection, "gps_trains", lambda *args: ({"0.weight": 1}, []))
-    asked = SettledConfig(image_size=SIDE, batch_size=8, lr=1.0, decoder_lr=1.0, workers=0)
+    asked = SettledConfig(
+        image_size=SIDE, batch_size=8, epochs=1, lr=1.0, decoder_lr=1.0, workers=0
+    )
     for at_once, named in ((1, False), (2, True)):
         monkeypatch.setattr(selection, "images_at_once", lambda *args, n=at_once: n)
         with pytest.raises(OutOfMemoryError) as caught:
