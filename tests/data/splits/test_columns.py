@@ -99,7 +99,7 @@ def test_a_cell_that_is_no_number_among_numbers_is_named() -> None:
     data = split(*({"age": str(i)} for i in range(30)), {"age": "4o"})
     with pytest.raises(UserError, match=r"got 31 different values.* No numbers are: 4o\."):
         labels_by(["age"], data, None)
-    with pytest.raises(UserError, match=r"in quarters\\). Name a column") as told:
+    with pytest.raises(UserError, match="Name a column") as told:
         labels_by(["age"], data, "salt")
     assert "4o" not in str(told.value)
 
