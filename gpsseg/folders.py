@@ -112,7 +112,8 @@ def refuse_existing(path: Path, begun_by: object = None) -> None:
     why = (
         "was begun with other settings and left unfinished"
         if unfinished
-        else ("already exists and is not empty; gpsseg never overwrites a result")
+        else f"already exists{' and is not empty' if path.is_dir() else ''}; gpsseg never "
+        "overwrites a result"
     )
     raise UserError(f"{path} {why}. Name another --output, or move the old one away.")
 

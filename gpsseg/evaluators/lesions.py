@@ -27,8 +27,9 @@ from gpsseg.evaluators.surface import joint_box
 
 Ints = npt.NDArray[np.intp]
 RULE = (
-    "A lesion is a connected part of a mask (corners connect) of at least {pixels}; it is found "
-    "where a predicted lesion overlaps it with an IoU of at least {least:g}, each counting once. "
+    "A lesion is a connected part of a mask (corners connect) of at least {pixels} (of a volume: "
+    "voxels); it is found where a predicted lesion overlaps it with an IoU of at least {least:g}, "
+    "each counting once. "
     "Sensitivity: found of all true lesions; precision: of all predicted ones; PQ = F1 x the mean "
     "IoU of those found."
 )

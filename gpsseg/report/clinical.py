@@ -71,7 +71,7 @@ def lesions(metrics: Json) -> dict[str, Any] | None:
         + (f", {astray} of which touch no lesion" if false else "")
     )
     specks = counts.get("specks", 0)
-    small = counted(counts.get("least_pixels", 1), "pixel")
+    small = counted(counts.get("least_pixels", 1), _unit(metrics))
     left = f"{counted(specks, 'part')} of the truth of under {small} "
     return {
         "found": counts["found"],
@@ -82,6 +82,13 @@ def lesions(metrics: Json) -> dict[str, Any] | None:
         "specks": left + ("counts as none." if specks == 1 else "count as none.") if specks else "",
         "rule": counts.get("rule", ""),
     }
+
+
+def _unit(metrics: Json) -> str:
+    """What a picture's parts are called."""
+    found = metrics["after"].get("clinical", {}).get("agreement", ())
+    of_volumes = "volume" in metrics["after"] or any(one.get("unit") == "voxels" for one in found)
+    return "voxel" if of_volumes else "pixel"
 
 
 def agreement(metrics: Json) -> list[str]:

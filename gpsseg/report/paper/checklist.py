@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from gpsseg.reading import fitted, read_yaml
 from gpsseg.report.paper.facts import Facts, Said
-from gpsseg.report.paper.fillers import say_all
+from gpsseg.report.paper.fillers import say_apart
 from gpsseg.report.paper.texts import markdown
 
 FOLDER = Path(__file__).resolve().with_name("checklists")
@@ -64,7 +64,7 @@ def fill(checklist: Checklist, facts: Facts) -> list[Filled]:
     """Every item with what the folder says of it; where that is nothing, the authors must."""
     filled = []
     for item in checklist["items"]:
-        said = say_all(facts, item.get("from", ()))
+        said = say_apart(facts, item.get("from", ()))
         authors = item.get("authors", "")
         if not said and not authors:
             authors = "This folder does not tell."

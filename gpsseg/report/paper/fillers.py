@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from gpsseg.report.paper import said_of_clinic, said_of_data, said_of_scores, said_of_training
 from gpsseg.report.paper.facts import Facts, Filler, Said
+from gpsseg.report.paper.table import marks
 
 FILLERS: Mapping[str, Filler] = {
     filler.__name__: filler
@@ -43,6 +45,7 @@ FILLERS: Mapping[str, Filler] = {
         said_of_scores.protocols,
         said_of_scores.headline_protocol,
         said_of_scores.scores,
+        said_of_scores.classes,
         said_of_scores.warnings,
         said_of_scores.intervals,
         said_of_scores.paired,
@@ -78,12 +81,39 @@ METHODS = (
     *("headline_protocol", "intervals", "hardware", "software"),
 )
 RESULTS = (
-    *("scores", "across_folds", "by_size", "by_column", "calibration", "lesions", "diagnosis"),
+    *(
+        "scores",
+        "classes",
+        "across_folds",
+        "by_size",
+        "by_column",
+        "calibration",
+        "lesions",
+        "diagnosis",
+    ),
     *("agreement", "finds", "uncertainty", "warnings"),
 )
+
+
+OF_SCORES = ("worst", "paired")  # beside the results
+SAMPLE = "SYNTHETIC SAMPLE"  # what is not of scores bears this label alone
 
 
 def say_all(facts: Facts, names: Sequence[str]) -> list[Said]:
     """What the fillers of these names say; those that find nothing are left out."""
     found = (FILLERS[name](facts) for name in names)
     return [said for said in found if said]
+
+
+def say_apart(facts: Facts, names: Sequence[str]) -> list[Said]:
+    """The same for items that are copied one by one: each bears the labels of its scores."""
+    labels = [mark.partition(":")[0] for mark in marks(facts)]
+    labels = [label for label in labels if label.isupper()]
+    found = []
+    for name in names:
+        of_scores = name in RESULTS or name in OF_SCORES
+        kept = [label for label in labels if of_scores or label == SAMPLE]
+        for said in say_all(facts, [name]):
+            new = [label for label in kept if label not in said.text]
+            found.append(replace(said, text=": ".join([*new, said.text])))
+    return found

@@ -129,6 +129,12 @@ def groups(facts: Facts) -> Said | None:
     if not cases:
         return None
     if not named:
+        if not facts.metrics.get("backbone"):
+            return facts.said(
+                "No groups (such as patients or videos) were given, so that images of one patient "
+                "count as independent.",
+                PER_IMAGE,
+            )
         where = "in several folds" if facts.folds else "on both sides of the split"
         return facts.said(
             "No groups (such as patients or videos) were given for the test images, so that "

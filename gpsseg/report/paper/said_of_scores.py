@@ -47,6 +47,29 @@ def scores(facts: Facts) -> Said | None:
     return facts.said(" ".join([f"{text}.", *marks(facts)]), METRICS)
 
 
+def classes(facts: Facts) -> Said | None:
+    """The scores of each class that is told apart, and of each label."""
+    told = [*sections.classes(facts.metrics), *sections.labels(facts.metrics)]
+    if not told:
+        return None
+    scores = [
+        f'"{one["name"]}", which {counted(one["images"], "true mask shows", "true masks show")}: '
+        + " and ".join(
+            f"{name} {with_interval(one[key])}"
+            for key, name in (("dice", "mDice"), ("iou", "mIoU"))
+            if one[key]
+        )
+        for one in told
+    ]
+    what = "class" if sections.classes(facts.metrics) else "label"
+    return facts.said(
+        f"By {what}, over all images, where a {what} absent from both masks scores 1 and from one "
+        f"0: {'; '.join(scores)}. Scores that name no {what} are of all together, as one "
+        "foreground.",
+        METRICS,
+    )
+
+
 def warnings(facts: Facts) -> Said | None:
     """What a protocol warns of."""
     told = [rule.warning for rule in sections.protocols(facts.metrics) if rule.warning]
@@ -141,9 +164,11 @@ def internal(facts: Facts) -> Said | None:
         )
     if not dataset or not facts.metrics.get("backbone") or trained not in (None, dataset):
         return None
+    if _trained_on_drawn(facts) != facts.synthetic:
+        return None
     return facts.said(
-        f'The test images come with the data set of training, "{dataset}"; whether they are of the '
-        "same centres and devices, the folder does not say.",
+        f"The test images come with the data set of training, {_called(dataset, facts.synthetic)}; "
+        "whether they are of the same centres and devices, the folder does not say.",
         METRICS,
     )
 
@@ -151,21 +176,38 @@ def internal(facts: Facts) -> Said | None:
 def external(facts: Facts) -> Said | None:
     """Whether they are of another set."""
     trained, dataset = facts.metrics.get("trained_on"), facts.metrics.get("dataset")
-    if trained and dataset and trained != dataset:
-        return facts.said(
-            f"Trained on {trained}, tested on {dataset}. Whether the two are independent (centre, "
-            "device, patients), the folder does not say.",
-            METRICS,
-        )
+    drawn = _trained_on_drawn(facts)
+    if trained and dataset and (trained != dataset or drawn != facts.synthetic):
+        sets = f"{_called(trained, drawn)}, tested on {_called(dataset, facts.synthetic)}"
+        independent = "Whether the two are independent (centre, device, patients)"
+        return facts.said(f"Trained on {sets}. {independent}, the folder does not say.", METRICS)
     if not dataset or not facts.metrics.get("backbone"):
         return None
     return facts.said("The folder names no other data set than that of training.", METRICS)
+
+
+def _trained_on_drawn(facts: Facts) -> bool:
+    """Whether the training images were drawn; those of a run, and where nobody says, as tested."""
+    return str(facts.metrics.get("trained_on_data", facts.metrics.get("data"))).startswith(
+        "synthetic"
+    )
+
+
+def _called(name: str, drawn: bool) -> str:
+    return f'drawn images in the place of "{name}"' if drawn else f'"{name}"'
 
 
 def output(facts: Facts) -> Said | None:
     """What the network gives."""
     if not facts.metrics.get("backbone"):
         return None
+    if sections.classes(facts.metrics):
+        text = (
+            "The output is a probability of each class and of the background for each pixel, which "
+            "sum to 1; a pixel is foreground where those of the classes are 0.5 or more together, "
+            "and of the most probable of them; this was not tuned"
+        )
+        return facts.said(f"{text}.", METRICS)
     text = "The output is a probability of each pixel"
     if "per-image" in facts.metrics["after"]:
         text += "; a pixel counts as foreground from 0.5 on, which was not tuned"

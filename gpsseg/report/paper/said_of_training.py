@@ -129,6 +129,8 @@ def trained_share(facts: Facts) -> Said | None:
     if "All" not in parts:
         return None
     number, share = parts["All"]
+    if share == 1:
+        return facts.of_run(f"All {number:,} numbers of the network trained.", METRICS)
     text = f"{number:,} numbers trained, {100 * share:.3g} % of the network"
     inside = [
         f"{name.lower()} {100 * parts[name][1]:.3g} %"

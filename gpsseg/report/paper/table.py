@@ -9,7 +9,7 @@ from typing import Any
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_text, name_of_base
 from gpsseg.report import sections
-from gpsseg.report.caveats import untrained
+from gpsseg.report.caveats import trained_on_drawn, untrained
 from gpsseg.report.contents import Json
 from gpsseg.report.paper.facts import Facts
 from gpsseg.report.paper.texts import latex, markdown
@@ -106,8 +106,11 @@ def marks(facts: Facts) -> list[str]:
         told.append("SYNTHETIC SAMPLE: these scores say nothing about real images.")
     if prompt := sections.prompted(facts.metrics):
         told.append(f"PROMPTED: the network was given a {prompt}.")
+    if why := trained_on_drawn(facts.metrics):
+        told.append(f"TRAINED ON THE SYNTHETIC SAMPLE: {why}.")
     if why := untrained(facts.metrics):
-        told.append(f"UNTRAINED: {why}.")
+        several = facts.folds or facts.metrics.get("ensemble", {}).get("networks", 1) > 1
+        told.append(f"UNTRAINED{' IN PART' if several else ''}: {why}.")
     base = name_of_base(facts.metrics)
     if base != "before" and facts.metrics.get("before"):
         told.append(f"The {base} is no baseline.")

@@ -148,23 +148,6 @@ def test_images_that_were_skipped_validated_nothing(folder, tools):
     assert "(0.687) over 10 validation images" in tools.paper(folder)
 
 
-def test_classes_and_labels_that_are_told_apart_have_their_rows(folder, tools):
-    adenoma = {"images": 7, "dice": 0.6173, "dice_ci95": [0.5, 0.7], "iou": 0.5}
-    classes = {"before": {"adenoma": {"dice": 0.1117}}, "after": {"adenoma": adenoma}}
-    tools.change(
-        folder,
-        "metrics.json",
-        classes=classes,
-        labels={"2": {**adenoma, "images": 19, "empty_truth": 3}},
-    )
-    text = tools.paper(folder)
-    shown = "class adenoma, which 7 true masks show"  # the mean is over the others too
-    assert f"| before | {shown} | mDice | 0.112 |  |  | 19 |" in text
-    assert f"| after | {shown} | mDice | 0.617 | [0.500, 0.700] |  | 19 |" in text
-    shown = "label 2, which 16 true masks show"
-    assert f"| after | {shown} | mDice | 0.617 | [0.500, 0.700] |  | 19 |" in text
-
-
 def test_of_the_sample_nobody_reads_that_it_is_the_data_set(folder, tools):
     tools.change(folder, "metrics.json", data="synthetic sample")
     text = tools.paper(folder, "claim")
@@ -176,6 +159,7 @@ def test_of_the_sample_nobody_reads_that_it_is_the_data_set(folder, tools):
 
 LABELS = {
     "SYNTHETIC SAMPLE": {"data": "synthetic sample"},
+    "TRAINED ON THE SYNTHETIC SAMPLE": {"trained_on_data": "synthetic sample"},
     "PROMPTED": {"prompt": "box from the truth"},
     "UNTRAINED": {"untrained": True, "best_epoch": 0},
 }
@@ -192,6 +176,11 @@ def test_scores_carry_their_label_in_all_four_files(folder, tools, label):
     assert label in tools.part(text, "Results")
     assert label in tools.part(text, "Scores")
     assert "epoch 0 were kept" not in text
+    for item in ("**37**", "**38**", "**39**"):
+        said = text.partition(item)[2].partition("\n- **You")[0]
+        lines = [line for line in said.split("\n- ")[1:] if "Given are" not in line]
+        assert lines
+        assert all(label in line for line in lines), item
 
 
 @pytest.mark.parametrize("checklist", CHECKLISTS)
@@ -212,7 +201,7 @@ def test_an_evaluation_on_another_set_is_external(folder, tools):
         (folder / name).unlink()
     tools.change(folder, "metrics.json", trained_on="hospital-1", before=None, trainable=None)
     text = tools.paper(folder, "claim")
-    assert "Trained on hospital-1, tested on kvasir. Whether the two are independent" in text
+    assert 'Trained on "hospital-1", tested on "kvasir". Whether the two are independent' in text
     assert "come with the data set of training" not in text
 
 
@@ -258,6 +247,7 @@ METHODS = [
         {"patience": 3, "time_limit": "1h30m"},
         "set to 43 epochs (as many as a time limit of 1h30m had room for) with AdamW",
     ),
+    ({"trainable": {"total": 330103, "share_of_total": 1.0}}, {}, "All 330,103 numbers of the"),
     (
         {},
         {"patience": 3},
@@ -272,12 +262,6 @@ def test_each_method_has_its_words(folder, tools, metrics, settings, words):
     held = json.loads((folder / "config.json").read_text())["config"]
     tools.change(folder, "config.json", config=held | settings)
     assert words in tools.part(tools.paper(folder), "Methods")
-
-
-def test_whoever_has_no_groups_reads_what_that_means(folder, tools):
-    (folder / "per_image.csv").write_text("id,group,dice\na,,0.5\n", encoding="utf-8")
-    text = tools.paper(folder)
-    assert "No groups (such as patients or videos) were given for the test images" in text
 
 
 def test_a_nameless_run_stays_nameless(folder, tools):

@@ -73,7 +73,7 @@ def test_which_folds_did_not_go_to_their_end_and_which_was_never_validated(study
         "The training of fold 1 ended after epoch 7 of 43: no gain; that of fold 2 was stopped "
         "after epoch 0 of 43."
     ) in text
-    assert f"UNTRAINED: of fold 2 {STOPPED}" in text
+    assert f"UNTRAINED IN PART: of fold 2 {STOPPED}" in text
     assert "epochs 7, 0 were kept (0: none was validated, and the network is untrained)" in text
 
 
@@ -98,7 +98,7 @@ def test_the_mean_of_the_networks_of_a_study_is_an_ensemble(folder, tools):
 def test_an_ensemble_with_one_untrained_network_is_not_untrained(folder, tools):
     networks = {"networks": 2, "flips": False}
     text = tools.paper(tools.evaluated(folder, networks, untrained=True), "claim")
-    assert f"UNTRAINED: of a fold {STOPPED}" in text
+    assert f"UNTRAINED IN PART: of a fold {STOPPED}" in text
     assert "No epoch was validated" not in text
 
 

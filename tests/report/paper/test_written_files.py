@@ -60,7 +60,7 @@ def test_references_are_those_that_somebody_may_cite() -> None:
 def test_nothing_is_written_over(folder, tools):
     (folder.parent / "paper").mkdir()
     (folder.parent / "paper" / "out.bib").write_text("mine", encoding="utf-8")
-    with pytest.raises(UserError, match=r"out\.bib already exists .* never overwrites"):
+    with pytest.raises(UserError, match=r"out\.bib already exists; gpsseg never overwrites"):
         tools.paper(folder)
     assert [path.name for path in (folder.parent / "paper").iterdir()] == ["out.bib"]
 
