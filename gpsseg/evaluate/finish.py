@@ -14,6 +14,7 @@ from gpsseg.data.anonymous import nameless_prompt
 from gpsseg.data.nameless import hashed_group, hide_files
 from gpsseg.data.splits.columns import Labels
 from gpsseg.errors import counted
+from gpsseg.evaluators import Thresholds
 from gpsseg.files import write_json, write_rows
 from gpsseg.folders import finish_folder
 from gpsseg.report.run import write_report
@@ -30,6 +31,11 @@ from gpsseg.scoring.say import (
     say_scores,
 )
 from gpsseg.veil import hashed
+
+
+def thresholds_of(config: EvaluateConfig) -> Thresholds:
+    """What protocols leave open, as it was asked for."""
+    return Thresholds(config.tolerance, config.lesion_iou, config.lesion_pixels)
 
 
 def hide_opponents(config: EvaluateConfig) -> None:

@@ -18,7 +18,7 @@ from gpsseg.data.formats.maps import relative_name
 from gpsseg.data.nameless import hide_cases, hide_files
 from gpsseg.data.pairs import truth_cases
 from gpsseg.data.splits.columns import Labels, labels_by
-from gpsseg.evaluate.finish import finish, hide_opponents
+from gpsseg.evaluate.finish import finish, hide_opponents, thresholds_of
 from gpsseg.folders import new_run_folder, refuse_existing
 from gpsseg.report.thumbnails import collect
 from gpsseg.runs.data import find_split
@@ -59,9 +59,7 @@ def evaluate_predictions(config: EvaluateConfig, folder: Path) -> dict[str, Any]
         predictions,
         protocols,
         picture,
-        config.tolerance,
-        config.lesion_iou,
-        config.lesion_pixels,
+        thresholds_of(config),
     )
     metrics = {
         **facts,

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpsseg.config.effects import idle
 from gpsseg.config.evaluate import EvaluateConfig
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import StudyFolder
 from gpsseg.data.anonymous import anonymous_card, draw_veil
 from gpsseg.data.cards.own import card_of
@@ -20,7 +20,7 @@ from gpsseg.engine.inference import Views
 from gpsseg.engine.machine import join_processes, make_machine
 from gpsseg.engine.prompts import check_prompts, check_prompts_file, is_prompted
 from gpsseg.errors import UserError
-from gpsseg.evaluate.finish import finish, hide_opponents
+from gpsseg.evaluate.finish import finish, hide_opponents, thresholds_of
 from gpsseg.evaluators.uncertainty import worth_of_rows
 from gpsseg.folders import new_folder
 from gpsseg.processes import by_main, gathered
@@ -74,8 +74,8 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     if same_set and StudyFolder(run).is_study:
         refuse_seen(run, runs, trained, test, salt)
     networks = load_networks(run, config.untrained)
-    settled, model, views = networks.config, networks.model, _views(config, networks)
-    check_prompts(model, config.prompts)
+    views = _views(config, networks)
+    check_prompts(networks.model, config.prompts)
     hide_opponents(config)
     others = {folder: open_other(folder, test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -85,11 +85,10 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     folder = config.output or run / f"evaluate-{data.card.name}-{stamp}"
     output = by_main(lambda: new_folder(folder, config))
     by_main(lambda: keep_salt(run, salt))
-    batch_size = config.batch_size or settled.batch_size
-    settled = dataclasses.replace(settled, batch_size=batch_size, device=config.device)
     thumbnails, picture = collect(len(test))
+    settled = _settled(config, networks)
     after = score_cases(
-        model,
+        networks.model,
         test,
         data.card,
         settled,
@@ -99,13 +98,12 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
         pool=True,
         saliency=True,
         prompts=config.prompts,
-        tolerance=config.tolerance,
+        at=thresholds_of(config),
         views=views,
-        lesion_iou=config.lesion_iou,
-        lesion_pixels=config.lesion_pixels,
     )
+    told = data.card, data.split, settled, networks.model.facts, after
     metrics = {
-        **metrics_of(data.card, data.split, settled, model.facts, after, prompts=config.prompts),
+        **metrics_of(*told, prompts=config.prompts),
         "run": str(run) if salt is None else run.name,
         "trained_on": _name_of_data(trained, salt),
         **({} if drawn is None else {"trained_on_data": drawn}),
@@ -131,6 +129,12 @@ def _settings_of(run: Path) -> FinetuneConfig:
     if trained.anonymous_ids and split not in {rule["name"] for rule in card_of(trained).splits}:
         split = None  # of one's own, whose name is hidden
     return dataclasses.replace(trained, split=split, train_size=None)
+
+
+def _settled(config: EvaluateConfig, networks: Networks) -> SettledConfig:
+    """The settings of the networks, on the device and in batches that were asked for."""
+    batch_size = config.batch_size or networks.config.batch_size
+    return dataclasses.replace(networks.config, batch_size=batch_size, device=config.device)
 
 
 def _views(config: EvaluateConfig, networks: Networks) -> Views:

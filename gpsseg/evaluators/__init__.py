@@ -21,8 +21,10 @@ from gpsseg.evaluators.surface import (
     surface_dice,
     surface_distances,
 )
+from gpsseg.evaluators.thresholds import USUAL, Thresholds
 
 __all__ = [
+    "USUAL",
     "Calibration",
     "ClassTable",
     "Counts",
@@ -34,6 +36,7 @@ __all__ = [
     "Stratum",
     "SurfaceDistances",
     "Table",
+    "Thresholds",
     "average_distance",
     "boundary_scores",
     "by_stratum",

@@ -24,6 +24,7 @@ from gpsseg.evaluators.lesions import lesion_scores, lesion_summary
 from gpsseg.evaluators.sample import Sample, checked_sample
 from gpsseg.evaluators.statistics import Floats, estimates
 from gpsseg.evaluators.summary import Row, Table, as_json, strata_of
+from gpsseg.evaluators.thresholds import USUAL, Thresholds
 
 
 @dataclass(frozen=True)
@@ -50,23 +51,17 @@ class Protocol:
         return "" if self.name == "per-image" else self.name.replace("-", "_") + "_"
 
 
-def registry(
-    tolerance: float = 2.0,
-    saliency: bool = True,
-    lesion_iou: float = 0.5,
-    lesion_pixels: int = 3,
-) -> dict[str, Protocol]:
+def registry(at: Thresholds = USUAL, saliency: bool = True) -> dict[str, Protocol]:
     """Every protocol by name.
 
     Args:
-        tolerance: of NSD, in pixels (`boundary`) or mm (`volume`).
+        at: what `boundary`, `volume`, `lesions` and `clinical` leave open.
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
-        lesion_iou: at which a lesion is found (`lesions`).
-        lesion_pixels: smaller parts are no lesions (`lesions`, `clinical`).
     """
     overlap, any_axes = ("dice", "iou"), (2, 3)
+    least_iou, least_pixels = at.lesion_iou, at.lesion_pixels
     soft = (*overlap, "s_measure", "e_measure", "weighted_f", "mae") if saliency else overlap
-    means, within = rules.means_of, partial(partial, tolerance=tolerance)
+    means, within = rules.means_of, partial(partial, tolerance=at.tolerance)
     protocols = (
         Protocol("per-image", rules.per_image, rules.per_image_summary, any_axes),
         Protocol("pranet", partial(rules.pranet, saliency=saliency), means(*soft)),
@@ -75,12 +70,12 @@ def registry(
         Protocol("medsam-adapter", rules.medsam_adapter, means(*overlap)),
         Protocol("gps-repo", rules.gps_repo, rules.gps_repo_summary, any_axes),
         Protocol(
-            "clinical", partial(clinical, least_pixels=lesion_pixels), clinical_summary, any_axes
+            "clinical", partial(clinical, least_pixels=least_pixels), clinical_summary, any_axes
         ),
         Protocol(
             "lesions",
-            lambda sample: lesion_scores(sample.lesions, lesion_iou, lesion_pixels),
-            partial(lesion_summary, least_iou=lesion_iou, least_pixels=lesion_pixels),
+            lambda sample: lesion_scores(sample.lesions, least_iou, least_pixels),
+            partial(lesion_summary, least_iou=least_iou, least_pixels=least_pixels),
             any_axes,
         ),
         Protocol("boundary", within(rules.boundary), within(rules.boundary_summary)),
@@ -89,13 +84,13 @@ def registry(
     return {p.name: replace(p, about=ABOUT[p.name]) for p in protocols}
 
 
-def protocol_named(name: str, *options: Any) -> Protocol:
-    """Look a protocol up; the options are those of `registry`.
+def protocol_named(name: str, at: Thresholds = USUAL, saliency: bool = True) -> Protocol:
+    """Look a protocol up; the rest is as for `registry`.
 
     Raises:
         UserError: no such protocol; names the nearest one.
     """
-    return look_up(name, registry(*options), "protocol")
+    return look_up(name, registry(at, saliency), "protocol")
 
 
 @dataclass(frozen=True)
@@ -118,11 +113,9 @@ class Scorer:
 
     Args:
         protocols: names, see `registry`.
-        tolerance: of NSD, in pixels (2-D) or mm (3-D).
+        at: what some protocols leave open.
         saliency: whether `pranet` includes S, E, weighted F and MAE, most of its cost.
         pool: also add up all images' histograms, for `calibration`, and keep 45 numbers of each.
-        lesion_iou: intersection over union at which `lesions` finds a lesion.
-        lesion_pixels: parts of fewer pixels are no lesions.
 
     Attributes:
         pooled: the histograms' sum; None without `pool`, or before the first image.
@@ -142,15 +135,12 @@ class Scorer:
     def __init__(
         self,
         protocols: Sequence[str] = ("per-image",),
-        tolerance: float = 2.0,
+        at: Thresholds = USUAL,
         saliency: bool = True,
         pool: bool = False,
-        lesion_iou: float = 0.5,
-        lesion_pixels: int = 3,
     ) -> None:
         """See the class."""
-        options = (tolerance, saliency, lesion_iou, lesion_pixels)
-        self.protocols = [protocol_named(name, *options) for name in dict.fromkeys(protocols)]
+        self.protocols = [protocol_named(name, at, saliency) for name in dict.fromkeys(protocols)]
         self.pool = pool
         self.pooled: Histogram | None = None
         self._binned: list[Floats] = []

@@ -22,7 +22,7 @@ from gpsseg.data.splits.split import Split
 from gpsseg.engine.inference import AS_IT_IS, Views, predict_all
 from gpsseg.engine.machine import Machine, processor_of
 from gpsseg.engine.prompts import Prompter, from_file, from_truth, is_prompted, prompt_label
-from gpsseg.evaluators import ClassTable, Kept, Scorer, foreground, label_map
+from gpsseg.evaluators import USUAL, ClassTable, Kept, Scorer, Thresholds, foreground, label_map
 from gpsseg.evaluators.uncertainty import uncertainty_of
 from gpsseg.memory import memory_for
 from gpsseg.processes import shared_out, together
@@ -120,9 +120,7 @@ def score_cases(
     pool: bool = False,
     saliency: bool = False,
     prompts: Path | None = None,
-    tolerance: float = 2.0,
-    lesion_iou: float = 0.5,
-    lesion_pixels: int = 3,
+    at: Thresholds = USUAL,
     truth: Truth | None = None,
     held: Held | None = None,
     views: Views = AS_IT_IS,
@@ -145,9 +143,7 @@ def score_cases(
         saliency: as for ``Scorer``.
         prompts: a user's file of the prompts, see ``gpsseg.engine.prompts``; None takes those
             that the network needs from the truth.
-        tolerance: as for ``Scorer``.
-        lesion_iou: as for ``Scorer``.
-        lesion_pixels: as for ``Scorer``.
+        at: as for ``Scorer``.
         truth: how masks are read; None reads each file.
         held: prepared images in memory; None reads and keeps them in the cache's folder.
         views: over what maps are averaged, and whether the members are compared.
@@ -156,7 +152,7 @@ def score_cases(
         TrainingDivergedError: in every process, if one of them finds a map that is not finite.
     """
     truth = truth or Truth()
-    scorer = Scorer(protocols, tolerance, saliency, pool, lesion_iou, lesion_pixels)
+    scorer = Scorer(protocols, at, saliency, pool)
     classes = ClassTable(card.told_apart) if card.told_apart else None
 
     @memory_for("scoring", config)

@@ -14,7 +14,7 @@ from gpsseg.data.checks.notices import FRAMED, FULL, border_share
 from gpsseg.data.formats.slicing import Slicing, find_slicing, own_plane
 from gpsseg.data.formats.volumes import RAS
 from gpsseg.errors import UserError, counted, few
-from gpsseg.evaluators import Scorer, registry
+from gpsseg.evaluators import USUAL, Scorer, Thresholds, registry
 from gpsseg.evaluators.resize import resize_bilinear
 from gpsseg.scoring.given import Predictions
 
@@ -69,9 +69,7 @@ def score_predictions(
     predictions: Predictions,
     protocols: Sequence[str],
     picture: Callable[[Case, np.ndarray, np.ndarray], None] | None = None,
-    tolerance: float = 2.0,
-    lesion_iou: float = 0.5,
-    lesion_pixels: int = 3,
+    at: Thresholds = USUAL,
     what: str = "evaluating",
 ) -> GivenScores:
     """Score every case; a prediction of another size is resized bilinearly before thresholding.
@@ -81,12 +79,10 @@ def score_predictions(
         protocols: from ``resolve_protocols``.
         picture: is called with each case, its predicted mask and its truth, both (H, W) bool; of a
             volume with the slice that shows most of the lesion.
-        tolerance: as for ``Scorer``.
-        lesion_iou: as for ``Scorer``.
-        lesion_pixels: as for ``Scorer``.
+        at: as for ``Scorer``.
         what: is done, for the progress bar.
     """
-    scorer = Scorer(protocols, tolerance, True, True, lesion_iou, lesion_pixels)
+    scorer = Scorer(protocols, at, saliency=True, pool=True)
     resized, framed = [], []
     for case in progress(predictions.cases, what, len(predictions.cases)):
         values, truth, header = predictions.read(case)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from gpsseg.evaluators import Scorer
+from gpsseg.evaluators import Scorer, Thresholds
 from gpsseg.evaluators.by_value import by_value
 
 
 def test_each_value_has_its_mean_its_groups_and_its_lesions() -> None:
-    scorer = Scorer(["per-image", "lesions"], lesion_pixels=1)
+    scorer = Scorer(["per-image", "lesions"], at=Thresholds(lesion_pixels=1))
     on, off = (np.array([[value, 0, value]], bool) for value in (1, 0))
     images = (("10", "p", on), ("10", "p", off), ("10", "q", on), ("9", "r", off), ("", "r", on))
     for number, (_, group, prediction) in enumerate(images):

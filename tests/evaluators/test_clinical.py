@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from gpsseg.evaluators import Scorer
+from gpsseg.evaluators import Scorer, Thresholds
 
 Image = tuple[list[int], list[int]]
 
 
 def summary(images: list[Image], groups: str | None = None, spacing=None) -> dict:
-    scorer = Scorer(["clinical"], lesion_pixels=1)
+    scorer = Scorer(["clinical"], at=Thresholds(lesion_pixels=1))
     for number, (prediction, truth) in enumerate(images):
         masks = (np.array([row], bool) for row in (prediction, truth))
         scorer.add(str(number), *masks, groups and groups[number], spacing)

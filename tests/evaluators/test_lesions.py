@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gpsseg.evaluators import Scorer, lesions
+from gpsseg.evaluators import Scorer, Thresholds, lesions
 from gpsseg.evaluators.lesions import overlaps
 
 lesion_scores = functools.partial(lesions.lesion_scores, least_pixels=1)
@@ -95,7 +95,7 @@ def test_found_and_missed_are_all_and_swapping_swaps_false_finds_and_misses(
 
 @given(MASKS)
 def test_a_perfect_prediction_has_a_quality_of_one(masks: np.ndarray) -> None:
-    scorer = Scorer(["lesions"], lesion_pixels=1)
+    scorer = Scorer(["lesions"], at=Thresholds(lesion_pixels=1))
     scorer.add("a", masks[0], masks[0])
     found = scorer.summary()["lesions"]
     if masks[0].any():
@@ -106,7 +106,7 @@ def test_a_perfect_prediction_has_a_quality_of_one(masks: np.ndarray) -> None:
 
 def test_lesions_are_pooled_over_images_and_intervals_are_over_groups() -> None:
     """5 lesions, 4 found, 10 predicted: the second image has no lesion, the third is perfect."""
-    scorer = Scorer(["lesions"], lesion_pixels=1)
+    scorer = Scorer(["lesions"], at=Thresholds(lesion_pixels=1))
     empty = np.zeros_like(TRUTH)
     for name, group, pair in (
         ("a", "p", (PREDICTION, TRUTH)),

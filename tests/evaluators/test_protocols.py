@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from gpsseg.errors import UserError
-from gpsseg.evaluators import Scorer, registry
+from gpsseg.evaluators import Scorer, Thresholds, registry
 from gpsseg.evaluators.overlap import dice, iou
 
 OVERLAP = ("per-image", "pranet", "isic", "micro", "medsam-adapter", "gps-repo")
@@ -301,7 +301,7 @@ def test_tolerance_and_saliency_reach_their_rules():
     moved = np.roll(truth, 3, axis=1)
     found = {}
     for tolerance in (1.0, 4.0):
-        scorer = Scorer(["boundary"], tolerance=tolerance)
+        scorer = Scorer(["boundary"], at=Thresholds(tolerance))
         found[tolerance] = scorer.add("a", moved.astype(float), truth)["boundary_nsd"]
         summary = scorer.summary()["boundary"]
         assert (summary["nsd"], summary["tolerance"]) == (found[tolerance], tolerance)
