@@ -25,9 +25,9 @@ def split(*values: dict[str, str], group: str | None = None) -> Split:
 def test_the_other_columns_of_a_table_are_kept(tmp_path: Path) -> None:
     for name in ("a.png", "a_mask.png"):
         (tmp_path / name).touch()
-    (tmp_path / "t.csv").write_text("image,mask,group,Centre,age\na.png,a_mask.png,p,Oslo,\n")
+    (tmp_path / "t.csv").write_text("image,Mask,group,Centre,age,Age\na.png,a_mask.png,p,Oslo,,7\n")
     ((case,),) = table_cases(tmp_path / "t.csv").values()
-    assert case.facts == (("Centre", "Oslo"), ("age", ""))
+    assert case.facts == (("Centre", "Oslo"), ("age", ""), ("Age", "7"))
 
 
 def test_a_path_says_the_centre_and_a_cards_csv_the_rest(tmp_path: Path) -> None:
