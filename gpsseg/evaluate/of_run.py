@@ -80,8 +80,8 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     others = {folder: open_other(folder, test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     leaks, seen = check_run(runs, trained, test, config.strict, salt, same_set)
-    if networks.is_study and not same_set:
-        refuse_copies(run, leaks, test)
+    if networks.is_study:
+        refuse_copies(run, leaks, seen, test)
     folder = config.output or run / f"evaluate-{data.card.name}-{stamp}"
     output = by_main(lambda: new_folder(folder, config))
     by_main(lambda: keep_salt(run, salt))
