@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from gpsseg.config.checked import check_types
-from gpsseg.config.effects import Condition, Conditions, refuse_idle
+from gpsseg.config.effects import Condition, Conditions, idle, refuse_idle
 from gpsseg.config.folder import StudyFolder
 from gpsseg.errors import UserError
 
@@ -90,6 +90,9 @@ class PredictConfig:
     def __post_init__(self) -> None:
         check_types(self)
         refuse_idle(self, CONDITIONS)
+        if self.uncertainty and self.tta == "flips" and not StudyFolder(self.run).is_study:
+            why = "of a single run, --uncertainty averages over the mirror images already"
+            raise idle("tta", "flips", why)
         if not self.input:
             raise UserError("--input needs a file, a folder or a pattern.")
         check_window(self.window)

@@ -41,7 +41,7 @@ from gpsseg.runs.members import (
 )
 from gpsseg.runs.salt import keep_salt, salt_for_evaluation
 from gpsseg.runs.seen import refuse_copies, refuse_seen
-from gpsseg.scoring.network import Scored, metrics_of, score_cases
+from gpsseg.scoring.network import Picture, Scored, metrics_of, score_cases
 from gpsseg.scoring.paired import open_other
 from gpsseg.scoring.scored import resolve_protocols
 
@@ -74,42 +74,26 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     if same_set and StudyFolder(run).is_study:
         refuse_seen(run, runs, trained, test, salt)
     networks = load_networks(run, config.untrained)
-    views = _views(config, networks)
+    _refuse_mirrored_prompts(config, networks)
     check_prompts(networks.model, config.prompts)
     hide_opponents(config)
     others = {folder: open_other(folder, test) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     leaks, seen = check_run(runs, trained, test, config.strict, salt, same_set)
-    if networks.is_study and not same_set:
-        refuse_copies(run, leaks, test)
+    if networks.is_study:
+        refuse_copies(run, leaks, seen, test)
     folder = config.output or run / f"evaluate-{data.card.name}-{stamp}"
     output = by_main(lambda: new_folder(folder, config))
     by_main(lambda: keep_salt(run, salt))
     thumbnails, picture = collect(len(test))
     settled = _settled(config, networks)
-    after = score_cases(
-        networks.model,
-        test,
-        data.card,
-        settled,
-        make_machine(config.device, settled.precision),
-        protocols=protocols,
-        picture=picture,
-        pool=True,
-        saliency=True,
-        prompts=config.prompts,
-        at=thresholds_of(config),
-        views=views,
-    )
+    after = _score(config, networks, settled, data, protocols, picture)
     told = data.card, data.split, settled, networks.model.facts, after
     metrics = {
         **metrics_of(*told, prompts=config.prompts),
-        "run": str(run) if salt is None else run.name,
-        "trained_on": _name_of_data(trained, salt),
-        **({} if drawn is None else {"trained_on_data": drawn}),
-        **training_facts(run),
+        **_origin(run, trained, drawn, salt),
         "leaks": leaks,
-        **_of_doubt(views, after),
+        **_of_doubt(_views(config, networks), after),
     }
     shown = gathered(thumbnails)
 
@@ -137,17 +121,58 @@ def _settled(config: EvaluateConfig, networks: Networks) -> SettledConfig:
     return dataclasses.replace(networks.config, batch_size=batch_size, device=config.device)
 
 
-def _views(config: EvaluateConfig, networks: Networks) -> Views:
-    """What is averaged and compared: the folds of a study; of a single run mirror images, if asked.
+def _refuse_mirrored_prompts(config: EvaluateConfig, networks: Networks) -> None:
+    """Refuse mirror images where the network is told where to look in the image.
 
     Raises:
-        UserError: mirror images are asked for, and the network is told where to look in the image.
+        UserError: that is what was asked for.
     """
     prompt = networks.model.facts.prompt
     if config.uncertainty and is_prompted(prompt):
         why = f"its members would be mirror images, and a {prompt} is given for the image as it is"
         raise idle("uncertainty", True, why)
+
+
+def _views(config: EvaluateConfig, networks: Networks) -> Views:
+    """What is averaged and compared: a study's folds; of a single run mirror images, if asked."""
     return Views(networks.members, config.uncertainty, networks.is_study or config.uncertainty)
+
+
+def _score(
+    config: EvaluateConfig,
+    networks: Networks,
+    settled: SettledConfig,
+    data: Data,
+    protocols: Sequence[str],
+    picture: Picture,
+) -> Scored:
+    """Predict and score the test images under all that was asked for."""
+    return score_cases(
+        networks.model,
+        data.split.test,
+        data.card,
+        settled,
+        make_machine(config.device, settled.precision),
+        protocols=protocols,
+        picture=picture,
+        pool=True,
+        saliency=True,
+        prompts=config.prompts,
+        at=thresholds_of(config),
+        views=_views(config, networks),
+    )
+
+
+def _origin(
+    run: Path, trained: FinetuneConfig, drawn: str | None, salt: str | None
+) -> dict[str, Any]:
+    """The part of metrics.json that says where the networks are from."""
+    return {
+        "run": str(run) if salt is None else run.name,
+        "trained_on": _name_of_data(trained, salt),
+        **({} if drawn is None else {"trained_on_data": drawn}),
+        **training_facts(run),
+    }
 
 
 def _of_doubt(views: Views, after: Scored) -> dict[str, Any]:

@@ -14,7 +14,7 @@ rejects a true null up to four times too often with few of either.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -136,7 +136,10 @@ def left_out(
             continue
         spread = _spread(value, values[1:], None, None)[0] if without else 0.0
         limits = (within or {}).get(name, ANYTHING)
-        found[name] = _estimate(value, _Error(spread, 0.0, 0, free), limits, varied, False)
+        one = _estimate(value, _Error(spread, 0.0, 0, free), limits, varied, False)
+        if without and one.interval is None:  # the images need not be alike for that
+            one = replace(one, why=f"it is the same without any one {varied[0]}: no interval")
+        found[name] = one
     return found
 
 

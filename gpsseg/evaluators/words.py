@@ -118,6 +118,12 @@ def mean_words(metrics: Mapping[str, Any], of_each: str = "") -> str:
     )
 
 
+def tells_of_errors(found: Mapping[str, Any]) -> bool:
+    """Whether an uncertainty says which images have errors, so that these may be chosen by it."""
+    ends = found.get("spearman_ci95")
+    return ends is not None and ends[0] > 0
+
+
 def worth_words(found: Mapping[str, Any]) -> str:
     """Whether an uncertainty says which images have errors, by the interval of its correlation.
 
@@ -131,7 +137,7 @@ def worth_words(found: Mapping[str, Any]) -> str:
         why = found.get("spearman_why") or "no interval"
         return f"Whether the uncertainty tells where errors are cannot be said here: {why}."
     facts = f"its rank correlation with the error is {value:.2f} {interval_text(ends, '.2f')}"
-    if ends[0] > 0:
+    if tells_of_errors(found):
         return f"The uncertainty tells here where errors are: {facts}."
     if ends[1] < 0:
         return f"The uncertainty misleads here, as images with errors have less of it: {facts}."

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpsseg.evaluators.uncertainty import most_uncertain
-from gpsseg.evaluators.words import coverage_words, interval_words, members_words, worth_words
+from gpsseg.evaluators.words import (
+    coverage_words,
+    interval_words,
+    members_words,
+    tells_of_errors,
+    worth_words,
+)
 from gpsseg.report.charts.of_doubt import doubt_charts
 from gpsseg.report.charts.plot import Chart
 from gpsseg.report.contents import CaseRow, Json
@@ -23,7 +29,7 @@ class Doubt:
         worth: whether the number tells where errors are.
         area: of the risk-coverage curve, beside its bounds.
         over: what the intervals vary over.
-        first: the most uncertain images.
+        first: the most uncertain images; none where the number does not tell of errors.
         charts: error against uncertainty, and the risk-coverage curve.
     """
 
@@ -45,7 +51,7 @@ def doubt(metrics: Json, cases: Sequence[CaseRow]) -> Doubt | None:
         worth=worth_words(found),
         area=coverage_words(found),
         over=interval_words(found),
-        first=most_doubtful(cases),
+        first=most_doubtful(cases) if tells_of_errors(found) else (),
         charts=doubt_charts(cases),
     )
 

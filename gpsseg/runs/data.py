@@ -136,7 +136,8 @@ def find_split(
             refuse_val_share(card, config, salt)
         with working("looking for images"):
             size, share = config.train_size, config.val_share
-            split = make_split(card, config.data_root, size, share, config.seed, config.split, salt)
+            how = size, share, config.seed, config.split, salt, training
+            split = make_split(card, config.data_root, *how)
     if training:
         refuse_test_set(card, split)
     split = anonymous_split(split, salt, card)

@@ -7,11 +7,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.written import Parts
-from gpsseg.data.case import Case
-from gpsseg.data.checks.pictures import COPY
+from gpsseg.data.case import Case, case_image
+from gpsseg.data.checks.pictures import COPY, NEAR
 from gpsseg.errors import UserError, counted, few
 from gpsseg.reading import read_object
 from gpsseg.veil import hashed
@@ -49,19 +51,35 @@ def trained_ids(run: Path) -> set[str]:
     return {unicodedata.normalize("NFC", str(name)) for name in names}
 
 
-def refuse_copies(study: Path, leaks: dict[str, Any], test: Sequence[Case]) -> None:
-    """The same of another set, whose ids say nothing: by the files that are equal.
+def refuse_copies(
+    study: Path, leaks: dict[str, Any], train: Sequence[Case], test: Sequence[Case]
+) -> None:
+    """The same by the pictures, whatever they are called and of whichever set they are.
+
+    Equal files are the same image, and so are files of equal pixels, as after saving anew without
+    loss. What is only alike is a leak, which is said, and scored.
 
     Args:
         study: its folder.
         leaks: what the leak check found.
+        train: the images that it compared.
         test: what is to be scored.
 
     Raises:
         UserError: a test image is an image that a fold was trained on.
     """
-    copies = {pair["test_id"] for pair in leaks.get("pairs", ()) if pair["kind"] == COPY}
+    seen, scored = ({case.id: case for case in cases} for cases in (train, test))
+    copies = {
+        pair["test_id"]
+        for pair in leaks.get("pairs", ())
+        if pair["kind"] == COPY
+        or (pair["kind"] == NEAR and _equal(seen[pair["train_id"]], scored[pair["test_id"]]))
+    }
     _refuse(study, [case.id for case in test if case.id in copies], len(test))
+
+
+def _equal(one: Case, other: Case) -> bool:
+    return np.array_equal(case_image(one), case_image(other))
 
 
 def _refuse(study: Path, seen: Collection[str], images: int) -> None:

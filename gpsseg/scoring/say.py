@@ -14,6 +14,7 @@ from gpsseg.evaluators.words import (
     interval_words,
     members_words,
     name_of_base,
+    tells_of_errors,
     worth_words,
 )
 
@@ -127,7 +128,7 @@ def say_doubt(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
     say(f"uncertainty: how little the masks of {what} agree; scored is the mean of them")
     say(f"{worth_words(found)}", style="bold")
     say(coverage_words(found).capitalize())
-    numbers = {row["id"]: row["uncertainty"] for row in rows}
+    numbers = {row["id"]: row["uncertainty"] for row in rows if tells_of_errors(found)}
     if first := most_uncertain(numbers, MOST_DOUBTFUL):
         say(f"look at these first: {', '.join(f'{name} ({numbers[name]:.2f})' for name in first)}")
 

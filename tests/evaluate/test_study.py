@@ -2,17 +2,20 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.data.cards.card import save_card
 from gpsseg.data.cards.own import folder_card
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
+from gpsseg.files import bundled
 
 Make = Callable[..., Path]
 
@@ -48,7 +51,6 @@ def test_a_study_is_scored_on_the_images_that_stayed_aside(study_of: Make, tmp_p
     assert [key for key in found if f"`uncertainty.{key}`" not in docs] == []
     table = rows(out)
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "Look at these first" in page
     assert "the networks of the 2 folds" in page
     assert "Error of the most certain images" in page
     numbers = [float(row["uncertainty"]) for row in table]
@@ -77,22 +79,39 @@ def test_an_image_that_any_fold_saw_is_refused_and_its_scores_are_named(
     score(study / "fold-1", output=tmp_path / "run")  # of one network it is not asked
 
 
-def test_an_image_of_another_set_is_known_by_its_file(study_of: Make, tmp_path: Path) -> None:
-    from gpsseg.files import bundled
-
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+def test_an_image_of_another_set_is_known_by_its_pixels(
+    ending: str, study_of: Make, tmp_path: Path
+) -> None:
+    """The file as it is, or saved anew without loss."""
     folder = bundled("sample_data") / "kvasir" / "Kvasir-SEG"
     card = {"images": tmp_path / "images", "masks": tmp_path / "masks"}
     for kind, place in card.items():
         place.mkdir()
         for i, name in enumerate(("015", "019", "020", "021", "022", "023")):
             file = folder / kind / f"synthetic_polyp_{name}.jpg"
-            (place / f"mine{i}.jpg").write_bytes(file.read_bytes())
+            if kind == "images" and ending == ".png":
+                Image.open(file).save(place / f"mine{i}.png")
+            else:
+                (place / f"mine{i}.jpg").write_bytes(file.read_bytes())
     own, split = tmp_path / "mine.yaml", tmp_path / "split.json"
     save_card(folder_card(card["images"], card["masks"]), own, "")
     names = [f"mine{i}" for i in range(6)]
     split.write_text(json.dumps({"train": names[3:], "test": names[:3]}))
     with pytest.raises(UserError, match=r"1 of 3 test images is among .*mine0"):
         score(study_of({}, {}), dataset=str(own), split=str(split), output=tmp_path / "out")
+
+
+def test_a_copy_under_another_name_in_the_studys_own_set_is_refused(
+    study_of: Make, tmp_path: Path
+) -> None:
+    data = shutil.copytree(bundled("sample_data") / "kvasir", tmp_path / "data")
+    for kind in ("images", "masks"):
+        (folder,) = data.rglob(kind)
+        shutil.copyfile(folder / "synthetic_polyp_015.jpg", folder / "synthetic_polyp_020.jpg")
+    study = study_of({}, {})
+    with pytest.raises(UserError, match=r"1 of 6 test images is among .*synthetic_polyp_020"):
+        score(study, data_root=data, output=tmp_path / "out")
 
 
 def test_a_single_run_has_its_mirror_images_where_asked(study_of: Make, tmp_path: Path) -> None:

@@ -107,6 +107,13 @@ def test_that_the_order_has_no_interval_says_nothing_of_the_area():
     assert (alone["aurc_ci95"], alone["no_interval"]) == (None, "one group: no interval")
 
 
+def test_a_perfect_order_is_not_said_to_be_of_images_that_are_alike():
+    found = worth(np.arange(8) / 8, np.arange(8))
+    assert (found["spearman"], found["spearman_ci95"]) == (pytest.approx(1), None)
+    assert found["spearman_why"] == "it is the same without any one image: no interval"
+    assert found["aurc_ci95"] is not None
+
+
 def test_groups_that_leave_fewer_than_five_images_still_have_an_interval():
     """Two of three images each: without one there are three, and they have an order."""
     found = worth([0.1, 0.2, 0.3, 0.2, 0.4, 0.5], [1, 2, 3, 1, 3, 2], [*"pppqqq"])

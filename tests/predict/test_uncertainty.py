@@ -215,3 +215,12 @@ def test_it_is_not_taken_up_otherwise(go: Go, grey: Grey, tmp_path: Path) -> Non
     go(picture)
     with pytest.raises(UserError, match="uncertainty was None, now it is True"):
         go(picture, uncertainty=True, resume=True)
+
+
+def test_mirror_images_that_are_averaged_anyway_are_not_asked_for_twice(tmp_path: Path) -> None:
+    """Of a study it is another thing: each network's mean over them is a member."""
+    asked: dict[str, Any] = {"input": (tmp_path,), "output": tmp_path / "out", "tta": "flips"}
+    with pytest.raises(UserError, match="--tta flips has no effect here: of a single run"):
+        PredictConfig(run=tmp_path, uncertainty=True, **asked)
+    (tmp_path / "study.json").write_text("{}")
+    PredictConfig(run=tmp_path, uncertainty=True, **asked)

@@ -6,6 +6,7 @@ from gpsseg.evaluators.words import worth_words
 from gpsseg.report.charts.of_doubt import doubt_charts
 from gpsseg.report.contents import CaseRow
 from gpsseg.report.doubt import doubt, most_doubtful
+from gpsseg.scoring.say import say_doubt
 
 
 def case(name: str, dice: float | None, uncertainty: float | None) -> CaseRow:
@@ -47,6 +48,20 @@ def test_the_section_names_the_members_and_what_intervals_are_over() -> None:
     assert section.over == "95 % intervals over 3 groups"
     assert "0.200 [no interval] (images in an order by chance 0.400" in section.area
     assert doubt({}, CASES) is None
+
+
+@pytest.mark.parametrize(("ends", "named"), [([0.1, 0.9], 3), ([-0.1, 0.9], 0), (None, 0)])
+def test_images_to_look_at_are_named_only_where_the_number_tells_of_errors(
+    ends: list[float] | None, named: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = FOUND | {"spearman_ci95": ends}
+    section = doubt({"uncertainty": found}, CASES)
+    assert section is not None
+    assert len(section.first) == named
+    say_doubt(
+        {"uncertainty": found}, [{"id": c.id, "uncertainty": c.uncertainty} for c in CASES[:3]]
+    )
+    assert ("look at these first: a (0.70), c (0.70)" in capsys.readouterr().out) == bool(named)
 
 
 def test_the_charts_show_each_image_and_both_bounds() -> None:

@@ -25,11 +25,13 @@ class Wanted:
         train_size: images of the training; None for all.
         val_share: of the training images, for validation.
         seed: of what is drawn.
+        training: whether there have to be training and validation images.
     """
 
     train_size: int | None
     val_share: float
     seed: int
+    training: bool = True
 
 
 def carve_parts(
@@ -79,9 +81,11 @@ def carve_parts(
             notes += _thin_validation(parts, train_size, wanted.seed)
         parts["train"] = _shuffled(parts["train"], wanted.seed)[:train_size]
     for part, cases in parts.items():
-        if not cases:
+        if not cases and (part == "test" or wanted.training):
             groups = " " + notes[-1] if notes else ""
-            raise UserError(f"{card.title} in {of.root} has no image in its {part} part.{groups}")
+            raise UserError(
+                f"{card.title} in {of.root} has no image left in its {part} part.{groups}"
+            )
     train, val, test = (tuple(parts[part]) for part in ("train", "val", "test"))
     return replace(of, name=name, train=train, val=val, test=test, notes=tuple(notes))
 

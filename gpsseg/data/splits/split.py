@@ -39,6 +39,7 @@ def make_split(
     seed: int = 0,
     split: str | None = None,
     salt: str | None = None,
+    training: bool = True,
 ) -> Split:
     """Find a set's cases and split them: the official split where there is one.
 
@@ -48,8 +49,8 @@ def make_split(
     carved-out validation cases as large a share, but at least 32 where there are as many: fewer
     cannot tell a good epoch from a lucky one. ``split`` names one of the card's splits, or a file
     of ids such as ``datasets split`` writes, which may be hashed with ``salt``. Of a split that is
-    a test set only, train and val are empty. Cases of one group stay on one side of whatever is
-    carved.
+    a test set only, train and val are empty, and without ``training`` they may be. Cases of one
+    group stay on one side of whatever is carved.
 
     Shares are of images. Version 0.1 took them of groups; where its choice is as near, it is kept,
     and where it is not, the split's name ends in "-by-images". NAME-by-groups asks for the old
@@ -60,7 +61,7 @@ def make_split(
             there are too few images.
     """
     of, rule, parts = uncarved(card, data_root, split, salt)
-    return carve_parts(of, card, rule, parts, Wanted(train_size, val_share, seed))
+    return carve_parts(of, card, rule, parts, Wanted(train_size, val_share, seed, training))
 
 
 def uncarved(
