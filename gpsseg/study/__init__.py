@@ -43,7 +43,7 @@ def study(config: StudyConfig) -> Path:
     if folder.is_study:
         open_begun(config, begins, salt)
     require_network(config)
-    images = find_images(config)
+    images = find_images(config, salt)
     folds = kept_folds(config, images, salt) if folder.is_study else None
     if folds is None:
         folds = deal_folds(config, images)

@@ -10,6 +10,7 @@ from pathlib import Path
 from gpsseg.config.folder import StudyFolder
 from gpsseg.config.study import StudyConfig
 from gpsseg.console import say, working
+from gpsseg.data.anonymous import anonymous_split
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case
@@ -33,11 +34,13 @@ class Images:
     Attributes:
         card: of the set; as it is, with its names.
         split: all images, each once, in its test part.
+        written: the same as it may be written: with hashed names, if nameless.
         aside: how many images of the set's split are in no fold.
     """
 
     card: Card
     split: Split
+    written: Split
     aside: int
 
     @property
@@ -46,15 +49,19 @@ class Images:
         return self.split.test
 
 
-def find_images(config: StudyConfig) -> Images:
+def find_images(config: StudyConfig, salt: str | None = None) -> Images:
     """Find the images that are dealt into folds, and say how many there are.
+
+    Args:
+        config: of the study.
+        salt: of a nameless one.
 
     Raises:
         UserError: as ``make_split``; or the set's split is a test set only.
     """
     card = card_of(config)
     with working("looking for images"):
-        found, rule, parts = uncarved(card, config.data_root, config.split)
+        found, rule, parts = uncarved(card, config.data_root, config.split, salt)
     known = [case for its in parts.values() for case in its]
     listed = [*parts.get("train", ()), *parts.get("val", ()), *parts.get("all", ())]
     refuse_test_set(card, replace(found, train=tuple(listed)))
@@ -62,12 +69,14 @@ def find_images(config: StudyConfig) -> Images:
         listed = carve_test(listed, rule).rest
     chosen = known if config.folds_of == "all" else listed
     cases, aside = tuple(sorted(chosen, key=lambda case: case.id)), len(known) - len(chosen)
+    split = replace(found, test=cases)
+    written = anonymous_split(split, salt, card)
     groups = counted(len({group_of(case) for case in cases}), "group")
     grouped = f" in {groups}" if any(case.group for case in cases) else ""
-    beside = f"; {counted(aside, 'test image')} of split {found.name} aside" if aside else ""
+    beside = f"; {counted(aside, 'test image')} of split {written.name} aside" if aside else ""
     say(f"{card.title}: {counted(len(cases), 'image')}{grouped}{beside}, {found.root}")
     say_synthetic(card, found)
-    return Images(card, replace(found, test=cases), aside)
+    return Images(card, split, written, aside)
 
 
 def group_of(case: Case) -> str:

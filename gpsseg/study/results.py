@@ -16,7 +16,6 @@ from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.study import StudyConfig
 from gpsseg.config.written import Parts
 from gpsseg.console import say, working
-from gpsseg.data.nameless import anonymous_case
 from gpsseg.evaluators.words import interval_text
 from gpsseg.files import write_json, write_rows
 from gpsseg.reading import read_object
@@ -54,7 +53,7 @@ def write_results(
         found = read_folds([folder.run_of(number) for number in numbers])
         listed = [read_object(folder.split_of(number), Parts)["test"] for number in numbers]
         refuse_incomplete(found, [[str(name) for name in names] for names in listed])
-        name = f"{config.folds} folds of {images.split.name}, seed {config.seed}"
+        name = f"{config.folds} folds of {images.written.name}, seed {config.seed}"
         rows, metrics = rows_of(found), pooled_metrics(found, name)
         write_rows(own.per_image, rows)
         write_json(own.metrics, metrics)
@@ -64,7 +63,7 @@ def write_results(
         for one in showcase_ids(read_contents(own.path).cases):
             chosen[fold_of[one]].append(one)
         thumbnails = pictures_of(settings, dict(sorted(chosen.items())), salt)
-    cases = images.cases if salt is None else [anonymous_case(c, salt) for c in images.cases]
+    cases = images.written.test
     report = write_report(own.path, thumbnails, leak_pictures(metrics["leaks"], cases, cases))
     say_folds(metrics["folds"])
     say("all folds pooled, each image scored by the network that saw nothing of it:")
