@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,17 +15,20 @@ from gpsseg.data.anonymous import anonymous_split
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case
+from gpsseg.data.checks.leaks import find_leaks
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.files import deal, hold_out, lesion_shares, read_split, write_split
 from gpsseg.data.splits.parts import Wanted, carve_parts, carve_test
 from gpsseg.data.splits.split import Split, uncarved
 from gpsseg.errors import UserError, counted, few
 from gpsseg.runs.data import refuse_test_set, say_synthetic
-from gpsseg.runs.leaks import say_groups
+from gpsseg.runs.leaks import say_groups, strict_error
 from gpsseg.runs.looked import look_at_all
 from gpsseg.writing import make_folder
 
-Parts = Mapping[str, Sequence[Case]]  # of a fold: "train", of which validation is carved; "test"
+FoldCases = Mapping[
+    str, Sequence[Case]
+]  # of a fold: "train", of which validation is carved; "test"
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,12 @@ def group_of(case: Case) -> str:
     return f"group {case.group}" if case.group else f"case {case.id}"
 
 
-def deal_folds(config: StudyConfig, images: Images) -> list[Parts]:
+def deal_folds(config: StudyConfig, images: Images) -> list[FoldCases]:
     """Deal the images into folds, as ``datasets split`` does; all are looked at before.
 
     Raises:
-        UserError: images cannot be read; there are too few, or too few groups; or a fold has no
-            lesion to find.
+        UserError: images cannot be read; there are too few, or too few groups; a fold has no
+            lesion to find; or, of a strict study, training images among its test images.
     """
     refuse_few_groups(config.folds, images.cases)
     bad = look_at_all(config, images.card, images.split)
@@ -98,14 +102,40 @@ def deal_folds(config: StudyConfig, images: Images) -> list[Parts]:
     sizes = [shares[case.id] for case in images.cases]
     with working("dealing"):
         tests = deal(images.cases, sizes, [1 / config.folds] * config.folds, config.seed)
-    folds: list[Parts] = [hold_out(images.cases, shares, test, 0, config.seed) for test in tests]
+    folds: list[FoldCases] = [
+        hold_out(images.cases, shares, test, 0, config.seed) for test in tests
+    ]
+    drawn = []
     for number, parts in enumerate(folds, 1):
-        try:
-            _check_fold(config, images, parts, shares, bad)
-        except UserError as error:
-            raise UserError(f"Fold {number} of {config.folds}: {error}") from None
+        with _named_after(number, config.folds):
+            drawn.append(_check_fold(config, images, parts, shares, bad))
     say_groups(images.cases)
+    for number, split in enumerate(drawn if config.strict else (), 1):
+        with _named_after(number, config.folds):
+            _refuse_leaks(images, split, bad)
     return folds
+
+
+@contextlib.contextmanager
+def _named_after(number: int, folds: int) -> Iterator[None]:
+    """Let what is wrong within say of which fold it is."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"Fold {number} of {folds}: {error}") from None
+
+
+def _refuse_leaks(images: Images, drawn: Split, bad: Container[Case]) -> None:
+    """Refuse, for a strict study, a fold that would be refused hours later, when it begins.
+
+    Raises:
+        UserError: a test image is also among the training images.
+    """
+    written = dict(zip(images.cases, images.written.test, strict=True))
+    sides = (drawn.seen, drawn.test)
+    seen, test = ([written[case] for case in side if case not in bad] for side in sides)
+    if found := find_leaks(seen, test):
+        raise strict_error(found, len(test))
 
 
 def refuse_few_groups(folds: int, cases: Sequence[Case]) -> None:
@@ -130,11 +160,11 @@ def refuse_few_groups(folds: int, cases: Sequence[Case]) -> None:
 def _check_fold(
     config: StudyConfig,
     images: Images,
-    parts: Parts,
+    parts: FoldCases,
     shares: Mapping[str, float],
     bad: Mapping[Case, str],
-) -> None:
-    """Refuse a fold that could not be trained or tested, before any is.
+) -> Split:
+    """Refuse a fold that could not be trained or tested, before any is; returns what it draws.
 
     Raises:
         UserError: it is one.
@@ -155,10 +185,11 @@ def _check_fold(
                 f"none of its {counted(len(cases), f'{part} image')} shows a lesion, expected one "
                 "at least. Ask for fewer folds, or deal by another --seed."
             )
+    return drawn
 
 
 def write_folds(
-    config: StudyConfig, images: Images, folds: Sequence[Parts], salt: str | None
+    config: StudyConfig, images: Images, folds: Sequence[FoldCases], salt: str | None
 ) -> None:
     """Write which images each fold trains on and is tested on; with hashed ids, if nameless."""
     make_folder(StudyFolder(config.output).split_of(1).parent)
@@ -167,13 +198,13 @@ def write_folds(
         write_split(StudyFolder(config.output).split_of(number), name, _named(parts, salt))
 
 
-def _named(parts: Parts, salt: str | None) -> Parts:
+def _named(parts: FoldCases, salt: str | None) -> FoldCases:
     if salt is None:
         return parts
     return {part: [anonymous_case(case, salt) for case in its] for part, its in parts.items()}
 
 
-def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[Parts] | None:
+def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[FoldCases] | None:
     """The folds as they were dealt when the study was begun; None if not all were written.
 
     Raises:
@@ -184,7 +215,7 @@ def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[Pa
     files = [folder.split_of(number) for number in range(1, config.folds + 1)]
     if not all(file.is_file() for file in files):
         return None
-    folds: list[Parts] = [read_split(file, images.cases, salt)[1] for file in files]
+    folds: list[FoldCases] = [read_split(file, images.cases, salt)[1] for file in files]
     tested = [case for parts in folds for case in parts["test"]]
     refuse_leaking(folds, tested, files[0].parent)
     if new := len(set(images.cases) - set(tested)):
@@ -196,7 +227,7 @@ def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[Pa
     return folds
 
 
-def refuse_leaking(folds: Sequence[Parts], tested: Sequence[Case], place: Path) -> None:
+def refuse_leaking(folds: Sequence[FoldCases], tested: Sequence[Case], place: Path) -> None:
     """Refuse folds of which one trains on what it is tested on, or that test an image twice.
 
     Args:

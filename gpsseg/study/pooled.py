@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import ListedSplit
 from gpsseg.config.written_scores import Metrics
+from gpsseg.data.splits.columns import Labels
 from gpsseg.errors import UserError
 from gpsseg.evaluators import Kept, Scorer, Table, class_summary, joined_bins
 from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.reading import read_object
-from gpsseg.scoring.by import by_metrics
+from gpsseg.scoring.by import by_metrics, with_labels
 
 Json = dict[str, Any]
 # What metrics.json says of the images and the network, which is the same of all folds.
@@ -58,6 +59,16 @@ def read_folds(runs: Sequence[RunFolder]) -> list[Fold]:
         )
         for number, run in enumerate(runs, 1)
     ]
+
+
+def labelled(folds: Sequence[Fold], labels: Labels) -> list[Fold]:
+    """The folds with the study's own labels: one that drew few images has quarters of those.
+
+    Args:
+        folds: whose images all are the study's.
+        labels: of all of these, by the columns that scores are shown by.
+    """
+    return [replace(fold, rows=with_labels(fold.rows, labels)) for fold in folds]
 
 
 def rows_of(folds: Sequence[Fold]) -> list[Json]:

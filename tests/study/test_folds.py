@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,36 @@ def test_other_bad_input_is_refused_before_anything_is_written(
     (table.parent / "only.csv").write_text(only)
     with pytest.raises(UserError, match="has test cases only"):
         study(tools.config(table.parent / "only.csv", tmp_path / "s"))
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"by": ("ag",)}, r"--by ag: these images have no such column\. Did you mean 'age'"),
+        ({"tracker": "mlflow"}, "--tracker mlflow needs a package"),
+        ({"strict": True}, "^Fold [12] of 2: LEAK: 1 of 3 test images is also among the training"),
+    ],
+)
+def test_what_each_fold_would_refuse_is_refused_before_anything_is_written(
+    settings: dict[str, Any],
+    expected: str,
+    tmp_path: Path,
+    tools: SimpleNamespace,
+    never: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The folder of a slip would be locked by it. Image 0 and 3, of two folds, are one picture."""
+    monkeypatch.setattr("gpsseg.runs.tracking.find_spec", lambda name: None)
+    table = tools.images(tmp_path / "in", "abcdef")
+    asked = tools.config(table, tmp_path / "s", folds=2)
+    folds = deal_folds(asked, find_images(asked))
+    one, other = (parts["test"][0].image for parts in folds)
+    other.write_bytes(one.read_bytes())
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([f"{lines[0]},age", *(f"{x},{i}" for i, x in enumerate(lines[1:]))]))
+    with pytest.raises(UserError, match=expected):
+        study(dataclasses.replace(asked, **settings))
     assert not (tmp_path / "s").exists()
 
 

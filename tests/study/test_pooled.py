@@ -150,6 +150,23 @@ def test_a_run_of_other_settings_in_a_folds_place_is_refused(
         refuse_other_runs(settings, folds)
 
 
+def test_a_study_that_moves_to_another_device_keeps_its_batch_size(
+    tmp_path: Path, tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured on the first, a default on the second, or the other way round: all folds have one."""
+    asked = tools.config(tmp_path / "cases.csv", tmp_path, folds=2, batch_size=None)
+    assert [one.batch_size for one in settings_of_folds(asked, [])] == [None, None]
+    for gpu in (False, True):
+        monkeypatch.setattr("gpsseg.study.runs.has_gpu", lambda device, gpu=gpu: gpu)
+        run = StudyFolder(tmp_path).run_of(2)
+        run.path.mkdir(exist_ok=True)
+        run.config.write_text('{"config": {"batch_size": 6}}')
+        assert [one.batch_size for one in settings_of_folds(asked, [])] == [6, 6]
+        StudyFolder(tmp_path).settings.write_text('{"settled_batch_size": "5"}')
+        assert [one.batch_size for one in settings_of_folds(asked, [])] == [5, 5]
+        StudyFolder(tmp_path).settings.unlink()
+
+
 def test_a_study_goes_on_with_the_same_settings_only(
     tmp_path: Path, tools: SimpleNamespace, never: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,9 +175,11 @@ def test_a_study_goes_on_with_the_same_settings_only(
 
     monkeypatch.setattr("gpsseg.study.runs.run_side_by_side", stopped)
     table = tools.images(tmp_path / "in", "abcdef")
-    for processes in (None, 2):
+    monkeypatch.setattr("gpsseg.runs.tracking.find_spec", lambda name: True)
+    free = {"processes": 2, "device": "auto", "strict": True, "tracker": "tensorboard"}
+    for more in ({}, {**free, "checkpoint_activations": True}):
         with pytest.raises(KeyboardInterrupt):
-            study(tools.config(table, tmp_path / "s", folds=3, processes=processes))
+            study(tools.config(table, tmp_path / "s", folds=3, **more))
     written = json.loads((tmp_path / "s" / "study.json").read_text())
     assert (written["folds"], written["folds_of"], written["epochs"]) == (3, "all", "1")
     with pytest.raises(UserError, match="begun with folds 3, got 2"):
