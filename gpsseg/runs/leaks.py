@@ -78,7 +78,7 @@ def check_leaks(
 
 
 def strict_error(found: Sequence[Leak], images: int) -> UserError:
-    """The error that leaks are with ``--strict``, found between training and so many test images."""
+    """The error that leaks into so many test images are with ``--strict``."""
     return UserError(
         f"{leaks_sentence(found, images)} With --strict this is an error: take the images out of "
         "one side, or run without it and read the scores with this in mind."

@@ -153,7 +153,7 @@ def test_a_run_of_other_settings_in_a_folds_place_is_refused(
 def test_a_study_that_moves_to_another_device_keeps_its_batch_size(
     tmp_path: Path, tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Measured on the first, a default on the second, or the other way round: all folds have one."""
+    """Measured on one device and a default on the other: all folds have that of the first."""
     asked = tools.config(tmp_path / "cases.csv", tmp_path, folds=2, batch_size=None)
     assert [one.batch_size for one in settings_of_folds(asked, [])] == [None, None]
     for gpu in (False, True):
