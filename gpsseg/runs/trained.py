@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +100,23 @@ def facts_of(training: Training | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"untrained": True} if training.untrained else {}
     course = training.stopped or training.ended
     return facts | ({"training": course} if course else {})
+
+
+def facts_of_folds(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The same of the trainings of all folds, from the first on: it says of which fold it is.
+
+    They count as untrained where one is.
+
+    >>> facts_of_folds([{}, {"training": "ended after epoch 3 of 20: enough"}, {"untrained": True}])
+    {'untrained': True, 'training': 'fold 2 ended after epoch 3 of 20: enough; fold 3 untrained'}
+    """
+    untrained = {"untrained": True} if any(one.get("untrained") for one in facts) else {}
+    told = [
+        f"fold {number} {one.get('training', 'untrained')}"
+        for number, one in enumerate(facts, 1)
+        if one.get("training") or one.get("untrained")
+    ]
+    return untrained | ({"training": "; ".join(told)} if told else {})
 
 
 def training_of(history: History, epochs: int) -> Training:

@@ -15,6 +15,7 @@ from gpsseg.errors import UserError
 from gpsseg.evaluators import Kept, Scorer, Table, class_summary, joined_bins
 from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.reading import read_object
+from gpsseg.runs.trained import facts_of_folds
 from gpsseg.scoring.by import by_metrics, with_labels
 
 Json = dict[str, Any]
@@ -106,7 +107,7 @@ def pooled_metrics(folds: Sequence[Fold], split_name: str) -> Json:
         **by_metrics(rows),
         **_classes(folds, rows),
         **_calibration(folds),
-        **_trainings(folds),
+        **facts_of_folds([fold.metrics for fold in folds]),
         "leaks": pooled_leaks(folds),
         "folds": [_of_fold(fold, split) for fold, split in zip(folds, listed, strict=True)],
         "seconds": _seconds(folds),
@@ -160,20 +161,6 @@ def _calibration(folds: Sequence[Fold]) -> Json:
         return {}
     found = joined_bins([curve["bins"] for curve in curves if curve])
     return {"calibration": {**found, "ece_ci95": None, "no_interval": ONLY_SUMS}}
-
-
-def _trainings(folds: Sequence[Fold]) -> Json:
-    """How trainings ended that did not go as planned."""
-    untrained = any(fold.metrics.get("untrained") for fold in folds)
-    told = [
-        f"fold {fold.number} {fold.metrics['training']}"
-        for fold in folds
-        if "training" in fold.metrics
-    ]
-    return {
-        **({"untrained": True} if untrained else {}),
-        **({"training": "; ".join(told)} if told else {}),
-    }
 
 
 def _seconds(folds: Sequence[Fold]) -> dict[str, float]:

@@ -107,7 +107,7 @@ def test_a_fold_that_was_stopped_is_named_in_metrics(study_of: Make) -> None:
     delta = Delta.load(file)
     delta.metadata.update(best_epoch="1", epochs_finished="1")
     delta.save(file)
-    told = {"training": "fold-2: stopped after epoch 1 of 2"}
+    told = {"training": "fold 2 stopped after epoch 1 of 2"}
     assert training_facts(study) == told
     assert training_facts(study / "fold-1") == {}
     delta.metadata.update(best_epoch="0")
