@@ -38,6 +38,7 @@ STAYS = {
     "training": "What is finished stays: --resume RUN goes on after the last epoch.",
     "predicting": "What is finished stays: --resume goes on with it.",
     "comparing": "What is finished stays: the same command goes on with it.",
+    "cross-validating": "What is finished stays: the same command goes on with it.",
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
-from gpsseg.config.folder import RunFolder, StudyFolder
+from gpsseg.config.folder import RunFolder, StudyFolder, goes_on_by
 from gpsseg.config.private import HIDDEN, load_salt
 from gpsseg.config.resuming import read_config
 from gpsseg.config.written import FoldedStudy
@@ -75,8 +75,8 @@ def runs_of(folder: Path) -> tuple[Path, ...]:
         if not run.delta.is_file():
             raise UserError(
                 f"{folder} is a study of {counted(folds, 'fold')}, and {run.path.name} has no "
-                f"{run.delta.name}: it was stopped before it had a result. Give the study's command"
-                " again; what is finished stays."
+                f"{run.delta.name}: it was stopped before it had a result. Go on by: "
+                f"{goes_on_by(folder)}."
             )
         runs.append(run.path)
     return tuple(runs)

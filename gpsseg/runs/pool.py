@@ -67,10 +67,19 @@ def run_side_by_side(
             raise
 
 
-def in_own_process(function: Callable[..., Value], *arguments: Any) -> Value:
-    """What a function returns in a process that ends with it."""
+def in_own_process(stage: str, function: Callable[..., Value], *arguments: Any) -> Value:
+    """What a function returns in a process that ends with it.
+
+    Args:
+        stage: what to call it where memory does not suffice, such as "measuring".
+        function: to be called.
+        arguments: its own.
+
+    Raises:
+        OutOfMemoryError: it ran out of memory, or the system ended it.
+    """
     with ProcessPoolExecutor(1, _warm_context(), _end_with_the_command) as pool:
-        return pool.submit(function, *arguments).result()
+        return _result(pool.submit(function, *arguments), 1, stage)
 
 
 @contextlib.contextmanager

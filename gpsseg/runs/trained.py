@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config.folder import RunFolder
+from gpsseg.config.folder import RunFolder, goes_on_by
 from gpsseg.console import say
 from gpsseg.errors import UserError
 from gpsseg.reading import read_log
@@ -160,7 +160,7 @@ def check_trained(run: Path, epochs: int | None, untrained: bool) -> Training | 
         return training
     if training.untrained and not untrained:
         again = (
-            f"Go on with `python -m gpsseg.finetune --resume {run}`"
+            f"Go on by: {goes_on_by(run)}"
             if has_resume_point(run)
             else "Train it again with the command in its config.json"
         )

@@ -71,7 +71,7 @@ def settings_of_folds(config: StudyConfig, folds: Sequence[FoldCases]) -> list[F
             return settings  # it is the same of all
         images = min(len(parts["train"]) for parts in folds)
         images = min(images, config.train_size or images)
-        kept = str(in_own_process(_batch_size, settings[0], images))
+        kept = str(in_own_process("measuring", _batch_size, settings[0], images))
         write_json(path, {**content, KEPT: kept})
     return [dataclasses.replace(one, batch_size=int(kept)) for one in settings]
 
@@ -206,7 +206,7 @@ def pictures_of(
         chosen: fold (from 1) -> ids of images that it is tested on.
         salt: of the study.
     """
-    return in_own_process(_pictures, settings, chosen, salt)
+    return in_own_process("drawing pictures", _pictures, settings, chosen, salt)
 
 
 @scoped

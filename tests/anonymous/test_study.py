@@ -25,7 +25,7 @@ def folds_here(monkeypatch: pytest.MonkeyPatch) -> None:
             yield run(*job, threads=1)
 
     monkeypatch.setattr(runs, "run_side_by_side", side_by_side)
-    monkeypatch.setattr(runs, "in_own_process", lambda function, *args: function(*args))
+    monkeypatch.setattr(runs, "in_own_process", lambda stage, function, *args: function(*args))
 
 
 def test_study(

@@ -110,8 +110,26 @@ def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
     from concurrent.futures.process import BrokenProcessPool
 
     class Broken:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def submit(self, *_):
+            return self
+
         def result(self):
             raise BrokenProcessPool
 
-    with pytest.raises(UserError, match=r"want of memory\. Lower --processes \(now 4\)\. What is"):
-        pool._result(Broken(), 4, "comparing")
+    for stage in ("comparing", "cross-validating"):
+        said = r"want of memory\. Lower --processes \(now 4\)\. What is finished stays"
+        with pytest.raises(UserError, match=said):
+            pool._result(Broken(), 4, stage)
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Broken)
+    monkeypatch.setattr(pool, "_warm_context", lambda: None)
+    with pytest.raises(UserError, match=r"system while measuring, most likely for want of memory"):
+        pool.in_own_process("measuring", print)
