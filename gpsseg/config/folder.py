@@ -115,6 +115,10 @@ class StudyFolder:
         """The run of a fold (from 1)."""
         return RunFolder(self.path / f"fold-{fold}")
 
+    def page_of(self, fold: int) -> str:
+        """The page of a fold (from 1), as the study's own page links to it."""
+        return self.run_of(fold).report.relative_to(self.path).as_posix()
+
 
 def study_of(run: Path) -> StudyFolder | None:
     """The study that a run is a fold of, if it is one."""

@@ -137,13 +137,22 @@ def _of_fold(fold: Fold, split: Json) -> Json:
 
 def _before(folds: Sequence[Fold]) -> Json:
     """The means of the untuned network, which is one and the same, over the images of all folds."""
-    parts = [(fold.metrics["before"]["per-image"], fold.metrics["images"]) for fold in folds]
-    images = sum(count for _, count in parts)
-    means: Json = {}
+    means = _means(folds, [fold.metrics["before"]["per-image"] for fold in folds])
+    return {"before": {"per-image": {**means, "images": _images(folds)}}}
+
+
+def _means(folds: Sequence[Fold], summaries: Sequence[Json]) -> Json:
+    """Over all images, of a summary a fold."""
+    means: Json = {"no_interval": ONLY_MEANS}
     for name in ("dice", "iou"):
-        means[name] = sum(scores[name] * count for scores, count in parts) / images
-        means[f"{name}_ci95"] = None
-    return {"before": {"per-image": {**means, "images": images, "no_interval": ONLY_MEANS}}}
+        pairs = zip(folds, summaries, strict=True)
+        total = sum(scores[name] * fold.metrics["images"] for fold, scores in pairs)
+        means |= {name: total / _images(folds), f"{name}_ci95": None}
+    return means
+
+
+def _images(folds: Sequence[Fold]) -> int:
+    return sum(fold.metrics["images"] for fold in folds)
 
 
 def _classes(folds: Sequence[Fold], rows: Sequence[Json]) -> Json:
@@ -152,7 +161,15 @@ def _classes(folds: Sequence[Fold], rows: Sequence[Json]) -> Json:
     if not all(found):
         return {}
     images = {name: sum(each[name]["images"] for each in found) for name in found[0]}
-    return {"classes": {"after": class_summary(Table.of(rows), images)}}
+    after = class_summary(Table.of(rows), images)
+    untuned = [fold.metrics["classes"].get("before", {}) for fold in folds]
+    if not all(untuned):
+        return {"classes": {"after": after}}
+    before = {
+        name: {**_means(folds, [each[name] for each in untuned]), "images": count}
+        for name, count in images.items()
+    }
+    return {"classes": {"before": before, "after": after}}
 
 
 def _calibration(folds: Sequence[Fold]) -> Json:

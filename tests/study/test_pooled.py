@@ -190,7 +190,8 @@ def test_a_study_goes_on_with_the_same_settings_only(
 
 def test_scores_of_classes_are_pooled_too(tmp_path: Path, tools: SimpleNamespace) -> None:
     for number, found in ((1, {"a": 0.2, "b": 0.4}), (2, {"c": 0.9})):
-        told = {"classes": {"after": {"red": {"dice": 0.1, "iou": 0.1, "images": number}}}}
+        red = {"dice": number / 10, "iou": number / 20, "images": number}
+        told = {"classes": {"before": {"red": red}, "after": {"red": red}}}
         tools.finished(tmp_path, number, found, **told)
         rows = [{"id": k, "group": "", "pixels": 9, "truth_pixels": 3, "prediction_pixels": 3,
                  "dice": v, "iou": v, "dice_red": v / 2, "iou_red": v / 4}
@@ -199,6 +200,9 @@ def test_scores_of_classes_are_pooled_too(tmp_path: Path, tools: SimpleNamespace
     red = pooled(tmp_path)["classes"]["after"]["red"]
     assert (red["dice"], red["iou"]) == pytest.approx((0.25, 0.125))
     assert red["images"] == 3, "whose truth shows it"
+    untuned = pooled(tmp_path)["classes"]["before"]["red"]
+    assert (untuned["dice"], untuned["iou"]) == pytest.approx((0.4 / 3, 0.2 / 3)), "by images"
+    assert (untuned["images"], untuned["dice_ci95"]) == (3, None)
 
 
 def test_an_error_in_a_fold_says_in_which(tmp_path: Path) -> None:
