@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 from gpsseg.config.folder import StudyFolder
+from gpsseg.data.case import Case
+from gpsseg.data.splits.columns import labels_by
+from gpsseg.data.splits.drawn import Split
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluators import Scorer, joined_bins, mean_estimate
-from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.files import write_rows
+from gpsseg.scoring.by import by_metrics, with_labels
+from gpsseg.scoring.network import PROTOCOLS
 from gpsseg.study import study
-from gpsseg.study.pooled import pooled_metrics, read_folds, refuse_incomplete, rows_of
+from gpsseg.study.pooled import labelled, pooled_metrics, read_folds, refuse_incomplete, rows_of
 from gpsseg.study.results import say_folds
 from gpsseg.study.runs import named_after, refuse_other_runs, settings_of_folds
 
@@ -43,18 +47,45 @@ def test_every_image_counts_once_whatever_its_fold(tmp_path: Path, tools: Simple
     assert "untrained" not in metrics
 
 
-def test_rows_are_what_was_written_with_their_fold(tmp_path: Path, tools: SimpleNamespace) -> None:
+def test_pooled_scores_are_those_of_one_run_over_all_images(
+    tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    """Under all protocols of a run, also of empty masks: files hold all that a scorer kept."""
     rng = np.random.default_rng(0)
-    scorer = Scorer(("per-image", "micro", "isic"))
-    for name in "ab":
-        scorer.add(name, rng.random((8, 8)), rng.random((8, 8)) > 0.5, {"a": "7"}.get(name))
-    write_rows(tmp_path / "per_image.csv", scorer.rows())
-    assert [row.values for row in read_per_image(tmp_path / "per_image.csv")[1]] == scorer.rows()
-    tools.finished(tmp_path, 1, {"a": 0.2, "b": 0.4})
-    tools.finished(tmp_path, 2, {"c": 0.6})
-    rows = rows_of(read_folds([StudyFolder(tmp_path).run_of(number) for number in (1, 2)]))
-    assert [(row["id"], row["fold"]) for row in rows] == [("a", 1), ("b", 1), ("c", 2)]
+    maps = {name: (rng.random((24, 24)), np.zeros((24, 24), bool)) for name in "abcdefghij"}
+    for place, (name, (probability, truth)) in enumerate(maps.items()):
+        if name not in "af":  # without a lesion; on f nothing is found either
+            truth[4 : 8 + place, 3:9] = True
+        probability[:] = 0 if name == "f" else (probability + 2 * np.roll(truth, 1)) / 3
+    ages = {name: str(20 + 5 * place) for place, name in enumerate(maps)}
+    cases = [Case(k, tmp_path, tmp_path, facts=(("age", v),)) for k, v in ages.items()]
+    labels = labels_by(("age",), Split("x", "real", tmp_path, (), (), tuple(cases)), None)
+
+    def scored(names: str) -> Scorer:
+        scorer = Scorer(PROTOCOLS)
+        for name in names:
+            scorer.add(name, *maps[name], {"a": "7", "b": "7"}.get(name, name))
+        return scorer
+
+    for number, names in ((1, "abcde"), (2, "fghij")):
+        of_fold = scored(names)
+        tools.finished(tmp_path, number, dict.fromkeys(names, 0.5), after=of_fold.summary())
+        rows = [{**row, "by_age": "of few: another"} for row in of_fold.rows()]
+        write_rows(StudyFolder(tmp_path).run_of(number).per_image, rows)
+    runs = [StudyFolder(tmp_path).run_of(number) for number in (1, 2)]
+    folds, whole = labelled(read_folds(runs), labels), scored("abcdefghij")
+    expected = with_labels(whole.rows(), labels)
+    rows = rows_of(folds)
     assert list(rows[0])[:3] == ["id", "fold", "group"]
+    assert [row.pop("fold") for row in rows] == [1] * 5 + [2] * 5
+    assert rows == expected
+    metrics = pooled_metrics(folds, "2 folds")
+    assert metrics["after"] == whole.summary()
+    assert metrics["strata"] == whole.strata()
+    assert metrics["by"] == by_metrics(expected)["by"]
+    quarters = [(one["value"], one["images"]) for one in metrics["by"]["age"]]
+    assert quarters[0] == ("1: up to 31.25", 3)
+    assert [images for _, images in quarters] == [3, 2, 2, 3], "of all, not of each fold"
 
 
 def test_curves_of_folds_add_up_to_that_of_all_pixels() -> None:
