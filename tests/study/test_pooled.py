@@ -215,6 +215,8 @@ def test_a_study_goes_on_with_the_same_settings_only(
     assert (written["folds"], written["folds_of"], written["epochs"]) == (3, "all", "1")
     with pytest.raises(UserError, match="begun with folds 3, got 2"):
         study(tools.config(table, tmp_path / "s", folds=2))
+    with pytest.raises(UserError, match=r"begun with by nothing, got group\. Go on"):
+        study(tools.config(table, tmp_path / "s", folds=3, by=("group",)))
     with pytest.raises(UserError, match="begun with seed 0, got 1"):
         study(tools.config(table, tmp_path / "s", folds=3, seed=1))
 
