@@ -21,6 +21,7 @@ from gpsseg.data.splits.files import deal, hold_out, lesion_shares, read_split, 
 from gpsseg.data.splits.parts import Wanted, carve_parts, carve_test
 from gpsseg.data.splits.split import Split, uncarved
 from gpsseg.errors import UserError, counted, few
+from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.runs.data import refuse_test_set, say_synthetic
 from gpsseg.runs.leaks import say_groups, strict_error
 from gpsseg.runs.looked import look_at_all
@@ -224,7 +225,24 @@ def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[Fo
             f"{'is' if new == 1 else 'are'} in no fold.",
             style="bold yellow",
         )
+    _say_other_groups(config, images)
     return folds
+
+
+def _say_other_groups(config: StudyConfig, images: Images) -> None:
+    """Say which images have another group than when their fold was tested."""
+    groups = {case.id: case.group for case in images.written.test}
+    runs = [StudyFolder(config.output).run_of(number) for number in range(1, config.folds + 1)]
+    rows = [
+        row for run in runs if run.per_image.is_file() for row in read_per_image(run.per_image)[1]
+    ]
+    if others := [row.id for row in rows if row.group != groups.get(row.id, row.group)]:
+        say(
+            f"{counted(len(others), 'image')} now {'has' if len(others) == 1 else 'have'} another "
+            f"group than when the fold was tested: {few(others)}. The scores of all folds "
+            "together are by the present groups, those of these folds by the former ones.",
+            style="bold yellow",
+        )
 
 
 def refuse_leaking(folds: Sequence[FoldCases], tested: Sequence[Case], place: Path) -> None:
@@ -248,5 +266,5 @@ def refuse_leaking(folds: Sequence[FoldCases], tested: Sequence[Case], place: Pa
         raise UserError(
             f"{place} no longer holds the folds of this study: of {few(sorted(set(twice)))} it "
             "cannot be said that a network is tested on it once that saw nothing of its group. "
-            "Put back the files, or begin a study in another --output."
+            "Put back the files and the images' groups, or begin a study in another --output."
         )

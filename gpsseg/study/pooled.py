@@ -10,6 +10,7 @@ from typing import Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import ListedSplit
 from gpsseg.config.written_scores import Metrics
+from gpsseg.data.case import Case
 from gpsseg.data.splits.columns import Labels
 from gpsseg.errors import UserError
 from gpsseg.evaluators import Kept, Scorer, Table, class_summary, joined_bins
@@ -62,14 +63,25 @@ def read_folds(runs: Sequence[RunFolder]) -> list[Fold]:
     ]
 
 
-def labelled(folds: Sequence[Fold], labels: Labels) -> list[Fold]:
-    """The folds with the study's own labels: one that drew few images has quarters of those.
+def labelled(folds: Sequence[Fold], cases: Sequence[Case], labels: Labels) -> list[Fold]:
+    """The folds with the study's own groups and labels.
+
+    A fold that drew few images has quarters of those; and one may have been tested while images
+    had other groups.
 
     Args:
-        folds: whose images all are the study's.
-        labels: of all of these, by the columns that scores are shown by.
+        folds: to be pooled.
+        cases: all images of the study, with their names as they are written.
+        labels: of these, by the columns that scores are shown by.
     """
-    return [replace(fold, rows=with_labels(fold.rows, labels)) for fold in folds]
+    groups = {case.id: case.group for case in cases}
+    return [
+        replace(
+            fold,
+            rows=with_labels([{**row, "group": groups[row["id"]]} for row in fold.rows], labels),
+        )
+        for fold in folds
+    ]
 
 
 def rows_of(folds: Sequence[Fold]) -> list[Json]:

@@ -55,7 +55,7 @@ def write_results(
         found = read_folds([folder.run_of(number) for number in numbers])
         listed = [read_object(folder.split_of(number), Parts)["test"] for number in numbers]
         refuse_incomplete(found, [[str(name) for name in names] for names in listed])
-        found = labelled(found, labels)
+        found = labelled(found, images.written.test, labels)
         name = f"{config.folds} folds of {images.written.name}, seed {config.seed}"
         rows, metrics = rows_of(found), pooled_metrics(found, name)
         write_rows(own.per_image, rows)

@@ -58,22 +58,23 @@ def test_pooled_scores_are_those_of_one_run_over_all_images(
             truth[4 : 8 + place, 3:9] = True
         probability[:] = 0 if name == "f" else (probability + 2 * np.roll(truth, 1)) / 3
     ages = {name: str(20 + 5 * place) for place, name in enumerate(maps)}
-    cases = [Case(k, tmp_path, tmp_path, facts=(("age", v),)) for k, v in ages.items()]
+    groups = {name: {"a": "7", "b": "7"}.get(name, name) for name in maps}
+    cases = [Case(k, tmp_path, tmp_path, groups[k], facts=(("age", v),)) for k, v in ages.items()]
     labels = labels_by(("age",), Split("x", "real", tmp_path, (), (), tuple(cases)), None)
 
     def scored(names: str) -> Scorer:
         scorer = Scorer(PROTOCOLS)
         for name in names:
-            scorer.add(name, *maps[name], {"a": "7", "b": "7"}.get(name, name))
+            scorer.add(name, *maps[name], groups[name])
         return scorer
 
     for number, names in ((1, "abcde"), (2, "fghij")):
         of_fold = scored(names)
         tools.finished(tmp_path, number, dict.fromkeys(names, 0.5), after=of_fold.summary())
-        rows = [{**row, "by_age": "of few: another"} for row in of_fold.rows()]
+        rows = [{**row, "group": "former", "by_age": "of few"} for row in of_fold.rows()]
         write_rows(StudyFolder(tmp_path).run_of(number).per_image, rows)
     runs = [StudyFolder(tmp_path).run_of(number) for number in (1, 2)]
-    folds, whole = labelled(read_folds(runs), labels), scored("abcdefghij")
+    folds, whole = labelled(read_folds(runs), cases, labels), scored("abcdefghij")
     expected = with_labels(whole.rows(), labels)
     rows = rows_of(folds)
     assert list(rows[0])[:3] == ["id", "fold", "group"]
