@@ -174,7 +174,8 @@ def _result(
             raise
         settings = {**settings_of(config), "processes": processes}
         if isinstance(error, OutOfMemoryError):
-            raise OutOfMemoryError(error.stage, settings | error.settings, error.ended) from None
+            known = settings | error.settings
+            raise OutOfMemoryError(error.stage, known, error.ended, stage) from None
         ended = "processes" if isinstance(error, BrokenProcessPool) else ""
         raise OutOfMemoryError(stage, settings, ended) from None
 
