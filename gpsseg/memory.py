@@ -38,6 +38,7 @@ STAYS = {
     "training": "What is finished stays: --resume RUN goes on after the last epoch.",
     "predicting": "What is finished stays: --resume goes on with it.",
     "comparing": "What is finished stays: the same command goes on with it.",
+    "cross-validating": "What is finished stays: the same command goes on with it.",
 }
 
 
@@ -49,17 +50,21 @@ class OutOfMemoryError(UserError):
         settings: the present values of those of ``HELPS`` that the stage knows.
         ended: what the process did that the system ended: "workers", "processes" (then this
             setting helps first) or anything else; "" where none was.
+        within: the stage of the command whose run this was; "" of a run of its own.
     """
 
-    def __init__(self, stage: str, settings: Mapping[str, Any], ended: str = ""):
-        super().__init__(sentence(stage, settings, ended))
+    def __init__(
+        self, stage: str, settings: Mapping[str, Any], ended: str = "", within: str = ""
+    ) -> None:
+        super().__init__(sentence(stage, settings, ended, within))
         self.stage, self.settings, self.ended = stage, dict(settings), ended
+        self.within = within
 
     def of(self, config: Any) -> OutOfMemoryError:
         """The same, with the settings of the command that runs and none that it lacks."""
         asked = settings_of(config)
         known = {name: self.settings.get(name, value) for name, value in asked.items()}
-        return OutOfMemoryError(self.stage, known, self.ended)
+        return OutOfMemoryError(self.stage, known, self.ended, self.within)
 
 
 @contextlib.contextmanager
@@ -101,7 +106,7 @@ def settings_of(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in (*HELPS, "accumulate") if name in fields}
 
 
-def sentence(stage: str, settings: Mapping[str, Any], ended: str = "") -> str:
+def sentence(stage: str, settings: Mapping[str, Any], ended: str = "", within: str = "") -> str:
     """What to say: the stage, and what to lower, with the values that stand now.
 
     >>> print(sentence("scoring", {"batch_size": 8, "workers": 0}))
@@ -117,7 +122,7 @@ def sentence(stage: str, settings: Mapping[str, Any], ended: str = "") -> str:
     what = f"Out of memory {where}."
     if ended:
         what = f"A process was ended by the system {where}, most likely for want of memory."
-    return f"{what} {advice}. {STAYS.get(stage, '')}".rstrip()
+    return f"{what} {advice}. {STAYS.get(within or stage, '')}".rstrip()
 
 
 def _can_be_lowered(name: str, value: Any) -> bool:

@@ -245,6 +245,7 @@ def test_free_memory_is_that_of_the_smallest_group(
 def test_a_comparison_tells_the_stage_of_its_run() -> None:
     for error, expected in (
         (OutOfMemoryError("scoring", {"batch_size": 8}), r"Out of memory while scoring\. Lower"),
+        (OutOfMemoryError("training", {}), "while training.* the same command goes on with it"),
         (MemoryError(), r"Out of memory while comparing\. Lower --batch-size"),
         (BrokenProcessPool(), "A process was ended by the system while comparing"),
     ):

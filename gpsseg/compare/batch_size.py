@@ -65,7 +65,7 @@ def _new(config: CompareConfig, runs: Sequence[FinetuneConfig], facts: Facts) ->
     images = _images(config)
     most = most_images(images * config.epochs, 1, facts.batch_size)
     if config.batch_size == "auto":
-        return in_own_process(_measure, runs, config, min(most, images))
+        return in_own_process("measuring", _measure, runs, config, min(most, images))
     return usual_batch_size(facts, True, most)
 
 

@@ -114,3 +114,22 @@ class StudyFolder:
     def run_of(self, fold: int) -> RunFolder:
         """The run of a fold (from 1)."""
         return RunFolder(self.path / f"fold-{fold}")
+
+    def page_of(self, fold: int) -> str:
+        """The page of a fold (from 1), as the study's own page links to it."""
+        return self.run_of(fold).report.relative_to(self.path).as_posix()
+
+
+def study_of(run: Path) -> StudyFolder | None:
+    """The study that a run is a fold of, if it is one."""
+    study = StudyFolder(run.absolute().parent)
+    fold = run.absolute().name.removeprefix("fold-")
+    is_fold = fold.isdecimal() and study.run_of(int(fold)).path == run.absolute()
+    return study if is_fold and study.is_study else None
+
+
+def goes_on_by(folder: Path) -> str:
+    """How a stopped run is gone on with; or a study, which one does with its folds."""
+    if StudyFolder(folder).is_study or study_of(folder):
+        return "the study's command once more, what is finished stays"
+    return f"python -m gpsseg.finetune --resume {folder}"

@@ -12,7 +12,10 @@ from gpsseg.config.folder import StudyFolder
 from gpsseg.errors import UserError
 
 # What may differ when a stopped study is taken up; the others are the settings of its folds.
-FREE = {"processes", "output", "resume", "title", "workers", "cache"}
+FREE = {
+    *("processes", "output", "resume", "title", "workers", "cache"),
+    *("device", "checkpoint_activations", "strict", "tracker"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

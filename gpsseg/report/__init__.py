@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpsseg.config.folder import RunFolder
+from gpsseg.config.folder import RunFolder, StudyFolder, goes_on_by
 from gpsseg.config.report import ReportConfig
 from gpsseg.console import say
 from gpsseg.errors import UserError
@@ -54,16 +54,19 @@ def _missing_page(run: Path) -> Path:
     """
     from gpsseg.report.run import write_report
 
-    files = RunFolder(run)
+    files, is_study = RunFolder(run), StudyFolder(run).is_study
     if files.report.exists():
         raise UserError(f"{files.report} is there already; gpsseg never overwrites. Move it away.")
     if not files.metrics.is_file():
         again = ""
-        if files.config.is_file():
-            again = f" Go on with it: python -m gpsseg.finetune --resume {run}"
+        if files.config.is_file() or is_study:
+            again = f" Go on by: {goes_on_by(run)}"
         raise UserError(f"{run} has no metrics.json, expected the folder of a run.{again}")
     page = write_report(run)
     remove_partials(run)
     say("report:", "bold", page)
-    say("Pictures are on the page of: python -m gpsseg.evaluate --run", place=run)
+    if is_study:
+        say("The study's command, given once more, draws it with pictures.")
+    else:
+        say("Pictures are on the page of: python -m gpsseg.evaluate --run", place=run)
     return page

@@ -47,6 +47,11 @@ class CaseRow:
     pixels: tuple[float, ...] | None = None
     pixel_mm: float | None = None
 
+    @property
+    def page(self) -> str:
+        """That of its fold; empty where there are no folds."""
+        return "" if self.fold is None else StudyFolder(Path()).page_of(self.fold)
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -121,7 +126,13 @@ def _config_of_study(study: StudyFolder) -> Json:
     first, own = _config_of(study.run_of(1)), _read_if_there(study.settings, StudyFile)
     settings = {k: v for k, v in first.get("config", {}).items() if k not in ("split", "output")}
     shared = {name: own[name] for name in ("folds", "folds_of") if name in own}
-    return {**first, "config": settings | shared, "command": own.get("command", [])}
+    resolved = {k: v for k, v in first.get("resolved", {}).items() if k != "processes"}
+    return {
+        **first,
+        "config": settings | shared,
+        "resolved": resolved,
+        "command": own.get("command", []),
+    }
 
 
 def _read_if_there(path: Path, hint: Any) -> Json:

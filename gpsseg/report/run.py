@@ -86,7 +86,6 @@ def _context(contents: Contents) -> dict[str, Any]:
         "method": METHOD_TITLES.get(metrics.get("method", ""), metrics.get("method")),
         "headline": headline,
         "others": [rule for rule in rules if rule.name not in shown_above],
-        "has_before": "before" in metrics,
         "clinic": clinical.clinic(metrics),
         "counts": metrics["after"].get("per-image", {}),
         "trained": sections.trained_parts(contents),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import dataclasses
 import os
 import sys
@@ -103,7 +105,8 @@ def open_begun(config: PreparationConfig, begins: Beginning, salt: str | None) -
         elif changed:  # names are hashed on one side only, where that itself has changed
             name = "anonymous_ids" if "anonymous_ids" in changed else changed[0]
             raise UserError(
-                f"{begins.folder} was begun with {name} {before.get(name)}, got {fixed[name]}. "
+                f"{begins.folder} was begun with {name} {_typed(before.get(name))}, got "
+                f"{_typed(fixed[name])}. "
                 "Go on with the same options, or name another --output."
             )
         elif set(fixed) - set(before):  # of methods that come new to it
@@ -128,6 +131,19 @@ def refuse_other(begins: Beginning) -> None:
     bare = folder.is_dir() and all(is_partial(p) or p == before for p in folder.iterdir())
     if not bare:  # more than what is written before the settings
         raise UserError(f"{folder} already exists and is no {begins.what}. Name another --output.")
+
+
+def _typed(value: Any) -> str:
+    """A setting as it is typed, of what ``fixed_settings`` makes of it.
+
+    >>> _typed("('sex', 'age')"), _typed("()"), _typed("7")
+    ('sex age', 'nothing', '7')
+    """
+    with contextlib.suppress(SyntaxError, ValueError):
+        found = ast.literal_eval(str(value))
+        if isinstance(found, tuple):
+            return " ".join(map(str, found)) or "nothing"
+    return str(value)
 
 
 def _same(name: str, before: Mapping[str, Any], now: Mapping[str, str]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
-from gpsseg.config.folder import RunFolder, StudyFolder
+from gpsseg.config.folder import RunFolder, StudyFolder, goes_on_by
 from gpsseg.config.private import HIDDEN, load_salt
 from gpsseg.config.resuming import read_config
 from gpsseg.config.written import FoldedStudy
@@ -26,7 +26,7 @@ from gpsseg.reading import read_object
 from gpsseg.runs.greys import greys_of
 from gpsseg.runs.method import add_layers, load_base
 from gpsseg.runs.settle import settle
-from gpsseg.runs.trained import check_trained, facts_of, training_of_run
+from gpsseg.runs.trained import check_trained, facts_of, facts_of_folds, training_of_run
 from gpsseg.runs.tuned import require_delta
 
 ONE = (  # settings that decide what a network is and what it is shown
@@ -75,8 +75,8 @@ def runs_of(folder: Path) -> tuple[Path, ...]:
         if not run.delta.is_file():
             raise UserError(
                 f"{folder} is a study of {counted(folds, 'fold')}, and {run.path.name} has no "
-                f"{run.delta.name}: it was stopped before it had a result. Give the study's command"
-                " again; what is finished stays."
+                f"{run.delta.name}: it was stopped before it had a result. Go on by: "
+                f"{goes_on_by(folder)}."
             )
         runs.append(run.path)
     return tuple(runs)
@@ -157,17 +157,9 @@ def _refuse_untrained(run: Path, untrained: bool) -> None:
 
 
 def training_facts(folder: Path) -> dict[str, Any]:
-    """What metrics.json says of a training that was stopped; of a study's, in which folds.
-
-    A study counts as untrained where one of its networks is.
-    """
-    trainings = {run.name: training_of_run(run, read_config(run).epochs) for run in runs_of(folder)}
-    facts = {name: facts_of(training) for name, training in trainings.items()}
-    if not StudyFolder(folder).is_study:
-        return next(iter(facts.values()))
-    told = [f"{name}: {each['training']}" for name, each in facts.items() if "training" in each]
-    untrained = {"untrained": True} if any("untrained" in each for each in facts.values()) else {}
-    return untrained | ({"training": "; ".join(told)} if told else {})
+    """What metrics.json says of a training that was stopped; of a study's, in which folds."""
+    facts = [facts_of(training_of_run(run, read_config(run).epochs)) for run in runs_of(folder)]
+    return facts_of_folds(facts) if StudyFolder(folder).is_study else facts[0]
 
 
 def delta_hash(folder: Path) -> str | list[str]:

@@ -50,7 +50,7 @@ def run_side_by_side(
     if processes is None and queue:  # the first one shows how much memory the others need
         before = _available_mb()
         with ProcessPoolExecutor(1, context, _end_with_the_command) as pool:
-            first = pool.submit(_measured, run, queue.pop(0), threads or cores)
+            first = _submitted(pool, _measured, run, queue.pop(0), threads or cores)
             value, needed = _result(first, 1, stage)
         yield value
         processes = _as_many_as_fit(needed, before, max(1, cores // (threads or 1)))
@@ -58,7 +58,7 @@ def run_side_by_side(
     with ProcessPoolExecutor(
         processes or 1, context, _end_with_the_command, max_tasks_per_child=1
     ) as pool:
-        running = [pool.submit(_measured, run, job, threads) for job in queue]
+        running = [_submitted(pool, _measured, run, job, threads) for job in queue]
         try:
             for future in as_completed(running):
                 yield _result(future, processes or 1, stage, jobs[0][0])[0]
@@ -67,10 +67,19 @@ def run_side_by_side(
             raise
 
 
-def in_own_process(function: Callable[..., Value], *arguments: Any) -> Value:
-    """What a function returns in a process that ends with it."""
+def in_own_process(stage: str, function: Callable[..., Value], *arguments: Any) -> Value:
+    """What a function returns in a process that ends with it.
+
+    Args:
+        stage: what to call it where memory does not suffice, such as "measuring".
+        function: to be called.
+        arguments: its own.
+
+    Raises:
+        OutOfMemoryError: it ran out of memory, or the system ended it.
+    """
     with ProcessPoolExecutor(1, _warm_context(), _end_with_the_command) as pool:
-        return pool.submit(function, *arguments).result()
+        return _result(_submitted(pool, function, *arguments), 1, stage)
 
 
 @contextlib.contextmanager
@@ -100,6 +109,18 @@ def one_of_several(
             yield config
     except DiskError as error:  # a run of its own would be gone on with by itself
         raise error.again() from None
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, function: Callable[..., Value], *arguments: Any
+) -> Future[Value]:
+    """What a function will return; a process that was lost before it began is lost as any other."""
+    try:
+        return pool.submit(function, *arguments)
+    except (EOFError, ConnectionError, BrokenProcessPool) as error:
+        lost: Future[Value] = Future()
+        lost.set_exception(BrokenProcessPool(str(error)))
+        return lost
 
 
 def _measured(run: Callable[..., Value], job: Job, threads: int) -> tuple[Value, float]:
@@ -153,7 +174,8 @@ def _result(
             raise
         settings = {**settings_of(config), "processes": processes}
         if isinstance(error, OutOfMemoryError):
-            raise OutOfMemoryError(error.stage, settings | error.settings, error.ended) from None
+            known = settings | error.settings
+            raise OutOfMemoryError(error.stage, known, error.ended, stage) from None
         ended = "processes" if isinstance(error, BrokenProcessPool) else ""
         raise OutOfMemoryError(stage, settings, ended) from None
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from gpsseg.config.folder import RunFolder
+from gpsseg.config.folder import RunFolder, goes_on_by
 from gpsseg.config.resuming import refuse_finished
 from gpsseg.errors import UserError
 from gpsseg.faults import SAME, DiskError
@@ -52,7 +52,7 @@ def next_command(run: Path) -> str:
     if RunFolder(run).metrics.is_file():
         return f"write its page by: python -m gpsseg.report --run {run}"
     if has_resume_point(run) or is_unfinished_start(run):
-        return f"go on by: python -m gpsseg.finetune --resume {run}"
+        return f"go on by: {goes_on_by(run)}"
     return SAME
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
-from gpsseg.config.folder import RunFolder
+from gpsseg.config.folder import RunFolder, study_of
 from gpsseg.config.written import ConfigFile
 from gpsseg.console import say
 from gpsseg.errors import UserError, told
@@ -129,7 +129,9 @@ def _tracker_of(name: str, run: RunFolder) -> GeneralTracker:
     kind: Any = LOGGER_TYPE_TO_CLASS[name]
     if kind.requires_logging_directory:
         return kind(run.tensorboard.name, run.path)
-    title = {"run_name" if name == "mlflow" else "name": clean(run.path.name)}
+    study = study_of(run.path)  # of which each has a fold-1
+    called = f"{study.path.name}-{run.path.name}" if study else run.path.name
+    title = {"run_name" if name == "mlflow" else "name": clean(called)}
     return kind(PROJECT, **title, **(NAMELESS.get(name, {}) if is_drawn() else {}))
 
 

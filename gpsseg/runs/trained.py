@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config.folder import RunFolder
+from gpsseg.config.folder import RunFolder, goes_on_by
 from gpsseg.console import say
 from gpsseg.errors import UserError
 from gpsseg.reading import read_log
@@ -102,6 +102,23 @@ def facts_of(training: Training | None) -> dict[str, Any]:
     return facts | ({"training": course} if course else {})
 
 
+def facts_of_folds(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The same of the trainings of all folds, from the first on: it says of which fold it is.
+
+    They count as untrained where one is.
+
+    >>> facts_of_folds([{}, {"training": "ended after epoch 3 of 20: enough"}, {"untrained": True}])
+    {'untrained': True, 'training': 'fold 2 ended after epoch 3 of 20: enough; fold 3 untrained'}
+    """
+    untrained = {"untrained": True} if any(one.get("untrained") for one in facts) else {}
+    told = [
+        f"fold {number} {one.get('training', 'untrained')}"
+        for number, one in enumerate(facts, 1)
+        if one.get("training") or one.get("untrained")
+    ]
+    return untrained | ({"training": "; ".join(told)} if told else {})
+
+
 def training_of(history: History, epochs: int) -> Training:
     """How far a training of so many epochs got."""
     return Training(epochs, len(history.epochs), history.best_epoch, history.ended)
@@ -143,7 +160,7 @@ def check_trained(run: Path, epochs: int | None, untrained: bool) -> Training | 
         return training
     if training.untrained and not untrained:
         again = (
-            f"Go on with `python -m gpsseg.finetune --resume {run}`"
+            f"Go on by: {goes_on_by(run)}"
             if has_resume_point(run)
             else "Train it again with the command in its config.json"
         )

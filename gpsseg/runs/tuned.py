@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.folder import RunFolder
+from gpsseg.config.folder import RunFolder, goes_on_by
 from gpsseg.console import working
 from gpsseg.errors import UserError
 from gpsseg.gps import Delta
@@ -24,7 +24,7 @@ def require_delta(folder: Path) -> None:
     if not RunFolder(folder).delta.is_file():
         raise UserError(
             f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
-            "Go on with `python -m gpsseg.finetune --resume`."
+            f"Go on by: {goes_on_by(folder)}"
         )
 
 

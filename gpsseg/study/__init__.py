@@ -22,9 +22,11 @@ def study(config: StudyConfig) -> Path:
     Raises:
         UserError: bad input; or the folder holds something else or a study with other settings.
     """
+    from gpsseg.data.splits.columns import labels_by
     from gpsseg.engine.machine import require_device
     from gpsseg.runs.begun import Beginning, fixed_settings, open_begun, refuse_other, salt_of_all
     from gpsseg.runs.starts import alone_in
+    from gpsseg.runs.tracking import require_tracker
     from gpsseg.study.folds import deal_folds, find_images, kept_folds, write_folds
     from gpsseg.study.results import write_results
     from gpsseg.study.runs import (
@@ -35,6 +37,7 @@ def study(config: StudyConfig) -> Path:
     )
 
     require_device(config.device)
+    require_tracker(config.tracker)
     folder = StudyFolder(config.output)
     more = {"folds": config.folds, "command": sys.argv}
     begins = Beginning("study", folder.settings, fixed_settings(config, FREE), more)
@@ -43,7 +46,8 @@ def study(config: StudyConfig) -> Path:
     if folder.is_study:
         open_begun(config, begins, salt)
     require_network(config)
-    images = find_images(config)
+    images = find_images(config, salt)
+    labels = labels_by(config.by, images.written, salt)  # before anything is written
     folds = kept_folds(config, images, salt) if folder.is_study else None
     if folds is None:
         folds = deal_folds(config, images)
@@ -53,5 +57,5 @@ def study(config: StudyConfig) -> Path:
         settings = settings_of_folds(config, folds)
         refuse_other_runs(config, settings)
         run_folds(config, settings, salt)
-        write_results(config, settings, images, folds, salt)
+        write_results(config, settings, images, folds, labels, salt)
     return folder.path

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpsseg.config.folder import StudyFolder
 from gpsseg.config.study import StudyConfig
 from gpsseg.console import say, working
+from gpsseg.data.anonymous import anonymous_split
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case
+from gpsseg.data.checks.leaks import find_leaks
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.files import deal, hold_out, lesion_shares, read_split, write_split
 from gpsseg.data.splits.parts import Wanted, carve_parts, carve_test
 from gpsseg.data.splits.split import Split, uncarved
 from gpsseg.errors import UserError, counted, few
+from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.runs.data import refuse_test_set, say_synthetic
-from gpsseg.runs.leaks import say_groups
+from gpsseg.runs.leaks import say_groups, strict_error
 from gpsseg.runs.looked import look_at_all
 from gpsseg.writing import make_folder
 
-Parts = Mapping[str, Sequence[Case]]  # of a fold: "train", of which validation is carved; "test"
+FoldCases = Mapping[
+    str, Sequence[Case]
+]  # of a fold: "train", of which validation is carved; "test"
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,13 @@ class Images:
     Attributes:
         card: of the set; as it is, with its names.
         split: all images, each once, in its test part.
+        written: the same as it may be written: with hashed names, if nameless.
         aside: how many images of the set's split are in no fold.
     """
 
     card: Card
     split: Split
+    written: Split
     aside: int
 
     @property
@@ -46,15 +54,19 @@ class Images:
         return self.split.test
 
 
-def find_images(config: StudyConfig) -> Images:
+def find_images(config: StudyConfig, salt: str | None = None) -> Images:
     """Find the images that are dealt into folds, and say how many there are.
+
+    Args:
+        config: of the study.
+        salt: of a nameless one.
 
     Raises:
         UserError: as ``make_split``; or the set's split is a test set only.
     """
     card = card_of(config)
     with working("looking for images"):
-        found, rule, parts = uncarved(card, config.data_root, config.split)
+        found, rule, parts = uncarved(card, config.data_root, config.split, salt)
     known = [case for its in parts.values() for case in its]
     listed = [*parts.get("train", ()), *parts.get("val", ()), *parts.get("all", ())]
     refuse_test_set(card, replace(found, train=tuple(listed)))
@@ -62,12 +74,14 @@ def find_images(config: StudyConfig) -> Images:
         listed = carve_test(listed, rule).rest
     chosen = known if config.folds_of == "all" else listed
     cases, aside = tuple(sorted(chosen, key=lambda case: case.id)), len(known) - len(chosen)
+    split = replace(found, test=cases)
+    written = anonymous_split(split, salt, card)
     groups = counted(len({group_of(case) for case in cases}), "group")
     grouped = f" in {groups}" if any(case.group for case in cases) else ""
-    beside = f"; {counted(aside, 'test image')} of split {found.name} aside" if aside else ""
+    beside = f"; {counted(aside, 'test image')} of split {written.name} aside" if aside else ""
     say(f"{card.title}: {counted(len(cases), 'image')}{grouped}{beside}, {found.root}")
     say_synthetic(card, found)
-    return Images(card, replace(found, test=cases), aside)
+    return Images(card, split, written, aside)
 
 
 def group_of(case: Case) -> str:
@@ -75,12 +89,12 @@ def group_of(case: Case) -> str:
     return f"group {case.group}" if case.group else f"case {case.id}"
 
 
-def deal_folds(config: StudyConfig, images: Images) -> list[Parts]:
+def deal_folds(config: StudyConfig, images: Images) -> list[FoldCases]:
     """Deal the images into folds, as ``datasets split`` does; all are looked at before.
 
     Raises:
-        UserError: images cannot be read; there are too few, or too few groups; or a fold has no
-            lesion to find.
+        UserError: images cannot be read; there are too few, or too few groups; a fold has no
+            lesion to find; or, of a strict study, training images among its test images.
     """
     refuse_few_groups(config.folds, images.cases)
     bad = look_at_all(config, images.card, images.split)
@@ -89,14 +103,40 @@ def deal_folds(config: StudyConfig, images: Images) -> list[Parts]:
     sizes = [shares[case.id] for case in images.cases]
     with working("dealing"):
         tests = deal(images.cases, sizes, [1 / config.folds] * config.folds, config.seed)
-    folds: list[Parts] = [hold_out(images.cases, shares, test, 0, config.seed) for test in tests]
+    folds: list[FoldCases] = [
+        hold_out(images.cases, shares, test, 0, config.seed) for test in tests
+    ]
+    drawn = []
     for number, parts in enumerate(folds, 1):
-        try:
-            _check_fold(config, images, parts, shares, bad)
-        except UserError as error:
-            raise UserError(f"Fold {number} of {config.folds}: {error}") from None
+        with _named_after(number, config.folds):
+            drawn.append(_check_fold(config, images, parts, shares, bad))
     say_groups(images.cases)
+    for number, split in enumerate(drawn if config.strict else (), 1):
+        with _named_after(number, config.folds):
+            _refuse_leaks(images, split, bad)
     return folds
+
+
+@contextlib.contextmanager
+def _named_after(number: int, folds: int) -> Iterator[None]:
+    """Let what is wrong within say of which fold it is."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"Fold {number} of {folds}: {error}") from None
+
+
+def _refuse_leaks(images: Images, drawn: Split, bad: Container[Case]) -> None:
+    """Refuse, for a strict study, a fold that would be refused hours later, when it begins.
+
+    Raises:
+        UserError: a test image is also among the training images.
+    """
+    written = dict(zip(images.cases, images.written.test, strict=True))
+    sides = (drawn.seen, drawn.test)
+    seen, test = ([written[case] for case in side if case not in bad] for side in sides)
+    if found := find_leaks(seen, test):
+        raise strict_error(found, len(test))
 
 
 def refuse_few_groups(folds: int, cases: Sequence[Case]) -> None:
@@ -121,11 +161,11 @@ def refuse_few_groups(folds: int, cases: Sequence[Case]) -> None:
 def _check_fold(
     config: StudyConfig,
     images: Images,
-    parts: Parts,
+    parts: FoldCases,
     shares: Mapping[str, float],
     bad: Mapping[Case, str],
-) -> None:
-    """Refuse a fold that could not be trained or tested, before any is.
+) -> Split:
+    """Refuse a fold that could not be trained or tested, before any is; returns what it draws.
 
     Raises:
         UserError: it is one.
@@ -146,10 +186,11 @@ def _check_fold(
                 f"none of its {counted(len(cases), f'{part} image')} shows a lesion, expected one "
                 "at least. Ask for fewer folds, or deal by another --seed."
             )
+    return drawn
 
 
 def write_folds(
-    config: StudyConfig, images: Images, folds: Sequence[Parts], salt: str | None
+    config: StudyConfig, images: Images, folds: Sequence[FoldCases], salt: str | None
 ) -> None:
     """Write which images each fold trains on and is tested on; with hashed ids, if nameless."""
     make_folder(StudyFolder(config.output).split_of(1).parent)
@@ -158,13 +199,13 @@ def write_folds(
         write_split(StudyFolder(config.output).split_of(number), name, _named(parts, salt))
 
 
-def _named(parts: Parts, salt: str | None) -> Parts:
+def _named(parts: FoldCases, salt: str | None) -> FoldCases:
     if salt is None:
         return parts
     return {part: [anonymous_case(case, salt) for case in its] for part, its in parts.items()}
 
 
-def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[Parts] | None:
+def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[FoldCases] | None:
     """The folds as they were dealt when the study was begun; None if not all were written.
 
     Raises:
@@ -175,7 +216,7 @@ def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[Pa
     files = [folder.split_of(number) for number in range(1, config.folds + 1)]
     if not all(file.is_file() for file in files):
         return None
-    folds: list[Parts] = [read_split(file, images.cases, salt)[1] for file in files]
+    folds: list[FoldCases] = [read_split(file, images.cases, salt)[1] for file in files]
     tested = [case for parts in folds for case in parts["test"]]
     refuse_leaking(folds, tested, files[0].parent)
     if new := len(set(images.cases) - set(tested)):
@@ -184,10 +225,27 @@ def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[Pa
             f"{'is' if new == 1 else 'are'} in no fold.",
             style="bold yellow",
         )
+    _say_other_groups(config, images)
     return folds
 
 
-def refuse_leaking(folds: Sequence[Parts], tested: Sequence[Case], place: Path) -> None:
+def _say_other_groups(config: StudyConfig, images: Images) -> None:
+    """Say which images have another group than when their fold was tested."""
+    groups = {case.id: case.group for case in images.written.test}
+    runs = [StudyFolder(config.output).run_of(number) for number in range(1, config.folds + 1)]
+    rows = [
+        row for run in runs if run.per_image.is_file() for row in read_per_image(run.per_image)[1]
+    ]
+    if others := [row.id for row in rows if row.group != groups.get(row.id, row.group)]:
+        say(
+            f"{counted(len(others), 'image')} now {'has' if len(others) == 1 else 'have'} another "
+            f"group than when the fold was tested: {few(others)}. The scores of all folds "
+            "together are by the present groups, those of these folds by the former ones.",
+            style="bold yellow",
+        )
+
+
+def refuse_leaking(folds: Sequence[FoldCases], tested: Sequence[Case], place: Path) -> None:
     """Refuse folds of which one trains on what it is tested on, or that test an image twice.
 
     Args:
@@ -208,5 +266,5 @@ def refuse_leaking(folds: Sequence[Parts], tested: Sequence[Case], place: Path) 
         raise UserError(
             f"{place} no longer holds the folds of this study: of {few(sorted(set(twice)))} it "
             "cannot be said that a network is tested on it once that saw nothing of its group. "
-            "Put back the files, or begin a study in another --output."
+            "Put back the files and the images' groups, or begin a study in another --output."
         )

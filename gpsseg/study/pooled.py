@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import ListedSplit
 from gpsseg.config.written_scores import Metrics
+from gpsseg.data.case import Case
+from gpsseg.data.splits.columns import Labels
 from gpsseg.errors import UserError
 from gpsseg.evaluators import Kept, Scorer, Table, class_summary, joined_bins
 from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.reading import read_object
-from gpsseg.scoring.by import by_metrics
+from gpsseg.runs.trained import facts_of_folds
+from gpsseg.scoring.by import by_metrics, with_labels
 
 Json = dict[str, Any]
 # What metrics.json says of the images and the network, which is the same of all folds.
@@ -60,6 +63,27 @@ def read_folds(runs: Sequence[RunFolder]) -> list[Fold]:
     ]
 
 
+def labelled(folds: Sequence[Fold], cases: Sequence[Case], labels: Labels) -> list[Fold]:
+    """The folds with the study's own groups and labels.
+
+    A fold that drew few images has quarters of those; and one may have been tested while images
+    had other groups.
+
+    Args:
+        folds: to be pooled.
+        cases: all images of the study, with their names as they are written.
+        labels: of these, by the columns that scores are shown by.
+    """
+    groups = {case.id: case.group for case in cases}
+    return [
+        replace(
+            fold,
+            rows=with_labels([{**row, "group": groups[row["id"]]} for row in fold.rows], labels),
+        )
+        for fold in folds
+    ]
+
+
 def rows_of(folds: Sequence[Fold]) -> list[Json]:
     """The rows of per_image.csv: those of all folds, each with its fold, after id."""
     return [{"id": row["id"], "fold": fold.number, **row} for fold in folds for row in fold.rows]
@@ -95,7 +119,7 @@ def pooled_metrics(folds: Sequence[Fold], split_name: str) -> Json:
         **by_metrics(rows),
         **_classes(folds, rows),
         **_calibration(folds),
-        **_trainings(folds),
+        **facts_of_folds([fold.metrics for fold in folds]),
         "leaks": pooled_leaks(folds),
         "folds": [_of_fold(fold, split) for fold, split in zip(folds, listed, strict=True)],
         "seconds": _seconds(folds),
@@ -125,13 +149,22 @@ def _of_fold(fold: Fold, split: Json) -> Json:
 
 def _before(folds: Sequence[Fold]) -> Json:
     """The means of the untuned network, which is one and the same, over the images of all folds."""
-    parts = [(fold.metrics["before"]["per-image"], fold.metrics["images"]) for fold in folds]
-    images = sum(count for _, count in parts)
-    means: Json = {}
+    means = _means(folds, [fold.metrics["before"]["per-image"] for fold in folds])
+    return {"before": {"per-image": {**means, "images": _images(folds)}}}
+
+
+def _means(folds: Sequence[Fold], summaries: Sequence[Json]) -> Json:
+    """Over all images, of a summary a fold."""
+    means: Json = {"no_interval": ONLY_MEANS}
     for name in ("dice", "iou"):
-        means[name] = sum(scores[name] * count for scores, count in parts) / images
-        means[f"{name}_ci95"] = None
-    return {"before": {"per-image": {**means, "images": images, "no_interval": ONLY_MEANS}}}
+        pairs = zip(folds, summaries, strict=True)
+        total = sum(scores[name] * fold.metrics["images"] for fold, scores in pairs)
+        means |= {name: total / _images(folds), f"{name}_ci95": None}
+    return means
+
+
+def _images(folds: Sequence[Fold]) -> int:
+    return sum(fold.metrics["images"] for fold in folds)
 
 
 def _classes(folds: Sequence[Fold], rows: Sequence[Json]) -> Json:
@@ -140,7 +173,15 @@ def _classes(folds: Sequence[Fold], rows: Sequence[Json]) -> Json:
     if not all(found):
         return {}
     images = {name: sum(each[name]["images"] for each in found) for name in found[0]}
-    return {"classes": {"after": class_summary(Table.of(rows), images)}}
+    after = class_summary(Table.of(rows), images)
+    untuned = [fold.metrics["classes"].get("before", {}) for fold in folds]
+    if not all(untuned):
+        return {"classes": {"after": after}}
+    before = {
+        name: {**_means(folds, [each[name] for each in untuned]), "images": count}
+        for name, count in images.items()
+    }
+    return {"classes": {"before": before, "after": after}}
 
 
 def _calibration(folds: Sequence[Fold]) -> Json:
@@ -149,20 +190,6 @@ def _calibration(folds: Sequence[Fold]) -> Json:
         return {}
     found = joined_bins([curve["bins"] for curve in curves if curve])
     return {"calibration": {**found, "ece_ci95": None, "no_interval": ONLY_SUMS}}
-
-
-def _trainings(folds: Sequence[Fold]) -> Json:
-    """How trainings ended that did not go as planned."""
-    untrained = any(fold.metrics.get("untrained") for fold in folds)
-    told = [
-        f"fold {fold.number} {fold.metrics['training']}"
-        for fold in folds
-        if "training" in fold.metrics
-    ]
-    return {
-        **({"untrained": True} if untrained else {}),
-        **({"training": "; ".join(told)} if told else {}),
-    }
 
 
 def _seconds(folds: Sequence[Fold]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.study import StudyConfig
 from gpsseg.config.written import Parts
 from gpsseg.console import say, working
-from gpsseg.data.nameless import anonymous_case
+from gpsseg.data.splits.columns import Labels
 from gpsseg.evaluators.words import interval_text
 from gpsseg.files import write_json, write_rows
 from gpsseg.reading import read_object
@@ -26,9 +26,8 @@ from gpsseg.report.sections import showcase_ids
 from gpsseg.report.thumbnails import leak_pictures
 from gpsseg.scope import clean
 from gpsseg.scoring.say import say_before_and_after
-from gpsseg.study.folds import Images
-from gpsseg.study.folds import Parts as FoldParts
-from gpsseg.study.pooled import pooled_metrics, read_folds, refuse_incomplete, rows_of
+from gpsseg.study.folds import FoldCases, Images
+from gpsseg.study.pooled import labelled, pooled_metrics, read_folds, refuse_incomplete, rows_of
 from gpsseg.study.runs import pictures_of
 
 
@@ -36,7 +35,8 @@ def write_results(
     config: StudyConfig,
     settings: Sequence[FinetuneConfig],
     images: Images,
-    folds: Sequence[FoldParts],
+    folds: Sequence[FoldCases],
+    labels: Labels,
     salt: str | None,
 ) -> Path:
     """Pool the scores of finished folds, write metrics.json, per_image.csv and report.html.
@@ -46,6 +46,7 @@ def write_results(
         settings: of its folds.
         images: of the study.
         folds: which of them each fold is tested on.
+        labels: of all of them, by the columns that scores are shown by.
         salt: of the study.
     """
     folder, numbers = StudyFolder(config.output), range(1, config.folds + 1)
@@ -54,7 +55,8 @@ def write_results(
         found = read_folds([folder.run_of(number) for number in numbers])
         listed = [read_object(folder.split_of(number), Parts)["test"] for number in numbers]
         refuse_incomplete(found, [[str(name) for name in names] for names in listed])
-        name = f"{config.folds} folds of {images.split.name}, seed {config.seed}"
+        found = labelled(found, images.written.test, labels)
+        name = f"{config.folds} folds of {images.written.name}, seed {config.seed}"
         rows, metrics = rows_of(found), pooled_metrics(found, name)
         write_rows(own.per_image, rows)
         write_json(own.metrics, metrics)
@@ -64,7 +66,7 @@ def write_results(
         for one in showcase_ids(read_contents(own.path).cases):
             chosen[fold_of[one]].append(one)
         thumbnails = pictures_of(settings, dict(sorted(chosen.items())), salt)
-    cases = images.cases if salt is None else [anonymous_case(c, salt) for c in images.cases]
+    cases = images.written.test
     report = write_report(own.path, thumbnails, leak_pictures(metrics["leaks"], cases, cases))
     say_folds(metrics["folds"])
     say("all folds pooled, each image scored by the network that saw nothing of it:")

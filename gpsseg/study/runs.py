@@ -37,11 +37,11 @@ from gpsseg.runs.settle import settle
 from gpsseg.runs.starts import has_resume_point
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import score_cases
-from gpsseg.study.folds import Parts as Fold
+from gpsseg.study.folds import FoldCases
 
 KEPT = "settled_batch_size"
 # Of a run's settings: what each fold has for itself, and where things lie on a machine.
-OWN = {*FREE, *MOVABLE, "dataset", "split", "device", "strict", "checkpoint_activations"}
+OWN = {*FREE, *MOVABLE, "dataset", "split"}
 
 
 def require_network(config: StudyConfig) -> Facts:
@@ -58,20 +58,28 @@ def require_network(config: StudyConfig) -> Facts:
     return backbone.facts
 
 
-def settings_of_folds(config: StudyConfig, folds: Sequence[Fold]) -> list[FinetuneConfig]:
+def settings_of_folds(config: StudyConfig, folds: Sequence[FoldCases]) -> list[FinetuneConfig]:
     """The settings of each fold; all with one batch size, also where that is to be measured."""
     settings = [config.of_fold(number) for number in range(1, config.folds + 1)]
-    measured = config.batch_size == "auto" or (config.batch_size is None and has_gpu(config.device))
-    if not measured:
+    if isinstance(config.batch_size, int):
         return settings
     path = StudyFolder(config.output).settings
-    content = read_object(path)
-    if not str(content.get(KEPT, "")).isdecimal():
+    content = read_object(path) if path.is_file() else {}
+    kept = str(content.get(KEPT) or _of_a_fold(settings) or "")
+    if not kept.isdecimal():
+        if config.batch_size is None and not has_gpu(config.device):
+            return settings  # it is the same of all
         images = min(len(parts["train"]) for parts in folds)
         images = min(images, config.train_size or images)
-        content = {**content, KEPT: str(in_own_process(_batch_size, settings[0], images))}
-        write_json(path, content)
-    return [dataclasses.replace(one, batch_size=int(content[KEPT])) for one in settings]
+        kept = str(in_own_process("measuring", _batch_size, settings[0], images))
+        write_json(path, {**content, KEPT: kept})
+    return [dataclasses.replace(one, batch_size=int(kept)) for one in settings]
+
+
+def _of_a_fold(settings: Sequence[FinetuneConfig]) -> Any:
+    """The batch size of a fold that was begun, perhaps on a machine that measures none."""
+    begun = (run.config for run in map(_run_of, settings) if run.config.is_file())
+    return next((read_object(file, ConfigFile)["config"].get("batch_size") for file in begun), None)
 
 
 def _batch_size(config: FinetuneConfig, images: int) -> int:
@@ -198,7 +206,7 @@ def pictures_of(
         chosen: fold (from 1) -> ids of images that it is tested on.
         salt: of the study.
     """
-    return in_own_process(_pictures, settings, chosen, salt)
+    return in_own_process("drawing pictures", _pictures, settings, chosen, salt)
 
 
 @scoped

@@ -25,26 +25,33 @@ def folds_here(monkeypatch: pytest.MonkeyPatch) -> None:
             yield run(*job, threads=1)
 
     monkeypatch.setattr(runs, "run_side_by_side", side_by_side)
-    monkeypatch.setattr(runs, "in_own_process", lambda function, *args: function(*args))
+    monkeypatch.setattr(runs, "in_own_process", lambda stage, function, *args: function(*args))
 
 
 def test_study(
     ward: Path,
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     folds_here: None,
     tools: SimpleNamespace,
     golden: ModuleType,
 ) -> None:
-    """Of 14 images in 7 groups; image 10 is a copy of image 0, of another patient."""
+    """Of the 12 images of 4 patients in the training list of a split; a fifth one stays aside."""
+    parts: dict[str, Any] = {"name": "SECRETWARD", "train": [], "test": []}
+    for i in range(14):
+        parts["test" if i % 5 == 4 else "train"].append(f"idSECRET{i}")
+    split = tmp_path_factory.mktemp("lists") / "splitSECRET.json"
+    split.write_text(json.dumps(parts))
     settings = {**tools.ONCE, "table": ward / "listSECRET.csv", "cache": str(tmp_path / "cache")}
-    config = StudyConfig(output=tmp_path / "s", folds=2, title=tools.TITLE, **settings)
+    settings |= {"split": str(split), "folds_of": "train", "by": ("ward",), "title": tools.TITLE}
+    config = StudyConfig(output=tmp_path / "s", folds=2, **settings)
     folder = StudyFolder(study(config))
     assert tools.leaks(tmp_path) == []
     groups: dict[str, set[str]] = {}
     _, rows = read_per_image(folder.path / "per_image.csv")
     for row in rows:
         groups.setdefault(row.cells["fold"], set()).add(str(row.group))
-    assert len(rows) == 14, "each once"
+    assert len(rows) == 12, "each once"
     assert not groups["1"] & groups["2"]
     for fold in (1, 2):
         split = json.loads(folder.run_of(fold).split.read_text())
@@ -54,8 +61,9 @@ def test_study(
         assert read_config(folder.run_of(fold).path).anonymous_ids
     metrics = json.loads((folder.path / "metrics.json").read_text())
     scores = [float(row.cells["dice"]) for row in rows]
-    assert metrics["after"]["per-image"]["dice"] == pytest.approx(sum(scores) / 14)
+    assert metrics["after"]["per-image"]["dice"] == pytest.approx(sum(scores) / 12)
     assert metrics["after"]["per-image"]["resampled"] == "group"
+    assert [one["images"] for one in metrics["by"]["ward"]] == [6, 6]
     page = (folder.path / "report.html").read_text()
     assert 'href="fold-2/report.html"' in page
     assert page.count("<figure>") >= 9, "pictures of the worst, middle and best"

@@ -52,6 +52,8 @@ def test_a_fold_that_is_not_there_or_has_no_result_is_named(study_of: Make) -> N
     (study / "fold-2" / "delta.safetensors").unlink()
     with pytest.raises(UserError, match=r"is a study of 3 folds, and fold-2 has no delta"):
         first_config(study)
+    with pytest.raises(UserError, match=r"Go on by: the study's command once more"):
+        first_config(study / "fold-2")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +98,10 @@ def test_an_untrained_fold_is_refused_as_a_run_is(study_of: Make) -> None:
     delta = Delta.load(file)
     delta.metadata.update(best_epoch="0", epochs_finished="0")
     delta.save(file)
-    with pytest.raises(UserError, match=r"fold-2.*holds the network from before its training"):
-        load_networks(study)
+    told = r"fold-2.*holds the network from before its.*Go on by: the study's command once more"
+    for folder in (study, study / "fold-2"):
+        with pytest.raises(UserError, match=told):
+            load_networks(folder)
     assert load_networks(study, untrained=True).is_study
 
 
@@ -107,7 +111,7 @@ def test_a_fold_that_was_stopped_is_named_in_metrics(study_of: Make) -> None:
     delta = Delta.load(file)
     delta.metadata.update(best_epoch="1", epochs_finished="1")
     delta.save(file)
-    told = {"training": "fold-2: stopped after epoch 1 of 2"}
+    told = {"training": "fold 2 stopped after epoch 1 of 2"}
     assert training_facts(study) == told
     assert training_facts(study / "fold-1") == {}
     delta.metadata.update(best_epoch="0")

@@ -110,8 +110,42 @@ def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
     from concurrent.futures.process import BrokenProcessPool
 
     class Broken:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def submit(self, *_):
+            return self
+
         def result(self):
             raise BrokenProcessPool
 
-    with pytest.raises(UserError, match=r"want of memory\. Lower --processes \(now 4\)\. What is"):
-        pool._result(Broken(), 4, "comparing")
+    for stage in ("comparing", "cross-validating"):
+        said = r"want of memory\. Lower --processes \(now 4\)\. What is finished stays"
+        with pytest.raises(UserError, match=said):
+            pool._result(Broken(), 4, stage)
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Broken)
+    monkeypatch.setattr(pool, "_warm_context", lambda: None)
+    with pytest.raises(UserError, match=r"system while measuring, most likely for want of memory"):
+        pool.in_own_process("measuring", print)
+
+
+@pytest.mark.parametrize("error", [EOFError("unexpected EOF"), ConnectionResetError()])
+@pytest.mark.parametrize("processes", [None, 2])
+def test_a_process_that_cannot_begin_is_told_as_one_that_was_lost(error, processes, monkeypatch):
+    """What begins the processes may have been ended for want of memory itself."""
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(pool.ProcessPoolExecutor, "submit", fails)
+    monkeypatch.setattr(pool, "_warm_context", lambda: None)
+    with pytest.raises(UserError, match="ended by the system while comparing"):
+        list(pool.run_side_by_side(print, [*zip("abc")], processes, "comparing"))
+    with pytest.raises(UserError, match="ended by the system while measuring"):
+        pool.in_own_process("measuring", print)

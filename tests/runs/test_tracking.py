@@ -89,6 +89,20 @@ def test_losses_scores_and_settings_are_sent_in_the_order_of_steps(heard, run):
     ]
 
 
+def test_runs_of_two_studies_have_two_names(heard, tmp_path):
+    for study in ("first", "second"):
+        (tmp_path / study / "fold-1").mkdir(parents=True)
+        write_json(tmp_path / study / "study.json", {"folds": 2})
+        run = RunFolder(tmp_path / study / "fold-1")
+        write_json(run.config, {"config": {}})
+        Tracking("mlflow", run, 1)
+    made = [call[2]["run_name"] for call in heard.calls if call[0] == "made"]
+    assert made == ["first-fold-1", "second-fold-1"]
+    with drawn(Veil("salt").hide_path(tmp_path / "second" / "fold-1")):
+        Tracking("mlflow", run, 1)
+    assert "second" not in heard.calls[-3][2]["run_name"]
+
+
 @pytest.mark.parametrize("name", ["wandb", "mlflow", "trackio"])
 def test_a_nameless_run_sends_no_name(heard, run, name):
     veil = Veil("salt").hide({"secret": hashed("secret", "salt")})

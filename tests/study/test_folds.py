@@ -5,11 +5,13 @@ import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from gpsseg.config.folder import StudyFolder
 from gpsseg.errors import UserError
+from gpsseg.files import write_rows
 from gpsseg.study import study
 from gpsseg.study.folds import deal_folds, find_images, group_of, kept_folds, write_folds
 
@@ -111,6 +113,36 @@ def test_other_bad_input_is_refused_before_anything_is_written(
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"by": ("ag",)}, r"--by ag: these images have no such column\. Did you mean 'age'"),
+        ({"tracker": "mlflow"}, "--tracker mlflow needs a package"),
+        ({"strict": True}, "^Fold [12] of 2: LEAK: 1 of 3 test images is also among the training"),
+    ],
+)
+def test_what_each_fold_would_refuse_is_refused_before_anything_is_written(
+    settings: dict[str, Any],
+    expected: str,
+    tmp_path: Path,
+    tools: SimpleNamespace,
+    never: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The folder of a slip would be locked by it. Image 0 and 3, of two folds, are one picture."""
+    monkeypatch.setattr("gpsseg.runs.tracking.find_spec", lambda name: None)
+    table = tools.images(tmp_path / "in", "abcdef")
+    asked = tools.config(table, tmp_path / "s", folds=2)
+    folds = deal_folds(asked, find_images(asked))
+    one, other = (parts["test"][0].image for parts in folds)
+    other.write_bytes(one.read_bytes())
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([f"{lines[0]},age", *(f"{x},{i}" for i, x in enumerate(lines[1:]))]))
+    with pytest.raises(UserError, match=expected):
+        study(dataclasses.replace(asked, **settings))
+    assert not (tmp_path / "s").exists()
+
+
 def test_folds_that_were_tampered_with_are_refused(tmp_path: Path, tools: SimpleNamespace) -> None:
 
     settings = tools.config(tools.images(tmp_path / "in", "aabbccdd"), tmp_path / "s", folds=2)
@@ -128,3 +160,27 @@ def test_folds_that_were_tampered_with_are_refused(tmp_path: Path, tools: Simple
         kept_folds(settings, images, None)
     file.unlink()
     assert kept_folds(settings, images, None) is None
+
+
+def test_groups_that_changed_are_named_and_may_not_join_folds(
+    tmp_path: Path, tools: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tools.images(tmp_path / "in", "aabbccdd")
+    settings = tools.config(table, tmp_path / "s", folds=2)
+    folds = deal_folds(settings, find_images(settings))
+    write_folds(settings, find_images(settings), folds, None)
+    tested = [case.id for case in folds[0]["test"]]
+    tools.finished(tmp_path / "s", 1, dict.fromkeys(tested, 0.5))
+    rows = [{"id": case.id, "group": case.group} for case in folds[0]["test"]]
+    write_rows(StudyFolder(settings.output).run_of(1).per_image, rows)
+    assert kept_folds(settings, find_images(settings), None) == folds
+    assert "another group" not in capsys.readouterr().out
+    group = folds[0]["test"][0].group
+    table.write_text(table.read_text().replace(f"png,{group},", "png,new,", 1))
+    assert kept_folds(settings, find_images(settings), None)
+    said = f"1 image now has another group than when the fold was tested: {tested[0]}."
+    assert said in capsys.readouterr().out
+    other = folds[1]["test"][0].group
+    table.write_text(table.read_text().replace(f"png,{other},", "png,new,"))
+    with pytest.raises(UserError, match=r"saw nothing of its group\. Put back the .* groups"):
+        kept_folds(settings, find_images(settings), None)

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 from gpsseg.config.folder import StudyFolder
+from gpsseg.data.case import Case
+from gpsseg.data.splits.columns import labels_by
+from gpsseg.data.splits.drawn import Split
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluators import Scorer, joined_bins, mean_estimate
-from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.files import write_rows
+from gpsseg.scoring.by import by_metrics, with_labels
+from gpsseg.scoring.network import PROTOCOLS
 from gpsseg.study import study
-from gpsseg.study.pooled import pooled_metrics, read_folds, refuse_incomplete, rows_of
+from gpsseg.study.pooled import labelled, pooled_metrics, read_folds, refuse_incomplete, rows_of
 from gpsseg.study.results import say_folds
 from gpsseg.study.runs import named_after, refuse_other_runs, settings_of_folds
 
@@ -43,18 +47,46 @@ def test_every_image_counts_once_whatever_its_fold(tmp_path: Path, tools: Simple
     assert "untrained" not in metrics
 
 
-def test_rows_are_what_was_written_with_their_fold(tmp_path: Path, tools: SimpleNamespace) -> None:
+def test_pooled_scores_are_those_of_one_run_over_all_images(
+    tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    """Under all protocols of a run, also of empty masks: files hold all that a scorer kept."""
     rng = np.random.default_rng(0)
-    scorer = Scorer(("per-image", "micro", "isic"))
-    for name in "ab":
-        scorer.add(name, rng.random((8, 8)), rng.random((8, 8)) > 0.5, {"a": "7"}.get(name))
-    write_rows(tmp_path / "per_image.csv", scorer.rows())
-    assert [row.values for row in read_per_image(tmp_path / "per_image.csv")[1]] == scorer.rows()
-    tools.finished(tmp_path, 1, {"a": 0.2, "b": 0.4})
-    tools.finished(tmp_path, 2, {"c": 0.6})
-    rows = rows_of(read_folds([StudyFolder(tmp_path).run_of(number) for number in (1, 2)]))
-    assert [(row["id"], row["fold"]) for row in rows] == [("a", 1), ("b", 1), ("c", 2)]
+    maps = {name: (rng.random((24, 24)), np.zeros((24, 24), bool)) for name in "abcdefghij"}
+    for place, (name, (probability, truth)) in enumerate(maps.items()):
+        if name not in "af":  # without a lesion; on f nothing is found either
+            truth[4 : 8 + place, 3:9] = True
+        probability[:] = 0 if name == "f" else (probability + 2 * np.roll(truth, 1)) / 3
+    ages = {name: str(20 + 5 * place) for place, name in enumerate(maps)}
+    groups = {name: {"a": "7", "b": "7"}.get(name, name) for name in maps}
+    cases = [Case(k, tmp_path, tmp_path, groups[k], facts=(("age", v),)) for k, v in ages.items()]
+    labels = labels_by(("age",), Split("x", "real", tmp_path, (), (), tuple(cases)), None)
+
+    def scored(names: str) -> Scorer:
+        scorer = Scorer(PROTOCOLS)
+        for name in names:
+            scorer.add(name, *maps[name], groups[name])
+        return scorer
+
+    for number, names in ((1, "abcde"), (2, "fghij")):
+        of_fold = scored(names)
+        tools.finished(tmp_path, number, dict.fromkeys(names, 0.5), after=of_fold.summary())
+        rows = [{**row, "group": "former", "by_age": "of few"} for row in of_fold.rows()]
+        write_rows(StudyFolder(tmp_path).run_of(number).per_image, rows)
+    runs = [StudyFolder(tmp_path).run_of(number) for number in (1, 2)]
+    folds, whole = labelled(read_folds(runs), cases, labels), scored("abcdefghij")
+    expected = with_labels(whole.rows(), labels)
+    rows = rows_of(folds)
     assert list(rows[0])[:3] == ["id", "fold", "group"]
+    assert [row.pop("fold") for row in rows] == [1] * 5 + [2] * 5
+    assert rows == expected
+    metrics = pooled_metrics(folds, "2 folds")
+    assert metrics["after"] == whole.summary()
+    assert metrics["strata"] == whole.strata()
+    assert metrics["by"] == by_metrics(expected)["by"]
+    quarters = [(one["value"], one["images"]) for one in metrics["by"]["age"]]
+    assert quarters[0] == ("1: up to 31.25", 3)
+    assert [images for _, images in quarters] == [3, 2, 2, 3], "of all, not of each fold"
 
 
 def test_curves_of_folds_add_up_to_that_of_all_pixels() -> None:
@@ -150,6 +182,23 @@ def test_a_run_of_other_settings_in_a_folds_place_is_refused(
         refuse_other_runs(settings, folds)
 
 
+def test_a_study_that_moves_to_another_device_keeps_its_batch_size(
+    tmp_path: Path, tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured on one device and a default on the other: all folds have that of the first."""
+    asked = tools.config(tmp_path / "cases.csv", tmp_path, folds=2, batch_size=None)
+    assert [one.batch_size for one in settings_of_folds(asked, [])] == [None, None]
+    for gpu in (False, True):
+        monkeypatch.setattr("gpsseg.study.runs.has_gpu", lambda device, gpu=gpu: gpu)
+        run = StudyFolder(tmp_path).run_of(2)
+        run.path.mkdir(exist_ok=True)
+        run.config.write_text('{"config": {"batch_size": 6}}')
+        assert [one.batch_size for one in settings_of_folds(asked, [])] == [6, 6]
+        StudyFolder(tmp_path).settings.write_text('{"settled_batch_size": "5"}')
+        assert [one.batch_size for one in settings_of_folds(asked, [])] == [5, 5]
+        StudyFolder(tmp_path).settings.unlink()
+
+
 def test_a_study_goes_on_with_the_same_settings_only(
     tmp_path: Path, tools: SimpleNamespace, never: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,20 +207,25 @@ def test_a_study_goes_on_with_the_same_settings_only(
 
     monkeypatch.setattr("gpsseg.study.runs.run_side_by_side", stopped)
     table = tools.images(tmp_path / "in", "abcdef")
-    for processes in (None, 2):
+    monkeypatch.setattr("gpsseg.runs.tracking.find_spec", lambda name: True)
+    free = {"processes": 2, "device": "auto", "strict": True, "tracker": "tensorboard"}
+    for more in ({}, {**free, "checkpoint_activations": True}):
         with pytest.raises(KeyboardInterrupt):
-            study(tools.config(table, tmp_path / "s", folds=3, processes=processes))
+            study(tools.config(table, tmp_path / "s", folds=3, **more))
     written = json.loads((tmp_path / "s" / "study.json").read_text())
     assert (written["folds"], written["folds_of"], written["epochs"]) == (3, "all", "1")
     with pytest.raises(UserError, match="begun with folds 3, got 2"):
         study(tools.config(table, tmp_path / "s", folds=2))
+    with pytest.raises(UserError, match=r"begun with by nothing, got group\. Go on"):
+        study(tools.config(table, tmp_path / "s", folds=3, by=("group",)))
     with pytest.raises(UserError, match="begun with seed 0, got 1"):
         study(tools.config(table, tmp_path / "s", folds=3, seed=1))
 
 
 def test_scores_of_classes_are_pooled_too(tmp_path: Path, tools: SimpleNamespace) -> None:
     for number, found in ((1, {"a": 0.2, "b": 0.4}), (2, {"c": 0.9})):
-        told = {"classes": {"after": {"red": {"dice": 0.1, "iou": 0.1, "images": number}}}}
+        red = {"dice": number / 10, "iou": number / 20, "images": number}
+        told = {"classes": {"before": {"red": red}, "after": {"red": red}}}
         tools.finished(tmp_path, number, found, **told)
         rows = [{"id": k, "group": "", "pixels": 9, "truth_pixels": 3, "prediction_pixels": 3,
                  "dice": v, "iou": v, "dice_red": v / 2, "iou_red": v / 4}
@@ -180,6 +234,9 @@ def test_scores_of_classes_are_pooled_too(tmp_path: Path, tools: SimpleNamespace
     red = pooled(tmp_path)["classes"]["after"]["red"]
     assert (red["dice"], red["iou"]) == pytest.approx((0.25, 0.125))
     assert red["images"] == 3, "whose truth shows it"
+    untuned = pooled(tmp_path)["classes"]["before"]["red"]
+    assert (untuned["dice"], untuned["iou"]) == pytest.approx((0.4 / 3, 0.2 / 3)), "by images"
+    assert (untuned["images"], untuned["dice_ci95"]) == (3, None)
 
 
 def test_an_error_in_a_fold_says_in_which(tmp_path: Path) -> None:
