@@ -16,7 +16,6 @@ from gpsseg.scope import part_of_scoped, scoped
 if TYPE_CHECKING:
     from gpsseg.engine.history import History
     from gpsseg.engine.machine import Machine
-    from gpsseg.engine.stops import Deadline
     from gpsseg.runs.data import Data
     from gpsseg.runs.tracking import Tracking
 
@@ -105,7 +104,7 @@ def _tune(
     from gpsseg.runs.prepared import preparation
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.settle import settle
-    from gpsseg.runs.time_limit import measure, within_limit
+    from gpsseg.runs.time_limit import settle_epochs
     from gpsseg.runs.tracking import Tracking, require_tracker
     from gpsseg.runs.training import say_few_updates, steps_of, train_run
     from gpsseg.scoring.network import few_scored, validation
@@ -122,17 +121,17 @@ def _tune(
     settled = settle(config, backbone.facts)
     prepared = preparation(settled, card, backbone.facts, in_memory)
     data = open_data(config, salt, run=config.resume, card=card, preparation=prepared, by=config.by)
-    leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
-    if config.time_limit and leaks is None:  # now, so that what is left is known
-        leaks = check_leaks(data.split.seen, data.split.test, strict=False)
+    leaks = None
+    if config.strict or config.time_limit:  # with a limit now, so that what is left is known
+        leaks = check_leaks(data.split.seen, data.split.test, strict=config.strict)
     machine = make_machine(config.device, config.precision)
     settled = with_batch_size(backbone, config, settled, len(data.split.train), machine)
-    deadline: Deadline | None = None
-    if settled.time_limit:
-        _, picture = collect(len(data.split.test))
-        score = few_scored(data.card, settled, machine, picture, data.held)
-        costs = measure(backbone, settled, data, machine, score, loaded)
-        settled, deadline = within_limit(settled, config.epochs, costs, watch.passed)
+    _, picture = collect(len(data.split.test))
+    settled, deadline = settle_epochs(
+        *(backbone, settled, config.epochs, data, machine),
+        few_scored(data.card, settled, machine, picture, data.held),
+        *(loaded, lambda: watch.passed),
+    )
     prepare(backbone, machine, config.checkpoint_activations)
     say_few_updates(data.split.train, settled)
     run = open_run(settled, data, machine.precision, held)
