@@ -8,6 +8,7 @@ from typing import Any
 from gpsseg.errors import counted
 
 Curve = Mapping[str, Any]
+CHECKED = 160  # training images up to which the intervals were checked, see README
 
 
 def curve_lines(result: Mapping[str, Any]) -> list[str]:
@@ -26,13 +27,27 @@ def curve_lines(result: Mapping[str, Any]) -> list[str]:
         rates = (
             " and a learning rate picked at each size" if len(settings["lr_factors"]) > 1 else ""
         )
+        beyond = max(curve["next"]["train_size"] for curve in told) > CHECKED
+        far = f" Such intervals were checked up to {CHECKED} images only, see README."
         lines.append(
             f"80 % intervals for the mean over {counted(told[0]['seeds'], 'seed')} on these test "
             "images, by an inverse power law fitted to all sizes; gains are over the mean at the "
-            f"largest. They hold for these settings: {counted(settings['epochs'], 'epoch')} (more "
-            f"images are also more training steps){rates}."
+            f"largest. They hold for these settings: {_epochs(settings)} (more "
+            f"images are also more training steps){rates}.{far if beyond else ''}"
         )
     return lines
+
+
+def _epochs(settings: Mapping[str, Any]) -> str:
+    """For how long was trained.
+
+    >>> _epochs({"epochs": 200, "patience": 5}), _epochs({"epochs": 1})
+    ('at most 200 epochs, fewer where patience 5 ended a training', '1 epoch')
+    """
+    epochs, patience = counted(settings["epochs"], "epoch"), settings.get("patience")
+    if patience is None:
+        return epochs
+    return f"at most {epochs}, fewer where patience {patience} ended a training"
 
 
 def _expectation(curve: Curve) -> str:

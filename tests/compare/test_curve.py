@@ -136,6 +136,15 @@ def test_the_sentence_is_the_interval_less_the_mean_at_the_largest_size():
     json.dumps(found)
 
 
+def test_the_note_says_that_patience_ended_trainings_and_how_far_intervals_were_checked():
+    for sizes, beyond in ((SIZES, False), ([2 * size for size in SIZES], True)):
+        curves = curves_of(rows(around(lambda n: 0.9 - 3 / n, 0.01), sizes))
+        settings = {"epochs": 200, "patience": 5, "lr_factors": (1.0,)}
+        _, note = curve_lines({"curves": curves, "settings": settings})
+        assert "settings: at most 200 epochs, fewer where patience 5 ended a training (more" in note
+        assert note.endswith(" checked up to 160 images only, see README.") is beyond
+
+
 def test_an_interval_with_no_gain_in_it_says_that_the_data_do_not():
     (found,) = curves_of(rows(around(lambda n: 0.8 - 0.4 / n, 0.05)))
     line, _ = curve_lines({"curves": [found], **SETTINGS})
