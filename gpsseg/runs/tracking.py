@@ -48,7 +48,10 @@ def require_tracker(name: str | None) -> None:
     """
     if name is None or find_spec(name) or (name == "tensorboard" and find_spec("tensorboardX")):
         return
-    raise UserError(f"--tracker {name} needs a package that is not here: pip install {name}")
+    raise UserError(
+        f"--tracker {name} needs a package that is not here. Get it by pip install {name}, or pass "
+        "--tracker None."
+    )
 
 
 class Tracking:
@@ -79,7 +82,7 @@ class Tracking:
         except Exception as error:
             raise UserError(
                 f"--tracker {name} could not be begun: {_told(error)}. See its own environment "
-                "variables, or leave the option out."
+                "variables, or pass --tracker None."
             ) from None
         self._tracker = tracker
 
