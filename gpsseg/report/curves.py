@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gpsseg.errors import counted
@@ -54,15 +54,26 @@ def _expectation(curve: Curve) -> str:
     """What the next doubling brings, or why that cannot be said."""
     if "why" in curve:
         return f"none, as {curve['why']}"
-    there, (low, high) = curve["next"], curve["next"]["gain_ci80"]
-    gain, sizes = f"{low:+.3f} to {high:+.3f} mDice", (there["from"], there["train_size"])
+    there = curve["next"]
+    sizes, ends = (there["from"], there["train_size"]), _range(there["dice_ci80"], ".3f")
+    low, high = (round(end, 3) for end in there["gain_ci80"])  # what is said agrees with what shows
+    if high <= 0:
+        return (
+            f"from {sizes[0]} to {sizes[1]} training images expect no gain of 0.001 mDice or more "
+            f"({ends})"
+        )
+    gain = f"{_range((low, high), '+.3f')} mDice"
     if low <= 0:
         return (
             f"the data do not say whether {sizes[1]} training images are better than {sizes[0]}: "
             f"{gain}"
         )
-    ends = " to ".join(f"{end:.3f}" for end in there["dice_ci80"])
     return f"from {sizes[0]} to {sizes[1]} training images expect {gain} ({ends})"
+
+
+def _range(ends: Iterable[float], form: str) -> str:
+    """Both ends of an interval, without the minus of a zero."""
+    return " to ".join(format(round(end, 3) + 0.0, form) for end in ends)
 
 
 def _failed(curve: Curve) -> str:

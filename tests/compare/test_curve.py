@@ -153,6 +153,22 @@ def test_an_interval_with_no_gain_in_it_says_that_the_data_do_not():
     assert "expect" not in line
 
 
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        ((-0.0003, 0.0004), "from 80 to 160 training images expect no gain of 0.001 mDice or more"),
+        ((-0.02, -0.01), "from 80 to 160 training images expect no gain of 0.001 mDice or more"),
+        ((0.0002, 0.012), "the data do not say whether 160 training images are better than 80"),
+        ((-0.0002, 0.012), "are better than 80: +0.000 to +0.012 mDice"),
+        ((0.0006, 0.012), "from 80 to 160 training images expect +0.001 to +0.012 mDice"),
+    ],
+)
+def test_words_agree_with_the_digits_that_are_shown(gains, said):
+    (found,) = curves_of(rows(around(lambda n: 0.9 - 3 / n, 0.01)))
+    changed = found | {"next": found["next"] | {"gain_ci80": list(gains)}}
+    assert said in curve_lines({"curves": [changed], **SETTINGS})[0]
+
+
 def test_each_method_has_its_curve_and_a_comparison_of_one_size_has_none():
     good, bad = around(lambda n: 0.9 - 3 / n, 0.01), around(lambda n: 0.5 + 1 / n, 0.0)
     found = curves_of([*rows(good), *rows(bad, method="full")])
