@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig, require_tracker
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import NETWORKS, clock, run_command, say
 from gpsseg.scope import part_of_scoped, scoped
@@ -144,7 +144,7 @@ def _open(
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.settle import settle
     from gpsseg.runs.time_limit import settle_epochs
-    from gpsseg.runs.tracking import Tracking, require_tracker
+    from gpsseg.runs.tracking import Tracking
     from gpsseg.runs.training import say_few_updates, steps_of
     from gpsseg.scoring.network import few_scored
 

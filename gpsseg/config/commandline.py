@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig, require_tracker
 from gpsseg.config.resuming import parsed_again
 
 # Heading -> its options, whatever the command; what is in none stands first. One heading alone
@@ -63,12 +63,14 @@ def read_command(config_type: Any, prog: str) -> Any:
         prog: as for ``parse``.
 
     Raises:
-        UserError: as for ``parse``; or the run cannot go on, or not so.
+        UserError: as for ``parse``; the run cannot go on, or not so; or a tracker is not there.
         SystemExit: as for ``parse``.
     """
     config = parse(config_type, prog)
-    if isinstance(config, FinetuneConfig) and config.resume is not None:
-        return parsed_again(config.resume, lambda run: parse(config_type, prog, run))
+    if isinstance(config, FinetuneConfig):
+        if config.resume is not None:
+            config = parsed_again(config.resume, lambda run: parse(config_type, prog, run))
+        require_tracker(config.tracker)  # now, and not once all is loaded
     return config
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -95,3 +96,17 @@ class SettledConfig(FinetuneConfig):
     batch_size: int
     lr: float
     decoder_lr: float
+
+
+def require_tracker(name: str | None) -> None:
+    """Refuse a tracker whose package is not installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    if name is None or find_spec(name) or (name == "tensorboard" and find_spec("tensorboardX")):
+        return
+    raise UserError(
+        f"--tracker {name} needs a package that is not here. Get it by pip install {name}, or pass "
+        "--tracker None."
+    )

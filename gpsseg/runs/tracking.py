@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from typing import Any
 from unittest.mock import patch
 
@@ -38,20 +37,6 @@ NAMELESS: Mapping[str, dict[str, Any]] = {
     },
     "mlflow": {"tags": {"mlflow.source.name": PROJECT, "mlflow.user": "not stated"}},
 }
-
-
-def require_tracker(name: str | None) -> None:
-    """Refuse a tracker whose package is not installed.
-
-    Raises:
-        UserError: it is not.
-    """
-    if name is None or find_spec(name) or (name == "tensorboard" and find_spec("tensorboardX")):
-        return
-    raise UserError(
-        f"--tracker {name} needs a package that is not here. Get it by pip install {name}, or pass "
-        "--tracker None."
-    )
 
 
 class Tracking:

@@ -1,19 +1,21 @@
 """Trackers: what they are told, under which name, and that none can end a run."""
 
 import socket
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config import finetune as asked
+from gpsseg.config.commandline import read_command
+from gpsseg.config.finetune import FinetuneConfig, require_tracker
 from gpsseg.config.folder import RunFolder
 from gpsseg.errors import UserError
 from gpsseg.files import write_json
-from gpsseg.runs import tracking
 from gpsseg.runs.starts import is_unfinished_start
-from gpsseg.runs.tracking import Tracking, require_tracker
+from gpsseg.runs.tracking import Tracking
 from gpsseg.scope import drawn
 from gpsseg.veil import Veil, hashed
 
@@ -135,11 +137,14 @@ def test_no_tracker_hears_nothing(heard, run):
 
 def test_a_missing_package_is_named_with_the_way_to_get_it(monkeypatch):
     found = {"tensorboardX"}
-    monkeypatch.setattr(tracking, "find_spec", lambda name: name in found or None)
+    monkeypatch.setattr(asked, "find_spec", lambda name: name in found or None)
     require_tracker(None)
     require_tracker("tensorboard")
     with pytest.raises(UserError, match="pip install mlflow, or pass --tracker None"):
         require_tracker("mlflow")
+    monkeypatch.setattr(sys, "argv", ["finetune", "--tracker", "mlflow"])
+    with pytest.raises(UserError, match="pip install mlflow"):
+        read_command(FinetuneConfig, "finetune")  # before anything is loaded
     with pytest.raises(UserError, match="Did you mean 'tensorboard'"):
         FinetuneConfig(tracker="tensorbord")
 
