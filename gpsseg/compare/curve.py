@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import fdtrc, stdtrit
+from scipy.special import chdtri, fdtrc, stdtrit
 
 from gpsseg.evaluators.units import Floats
 
 LEVEL = 0.8  # of the intervals, see README for how often they held
 FEWEST_SIZES, FEWEST_SEEDS = 4, 2  # three sizes fit any law of three parameters
+LEAST_SPAN = 3  # times from the smallest to the largest size: it is carried on to twice that
+FALLS = (0.0, 0.5, 1.0, 1.5)  # the variance of a training's score is as n to minus one of these
 EXPONENTS = np.geomspace(0.05, 3.0, 120)
 LEAST_SPREAD = 1e-4  # of a score: that seeds were alike does not make the next one alike
 POOR = 0.01  # p-value below which the mean scores are no curve of this kind
@@ -35,50 +37,75 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Fit:
     """The law score = a - b (n / largest size)^-c, one for each exponent c that was tried.
 
     Attributes:
+        falls: the variance of a training's score is taken to fall as n^-falls.
         a, b: (C,) by weighted least squares, a at most 1.
         misfit: (C,) what is left of the weighted squares.
         spread: (C, 2, 2) inverse of the information on (a, -b).
         room: by how much the misfit may exceed the least one, for the interval.
-        largest: of the sizes.
-        seeds: how many.
+        is_law: whether the mean scores leave the law by no more than seeds differ.
     """
 
+    falls: float
     a: Floats
     b: Floats
     misfit: Floats
     spread: Floats
     room: float
+    is_law: bool
+
+    @property
+    def best(self) -> int:
+        """The place of the exponent that fits best."""
+        return int(self.misfit.argmin())
+
+    def at(self, times: float, seeds: int) -> tuple[float, float, float]:
+        """Value and ends of the interval of a row at so many times the largest size.
+
+        All laws count whose misfit, with the expected row added, stays within the room: the
+        profile likelihood's interval, over all exponents.
+        """
+        x = times**-EXPONENTS
+        terms = np.stack([np.ones_like(x), x], axis=1)
+        value = self.a - self.b * x
+        of_row = times**-self.falls / seeds
+        variance = np.einsum("ci,cij,cj->c", terms, self.spread, terms) + of_row
+        left = self.room + self.misfit.min() - self.misfit
+        fits = left >= 0
+        half = np.sqrt(np.maximum(left, 0) * variance)
+        low, high = (value - half)[fits].min(), (value + half)[fits].max()
+        return float(value[self.best]), float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A learning curve, by each way in which the spread of the seeds may depend on the size.
+
+    Attributes:
+        fits: the first is told; the interval holds those of all.
+        largest: of the sizes.
+        seeds: how many.
+    """
+
+    fits: tuple[Fit, ...]
     largest: float
     seeds: int
 
     @property
     def law(self) -> dict[str, float]:
         """The parameters a, b and c of a - b n^-c that fit best."""
-        best = int(self.misfit.argmin())
-        c = float(EXPONENTS[best])
-        return {"a": float(self.a[best]), "b": float(self.b[best]) * self.largest**c, "c": c}
+        told = self.fits[0]
+        a, b, c = (float(each[told.best]) for each in (told.a, told.b, EXPONENTS))
+        return {"a": a, "b": b * self.largest**c, "c": c}
 
     def at(self, size: float) -> Expected:
-        """What to expect at a number of training images.
-
-        All laws count whose misfit, with the expected row added, stays within the room: the
-        profile likelihood's interval, over all exponents.
-        """
-        x = (size / self.largest) ** -EXPONENTS
-        terms = np.stack([np.ones_like(x), x], axis=1)
-        value = self.a - self.b * x
-        of_row = self.largest / (size * self.seeds)
-        variance = np.einsum("ci,cij,cj->c", terms, self.spread, terms) + of_row
-        left = self.room + self.misfit.min() - self.misfit
-        fits = left >= 0
-        half = np.sqrt(np.maximum(left, 0) * variance)
-        low, high = (value - half)[fits].min(), (value + half)[fits].max()
-        best = value[self.misfit.argmin()]
-        return Expected(*np.clip([best, low, high], 0, 1).tolist())
+        """What to expect at a number of training images."""
+        found = [fit.at(size / self.largest, self.seeds) for fit in self.fits]
+        values, lows, highs = zip(*found, strict=True)
+        return Expected(*np.clip([values[0], min(lows), max(highs)], 0, 1).tolist())
 
 
 @dataclass(frozen=True)
@@ -91,10 +118,10 @@ class NoCurve:
 def fit_curve(sizes: npt.ArrayLike, scores: npt.ArrayLike) -> Curve | NoCurve:
     """Fit the inverse power law of learning curves to mean scores over seeds.
 
-    The law is that of Figueroa et al., BMC Med Inform Decis Mak 12:8 (2012); as there, larger
-    sizes weigh more: the variance of a training's score is taken to fall as 1/n, since that of two
-    or three seeds is known too badly at each size. With the exponent given the law is a straight
-    line, so that every exponent is tried.
+    The law is that of Figueroa et al., BMC Med Inform Decis Mak 12:8 (2012). There larger sizes
+    weigh more, as if the variance of a score fell as 1/n. It is asked here of the seeds: every way
+    to fall counts that their spread at the sizes does not speak against. With its exponent given
+    the law is a straight line, so that every exponent is tried.
 
     Args:
         sizes: (K,) different numbers of training images.
@@ -110,23 +137,45 @@ def fit_curve(sizes: npt.ArrayLike, scores: npt.ArrayLike) -> Curve | NoCurve:
         return NoCurve(f"it needs {FEWEST_SIZES} training sizes, got {count}")
     if seeds < FEWEST_SEEDS:
         return NoCurve(f"it needs {FEWEST_SEEDS} seeds, got {seeds}")
-    weights, means = n / n.max(), found.mean(0)
-    a, b, misfit, spread = _lines(n / n.max(), means, seeds * weights)
-    best = int(misfit.argmin())
-    if b[best] <= 0:
+    if n.max() < LEAST_SPAN * n.min():
+        return NoCurve(
+            "its training sizes are too close together: expected the largest to be at least "
+            f"{LEAST_SPAN} times the smallest"
+        )
+    fits = [_fit(n / n.max(), found, falls) for falls in _ways_to_fall(n / n.max(), found)]
+    if fits[0].b[fits[0].best] <= 0:
         return NoCurve("mDice does not rise with the number of training images")
-    of_seeds, degrees = float((weights * (found - means) ** 2).sum()), count * (seeds - 1)
-    beyond = count - 3
-    least = LEAST_SPREAD**2
-    ratio = misfit[best] / beyond / max(of_seeds / degrees, least)
-    if fdtrc(beyond, degrees, ratio) < POOR:
+    if not any(fit.is_law for fit in fits):
         return NoCurve(
             "the mean scores leave the inverse power law by more than seeds differ, so that it "
             "cannot be carried on"
         )
-    variance = max((of_seeds + float(misfit[best])) / (degrees + beyond), least)
+    return Curve(tuple(fits), float(n.max()), seeds)
+
+
+def _ways_to_fall(sizes: Floats, found: Floats) -> list[float]:
+    """How the seeds' variance may depend on the size, the likeliest first (likelihood ratio)."""
+    seeds, count = found.shape
+    squares = np.maximum(((found - found.mean(0)) ** 2).sum(0), (seeds - 1) * LEAST_SPREAD**2)
+    deviance = {}
+    for falls in FALLS:
+        pooled = (sizes**falls * squares).sum() / (count * (seeds - 1))
+        deviance[falls] = (seeds - 1) * (np.log(pooled) - falls * np.log(sizes)).sum()
+    least, far = min(deviance.values()), float(chdtri(1, 1 - LEVEL))
+    return sorted((f for f in FALLS if deviance[f] <= least + far), key=deviance.__getitem__)
+
+
+def _fit(sizes: Floats, found: Floats, falls: float) -> Fit:
+    """Fit the law to (seeds, K) scores of sizes that are shares of the largest."""
+    seeds, count = found.shape
+    weights, means, least = sizes**falls, found.mean(0), LEAST_SPREAD**2
+    a, b, misfit, spread = _lines(sizes, means, seeds * weights)
+    of_seeds, degrees = float((weights * (found - means) ** 2).sum()), count * (seeds - 1)
+    beyond = count - 3
+    ratio = misfit.min() / beyond / max(of_seeds / degrees, least)
+    variance = max((of_seeds + float(misfit.min())) / (degrees + beyond), least)
     room = variance * float(stdtrit(degrees + beyond, (1 + LEVEL) / 2)) ** 2
-    return Curve(a, b, misfit, spread, room, float(n.max()), seeds)
+    return Fit(falls, a, b, misfit, spread, room, bool(fdtrc(beyond, degrees, ratio) >= POOR))
 
 
 def _lines(sizes: Floats, means: Floats, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
