@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig, require_tracker
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import NETWORKS, clock, run_command, say
 from gpsseg.scope import part_of_scoped, scoped
 
 if TYPE_CHECKING:
+    from gpsseg.backbones import Backbone
     from gpsseg.engine.history import History
     from gpsseg.engine.machine import Machine
     from gpsseg.engine.stops import Deadline
@@ -54,29 +55,42 @@ def tune(config: FinetuneConfig, salt: str | None = None) -> Tuned:
         return _tune(config, salt, held, in_memory=False, watch=Stopwatch())
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """A finished training, before any test image was looked at.
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A run that has its folder and its data, and nothing selected or trained yet.
 
     Attributes:
-        run: its folder, with config.json, split.json, selection, delta.safetensors, log.jsonl.
-        config, data, machine: what it was made with.
-        trainable: counts as in metrics.json.
-        history: of the epochs.
-        leaks: as in metrics.json, where ``strict`` asked for them before training.
+        run: its folder.
+        config, data, machine: what it is made with.
+        leaks: as in metrics.json, where they were asked for before the training.
+        deadline: by when it must be scored, if there is a limit of time.
+        tracking: takes losses and scores.
         watch: seconds of each stage.
-        tracking: takes the scores.
     """
 
     run: RunFolder
     config: SettledConfig
     data: Data
     machine: Machine
+    leaks: dict[str, Any] | None
+    deadline: Deadline | None
+    tracking: Tracking
+    watch: Stopwatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned(Opened):
+    """A finished training, before any test image was looked at.
+
+    The folder has config.json, split.json, the selection, delta.safetensors and log.jsonl.
+
+    Attributes:
+        trainable: counts as in metrics.json.
+        history: of the epochs.
+    """
+
     trainable: dict[str, Any]
     history: History
-    leaks: dict[str, Any] | None
-    watch: Stopwatch
-    tracking: Tracking
 
 
 def _tune(
@@ -87,6 +101,36 @@ def _tune(
     watch: Stopwatch,
 ) -> Tuned:
     from gpsseg import gps
+    from gpsseg.runs.method import identify_base, select_or_take_up
+    from gpsseg.runs.training import train_run
+    from gpsseg.scoring.network import validation
+
+    backbone, opened = _open(config, salt, held, in_memory, watch)
+    run, settled, data, machine = opened.run, opened.config, opened.data, opened.machine
+    watch.lap("loading")
+
+    base = identify_base(backbone, settled)
+    selection, trainable = select_or_take_up(backbone, settled, data, machine, run)
+    watch.lap("selection")
+
+    gps.sparsify(backbone, selection, halves=machine.precision == "bf16")
+    validate = validation(backbone, data.split.val, data.card, settled, machine, data.held)
+    history = train_run(
+        *(backbone, selection, data, settled, machine, run, base, validate),
+        *(opened.deadline, opened.tracking.line),
+    )
+    watch.lap("training")
+    return Tuned(**vars(opened), trainable=trainable, history=history)
+
+
+def _open(
+    config: FinetuneConfig,
+    salt: str | None,
+    held: contextlib.ExitStack,
+    in_memory: bool,
+    watch: Stopwatch,
+) -> tuple[Backbone, Opened]:
+    """Load the network and the data, settle what the options leave open, and begin the folder."""
     from gpsseg.engine.machine import join_processes, make_machine
     from gpsseg.engine.prepare import prepare
     from gpsseg.processes import by_main
@@ -95,20 +139,14 @@ def _tune(
     from gpsseg.runs.data import open_card, open_data
     from gpsseg.runs.folder import open_run, settings_to_resume
     from gpsseg.runs.leaks import check_leaks
-    from gpsseg.runs.method import (
-        identify_base,
-        load_base,
-        refuse_without_effect,
-        require_backbone,
-        select_or_take_up,
-    )
+    from gpsseg.runs.method import load_base, refuse_without_effect, require_backbone
     from gpsseg.runs.prepared import preparation
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.settle import settle
-    from gpsseg.runs.time_limit import measure, within_limit
-    from gpsseg.runs.tracking import Tracking, require_tracker
-    from gpsseg.runs.training import say_few_updates, steps_of, train_run
-    from gpsseg.scoring.network import few_scored, validation
+    from gpsseg.runs.time_limit import settle_epochs
+    from gpsseg.runs.tracking import Tracking
+    from gpsseg.runs.training import say_few_updates, steps_of
+    from gpsseg.scoring.network import few_scored
 
     require_tracker(config.tracker)
     join_processes(config.device)
@@ -122,36 +160,25 @@ def _tune(
     settled = settle(config, backbone.facts)
     prepared = preparation(settled, card, backbone.facts, in_memory)
     data = open_data(config, salt, run=config.resume, card=card, preparation=prepared, by=config.by)
-    leaks = check_leaks(data.split.seen, data.split.test, strict=True) if config.strict else None
-    if config.time_limit and leaks is None:  # now, so that what is left is known
-        leaks = check_leaks(data.split.seen, data.split.test, strict=False)
+    leaks = None
+    if config.strict or config.time_limit:  # with a limit now, so that what is left is known
+        leaks = check_leaks(data.split.seen, data.split.test, strict=config.strict)
     machine = make_machine(config.device, config.precision)
     settled = with_batch_size(backbone, config, settled, len(data.split.train), machine)
-    deadline: Deadline | None = None
-    if settled.time_limit:
-        _, picture = collect(len(data.split.test))
-        score = few_scored(data.card, settled, machine, picture, data.held)
-        costs = measure(backbone, settled, data, machine, score, loaded)
-        settled, deadline = within_limit(settled, config.epochs, costs, watch.passed)
+    _, picture = collect(len(data.split.test))
+    settled, deadline = settle_epochs(
+        *(backbone, settled, config.epochs, data, machine),
+        few_scored(data.card, settled, machine, picture, data.held),
+        *(loaded, lambda: watch.passed),
+    )
     prepare(backbone, machine, config.checkpoint_activations)
     say_few_updates(data.split.train, settled)
     run = open_run(settled, data, machine.precision, held)
     tracking = Tracking(config.tracker, run, steps_of(data.split.train, settled))
     held.callback(tracking.finish)
-    watch.lap("loading")
-
-    base = identify_base(backbone, settled)
-    selection, trainable = select_or_take_up(backbone, settled, data, machine, run)
-    watch.lap("selection")
-
-    gps.sparsify(backbone, selection, halves=machine.precision == "bf16")
-    validate = validation(backbone, data.split.val, data.card, settled, machine, data.held)
-    history = train_run(
-        *(backbone, selection, data, settled, machine, run, base, validate),
-        *(deadline, tracking.line),
-    )
-    watch.lap("training")
-    return Tuned(run, settled, data, machine, trainable, history, leaks, watch, tracking)
+    made: dict[str, Any] = {"run": run, "config": settled, "data": data, "machine": machine}
+    made |= {"leaks": leaks, "deadline": deadline, "tracking": tracking, "watch": watch}
+    return backbone, Opened(**made)
 
 
 def _test(tuned: Tuned) -> Path:
@@ -179,17 +206,8 @@ def _test(tuned: Tuned) -> Path:
     before = score_cases(model, test, card, config, machine, "testing the base", held=held)
     apply_delta(run.delta, model, config, untrained=True)
     thumbnails, picture = collect(len(test))
-    after = score_cases(
-        model,
-        test,
-        card,
-        config,
-        machine,
-        "testing the result",
-        picture=picture,
-        pool=True,
-        held=held,
-    )
+    result = model, test, card, config, machine, "testing the result"
+    after = score_cases(*result, picture=picture, pool=True, held=held)
     thumbnails = gathered(thumbnails)
     if not is_main_process():
         return run.path

@@ -39,25 +39,26 @@ MARKUP = re.compile(r"(<style.*?</style>|<script.*?</script>|<[^>]*>)", re.DOTAL
 ATTRIBUTE = re.compile(r'(\s(?:title|alt|aria-label|content|value|href|data-[\w-]+)=")([^"]*)"')
 PROGRAMS = {"layer", "role", "transforms"}  # keys whose values are the program's own words
 COMMON_WORDS = """
-about above after against all and annotation annotations any area auto axial base batch before
-best bias biases box cache calibration case cases ci95 class classes colour compare comparison
-config copy count cpu csv cuda data dataset datasets day dec decoder default delta desktop dev
-device dice dir documents done downloads each edge empty encoder end epoch epochs error etc
-evaluate evaluation event export false file files finetune first flips fold folder folders
-foreground format found frame frames from full gps gpsseg group groups gt hash hidden home host id
-ids image images img imgs index input inputs iou iso item json kind label labels layer layers leak
-leaks lesion lesions level lib list local log loss lost lr main mask masks mdice mean media method
-methods metrics micro miou mnt model models mount mps name names native net network neuron new nii
-none norm not null official old opt options other out output outputs own page part parts path
-paths patient patients pet picture pictures pixel pixels png point polyp polyps precision predict
-prediction predictions private prob probability progress project projects prompt prompts protocol
-public random rate raw real report research resized result results root row rows run runs sample
-scan scans score scores seconds seed segmentation segmentations select selected selection series
-set sets settings sha256 share shared shown size slice slices source split splits srv state step
-steps stopped structure study sum synthetic table target task temp test tested testing tests text
-the three tif time title tmp top total train trained training trial true truth tune two txt unet
-unit url user users val valid validation value values var version video view volume volumes weight
-weights whole why with work workspace yaml zip
+about above after against all and annotation annotations any area auto axial base batch before best
+bias biases box cache calibration case cases checklist ci95 class classes clinical colour compare
+comparison config copy count cpu csv cuda curve curves data dataset datasets day dec decoder default
+delta demo desktop dev device dice dir documents done downloads each edge empty encoder end ensemble
+epoch epochs error etc evaluate evaluation event export false file files finetune first flips fold
+folder folders foreground format found frame frames from full gps gpsseg group groups gt hash hidden
+home host id ids image images img imgs index input inputs iou iso item json kind label labels layer
+layers leak leaks learning lesion lesions level lib limit list local log loss lost lr main mask
+masks mdice mean media method methods metrics micro miou mnt model models mount mps name names
+native net network neuron new nii none norm not null official old opt options other out output
+outputs own page paper part parts path paths patience patient patients pet picture pictures pixel
+pixels png point polyp polyps precision predict prediction predictions private prob probability
+progress project projects prompt prompts protocol public random rate raw real report research
+resized result results root row rows run runs sample scan scans score scores seconds seed
+segmentation segmentations select selected selection series set sets settings sha256 share shared
+shown size slice slices source split splits srv state step steps stopped structure studies study sum
+synthetic table target task temp test tested testing tests text the three tif time title tmp top
+total tracker train trained training trial true truth tune tuning two txt uncertainty unet unit url
+user users val valid validation value values var version video view volume volumes weight weights
+whole why with work workspace yaml zip
 """
 COMMON = frozenset(COMMON_WORDS.split())
 

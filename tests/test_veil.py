@@ -41,6 +41,7 @@ def hiding(*names: str) -> Veil:
         ("1", "epoch 1 of 1.png", "epoch 1 of a file"),
         ("471142", "patient 471142: 0.471142, 1471142", "patient X: 0.471142, 1471142"),
         ("images", "12 images", "12 images"),
+        ("curve", "Learning curve of gps", "Learning curve of gps"),
         ("liver", "the liver", "the liver"),
         ("O'Brien", "O'Brien", "X"),
         ("/a/b c", "at /a/b c/Mary Ann.png there", "at X there"),

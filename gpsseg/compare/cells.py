@@ -112,7 +112,8 @@ def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
         tune(config, salt)
     except TrainingDivergedError:
         diverged = True
-    epochs = [row for row in read_log(run.log) if row.get("event") == "epoch"]
+    lines = [*read_log(run.log)]
+    epochs = [row for row in lines if row.get("event") == "epoch"]
     validated = [row for row in epochs if "val_dice" in row]
     best = max(validated, key=lambda row: row["val_dice"], default=None)
     selection = read_object(run.layers, Selected)
@@ -121,6 +122,7 @@ def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
         "val_dice": best["val_dice"] if best else 0.0,
         "best_epoch": best["epoch"] if best else 0,
         "epochs": len(epochs),
+        "ended_early": any(row.get("event") == "ended" for row in lines),
         "diverged": diverged,
         "step_seconds": min((row["step_seconds"] for row in epochs), default=None),
         "memory_mb": peak_memory_mb(device),

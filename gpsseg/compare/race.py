@@ -52,4 +52,5 @@ def _told(run: RunFolder, test: bool) -> str:
     if test:
         text += f", test mDice {scores_of(run).dice.mean():.3f}"
     text += " (diverged)" if cell["diverged"] else ""
+    text += f" (ended early, after epoch {cell.get('epochs')})" if cell.get("ended_early") else ""
     return text + (" (UNTRAINED)" if cell.get("best_epoch") == 0 else "")

@@ -125,6 +125,8 @@ def _row(
         **lesion_columns([run_of(one, config).per_image for one in cells]),
         "diverged": sum(one["diverged"] for one in found),
         "untrained": sum(one.get("best_epoch") == 0 for one in found),
+        "ended_early": sum(one.get("ended_early", False) for one in found),
+        "epochs_of_seeds": [one.get("epochs") for one in found],
         **found[0]["trainable"],
         "delta_bytes": found[0]["delta_bytes"],
         "step_seconds": statistics.median(one["step_seconds"] or 0 for one in found),

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig, require_tracker
 from gpsseg.config.resuming import parsed_again
 
 # Heading -> its options, whatever the command; what is in none stands first. One heading alone
@@ -63,12 +63,14 @@ def read_command(config_type: Any, prog: str) -> Any:
         prog: as for ``parse``.
 
     Raises:
-        UserError: as for ``parse``; or the run cannot go on, or not so.
+        UserError: as for ``parse``; the run cannot go on, or not so; or a tracker is not there.
         SystemExit: as for ``parse``.
     """
     config = parse(config_type, prog)
-    if isinstance(config, FinetuneConfig) and config.resume is not None:
-        return parsed_again(config.resume, lambda run: parse(config_type, prog, run))
+    if isinstance(config, FinetuneConfig):
+        if config.resume is not None:
+            config = parsed_again(config.resume, lambda run: parse(config_type, prog, run))
+        require_tracker(config.tracker)  # now, and not once all is loaded
     return config
 
 
@@ -150,15 +152,31 @@ def _annotated(hint: Any, text: str, nested: bool) -> Any:
         help_behavior_hint=_default_text,
         prefix_name=False if nested else None,  # the option of a group is not --group.option
     )
-    return Annotated[hint, mark]
+    return Annotated[_parsed_as(hint), mark]
+
+
+def _parsed_as(hint: Any) -> Any:
+    """A choice of words is read as text: then the configuration refuses one and names the nearest.
+
+    >>> _parsed_as(Literal["a", "b"]), _parsed_as(Literal["a", "b"] | None) == str | None
+    (<class 'str'>, True)
+    """
+    if get_origin(hint) is Literal and all(isinstance(word, str) for word in get_args(hint)):
+        return str
+    choice = [each for each in get_args(hint) if each is not NoneType]
+    if len(choice) < len(get_args(hint)) and [*map(_parsed_as, choice)] == [str]:
+        return str | None
+    return hint
 
 
 def _metavar(hint: Any) -> str | None:
-    """What stands for the value of an option that may be left open, without the word None.
+    """What stands for a choice, or the value of an option that may be left open, without None.
 
     >>> _metavar(int | None), _metavar(int | Literal["dense"] | None), _metavar(int)
     ('INT', 'INT|{dense}', None)
     """
+    if get_origin(hint) is Literal:
+        return _placeholder(hint)
     if NoneType not in get_args(hint):
         return None
     return "|".join(_placeholder(each) for each in get_args(hint) if each is not NoneType)

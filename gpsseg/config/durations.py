@@ -7,22 +7,24 @@ import re
 
 from gpsseg.errors import UserError, shown
 
-TYPED = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
+NUMBER = r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?"
+NAMES = "h(?:ours?)?", "m(?:in(?:utes?)?)?", "s(?:ec(?:onds?)?)?"
+TYPED = re.compile(" ?".join(f"(?:{NUMBER}{name})?" for name in NAMES))
 UNITS = (3600, 60, 1)
 
 
 def seconds_of(text: str, flag: str) -> int:
     """Seconds of a duration as it is typed.
 
-    >>> seconds_of("1h30m", "--time-limit"), seconds_of("90s", "--time-limit")
-    (5400, 90)
+    >>> [seconds_of(text, "--time-limit") for text in ("1h30m", "1.5h", "90 min", "90s")]
+    [5400, 5400, 5400, 90]
 
     Raises:
         UserError: it is none, or zero; the text names ``flag``.
     """
     found = TYPED.fullmatch(text.strip().lower())
-    numbers = [int(number or 0) for number in found.groups()] if found else []
-    seconds = sum(number * unit for number, unit in zip(numbers, UNITS, strict=False))
+    numbers = [float(number or 0) for number in found.groups()] if found else []
+    seconds = round(sum(number * unit for number, unit in zip(numbers, UNITS, strict=False)))
     if not seconds:
         raise UserError(
             f"{flag} {shown(text)} is no duration. Write hours, minutes or seconds with their "

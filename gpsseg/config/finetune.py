@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +32,9 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     time_limit: str | None = None
     """Have the run trained, scored and reported so long after the command began, such as 30m or
     1h30m: the number of epochs (at most --epochs) is settled from the first steps, before anything
-    is written, and kept by --resume, whose command has the same time again."""
+    is written, and kept by --resume, whose command has the same time again. Training ends early if
+    the machine becomes slower, but never within an epoch: a single one that takes far longer than
+    those before still goes past the limit."""
     lr: float | None = None
     """Peak learning rate. Default: the backbone's. In a pre-trained decoder gps trains the values
     that it selects at a multiple of it (litemedsam, sam-*: 6 times)."""
@@ -93,3 +96,17 @@ class SettledConfig(FinetuneConfig):
     batch_size: int
     lr: float
     decoder_lr: float
+
+
+def require_tracker(name: str | None) -> None:
+    """Refuse a tracker whose package is not installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    if name is None or find_spec(name) or (name == "tensorboard" and find_spec("tensorboardX")):
+        return
+    raise UserError(
+        f"--tracker {name} needs a package that is not here. Get it by pip install {name}, or pass "
+        "--tracker None."
+    )

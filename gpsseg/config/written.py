@@ -199,3 +199,4 @@ class CellFile(TrainedCell, total=False):
     step_seconds: float | None
     best_epoch: Count
     epochs: Count
+    ended_early: bool

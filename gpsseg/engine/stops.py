@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gpsseg.engine.history import History
 from gpsseg.errors import counted
-from gpsseg.processes import of_main
+from gpsseg.processes import by_main, of_main
 
 LAST = 5  # epochs that say how slow the machine is
 
@@ -69,7 +69,7 @@ class Stops:
         deadline = self._deadline
         if deadline is None:
             return False
-        return of_main(deadline.misses_another(self._steps, self._validation, due))
+        return by_main(lambda: deadline.misses_another(self._steps, self._validation, due))
 
     def validated(self, validate: Callable[[], float]) -> float:
         """A validation's score, the main process's: they may differ in the last bits."""

@@ -12,8 +12,8 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,25 +91,13 @@ def train(
         schedule.go_to(len(history.epochs))
     ready, stepper = machine.accelerator.prepare(model, optimizer)
     epochs = range(len(history.epochs) + 1, 0 if history.ended else config.epochs + 1)
-    shown = progress(all_steps(batches_of, epochs, steps), "training", len(epochs) * steps)
     planned = deadline is not None and not config.resume  # then it was said
-    told = shown if planned else with_outlook(shown, len(epochs), steps)
-    stops = Stops(config.patience, deadline)
+    told = _shown(batches_of, epochs, steps, planned)
+    parts = ready, trained, stepper, schedule, validate, Stops(config.patience, deadline)
+    loop = _Loop(config, machine, log, told, steps, *parts)
     try:
         for epoch in epochs:
-            started, loss_of = time.perf_counter(), _loss_of(epoch, config, machine)
-            batches = windows(itertools.islice(told, steps), steps, config.accumulate)
-            row = train_epoch(ready, epoch, batches, loss_of, stepper, schedule, machine, log)
-            _refuse_not_finite(trained, epoch, steps)
-            last = epoch == config.epochs
-            due = last or epoch % config.validate_every == 0
-            late = not last and stops.late(time.perf_counter() - started, due)
-            if due or late:
-                row["val_dice"] = stops.validated(validate)
-            history = history.add(
-                {**row, "lr": schedule.rate, "seconds": time.perf_counter() - started}
-            )
-            history = replace(history, ended="" if last else stops.why(history, late))
+            history = loop.trained_further(history, epoch)
             best = _copy(trained) if history.best_epoch == epoch else best
             made = {"history": asdict(history), "updates": schedule.done}
             if is_main_process():
@@ -124,10 +112,52 @@ def train(
         raise
     finally:
         told.close()
-        shown.close()
         _restore(trained, best)
         keep(history)
     return history
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """What the epochs of a training share."""
+
+    config: SettledConfig
+    machine: Machine
+    log: Callable[[Mapping[str, Any]], None]
+    batches: Iterator[tuple[int, Any, float]]
+    steps: int
+    ready: nn.Module
+    trained: Mapping[str, nn.Parameter]
+    stepper: torch.optim.Optimizer
+    schedule: Schedule
+    validate: Callable[[], float]
+    stops: Stops
+
+    def trained_further(self, history: History, epoch: int) -> History:
+        """Train an epoch and validate it, where it is due or the last one: the history with it."""
+        config, stops = self.config, self.stops
+        started, loss_of = time.perf_counter(), _loss_of(epoch, config, self.machine)
+        batches = windows(itertools.islice(self.batches, self.steps), self.steps, config.accumulate)
+        to = loss_of, self.stepper, self.schedule, self.machine, self.log
+        row = train_epoch(self.ready, epoch, batches, *to)
+        _refuse_not_finite(self.trained, epoch, self.steps)
+        last = epoch == config.epochs
+        due = last or epoch % config.validate_every == 0
+        late = not last and stops.late(time.perf_counter() - started, due)
+        if due or late:
+            row["val_dice"] = stops.validated(self.validate)
+        seconds = time.perf_counter() - started
+        history = history.add({**row, "lr": self.schedule.rate, "seconds": seconds})
+        return replace(history, ended="" if last else stops.why(history, late))
+
+
+def _shown(
+    batches_of: Callable[[range], DataLoader[Any]], epochs: range, steps: int, planned: bool
+) -> Generator[tuple[int, Any, float], None, None]:
+    """All batches behind a progress bar, which says how long they take, unless that was said."""
+    shown = progress(all_steps(batches_of, epochs, steps), "training", len(epochs) * steps)
+    with contextlib.closing(shown):
+        yield from shown if planned else with_outlook(shown, len(epochs), steps)
 
 
 def _take_up(

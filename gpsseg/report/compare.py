@@ -62,13 +62,14 @@ def cells_of(row: Row) -> list[str]:
     seeds = row["dice_of_seeds"]
     edge = " (edge)" if row["lr_at_edge"] else ""
     untrained = f" ({row['untrained']} UNTRAINED)" if row.get("untrained") else ""
+    ended = f" ({row['ended_early']} ended early)" if row.get("ended_early") else ""
     return [
         row["method"],
         f"{row['train_size']}",
         f"{row['lr']:.1e}{edge}",
         f"{row['dice']:.3f}",
         interval_text(row["dice_ci95"]),
-        f"{min(seeds):.3f} to {max(seeds):.3f}{untrained}",
+        f"{min(seeds):.3f} to {max(seeds):.3f}{untrained}{ended}",
         f"{row['iou']:.3f}",
         *_lesions(row),
         _difference(against) if against else "",
@@ -187,6 +188,8 @@ def _flat(row: Row) -> dict[str, Any]:
             flat.pop(name, None)
     flat.pop("dice_with_lesion_ci95", None)
     flat["dice_of_seeds"] = " ".join(f"{value:.6f}" for value in row["dice_of_seeds"])
+    epochs = row.get("epochs_of_seeds", [])
+    flat["epochs_of_seeds"] = "" if None in epochs else " ".join(map(str, epochs))
     against = row.get("against") or {"ci95": (None, None)}
     for name in ("difference", "p", "p_holm"):
         flat[f"against_{name}"] = against.get(name)

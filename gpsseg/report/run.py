@@ -108,5 +108,6 @@ def _context(contents: Contents) -> dict[str, Any]:
         "settings": settings.settings(contents.config),
         "versions": contents.config.get("versions", {}),
         "command": settings.command(contents),
+        "not_repeated": settings.not_repeated(contents),
         "seconds": metrics.get("seconds", {}),
     }

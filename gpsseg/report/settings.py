@@ -114,6 +114,19 @@ def command(contents: Contents) -> str:
     return shlex.join([*start, "-m", "gpsseg.finetune", *arguments])
 
 
+def not_repeated(contents: Contents) -> str:
+    """That the command repeats another training than the run's; empty where it repeats that.
+
+    The clock, or whoever stopped it, ended it between two epochs of a schedule for all of them.
+    Patience ends the repeated one as well.
+    """
+    course = str(contents.metrics.get("training", ""))
+    if not course or (course.startswith("ended") and "time limit" not in course):
+        return ""
+    was = "was " if course.startswith("stopped") else ""
+    return f"No command repeats this training, which {was}{course}. This one trains all its epochs."
+
+
 def _of_study(config: Json) -> str:
     """The same of a study; empty where a program called it."""
     words = typed(config.get("command", ()), "study")

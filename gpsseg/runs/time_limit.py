@@ -24,7 +24,7 @@ from gpsseg.engine.stops import Deadline
 from gpsseg.engine.timing import steps_timed
 from gpsseg.errors import UserError, counted
 from gpsseg.memory import memory_for
-from gpsseg.processes import of_main
+from gpsseg.processes import by_main, of_main
 from gpsseg.runs.data import Data
 from gpsseg.runs.method import add_layers, added_and_whole
 from gpsseg.runs.scores import images_at_once, scored_images, scores_of_halves
@@ -131,6 +131,40 @@ def within_limit(
         f"{about(costs.training(epochs, every))}, scoring {about(costs.scoring)}."
     )
     return dataclasses.replace(config, epochs=epochs), deadline
+
+
+def settle_epochs(
+    backbone: Backbone,
+    config: SettledConfig,
+    most: int | None,
+    data: Data,
+    machine: Machine,
+    score: Score,
+    finishing: float,
+    passed: Callable[[], float],
+) -> tuple[SettledConfig, Deadline | None]:
+    """Measure, then ``within_limit``; without a limit the settings as they are, and no deadline.
+
+    The main process decides for all, which were started at other times: were one to train an epoch
+    that the others do not come to, it would wait for them for ever.
+
+    Args:
+        backbone: plain, and not prepared yet.
+        config: of the run, with or without a limit.
+        most: epochs that the user asks for at most.
+        data: of the run.
+        machine: where it will train.
+        score: scores cases.
+        finishing: seconds of what comes after the training beside scoring.
+        passed: how many seconds have passed since the command began.
+
+    Raises:
+        UserError: in all processes, not even one epoch fits.
+    """
+    if config.time_limit is None:
+        return config, None
+    costs = measure(backbone, config, data, machine, score, finishing)
+    return by_main(lambda: within_limit(config, most, costs, passed()))
 
 
 def measure(

@@ -5,9 +5,11 @@ They are accelerate's, one class each; no package of a tracker is imported unles
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from typing import Any
+from unittest.mock import patch
 
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
@@ -29,21 +31,12 @@ NAMELESS: Mapping[str, dict[str, Any]] = {
             "disable_git": True,
             "x_disable_meta": True,
             "x_disable_stats": True,
+            "host": "not stated",
+            "program": PROJECT,
         }
     },
     "mlflow": {"tags": {"mlflow.source.name": PROJECT, "mlflow.user": "not stated"}},
 }
-
-
-def require_tracker(name: str | None) -> None:
-    """Refuse a tracker whose package is not installed.
-
-    Raises:
-        UserError: it is not.
-    """
-    if name is None or find_spec(name) or (name == "tensorboard" and find_spec("tensorboardX")):
-        return
-    raise UserError(f"--tracker {name} needs a package that is not here: pip install {name}")
 
 
 class Tracking:
@@ -67,13 +60,14 @@ class Tracking:
             return
         settings = read_object(run.config, ConfigFile)["config"]
         try:
-            tracker = _tracker_of(name, run)
-            getattr(tracker, "start", lambda: None)()
-            tracker.store_init_configuration(_plain(clean(settings)))
+            with _nameless_machine(name):
+                tracker = _tracker_of(name, run)
+                getattr(tracker, "start", lambda: None)()
+                tracker.store_init_configuration(_plain(clean(settings)))
         except Exception as error:
             raise UserError(
                 f"--tracker {name} could not be begun: {_told(error)}. See its own environment "
-                "variables, or leave the option out."
+                "variables, or pass --tracker None."
             ) from None
         self._tracker = tracker
 
@@ -133,6 +127,16 @@ def _tracker_of(name: str, run: RunFolder) -> GeneralTracker:
     called = f"{study.path.name}-{run.path.name}" if study else run.path.name
     title = {"run_name" if name == "mlflow" else "name": clean(called)}
     return kind(PROJECT, **title, **(NAMELESS.get(name, {}) if is_drawn() else {}))
+
+
+def _nameless_machine(name: str) -> contextlib.AbstractContextManager[object]:
+    """Behind a veil: while tensorboard begins its files, which it names after the machine.
+
+    They cannot be named otherwise, and renaming them is too late where the run is killed.
+    """
+    if name != "tensorboard" or not is_drawn():
+        return contextlib.nullcontext()
+    return patch.object(socket, "gethostname", return_value="hidden")
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

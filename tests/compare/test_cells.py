@@ -58,6 +58,7 @@ def test_a_trial_counts_with_its_best_epoch(tmp_path, tools, monkeypatch):
             {"event": "epoch", "epoch": n, "step_seconds": 0.5 - n / 10, **row}
             for n, row in enumerate(epochs, 1)
         ]
+        lines += [{"event": "ended", "why": "enough"}] if config.patience else []
         run.log.write_text("\n".join(json.dumps(line) for line in lines))
         names = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
         run.layers.write_text(json.dumps(dict.fromkeys(names, 1)))
@@ -68,4 +69,9 @@ def test_a_trial_counts_with_its_best_epoch(tmp_path, tools, monkeypatch):
     found = json.loads(run.cell.read_text())
     assert (found["val_dice"], found["best_epoch"], found["epochs"]) == (0.7, 2, 4)
     assert found["step_seconds"] == pytest.approx(0.1)
+    assert found["ended_early"] is False
+    patient = dataclasses.replace(settings_of(cell, settings, SCRATCH), patience=1)
+    run.cell.unlink()
+    run_cell(patient, run, test=False, threads=1)
+    assert json.loads(run.cell.read_text())["ended_early"] is True
     assert found["delta_bytes"] == 7

@@ -161,12 +161,37 @@ def test_the_sentence_is_the_interval_less_the_mean_at_the_largest_size():
     json.dumps(found)
 
 
+def test_the_note_says_that_patience_ended_trainings_and_how_far_intervals_were_checked():
+    for sizes, beyond in ((SIZES, False), ([2 * size for size in SIZES], True)):
+        curves = curves_of(rows(around(lambda n: 0.9 - 3 / n, 0.01), sizes))
+        settings = {"epochs": 200, "patience": 5, "lr_factors": (1.0,)}
+        _, note = curve_lines({"curves": curves, "settings": settings})
+        assert "settings: at most 200 epochs, fewer where patience 5 ended a training (more" in note
+        assert note.endswith(" checked up to 160 images only, see README.") is beyond
+
+
 def test_an_interval_with_no_gain_in_it_says_that_the_data_do_not():
     (found,) = curves_of(rows(around(lambda n: 0.8 - 0.4 / n, 0.05)))
     line, _ = curve_lines({"curves": [found], **SETTINGS})
     assert found["next"]["gain_ci80"][0] < 0
     assert "the data do not say whether 160 training images are better than 80" in line
     assert "expect" not in line
+
+
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        ((-0.0003, 0.0004), "from 80 to 160 training images expect no gain of 0.001 mDice or more"),
+        ((-0.02, -0.01), "from 80 to 160 training images expect no gain of 0.001 mDice or more"),
+        ((0.0002, 0.012), "the data do not say whether 160 training images are better than 80"),
+        ((-0.0002, 0.012), "are better than 80: +0.000 to +0.012 mDice"),
+        ((0.0006, 0.012), "from 80 to 160 training images expect +0.001 to +0.012 mDice"),
+    ],
+)
+def test_words_agree_with_the_digits_that_are_shown(gains, said):
+    (found,) = curves_of(rows(around(lambda n: 0.9 - 3 / n, 0.01)))
+    changed = found | {"next": found["next"] | {"gain_ci80": list(gains)}}
+    assert said in curve_lines({"curves": [changed], **SETTINGS})[0]
 
 
 def test_each_method_has_its_curve_and_a_comparison_of_one_size_has_none():

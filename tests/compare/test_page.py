@@ -41,6 +41,25 @@ def test_a_seed_that_was_stopped_before_a_validation_is_named(tmp_path, tools):
     assert "<b>1 UNTRAINED</b>" in page(result)
 
 
+def test_trainings_that_ended_early_are_told(tmp_path, tools):
+    cell = Cell("full", None, 1.0, 0)
+    settings = tools.config(tmp_path, methods=("full",), epochs=12, patience=3)
+    for seed, epochs in ((0, 7), (1, 12)):
+        one = dataclasses.replace(cell, seed=seed)
+        tools.finished(settings, one, [0.5, 0.7, 0.9])
+        path = tmp_path / "cells" / one.name / "cell.json"
+        facts = {"epochs": epochs, "ended_early": epochs < 12}
+        path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    result = rank(settings, {(None, "full"): [cell]}, {(None, "full"): cell})
+    (row,) = result["rows"]
+    assert (row["ended_early"], row["epochs_of_seeds"]) == (1, [7, 12])
+    assert cells_of(row)[5] == "0.700 to 0.700 (1 ended early)"
+    assert "1 ended early; epochs 7, 12<" in page(result)
+    write_ranking(tmp_path, result)
+    (line,) = csv.DictReader((tmp_path / "compare.csv").open())
+    assert (line["ended_early"], line["epochs_of_seeds"]) == ("1", "7 12")
+
+
 def test_all_files_are_written_and_the_page_says_synthetic(ranked, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

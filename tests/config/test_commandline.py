@@ -12,13 +12,15 @@ from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.checked import hints_of
 from gpsseg.config.commandline import HEADINGS, MANY, option_help, parse
 from gpsseg.config.compare import CompareConfig
-from gpsseg.config.datasets import CheckConfig, NewConfig
+from gpsseg.config.datasets import CheckConfig, NewConfig, SplitConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.config.slices import SlicesConfig
+from gpsseg.config.study import StudyConfig
+from gpsseg.errors import UserError
 
 LARGE = (FinetuneConfig, SelectConfig, CompareConfig)
 KINDS = (
@@ -89,3 +91,33 @@ def test_what_is_typed_makes_the_flat_configuration(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x", "--lr", "2e-3"])
     again = parse(FinetuneConfig, "x", config)
     assert again == dataclasses.replace(config, lr=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["--tracker", "tensorbord"], "or trackio, got 'tensorbord'. Did you mean 'tensorboard'?"),
+        (["--precision", "fp23"], "auto, fp32 or bf16, got 'fp23'"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_refused_with_the_nearest_and_without_none(
+    typed, said, monkeypatch
+):
+    monkeypatch.setattr(sys, "argv", ["x", *typed])
+    with pytest.raises(UserError) as error:
+        parse(FinetuneConfig, "x")
+    assert said in str(error.value)
+    assert "None" not in str(error.value)
+    monkeypatch.setattr(sys, "argv", ["x", "--tracker", "None", "--precision", "bf16"])
+    assert parse(FinetuneConfig, "x") == FinetuneConfig(precision="bf16")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, SplitConfig, StudyConfig])
+def test_every_command_refuses_what_is_no_choice(kind):
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    needed = {n: "x" for n, f in fields.items() if f.default is dataclasses.MISSING}
+    choices = [n for n, hint in hints_of(kind).items() if "Literal" in f"{hint}"]
+    for name in choices:
+        flag = f"--{name.replace('_', '-')} must be "
+        with pytest.raises(UserError, match=f"{flag}.*, got 'nonsense'"):
+            kind(**needed | {name: "nonsense"})

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from gpsseg import processes
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.engine import outlook
 from gpsseg.engine.history import History
 from gpsseg.engine.machine import make_machine
 from gpsseg.engine.outlook import left, with_outlook
-from gpsseg.engine.stops import Deadline
+from gpsseg.engine.stops import Deadline, Stops
 from gpsseg.engine.train import train
 
 GONE = "no better validation score in 2 validations"
@@ -124,3 +125,11 @@ def test_what_is_left_counts_validation():
     history = History([{"epoch": i, "seconds": 30.0} for i in (1, 2)])
     assert left(history, 12) == ", about 5 minutes left"
     assert left(history, 2) == left(History(history.epochs, ended="x"), 12) == ""
+
+
+def test_a_process_whose_clock_says_otherwise_ends_with_the_main_one(monkeypatch):
+    monkeypatch.setattr(processes, "part", lambda: (1, 2))
+    for of_main in (True, False):
+        monkeypatch.setattr(processes, "of_main", lambda _, said=of_main: (said, None))
+        own = Deadline("1h", time.monotonic() + (9 if of_main else -9), 1.0, 1.0, 1.0)
+        assert Stops(None, own).late(1.0, True) is of_main

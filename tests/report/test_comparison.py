@@ -47,6 +47,13 @@ def dice(folder):
         return [float(row["dice"]) for row in csv.DictReader(file)]
 
 
+def test_a_training_that_ended_early_says_so_beside_its_run(folders, tmp_path, tools):
+    for folder, at in zip(folders[:2], (5, 3), strict=True):
+        change(folder, tools, training=f"ended after epoch {at} of 39: enough")
+    text = page_of(folders, tmp_path, tools).text
+    assert [text.count(f"ended after epoch {at} of 39: enough") for at in (5, 3)] == [1, 1]
+
+
 def test_runs_on_the_same_images_are_paired_with_the_first(folders):
     pairings = pair_runs(read_runs(folders))
     expected = [paired_comparison(dice(other), dice(folders[0])) for other in folders[1:]]

@@ -10,8 +10,11 @@ import pytest
 
 from gpsseg.config.commandline import parse
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.engine.history import History
+from gpsseg.engine.stops import Deadline, Stops
 from gpsseg.report.contents import read_contents
-from gpsseg.report.settings import command, greys_text, settings, typed
+from gpsseg.report.settings import command, greys_text, not_repeated, settings, typed
+from gpsseg.runs.trained import Training, facts_of
 
 
 def keep(run: Path, config: FinetuneConfig, words: list[str]) -> None:
@@ -96,6 +99,27 @@ def test_a_limit_of_time_is_repeated_as_the_epochs_that_it_came_to(tmp_path: Pat
     keep(tmp_path, FinetuneConfig(epochs=30, time_limit="1h", patience=9, seed=1), [])
     printed = command(read_contents(tmp_path))
     assert printed == "python -m gpsseg.finetune --patience 9 --seed 1 --epochs 30"
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        (
+            Training(39, 5, 5, Stops(None, Deadline("30m", 0, 0, 0, 0)).why(History(), True)),
+            "which ended after epoch 5 of 39: another one would not have fitted into the time",
+        ),
+        (Training(39, 5, 5), "which was stopped after epoch 5 of 39. This one trains all"),
+        (Training(39, 5, 2, Stops(0, None).why(History(), False)), ""),  # ends again
+        (Training(39, 39, 5), ""),
+    ],
+)
+def test_a_training_that_the_clock_ended_is_said_to_be_repeated_by_no_command(
+    tmp_path: Path, training: Training, said: str
+) -> None:
+    keep(tmp_path, FinetuneConfig(epochs=39), [])
+    (tmp_path / "metrics.json").write_text(json.dumps(facts_of(training)), encoding="utf-8")
+    found = not_repeated(read_contents(tmp_path))
+    assert (said in found) if said else not found
 
 
 def test_settings_are_words() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpsseg import Delta, load_backbone
+from gpsseg import Delta, load_backbone, processes
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.engine.machine import make_machine
@@ -20,7 +20,7 @@ from gpsseg.predict import predict
 from gpsseg.runs import time_limit
 from gpsseg.runs.data import open_data
 from gpsseg.runs.settle import settle
-from gpsseg.runs.time_limit import Costs, measure, most_epochs, within_limit
+from gpsseg.runs.time_limit import Costs, measure, most_epochs, settle_epochs, within_limit
 
 UNET = "unet-efficientnet-lite0"
 COSTS = Costs(selection=60, step=0.5, steps=20, validation=5, scoring=40)
@@ -58,6 +58,34 @@ def test_the_limit_settles_epochs_once(monkeypatch, capsys, limit, most, epochs)
     assert f"--time-limit {limit}: {epochs} epoch" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("passed", "epochs"), [((0.3, 1.3), 5), ((1.3, 0.3), 4), ((0.3, 99), 5), ((99, 0.3), None)]
+)
+def test_of_several_processes_the_main_one_settles_the_epochs(monkeypatch, passed, epochs):
+    """127.7 s fit five epochs, 126.7 s only four, 29 s none; one process after the other is it."""
+    costs, sent = Costs(selection=10, step=0.5, steps=20, validation=4, scoring=36), []
+
+    def of_main(value):
+        sent.extend([value] if processes.part()[0] == 0 else [])
+        return sent[-1]
+
+    def settle_in(rank):
+        monkeypatch.setattr(processes, "part", lambda: (rank, 2))
+        config: Any = (None, settled(time_limit="128s"), None)
+        try:
+            of_all, deadline = settle_epochs(*config, *[None] * 4, lambda: passed[rank])
+        except UserError as error:
+            return None, str(error)
+        return of_all.epochs, deadline.at
+
+    monkeypatch.setattr(processes, "of_main", of_main)
+    monkeypatch.setattr(time_limit, "measure", lambda *_: costs)
+    main, other = settle_in(0), settle_in(1)
+    assert main == other
+    assert main[0] == epochs
+    assert len(sent) == 1
+
+
 def test_a_run_that_goes_on_keeps_its_epochs(tmp_path):
     config, _ = within_limit(settled(time_limit="10s", resume=tmp_path), 4, COSTS, 50.0)
     assert config.epochs == 4
@@ -72,7 +100,7 @@ def test_below_one_epoch_is_refused_with_what_would_do():
     assert within_limit(settled(time_limit="4m"), None, COSTS, 50.0)[0].epochs >= 1
 
 
-@pytest.mark.parametrize("text", ["30", "m", "0s", "-5m", "1.5h", "30 min", "5m30"])
+@pytest.mark.parametrize("text", ["30", "m", "0s", "-5m", "5m30", "٣m", "1.h", "30m1h", "0.1s"])
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(UserError, match="is no duration"):
         FinetuneConfig(time_limit=text)

@@ -1,17 +1,21 @@
 """Trackers: what they are told, under which name, and that none can end a run."""
 
+import socket
+import sys
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config import finetune as asked
+from gpsseg.config.commandline import read_command
+from gpsseg.config.finetune import FinetuneConfig, require_tracker
 from gpsseg.config.folder import RunFolder
 from gpsseg.errors import UserError
 from gpsseg.files import write_json
-from gpsseg.runs import tracking
 from gpsseg.runs.starts import is_unfinished_start
-from gpsseg.runs.tracking import Tracking, require_tracker
+from gpsseg.runs.tracking import Tracking
 from gpsseg.scope import drawn
 from gpsseg.veil import Veil, hashed
 
@@ -113,6 +117,8 @@ def test_a_nameless_run_sends_no_name(heard, run, name):
     asked = {"wandb": "settings", "mlflow": "tags"}.get(name)
     assert args == ("gpsseg",)
     assert set(options) == {"run_name" if name == "mlflow" else "name", asked} - {None}
+    if name == "wandb":  # it would ask for both itself, and send them
+        assert {"host", "program"} <= set(options["settings"])
 
 
 def test_a_tracker_that_fails_is_said_once_and_left_alone(heard, run, monkeypatch, capsys):
@@ -145,19 +151,49 @@ def test_no_tracker_hears_nothing(heard, run):
 
 def test_a_missing_package_is_named_with_the_way_to_get_it(monkeypatch):
     found = {"tensorboardX"}
-    monkeypatch.setattr(tracking, "find_spec", lambda name: name in found or None)
+    monkeypatch.setattr(asked, "find_spec", lambda name: name in found or None)
     require_tracker(None)
     require_tracker("tensorboard")
-    with pytest.raises(UserError, match=r"--tracker mlflow needs .*: pip install mlflow$"):
+    with pytest.raises(UserError, match="pip install mlflow, or pass --tracker None"):
         require_tracker("mlflow")
+    monkeypatch.setattr(sys, "argv", ["finetune", "--tracker", "mlflow"])
+    with pytest.raises(UserError, match="pip install mlflow"):
+        read_command(FinetuneConfig, "finetune")  # before anything is loaded
     with pytest.raises(UserError, match="Did you mean 'tensorboard'"):
         FinetuneConfig(tracker="tensorbord")
 
 
-def test_tensorboard_writes_into_the_run(run):
-    pytest.importorskip("tensorboard")
-    tracker = Tracking("tensorboard", run, 10)
+class Files(Heard):
+    """As tensorboard: a folder, and files in it that are named after the machine."""
+
+    requires_logging_directory = True
+
+    def __init__(self, run_name, logging_dir):
+        super().__init__()
+        self.folder = Path(logging_dir, run_name)
+
+    def start(self):
+        self.folder.mkdir()
+        self._begin(self.folder)
+
+    def store_init_configuration(self, values):
+        (self.folder / "1.5").mkdir()
+        self._begin(self.folder / "1.5")
+
+    def _begin(self, folder):
+        (folder / f"events.out.tfevents.1.{socket.gethostname()}").touch()
+
+
+@pytest.mark.parametrize(("veil", "host"), [(None, "pc-of-jane"), (Veil("salt"), "hidden")])
+def test_tensorboard_writes_into_the_run_and_names_no_machine_there(
+    heard, run, monkeypatch, veil, host
+):
+    monkeypatch.setattr(socket, "gethostname", lambda: "pc-of-jane")
+    monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "tensorboard", Files)
+    with drawn(veil):
+        tracker = Tracking("tensorboard", run, 10)
     tracker.line({"event": "step", "epoch": 1, "step": 1, "loss": 0.7})
-    tracker.finish()
-    assert [*run.tensorboard.glob("events.*")]
+    files = [path for path in run.tensorboard.rglob("*") if path.is_file()]
+    assert [path.suffix for path in files] == [f".{host}"] * 2, "also of a run that is killed"
     assert is_unfinished_start(run.path), "what was stopped then begins anew in its folder"
+    assert socket.gethostname() == "pc-of-jane"

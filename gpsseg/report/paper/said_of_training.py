@@ -21,7 +21,7 @@ from gpsseg.report.paper.facts import (
 )
 from gpsseg.report.paper.references import keys_of_backbone, keys_of_method
 from gpsseg.report.sections import trained_parts
-from gpsseg.report.settings import command
+from gpsseg.report.settings import command, not_repeated
 
 OF_FOLD = re.compile(r"fold[- ](\d+):? (.+?)(?=; fold[- ]\d|$)")  # of a study's, an ensemble's
 CRITERIA = {
@@ -283,8 +283,13 @@ def hardware(facts: Facts) -> Said | None:
 
 def repeat(facts: Facts) -> Said | None:
     """The command that repeats the training."""
-    line = command(facts.of)
-    return facts.said(f"Command: {line}", STUDY if facts.folds else CONFIG) if line else None
+    line, but = command(facts.of), not_repeated(facts.of)
+    if not line:
+        return None
+    text, files = f"Command: {line}", [STUDY if facts.folds else CONFIG]
+    if but:
+        text, files = f"{but} {text}", [*files, METRICS]
+    return facts.said(text, *files)
 
 
 def delta(facts: Facts) -> Said | None:
