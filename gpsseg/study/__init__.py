@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from gpsseg.config.finetune import require_tracker
 from gpsseg.config.folder import StudyFolder
 from gpsseg.config.study import FREE, StudyConfig
 from gpsseg.scope import scoped
@@ -26,7 +27,6 @@ def study(config: StudyConfig) -> Path:
     from gpsseg.engine.machine import require_device
     from gpsseg.runs.begun import Beginning, fixed_settings, open_begun, refuse_other, salt_of_all
     from gpsseg.runs.starts import alone_in
-    from gpsseg.runs.tracking import require_tracker
     from gpsseg.study.folds import deal_folds, find_images, kept_folds, write_folds
     from gpsseg.study.results import write_results
     from gpsseg.study.runs import (
