@@ -34,6 +34,7 @@ from gpsseg.config.report import ReportConfig
 from gpsseg.config.resuming import ResumedConfig
 from gpsseg.config.select import SelectConfig, SettledSelectConfig
 from gpsseg.config.slices import SlicesConfig
+from gpsseg.config.study import StudyConfig
 from gpsseg.errors import UserError
 
 # The least that each command can be asked.
@@ -55,10 +56,12 @@ LEAST = {
     SelectConfig: {},
     SlicesConfig: {"table": "dataset.json", "output": "out"},
     SplitConfig: {"output": "out"},
+    StudyConfig: {"output": "out"},
     SynthesizeConfig: {"output": "out"},
 }
 PARTS = {"SourceConfig", "PreparationConfig", "DataConfig", "BackboneConfig", "TrainingConfig"}
-FIELDS = [(kind, name) for kind in LEAST for name in hints_of(kind)]
+NEVER = {(StudyConfig, "resume"), (StudyConfig, "time_limit")}  # whatever their value
+FIELDS = [(kind, name) for kind in LEAST for name in hints_of(kind) if (kind, name) not in NEVER]
 NO_VALUE = object()
 
 
