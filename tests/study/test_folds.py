@@ -130,7 +130,7 @@ def test_what_each_fold_would_refuse_is_refused_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The folder of a slip would be locked by it. Image 0 and 3, of two folds, are one picture."""
-    monkeypatch.setattr("gpsseg.runs.tracking.find_spec", lambda name: None)
+    monkeypatch.setattr("gpsseg.config.finetune.find_spec", lambda name: None)
     table = tools.images(tmp_path / "in", "abcdef")
     asked = tools.config(table, tmp_path / "s", folds=2)
     folds = deal_folds(asked, find_images(asked))

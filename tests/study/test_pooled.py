@@ -85,7 +85,7 @@ def test_pooled_scores_are_those_of_one_run_over_all_images(
     assert metrics["strata"] == whole.strata()
     assert metrics["by"] == by_metrics(expected)["by"]
     quarters = [(one["value"], one["images"]) for one in metrics["by"]["age"]]
-    assert quarters[0] == ("1: up to 31.25", 3)
+    assert quarters[0] == ("1: up to 30", 3)
     assert [images for _, images in quarters] == [3, 2, 2, 3], "of all, not of each fold"
 
 
@@ -207,7 +207,7 @@ def test_a_study_goes_on_with_the_same_settings_only(
 
     monkeypatch.setattr("gpsseg.study.runs.run_side_by_side", stopped)
     table = tools.images(tmp_path / "in", "abcdef")
-    monkeypatch.setattr("gpsseg.runs.tracking.find_spec", lambda name: True)
+    monkeypatch.setattr("gpsseg.config.finetune.find_spec", lambda name: True)
     free = {"processes": 2, "device": "auto", "strict": True, "tracker": "tensorboard"}
     for more in ({}, {**free, "checkpoint_activations": True}):
         with pytest.raises(KeyboardInterrupt):
