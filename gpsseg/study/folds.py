@@ -76,6 +76,8 @@ def find_images(config: StudyConfig, salt: str | None = None) -> Images:
     cases, aside = tuple(sorted(chosen, key=lambda case: case.id)), len(known) - len(chosen)
     split = replace(found, test=cases)
     written = anonymous_split(split, salt, card)
+    if "all" in parts and not aside:  # the share that its split would carve off takes part too
+        written = replace(written, name="all images")
     groups = counted(len({group_of(case) for case in cases}), "group")
     grouped = f" in {groups}" if any(case.group for case in cases) else ""
     beside = f"; {counted(aside, 'test image')} of split {written.name} aside" if aside else ""

@@ -22,6 +22,7 @@ def test_every_image_is_in_one_fold_and_its_group_in_no_other(
 ) -> None:
     settings = tools.config(tools.images(tmp_path / "in", groups), tmp_path / "s", folds=3)
     found = find_images(settings)
+    assert found.written.name == "all images"
     folds = deal_folds(settings, found)
     tested = [case.id for parts in folds for case in parts["test"]]
     assert sorted(tested) == sorted(f"image {i}" for i in range(12))
@@ -62,6 +63,7 @@ def test_the_folds_of_the_training_list_leave_the_test_images_aside(
     everything = find_images(dataclasses.replace(settings, folds_of="all"))
     assert len(everything.cases) == 8
     assert everything.aside == 0
+    assert everything.written.name == images.written.name, "its official lists, all dealt out"
 
 
 @pytest.mark.parametrize(
