@@ -67,3 +67,26 @@ def test_the_page_of_a_study_that_was_lost_names_its_own_command(run, tools, cap
     said = capsys.readouterr().out
     assert "The study's command, given once more, draws it with pictures." in said
     assert "evaluate" not in said
+
+
+def test_the_split_is_told_once_and_groups_only_where_they_are_known(run, tools):
+    folder = make_study(run, tools)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["split"]["name"] = "2 folds of all images, seed 0"
+    tools.write(folder, "metrics.json", metrics)
+    table = folder / "per_image.csv"
+    heading, *rows = table.read_text().splitlines()
+    told = {}
+    for group in ("", "p1"):
+        place = heading.split(",").index("group")
+        changed = [
+            ",".join([*cells[:place], group, *cells[place + 1 :]])
+            for cells in (row.split(",") for row in rows)
+        ]
+        table.write_text("\n".join([heading, *changed, ""]))
+        page = write_report(folder).read_text(encoding="utf-8")
+        told[group] = page.partition("<dt>Split</dt><dd>")[2].partition("</dd>")[0]
+    assert "which saw neither it nor its group." in told["p1"]
+    assert "no groups were given, so that images of one patient may lie in" in told[""]
+    assert "nor its group" not in told[""]
+    assert told[""].count("seed 0") == 1
