@@ -119,7 +119,9 @@ class EvaluateConfig:
     prediction, under lesions and clinical."""
     by: tuple[str, ...] = ()
     """Also score the images of each value of these columns: of the run's table, or what a data set
-    knows (the centre, for instance; group). Numbers of many values are taken in quarters."""
+    knows (the centre, for instance; group). Numbers of many values are taken in quarters of all
+    images of the split, those of training too. With --anonymous-ids values are hashed; names of
+    columns stay as they are given."""
     against: tuple[Path, ...] = ()
     """Compare image by image with these: run folders, folders that this command wrote, or folders
     of predictions. P-values of several are adjusted together (Holm)."""
