@@ -20,7 +20,7 @@ from gpsseg.scoring.scored import score_predictions
 from gpsseg.veil import hashed
 
 SCORES = ("dice", "iou")
-TESTED = "these two networks; another training of either may differ by more"
+TESTED = "the masks of these two; another training of either may differ by more"
 Row = Mapping[str, Any]
 Others = Callable[[], dict[str, Row]]
 
@@ -104,8 +104,8 @@ def paired_differences(rows: Sequence[Row], others: Mapping[Path, Others]) -> li
     """Compare the rows with each other side, as in metrics.json under "paired".
 
     Differences are these rows minus the other's, under the protocol per-image; "p_holm" is
-    adjusted over the other sides, for each score by itself. What is tested is these networks. The
-    groups are those of either side.
+    adjusted over the other sides, for each score by itself. What is tested is masks: a study has
+    many networks, and a folder may have none. The groups are those of either side.
     """
     paired: list[dict[str, Any]] = []
     for folder, read in others.items():

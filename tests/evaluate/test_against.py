@@ -42,7 +42,7 @@ def test_against_others(folders: tuple[Path, Path], capsys: Any, tools: SimpleNa
     assert low <= entry["dice"]["difference"] <= high < 0
     said = capsys.readouterr().out
     assert f"against {truth}: Dice {dice - 1:+.3f}" in said
-    assert "over 5 images. Tested are these two networks; another training of either" in said
+    assert "over 5 images. Tested are the masks of these two; another training of either" in said
     again = tools.run(folders, against=(truth, maps), output=maps.parent / "again")["paired"]
     assert [entry["dice"]["p_holm"] for entry in again] == [pytest.approx(2 * expected), 1.0]
 
