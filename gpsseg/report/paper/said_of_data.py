@@ -272,6 +272,8 @@ def sizes(facts: Facts) -> Said | None:
     ]
     if not told:
         return None
+    empty = facts.metrics["after"].get("per-image", {}).get("empty_truth")
+    told += [f"none: {empty}"] if empty else []
     return facts.said(f"Test images by the size of their foreground: {'; '.join(told)}.", METRICS)
 
 

@@ -159,7 +159,7 @@ def internal(facts: Facts) -> Said | None:
     trained, dataset = facts.metrics.get("trained_on"), facts.metrics.get("dataset")
     if facts.folds:
         return facts.said(
-            "Each test image comes with the data set of which other images trained its network.",
+            "The test images of each fold are of the same data set as its training images.",
             METRICS,
         )
     if not dataset or not facts.metrics.get("backbone") or trained not in (None, dataset):

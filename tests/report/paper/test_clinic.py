@@ -37,6 +37,9 @@ def test_scores_by_a_column_are_those_of_subgroups(folder, tools):
     )
     assert words in text.partition("**23a**")[2].partition("**23b**")[0]
     assert words in text.partition("**23b**")[2].partition("**24**")[0]
+    participants = text.partition("**20b**")[2].partition("**20c**")[0]
+    assert words in participants
+    assert "size of their foreground: 0 to 37 % of the image: 13; none: 5." in participants
     assert words in tools.part(text, "Results")
 
 

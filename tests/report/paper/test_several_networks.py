@@ -28,6 +28,8 @@ def test_a_study_has_its_folds_beside_the_pooled_scores(study, tools):
     text = tools.paper(study, "claim")
     assert "of the epochs 41, 37 were kept, each" in text
     assert "There is no single final model, but one of each fold." in text
+    same = "The test images of each fold are of the same data set as its training images."
+    assert same in text
     assert "epoch 29" not in text, "the first fold's is not the study's"
     assert "In fold 1: 9,342 numbers trained" in text
     assert "the trainings of all folds took 1847.5 s" in text
