@@ -47,8 +47,8 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     by: tuple[str, ...] = ()
     """Also score the test images of each value of these columns of the table, or of what a data set
     knows (the centre, for instance; group). Numbers of many values are taken in quarters of all
-    images of the split, those of training too. With --anonymous-ids values are hashed; names of
-    columns stay as they are given."""
+    images of the split, those of training too (a study: of all its folds). With --anonymous-ids
+    values are hashed; names of columns stay as they are given."""
     strict: bool = False
     """Stop before anything is trained if a test image is also among the training images: the same
     file, the same picture saved otherwise, a neighbouring video frame, or the same patient."""
