@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from gpsseg.backbones import Facts
 from gpsseg.compare.begun import SETTINGS
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.folder import RunFolder
-from gpsseg.config.written import ConfigFile
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.split import make_split
 from gpsseg.device import has_gpu
@@ -20,12 +17,11 @@ from gpsseg.engine.machine import make_machine
 from gpsseg.files import write_json
 from gpsseg.reading import read_object
 from gpsseg.runs.batch_size import measure_batch_size, usual_batch_size
+from gpsseg.runs.begun import KEPT, batch_size_begun_with
 from gpsseg.runs.method import load_base
 from gpsseg.runs.pool import in_own_process
 from gpsseg.runs.settle import settle
 from gpsseg.tuning import METHODS
-
-KEPT = "settled_batch_size"
 
 
 def with_batch_size(
@@ -42,21 +38,11 @@ def with_batch_size(
         return config
     path = config.output / SETTINGS
     settings = read_object(path)
-    size = _begun_with(config.output, settings.get(KEPT)) or _new(config, runs, facts)
+    begun = sorted((config.output / "cells").glob("*/config.json"))
+    size = batch_size_begun_with(settings.get(KEPT), begun) or _new(config, runs, facts)
     if KEPT not in settings:
         write_json(path, {**settings, KEPT: str(size)})
     return dataclasses.replace(config, batch_size=size)
-
-
-def _begun_with(output: Path, kept: object) -> int | None:
-    """What is noted, or what the first run has where a former version began the comparison."""
-    if isinstance(kept, str) and kept.isdecimal() and int(kept):
-        return int(kept)
-    for path in sorted((output / "cells").glob("*/config.json")):
-        size = read_object(RunFolder(path.parent).config, ConfigFile)["config"].get("batch_size")
-        if isinstance(size, int):
-            return size
-    return None
 
 
 def _new(config: CompareConfig, runs: Sequence[FinetuneConfig], facts: Facts) -> int:

@@ -2,9 +2,10 @@
 
 Bland and Altman, Lancet 1986: of the differences (predicted - true) the mean is the bias, and 95 %
 of them lie within bias ± 1.96 standard deviations, the limits of agreement, where they are normal.
-Whether differences grow with size is the slope of their regression on the mean of both sizes (Bland
-and Altman, 1999). All of it is a function of sums over images, so that the one jackknife gives the
-intervals, over groups where there are any.
+Whether differences grow with size is the slope of their regression on the true size, which is the
+reference (Krouwer, Statistics in Medicine 27:778-780, 2008): on the mean of both, predictions that
+scatter seem to grow with lesions that are all alike. All of it is a function of sums over images,
+so that the one jackknife gives the intervals, over groups where there are any.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ def agreement(table: Table, scale: Floats, unit: str) -> dict[str, Any]:
     if not len(chosen):
         return found | {"why": "no image has a size"}
     true, predicted = sizes[chosen].T
-    difference, mean = predicted - true, (predicted + true) / 2
+    difference = predicted - true
     largest = max(Counter(group for group in groups or () if group is not None).values(), default=1)
     few = len(chosen) - largest < FEWEST
-    about = float(difference.mean()), float(mean.mean())  # sums of squares lose digits far from 0
-    x, y = mean - about[1], difference - about[0]
+    about = float(difference.mean()), float(true.mean())  # sums of squares lose digits far from 0
+    x, y = true - about[1], difference - about[0]
     columns = np.stack([y, y**2, x, x**2, x * y], axis=1)
     scores = estimates(columns, lambda sums: _scores(sums, about[0], few), groups)
     for name, estimate in scores.items():
@@ -74,7 +75,7 @@ def _scores(sums: Floats, bias: float, few: bool) -> dict[str, Floats]:
     """Scores of the sums of y, y², x, x², xy and of the number of images.
 
     Args:
-        sums: (n, 6), y and x being differences and means of sizes from which theirs are taken.
+        sums: (n, 6), y and x being differences and true sizes less their means.
         bias: the mean that was taken from the differences.
         few: whether there are too few images for more than the bias.
     """

@@ -113,8 +113,8 @@ def _agreement(found: Json) -> str:
     if found["grows"]:
         way = "rise" if found["slope"] > 0 else "fall"
         text += (
-            f" Differences {way} as lesions grow (slope {_amount(found, 'slope')}): one bias and "
-            "one pair of limits do not fit all sizes."
+            f" Differences {way} as true lesions grow (slope {_amount(found, 'slope')}): one bias "
+            "and one pair of limits do not fit all sizes."
         )
     return text
 

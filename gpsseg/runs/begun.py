@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import load_salt, save_salt
 from gpsseg.config.resuming import OWN_DATA, PLACES, spelled
 from gpsseg.config.shared import PreparationConfig
+from gpsseg.config.written import ConfigFile
 from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
 from gpsseg.data.cards.own import card_of
 from gpsseg.errors import UserError
@@ -26,6 +27,7 @@ from gpsseg.scope import clean
 from gpsseg.writing import is_partial, make_folder
 
 MOVABLE = ("data_root", *OWN_DATA)  # where the images lie
+KEPT = "settled_batch_size"  # what stands in the settings of several runs beside their options
 
 
 @dataclass(frozen=True)
@@ -161,3 +163,19 @@ def _same_images(config: PreparationConfig, begins: Beginning, salt: str | None)
     except UserError:
         return False
     return True
+
+
+def batch_size_begun_with(kept: object, begun: Iterable[Path]) -> int | None:
+    """The images in a batch that are noted, or that the first of the runs has; None if neither.
+
+    Args:
+        kept: what is noted.
+        begun: config.json of runs; they may be of a version, or a machine, that noted nothing.
+    """
+    if isinstance(kept, str) and kept.isdecimal() and int(kept):
+        return int(kept)
+    for path in begun:
+        size = read_object(path, ConfigFile)["config"].get("batch_size")
+        if isinstance(size, int):
+            return size
+    return None

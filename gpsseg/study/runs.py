@@ -28,7 +28,7 @@ from gpsseg.reading import read_object
 from gpsseg.report.run import write_report
 from gpsseg.report.thumbnails import Thumbnail, collect
 from gpsseg.runs.batch_size import with_batch_size
-from gpsseg.runs.begun import MOVABLE
+from gpsseg.runs.begun import KEPT, MOVABLE, batch_size_begun_with
 from gpsseg.runs.data import open_data
 from gpsseg.runs.members import load_networks
 from gpsseg.runs.method import load_base, refuse_without_effect, require_backbone
@@ -39,7 +39,6 @@ from gpsseg.scope import scoped
 from gpsseg.scoring.network import score_cases
 from gpsseg.study.folds import FoldCases
 
-KEPT = "settled_batch_size"
 # Of a run's settings: what each fold has for itself, and where things lie on a machine.
 OWN = {*FREE, *MOVABLE, "dataset", "split"}
 
@@ -65,21 +64,16 @@ def settings_of_folds(config: StudyConfig, folds: Sequence[FoldCases]) -> list[F
         return settings
     path = StudyFolder(config.output).settings
     content = read_object(path) if path.is_file() else {}
-    kept = str(content.get(KEPT) or _of_a_fold(settings) or "")
-    if not kept.isdecimal():
+    begun = [run.config for run in map(_run_of, settings) if run.config.is_file()]
+    size = batch_size_begun_with(content.get(KEPT), begun)
+    if size is None:
         if config.batch_size is None and not has_gpu(config.device):
             return settings  # it is the same of all
         images = min(len(parts["train"]) for parts in folds)
         images = min(images, config.train_size or images)
-        kept = str(in_own_process("measuring", _batch_size, settings[0], images))
-        write_json(path, {**content, KEPT: kept})
-    return [dataclasses.replace(one, batch_size=int(kept)) for one in settings]
-
-
-def _of_a_fold(settings: Sequence[FinetuneConfig]) -> Any:
-    """The batch size of a fold that was begun, perhaps on a machine that measures none."""
-    begun = (run.config for run in map(_run_of, settings) if run.config.is_file())
-    return next((read_object(file, ConfigFile)["config"].get("batch_size") for file in begun), None)
+        size = in_own_process("measuring", _batch_size, settings[0], images)
+        write_json(path, {**content, KEPT: str(size)})
+    return [dataclasses.replace(one, batch_size=size) for one in settings]
 
 
 def _batch_size(config: FinetuneConfig, images: int) -> int:

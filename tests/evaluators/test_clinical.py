@@ -62,8 +62,7 @@ def test_bias_and_limits_of_agreement_are_bland_and_altmans() -> None:
     low, high = found["bias_ci95"]
     margin = 2.776445 * differences.std(ddof=1) / 5**0.5  # Student's t, 4 degrees of freedom
     assert (low, high) == pytest.approx((0.2 - margin, 0.2 + margin))
-    means = np.array([2.5, 3.5, 9.5, 7, 18])
-    assert found["slope"] == pytest.approx(np.polyfit(means, differences, 1)[0])
+    assert found["slope"] == pytest.approx(np.polyfit([2, 2, 10, 6, 20], differences, 1)[0])
     assert found["lower_ci95"][0] < found["lower"] < found["lower_ci95"][1]
 
 
@@ -81,10 +80,17 @@ def test_without_a_spacing_sizes_are_also_in_percent_of_their_image() -> None:
 
 def test_differences_that_grow_with_size_are_said_to() -> None:
     found, _ = summary([(row(2 * n), row(n)) for n in range(1, 9)])["agreement"]
-    assert found["slope"] == pytest.approx(2 / 3)
+    assert found["slope"] == pytest.approx(1)
     assert found["grows"] is True
     signs = (1, -1, -1, 1, 1, -1, -1, 1)
     found, _ = summary([(row(4 + n + d), row(4 + n)) for n, d in enumerate(signs)])["agreement"]
+    assert found["grows"] is False
+
+
+def test_predictions_that_scatter_about_lesions_of_one_size_do_not_grow_with_them() -> None:
+    """On the mean of both sizes the slope would be 2."""
+    found, _ = summary([(row(n), row(10)) for n in (2, 5, 8, 11, 14, 17)])["agreement"]
+    assert found["slope"] == 0
     assert found["grows"] is False
 
 

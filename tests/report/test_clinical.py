@@ -57,7 +57,9 @@ def test_sizes_in_a_sentence_a_unit() -> None:
     assert "In mm²" in area
     assert "+50 [" in area
     assert "95 % of the differences lie between" in area
-    assert "Differences rise as lesions grow" in area
+    assert "grow" not in area, "all true lesions are of one size"
+    pairs = [([1] * 2 * n + [0] * (10 - 2 * n), [1] * n + [0] * (10 - n)) for n in range(1, 6)]
+    assert "Differences rise as true lesions grow (slope +1" in agreement(scored(pairs))[0]
     assert agreement(scored([([0], [0])]))[0] == "In pixels: no image has a size."
 
 

@@ -12,7 +12,7 @@ PER_UNIT = {"mm²": 1.0, "ml": 1000.0}  # square or cubic millimetres
 
 
 def bland_altman(cases: Sequence[CaseRow], agreement: Json) -> Chart | None:
-    """Predicted minus true size against the mean of both, with bias and limits of agreement.
+    """Predicted minus true size against the true one, with bias and limits of agreement.
 
     Args:
         cases: of the run.
@@ -24,7 +24,6 @@ def bland_altman(cases: Sequence[CaseRow], agreement: Json) -> Chart | None:
     ]
     if len(sizes) < 2 or "lower" not in agreement:
         return None
-    means = [(true + predicted) / 2 for _, true, predicted in sizes]
     differences = [predicted - true for _, true, predicted in sizes]
     labels = [
         f"{name}: true {digits(true, '')}, predicted {digits(predicted, '')} {unit}"
@@ -33,12 +32,12 @@ def bland_altman(cases: Sequence[CaseRow], agreement: Json) -> Chart | None:
     what = "volumes" if unit in ("ml", "voxels") else "areas"
     bias, low, high = (agreement[name] for name in ("bias", "lower", "upper"))
     in_words = (
-        f"Differences of predicted and true {what} of {len(sizes)} images against their means, in "
-        f"{unit}: bias {digits(bias)}, limits of agreement {digits(low)} and {digits(high)}."
+        f"Differences of predicted and true {what} of {len(sizes)} images against the true ones, "
+        f"in {unit}: bias {digits(bias)}, limits of agreement {digits(low)} and {digits(high)}."
     )
-    title, x_label = f"Agreement of {what} (Bland and Altman)", f"mean of both {what}, {unit}"
+    title, x_label = f"Agreement of {what} (Bland and Altman)", f"true {what}, {unit}"
     with drawing(title, in_words, x_label, f"predicted - true, {unit}") as plot:
-        plot.points(means, differences, labels, faded=True)
+        plot.points([true for _, true, _ in sizes], differences, labels, faded=True)
         plot.axes.xaxis.set_major_formatter(short)
         plot.axes.yaxis.set_major_formatter(short)
         for value, name in ((high, "upper limit"), (bias, "bias"), (low, "lower limit")):
