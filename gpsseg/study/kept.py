@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from gpsseg.config.folder import StudyFolder
@@ -10,8 +11,23 @@ from gpsseg.config.study import StudyConfig
 from gpsseg.console import progress, say
 from gpsseg.data.case import Case, case_mask
 from gpsseg.errors import UserError, counted, few
-from gpsseg.evaluators.per_image import ImageRow, read_per_image
+from gpsseg.evaluators.per_image import AGAIN, ImageRow, read_per_image
 from gpsseg.faults import is_machines
+from gpsseg.reading import BACK
+
+ANEW = "Move that folder away, and start the study again."
+
+
+@contextlib.contextmanager
+def run_anew() -> Iterator[None]:
+    """Let a fold's file that cannot be read say what to do: the fold is run once more."""
+    try:
+        yield
+    except UserError as error:
+        if type(error) is not UserError:  # such as of a full disk
+            raise
+        what = str(error).removesuffix(BACK).removesuffix(f"{AGAIN}.").rstrip()
+        raise UserError(f"{what} {ANEW}") from None
 
 
 def refuse_other_masks(config: StudyConfig, cases: Sequence[Case], written: Sequence[Case]) -> None:
@@ -30,7 +46,8 @@ def refuse_other_masks(config: StudyConfig, cases: Sequence[Case], written: Sequ
     case_of = dict(zip((case.id for case in written), cases, strict=True))
     runs = [StudyFolder(config.output).run_of(number) for number in range(1, config.folds + 1)]
     scored = [run for run in runs if run.metrics.is_file() and run.per_image.is_file()]
-    tested = {run: read_per_image(run.per_image)[1] for run in scored}
+    with run_anew():
+        tested = {run: read_per_image(run.per_image)[1] for run in scored}
     rows = [row for its in tested.values() for row in its if row.id in case_of]
     _say_other_groups(rows, {case.id: case.group for case in written})
     if not rows:
