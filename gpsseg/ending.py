@@ -66,7 +66,7 @@ def ending_of(error: BaseException) -> Ending | None:
         sentence = f"gpsseg: error: {plain(str(error))}"
         return Ending(sentence, error.status, everywhere=error.everywhere)
     if isinstance(error, KeyboardInterrupt):
-        return Ending("gpsseg: stopped by the user.", STOPPED)
+        return Ending(" ".join(["gpsseg: stopped by the user.", *map(str, error.args)]), STOPPED)
     if isinstance(error, ToldToStopError):
         return Ending(f"gpsseg: error: {TOLD_TO}", TOLD, known=False)
     if isinstance(error, BrokenPipeError) and started() == 1:
@@ -79,6 +79,17 @@ def ending_of(error: BaseException) -> Ending | None:
         place = getattr(error, "filename", None) or "A file"
         return Ending(f"gpsseg: error: {plain(f'{place}: {why}.')}", 2)
     return None
+
+
+@contextlib.contextmanager
+def goes_on_again() -> Iterator[None]:
+    """Let Ctrl-C say of a command of several runs that it is gone on with by itself."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "The same command, given again, goes on; what is finished stays."
+        ) from None
 
 
 def leave() -> None:

@@ -1,5 +1,6 @@
 """Bad input to the commands: one clear sentence, exit status 2, nothing lost."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.select import SelectConfig
+from gpsseg.config.study import StudyConfig
 from gpsseg.console import run_command
 from gpsseg.datasets import check, list_datasets, synthesize
 from gpsseg.errors import UserError
@@ -154,6 +156,24 @@ def test_ctrl_c_is_status_130(
         run_command(interrupted, ListConfig, "datasets")
     assert stopped.value.code == 130
     assert capsys.readouterr().err == "gpsseg: stopped by the user.\n"
+
+
+@pytest.mark.parametrize("command", ["study", "compare"])
+def test_ctrl_c_of_several_runs_says_how_they_go_on(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(device: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gpsseg.engine.machine.require_device", interrupted)
+    monkeypatch.setattr(sys, "argv", ["x", "--output", "nowhere"])
+    module = importlib.import_module(f"gpsseg.{command}")
+    config = {"study": StudyConfig, "compare": CompareConfig}[command]
+    with pytest.raises(SystemExit) as stopped:
+        run_command(getattr(module, command), config, command)
+    assert stopped.value.code == 130
+    said = "gpsseg: stopped by the user. The same command, given again, goes on;"
+    assert capsys.readouterr().err.startswith(said)
 
 
 @pytest.mark.parametrize(

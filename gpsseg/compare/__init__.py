@@ -13,10 +13,12 @@ from typing import Any
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import say, working
+from gpsseg.ending import goes_on_again
 from gpsseg.scope import scoped
 
 
 @scoped
+@goes_on_again()
 def compare(config: CompareConfig) -> dict[str, Any]:
     """Run what is missing, write compare.json, .md, .csv and .html, and return the first.
 

@@ -91,6 +91,8 @@ def first_config(folder: Path) -> FinetuneConfig:
     runs = runs_of(folder)
     first = read_config(runs[0])
     require_delta(runs[0])
+    if first.anonymous_ids:
+        _refuse_other_salts(runs)
     for run in runs[1:]:
         _refuse_other(runs[0], first, run, read_config(run))
     return first
@@ -102,6 +104,22 @@ def split_aside(study: Path) -> str | None:
     return None if split in (None, "None", HIDDEN) else str(split)
 
 
+def _refuse_other_salts(runs: Sequence[Path]) -> None:
+    """Refuse nameless folds of several salts; who predicts needs none, and they may be kept apart.
+
+    Raises:
+        UserError: two of those that are there differ.
+    """
+    kept = [run for run in runs if RunFolder(run).salt.is_file()]
+    salts = [load_salt(run) for run in kept]
+    for run, salt in zip(kept, salts, strict=True):
+        if salt != salts[0]:
+            raise UserError(
+                f"The salt.txt of {run} is not that of {kept[0].name}, expected one for all folds. "
+                "Put back the file as gpsseg wrote it."
+            )
+
+
 def _refuse_other(first: Path, config: FinetuneConfig, other: Path, its: FinetuneConfig) -> None:
     """Refuse two folds whose networks cannot be averaged.
 
@@ -109,11 +127,6 @@ def _refuse_other(first: Path, config: FinetuneConfig, other: Path, its: Finetun
         UserError: they differ in what a network is or in what it is shown.
     """
     pairs: dict[str, tuple[Any, Any]] = {n: (getattr(config, n), getattr(its, n)) for n in ONE}
-    if config.anonymous_ids and load_salt(first) != load_salt(other):
-        raise UserError(
-            f"The salt.txt of {other} is not that of {first.name}, expected one for all folds. Put "
-            "back the file as gpsseg wrote it."
-        )
     pairs["range of greys"] = greys_of(first), greys_of(other)
     for name, (here, there) in pairs.items():
         if here != there:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.console import NETWORKS
 from gpsseg.data.anonymous import draw_veil
 from gpsseg.data.loader import default_workers
+from gpsseg.ending import STOPPED
 from gpsseg.engine.machine import peak_memory_mb
 from gpsseg.faults import DiskError, is_out_of_memory
 from gpsseg.files import console_in
@@ -45,26 +47,20 @@ def run_side_by_side(
     Raises:
         OutOfMemoryError: a run ran out of memory, or the system ended it.
     """
-    context, cores, threads = _warm_context(), os.cpu_count() or 1, _threads_asked_for()
+    cores, threads = os.cpu_count() or 1, _threads_asked_for()
     queue = list(jobs)
     if processes is None and queue:  # the first one shows how much memory the others need
         before = _available_mb()
-        with ProcessPoolExecutor(1, context, _end_with_the_command) as pool:
+        with _pool(1) as pool:
             first = _submitted(pool, _measured, run, queue.pop(0), threads or cores)
             value, needed = _result(first, 1, stage)
         yield value
         processes = _as_many_as_fit(needed, before, max(1, cores // (threads or 1)))
     threads = threads or max(1, cores // (processes or 1))
-    with ProcessPoolExecutor(
-        processes or 1, context, _end_with_the_command, max_tasks_per_child=1
-    ) as pool:
+    with _pool(processes or 1, max_tasks_per_child=1) as pool:
         running = [_submitted(pool, _measured, run, job, threads) for job in queue]
-        try:
-            for future in as_completed(running):
-                yield _result(future, processes or 1, stage, jobs[0][0])[0]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for future in as_completed(running):
+            yield _result(future, processes or 1, stage, jobs[0][0])[0]
 
 
 def in_own_process(stage: str, function: Callable[..., Value], *arguments: Any) -> Value:
@@ -78,8 +74,35 @@ def in_own_process(stage: str, function: Callable[..., Value], *arguments: Any) 
     Raises:
         OutOfMemoryError: it ran out of memory, or the system ended it.
     """
-    with ProcessPoolExecutor(1, _warm_context(), _end_with_the_command) as pool:
-        return _result(_submitted(pool, function, *arguments), 1, stage)
+    with _pool(1) as pool:
+        return _result(_submitted(pool, _stoppable, function, *arguments), 1, stage)
+
+
+@contextlib.contextmanager
+def _pool(processes: int, **more: Any) -> Iterator[ProcessPoolExecutor]:
+    """Processes, of which none begins another run after an error, nor goes on after Ctrl-C."""
+    context = _warm_context()
+    _warm_up(context)
+    with ProcessPoolExecutor(processes, context, _begin, **more) as pool:
+        try:
+            yield pool
+        except BaseException as error:
+            last = threading.Thread(target=pool.shutdown, kwargs={"cancel_futures": True})
+            last.start()
+            if isinstance(error, KeyboardInterrupt):
+                _stop_until(last)
+            last.join()
+            raise
+
+
+def _stop_until(over: threading.Thread) -> None:
+    """Pass Ctrl-C on: it may have come to the command alone, or while a process began."""
+    while over.is_alive():
+        for each in multiprocessing.active_children():
+            if each.pid:
+                with contextlib.suppress(OSError):
+                    os.kill(each.pid, signal.SIGINT)
+        over.join(0.1)
 
 
 @contextlib.contextmanager
@@ -125,7 +148,7 @@ def _submitted(
 
 def _measured(run: Callable[..., Value], job: Job, threads: int) -> tuple[Value, float]:
     """What a run returns, and the most memory that its process held, in MiB."""
-    value = run(*job, threads)
+    value = _stoppable(run, *job, threads)
     return value, peak_memory_mb(torch.device("cpu"))
 
 
@@ -147,8 +170,57 @@ def _warm_context() -> Any:
     return context
 
 
-def _end_with_the_command() -> None:
-    """In a run's process: end as soon as the command's is gone, however that ended."""
+def _warm_up(context: Any) -> None:
+    """Wait until the libraries are imported; before, Ctrl-C would break off half a start."""
+    if context is None or context.get_start_method() != "forkserver":
+        return
+    from multiprocessing import forkserver  # not of all systems
+
+    with _deaf():  # what begins the processes stays so: it would end with a traceback
+        forkserver.ensure_running()
+    first = context.Process(target=_nothing)
+    with contextlib.suppress(EOFError, ConnectionError):  # the next one tells that it was lost
+        first.start()
+        first.join()
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Within it Ctrl-C does nothing, and never does to a process that begins meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _nothing() -> None:
+    """What a process does that is begun only for the beginning."""
+
+
+def _stoppable(function: Callable[..., Value], *arguments: Any) -> Value:
+    """What a function returns in a run's process; Ctrl-C, once or often, ends it in order."""
+    signal.signal(signal.SIGINT, _stopped)
+    value = function(*arguments)
+    signal.signal(signal.SIGINT, _ended)
+    return value
+
+
+def _stopped(number: int, frame: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # what is finished now is not broken off
+    raise KeyboardInterrupt
+
+
+def _ended(number: int, frame: Any) -> None:
+    os._exit(STOPPED)
+
+
+def _begin() -> None:
+    """In a run's process: end as soon as the command's is gone, or without a word at Ctrl-C."""
+    signal.signal(signal.SIGINT, _ended)
     command = multiprocessing.parent_process()
     assert command
 

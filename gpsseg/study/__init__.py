@@ -11,10 +11,12 @@ from pathlib import Path
 from gpsseg.config.finetune import require_tracker
 from gpsseg.config.folder import StudyFolder
 from gpsseg.config.study import FREE, StudyConfig
+from gpsseg.ending import goes_on_again
 from gpsseg.scope import scoped
 
 
 @scoped
+@goes_on_again()
 def study(config: StudyConfig) -> Path:
     """Run what is missing, write metrics.json, per_image.csv and report.html; return the folder.
 

@@ -21,10 +21,10 @@ from gpsseg.data.splits.files import deal, hold_out, lesion_shares, read_split, 
 from gpsseg.data.splits.parts import Wanted, carve_parts, carve_test
 from gpsseg.data.splits.split import Split, uncarved
 from gpsseg.errors import UserError, counted, few
-from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.runs.data import refuse_test_set, say_synthetic
 from gpsseg.runs.leaks import say_groups, strict_error
 from gpsseg.runs.looked import look_at_all
+from gpsseg.study.kept import refuse_other_masks
 from gpsseg.writing import make_folder
 
 FoldCases = Mapping[
@@ -212,7 +212,7 @@ def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[Fo
 
     Raises:
         UserError: images are gone, or an image would be tested twice, never, or by a network that
-            saw its group.
+            saw its group; or finished folds were scored on other masks.
     """
     folder = StudyFolder(config.output)
     files = [folder.split_of(number) for number in range(1, config.folds + 1)]
@@ -227,24 +227,8 @@ def kept_folds(config: StudyConfig, images: Images, salt: str | None) -> list[Fo
             f"{'is' if new == 1 else 'are'} in no fold.",
             style="bold yellow",
         )
-    _say_other_groups(config, images)
+    refuse_other_masks(config, images.cases, images.written.test)
     return folds
-
-
-def _say_other_groups(config: StudyConfig, images: Images) -> None:
-    """Say which images have another group than when their fold was tested."""
-    groups = {case.id: case.group for case in images.written.test}
-    runs = [StudyFolder(config.output).run_of(number) for number in range(1, config.folds + 1)]
-    rows = [
-        row for run in runs if run.per_image.is_file() for row in read_per_image(run.per_image)[1]
-    ]
-    if others := [row.id for row in rows if row.group != groups.get(row.id, row.group)]:
-        say(
-            f"{counted(len(others), 'image')} now {'has' if len(others) == 1 else 'have'} another "
-            f"group than when the fold was tested: {few(others)}. The scores of all folds "
-            "together are by the present groups, those of these folds by the former ones.",
-            style="bold yellow",
-        )
 
 
 def refuse_leaking(folds: Sequence[FoldCases], tested: Sequence[Case], place: Path) -> None:

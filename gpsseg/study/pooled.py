@@ -18,6 +18,7 @@ from gpsseg.evaluators.per_image import read_per_image
 from gpsseg.reading import read_object
 from gpsseg.runs.trained import facts_of_folds
 from gpsseg.scoring.by import by_metrics, with_labels
+from gpsseg.study.kept import ANEW, run_anew
 
 Json = dict[str, Any]
 # What metrics.json says of the images and the network, which is the same of all folds.
@@ -52,15 +53,16 @@ def read_folds(runs: Sequence[RunFolder]) -> list[Fold]:
     Raises:
         UserError: a file is missing or damaged.
     """
-    return [
-        Fold(
-            number,
-            run,
-            read_object(run.metrics, Metrics),
-            [row.values for row in read_per_image(run.per_image, ("dice", "iou"))[1]],
-        )
-        for number, run in enumerate(runs, 1)
-    ]
+    with run_anew():
+        return [
+            Fold(
+                number,
+                run,
+                read_object(run.metrics, Metrics),
+                [row.values for row in read_per_image(run.per_image, ("dice", "iou"))[1]],
+            )
+            for number, run in enumerate(runs, 1)
+        ]
 
 
 def labelled(folds: Sequence[Fold], cases: Sequence[Case], labels: Labels) -> list[Fold]:
@@ -107,7 +109,8 @@ def pooled_metrics(folds: Sequence[Fold], split_name: str) -> Json:
     skipped = [
         each for fold in folds for each in fold.metrics.get("skipped", ()) if each["part"] == "test"
     ]
-    listed = [read_object(fold.run.split, ListedSplit) for fold in folds]
+    with run_anew():
+        listed = [read_object(fold.run.split, ListedSplit) for fold in folds]
     return {
         **{name: first[name] for name in SHARED if name in first},
         "split": {"name": split_name, "sha256": _hash(listed)},
@@ -241,5 +244,5 @@ def refuse_incomplete(folds: Sequence[Fold], tested: Sequence[Sequence[str]]) ->
         if not scored <= set(ids) or not set(ids) - left_out <= scored:
             raise UserError(
                 f"{fold.run.per_image} does not hold the scores of fold {fold.number}'s images. "
-                "Move that folder away, and start the study again."
+                f"{ANEW}"
             )

@@ -38,6 +38,7 @@ from gpsseg.runs.starts import has_resume_point
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import score_cases
 from gpsseg.study.folds import FoldCases
+from gpsseg.study.kept import run_anew
 
 # Of a run's settings: what each fold has for itself, and where things lie on a machine.
 OWN = {*FREE, *MOVABLE, "dataset", "split"}
@@ -122,7 +123,8 @@ def run_fold(config: FinetuneConfig, run: RunFolder, salt: str | None, threads: 
     """
     with named_after(run), one_of_several(config, run, salt, threads) as config:
         if run.metrics.is_file():  # it was stopped while it wrote its page
-            write_report(run.path)
+            with run_anew():
+                write_report(run.path)
         elif has_resume_point(run.path):
             finetune_beside(dataclasses.replace(config, resume=run.path))
         else:
@@ -152,7 +154,8 @@ def refuse_other_runs(config: StudyConfig, settings: Sequence[FinetuneConfig]) -
         run = _run_of(one)
         if not run.config.is_file():
             continue
-        stored = read_object(run.config, ConfigFile)["config"]
+        with run_anew():
+            stored = read_object(run.config, ConfigFile)["config"]
         asked = {k: v for k, v in dataclasses.asdict(one).items() if v is not None}
         for name, wanted, whose in (
             *((name, value, "the study") for name, value in asked.items()),
@@ -181,7 +184,9 @@ def _refuse_other_images(run: RunFolder, file: Path) -> None:
     """
     if not run.split.is_file():
         return
-    own, fold = read_object(run.split, Parts), read_object(file, Parts)
+    with run_anew():
+        own = read_object(run.split, Parts)
+    fold = read_object(file, Parts)
     seen = {*(own.get("train") or ()), *(own.get("val") or ())}
     if set(own["test"]) != set(fold["test"]) or not seen <= set(fold["train"]):
         raise UserError(

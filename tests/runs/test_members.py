@@ -82,6 +82,24 @@ def test_folds_that_were_shown_other_greys_are_refused(study_of: Make) -> None:
         first_config(study)
 
 
+@pytest.mark.parametrize(
+    ("salts", "odd"), [("---", ""), ("-a-", ""), ("aaa", ""), ("-ab", "fold-3"), ("ba-", "fold-2")]
+)
+def test_nameless_folds_need_no_salt_but_have_one_where_they_have_any(
+    study_of: Make, salts: str, odd: str
+) -> None:
+    study = study_of({}, {}, {})
+    for number, digit in enumerate(salts, 1):
+        change(study / f"fold-{number}" / "config.json", anonymous_ids=True)
+        if digit != "-":
+            (study / f"fold-{number}" / "salt.txt").write_text(digit * 64 + "\n")
+    if odd:
+        with pytest.raises(UserError, match=f"salt.txt of .*{odd} is not that of fold-[12]"):
+            first_config(study)
+    else:
+        assert first_config(study).anonymous_ids
+
+
 def test_folds_of_another_base_are_refused(study_of: Make) -> None:
     study = study_of({}, {})
     file = study / "fold-2" / "delta.safetensors"

@@ -1,8 +1,11 @@
 """Runs side by side: how many, on how many threads, and how they end."""
 
+import os
+import subprocess
 import sys
 import time
 from concurrent.futures import Future
+from pathlib import Path
 
 import psutil
 import pytest
@@ -106,6 +109,52 @@ def test_no_run_goes_on_after_the_comparison_was_killed(kvasir, tmp_path):
     assert not going_on
 
 
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from gpsseg.runs import pool
+
+def wait(seconds, threads):
+    time.sleep(seconds)
+
+def stop():
+    time.sleep(float(sys.argv[1]))
+    (os.killpg if sys.argv[2] == "all" else os.kill)(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    pool.NETWORKS = ["slow_to_import"]
+    threading.Thread(target=stop, daemon=True).start()
+    try:
+        list(pool.run_side_by_side(wait, [(60,), (60,)], 1, "comparing"))
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes begin otherwise")
+@pytest.mark.parametrize(
+    ("after", "whom"),
+    [
+        ("0.5", "all"),
+        pytest.param("0.5", "one", marks=pytest.mark.slow),
+        pytest.param("2.5", "all", marks=pytest.mark.slow),
+        pytest.param("2.5", "one", marks=pytest.mark.slow),
+        pytest.param("15", "all", marks=pytest.mark.slow),
+        pytest.param("15", "one", marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_ends_all_processes_without_a_traceback(after, whom, tmp_path):
+    """While libraries are imported, while a process begins, and in a run that takes a minute."""
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.2)\n")
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    places = os.pathsep.join([str(tmp_path), str(Path(pool.__file__).parents[2])])
+    ended = subprocess.run(
+        [sys.executable, "interrupted.py", after, whom],
+        env={**os.environ, "PYTHONPATH": places},
+        cwd=tmp_path, capture_output=True, text=True, timeout=40, start_new_session=True,
+    )  # fmt: skip
+    assert (ended.stdout, ended.stderr) == ("stopped\n", "")
+
+
 def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
     from concurrent.futures.process import BrokenProcessPool
 
@@ -121,6 +170,9 @@ def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
 
         def submit(self, *_):
             return self
+
+        def shutdown(self, **_):
+            pass
 
         def result(self):
             raise BrokenProcessPool

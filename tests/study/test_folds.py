@@ -7,13 +7,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from gpsseg.config.folder import StudyFolder
+from gpsseg.data.case import case_mask
+from gpsseg.data.nameless import hashed_group
 from gpsseg.errors import UserError
 from gpsseg.files import write_rows
 from gpsseg.study import study
 from gpsseg.study.folds import deal_folds, find_images, group_of, kept_folds, write_folds
+from gpsseg.veil import hashed
 
 
 @pytest.mark.parametrize("groups", ["aabbbccdeffg", "aaaaabcdefgh", "abcdefghijk-"])
@@ -186,3 +191,34 @@ def test_groups_that_changed_are_named_and_may_not_join_folds(
     table.write_text(table.read_text().replace(f"png,{other},", "png,new,"))
     with pytest.raises(UserError, match=r"saw nothing of its group\. Put back the .* groups"):
         kept_folds(settings, find_images(settings), None)
+
+
+def test_a_fold_that_was_scored_on_other_masks_is_refused(
+    tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    """Also where a mask can no longer be read; one of a fold without scores may change."""
+    table = tools.images(tmp_path / "in", "abcdefgh")
+    settings = tools.config(table, tmp_path / "s", folds=2)
+    folds, salt = deal_folds(settings, find_images(settings)), "5" * 64
+    images = find_images(dataclasses.replace(settings, anonymous_ids=True), salt)
+    write_folds(settings, images, folds, salt)
+    case, kept = folds[0]["test"][:2]
+    tools.finished(tmp_path / "s", 1, {"x": 0.5})
+    rows = [
+        {"id": hashed(one.id, salt), "group": hashed_group(str(one.group), salt), "pixels": 24 * 24,
+         "truth_pixels": int(case_mask(one).sum())} for one in folds[0]["test"]
+    ]  # fmt: skip
+    write_rows(StudyFolder(settings.output).run_of(1).per_image, rows)
+    (folds[1]["test"][0].mask or tmp_path).write_bytes((case.mask or tmp_path).read_bytes())
+    assert kept_folds(settings, images, salt)
+    said = f"fold-1 was scored on other masks of 1 image than .*: {hashed(case.id, salt)}.* Put"
+    mask = np.zeros((24, 24), np.uint8)
+    for changed in (mask, np.pad(case_mask(case), 1).astype(np.uint8) * 255):
+        Image.fromarray(changed).save(case.mask or tmp_path)
+        with pytest.raises(UserError, match=said):
+            kept_folds(settings, images, salt)
+    (kept.mask or tmp_path).write_bytes(b"none")
+    with pytest.raises(UserError, match="of 2 images than"):
+        kept_folds(settings, images, salt)
+    StudyFolder(settings.output).run_of(1).metrics.unlink()
+    assert kept_folds(settings, images, salt), "its run goes on, and scores again"

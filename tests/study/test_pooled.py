@@ -122,6 +122,31 @@ def test_an_image_of_two_folds_or_of_another_one_is_refused(
             refuse_incomplete(folds, tested)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.json", "{"),
+        ("metrics.json", "[]"),
+        ("split.json", '{"train": [],'),
+        ("per_image.csv", "id,dice,iou\nx,2,1\n"),
+        ("per_image.csv", "id,dice,iou\nx\n"),
+    ],
+)
+def test_a_fold_with_a_damaged_file_is_to_be_run_anew(
+    name: str, content: str, tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    tools.finished(tmp_path, 1, {"a": 0.2})
+    tools.finished(tmp_path, 2, {"b": 0.6})
+    (tmp_path / "fold-2" / name).write_text(content)
+    with pytest.raises(UserError) as refused:
+        pooled(tmp_path)
+    said = str(refused.value)
+    assert said.startswith(str(tmp_path / "fold-2" / name))
+    assert said.endswith(" Move that folder away, and start the study again.")
+    assert "Put back" not in said
+    assert "Score the images again" not in said
+
+
 def test_each_leaking_pair_is_told_once_and_both_of_its_images_are_counted(
     tmp_path: Path, tools: SimpleNamespace
 ) -> None:
