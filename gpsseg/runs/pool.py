@@ -174,8 +174,9 @@ def _warm_up(context: Any) -> None:
     """Wait until the libraries are imported; before, Ctrl-C would break off half a start."""
     if context is None or context.get_start_method() != "forkserver":
         return
-    from multiprocessing import forkserver  # not of all systems
+    from multiprocessing import forkserver, resource_tracker  # not of all systems
 
+    resource_tracker.ensure_running()  # which would let Ctrl-C through again
     with _deaf():  # what begins the processes stays so: it would end with a traceback
         forkserver.ensure_running()
     first = context.Process(target=_nothing)
@@ -186,15 +187,12 @@ def _warm_up(context: Any) -> None:
 
 @contextlib.contextmanager
 def _deaf() -> Iterator[None]:
-    """Within it Ctrl-C does nothing, and never does to a process that begins meanwhile."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Within it Ctrl-C waits; in a process that begins meanwhile it does until that listens."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _nothing() -> None:
@@ -221,6 +219,8 @@ def _ended(number: int, frame: Any) -> None:
 def _begin() -> None:
     """In a run's process: end as soon as the command's is gone, or without a word at Ctrl-C."""
     signal.signal(signal.SIGINT, _ended)
+    if hasattr(signal, "pthread_sigmask"):  # what began it is deaf, see ``_deaf``
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     command = multiprocessing.parent_process()
     assert command
 

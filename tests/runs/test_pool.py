@@ -1,8 +1,10 @@
 """Runs side by side: how many, on how many threads, and how they end."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
@@ -153,6 +155,18 @@ def test_ctrl_c_ends_all_processes_without_a_traceback(after, whom, tmp_path):
         cwd=tmp_path, capture_output=True, text=True, timeout=40, start_new_session=True,
     )  # fmt: skip
     assert (ended.stdout, ended.stderr) == ("stopped\n", "")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals are not held there")
+def test_ctrl_c_waits_while_what_begins_processes_starts_and_is_not_lost():
+    reached, before = [], signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), pool._deaf():
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            reached.append("the end")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert reached == ["the end"]
 
 
 def test_a_run_that_the_system_ends_is_a_clear_error(monkeypatch):
