@@ -160,10 +160,15 @@ def test_ctrl_c_ends_all_processes_without_a_traceback(after, whom, tmp_path):
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals are not held there")
 def test_ctrl_c_waits_while_what_begins_processes_starts_and_is_not_lost():
     reached, before = [], signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt), pool._deaf():
+
+    def interrupted():
+        with pool._deaf():
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             reached.append("the end")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
     finally:
         signal.signal(signal.SIGINT, before)
     assert reached == ["the end"]
