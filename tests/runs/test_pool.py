@@ -123,6 +123,7 @@ def stop():
     (os.killpg if sys.argv[2] == "all" else os.kill)(os.getpid(), signal.SIGINT)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind
     pool.NETWORKS = ["slow_to_import"]
     threading.Thread(target=stop, daemon=True).start()
     try:
