@@ -50,18 +50,16 @@ def stand_in(
     monkeypatch.setattr(gpsseg.runs.members, "first_config", lambda run: config)
 
 
+def settled(**more: Any) -> SettledConfig:
+    """The settings of a run whose network is a stand-in."""
+    common = {"image_size": SIZE, "batch_size": 2, "epochs": 1, "lr": 1e-3, "decoder_lr": 1e-3}
+    return SettledConfig(**common, workers=0, **more)
+
+
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Bright:
     model = Bright()
-    config = SettledConfig(
-        image_size=SIZE,
-        batch_size=2,
-        epochs=1,
-        lr=1e-3,
-        decoder_lr=1e-3,
-        workers=0,
-        precision="fp32",
-    )
+    config = settled(precision="fp32")
     stand_in(monkeypatch, config, model)
     return model
 
@@ -134,5 +132,6 @@ def tools() -> SimpleNamespace:
         read=read,
         files=files,
         counting=counting,
+        settled=settled,
         stand_in=stand_in,
     )

@@ -12,7 +12,6 @@ import SimpleITK
 from PIL import Image
 
 import gpsseg.engine.prompt_files
-from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.formats.greys import Greys
@@ -82,15 +81,7 @@ def test_resume_gives_each_picture_the_box_that_it_had_and_reads_the_file_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`x.jpg` in the file is a/x.jpg by its name, which x.png must not take when it is alone."""
-    config = SettledConfig(
-        image_size=tools.size,
-        batch_size=2,
-        epochs=1,
-        lr=1e-3,
-        decoder_lr=1e-3,
-        workers=0,
-        prompt="box",
-    )
+    config = tools.settled(prompt="box")
     model.facts = SimpleNamespace(prompt="box")
     tools.stand_in(monkeypatch, config, model)
     told: list[float] = []

@@ -13,7 +13,6 @@ import pytest
 import torch
 from PIL import Image
 
-from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.errors import UserError
 from gpsseg.predict.numbers import note_number, write_numbers
@@ -48,15 +47,7 @@ class Grey(torch.nn.Module):
 def grey(monkeypatch: pytest.MonkeyPatch, go: Go, tools: SimpleNamespace) -> Grey:
     """Two members: one takes all that is brighter than 1/4, the other than 3/4."""
     model = Grey()
-    config = SettledConfig(
-        image_size=tools.size,
-        batch_size=2,
-        epochs=1,
-        lr=1e-3,
-        decoder_lr=1e-3,
-        workers=0,
-        precision="fp32",
-    )
+    config = tools.settled(precision="fp32")
     tools.stand_in(monkeypatch, config, model, (model.at(0.25), model.at(0.75)))
     return model
 
