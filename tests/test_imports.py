@@ -30,7 +30,12 @@ ABOVE = {  # room -> the rooms that it may import, besides itself and the ground
     "report": {"data", "evaluators"},
 }
 ROOMS = SIBLINGS | {"engine", "runs", "scoring", "report"}
-ALSO = {"compare": {"finetune"}, "study": {"finetune"}}  # command -> commands that it may import
+ALSO = {  # command -> commands that it may import
+    "compare": {"finetune"},
+    "study": {"finetune"},
+    "export": {"predict"},
+    "demo": {"predict"},
+}
 DATA = (  # parts of data/, each of which imports those before it, and itself
     {"formats"},
     {"case", "cache_limit", "held"},
