@@ -43,6 +43,9 @@ class DeltaScoresOf(TypedDict, total=False):
     iou: Score | None
     iou_ci95: Ends
     resampled: Text
+    units: Count
+    seeds: Count
+    ungrouped: Count
     no_interval: Text
 
 

@@ -6,19 +6,22 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gpsseg.backbones import Facts
-from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.methods import OF_SOME, options_of
 from gpsseg.gps import Delta, Selection
-from gpsseg.runs.data import Data
 from gpsseg.scope import clean
+
+if TYPE_CHECKING:  # what a delta tells is read without a network
+    from gpsseg.backbones import Facts
+    from gpsseg.config.finetune import SettledConfig
+    from gpsseg.runs.data import Data
 
 SETTINGS = ("prompt", "image_size", "seed", "method", "classes", "separate_classes")
 TRAINABLE = ("encoder", "decoder", "total", "share_of_encoder", "share_of_decoder")
 PROTOCOL = "per-image"
-OF_SCORES = ("dice", "dice_ci95", "iou", "iou_ci95", "resampled", "no_interval")
+OF_INTERVALS = ("resampled", "units", "seeds", "ungrouped", "no_interval")
+OF_SCORES = ("dice", "dice_ci95", "iou", "iou_ci95", *OF_INTERVALS)
 
 
 def facts_of_delta(
@@ -67,15 +70,21 @@ def add_scores(path: Path, metrics: Mapping[str, Any]) -> None:
         path: of the delta.
         metrics: as in metrics.json.
     """
-    scores = metrics["after"][PROTOCOL]
-    told = {
+    delta = Delta.load(path)
+    metadata = delta.metadata | {"scores": _json(scores_of(metrics))}
+    delta = dataclasses.replace(delta, metadata=metadata)
+    delta.save(path)
+
+
+def scores_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The scores that a delta tells, out of metrics.json; empty where these are not there."""
+    scores = metrics.get("after", {}).get(PROTOCOL, {})
+    told = ("data", "dataset", "split", "images", "prompt")
+    return scores and {
         "protocol": PROTOCOL,
-        **{name: metrics[name] for name in ("data", "dataset", "split", "images", "prompt")},
+        **{name: metrics[name] for name in told if name in metrics},
         **{name: scores[name] for name in OF_SCORES if name in scores},
     }
-    delta = Delta.load(path)
-    metadata = delta.metadata | {"scores": _json(told)}
-    dataclasses.replace(delta, metadata=metadata).save(path)
 
 
 def _json(content: Mapping[str, Any]) -> str:
