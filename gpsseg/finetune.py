@@ -101,6 +101,7 @@ def _tune(
     watch: Stopwatch,
 ) -> Tuned:
     from gpsseg import gps
+    from gpsseg.runs.delta_facts import facts_of_delta
     from gpsseg.runs.method import identify_base, select_or_take_up
     from gpsseg.runs.training import train_run
     from gpsseg.scoring.network import validation
@@ -111,6 +112,8 @@ def _tune(
 
     base = identify_base(backbone, settled)
     selection, trainable = select_or_take_up(backbone, settled, data, machine, run)
+    told = settled, backbone.facts, data, selection, trainable, machine.precision
+    base |= facts_of_delta(*told)
     watch.lap("selection")
 
     gps.sparsify(backbone, selection, halves=machine.precision == "bf16")
@@ -191,6 +194,7 @@ def _test(tuned: Tuned) -> Path:
     from gpsseg.processes import gathered
     from gpsseg.report.run import write_report
     from gpsseg.report.thumbnails import collect, leak_pictures
+    from gpsseg.runs.delta_facts import add_scores
     from gpsseg.runs.leaks import check_leaks
     from gpsseg.runs.method import load_base
     from gpsseg.runs.trained import facts_of, training_of
@@ -223,6 +227,7 @@ def _test(tuned: Tuned) -> Path:
     say_before_and_after(metrics)
     tuned.tracking.scores(metrics, len(tuned.history.epochs))
     tuned.watch.lap("evaluation")
+    add_scores(run.delta, metrics)  # first: a run with metrics.json is finished
     write_json(run.metrics, {**metrics, "seconds": tuned.watch.laps})
     report = write_report(run.path, thumbnails, leak_pictures(leaks, data.split.seen, test))
     say("report:", "bold", report)

@@ -102,6 +102,20 @@ class Delta:
         where = self.path or "This delta"
         return UserError(f"{where} cannot be applied: {fault}. Copy it again, or train anew.")
 
+    def refuse_other_base(self, model: nn.Module) -> None:
+        """Refuse a network that this delta was not made from.
+
+        Raises:
+            UserError: ``model`` is one.
+        """
+        found, expected = model_hash(model, self.free), self.metadata.get("base_hash", "none")
+        if found != expected:
+            raise UserError(
+                f"This delta was made from {self.metadata.get('base', 'another base')} with hash "
+                f"{expected[:12]}, but the network at hand has hash {found[:12]}. Load that base "
+                "with gpsseg.load_backbone (a delta cannot be applied twice or to another base)."
+            )
+
     @torch.no_grad()
     def apply(
         self, model: nn.Module, add_layers: Callable[[nn.Module], None] | None = None
@@ -118,13 +132,7 @@ class Delta:
                 or does not fit. The model is left untouched.
         """
         self.check()
-        found, expected = model_hash(model, self.free), self.metadata.get("base_hash", "none")
-        if found != expected:
-            raise UserError(
-                f"This delta was made from {self.metadata.get('base', 'another base')} with hash "
-                f"{expected[:12]}, but the network at hand has hash {found[:12]}. Load that base "
-                "with gpsseg.load_backbone (a delta cannot be applied twice or to another base)."
-            )
+        self.refuse_other_base(model)
         if fault := fault_for(model, self.sparse, self.dense, strict=add_layers is None):
             raise self.error(fault)
         take_back = _layers_of(model)

@@ -26,8 +26,13 @@ from gpsseg.reading import read_object
 from gpsseg.runs.greys import greys_of
 from gpsseg.runs.method import add_layers, load_base
 from gpsseg.runs.settle import settle
-from gpsseg.runs.trained import check_trained, facts_of, facts_of_folds, training_of_run
-from gpsseg.runs.tuned import require_delta
+from gpsseg.runs.trained import (
+    check_trained,
+    facts_of,
+    facts_of_folds,
+    require_delta,
+    training_of_run,
+)
 
 ONE = (  # settings that decide what a network is and what it is shown
     *("backbone", "weights", "prompt", "image_size", "precision", "method", "rank"),

@@ -50,7 +50,8 @@ def train_run(
         config: rates, epochs, batches.
         machine: where to compute.
         run: takes log.jsonl, the resume point and delta.safetensors.
-        base: names the network before training, see ``gpsseg.runs.method.identify_base``.
+        base: the delta's metadata: names the network before training, see
+            ``gpsseg.runs.method.identify_base`` and ``gpsseg.runs.delta_facts``.
         validate: scores the network as it is on the validation images; the best epoch is kept.
         deadline: by when the run must be scored, if there is a limit.
         watch: sees every line of the log, if anybody does.
@@ -65,9 +66,8 @@ def train_run(
         if not is_main_process():
             return
         training = training_of(history, config.epochs)
-        facts: dict[str, Any] = {"dataset": data.card.name, "split_sha256": data.split.sha256}
-        facts |= training.metadata
-        delta = gps.extract(backbone, **base, **facts)
+        facts: dict[str, Any] = {**base, **training.metadata}
+        delta = gps.extract(backbone, **facts)
         delta.save(run.delta)
         if training.sentence:
             say(f"delta.safetensors: {training.sentence}", style="bold yellow")
