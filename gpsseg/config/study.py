@@ -51,17 +51,17 @@ class StudyConfig(FinetuneConfig):
                 f"--resume {self.resume} is for one run. A study goes on where it was when it is "
                 "started again with the same options and --output. Leave it out."
             )
-        if self.start_from is not None:
-            raise UserError(
-                f"--start-from {self.start_from} is for one run: what a fold starts from may have "
-                "seen the images that it is tested on. Leave it out, so that each fold selects."
-            )
         if self.time_limit is not None:
             raise UserError(
                 f"--time-limit {self.time_limit} is for one run: a study's folds would train for "
                 "different numbers of epochs. Pass --epochs, which all of them have."
             )
         FinetuneConfig.__post_init__(self)
+        if self.start_from is not None:
+            raise UserError(
+                f"--start-from {self.start_from} is for one run: what a fold starts from may have "
+                "seen the images that it is tested on. Leave it out, so that each fold selects."
+            )
 
     def of_fold(self, fold: int) -> FinetuneConfig:
         """The settings of the run of a fold (from 1)."""
