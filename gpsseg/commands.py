@@ -24,6 +24,10 @@ STAGES: Mapping[str, Mapping[str, str]] = {  # of the work -> command -> what it
     "use": {
         "predict": "masks for new images, volumes, DICOM and videos",
     },
+    "handing on": {
+        "export": "the tuned network as a file that other programs read",
+        "delta": "what a run changed: look at it, apply, average, push and pull it",
+    },
     "this machine": {
         "benchmark": "what a training step of each method costs here",
         "backbones": "the networks: size, licence, whether they are here",
