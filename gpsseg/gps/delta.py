@@ -58,12 +58,22 @@ class Delta:
     free: tuple[str, ...] = ()
     path: Path | None = field(default=None, compare=False, repr=False)
 
-    def save(self, path: Path | str) -> None:
-        """Write one safetensors file: ``<name>.indices``, ``<name>.values``, ``<name>.dense``."""
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What its file holds: ``<name>.indices``, ``<name>.values``, ``<name>.dense``."""
         tensors = {f"{name}.dense": tensor for name, tensor in self.dense.items()}
         for name, (indices, values) in self.sparse.items():
             tensors[f"{name}.indices"], tensors[f"{name}.values"] = indices, values
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+
+    @property
+    def sha256(self) -> str:
+        """Over its tensors: equal means the same values, whatever its metadata say."""
+        return _hash_of(self.tensors)
+
+    def save(self, path: Path | str) -> None:
+        """Write one safetensors file, see ``tensors``."""
+        tensors = self.tensors
         facts = {"free": json.dumps(self.free), "sha256": _hash_of(tensors)}
         save_tensors(Path(path), tensors, {**self.metadata, **facts})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gpsseg import gps
@@ -40,6 +41,7 @@ def train_run(
     validate: Callable[[], float],
     deadline: Deadline | None = None,
     watch: Callable[[Mapping[str, Any]], None] | None = None,
+    first: Mapping[str, Tensor] | None = None,
 ) -> History:
     """Train the prepared network, and leave its delta, however the training ends.
 
@@ -55,6 +57,7 @@ def train_run(
         validate: scores the network as it is on the validation images; the best epoch is kept.
         deadline: by when the run must be scored, if there is a limit.
         watch: sees every line of the log, if anybody does.
+        first: values that the training starts from, where these are not the base's, see ``train``.
 
     Raises:
         TrainingDivergedError: the loss or a weight became NaN or infinite.
@@ -81,7 +84,7 @@ def train_run(
             back = decays_back(backbone, rates, config)
             history = train(
                 *(backbone, batches_of, validate, rates, config, machine, run.path),
-                *(keep, back, deadline, watch),
+                *(keep, back, deadline, watch, first or {}),
             )
     except TrainingDivergedError:  # all processes know of it; the first to end would end the others
         wait_for_all()
