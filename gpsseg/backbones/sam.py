@@ -136,7 +136,7 @@ class Sam(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, len(image))
+        self.facts.require_prompt(prompt, image.shape[0])
         prepared = stretched(image) if self.medical else normalised(image, MEAN, STD)
         features, early = self._encode(prepared)
         with full_precision(image):
