@@ -21,7 +21,6 @@ from gpsseg.backbones.base import (
     Order,
     Prompt,
     Published,
-    stretched,
 )
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.weights import fill_weights, is_packaged, packaged_weights, read_checkpoint
@@ -60,6 +59,7 @@ class LiteMedSAM(Backbone):
 
         super().__init__()
         self.net, self.classes = build_lite_medsam() if net is None else net, classes
+        self.statistics = None
         add_classes(self.net.mask_decoder, classes)
         self.facts = Facts(
             name="litemedsam",
@@ -101,8 +101,13 @@ class LiteMedSAM(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. Each image is stretched to its own range, as in LiteMedSAM."""
         self.facts.require_size(*image.shape[-2:])
+<<<<<<< HEAD
         self.facts.require_prompt(prompt, image.shape[0])
         features = self.net.image_encoder(stretched(image))
+=======
+        self.facts.require_prompt(prompt, len(image))
+        features = self.net.image_encoder(self.normalised(image))
+>>>>>>> export
         sparse, dense = self._prompt(image, prompt)
         logits, _ = self.net.mask_decoder(
             image_embeddings=features,

@@ -82,6 +82,21 @@ def runs_of(folder: Path) -> tuple[Path, ...]:
     return tuple(runs)
 
 
+def refuse_study(folder: Path) -> None:
+    """Refuse a study where one network is asked for.
+
+    Raises:
+        UserError: it is one; its folds are named.
+    """
+    study = StudyFolder(folder)
+    if study.is_study:
+        folds = read_object(study.settings, FoldedStudy)["folds"]
+        raise UserError(
+            f"{folder} is a study of {counted(folds, 'fold')}, expected one run: each fold "
+            f"has a network of its own. Name one of them: --run {study.run_of(1).path}."
+        )
+
+
 def first_config(folder: Path) -> FinetuneConfig:
     """The settings of a run, or those that the folds of a study share; checked for a result.
 
