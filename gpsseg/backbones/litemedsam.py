@@ -101,13 +101,8 @@ class LiteMedSAM(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. Each image is stretched to its own range, as in LiteMedSAM."""
         self.facts.require_size(*image.shape[-2:])
-<<<<<<< HEAD
         self.facts.require_prompt(prompt, image.shape[0])
-        features = self.net.image_encoder(stretched(image))
-=======
-        self.facts.require_prompt(prompt, len(image))
         features = self.net.image_encoder(self.normalised(image))
->>>>>>> export
         sparse, dense = self._prompt(image, prompt)
         logits, _ = self.net.mask_decoder(
             image_embeddings=features,

@@ -100,13 +100,8 @@ class MonaiNet(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. Images are mapped to -1..1."""
         self.facts.require_size(*image.shape[-2:])
-<<<<<<< HEAD
         self.facts.require_prompt(prompt, image.shape[0])
-        return self.net(2 * image - 1)
-=======
-        self.facts.require_prompt(prompt, len(image))
         return self.net(self.normalised(image))
->>>>>>> export
 
 
 def load(order: Order) -> MonaiNet:

@@ -134,14 +134,8 @@ class Sam(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
-<<<<<<< HEAD
         self.facts.require_prompt(prompt, image.shape[0])
-        prepared = stretched(image) if self.medical else normalised(image, MEAN, STD)
-        features, early = self._encode(prepared)
-=======
-        self.facts.require_prompt(prompt, len(image))
         features, early = self._encode(self.normalised(image))
->>>>>>> export
         with full_precision(image):
             positions = image_positions(self.net, features)
             sparse, dense = self._prompt(image, prompt, features)
