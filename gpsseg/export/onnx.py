@@ -112,11 +112,12 @@ def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterat
 
 def usage(tuned: Tuned) -> str:
     """See ``Format.usage``."""
-    prompt = "" if tuned.prompt not in NUMBERS else f'`, and `prompt` (N, {NUMBERS[tuned.prompt]})'
+    prompt = "" if tuned.prompt not in NUMBERS else f"`, and `prompt` (N, {NUMBERS[tuned.prompt]})"
     lines = [
         f"`{FILE}` (opset {OPSET}): `image` (N, 3, {tuned.side}, {tuned.side}) float32, RGB in "
         f"0..1{prompt.replace('`, and', ', and')} -> `probability`; any N. Normalisation and "
-        "sigmoid (or softmax) are part of the graph. " + RESIZING.replace("side", str(tuned.side))
+        "sigmoid (or softmax) are part of the graph. "
+        + RESIZING.replace("side", str(tuned.side))
         + " The same is written in the file's metadata_props, and done by `segment.py`.",
         "`pip install onnxruntime numpy pillow`; `python segment.py IMAGE MASK`.",
     ]
@@ -125,7 +126,11 @@ def usage(tuned: Tuned) -> str:
 
 FORMAT = Format(
     name="onnx",
-    needs=(("onnx", "gpsseg[onnx]"), ("onnxscript", "gpsseg[onnx]"), ("onnxruntime", "gpsseg[onnx]")),
+    needs=(
+        ("onnx", "gpsseg[onnx]"),
+        ("onnxscript", "gpsseg[onnx]"),
+        ("onnxruntime", "gpsseg[onnx]"),
+    ),
     fault=lambda tuned: "",
     write=write,
     read_maps=read_maps,
