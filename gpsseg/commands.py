@@ -1,4 +1,7 @@
-"""The commands: the one list of them, in the order of the work."""
+"""The commands: the one list of them, in the order of the work.
+
+A new command is a line here and a row of README's table; ``tests/test_commands.py`` holds that.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,10 @@ STAGES: Mapping[str, Mapping[str, str]] = {  # of the work -> command -> what it
     "handing on": {
         "export": "the tuned network as a file that other programs read",
         "delta": "what a run changed: look at it, apply, average, push and pull it",
+    },
+    "handing on": {
+        "export": "the tuned network in the files of other libraries",
+        "delta": "what was changed, by itself: show and compare",
     },
     "this machine": {
         "benchmark": "what a training step of each method costs here",
