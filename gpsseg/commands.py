@@ -31,10 +31,6 @@ STAGES: Mapping[str, Mapping[str, str]] = {  # of the work -> command -> what it
         "export": "the tuned network as a file that other programs read",
         "delta": "what a run changed: look at it, apply, average, push and pull it",
     },
-    "handing on": {
-        "export": "the tuned network in the files of other libraries",
-        "delta": "what was changed, by itself: show and compare",
-    },
     "this machine": {
         "benchmark": "what a training step of each method costs here",
         "backbones": "the networks: size, licence, whether they are here",
