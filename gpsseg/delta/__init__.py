@@ -83,10 +83,13 @@ def push(config: PushConfig) -> str | None:
     Raises:
         UserError: there is no result, the hub cannot be reached, or it does not allow that.
     """
+    from gpsseg.delta.hub import require_token
     from gpsseg.delta.opened import open_delta
     from gpsseg.delta.pushing import handed_on, say_how_to_pull, say_what_leaves, send
 
     opened = open_delta(config.delta)
+    if not config.dry_run:
+        require_token()
     with handed_on(opened, config.untrained) as files:
         say_what_leaves(files, config)
         if config.dry_run:

@@ -78,8 +78,9 @@ class Parameters(Mapping[str, Tensor]):
 
 
 def _keeping(model: nn.Module) -> list[nn.Module]:
-    """The outermost modules that do more in ``train`` than PyTorch's: some keep there what they
-    make of their weights, such as the biases of an attention.
+    """The outermost modules that do more in ``train`` than PyTorch's.
+
+    Some keep there what they make of their weights, such as the biases of an attention.
     """
     if type(model).train is not nn.Module.train:
         return [model]
