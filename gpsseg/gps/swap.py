@@ -29,6 +29,11 @@ class Change:
     some: dict[str, Entries]
     whole: dict[str, tuple[Tensor, Tensor]]
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all that it changes."""
+        return frozenset((*self.some, *self.whole))
+
     @torch.no_grad()
     def write(
         self, parameters: Mapping[str, Tensor], own: bool, leave: Collection[str] = ()
@@ -77,12 +82,27 @@ class Parameters(Mapping[str, Tensor]):
         return len(self._homes)
 
 
-def _keeping(model: nn.Module) -> list[nn.Module]:
-    """The outermost modules that do more in ``train`` than PyTorch's: some keep there what they
-    make of their weights, such as the biases of an attention."""
+def _keepers(model: nn.Module) -> list[nn.Module]:
+    """The outermost modules that do more than PyTorch's when they are told whether they train.
+
+    Some then make what they keep of their weights, such as the biases of an attention.
+    """
     if type(model).train is not nn.Module.train:
         return [model]
-    return [found for child in model.children() for found in _keeping(child)]
+    return [found for child in model.children() for found in _keepers(child)]
+
+
+def _own(model: nn.Module, keeper: nn.Module) -> frozenset[str]:
+    """Names of the weights that such a module, and those within it, hold themselves.
+
+    Empty where one of them has none: then nothing tells what it makes.
+    """
+    inner = [each for each in keeper.modules() if type(each).train is not nn.Module.train]
+    held = [{id(p) for p in each.parameters(recurse=False)} for each in inner]
+    if not all(held):
+        return frozenset()
+    wanted = set().union(*held)
+    return frozenset(name for name, p in model.named_parameters() if id(p) in wanted)
 
 
 def _beside(weight: Tensor, held: Entries) -> Entries:
@@ -109,7 +129,7 @@ class Turns:
 
     def __init__(self, model: nn.Module, deltas: Sequence[Delta]):
         self.lock = threading.RLock()
-        self._model, self._cached = model, _keeping(model)
+        self._model, self._keepers = model, [(each, _own(model, each)) for each in _keepers(model)]
         self._at_work: Change | None = None
         self._sure = True  # that what is at work is all there; not while it is written
         self._written: list[Change] = []  # those whose values may stand in the network
@@ -139,10 +159,15 @@ class Turns:
                 if change not in self._written:
                     self._written.append(change)
                 change.write(parameters, own=False)
-            for module in self._cached:
-                module.train(self._model.training)
+            self._tell({name for each in self._written for name in each.names})
             self._written = [] if change is None else [change]
             self._at_work, self._sure = change, True
+
+    def _tell(self, changed: Collection[str]) -> None:
+        """Let modules that keep a function of their own weights make it anew, if these changed."""
+        for module, own in self._keepers:
+            if not own or not own.isdisjoint(changed):
+                module.train(self._model.training)
 
 
 def apply_all(
