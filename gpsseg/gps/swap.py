@@ -53,7 +53,10 @@ class Change:
                 weight.view(-1).index_copy_(0, places, values[which])
         for name, tensors in self.whole.items():
             if name not in leave:
-                parameters[name].copy_(tensors[which])
+                parameter = parameters[name]
+                if tensors[0].device != parameter.device:
+                    tensors = self.whole[name] = tensors[0].to(parameter), tensors[1].to(parameter)
+                parameter.data = tensors[which]  # takes no copy, and no time
 
 
 class Parameters(Mapping[str, Tensor]):
@@ -135,7 +138,8 @@ class Turns:
         self._written: list[Change] = []  # those whose values may stand in the network
         parameters, kept = Parameters(model), dict[str, Tensor]()
         self._parameters = parameters
-        changes = [_change(parameters, delta, kept) for delta in deltas]
+        whole = {name for delta in deltas for name in delta.dense}
+        changes = [_change(parameters, delta, whole, kept) for delta in deltas]
         self.members: tuple[Put, ...] = tuple(self._putting(change) for change in changes)
 
     def base(self) -> None:
@@ -214,23 +218,30 @@ def refuse_other_base(first: Delta, other: Delta) -> None:
 
 
 @torch.no_grad()
-def _change(parameters: Mapping[str, Tensor], delta: Delta, kept: dict[str, Tensor]) -> Change:
+def _change(
+    parameters: Mapping[str, Tensor], delta: Delta, whole: Collection[str], kept: dict[str, Tensor]
+) -> Change:
     """What a delta changes in a network that holds the base's own values now.
 
     Args:
         parameters: of the network, by name.
         delta: which fits it.
+        whole: names that any of the deltas changes whole, which are exchanged whole by all.
         kept: the base's own whole tensors, which all changes share; new ones are added.
     """
-    some = {}
+    some, all_of = {}, {}
     for name, (places, values) in delta.sparse.items():
         weight = parameters[name]
         index = places.long().to(weight.device)
-        some[name] = (index, values.to(weight), weight.reshape(-1)[index].clone())
-    for name in delta.dense:
+        if name in whole:
+            tensor = weight.detach().clone()
+            tensor.view(-1)[index] = values.to(weight)
+            all_of[name] = tensor
+        else:
+            some[name] = (index, values.to(weight), weight.reshape(-1)[index].clone())
+    for name, tensor in delta.dense.items():
+        all_of[name] = tensor.to(parameters[name], copy=True)
+    for name in all_of:
         if name not in kept:
             kept[name] = parameters[name].detach().clone()
-    whole = {
-        name: (tensor.to(kept[name].dtype), kept[name]) for name, tensor in delta.dense.items()
-    }
-    return Change(some, whole)
+    return Change(some, {name: (tensor, kept[name]) for name, tensor in all_of.items()})
