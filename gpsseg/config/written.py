@@ -130,6 +130,9 @@ class Layer(TypedDict):
     whole: Count
 
 
+LayersOfCandidates = list[Layer]
+
+
 class Selected(TypedDict, total=False):
     """selection.json."""
 
