@@ -18,6 +18,14 @@ from gpsseg.runs.method import add_layers, load_base
 SIDE = 64
 
 
+@pytest.fixture(autouse=True)
+def one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the test images is enough for most tests."""
+    import gpsseg.export.pictures
+
+    monkeypatch.setattr(gpsseg.export.pictures, "COUNT", 1)
+
+
 @pytest.fixture(scope="session")
 def networks() -> ModuleType:
     """The tiny networks of the tests of backbones."""
