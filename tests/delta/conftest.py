@@ -77,8 +77,11 @@ def handler_of(hub: Hub) -> Any:
                 user, name, *rest = path.removeprefix("/api/models/").split("/")
                 self.tell(f"{user}/{name}", rest[1] if rest else "main")
             else:
-                user, name, _, revision, file = path.strip("/").split("/", 4)
-                self.send_file(f"{user}/{name}", revision, file, body)
+                user, name, *rest = path.strip("/").split("/", 4)
+                if len(rest) < 3:
+                    self.answer(404, b"{}")
+                else:
+                    self.send_file(f"{user}/{name}", *rest[1:], body)
 
         def refused(self) -> bool:
             hub.asked.append(f"{self.command} {self.path}")
