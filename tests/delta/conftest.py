@@ -219,12 +219,12 @@ def pushed_run(tmp_path: Path) -> Path:
     content["config"] |= {"data_root": "/home/SECRET", "cache": "/SECRET", "output": "runs/SECRET"}
     content |= {"command": ["finetune", "--output", "SECRET"]}
     (run / "config.json").write_text(json.dumps(content))
-    leak = {"train_id": "SECRET", "test_id": "SECRET", "kind": "same", "similarity": 1.0}
+    leak = {"train_id": "SECRET", "test_id": "SECRET", "kind": "copy", "similarity": 1.0}
     metrics = {
         **{"data": "synthetic sample", "dataset": "kvasir", "title": "Kvasir-SEG", "images": 2},
         **{"prompt": "box from SECRET.csv", "processor": "SECRET", "method": "gps"},
         **{"split": {"name": "official", "sha256": "0" * 64}, "after": {"per-image": SCORES}},
-        "leaks": {"checked": True, "leaking": 1, "train": 6, "test": 2, "pairs": [leak]},
+        "leaks": {"checked": True, "train": 6, "test": 2, "pairs": [leak]},
         "by": {"ward": [{"value": "SECRET", "images": 2, "dice": 0.5, "few": True}]},
         "skipped": [{"id": "SECRET", "part": "test", "why": "SECRET"}],
     }
