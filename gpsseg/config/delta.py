@@ -9,11 +9,15 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from gpsseg.config.checked import check_types
+from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.errors import UserError, counted
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}")
+INFO_CONDITIONS: Conditions = {
+    "layers": Condition("the text; --json has them always", lambda config: not config.json),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,7 @@ class InfoConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        refuse_idle(self, INFO_CONDITIONS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from gpsseg.files import write_json
 from gpsseg.reading import read_object
 
 RANDOM = "random"
+HIDDEN_FILE = "own-file.pth"  # what a nameless run's file is called
 # Settings that say what the network is, how it was trained, and how it predicts. All others are
 # places, or of the machine.
 SETTINGS = (
@@ -162,7 +163,8 @@ def name_of(place: str) -> str:
     >>> name_of("/data/a.pth"), name_of("unet:resnet50")
     ('a.pth', 'unet:resnet50')
     """
-    return re.split(r"[/\\]", place.rstrip("/\\"))[-1] or "own"
+    name = re.split(r"[/\\]", place.rstrip("/\\"))[-1]
+    return HIDDEN_FILE if place == HIDDEN or not name else name
 
 
 def settle_base(own: Base, backbone: str | None, weights: str | None) -> Base:

@@ -234,6 +234,17 @@ def pushed_run(tmp_path: Path) -> Path:
     return run
 
 
+@pytest.fixture(scope="session")
+def handed_files() -> dict[str, bytes]:
+    """What is pushed of a run of version 0.1."""
+    from gpsseg.config.delta import PushConfig
+    from gpsseg.delta.opened import open_delta
+    from gpsseg.delta.pushing import handed_on
+
+    with handed_on(open_delta(OLD), PushConfig(delta=OLD, repo="clinic/polyps")) as files:
+        return {name: path.read_bytes() for name, path in files.items()}
+
+
 @pytest.fixture
 def ask() -> SimpleNamespace:
     """The commands, quick to type."""

@@ -96,6 +96,31 @@ def test_own_data_bring_their_card_without_its_places(
     load_run(pulled)
 
 
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_own_weights_are_named_and_stay_here(
+    hub: Any, ask: Any, pushed_run: Path, tmp_path: Path, anonymous: bool
+) -> None:
+    """Not even named, of a nameless run, whose salt.txt says where they are."""
+    own = tmp_path / "own" / "weights.pth"
+    own.parent.mkdir()
+    own.write_bytes(b"")
+    config = json.loads((pushed_run / "config.json").read_text())
+    config["config"] |= {"anonymous_ids": anonymous, "weights": str(own)}
+    if anonymous:
+        config["config"]["weights"] = "hidden, see salt.txt"
+        salt = f"{'0' * 64}\n{json.dumps({'config': {'weights': str(own)}})}\n"
+        (pushed_run / "salt.txt").write_text(salt)
+    (pushed_run / "config.json").write_text(json.dumps(config))
+    kept = hub.files_at("clinic/polyps", ask.push(pushed_run))[1]
+    assert not [name for name, content in kept.items() if str(tmp_path).encode() in content]
+    name = "own-file.pth" if anonymous else "weights.pth"
+    assert json.loads(kept["config.json"])["config"]["weights"] == name
+    assert b"--weights YOUR-WEIGHTS" in kept["README.md"]
+    with pytest.raises(UserError, match=f"own file {name}, which is not in the repository"):
+        ask.pull(tmp_path / "x")
+    assert ask.pull(tmp_path / "x", weights=str(own))
+
+
 @pytest.mark.parametrize("part", ["GET /api/models", "POST /api/repos/create", "/commit/"])
 @pytest.mark.parametrize(
     ("status", "said"),

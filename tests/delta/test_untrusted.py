@@ -16,15 +16,14 @@ from gpsseg.gps import Delta, model_hash
 
 
 @pytest.fixture
-def bent(hub: Any, ask: Any, pushed_run: Path) -> Any:
-    """``bent({...}, file=bytes)``: what was pushed, with other settings and files put there."""
-    commit = ask.push(pushed_run)
-    config = json.loads(hub.files_at("clinic/polyps", commit)[1]["config.json"])
+def bent(hub: Any, handed_files: dict[str, bytes]) -> Any:
+    """``bent({...}, file=bytes)``: what is pushed, with other settings and files put there."""
+    config = json.loads(handed_files["config.json"])
 
     def bend(settings: dict[str, Any], **files: bytes) -> None:
-        content = config | {"config": config["config"] | settings}
+        content = json.dumps(config | {"config": config["config"] | settings}).encode()
         named = {name.replace("__", "."): content for name, content in files.items()}
-        hub.put("clinic/polyps", {"config.json": json.dumps(content).encode(), **named})
+        hub.put("clinic/polyps", {**handed_files, "config.json": content, **named})
 
     return bend
 
@@ -75,7 +74,7 @@ def test_only_what_a_delta_needs_is_taken(bent: Any, ask: Any, hub: Any, tmp_pat
     }
     bent(more | {"start_from": "/x", "table": "/x", "resume": "/x", "by": ["x"]}, **files)
     pulled = ask.pull(tmp_path / "x")
-    names = {"delta.safetensors", "config.json", "metrics.json", "README.md", "pulled.json"}
+    names = {"delta.safetensors", "config.json", "README.md", "pulled.json"}
     assert {path.name for path in pulled.iterdir()} == names
     assert "/x" not in (pulled / "config.json").read_text()
     assert "\x1b" not in (pulled / "README.md").read_text()
