@@ -6,11 +6,18 @@ import importlib.util
 from collections.abc import Mapping
 
 from gpsseg.errors import UserError
-from gpsseg.export import monai_bundle, onnx, smp_folder
+from gpsseg.export import monai_bundle, onnx, original, smp_folder, transformers_folder
 from gpsseg.export.format import Format, Tuned
 
 FORMATS: Mapping[str, Format] = {
-    each.name: each for each in (smp_folder.FORMAT, onnx.FORMAT, monai_bundle.FORMAT)
+    each.name: each
+    for each in (
+        original.FORMAT,
+        transformers_folder.FORMAT,
+        smp_folder.FORMAT,
+        onnx.FORMAT,
+        monai_bundle.FORMAT,
+    )
 }
 
 
