@@ -79,7 +79,8 @@ class Parameters(Mapping[str, Tensor]):
 
 def _keeping(model: nn.Module) -> list[nn.Module]:
     """The outermost modules that do more in ``train`` than PyTorch's: some keep there what they
-    make of their weights, such as the biases of an attention."""
+    make of their weights, such as the biases of an attention.
+    """
     if type(model).train is not nn.Module.train:
         return [model]
     return [found for child in model.children() for found in _keeping(child)]
