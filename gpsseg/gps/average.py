@@ -71,20 +71,14 @@ def image_weights(deltas: Sequence[Delta]) -> list[float] | None:
 
 def doubts_of(deltas: Sequence[Delta]) -> list[str]:
     """What somebody should know who averages these: sentences, for the command to say."""
-    found = []
-    if len(deltas) > 1 and image_weights(deltas) is None:
-        found.append(
-            "Not all deltas say how many images they were trained on (those of version 0.1 do "
-            "not), so all count equally."
-        )
     seeds = {_settings(delta).get("seed") for delta in deltas} - {None}
     alone = [delta for delta in deltas if "started_from" not in delta.metadata]
     if len(seeds) > 1 and deltas[0].free and alone:
-        found.append(
+        return [
             "They have different seeds, and some start from random weights of their own: the mean "
             "of such is no network. Use one --seed everywhere in the first round."
-        )
-    return found
+        ]
+    return []
 
 
 def images_of(delta: Delta) -> int | None:

@@ -21,7 +21,7 @@ from gpsseg.gps.sparse import check_selection
 from gpsseg.gps.tensorfile import listed, read_tensors
 from gpsseg.processes import by_main
 from gpsseg.reading import read_object
-from gpsseg.runs.tuned import require_delta
+from gpsseg.runs.trained import require_delta
 
 ACCEPTED = "a delta.safetensors, a selection.safetensors, or a folder of a run or of `select`"
 

@@ -57,7 +57,7 @@ def centre(model, batches, most, criterion="gradient", k=2, **facts):
 def test_with_all_candidates_it_is_the_selection_of_all_images(criterion):
     model, parts = network(), [images(1, 3), images(2, 5), images(3, 1)]
     files = [centre(model, part, EVERY, criterion)[0] for part in parts]
-    _, whole = centre(model, sum(parts, []), EVERY, criterion)
+    _, whole = centre(model, [*itertools.chain(*parts)], EVERY, criterion)
     merged = gps.merged_selection(files)
     assert merged.shapes == whole.shapes
     for name, index in whole.indices.items():
