@@ -39,7 +39,9 @@ class Centre(flwr.client.NumPyClient):
     def __init__(self, start: Path, folder: Path, options: dict[str, Any]) -> None:
         self.start, self.folder, self.options = start, folder, options
 
-    def fit(self, values: list[Any], config: dict[str, Any]) -> tuple[list[Any], int, dict[str, Any]]:
+    def fit(
+        self, values: list[Any], config: dict[str, Any]
+    ) -> tuple[list[Any], int, dict[str, Any]]:
         """Train one round, from the mean of the last one's values."""
         start = self._averaged(values) if values else self.start
         output = self.folder / f"round-{config['round']}"
@@ -49,7 +51,9 @@ class Centre(flwr.client.NumPyClient):
         arrays = [tensor.float().numpy() for tensor in _values(delta).values()]
         return arrays, int(delta.metadata["train_images"]), {}
 
-    def evaluate(self, values: list[Any], config: dict[str, Any]) -> tuple[float, int, dict[str, Any]]:
+    def evaluate(
+        self, values: list[Any], config: dict[str, Any]
+    ) -> tuple[float, int, dict[str, Any]]:
         """Keep the mean; `python -m gpsseg.evaluate` scores it, on this centre's own images."""
         self._averaged(values)
         return 0.0, 1, {}
