@@ -25,9 +25,7 @@ def convolution():
     return nn.Conv2d(3, 1, 1)
 
 
-def train(
-    model, machine, run, validate=None, batches_of=draw, rates=None, back=(), first=None, **settings
-):
+def train(model, machine, run, validate=None, batches_of=draw, rates=None, **settings):
     run.mkdir(exist_ok=True)
     to = {"back": settings.pop("back", ()), "first": settings.pop("first", {})}
     config = FinetuneConfig(**{"epochs": 4, **settings})
