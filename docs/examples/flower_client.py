@@ -1,6 +1,6 @@
 """Several hospitals by Flower: each centre trains here, and only the selected values travel.
 
-    pip install "flwr>=1.42,<1.43"        # into an environment of its own: it pins rich, click, typer
+    pip install "flwr>=1.42,<1.43"  # into an environment of its own: it pins rich, click, typer
     python flower_client.py serve --address 0.0.0.0:8080 --centres 3 --rounds 3
     python flower_client.py join --address HOST:8080 --start-from merged --output federated \
         --table cases.csv --backbone unet-efficientnet-lite0 --epochs 4

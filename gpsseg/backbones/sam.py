@@ -134,7 +134,7 @@ class Sam(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, len(image))
+        self.facts.require_prompt(prompt, image.shape[0])
         features, early = self._encode(self.normalised(image))
         with full_precision(image):
             positions = image_positions(self.net, features)

@@ -132,7 +132,7 @@ class Sam2(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM 2, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, len(image))
+        self.facts.require_prompt(prompt, image.shape[0])
         net, decoder = self.net, self.net.mask_decoder
         pyramid = net.vision_encoder(self.normalised(image)).fpn_hidden_states
         fine, middle, coarse = pyramid
@@ -158,7 +158,7 @@ class Sam2(Backbone):
         Without a prompt there are two of that kind, as in SAM 2's own training.
         """
         encoder = self.net.prompt_encoder
-        end = encoder.not_a_point_embed.weight.expand(len(image), 1, 1, -1)
+        end = encoder.not_a_point_embed.weight.expand(image.shape[0], 1, 1, -1)
         where = prompt_points(self.facts.prompt, image, given)
         if where is None:
             return end.expand(-1, -1, 2, -1)

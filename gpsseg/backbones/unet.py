@@ -83,7 +83,7 @@ class UNet(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``."""
         self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, len(image))
+        self.facts.require_prompt(prompt, image.shape[0])
         return self.net(self.normalised(image))
 
 

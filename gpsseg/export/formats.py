@@ -6,10 +6,19 @@ import importlib.util
 from collections.abc import Mapping
 
 from gpsseg.errors import UserError
-from gpsseg.export import smp_folder
+from gpsseg.export import monai_bundle, onnx, original, smp_folder, transformers_folder
 from gpsseg.export.format import Format, Tuned
 
-FORMATS: Mapping[str, Format] = {each.name: each for each in (smp_folder.FORMAT,)}
+FORMATS: Mapping[str, Format] = {
+    each.name: each
+    for each in (
+        original.FORMAT,
+        transformers_folder.FORMAT,
+        smp_folder.FORMAT,
+        onnx.FORMAT,
+        monai_bundle.FORMAT,
+    )
+}
 
 
 def format_for(name: str, tuned: Tuned) -> Format:

@@ -78,6 +78,14 @@ def write_script(
     write_text(folder / NAME, "\n\n".join(each.strip("\n") + "\n" for each in parts))
 
 
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep what libraries say of their reading and writing, and their progress bars, to oneself."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        yield
+
+
 def maps_by_script(folder: Path, pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
     """What the example that was written finds in pictures, see ``Format.read_maps``.
 
@@ -85,7 +93,7 @@ def maps_by_script(folder: Path, pictures: Sequence[Picture]) -> Iterator[np.nda
     do not count; of plain images the example's own preparation is that.
     """
     names = runpy.run_path(str(folder / NAME), run_name="example")
-    with contextlib.redirect_stdout(io.StringIO()):  # some libraries say what they do
+    with quietly():
         network = names["load"](folder)
     for picture in pictures:
         image = torch.from_numpy(picture.image)[None]

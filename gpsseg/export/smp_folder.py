@@ -10,7 +10,7 @@ import numpy as np
 
 from gpsseg.backbones.unet import UNet
 from gpsseg.export.format import Format, Picture, Tuned
-from gpsseg.export.script import maps_by_script, write_script
+from gpsseg.export.script import maps_by_script, quietly, write_script
 
 PACKAGE = "segmentation-models-pytorch"
 
@@ -25,7 +25,8 @@ def fault(tuned: Tuned) -> str:
 def write(tuned: Tuned, folder: Path) -> None:
     """Write config.json, model.safetensors and the example."""
     network: Any = tuned.model.net
-    network.save_pretrained(folder)
+    with quietly():
+        network.save_pretrained(folder)
     imports = "import segmentation_models_pytorch as smp"
     write_script(tuned, folder, "smp", imports, f"torch {PACKAGE}")
 

@@ -36,7 +36,7 @@ def merged_for(chosen: Format, tuned: Tuned) -> None:
         UserError: they cannot be merged, and the format does not take them.
     """
     try:
-        merge(tuned.model)
+        merge(tuned.model, tuned.config)
     except UserError:
         if not chosen.takes_layers:
             raise
