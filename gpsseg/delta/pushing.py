@@ -11,7 +11,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.resuming import read_config
 from gpsseg.console import say
 from gpsseg.delta.handed import hand_on, own_base
-from gpsseg.delta.hub import commit, host, look, make, require_token
+from gpsseg.delta.hub import commit, host, look, make
 from gpsseg.delta.opened import Opened, require_run
 from gpsseg.errors import UserError
 from gpsseg.files import sha256_of_file
@@ -56,7 +56,6 @@ def send(files: Mapping[str, Path], config: PushConfig) -> str:
     Raises:
         UserError: the hub cannot be reached or does not allow that, or the repository is public.
     """
-    require_token()
     there = look(config.repo)
     if there is None:
         make(config.repo, config.public)

@@ -75,7 +75,13 @@ def test_own_data_bring_their_card_without_its_places(
     card |= {"transforms": "rgb", "root": "/SECRET", "folder": "SECRET", "note": "SECRET"}
     card |= {
         "title": "Our polyps",
-        "splits": [{"name": "SECRET", "all": {"images": "SECRET/*"}, "test_share": 0.2}],
+        "splits": [
+            {
+                "name": "SECRET",
+                "all": {"images": "SECRET/*", "masks": "SECRET/{id}"},
+                "test_share": 0.2,
+            }
+        ],
     }
     (pushed_run / "dataset.yaml").write_text(yaml.safe_dump(card | {"get": "SECRET"}))
     commit = ask.push(pushed_run)
