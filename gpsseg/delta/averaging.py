@@ -8,7 +8,7 @@ from gpsseg.delta.opened import Opened
 from gpsseg.errors import UserError, few
 from gpsseg.gps import Delta
 from gpsseg.gps.average import average as mean
-from gpsseg.gps.average import image_weights, images_of
+from gpsseg.gps.average import doubts_of, image_weights, images_of
 
 
 def averaged(deltas: Sequence[Delta], weights: Sequence[float]) -> tuple[Delta, list[float]]:
@@ -45,3 +45,5 @@ def lines_of(
             "Pass --weights for others.",
             "yellow",
         )
+    for doubt in doubts_of([each.delta for each in opened]):
+        yield doubt, "bold yellow"
