@@ -39,7 +39,7 @@ def lines_of(
         images = images_of(each.delta)
         of = "unknown how many" if images is None else f"{images:,}"
         yield f"{share:>7.2%}  {each.name} ({of} training images)", ""
-    if unknown and not weighted:
+    if unknown and not weighted and len(opened) > 1:
         yield (
             f"All count equally, as {few(unknown)} does not say on how many images it was trained. "
             "Pass --weights for others.",
