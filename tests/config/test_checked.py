@@ -187,7 +187,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     config = PredictConfig(run="~/run", input=["~/a", "b~c"], output=Path("~/o"))
-    assert (config.run, config.output) == (tmp_path / "run", tmp_path / "o")
+    assert (config.run, config.output) == ((tmp_path / "run",), tmp_path / "o")
     assert config.input == (tmp_path / "a", Path("b~c"))
     assert FinetuneConfig(data_root="~nobody-of-this-name/x").data_root.parts[0][0] == "~"
 
