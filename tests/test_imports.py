@@ -20,7 +20,7 @@ GROUND = {
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
 COMMANDS = {
     *("finetune", "select", "evaluate", "datasets", "slices", "compare", "benchmark", "predict"),
-    *("report", "study"),
+    *("report", "study", "demo"),
 }
 ABOVE = {  # room -> the rooms that it may import, besides itself and the ground
     **{room: set() for room in GROUND | SIBLINGS},
