@@ -22,13 +22,14 @@ if sys.platform == "darwin":  # torch reads it once, when it is imported, which 
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 __version__ = "0.2.0.dev0"
-__all__ = ["Delta", "FinetuneConfig", "__version__", "load_backbone", "load_run"]
+__all__ = ["Delta", "FinetuneConfig", "__version__", "load_backbone", "load_run", "load_tasks"]
 
 _HOMES = {
     "Delta": "gpsseg.gps.delta",
     "FinetuneConfig": "gpsseg.config.finetune",
     "load_backbone": "gpsseg.backbones",
     "load_run": "gpsseg.predict.network",
+    "load_tasks": "gpsseg.predict.network",
 }
 
 

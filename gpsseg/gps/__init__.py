@@ -7,7 +7,7 @@ from gpsseg.gps.neurons import neuron_biases, neuron_weights
 from gpsseg.gps.score import Scores, running_scores, score, unscored
 from gpsseg.gps.select import Selection, check_top_k, overlap, select, within_rounding
 from gpsseg.gps.sparse import merge, sparsify, with_dense_gradient
-from gpsseg.gps.swap import apply_all
+from gpsseg.gps.swap import Turns, apply_all
 
 __all__ = [
     "CRITERIA",
@@ -15,6 +15,7 @@ __all__ = [
     "Delta",
     "Scores",
     "Selection",
+    "Turns",
     "apply_all",
     "check_top_k",
     "extract",
