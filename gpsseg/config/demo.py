@@ -49,7 +49,9 @@ class DemoConfig:
         check_types(self)
         if not self.run:
             raise UserError("--run needs the folder of a finished run.")
-        if twice := [str(run) for run, n in Counter(p.resolve() for p in self.run).items() if n > 1]:
+        if twice := [
+            str(run) for run, n in Counter(p.resolve() for p in self.run).items() if n > 1
+        ]:
             raise UserError(f"--run names {twice[0]} twice. Name each run once.")
         if self.port is not None and not 0 <= self.port <= 65535:
             raise UserError(f"--port is a number from 1 to 65535, got {self.port}. Leave it out.")

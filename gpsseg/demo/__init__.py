@@ -20,7 +20,9 @@ def demo(config: DemoConfig) -> None:
         UserError: gradio is not installed, a run has no result, or the port is taken.
     """
     if find_spec("gradio") is None:
-        raise UserError("The demo needs gradio, which is not installed: pip install 'gpsseg[demo]'.")
+        raise UserError(
+            "The demo needs gradio, which is not installed: pip install 'gpsseg[demo]'."
+        )
     import_at_once((*NETWORKS, "gradio"))
     from gpsseg.demo.desk import Desk
     from gpsseg.demo.page import build

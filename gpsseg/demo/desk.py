@@ -211,9 +211,11 @@ def _drawn(
         write_picture(paths[-1], drawn, SHARP)
         says.append(shown.caption(mask, task.network.classes))
     view = View(
-        dropped.name,
-        *paths,
-        *says,
+        name=dropped.name,
+        before=paths[0],
+        after=paths[1],
+        before_says=says[0],
+        after_says=says[1],
         slices=many,
         slice=kept.slice,
         hint=_hint(task, session, opened),

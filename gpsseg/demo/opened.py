@@ -1,4 +1,4 @@
-"""The pictures of what was dropped, as predict reads them for a run; and the mask of all of them."""
+"""The pictures of what was dropped, as predict reads them for a run; and the mask of all."""
 
 from __future__ import annotations
 
@@ -74,9 +74,7 @@ def open_pictures(task: Task, number: int, dropped: Dropped, folder: Path) -> Op
     reaches, flat = Reaches(network.greys), list[str]()
     axis = config.axis or "auto"
     frames = list(
-        open_source(
-            plan, failures, axis, config.window, task.label, network.greys, flat, reaches
-        )
+        open_source(plan, failures, axis, config.window, task.label, network.greys, flat, reaches)
     )
     if not frames:
         raise UserError(f"{dropped.name} holds no picture. Drop another file.")

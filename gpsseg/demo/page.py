@@ -25,6 +25,7 @@ KEPT = (
     "the page or do nothing for half an hour. Up to {size:,} MB and {pixels:,} million pixels."
 )
 DROP = "Drop an image, a volume (NIfTI, NRRD, MHA) or DICOM"
+SHOWN_WHILE = gr.Progress()
 ONE_AT_A_TIME = "gpsseg"  # visitors' calls that ask the network wait for each other, in order
 
 
@@ -120,8 +121,24 @@ def _layout(tasks: Sequence[Task], config: DemoConfig) -> Controls:
             with gr.Accordion("About this network", open=True):
                 about = _html(first.about, elem_classes="about")
     return Controls(
-        *(task, which, threshold, opacity, files, remove, unclick, all_slices),
-        *(mask, overlay, volume, before, after, before_says, after_says, status, about, warning),
+        task=task,
+        slice=which,
+        threshold=threshold,
+        opacity=opacity,
+        files=files,
+        remove=remove,
+        unclick=unclick,
+        all_slices=all_slices,
+        mask=mask,
+        overlay=overlay,
+        volume=volume,
+        before=before,
+        after=after,
+        before_says=before_says,
+        after_says=after_says,
+        status=status,
+        about=about,
+        warning=warning,
     )
 
 
@@ -186,7 +203,10 @@ def _updates(view: View, task: Task) -> list[Any]:
         gr.Button(visible=there),
         gr.Button(visible=there and bool(task.prompt)),
         gr.Button(visible=view.of_all),
-        *(gr.DownloadButton(value=_text(p), visible=p is not None) for p in (view.mask, view.overlay)),
+        *(
+            gr.DownloadButton(value=_text(p), visible=p is not None)
+            for p in (view.mask, view.overlay)
+        ),
         gr.DownloadButton(value=None, visible=False),
         gr.Image(value=_text(view.before), label=task.base_title, elem_classes=clicked),
         gr.Image(value=_text(view.after), elem_classes=clicked),
@@ -231,7 +251,7 @@ def _wire(page: gr.Blocks, c: Controls, desk: Desk) -> None:
         return answer(desk.clear(_key(request)), _asked(values))
 
     def segment_all(
-        request: gr.Request, *values: Any, progress: gr.Progress = gr.Progress()
+        request: gr.Request, *values: Any, progress: gr.Progress = SHOWN_WHILE
     ) -> list[Any]:
         def told(done: int, total: int) -> None:
             progress((done, total), desc="Segmenting", unit="slices")
@@ -267,6 +287,4 @@ def _key(request: gr.Request) -> str:
 
 def theme() -> Any:
     """The looks: fonts of the visitor's system, nothing to fetch."""
-    return gr.themes.Base(
-        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-    )
+    return gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])

@@ -51,7 +51,7 @@ class Task:
 
     @property
     def prompt(self) -> str:
-        """ "box" or "point", where the network is told one of each picture; else empty."""
+        """What the network is told of each picture, "box" or "point"; empty where it is nothing."""
         return self.network.prompt if is_prompted(self.network.prompt) else ""
 
 
