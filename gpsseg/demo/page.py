@@ -40,8 +40,9 @@ class Controls:
         files: where files are dropped.
         remove, unclick, all_slices: buttons.
         mask, overlay, volume: downloads.
+        before_title: what stands above the first picture.
         before, after: pictures.
-        before_title, after_title: what stands below them.
+        before_says, after_says: how much their masks mark.
         status: of what was dropped: its name, what to do next, or what went wrong.
         about: of the task's scores.
         warning: of the task.
@@ -58,6 +59,7 @@ class Controls:
     mask: gr.DownloadButton
     overlay: gr.DownloadButton
     volume: gr.DownloadButton
+    before_title: gr.HTML
     before: gr.Image
     after: gr.Image
     before_says: gr.HTML
@@ -76,7 +78,8 @@ class Controls:
         """What every answer changes, in the order of ``updates``."""
         return [
             *(self.files, self.slice, self.remove, self.unclick, self.all_slices),
-            *(self.mask, self.overlay, self.volume, self.before, self.after),
+            *(self.mask, self.overlay, self.volume),
+            *(self.before_title, self.before, self.after),
             *(self.before_says, self.after_says, self.status),
         ]
 
@@ -98,28 +101,27 @@ def _layout(tasks: Sequence[Task], config: DemoConfig) -> Controls:
     first = tasks[0]
     gr.HTML(HEAD, elem_classes="head")
     warning = _html(_boxed("warn", first.warning), visible=bool(first.warning))
+    names = [(task.name, number) for number, task in enumerate(tasks)]
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
-            names = [(task.name, number) for number, task in enumerate(tasks)]
             task = gr.Radio(names, value=0, label="Task", visible=len(tasks) > 1)
             files = gr.File(label=DROP, file_count="multiple", height=130)
             status = _html(_boxed("note", escape(_kept(config))))
-            which = gr.Slider(1, 2, 1, step=1, label="Slice", visible=False, buttons=[])
-            threshold = gr.Slider(0.01, 0.99, 0.5, step=0.01, label="Threshold", buttons=[])
-            opacity = gr.Slider(0, 1, 0.25, step=0.05, label="Opacity", buttons=[])
             with gr.Row():
-                unclick = _button("Click anew")
-                remove = _button("Remove the file")
-            with gr.Row():
-                mask, overlay = _download("Mask"), _download("Overlay")
-            with gr.Row():
-                all_slices, volume = _button("Segment all slices"), _download("Mask of all slices")
-        with gr.Column(scale=5, min_width=300):
-            with gr.Row():
-                before, before_says = _picture(first.base_title)
-                after, after_says = _picture("Tuned")
-            with gr.Accordion("About this network", open=True):
-                about = _html(first.about, elem_classes="about")
+                unclick, remove = _button("Click anew"), _button("Remove the file")
+        with gr.Column(scale=5, min_width=300), gr.Row():
+            before_title, before, before_says = _picture(first.base_title)
+            _, after, after_says = _picture("Tuned")
+    with gr.Row():
+        which = gr.Slider(1, 2, 1, step=1, label="Slice", visible=False, buttons=[])
+        threshold = gr.Slider(0.01, 0.99, 0.5, step=0.01, label="Threshold", buttons=[])
+        opacity = gr.Slider(0, 1, 0.25, step=0.05, label="Opacity of the mask", buttons=[])
+    with gr.Row():
+        mask, overlay = _download("Download the mask"), _download("Download the overlay")
+        all_slices = _button("Segment all slices")
+        volume = _download("Download the mask of all slices")
+    with gr.Accordion("About this network", open=True):
+        about = _html(first.about, elem_classes="about")
     return Controls(
         task=task,
         slice=which,
@@ -132,6 +134,7 @@ def _layout(tasks: Sequence[Task], config: DemoConfig) -> Controls:
         mask=mask,
         overlay=overlay,
         volume=volume,
+        before_title=before_title,
         before=before,
         after=after,
         before_says=before_says,
@@ -170,17 +173,24 @@ def _download(text: str) -> gr.DownloadButton:
     return gr.DownloadButton(text, visible=False, size="sm", min_width=120)
 
 
-def _picture(title: str) -> tuple[gr.Image, gr.HTML]:
-    with gr.Column(min_width=260):
+def _picture(title: str) -> tuple[gr.HTML, gr.Image, gr.HTML]:
+    """A picture between its title and what its mask marks."""
+    with gr.Column(min_width=260, elem_classes="view"):
+        above = _html(_title(title))
         image = gr.Image(
             label=title,
+            show_label=False,
             interactive=False,
             buttons=["fullscreen"],
             type="filepath",
             height="auto",
             elem_classes="picture",
         )
-        return image, _html("", elem_classes="says")
+        return above, image, _html("", elem_classes="says")
+
+
+def _title(text: str) -> str:
+    return f"<h2>{escape(text)}</h2>"
 
 
 def _asked(values: Sequence[Any]) -> Asked:
@@ -208,7 +218,8 @@ def _updates(view: View, task: Task) -> list[Any]:
             for p in (view.mask, view.overlay)
         ),
         gr.DownloadButton(value=None, visible=False),
-        gr.Image(value=_text(view.before), label=task.base_title, elem_classes=clicked),
+        _plain(_title(task.base_title)),
+        gr.Image(value=_text(view.before), elem_classes=clicked),
         gr.Image(value=_text(view.after), elem_classes=clicked),
         _plain(escape(view.before_says)),
         _plain(escape(view.after_says)),

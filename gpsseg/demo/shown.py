@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gpsseg.errors import counted
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.predict.network import TunedNetwork
 from gpsseg.report.overlays import COLOUR, draw_overlay
@@ -146,7 +145,11 @@ def caption(mask: np.ndarray | None, classes: Sequence[str]) -> str:
     if not mask.any():
         return "nothing is marked"
     if mask.dtype == bool:
-        return f"{counted(int(mask.sum()), 'pixel')}, {100 * mask.mean():.1f} % of the picture"
+        return f"{_pixels(int(mask.sum()))}, {100 * mask.mean():.1f} % of the picture"
     counts = [int((mask == label).sum()) for label in range(1, len(classes) + 1)]
-    parts = [f"{name} {counted(n, 'pixel')}" for name, n in zip(classes, counts, strict=True) if n]
+    parts = [f"{name} {_pixels(n)}" for name, n in zip(classes, counts, strict=True) if n]
     return ", ".join(parts)
+
+
+def _pixels(count: int) -> str:
+    return "1 pixel" if count == 1 else f"{count:,} pixels"

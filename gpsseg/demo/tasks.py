@@ -100,7 +100,9 @@ def _about(network: TunedNetwork, metrics: dict[str, Any]) -> str:
     """What the run is, and what it scored, as HTML."""
     config = network.config
     method = METHOD_TITLES.get(config.method, config.method)
-    facts = [("Network", config.backbone), ("Tuned by", method), ("Prompt", network.prompt)]
+    facts = [("Network", config.backbone), ("Tuned by", method)]
+    if network.prompt != "none":
+        facts.append(("Prompt", network.prompt))
     if network.classes:
         facts.append(("Labels", ", ".join(f"{i} {n}" for i, n in enumerate(network.classes, 1))))
     scores = metrics.get("after", {}).get(RULE, {})

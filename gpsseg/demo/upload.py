@@ -113,8 +113,9 @@ def keep(files: Sequence[Path], folder: Path, limits: Limits) -> Dropped:
     finally:
         for path in files:
             path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                path.parent.rmdir()
+            for above in path.parents[:2]:  # the content's and the call's
+                with contextlib.suppress(OSError):
+                    above.rmdir()
 
 
 def _free(name: str, before: Sequence[str], number: int) -> str:
