@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from gpsseg.demo import shown
 from gpsseg.demo.opened import Opened, Told, mask_of_all, open_pictures
 from gpsseg.demo.sessions import Session, Sessions
 from gpsseg.demo.tasks import Task
-from gpsseg.demo.upload import Dropped, Limits, keep, without_paths
+from gpsseg.demo.upload import Dropped, Limits, keep
 from gpsseg.demo.view import Asked, View, sentence_of
 from gpsseg.errors import UserError
 from gpsseg.writing import make_folder, remove_folder
@@ -116,7 +118,7 @@ class Desk:
             The file; and what went wrong, empty where it is there.
         """
         try:
-            with self.sessions.of(key) as session:
+            with self._session(key) as session:
                 if session.dropped is None:
                     raise UserError("There is nothing to segment. Drop a volume first.")
 
@@ -124,17 +126,24 @@ class Desk:
                     session.refuse_closed()
                     told(number, total)
 
-                task = self.tasks[asked.task]
-                with without_paths(session.folder / INPUT):
-                    opened = self._opened(session, asked.task)
-                    return mask_of_all(opened, task, asked.threshold, done), ""
+                opened, task = self._opened(session, asked.task), self.tasks[asked.task]
+                return mask_of_all(opened, task, asked.threshold, done), ""
         except Exception as error:
             return None, sentence_of(error)
+
+    @contextlib.contextmanager
+    def _session(self, key: str) -> Iterator[Session]:
+        """A visitor's session; what goes wrong meanwhile is told without paths of this machine."""
+        with self.sessions.of(key) as session:
+            try:
+                yield session
+            except UserError as error:
+                raise UserError(_without(str(error), session.folder)) from None
 
     def _answer(self, key: str, change: Change) -> View:
         """Change a session and show it; with an error nothing of a former picture stays."""
         try:
-            with self.sessions.of(key) as session:
+            with self._session(key) as session:
                 return self._view(session, change(session))
         except Exception as error:
             return View(error=sentence_of(error))
@@ -142,9 +151,8 @@ class Desk:
     def _view(self, session: Session, asked: Asked) -> View:
         if session.dropped is None:
             return View()
-        with without_paths(session.folder / INPUT):
-            opened = self._opened(session, asked.task)
-            kept = self._found(session, opened, asked)
+        opened = self._opened(session, asked.task)
+        kept = self._found(session, opened, asked)
         return _drawn(session, session.dropped, opened, kept, self.tasks[asked.task], asked)
 
     def _opened(self, session: Session, number: int) -> Opened:
@@ -171,6 +179,14 @@ class Desk:
             kept = dataclasses.replace(kept, found=found)
         session.found = kept
         return kept
+
+
+def _without(text: str, folder: Path) -> str:
+    """A text that names files without the folder that they lie in, which is the server's."""
+    for place in (folder / INPUT, folder):
+        for known in {str(place), os.path.realpath(place)}:
+            text = text.replace(f"{known}{os.sep}", "").replace(known, "What was dropped")
+    return text
 
 
 def _prompt(task: Task, session: Session) -> tuple[float, ...]:

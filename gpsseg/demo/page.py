@@ -106,7 +106,7 @@ def _layout(tasks: Sequence[Task], config: DemoConfig) -> Controls:
         with gr.Column(scale=2, min_width=280):
             task = gr.Radio(names, value=0, label="Task", visible=len(tasks) > 1)
             files = gr.File(label=DROP, file_count="multiple", height=130)
-            status = _html(_boxed("note", escape(_kept(config))))
+            status = _html(_boxed("note", escape(_kept(config))), elem_classes="status")
             with gr.Row():
                 unclick, remove = _button("Click anew"), _button("Remove the file")
         with gr.Column(scale=5, min_width=300), gr.Row():

@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from gradio.route_utils import MultiPartException, upload_fn
+from gradio.routes import file_upload_statuses
 
 from gpsseg.config.demo import LOCAL, PORTS, DemoConfig
 from gpsseg.console import say
@@ -31,8 +32,9 @@ from gpsseg.writing import remove_folder
 
 UPLOADS = "uploads"
 WAITING = 600.0  # seconds after which an upload that nobody asks for is deleted
+PENDING = 16  # uploads at a time that nobody has asked for yet
 EVERY = 10.0  # seconds, from one look for what can go to the next
-AROUND = 1 << 16  # bytes that a form has around its files
+AROUND = 1 << 20  # bytes that a form has around its files
 LAST = 3  # seconds, for open answers to end
 
 
@@ -47,16 +49,21 @@ def make_app(page: gr.Blocks, root: Path, config: DemoConfig) -> Guard:
     app, most = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), config.max_megabytes
 
     @app.post(f"{API}upload")
-    async def upload(request: Request) -> Response:
+    async def upload(request: Request, upload_id: str | None = None) -> Response:
         """Take files, each call's in a folder of its own, so that none meets another's."""
         size = request.headers.get("content-length", "")
         if not size.isdigit():
             return PlainTextResponse("The upload does not say how large it is.", 411)
         if int(size) > most * 10**6 + AROUND:
             return PlainTextResponse(f"An upload may have {most} MB at most.", 413)
+        if len([*(root / UPLOADS).glob("*")]) >= PENDING:
+            return PlainTextResponse("Too many uploads at once. Try again in a while.", 503)
         folder = root / UPLOADS / secrets.token_hex(16)
         try:
-            files, *_ = await upload_fn(request, folder, most * 10**6, None)
+            bar = file_upload_statuses if upload_id else None
+            files, *_ = await upload_fn(
+                request, folder, most * 10**6, upload_id, upload_progress=bar
+            )
         except BaseException as error:
             remove_folder(folder)
             if isinstance(error, MultiPartException):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gzip
-import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from gpsseg.data.formats.filenames import HEADERS, VOXELS
 from gpsseg.data.formats.headers import pixel_count
 from gpsseg.data.formats.odd_tiff import promised_bytes
 from gpsseg.data.sources import Source, find_sources
-from gpsseg.errors import UserError, name_text
+from gpsseg.errors import UserError, counted, name_text
 from gpsseg.faults import naming
 from gpsseg.writing import make_folder, remove_folder
 
@@ -93,20 +92,19 @@ def keep(files: Sequence[Path], folder: Path, limits: Limits) -> Dropped:
         limits: how large they may be.
 
     Raises:
-        UserError: they are none, too large, or several; nothing is kept then. The text has no
-            path.
+        UserError: they are none, too large, or several; nothing is kept then.
     """
     try:
         remove_folder(folder)
         make_folder(folder)
         names = [path.name for path in files]
-        what = names[0] if len(names) == 1 else f"What was dropped ({len(names)} files)"
+        more = f" and {counted(len(names) - 1, 'more file')}" if len(names) > 1 else ""
+        what = f"{names[0]}{more}"
         limits.refuse_bytes(sum(path.stat().st_size for path in files), what)
         moved = [folder / _free(name, names[:i], i) for i, name in enumerate(names)]
         for path, place in zip(files, moved, strict=True):
             path.replace(place)
-        with without_paths(folder):
-            return Dropped(what if len(names) > 1 else names[0], _source(moved, folder, limits))
+        return Dropped(what, _source(moved, folder, limits))
     except BaseException:
         remove_folder(folder)
         raise
@@ -121,18 +119,6 @@ def keep(files: Sequence[Path], folder: Path, limits: Limits) -> Dropped:
 def _free(name: str, before: Sequence[str], number: int) -> str:
     """A name that no file before it has: slices of a series may come out of several folders."""
     return f"{number}-{name}" if name in before else name
-
-
-@contextlib.contextmanager
-def without_paths(folder: Path) -> Iterator[None]:
-    """Let errors name files without the folder that they lie in, which is the server's."""
-    try:
-        yield
-    except UserError as error:
-        text = str(error)
-        for place in (folder, Path(os.path.realpath(folder))):
-            text = text.replace(f"{place}{os.sep}", "").replace(str(place), "The file")
-        raise UserError(text) from None
 
 
 def _source(files: Sequence[Path], folder: Path, limits: Limits) -> Source:
