@@ -53,7 +53,8 @@ class Desk:
         def change(session: Session) -> Asked:
             session.clear()
             try:
-                session.dropped = keep(files, session.folder / INPUT, self.limits)
+                place, uploads = session.folder / INPUT, self.sessions.uploads
+                session.dropped = keep(files, uploads, place, self.limits)
                 frames = self._opened(session, asked.task).frames
             except BaseException:
                 session.clear()
@@ -80,7 +81,7 @@ class Desk:
             prompt, kept = self.tasks[asked.task].prompt, session.found
             if prompt and kept is not None:
                 whole = kept.found.pixels
-                seen = shown.reduced(whole).shape[:2]
+                seen = shown.sized(whole).shape[:2]
                 full = len(session.clicks) >= (2 if prompt == "box" else 1)
                 point = shown.in_picture(place, seen, whole.shape[:2])
                 session.clicks = [*([] if full else session.clicks), point]
@@ -222,7 +223,7 @@ def _drawn(
             mask = shown.mask_of(probability, asked.threshold)
             picture = shown.overlay(found.pixels, mask, asked.opacity)
         box = task.prompt == "box"
-        drawn = shown.draw_clicks(shown.reduced(picture), clicks, size, box)
+        drawn = shown.draw_clicks(shown.sized(picture), clicks, size, box)
         paths.append(folder / f"{name}.jpg")
         write_picture(paths[-1], drawn, SHARP)
         says.append(shown.caption(mask, task.network.classes))

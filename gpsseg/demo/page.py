@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 
@@ -106,6 +107,7 @@ def _layout(tasks: Sequence[Task], config: DemoConfig) -> Controls:
         with gr.Column(scale=2, min_width=280):
             task = gr.Radio(names, value=0, label="Task", visible=len(tasks) > 1)
             files = gr.File(label=DROP, file_count="multiple", height=130)
+            _only_uploads(files)
             status = _html(_boxed("note", escape(_kept(config))), elem_classes="status")
             with gr.Row():
                 unclick, remove = _button("Click anew"), _button("Remove the file")
@@ -143,6 +145,18 @@ def _layout(tasks: Sequence[Task], config: DemoConfig) -> Controls:
         about=about,
         warning=warning,
     )
+
+
+def _only_uploads(files: gr.File) -> None:
+    """Let nobody name an address instead of a file: gradio would fetch it."""
+    take = files.async_move_resource_to_block_cache
+
+    async def taken(url_or_file_path: str | Path | None) -> str | None:
+        if urlsplit(str(url_or_file_path)).scheme in ("http", "https"):
+            raise gr.Error("Drop a file.", print_exception=False)
+        return await take(url_or_file_path)
+
+    files.async_move_resource_to_block_cache = taken  # type: ignore[method-assign]
 
 
 def _kept(config: DemoConfig) -> str:

@@ -26,11 +26,10 @@ from gpsseg.config.demo import LOCAL, PORTS, DemoConfig
 from gpsseg.console import say
 from gpsseg.demo.guard import API, Guard
 from gpsseg.demo.page import STYLE, theme
-from gpsseg.demo.sessions import Sessions
+from gpsseg.demo.sessions import UPLOADS, Sessions
 from gpsseg.errors import UserError
 from gpsseg.writing import remove_folder
 
-UPLOADS = "uploads"
 WAITING = 600.0  # seconds after which an upload that nobody asks for is deleted
 PENDING = 16  # uploads at a time that nobody has asked for yet
 EVERY = 10.0  # seconds, from one look for what can go to the next
@@ -90,6 +89,7 @@ def make_app(page: gr.Blocks, root: Path, config: DemoConfig) -> Guard:
         pwa=False,
         mcp_server=False,
     )
+    page.has_launched = True  # so that gradio refuses files that were not uploaded
     return Guard(app, root, frozenset(LOCAL) if config.is_local else frozenset())
 
 
@@ -152,7 +152,7 @@ def serve(app: Any, taken: socket.socket, sessions: Sessions) -> None:
         try:
             while thread.is_alive() and not told.wait(EVERY):
                 sessions.sweep()
-                sweep_uploads(sessions.root / UPLOADS)
+                sweep_uploads(sessions.uploads)
         except KeyboardInterrupt:
             pass
         finally:

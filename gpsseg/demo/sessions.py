@@ -21,6 +21,7 @@ from gpsseg.demo.upload import Dropped
 from gpsseg.errors import UserError
 from gpsseg.writing import make_folder, remove_folder
 
+UPLOADS = "uploads"  # the folder of what was not asked for yet
 IDLE = 1800.0  # seconds after which a visitor who does nothing is forgotten
 MOST = 8  # visitors whose files are kept at a time
 PATIENCE = 30.0  # seconds, for what is being computed to end
@@ -76,7 +77,7 @@ class Sessions:
     """
 
     def __init__(self, root: Path, most: int = MOST):
-        self.root, self._most = root, most
+        self.root, self.uploads, self._most = root, root / UPLOADS, most
         self._secret = secrets.token_bytes(32)
         self._known: dict[str, Session] = {}
         self._lock = threading.Lock()

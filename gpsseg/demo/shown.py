@@ -12,7 +12,7 @@ from gpsseg.evaluators import foreground, label_map
 from gpsseg.predict.network import TunedNetwork
 from gpsseg.report.overlays import COLOUR, draw_overlay
 
-SIDE = 1024  # pixels; a larger picture is shown reduced
+SIDES = 512, 1024  # pixels; smaller pictures are shown enlarged, larger ones reduced
 PROMPT = (0, 230, 255)  # RGB of boxes and points
 COLOURS = (  # of the labels 1, 2, ...
     COLOUR,
@@ -77,13 +77,15 @@ def overlay(pixels: np.ndarray, mask: np.ndarray, opacity: float) -> np.ndarray:
     return pixels
 
 
-def reduced(picture: np.ndarray) -> np.ndarray:
+def sized(picture: np.ndarray) -> np.ndarray:
     """A picture as large as the page needs it."""
-    factor = SIDE / max(picture.shape[:2])
-    if factor >= 1:
+    side = max(picture.shape[:2])
+    wanted = min(max(side, SIDES[0]), SIDES[1])
+    if side == wanted:
         return picture
-    width, height = (max(1, round(side * factor)) for side in picture.shape[1::-1])
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    width, height = (max(1, round(each * wanted / side)) for each in picture.shape[1::-1])
+    way = cv2.INTER_AREA if wanted < side else cv2.INTER_NEAREST
+    return cv2.resize(picture, (width, height), interpolation=way)
 
 
 def in_picture(

@@ -19,13 +19,13 @@ from gpsseg.predict.network import TunedNetwork
 from gpsseg.reading import read_object
 from gpsseg.report.caveats import averaged, untrained
 from gpsseg.report.scores import score_of
-from gpsseg.report.sections import title
+from gpsseg.report.sections import prompted, title
 from gpsseg.runs.drawn import data_of_training
 
 RULE = "per-image"
 UNTRAINED = {
-    "untrained decoder": "Before tuning (its decoder was random)",
-    "untrained network": "Before tuning (it was random)",
+    "untrained decoder": "Before tuning: random decoder",
+    "untrained network": "Before tuning: random network",
 }
 
 
@@ -121,8 +121,9 @@ def _said(metrics: dict[str, Any], scored: bool) -> str:
         return "This run has no scores: nobody has tested it yet."
     drawn = str(metrics.get("data")).startswith("synthetic")
     images = counted(metrics.get("images", 0), "synthetic test image" if drawn else "test image")
+    told = f", each prompted by a {prompt}" if (prompt := prompted(metrics)) else ""
     what = "This says nothing about real images. " if drawn else ""
     return (
-        f"Mean over {images} of {title(metrics)}, protocol {RULE}, in brackets the 95 % interval. "
-        f"{what}{averaged(metrics)}"
+        f"Mean over {images} of {title(metrics)}{told}; protocol {RULE}, in brackets the 95 % "
+        f"interval. {what}{averaged(metrics)}"
     ).strip()

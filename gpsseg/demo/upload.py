@@ -63,10 +63,10 @@ class Limits:
             UserError: it has more.
         """
         if pixels > self.pixels:
+            got = f"{pixels / 1e6:,.{0 if pixels >= 1e9 else 1}f}"
             raise UserError(
-                f"{name} has {pixels / 1e6:,.1f} million pixels, expected "
-                f"{self.pixels / 1e6:,.0f} million at most. Drop a smaller one, or start the demo "
-                "with a larger --max-megapixels."
+                f"{name} has {got} million pixels, expected {self.pixels / 1e6:,.0f} million at "
+                "most. Drop a smaller one, or start the demo with a larger --max-megapixels."
             )
 
 
@@ -83,23 +83,27 @@ class Dropped:
     source: Source
 
 
-def keep(files: Sequence[Path], folder: Path, limits: Limits) -> Dropped:
+def keep(files: Sequence[Path], uploads: Path, folder: Path, limits: Limits) -> Dropped:
     """Move uploaded files into a folder, if they are one image, volume or DICOM series.
 
     Args:
-        files: where the server put them; they are gone from there afterwards, whatever happens.
+        files: what the browser says that it has uploaded.
+        uploads: where uploads are: no other file is touched, whatever the browser says. They are
+            gone from there afterwards, whatever happens.
         folder: for them; whatever it held is removed.
         limits: how large they may be.
 
     Raises:
         UserError: they are none, too large, or several; nothing is kept then.
     """
+    _refuse_others(files, uploads)
+    names = [path.name for path in files]
     try:
         remove_folder(folder)
         make_folder(folder)
-        names = [path.name for path in files]
-        more = f" and {counted(len(names) - 1, 'more file')}" if len(names) > 1 else ""
-        what = f"{names[0]}{more}"
+        what = names[0]
+        if len(names) > 1:
+            what += f" and {counted(len(names) - 1, 'more file')}"
         limits.refuse_bytes(sum(path.stat().st_size for path in files), what)
         moved = [folder / _free(name, names[:i], i) for i, name in enumerate(names)]
         for path, place in zip(files, moved, strict=True):
@@ -110,10 +114,25 @@ def keep(files: Sequence[Path], folder: Path, limits: Limits) -> Dropped:
         raise
     finally:
         for path in files:
-            path.unlink(missing_ok=True)
-            for above in path.parents[:2]:  # the content's and the call's
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                for above in path.parents[:2]:  # the content's and the call's
                     above.rmdir()
+
+
+def _refuse_others(files: Sequence[Path], uploads: Path) -> None:
+    """Refuse paths of anything but uploads.
+
+    Raises:
+        UserError: one is, or none is left of an upload.
+    """
+    home = uploads.resolve()
+    for path in files:
+        inside = path.is_absolute() and path.resolve().parent.parent.parent == home
+        if not inside or path.is_symlink() or not path.is_file():
+            raise UserError("This upload is not there any more. Drop the file again.")
+    if not files:
+        raise UserError("Nothing was uploaded. Drop a file.")
 
 
 def _free(name: str, before: Sequence[str], number: int) -> str:
