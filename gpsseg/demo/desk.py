@@ -52,16 +52,12 @@ class Desk:
 
         def change(session: Session) -> Asked:
             session.clear()
-            try:
-                place, uploads = session.folder / INPUT, self.sessions.uploads
-                session.dropped = keep(files, uploads, place, self.limits)
-                frames = self._opened(session, asked.task).frames
-            except BaseException:
-                session.clear()
-                raise
+            place, uploads = session.folder / INPUT, self.sessions.uploads
+            session.dropped = keep(files, uploads, place, self.limits)
+            frames = self._opened(session, asked.task).frames
             return dataclasses.replace(asked, slice=len(frames) // 2 + 1)
 
-        return self._answer(key, change)
+        return self._answer(key, change, anew=True)
 
     def look(self, key: str, asked: Asked) -> View:
         """Show another task, slice, threshold or opacity."""
@@ -141,11 +137,22 @@ class Desk:
             except UserError as error:
                 raise UserError(_without(str(error), session.folder)) from None
 
-    def _answer(self, key: str, change: Change) -> View:
-        """Change a session and show it; with an error nothing of a former picture stays."""
+    def _answer(self, key: str, change: Change, anew: bool = False) -> View:
+        """Change a session and show it; with an error nothing of a former picture is shown.
+
+        Args:
+            key: of the visitor.
+            change: of the session; gives what is to be shown of it then.
+            anew: whether an error is of what was dropped, which then goes.
+        """
         try:
             with self._session(key) as session:
-                return self._view(session, change(session))
+                try:
+                    return self._view(session, change(session))
+                except BaseException:
+                    if anew:
+                        session.clear()
+                    raise
         except Exception as error:
             return View(error=sentence_of(error))
 
