@@ -101,6 +101,18 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         write_tensors(partial, tensors, {KEY: str(SCHEMA), **kept})
 
 
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors as ``torch.load`` reads them, atomically, for libraries that want that.
+
+    Each is written by itself, also where it is a view of a larger one.
+    """
+    import torch
+
+    plain = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    with replacing(path) as partial, partial.open("wb") as file:
+        torch.save(plain, file)
+
+
 @contextlib.contextmanager
 def console_in(path: Path) -> Iterator[None]:
     """Append what is printed meanwhile to a text file, cleaned like everything in files."""

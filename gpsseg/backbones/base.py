@@ -18,6 +18,7 @@ Prompt = Literal["none", "full-box", "box", "point"]
 PROMPTS: tuple[Prompt, ...] = ("none", "full-box", "box", "point")
 UNET_RATES = {"values": 2e-3, "decoder_values": 2e-3, "full": 3e-4, "decoder": 1e-3}
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  # from 0..1 to -1..1
 
 
 @dataclass(frozen=True)
@@ -181,9 +182,12 @@ class Backbone(nn.Module, ABC):
         parts: role -> submodule. Roles are "encoder", "decoder" (with the segmentation head) and,
             where there is one, "prompt" (a prompt encoder, which stays frozen). Every parameter
             belongs to exactly one.
+        statistics: mean and standard deviation of each channel, by which images are normalised;
+            None stretches each image to its own range.
     """
 
     facts: Facts
+    statistics: tuple[Sequence[float], Sequence[float]] | None
 
     @property
     @abstractmethod
@@ -214,6 +218,12 @@ class Backbone(nn.Module, ABC):
     def added(self) -> Sequence[nn.Module]:
         """Parts of the decoder that no checkpoint holds, because it knew other classes."""
         return ()
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] as the network's first layer takes it, see ``statistics``."""
+        if self.statistics is None:
+            return stretched(image)
+        return normalised(image, *self.statistics)
 
     def added_parameters(self) -> list[str]:
         """Names of the parameters of ``added``: they train whole, whatever the method."""

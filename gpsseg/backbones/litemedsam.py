@@ -21,7 +21,6 @@ from gpsseg.backbones.base import (
     Order,
     Prompt,
     Published,
-    stretched,
 )
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.weights import fill_weights, is_packaged, packaged_weights, read_checkpoint
@@ -60,6 +59,7 @@ class LiteMedSAM(Backbone):
 
         super().__init__()
         self.net, self.classes = build_lite_medsam() if net is None else net, classes
+        self.statistics = None
         add_classes(self.net.mask_decoder, classes)
         self.facts = Facts(
             name="litemedsam",
@@ -101,8 +101,8 @@ class LiteMedSAM(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. Each image is stretched to its own range, as in LiteMedSAM."""
         self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, len(image))
-        features = self.net.image_encoder(stretched(image))
+        self.facts.require_prompt(prompt, image.shape[0])
+        features = self.net.image_encoder(self.normalised(image))
         sparse, dense = self._prompt(image, prompt)
         logits, _ = self.net.mask_decoder(
             image_embeddings=features,
@@ -118,11 +118,11 @@ class LiteMedSAM(Backbone):
         encoder = self.net.prompt_encoder
         if self.facts.prompt == "point":
             assert given is not None
-            label = torch.ones(len(image), 1, device=image.device)
+            label = torch.ones(image.shape[0], 1, device=image.device)
             points = (given.float()[:, None] * SIZE - 0.5, label)  # it takes the middles of pixels
             return encoder(points=points, boxes=None, masks=None)
         corners = torch.tensor([0.0, 0.0, SIZE - 1.0, SIZE - 1.0], device=image.device)
-        boxes = corners.expand(len(image), 1, 4)
+        boxes = corners.expand(image.shape[0], 1, 4)
         if given is not None:
             boxes = given.float()[:, None] * SIZE - 0.5
         sparse, dense = encoder(points=None, boxes=boxes, masks=None)

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gpsseg.backbones.base import (
+    HALF,
     UNET_RATES,
     Backbone,
     Facts,
@@ -80,6 +81,7 @@ class MonaiNet(Backbone):
     def __init__(self, net: nn.Module, encoder: Sequence[str], facts: Facts) -> None:
         super().__init__()
         self.net, self.encoder, self.facts = net, tuple(encoder), facts
+        self.statistics = HALF
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
@@ -98,8 +100,8 @@ class MonaiNet(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. Images are mapped to -1..1."""
         self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, len(image))
-        return self.net(2 * image - 1)
+        self.facts.require_prompt(prompt, image.shape[0])
+        return self.net(self.normalised(image))
 
 
 def load(order: Order) -> MonaiNet:

@@ -17,7 +17,7 @@ def image_positions(net: Any, features: Tensor) -> Tensor:
     x = (torch.arange(width, device=features.device) + 0.5) / width
     where = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
     encoded = net.shared_image_embedding(where).permute(2, 0, 1)
-    return encoded.expand(len(features), -1, -1, -1)
+    return encoded.expand(features.shape[0], -1, -1, -1)
 
 
 def prompt_points(prompt: Prompt, image: Tensor, given: Tensor | None) -> Tensor | None:
@@ -25,5 +25,5 @@ def prompt_points(prompt: Prompt, image: Tensor, given: Tensor | None) -> Tensor
     if prompt == "none":
         return None
     if given is None:  # the whole image
-        given = torch.tensor([0.0, 0.0, 1.0, 1.0], device=image.device).expand(len(image), 4)
-    return given.float().view(len(image), 1, -1, 2)
+        given = torch.tensor([0.0, 0.0, 1.0, 1.0], device=image.device).expand(image.shape[0], 4)
+    return given.float().view(image.shape[0], 1, -1, 2)

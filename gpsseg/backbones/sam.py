@@ -23,8 +23,6 @@ from gpsseg.backbones.base import (
     Order,
     Prompt,
     full_precision,
-    normalised,
-    stretched,
 )
 from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
@@ -33,7 +31,6 @@ from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
 from gpsseg.backbones.sam_original import read_original
 from gpsseg.errors import UserError, shown
 
-MEAN, STD = IMAGENET
 HOMEPAGE = "https://github.com/facebookresearch/segment-anything"
 MEDSAM_HOMEPAGE = "https://github.com/bowang-lab/MedSAM"
 SA1B = "SA-1B: 11 million photographs; not known to hold medical images."
@@ -106,6 +103,7 @@ class Sam(Backbone):
     ):
         super().__init__()
         self.net, self.medical, self.classes = net, medical, classes
+        self.statistics = None if medical else IMAGENET
         add_classes(net.mask_decoder, classes)
         plain_where_faster([layer.attn for layer in net.vision_encoder.layers])
         vision = net.config.vision_config
@@ -136,9 +134,8 @@ class Sam(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, len(image))
-        prepared = stretched(image) if self.medical else normalised(image, MEAN, STD)
-        features, early = self._encode(prepared)
+        self.facts.require_prompt(prompt, image.shape[0])
+        features, early = self._encode(self.normalised(image))
         with full_precision(image):
             positions = image_positions(self.net, features)
             sparse, dense = self._prompt(image, prompt, features)

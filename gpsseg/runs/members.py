@@ -30,8 +30,13 @@ from gpsseg.reading import read_object
 from gpsseg.runs.greys import greys_of
 from gpsseg.runs.method import add_layers, load_base
 from gpsseg.runs.settle import settle
-from gpsseg.runs.trained import check_trained, facts_of, facts_of_folds, training_of_run
-from gpsseg.runs.tuned import require_delta
+from gpsseg.runs.trained import (
+    check_trained,
+    facts_of,
+    facts_of_folds,
+    require_delta,
+    training_of_run,
+)
 from gpsseg.tuning import METHODS
 
 ONE = (  # settings that decide what a network is and what it is shown
@@ -94,6 +99,21 @@ def runs_of(folder: Path) -> tuple[Path, ...]:
             )
         runs.append(run.path)
     return tuple(runs)
+
+
+def refuse_study(folder: Path) -> None:
+    """Refuse a study where one network is asked for.
+
+    Raises:
+        UserError: it is one; its folds are named.
+    """
+    study = StudyFolder(folder)
+    if study.is_study:
+        folds = read_object(study.settings, FoldedStudy)["folds"]
+        raise UserError(
+            f"{folder} is a study of {counted(folds, 'fold')}, expected one run: each fold "
+            f"has a network of its own. Name one of them: --run {study.run_of(1).path}."
+        )
 
 
 def first_config(folder: Path) -> FinetuneConfig:
@@ -217,9 +237,7 @@ def load_all(
             continue
         place = sum(len(each.deltas) for each in same[: same.index(task)])
         own = turns.members[place : place + len(task.deltas)]
-        found.append(
-            Networks(task.folder, task.runs, settled, model, own, turns.base, turns.lock)
-        )
+        found.append(Networks(task.folder, task.runs, settled, model, own, turns.base, turns.lock))
     return tuple(found)
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from gpsseg.tuning.adapter import add_adapters
-from gpsseg.tuning.lora import add_dora, add_lora
+from gpsseg.tuning.adapter import add_adapters, refuse_to_merge
+from gpsseg.tuning.lora import add_dora, add_lora, merge_low_rank
 from gpsseg.tuning.ssf import add_ssf
+from gpsseg.tuning.ssf_merged import merge_ssf
 from gpsseg.tuning.whole import Roles, bias, decoder, full, norm
 
 __all__ = ["METHODS", "Method", "Roles", "bias", "decoder", "full", "norm"]
@@ -30,12 +31,15 @@ class Method:
         trains: (model, parameter name -> role) -> names of the parameters that train whole.
         adds: (model, names of the weights to tune, blocks, rank) -> None; puts layers of the
             method's own into the model, in place, such that it computes what it did before.
+        merges: with ``adds``: (model, what runs it on an example) -> None; makes weights of these
+            layers, in place, or raises a UserError and leaves the model as it is.
         selects: settings of GPS that make it this method.
     """
 
     rate: str = "values"
     trains: Callable[[nn.Module, Roles], list[str]] | None = None
     adds: Callable[[nn.Module, Sequence[str], Sequence[nn.Module], int], None] | None = None
+    merges: Callable[[nn.Module, Callable[[], Tensor]], None] | None = None
     selects: Mapping[str, Any] | None = None
 
 
@@ -62,15 +66,19 @@ METHODS: Mapping[str, Method] = {
         trains=norm
     ),
     "lora": Method(  # low-rank updates of every layer (2106.09685)
-        adds=add_lora
+        adds=add_lora,
+        merges=merge_low_rank,
     ),
     "dora": Method(  # LoRA with magnitude and direction apart (2402.09353)
-        adds=add_dora
+        adds=add_dora,
+        merges=merge_low_rank,
     ),
     "adapter": Method(  # a bottleneck after every block (1902.00751)
-        adds=add_adapters
+        adds=add_adapters,
+        merges=refuse_to_merge,
     ),
     "ssf": Method(  # scale and shift after every layer (2210.08823)
-        adds=add_ssf
+        adds=add_ssf,
+        merges=merge_ssf,
     ),
 }

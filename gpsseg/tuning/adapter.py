@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -55,6 +55,19 @@ def add_adapters(
             adapted += 1
     if not adapted:
         raise UserError("This network has no blocks to put adapters after. Pass another --method.")
+
+
+def refuse_to_merge(model: nn.Module, run: Callable[[], Tensor]) -> None:
+    """Say that adapters stay.
+
+    Raises:
+        UserError: always; there is a nonlinearity in each.
+    """
+    raise UserError(
+        "The adapters of this run cannot be merged into the network's weights: each bends what it "
+        "is given (GELU), which no weight does. `python -m gpsseg.export --format onnx` or "
+        "monai-bundle takes the network with them; gps, lora and dora leave none."
+    )
 
 
 def _adapt(block: Any, inputs: Any, output: Any) -> Any:

@@ -41,7 +41,7 @@ def add_ssf(model: nn.Module, names: Sequence[str], blocks: Sequence[nn.Module],
         assert isinstance(layer.weight, Tensor)
         outputs = getattr(layer, "out_channels", len(layer.weight))
         layer.add_module("ssf", ScaleShift(outputs, channels_first(layer)).to(layer.weight))
-        layer.register_forward_hook(_scale_and_shift)
+        layer.register_forward_hook(scale_and_shift)
 
 
 @torch.no_grad()
@@ -65,5 +65,6 @@ def channels_first(layer: nn.Module) -> list[int]:
     return found
 
 
-def _scale_and_shift(layer: Any, inputs: Any, output: Tensor) -> Tensor:
+def scale_and_shift(layer: Any, inputs: Any, output: Tensor) -> Tensor:
+    """What a layer's hook does."""
     return layer.ssf(output)

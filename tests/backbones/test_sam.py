@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import SamModel
 
 from gpsseg.backbones import load_backbone, sam
+from gpsseg.backbones.base import IMAGENET
 from gpsseg.errors import UserError
 
 
@@ -62,7 +63,7 @@ def answer(net, image, box=None, point=None):
 
 
 def normalised(image):
-    mean, std = torch.tensor([sam.MEAN, sam.STD])[..., None, None]
+    mean, std = torch.tensor(IMAGENET)[..., None, None]
     return (image - mean) / std
 
 

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from transformers import Sam2Model
 
 from gpsseg.backbones import load_backbone, sam2
+from gpsseg.backbones.base import IMAGENET
 from gpsseg.errors import UserError
 
 
@@ -24,7 +25,7 @@ def test_the_logits_are_those_of_transformers(make_tiny, family, prompt):
     if prompt == "point":
         asked["input_points"] = given[:, None, None] * 64 - 0.5
         asked["input_labels"] = torch.ones(2, 1, 1, dtype=torch.long)
-    mean, std = torch.tensor([sam2.MEAN, sam2.STD])[..., None, None]
+    mean, std = torch.tensor(IMAGENET)[..., None, None]
     theirs = model.net((image - mean) / std, multimask_output=False, **asked).pred_masks
     enlarged = F.interpolate(theirs[:, 0], (64, 64), mode="bilinear")
     assert enlarged.std() > 1e-4

@@ -1,0 +1,230 @@
+"""``--format monai-bundle``: a folder that ``python -m monai.bundle run`` executes as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from gpsseg.errors import UserError
+from gpsseg.evaluators import foreground, label_map
+from gpsseg.export.bundle_config import inference
+from gpsseg.export.format import Format, Picture, Tuned
+from gpsseg.export.program import NUMBERS, program_of
+from gpsseg.files import write_text
+
+MODEL = "models/model.pt2"
+CONFIG, META = "configs/inference.json", "configs/metadata.json"
+SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
+    "meta_schema_20240725.json"
+)
+LICENCE = """Network and pre-trained weights: {name}
+Licence: {licence}
+Homepage, with the text of the licence: {homepage}
+
+The weights were changed by tuning on other images; README.md says on which, and their licence.
+NOT FOR DIAGNOSTIC USE. Provided as it is, without warranty of any kind.
+"""
+
+
+def fault(tuned: Tuned) -> str:
+    """Why not."""
+    if tuned.prompt in NUMBERS:
+        return (
+            f"it was tuned to be told a {tuned.prompt} of each image, and a bundle runs by itself "
+            "on a folder of images"
+        )
+    if not tuned.plain_images:
+        return "the steps of its data card that prepare images are gpsseg's own"
+    return ""
+
+
+def write(tuned: Tuned, folder: Path) -> None:
+    """Write configs/, models/, docs/ and LICENSE."""
+    for name in ("configs", "models", "docs"):
+        (folder / name).mkdir()
+    _write_json(folder / META, metadata(tuned))
+    _write_json(folder / CONFIG, inference(MODEL, tuned.side, bool(tuned.classes)))
+    program = program_of(tuned.model, tuned.side)
+    forget_places(program)
+    torch.export.save(program, folder / MODEL)
+    facts = tuned.model.facts
+    told = {"name": shown_name(tuned), "licence": facts.licence, "homepage": facts.homepage}
+    write_text(folder / "LICENSE", LICENCE.format(**told))
+    write_text(folder / "docs" / "README.md", f"# {metadata(tuned)['name']}\n\n{usage(tuned)}\n")
+
+
+def forget_places(program: torch.export.ExportedProgram) -> None:
+    """Leave out which lines of which files on this machine made each step."""
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta.pop("stack_trace", None)
+
+
+def shown_name(tuned: Tuned) -> str:
+    """The backbone's name; of a path its last part."""
+    return Path(tuned.model.facts.name).name
+
+
+def _write_json(path: Path, value: Any) -> None:
+    """As it is: a bundle's "schema" is MONAI's."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def metadata(tuned: Tuned) -> dict[str, Any]:
+    """metadata.json, with the keys that MONAI's schema of bundles asks for."""
+    labels = {str(i): name for i, name in enumerate(("background", *_classes(tuned)))}
+    packages = {
+        "pytorch-ignite": version("pytorch-ignite"),
+        "fire": version("fire"),
+        "pillow": version("pillow"),
+    }
+    return {
+        "schema": SCHEMA,
+        "version": "0.1.0",
+        "changelog": {"0.1.0": "exported by gpsseg"},
+        "monai_version": version("monai"),
+        "pytorch_version": torch.__version__.partition("+")[0],
+        "numpy_version": np.__version__,
+        "required_packages_version": packages,
+        "optional_packages_version": {},
+        "supported_apps": {},
+        "name": f"{shown_name(tuned)} tuned by gpsseg",
+        "task": "Segmentation of 2-D colour images",
+        "description": "A pre-trained segmentation network, tuned by gpsseg. See README.md.",
+        "authors": "the user of gpsseg who exported it",
+        "copyright": f"pre-trained weights: {tuned.model.facts.licence}",
+        "data_source": "see README.md",
+        "data_type": "png or jpeg",
+        "image_classes": "three channels (RGB) of 8 bits",
+        "label_classes": ", ".join(f"{label}: {name}" for label, name in labels.items()),
+        "pred_classes": ", ".join(f"{label}: {name}" for label, name in labels.items()),
+        "eval_metrics": {},
+        "intended_use": "Research. Not for diagnostic use.",
+        "references": [tuned.model.facts.homepage],
+        "network_data_format": _data_format(tuned, labels),
+    }
+
+
+def _classes(tuned: Tuned) -> Sequence[str]:
+    return tuned.classes or ("foreground",)
+
+
+def _data_format(tuned: Tuned, labels: Mapping[str, str]) -> dict[str, Any]:
+    common = {
+        "spatial_shape": [tuned.side, tuned.side],
+        "dtype": "float32",
+        "value_range": [0, 1],
+        "is_patch_data": False,
+    }
+    image = {
+        **{"type": "image", "format": "RGB", "modality": "n/a", "num_channels": 3},
+        **common,
+        "channel_def": {"0": "red", "1": "green", "2": "blue"},
+    }
+    defined = dict(labels) if tuned.classes else {"0": labels["1"]}
+    found = {"type": "probabilities", "format": "segmentation", "num_channels": len(defined)}
+    return {
+        "inputs": {"image": image},
+        "outputs": {"pred": {**found, **common, "channel_def": defined}},
+    }
+
+
+def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
+    """See ``Format.read_maps``: the bundle runs on a folder of images.
+
+    Raises:
+        UserError: a mask that it writes is not that of its probabilities.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        images, masks = Path(scratch) / "images", Path(scratch) / "masks"
+        images.mkdir()
+        for i, picture in enumerate(pictures):
+            Image.fromarray(picture.pixels).save(images / f"{i}.png")
+        for i, found in enumerate(_run(folder, images, masks)):
+            written = np.asarray(Image.open(masks / f"{i}.png"))
+            several = found.ndim == 3
+            expected = label_map(found) if several else 255 * (foreground(found) >= 0.5)
+            if written.shape != expected.shape or (written != expected).any():
+                raise UserError("monai-bundle: a mask that MONAI writes is not that of its map.")
+            yield found
+
+
+def _run(folder: Path, images: Path, masks: Path) -> list[np.ndarray]:
+    """Run the bundle, and return the probabilities at native size that its masks are made of."""
+    from ignite.engine import Events
+    from monai.bundle import ConfigWorkflow
+
+    found: list[np.ndarray] = []
+
+    def keep(engine: Any) -> None:
+        for each in engine.state.output:
+            map_ = np.asarray(each["probability"])
+            found.append(map_ if len(map_) > 1 else map_[0])
+
+    places = {"bundle_root": folder, "dataset_dir": images, "output_dir": masks}
+    with _silent():
+        workflow = ConfigWorkflow(
+            str(folder / CONFIG),
+            workflow_type="infer",
+            logging_file=False,
+            device="cpu",
+            **{name: str(path) for name, path in places.items()},
+        )
+        workflow.initialize()
+        evaluator = workflow.parser.get_parsed_content("evaluator")
+        evaluator.add_event_handler(Events.ITERATION_COMPLETED, keep)
+        workflow.run()
+    return found
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def usage(tuned: Tuned) -> str:
+    """See ``Format.usage``."""
+    what = "labels 0, 1, ..." if tuned.classes else "0 and 255"
+    return (
+        "`pip install monai pytorch-ignite fire pillow`; gpsseg is not needed. In this folder:\n\n"
+        f"```\npython -m monai.bundle run --config_file {CONFIG} \\\n"
+        "    --dataset_dir IMAGES --output_dir MASKS\n```\n\n"
+        f"It writes the mask of every PNG and JPEG in IMAGES (PNG, {what}, of the image's own "
+        "size). From elsewhere add `--bundle_root THIS_FOLDER`. The network is "
+        f"`{MODEL}`, a program of torch.export for any number of images "
+        f"(torch {torch.__version__.partition('+')[0]} wrote it; take that version or a later "
+        "one). It and the configs are code: run a bundle only of somebody you trust."
+    )
+
+
+FORMAT = Format(
+    name="monai-bundle",
+    needs=(("ignite", "pytorch-ignite"), ("fire", "fire")),
+    fault=fault,
+    write=write,
+    read_maps=read_maps,
+    usage=usage,
+    library="monai",
+    takes_layers=True,
+)

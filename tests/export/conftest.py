@@ -1,0 +1,97 @@
+"""Runs of tiny networks with random weights and made-up values, as ``finetune`` leaves them."""
+
+import dataclasses
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from gpsseg.config.finetune import SettledConfig
+from gpsseg.gps import Delta, model_hash
+from gpsseg.runs.method import add_layers, load_base
+
+SIDE = 64
+
+
+@pytest.fixture(scope="session")
+def networks() -> ModuleType:
+    """The tiny networks of the tests of backbones."""
+    path = Path(__file__).parents[1] / "backbones" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("tiny_networks", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def folder_of(networks: ModuleType, tmp_path: Path) -> Callable[[str], str]:
+    """``folder_of("sam")``: a folder that save_pretrained wrote, of a tiny network."""
+
+    def make(family: str, *arguments: Any) -> str:
+        folder = tmp_path / f"tiny-{family}"
+        networks.built(family, *arguments).net.save_pretrained(folder)
+        return str(folder)
+
+    return make
+
+
+def made_up(backbone: Any, config: SettledConfig, strength: float) -> Delta:
+    """Values that a training might have left: some of each weight, whole biases, whole layers."""
+    torch.manual_seed(1)
+    base_hash, before = model_hash(backbone), {n for n, _ in backbone.named_parameters()}
+    add_layers(backbone, config)
+    sparse, dense = {}, {}
+    added = {name for name, _ in backbone.named_parameters()} - before
+    kinds = backbone.roles()
+    for name, parameter in backbone.named_parameters():
+        noise = strength * torch.randn_like(parameter)
+        if kinds.get(name) == "prompt":
+            continue
+        if name in added:
+            dense[name] = parameter.detach() + noise
+        elif config.method == "gps" and parameter.dim() > 1:
+            places = torch.randperm(parameter.numel())[: 1 + parameter.numel() // 9].sort().values
+            values = (parameter.detach() + noise).reshape(-1)[places]
+            sparse[name] = places.int(), values
+        elif config.method == "gps":
+            dense[name] = parameter.detach() + noise
+    told = {"base": "tiny", "base_hash": base_hash, "epochs": "1", "epochs_finished": "1"}
+    return Delta(sparse, dense, told | {"best_epoch": "1"})
+
+
+@pytest.fixture
+def run_of(tmp_path: Path) -> Callable[..., Path]:
+    """``run_of(backbone, method="gps", ...)``: a finished run's folder, on the bundled sample."""
+
+    def make(backbone: str, strength: float = 0.05, best_epoch: int = 1, **more: Any) -> Path:
+        settled = {"image_size": SIDE, "epochs": 1, "batch_size": 2, "lr": 1e-3, "decoder_lr": 1e-3}
+        config = SettledConfig(backbone=backbone, precision="fp32", **settled | more)
+        run = tmp_path / "run"
+        run.mkdir()
+        content = {"config": dataclasses.asdict(config), "versions": {"gpsseg": "0"}}
+        (run / "config.json").write_text(json.dumps(content, default=str))
+        delta = made_up(load_base(config, None), config, strength)
+        delta.metadata["best_epoch"] = str(best_epoch)
+        delta.save(run / "delta.safetensors")
+        return run
+
+    return make
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Callable[..., Path]:
+    """``exported(run, format)``: the folder that export wrote."""
+    from gpsseg.config.export import ExportConfig
+    from gpsseg.export import export
+
+    def call(run: Path, format: Any, **more: Any) -> Path:
+        return export(ExportConfig(run=run, format=format, output=tmp_path / "out", **more))
+
+    return call
