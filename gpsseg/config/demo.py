@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpsseg.config.again import AGAIN
 from gpsseg.config.checked import check_types
 from gpsseg.errors import UserError
 
@@ -24,11 +26,12 @@ class DemoConfig:
 
     Example: python -m gpsseg.demo --run runs/...
 
-    Example: python -m gpsseg.demo --run runs/kvasir-... runs/isic2017-... --port 8000
+    Example: python -m gpsseg.demo --run runs/kvasir-... --run runs/isic2017-... --port 8000
     """
 
-    run: tuple[Path, ...]
-    """Folders of finished runs (or studies); of several, which share one base, the page chooses."""
+    run: tuple[Path, ...] = dataclasses.field(metadata=AGAIN)
+    """Folder of a finished run (or study). Given several times, the page offers all of them; those
+    that were tuned from one base share it in memory."""
     host: str = "127.0.0.1"
     """Address to answer at. 0.0.0.0 lets everybody in your network open the page: there is no
     password and no encryption."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from gpsseg.errors import UserError
 from gpsseg.predict.frames import Frame, open_source
 from gpsseg.predict.options import as_trained
 from gpsseg.predict.plan import plan_outputs
+from gpsseg.predict.reading import Reader
 from gpsseg.writing import remove_folder
 
 RESULTS = "results"
@@ -66,16 +68,14 @@ def open_pictures(task: Task, number: int, dropped: Dropped, folder: Path) -> Op
     network, source = task.network, dropped.source
     results = folder / RESULTS
     remove_folder(results)
-    config = PredictConfig(run=network.folder, input=(source.path,), output=results)
-    config = as_trained(config, network.greys, [source])
+    config = PredictConfig(run=(network.folder,), input=(source.path,), output=results)
+    config = as_trained(config, network.greys, [source], task.name)
     (plan,) = plan_outputs([source], config)
-    plan = dataclasses.replace(plan, mask=_called_mask(plan.mask, source.name))
+    plan = dataclasses.replace(plan, mask=_called_mask(plan.mask, source.name), label=task.label)
     failures: Failures = []
     reaches, flat = Reaches(network.greys), list[str]()
     axis = config.axis or "auto"
-    frames = list(
-        open_source(plan, failures, axis, config.window, task.label, network.greys, flat, reaches)
-    )
+    frames = list(open_source([plan], failures, axis, config.window, network.greys, flat, reaches))
     if not frames:
         raise UserError(f"{dropped.name} holds no picture. Drop another file.")
     return Opened(number, frames, failures, reaches, flat_note(flat, axis))
@@ -102,14 +102,17 @@ def mask_of_all(opened: Opened, task: Task, threshold: float, told: Told) -> Pat
         UserError: a picture cannot be read or segmented.
     """
     frames, segmenter = opened.frames, task.network.segmenter
-    writer, size = frames[0].writer, segmenter.batch_size
-    for first in range(0, len(frames), size):
-        told(first, len(frames))
-        for frame, _, stripes in segmenter.segment(frames[first : first + size]):
+    (writer,), size, done = frames[0].writers, segmenter.batch_size, 0
+    reader = Reader([(segmenter.way, segmenter.prepare)], None, 2 * size)
+    pictures = iter(reader.read(frames))
+    while batch := list(itertools.islice(pictures, size)):
+        told(done, len(frames))
+        for picture, stripes in segmenter.segment(batch):
             whole = np.concatenate([stripe.probability for stripe in stripes], axis=-2)
-            writer.mask.put(frame.index, mask_of(whole, threshold))
-        if opened.failures:
-            raise UserError(opened.failures[-1][1])
+            writer.mask.put(picture.frame.index, mask_of(whole, threshold))
+        done += len(batch)
+    if opened.failures:
+        raise UserError(opened.failures[-1][1])
     place = writer.plan.mask
     if writer.plan.source.kind != "frames":
         writer.mask.finish()

@@ -7,7 +7,6 @@ import os
 import secrets
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -91,21 +90,6 @@ def make_app(page: gr.Blocks, root: Path, config: DemoConfig) -> Guard:
     )
     page.has_launched = True  # so that gradio refuses files that were not uploaded
     return Guard(app, root, frozenset(LOCAL) if config.is_local else frozenset())
-
-
-@contextlib.contextmanager
-def kept_in(root: Path) -> Iterator[None]:
-    """Let gradio, and whatever makes temporary files meanwhile, keep all of them in one folder."""
-    before = os.environ.get("GRADIO_TEMP_DIR"), tempfile.tempdir
-    os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(root)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before[1]
-        if before[0] is None:
-            os.environ.pop("GRADIO_TEMP_DIR", None)
-        else:
-            os.environ["GRADIO_TEMP_DIR"] = before[0]
 
 
 def bound(config: DemoConfig) -> socket.socket:

@@ -16,6 +16,7 @@ import gpsseg.runs.members
 from gpsseg.config.demo import DemoConfig
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.data.cards.own import card_of
+from gpsseg.demo.alone import alone
 from gpsseg.demo.desk import Desk
 from gpsseg.demo.sessions import Sessions
 from gpsseg.demo.tasks import Task, tasks_of
@@ -120,11 +121,12 @@ def as_predict(monkeypatch: pytest.MonkeyPatch) -> Callable[[Task], None]:
     def arrange(task: Task) -> None:
         tuned = task.network
 
-        def load(run: Path, untrained: bool = False) -> Networks:
+        def load(runs: Any, untrained: bool = False, with_base: bool = False) -> Any:
             tuned.segmenter.model.sign = 1.0
-            return Networks(run, (run,), tuned.config, tuned.segmenter.model)
+            model = tuned.segmenter.model
+            return tuple(Networks(run, (run,), tuned.config, model) for run in runs)
 
-        monkeypatch.setattr(gpsseg.runs.members, "load_networks", load)
+        monkeypatch.setattr(gpsseg.runs.members, "load_all", load)
         monkeypatch.setattr(gpsseg.runs.members, "first_config", lambda run: tuned.config)
         (tuned.folder / "delta.safetensors").write_bytes(b"a delta")
 
@@ -150,12 +152,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A page's server with a task without prompt and one with a box, and its desk; up to 1 MB."""
     pytest.importorskip("gradio")
     from gpsseg.demo.page import build
-    from gpsseg.demo.serve import kept_in, make_app
+    from gpsseg.demo.serve import make_app
 
     folder = tmp_path_factory.mktemp("served")
     desk = make_desk(folder, "none", "box", size=10**6, pixels=10**6)
     config = DemoConfig(run=(Path("run"),), max_megabytes=1, max_megapixels=1)
-    with kept_in(desk.sessions.root):
+    with alone(desk.sessions.root):
         yield make_app(build(desk, config), desk.sessions.root, config), desk
 
 

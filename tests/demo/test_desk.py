@@ -16,7 +16,7 @@ from gpsseg.predict import predict
 
 def predicted(task, path: Path, tmp_path: Path, **options) -> Path:
     config = PredictConfig(
-        run=task.network.folder, input=(path,), output=tmp_path / "out", device="cpu", **options
+        run=(task.network.folder,), input=(path,), output=tmp_path / "out", device="cpu", **options
     )
     return predict(config)[0]
 
