@@ -236,7 +236,7 @@ def make_segmenter(
     machine = make_machine(config.device, trained.precision)
     size, batch = trained.image_size, machine.share_of(config.batch_size or trained.batch_size)
     flips = config.tta == "flips" or (config.uncertainty and not networks.is_study)
-    views = Views(networks.members, flips, config.uncertainty)
+    views = networks.views(flips, config.uncertainty)
     network = networks.model.to(machine.device)
     segmenter = Segmenter(network, machine, card, size, batch, views, config.tile)
     if prompter is None:

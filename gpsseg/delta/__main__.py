@@ -1,0 +1,20 @@
+"""`python -m gpsseg.delta`."""
+
+from typing import Annotated, Any
+
+from gpsseg.config.delta import DiffConfig, InfoConfig
+from gpsseg.console import run_command
+from gpsseg.delta import diff, info
+
+COMMANDS: dict[type, Any] = {InfoConfig: info, DiffConfig: diff}
+
+
+def _run(config: object) -> None:
+    COMMANDS[type(config)](config)
+
+
+if __name__ == "__main__":
+    from tyro.conf import subcommand
+
+    Command = Annotated[InfoConfig, subcommand("info")] | Annotated[DiffConfig, subcommand("diff")]
+    run_command(_run, Command, "delta")
