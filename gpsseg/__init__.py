@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what __getattr__ imports, for type checkers and editors
     from gpsseg.backbones import load_backbone
     from gpsseg.config.finetune import FinetuneConfig
     from gpsseg.gps.delta import Delta
-    from gpsseg.predict.network import load_run
+    from gpsseg.predict.network import load_run, load_tasks
 
 if sys.platform == "darwin":  # torch reads it once, when it is imported, which is after this
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")

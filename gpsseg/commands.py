@@ -1,4 +1,7 @@
-"""The commands: the one list of them, in the order of the work."""
+"""The commands: the one list of them, in the order of the work.
+
+A new command is a line here and a row of README's table; ``tests/test_commands.py`` holds that.
+"""
 
 from __future__ import annotations
 

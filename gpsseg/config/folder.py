@@ -87,6 +87,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def pulled(self) -> Path:
+        """Where a delta was pulled from."""
+        return self.path / "pulled.json"
+
+    @property
     def cell(self) -> Path:
         """What a comparison notes of one of its runs."""
         return self.path / "cell.json"

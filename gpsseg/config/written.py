@@ -63,6 +63,7 @@ class AnyConfig(TypedDict, total=False):
     resolved: Resolved
     versions: dict[str, Text]
     command: list[Any]
+    delta_sha256: Text
 
 
 class SplitName(TypedDict, total=False):

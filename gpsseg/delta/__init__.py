@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
-from gpsseg.config.delta import DiffConfig, InfoConfig
+from gpsseg.config.delta import DiffConfig, InfoConfig, PullConfig, PushConfig
 from gpsseg.console import say
 from gpsseg.scope import scoped
 
@@ -20,8 +21,8 @@ def info(config: InfoConfig) -> dict[str, Any]:
     """
     from gpsseg.delta.contents import bytes_of, contents_of, layers_of
     from gpsseg.delta.facts import facts_of
-    from gpsseg.delta.info import lines_of
     from gpsseg.delta.opened import open_delta
+    from gpsseg.delta.words import lines_of
     from gpsseg.files import sha256_of_file
 
     opened = open_delta(config.delta)
@@ -49,7 +50,7 @@ def diff(config: DiffConfig) -> dict[str, Any]:
     Raises:
         UserError: one is not there or damaged, they are of two bases, or the base is not here.
     """
-    from gpsseg.delta.diff import difference, lines_of, refuse_other_base, table_of
+    from gpsseg.delta.differing import difference, lines_of, refuse_other_base, table_of
     from gpsseg.delta.opened import open_delta
 
     one, other = open_delta(config.one), open_delta(config.other)
@@ -66,3 +67,37 @@ def diff(config: DiffConfig) -> dict[str, Any]:
         for line in table_of(layers):
             say(line)
     return {**row, "layers": layers}
+
+
+@scoped
+def push(config: PushConfig) -> str | None:
+    """Put a run's result on the hub, and return the commit; None if it was only to be listed.
+
+    Raises:
+        UserError: there is no result, the hub cannot be reached, or it does not allow that.
+    """
+    from gpsseg.delta.opened import open_delta
+    from gpsseg.delta.pushing import handed_on, say_how_to_pull, say_what_leaves, send
+
+    opened = open_delta(config.delta)
+    with handed_on(opened, config.untrained) as files:
+        say_what_leaves(files, config)
+        if config.dry_run:
+            return None
+        commit = send(files, config)
+        say_how_to_pull(files, config, commit)
+    return commit
+
+
+@scoped
+def pull(config: PullConfig) -> Path:
+    """Fetch a delta from the hub into a folder that `predict --run` takes, and return it.
+
+    Raises:
+        UserError: it cannot be fetched, is not what it says, or the output exists.
+    """
+    from gpsseg.delta.pulling import pull_to
+
+    folder = pull_to(config)
+    say("pulled and verified; use it by: python -m gpsseg.predict --run", place=folder)
+    return folder

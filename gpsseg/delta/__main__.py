@@ -2,11 +2,16 @@
 
 from typing import Annotated, Any
 
-from gpsseg.config.delta import DiffConfig, InfoConfig
+from gpsseg.config.delta import DiffConfig, InfoConfig, PullConfig, PushConfig
 from gpsseg.console import run_command
-from gpsseg.delta import diff, info
+from gpsseg.delta import diff, info, pull, push
 
-COMMANDS: dict[type, Any] = {InfoConfig: info, DiffConfig: diff}
+COMMANDS: dict[type, Any] = {
+    InfoConfig: info,
+    DiffConfig: diff,
+    PushConfig: push,
+    PullConfig: pull,
+}
 
 
 def _run(config: object) -> None:
@@ -16,5 +21,10 @@ def _run(config: object) -> None:
 if __name__ == "__main__":
     from tyro.conf import subcommand
 
-    Command = Annotated[InfoConfig, subcommand("info")] | Annotated[DiffConfig, subcommand("diff")]
+    Command = (
+        Annotated[InfoConfig, subcommand("info")]
+        | Annotated[DiffConfig, subcommand("diff")]
+        | Annotated[PushConfig, subcommand("push")]
+        | Annotated[PullConfig, subcommand("pull")]
+    )
     run_command(_run, Command, "delta")

@@ -7,7 +7,7 @@ import functools
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +90,9 @@ def quiet() -> Iterator[None]:
 def _any_batch(net: nn.Module) -> Iterator[None]:
     """Give TinyViT's layers maps instead of lists of cells: these they count, which fixes N."""
     hooks = [
-        layer.register_forward_pre_hook(functools.partial(_as_map, layer.input_resolution))
+        layer.register_forward_pre_hook(
+            functools.partial(_as_map, cast("tuple[int, int]", layer.input_resolution))
+        )
         for layer in net.modules()
         if type(layer).__name__ == "PatchMerging" and hasattr(layer, "input_resolution")
     ]

@@ -29,6 +29,11 @@ class Change:
     some: dict[str, Entries]
     whole: dict[str, tuple[Tensor, Tensor]]
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all that it changes."""
+        return frozenset((*self.some, *self.whole))
+
     @torch.no_grad()
     def write(
         self, parameters: Mapping[str, Tensor], own: bool, leave: Collection[str] = ()
@@ -48,7 +53,10 @@ class Change:
                 weight.view(-1).index_copy_(0, places, values[which])
         for name, tensors in self.whole.items():
             if name not in leave:
-                parameters[name].copy_(tensors[which])
+                parameter = parameters[name]
+                if tensors[0].device != parameter.device:
+                    tensors = self.whole[name] = tensors[0].to(parameter), tensors[1].to(parameter)
+                parameter.data = tensors[which]  # takes no copy, and no time
 
 
 class Parameters(Mapping[str, Tensor]):
@@ -77,12 +85,27 @@ class Parameters(Mapping[str, Tensor]):
         return len(self._homes)
 
 
-def _keeping(model: nn.Module) -> list[nn.Module]:
-    """The outermost modules that do more in ``train`` than PyTorch's: some keep there what they
-    make of their weights, such as the biases of an attention."""
+def _keepers(model: nn.Module) -> list[nn.Module]:
+    """The outermost modules that do more than PyTorch's when they are told whether they train.
+
+    Some then make what they keep of their weights, such as the biases of an attention.
+    """
     if type(model).train is not nn.Module.train:
         return [model]
-    return [found for child in model.children() for found in _keeping(child)]
+    return [found for child in model.children() for found in _keepers(child)]
+
+
+def _own(model: nn.Module, keeper: nn.Module) -> frozenset[str]:
+    """Names of the weights that such a module, and those within it, hold themselves.
+
+    Empty where one of them has none: then nothing tells what it makes.
+    """
+    inner = [each for each in keeper.modules() if type(each).train is not nn.Module.train]
+    held = [{id(p) for p in each.parameters(recurse=False)} for each in inner]
+    if not all(held):
+        return frozenset()
+    wanted = set().union(*held)
+    return frozenset(name for name, p in model.named_parameters() if id(p) in wanted)
 
 
 def _beside(weight: Tensor, held: Entries) -> Entries:
@@ -109,13 +132,14 @@ class Turns:
 
     def __init__(self, model: nn.Module, deltas: Sequence[Delta]):
         self.lock = threading.RLock()
-        self._model, self._cached = model, _keeping(model)
+        self._model, self._keepers = model, [(each, _own(model, each)) for each in _keepers(model)]
         self._at_work: Change | None = None
         self._sure = True  # that what is at work is all there; not while it is written
         self._written: list[Change] = []  # those whose values may stand in the network
         parameters, kept = Parameters(model), dict[str, Tensor]()
         self._parameters = parameters
-        changes = [_change(parameters, delta, kept) for delta in deltas]
+        whole = {name for delta in deltas for name in delta.dense}
+        changes = [_change(parameters, delta, whole, kept) for delta in deltas]
         self.members: tuple[Put, ...] = tuple(self._putting(change) for change in changes)
 
     def base(self) -> None:
@@ -139,10 +163,15 @@ class Turns:
                 if change not in self._written:
                     self._written.append(change)
                 change.write(parameters, own=False)
-            for module in self._cached:
-                module.train(self._model.training)
+            self._tell({name for each in self._written for name in each.names})
             self._written = [] if change is None else [change]
             self._at_work, self._sure = change, True
+
+    def _tell(self, changed: Collection[str]) -> None:
+        """Let modules that keep a function of their own weights make it anew, if these changed."""
+        for module, own in self._keepers:
+            if not own or not own.isdisjoint(changed):
+                module.train(self._model.training)
 
 
 def apply_all(
@@ -189,23 +218,30 @@ def refuse_other_base(first: Delta, other: Delta) -> None:
 
 
 @torch.no_grad()
-def _change(parameters: Mapping[str, Tensor], delta: Delta, kept: dict[str, Tensor]) -> Change:
+def _change(
+    parameters: Mapping[str, Tensor], delta: Delta, whole: Collection[str], kept: dict[str, Tensor]
+) -> Change:
     """What a delta changes in a network that holds the base's own values now.
 
     Args:
         parameters: of the network, by name.
         delta: which fits it.
+        whole: names that any of the deltas changes whole, which are exchanged whole by all.
         kept: the base's own whole tensors, which all changes share; new ones are added.
     """
-    some = {}
+    some, all_of = {}, {}
     for name, (places, values) in delta.sparse.items():
         weight = parameters[name]
         index = places.long().to(weight.device)
-        some[name] = (index, values.to(weight), weight.reshape(-1)[index].clone())
-    for name in delta.dense:
+        if name in whole:
+            tensor = weight.detach().clone()
+            tensor.view(-1)[index] = values.to(weight)
+            all_of[name] = tensor
+        else:
+            some[name] = (index, values.to(weight), weight.reshape(-1)[index].clone())
+    for name, tensor in delta.dense.items():
+        all_of[name] = tensor.to(parameters[name], copy=True)
+    for name in all_of:
         if name not in kept:
             kept[name] = parameters[name].detach().clone()
-    whole = {
-        name: (tensor.to(kept[name].dtype), kept[name]) for name, tensor in delta.dense.items()
-    }
-    return Change(some, whole)
+    return Change(some, {name: (tensor, kept[name]) for name, tensor in all_of.items()})

@@ -56,9 +56,7 @@ class TunedNetwork:
         """
         assert self.untuned is not None
         views = dataclasses.replace(self.segmenter.views, networks=(self.untuned,))
-        return dataclasses.replace(
-            self, segmenter=dataclasses.replace(self.segmenter, views=views)
-        )
+        return dataclasses.replace(self, segmenter=dataclasses.replace(self.segmenter, views=views))
 
     def predict(
         self,

@@ -237,9 +237,7 @@ def load_all(
             continue
         place = sum(len(each.deltas) for each in same[: same.index(task)])
         own = turns.members[place : place + len(task.deltas)]
-        found.append(
-            Networks(task.folder, task.runs, settled, model, own, turns.base, turns.lock)
-        )
+        found.append(Networks(task.folder, task.runs, settled, model, own, turns.base, turns.lock))
     return tuple(found)
 
 

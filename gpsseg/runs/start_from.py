@@ -19,7 +19,7 @@ from gpsseg.gps import Delta, Selection
 from gpsseg.gps.sparse import check_selection
 from gpsseg.gps.tensorfile import listed, read_tensors
 from gpsseg.processes import by_main
-from gpsseg.runs.tuned import require_delta
+from gpsseg.runs.trained import require_delta
 
 ACCEPTED = "a delta.safetensors, a selection.safetensors, or a folder of a run or of `select`"
 

@@ -8,7 +8,7 @@ import torch
 
 from gpsseg.config.delta import DiffConfig
 from gpsseg.delta import diff
-from gpsseg.delta.diff import difference
+from gpsseg.delta.differing import difference
 from gpsseg.errors import UserError
 from gpsseg.gps import Delta
 

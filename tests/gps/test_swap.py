@@ -79,9 +79,10 @@ def test_what_an_interruption_leaves_half_written_is_mended(monkeypatch, after):
                 raise KeyboardInterrupt
             whole(part, parameters, own, leave)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Change, "write", stops)
+    monkeypatch.setattr(Change, "write", stops)
+    with pytest.raises(KeyboardInterrupt):
         turns.members[1]()
+    monkeypatch.setattr(Change, "write", whole)
     turns.members[0]()
     assert gps.model_hash(model) == wanted
     turns.base()
@@ -110,16 +111,39 @@ def test_layers_that_a_method_adds_are_swapped_too():
         assert torch.equal(model(picture), outputs[which])
 
 
-def test_layers_that_keep_a_function_of_their_weights_are_told():
-    class Keeps(nn.Linear):
+class Keeps(nn.Linear):
+    """Keeps a function of its weights, as the attention of LiteMedSAM does."""
+
+    told = 0
+
+    def train(self, mode: bool = True) -> nn.Module:
+        self.told += 1
+        self.kept = self.weight.sum() + self.bias.sum()
+        return super().train(mode)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_layers_that_keep_a_function_of_their_weights_are_told(within):
+    class Model(nn.Sequential):
         def train(self, mode: bool = True) -> nn.Module:
-            self.kept = self.weight.sum()
             return super().train(mode)
 
-    model = nn.Sequential(Keeps(12, 12), nn.ReLU(), nn.Linear(12, 12)).eval()
+    kind = Model if within else nn.Sequential
+    model = kind(Keeps(12, 12), nn.ReLU(), nn.Linear(12, 12)).eval()
     turns = gps.apply_all(model, [delta_of(model, *each) for each in (FIRST, SECOND)])
+    for put in (turns.members[1], turns.base, turns.members[0], turns.members[1]):
+        put()
+        assert model[0].kept == model[0].weight.sum() + model[0].bias.sum()
+
+
+def test_layers_whose_own_weights_stay_are_not_told_again():
+    model = nn.Sequential(nn.Linear(12, 12), nn.ReLU(), Keeps(12, 12)).eval()
+    first = ({"0.weight": ([3], [1.0])}, {})
+    second = ({"0.weight": ([4], [1.0])}, {})
+    turns = gps.apply_all(model, [delta_of(model, *each) for each in (first, second)])
+    before = model[2].told
     turns.members[1]()
-    assert model[0].kept == model[0].weight.sum()
+    assert model[2].told == before
 
 
 def test_deltas_of_two_bases_are_refused():
