@@ -88,19 +88,26 @@ class AverageConfig:
     it, all count equally. See docs/several-centres.md.
 
     Example: python -m gpsseg.delta average a.safetensors b.safetensors --output mean.safetensors
+
+    Example: python -m gpsseg.delta average mean.safetensors --run runs/mine --output with-mean
     """
 
     deltas: Positional[tuple[Path, ...]]
     """Files delta.safetensors, or folders of runs."""
     output: Path
-    """The delta to write, a .safetensors; must not exist."""
+    """The delta to write, a .safetensors; or with --run a folder. It must not exist."""
+    run: Path | None = None
+    """A run's folder on this machine: --output becomes a folder with its settings, split and data
+    card and with the mean as its delta, which `evaluate` and `predict` take as --run. One delta is
+    enough then, such as the mean that another place has made."""
     weights: tuple[float, ...] = ()
     """How much each delta counts, in their order. Default: its training images."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        _require_safetensors(self.output)
-        if len(self.deltas) < 2:
+        if self.run is None:
+            _require_safetensors(self.output)
+        if len(self.deltas) < (2 if self.run is None else 1):
             raise UserError(
                 f"Got {counted(len(self.deltas), 'delta')} to average, expected two or more."
             )

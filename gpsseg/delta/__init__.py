@@ -134,11 +134,12 @@ def apply(config: ApplyConfig) -> Path:
 
 @scoped
 def average(config: AverageConfig) -> Path:
-    """Average deltas of one selection, and return the file of the mean.
+    """Average deltas of one selection, and return the file of the mean, or a folder with it.
 
     Raises:
         UserError: a delta is not there, they are of two bases or selections, or the output exists.
     """
+    from gpsseg.delta.adopting import adopt, check_run
     from gpsseg.delta.averaging import averaged, lines_of
     from gpsseg.delta.opened import open_delta
     from gpsseg.folders import refuse_existing
@@ -149,6 +150,11 @@ def average(config: AverageConfig) -> Path:
     delta, shares = averaged([each.delta for each in opened], config.weights)
     for line, style in lines_of(opened, shares, weighted=bool(config.weights)):
         say(line, style=style)
+    if config.run:
+        run = check_run(delta, config.run)
+        folder = adopt(delta, run, config.output, config)
+        say("to be used by: python -m gpsseg.evaluate --run", place=folder)
+        return folder
     make_folder(config.output.parent)
     delta.save(config.output)
     say("mean written to", place=config.output)

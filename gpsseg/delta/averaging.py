@@ -8,7 +8,7 @@ from gpsseg.delta.opened import Opened
 from gpsseg.errors import UserError, few
 from gpsseg.gps import Delta
 from gpsseg.gps.average import average as mean
-from gpsseg.gps.average import image_weights, images_of
+from gpsseg.gps.average import doubts_of, image_weights, images_of
 
 
 def averaged(deltas: Sequence[Delta], weights: Sequence[float]) -> tuple[Delta, list[float]]:
@@ -39,9 +39,11 @@ def lines_of(
         images = images_of(each.delta)
         of = "unknown how many" if images is None else f"{images:,}"
         yield f"{share:>7.2%}  {each.name} ({of} training images)", ""
-    if unknown and not weighted:
+    if unknown and not weighted and len(opened) > 1:
         yield (
             f"All count equally, as {few(unknown)} does not say on how many images it was trained. "
             "Pass --weights for others.",
             "yellow",
         )
+    for doubt in doubts_of([each.delta for each in opened]):
+        yield doubt, "bold yellow"
