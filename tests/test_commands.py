@@ -95,6 +95,7 @@ def test_what_is_unknown_is_refused_with_the_nearest(words, sentence, capsys, mo
     assert len(said) < 400
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_run_as_python_runs_its_module(name, monkeypatch) -> None:
     """What it is given, its words, and what the processes that it starts take for the main one."""
@@ -110,12 +111,8 @@ def test_a_command_is_run_as_python_runs_its_module(name, monkeypatch) -> None:
     monkeypatch.setattr(console, "run_command", note)
     if name in vars(gpsseg):  # what is imported anew takes its place
         monkeypatch.setattr(gpsseg, name, vars(gpsseg)[name])
-    for module in (f"gpsseg.{name}", f"gpsseg.{name}.__main__"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setattr(sys, "argv", ["-m", "--dataset", "a b"])
     runpy.run_module(f"gpsseg.{name}", run_name="__main__", alter_sys=True)
-    for module in (f"gpsseg.{name}", f"gpsseg.{name}.__main__"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
     called_with(monkeypatch, name, "--dataset", "a b")
     entry.main()
     assert seen[0] == seen[1]

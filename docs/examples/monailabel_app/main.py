@@ -22,7 +22,9 @@ class GpssegApp(MONAILabelApp):
     """One model, called like the folder."""
 
     def __init__(self, app_dir, studies, conf):
-        super().__init__(app_dir, studies, conf, name="gpsseg", description="Not for diagnostic use")
+        super().__init__(
+            app_dir, studies, conf, name="gpsseg", description="Not for diagnostic use"
+        )
 
     def init_infers(self):
         folder = Path(self.conf["export"]).resolve()
@@ -71,7 +73,9 @@ class Segmentation(InferTask):
         part = (np.nan_to_num(values.astype(np.float32), nan=low) - low) / max(high - low, 1e-12)
         shown = np.rint(part.clip(0, 1) * 255).astype(np.uint8)
         mask = np.zeros(shown.shape, np.uint8)
-        for grey, found in zip(upright_slices(shown, axis), upright_slices(mask, axis), strict=True):
+        for grey, found in zip(
+            upright_slices(shown, axis), upright_slices(mask, axis), strict=True
+        ):
             found[:] = self.segment(np.repeat(grey[..., None], 3, axis=2))
         result = sitk.GetImageFromArray(mask)
         result.CopyInformation(upright)
