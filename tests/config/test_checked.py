@@ -28,6 +28,7 @@ from gpsseg.config.datasets import (
     SynthesizeConfig,
 )
 from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.export import ExportConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
@@ -45,6 +46,7 @@ LEAST = {
     CompareConfig: {"output": "out"},
     DownloadConfig: {"dataset": "kvasir", "output": "out"},
     EvaluateConfig: {"run": "run"},
+    ExportConfig: {"run": "run", "format": "onnx", "output": "out"},
     FinetuneConfig: {},
     GroupsConfig: {"output": "groups.csv"},
     InfoConfig: {"dataset": "kvasir"},
@@ -185,7 +187,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     config = PredictConfig(run="~/run", input=["~/a", "b~c"], output=Path("~/o"))
-    assert (config.run, config.output) == (tmp_path / "run", tmp_path / "o")
+    assert (config.run, config.output) == ((tmp_path / "run",), tmp_path / "o")
     assert config.input == (tmp_path / "a", Path("b~c"))
     assert FinetuneConfig(data_root="~nobody-of-this-name/x").data_root.parts[0][0] == "~"
 
