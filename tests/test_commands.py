@@ -5,7 +5,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +56,15 @@ def test_the_list_is_in_the_order_of_the_work(capsys, monkeypatch) -> None:
 
 
 def test_the_list_is_there_at_once() -> None:
+    """In the processor's time, as others may be at work here; Python's own start is in it."""
     code = (
-        "import sys, time; started = time.perf_counter(); sys.argv = ['gpsseg']\n"
-        "from gpsseg.__main__ import main; main()\n"
-        "print(time.perf_counter() - started, {'torch', 'tyro', 'rich', 'numpy'} & {*sys.modules})"
+        "import sys, time; sys.argv = ['gpsseg']; from gpsseg.__main__ import main; main()\n"
+        "print(time.process_time(), {'torch', 'tyro', 'rich', 'numpy'} & {*sys.modules})"
     )
-    began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    passed = time.perf_counter() - began
     seconds, loaded = done.stdout.splitlines()[-1].split(" ", 1)
     assert loaded == "set()"
-    assert min(float(seconds), passed) < 0.5
+    assert float(seconds) < 0.5
 
 
 def test_the_version(capsys, monkeypatch) -> None:
