@@ -144,7 +144,7 @@ def typed(tmp_path: Path) -> Any:
     (tmp_path / "script").write_text(completion("bash"))
 
     def ask(*lines: tuple[str, ...]) -> list[list[str]]:
-        text = "source ./script\nPATH=$PWD:$PATH\n"
+        text = "source ./script\nPATH=$PWD:$PATH\nset -u\n"
         for words in lines:
             quoted = " ".join(f"'{word}'" for word in words)
             text += f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; COMPREPLY=(); _gpsseg\n"
