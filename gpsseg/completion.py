@@ -14,7 +14,7 @@ from gpsseg.errors import UserError, look_up
 # tyro's script also registers itself for the two words of "gpsseg finetune", which are not its own.
 # It answers with files where an option takes any text; bash itself knows better how to write these.
 BASH = r"""_gpsseg() {
-  local command=${COMP_WORDS[1]} commands=" @words@ "
+  local command=${COMP_WORDS[1]-} commands=" @words@ "
   if [ "$COMP_CWORD" -lt 2 ]; then
     COMPREPLY=($(compgen -W "$commands --help --version --completion" -- "$command"))
     return
@@ -33,7 +33,7 @@ BASH = r"""_gpsseg() {
   COMP_WORDS=("gpsseg $command" "${COMP_WORDS[@]:2}")
   COMP_CWORD=$((COMP_CWORD - 1))
   "_tyro_gpsseg_$command"
-  case $last/${COMPREPLY[0]} in
+  case $last/${COMPREPLY[0]-} in
     -*/-*) ;;
     -*) compgen -f -- "$typed" > /dev/null && COMPREPLY=() ;;
   esac

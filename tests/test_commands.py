@@ -5,7 +5,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +56,15 @@ def test_the_list_is_in_the_order_of_the_work(capsys, monkeypatch) -> None:
 
 
 def test_the_list_is_there_at_once() -> None:
+    """In the processor's time, as others may be at work here; Python's own start is in it."""
     code = (
-        "import sys, time; started = time.perf_counter(); sys.argv = ['gpsseg']\n"
-        "from gpsseg.__main__ import main; main()\n"
-        "print(time.perf_counter() - started, {'torch', 'tyro', 'rich', 'numpy'} & {*sys.modules})"
+        "import sys, time; sys.argv = ['gpsseg']; from gpsseg.__main__ import main; main()\n"
+        "print(time.process_time(), {'torch', 'tyro', 'rich', 'numpy'} & {*sys.modules})"
     )
-    began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    passed = time.perf_counter() - began
     seconds, loaded = done.stdout.splitlines()[-1].split(" ", 1)
     assert loaded == "set()"
-    assert min(float(seconds), passed) < 0.5
+    assert float(seconds) < 0.5
 
 
 def test_the_version(capsys, monkeypatch) -> None:
@@ -95,6 +92,7 @@ def test_what_is_unknown_is_refused_with_the_nearest(words, sentence, capsys, mo
     assert len(said) < 400
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_run_as_python_runs_its_module(name, monkeypatch) -> None:
     """What it is given, its words, and what the processes that it starts take for the main one."""
@@ -110,12 +108,8 @@ def test_a_command_is_run_as_python_runs_its_module(name, monkeypatch) -> None:
     monkeypatch.setattr(console, "run_command", note)
     if name in vars(gpsseg):  # what is imported anew takes its place
         monkeypatch.setattr(gpsseg, name, vars(gpsseg)[name])
-    for module in (f"gpsseg.{name}", f"gpsseg.{name}.__main__"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setattr(sys, "argv", ["-m", "--dataset", "a b"])
     runpy.run_module(f"gpsseg.{name}", run_name="__main__", alter_sys=True)
-    for module in (f"gpsseg.{name}", f"gpsseg.{name}.__main__"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
     called_with(monkeypatch, name, "--dataset", "a b")
     entry.main()
     assert seen[0] == seen[1]
@@ -150,7 +144,7 @@ def typed(tmp_path: Path) -> Any:
     (tmp_path / "script").write_text(completion("bash"))
 
     def ask(*lines: tuple[str, ...]) -> list[list[str]]:
-        text = "source ./script\nPATH=$PWD:$PATH\n"
+        text = "source ./script\nPATH=$PWD:$PATH\nset -u\n"
         for words in lines:
             quoted = " ".join(f"'{word}'" for word in words)
             text += f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; COMPREPLY=(); _gpsseg\n"

@@ -1,10 +1,13 @@
 """What README.md says can be typed, can be typed."""
 
+import contextlib
 import functools
+import io
 import re
+import runpy
 import shlex
-import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +51,17 @@ def test_every_promise_names_a_test_that_is_there():
 
 
 @functools.cache
-def help_of(*words):
-    words = [sys.executable, "-m", *words, "--help"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+def help_of(module, *words):
+    """What ``python -m MODULE WORDS --help`` prints; in this process, as there are many."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(sys, "argv", ["", *words, "--help"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # that it is there already
+            with pytest.raises(SystemExit) as end:
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+    assert end.value.code in (0, None)
+    return printed.getvalue()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -207,16 +207,18 @@ def test_help_of_each_command_is_fast_and_shows_an_example(command: str) -> None
     ],
 )
 def test_a_mistake_is_one_sentence_and_status_2(
-    tmp_path: Path, words: list[str], message: str
+    tmp_path: Path,
+    words: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gpsseg.datasets", *words],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"gpsseg: error: {message}")
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["", *words])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("gpsseg.datasets", run_name="__main__", alter_sys=True)
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"gpsseg: error: {message}")
+    assert len(said.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
