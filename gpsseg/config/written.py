@@ -40,6 +40,7 @@ class Resolved(TypedDict, total=False):
 
     processes: Count
     greys: Greys | None
+    started_from: dict[str, Text]
 
 
 class ResolvedConfig(ConfigFile):
