@@ -32,7 +32,7 @@ def write_card(
     facts = tuned.model.facts
     handed = Handed(
         library=chosen.library if " " not in chosen.library else "pytorch",
-        finds=tuned.card.foreground,
+        finds=", ".join(tuned.classes) or tuned.card.foreground,
         pretraining=facts.pretraining,
         licence=facts.licence,
         how=_how(chosen, tuned, folder),

@@ -28,6 +28,7 @@ def made_whole(path: Path) -> Iterator[Path]:
         DiskError: it cannot be written.
         UserError: there is something at ``path`` by now.
     """
+    path = path.absolute()  # "." has no name
     partial = path.with_name(f"{PARTIAL}{path.name}")
     remove_folder(partial)
     make_folder(partial)
