@@ -95,6 +95,12 @@ class BegunSplit(TypedDict, total=False):
     skipped: list[SkippedFile]
 
 
+class AnySplit(SplitName, total=False):
+    """split.json of a run, where its name, its hash and whether images are real are asked for."""
+
+    data: Text
+
+
 class NamedSplit(TypedDict):
     """The same, where its name is."""
 

@@ -90,7 +90,7 @@ def push(config: PushConfig) -> str | None:
     opened = open_delta(config.delta)
     if not config.dry_run:
         require_token()
-    with handed_on(opened, config.untrained) as files:
+    with handed_on(opened, config) as files:
         say_what_leaves(files, config)
         if config.dry_run:
             return None
