@@ -31,7 +31,8 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "network": (
         *("backbone", "weights", "prompt", "method", "rank", "top_k", "decoder_top_k"),
-        *("criterion", "level", "biases", "selection_images"),
+        *("criterion", "level", "biases", "selection_images", "candidates", "start_from"),
+        "merge",
     ),
     "training": (
         *("epochs", "time_limit", "batch_size", "accumulate", "lr", "decoder_lr", "weight_decay"),

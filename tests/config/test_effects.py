@@ -83,6 +83,7 @@ REFUSED = {
         "decoder_top_k": ({"decoder_top_k": "dense", "methods": "lora"}, NO_EFFECT),
     },
     FinetuneConfig: {
+        "start_from": ({"start_from": "a", "method": "full"}, "which train a selection"),
         "rank": ({"rank": 4, "method": "ssf"}, "--method lora, dora or adapter"),
         "top_k": ({"top_k": 2, "method": "full"}, "--method gps, neuroada or shira"),
         "decoder_top_k": ({"decoder_top_k": "dense", "method": "bias"}, NO_EFFECT),
@@ -97,6 +98,8 @@ REFUSED = {
     },
     SelectConfig: {
         "selection_images": ({"selection_images": 3, "criterion": "random"}, "looks at images"),
+        "candidates": ({**OUT, "candidates": 8, "level": "net"}, "and --level neuron"),
+        "merge": ({"merge": ("a", "b"), "seed": 1}, "--merge has all from its files"),
     },
     CompareConfig: {
         "top_k": ({**OUT, "top_k": 2, "methods": ("full", "gps:top_k=3")}, NO_EFFECT),
