@@ -16,19 +16,26 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what __getattr__ imports, for type checkers and editors
+    from gpsseg.backbones import load_backbone
+    from gpsseg.config.finetune import FinetuneConfig
+    from gpsseg.gps.delta import Delta
+    from gpsseg.predict.network import load_run, load_tasks
 
 if sys.platform == "darwin":  # torch reads it once, when it is imported, which is after this
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 __version__ = "0.2.0.dev0"
-__all__ = ["Delta", "FinetuneConfig", "__version__", "load_backbone", "load_run"]
+__all__ = ["Delta", "FinetuneConfig", "__version__", "load_backbone", "load_run", "load_tasks"]
 
 _HOMES = {
     "Delta": "gpsseg.gps.delta",
     "FinetuneConfig": "gpsseg.config.finetune",
     "load_backbone": "gpsseg.backbones",
     "load_run": "gpsseg.predict.network",
+    "load_tasks": "gpsseg.predict.network",
 }
 
 

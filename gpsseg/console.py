@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gpsseg import memory
+from gpsseg.commands import called
 from gpsseg.config.commandline import read_command
 from gpsseg.ending import BROKEN, end, end_of_text, leave, told_to_stop
 from gpsseg.errors import one_line
@@ -192,7 +193,7 @@ def run_command(
     only some of the files could be used, it is 3; Ctrl-C is exit status 130. Of several processes
     one tells it.
     """
-    prog, config = f"python -m gpsseg.{name}", None
+    prog, config = called(name), None
     if not shared_out and not goes_on_alone():
         return
     try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpsseg.engine.machine import Machine
     from gpsseg.engine.stops import Deadline
     from gpsseg.runs.data import Data
+    from gpsseg.runs.start_from import Start
     from gpsseg.runs.tracking import Tracking
 
 
@@ -66,6 +67,7 @@ class Opened:
         deadline: by when it must be scored, if there is a limit of time.
         tracking: takes losses and scores.
         watch: seconds of each stage.
+        start: what it starts from, if it does not select.
     """
 
     run: RunFolder
@@ -76,6 +78,7 @@ class Opened:
     deadline: Deadline | None
     tracking: Tracking
     watch: Stopwatch
+    start: Start | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +104,7 @@ def _tune(
     watch: Stopwatch,
 ) -> Tuned:
     from gpsseg import gps
+    from gpsseg.runs.delta_facts import facts_of_delta
     from gpsseg.runs.method import identify_base, select_or_take_up
     from gpsseg.runs.training import train_run
     from gpsseg.scoring.network import validation
@@ -109,15 +113,19 @@ def _tune(
     run, settled, data, machine = opened.run, opened.config, opened.data, opened.machine
     watch.lap("loading")
 
-    base = identify_base(backbone, settled)
-    selection, trainable = select_or_take_up(backbone, settled, data, machine, run)
+    start = opened.start
+    handed = start.selection if start else None
+    base = identify_base(backbone, settled, handed)
+    selection, trainable = select_or_take_up(backbone, settled, data, machine, run, handed)
+    told = settled, backbone.facts, data, selection, trainable, machine.precision
+    base |= facts_of_delta(*told)
     watch.lap("selection")
 
     gps.sparsify(backbone, selection, halves=machine.precision == "bf16")
     validate = validation(backbone, data.split.val, data.card, settled, machine, data.held)
     history = train_run(
         *(backbone, selection, data, settled, machine, run, base, validate),
-        *(opened.deadline, opened.tracking.line),
+        *(opened.deadline, opened.tracking.line, start.values if start else {}),
     )
     watch.lap("training")
     return Tuned(**vars(opened), trainable=trainable, history=history)
@@ -143,6 +151,7 @@ def _open(
     from gpsseg.runs.prepared import preparation
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.settle import settle
+    from gpsseg.runs.start_from import open_start
     from gpsseg.runs.time_limit import settle_epochs
     from gpsseg.runs.tracking import Tracking
     from gpsseg.runs.training import say_few_updates, steps_of
@@ -157,27 +166,30 @@ def _open(
     backbone = load_base(config, card)
     loaded = watch.passed - began
     refuse_without_effect(backbone, config)
-    settled = settle(config, backbone.facts)
+    start = open_start(config, backbone)
+    settled = settle(config, backbone.facts, bool(start and start.decoder_is_whole(backbone)))
     prepared = preparation(settled, card, backbone.facts, in_memory)
     data = open_data(config, salt, run=config.resume, card=card, preparation=prepared, by=config.by)
     leaks = None
     if config.strict or config.time_limit:  # with a limit now, so that what is left is known
         leaks = check_leaks(data.split.seen, data.split.test, strict=config.strict)
     machine = make_machine(config.device, config.precision)
-    settled = with_batch_size(backbone, config, settled, len(data.split.train), machine)
+    handed, images = start.selection if start else None, len(data.split.train)
+    settled = with_batch_size(backbone, config, settled, images, machine, handed)
     _, picture = collect(len(data.split.test))
     settled, deadline = settle_epochs(
         *(backbone, settled, config.epochs, data, machine),
         few_scored(data.card, settled, machine, picture, data.held),
-        *(loaded, lambda: watch.passed),
+        *(loaded, lambda: watch.passed, handed),
     )
     prepare(backbone, machine, config.checkpoint_activations)
     say_few_updates(data.split.train, settled)
-    run = open_run(settled, data, machine.precision, held)
+    run = open_run(settled, data, machine.precision, held, start.facts if start else None)
     tracking = Tracking(config.tracker, run, steps_of(data.split.train, settled))
     held.callback(tracking.finish)
     made: dict[str, Any] = {"run": run, "config": settled, "data": data, "machine": machine}
     made |= {"leaks": leaks, "deadline": deadline, "tracking": tracking, "watch": watch}
+    made["start"] = start
     return backbone, Opened(**made)
 
 
@@ -191,6 +203,7 @@ def _test(tuned: Tuned) -> Path:
     from gpsseg.processes import gathered
     from gpsseg.report.run import write_report
     from gpsseg.report.thumbnails import collect, leak_pictures
+    from gpsseg.runs.delta_facts import add_scores
     from gpsseg.runs.leaks import check_leaks
     from gpsseg.runs.method import load_base
     from gpsseg.runs.trained import facts_of, training_of
@@ -223,6 +236,7 @@ def _test(tuned: Tuned) -> Path:
     say_before_and_after(metrics)
     tuned.tracking.scores(metrics, len(tuned.history.epochs))
     tuned.watch.lap("evaluation")
+    add_scores(run.delta, metrics)  # first: a run with metrics.json is finished
     write_json(run.metrics, {**metrics, "seconds": tuned.watch.laps})
     report = write_report(run.path, thumbnails, leak_pictures(leaks, data.split.seen, test))
     say("report:", "bold", report)

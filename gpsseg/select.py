@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.folder import RunFolder
@@ -18,20 +19,17 @@ if TYPE_CHECKING:
 @scoped
 def select(config: SelectConfig) -> Selection:
     """Score the training images, select, and print one line per layer; see ``SelectConfig``."""
+    if config.merge:
+        return _merge(config)
     from gpsseg.engine.machine import join_processes, make_machine
     from gpsseg.engine.prepare import prepare
     from gpsseg.processes import by_main
+    from gpsseg.runs.candidates import Collector, check_candidates
     from gpsseg.runs.data import open_card, open_data
     from gpsseg.runs.method import load_base, refuse_without_effect, require_backbone
     from gpsseg.runs.salt import salt_of
     from gpsseg.runs.scores import scored_images
-    from gpsseg.runs.selection import (
-        choose,
-        counts_sentence,
-        layer_table,
-        save_selection,
-        trainable_counts,
-    )
+    from gpsseg.runs.selection import choose, layer_table
     from gpsseg.runs.settle import settle_selection
 
     join_processes(config.device)
@@ -41,21 +39,54 @@ def select(config: SelectConfig) -> Selection:
     backbone = load_base(config, card)
     refuse_without_effect(backbone, config)
     settled = settle_selection(config, backbone.facts)
+    check_candidates(settled)
     data = open_data(config, salt, parts=("train",), card=card)
     machine = make_machine(config.device, config.precision)
+    collector = Collector(backbone, settled) if settled.candidates else None
     prepare(backbone, machine, config.checkpoint_activations)
     wanted = config.output
     output = by_main(lambda: new_folder(wanted, config)) if wanted else None
-    selection, how = choose(backbone, scored_images(data, settled), settled, machine)
+    selection, how = choose(
+        *(backbone, scored_images(data, settled), settled, machine),
+        also=collector.take if collector else None,
+    )
     layers = layer_table(backbone, selection)
+    _tell(selection, layers, how, output)
+    if output and collector:
+        collector.save(RunFolder(output).candidates, selection, layers, how["images"])
+    if output:
+        finish_folder(output)
+        say("written to", place=output)
+    return selection
+
+
+def _merge(config: SelectConfig) -> Selection:
+    """Make one selection of several centres' candidates; no image and no network is read."""
+    from gpsseg.runs.candidates import merge_files
+
+    selection, layers, how = merge_files(config.merge)
+    output = new_folder(config.output, config) if config.output else None
+    _tell(selection, layers, how, output)
+    if output:
+        finish_folder(output)
+        say("written to", place=output)
+    return selection
+
+
+def _tell(
+    selection: Selection,
+    layers: list[dict[str, Any]],
+    how: Mapping[str, Any],
+    output: Path | None,
+) -> None:
+    """Print a line a layer, and write the selection."""
+    from gpsseg.runs.selection import counts_sentence, save_selection, trainable_counts
+
     for row in layers:
         _say_layer(row)
     say(counts_sentence(trainable_counts(layers)), style="bold")
     if output:
         save_selection(RunFolder(output), selection, layers, how)
-        finish_folder(output)
-        say("written to", place=output)
-    return selection
 
 
 def _say_layer(row: Mapping[str, Any]) -> None:

@@ -30,6 +30,6 @@ def shown(path: Path, greys: Greys | None = None, **options: Any) -> list[int]:
     (source,), failures = find_sources([path], Path("none"))
     assert failures == []
     plan = Plan(source, path.with_name("mask.png"), None, None)
-    frame = next(open_source(plan, [], greys=greys, **options))
+    frame = next(open_source([plan], [], greys=greys, **options))
     row: list[int] = frame.read()[0, :, 0].tolist()
     return row

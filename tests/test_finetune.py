@@ -116,6 +116,27 @@ def test_the_counts_are_what_was_trained(run):
     assert values == sum(len(index) for index in selection.indices.values())
 
 
+def test_the_delta_tells_what_it_is_without_its_folder(run):
+    delta, metrics = Delta.load(run / "delta.safetensors"), read(run, "metrics.json")
+    told, split = delta.metadata, read(run, "split.json")
+    assert told["train_images"] == str(len(split["train"]))
+    assert told["split_sha256"] == split["sha256"]
+    assert told["selection_hash"] == read(run, "selection.json")["hash"]
+    assert (told["title"], told["data"]) == ("Kvasir-SEG", "synthetic sample")
+    assert told["licence"] == load_backbone(UNET).facts.licence
+    settings = json.loads(told["settings"])
+    assert settings["backbone"] == UNET
+    assert settings["image_size"] == read(run, "config.json")["config"]["image_size"]
+    assert settings["precision"] == read(run, "config.json")["resolved"]["precision"]
+    scores, after = json.loads(told["scores"]), metrics["after"]["per-image"]
+    assert scores["protocol"] == "per-image"
+    for name in ("dice", "dice_ci95", "iou", "iou_ci95"):
+        assert scores[name] == after[name]
+    for name in ("data", "dataset", "split", "images", "prompt"):
+        assert scores[name] == metrics[name]
+    assert json.loads(told["trainable"])["total"] == metrics["trainable"]["total"]
+
+
 def test_only_selected_entries_changed_and_the_delta_comes_off_bit_for_bit(run):
     base = load_backbone(UNET)
     before, untouched = gps.model_hash(base), dict(load_backbone(UNET).state_dict())

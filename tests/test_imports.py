@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 
 import gpsseg
+from gpsseg import commands
 
 PACKAGE = Path(gpsseg.__file__).parent
 GROUND = {
     *("errors", "faults", "schema", "veil", "scope", "writing", "files", "folders", "reading"),
-    *("scratch", "memory", "console", "config", "processes", "ending", "device"),
+    *("scratch", "memory", "console", "config", "processes", "ending", "device", "commands"),
+    *("completion", "__main__"),
 }
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
-COMMANDS = {
-    *("finetune", "select", "evaluate", "datasets", "slices", "compare", "benchmark", "predict"),
-    *("report", "study", "export"),
-}
+COMMANDS = {*commands.COMMANDS} - {"backbones"}  # which is a room, whose list can be printed
 ABOVE = {  # room -> the rooms that it may import, besides itself and the ground
     **{room: set() for room in GROUND | SIBLINGS},
     "engine": {"data", "backbones", "gps"},

@@ -52,6 +52,7 @@ LIMITS: Mapping[str, Limit] = {
     "accumulate": Limit(1),
     "batch_size": Limit(1, 65536),
     "cases": Limit(4, 100_000),
+    "candidates": Limit(1),
     "decoder_lr": RATE,
     "decoder_top_k": Limit(1, said="at least 1 or 'dense'"),
     "epochs": Limit(1),

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from gpsseg.config.again import AGAIN
 from gpsseg.config.finetune import FinetuneConfig, require_tracker
 from gpsseg.config.resuming import parsed_again
 
@@ -121,7 +122,8 @@ def _form(kind: Any, default: Any = None) -> Any:
 
     def option(name: str, nested: bool = False) -> tuple[str, Any, Any]:
         start = fields[name].default if default is None else getattr(default, name)
-        hint = _annotated(hints[name], helps.get(name, ""), nested)
+        again = fields[name].metadata == AGAIN
+        hint = _annotated(hints[name], helps.get(name, ""), nested, again)
         return name, hint, dataclasses.field(default=start, kw_only=True)
 
     grouped = {name for names in groups.values() for name in names}
@@ -143,8 +145,8 @@ def _groups(names: Sequence[str]) -> dict[str, list[str]]:
     return {head: listed for head, listed in groups.items() if listed}
 
 
-def _annotated(hint: Any, text: str, nested: bool) -> Any:
-    from tyro.conf import arg
+def _annotated(hint: Any, text: str, nested: bool, again: bool = False) -> Any:
+    from tyro.conf import UseAppendAction, arg
 
     mark = arg(
         metavar=_metavar(hint),
@@ -152,7 +154,8 @@ def _annotated(hint: Any, text: str, nested: bool) -> Any:
         help_behavior_hint=_default_text,
         prefix_name=False if nested else None,  # the option of a group is not --group.option
     )
-    return Annotated[_parsed_as(hint), mark]
+    marks = (mark, UseAppendAction) if again else (mark,)
+    return Annotated[(_parsed_as(hint), *marks)]
 
 
 def _parsed_as(hint: Any) -> Any:

@@ -8,10 +8,25 @@ from pathlib import Path
 from typing import Literal
 
 from gpsseg.config.durations import seconds_of
-from gpsseg.config.effects import refuse_idle
-from gpsseg.config.methods import METHOD_CONDITIONS, options_of
+from gpsseg.config.effects import Condition, Conditions, refuse_idle
+from gpsseg.config.methods import METHOD_CONDITIONS, METHOD_OPTIONS, options_of
 from gpsseg.config.shared import PATIENCE_CONDITIONS, BackboneConfig, DataConfig, TrainingConfig
 from gpsseg.errors import UserError
+
+OF_SELECTION = METHOD_OPTIONS["gps"]
+START_CONDITIONS: Conditions = {
+    **dict.fromkeys(
+        OF_SELECTION,
+        Condition(
+            "a run that selects by itself; --start-from brings the selection",
+            lambda config: config.start_from is None,
+        ),
+    ),
+    "start_from": Condition(
+        "--method gps, neuroada or shira, which train a selection",
+        lambda config: "top_k" in options_of(config.method),
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +42,11 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     starts from random weights trains whole beside any of them."""
     rank: int = 8
     """Of lora's and dora's updates; channels of adapter's bottleneck."""
+    start_from: Path | None = None
+    """Train the selection of another run instead of scoring images: a delta.safetensors (also an
+    averaged one) or a run's folder, from whose values the training starts, or a
+    selection.safetensors or a folder of `select`, where it starts from the base's. The base must be
+    the same. With --decay-to pretrained values are still pulled to the base's."""
     epochs: int | None = None
     """Passes over the training images. Default: 4; with --time-limit as many as fit."""
     time_limit: str | None = None
@@ -74,6 +94,7 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
         if self.resume:
             return  # what goes with what is asked once the run's own settings are known
         refuse_idle(self, {**METHOD_CONDITIONS, **PATIENCE_CONDITIONS})
+        refuse_idle(self, START_CONDITIONS)
         if self.one_rate and self.lr and self.decoder_lr and self.lr != self.decoder_lr:
             raise UserError(
                 "--lr and --decoder-lr are one rate with --method decoder, got "

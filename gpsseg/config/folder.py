@@ -42,6 +42,11 @@ class RunFolder:
         return self.path / "selection.safetensors"
 
     @property
+    def candidates(self) -> Path:
+        """Each neuron's best entries, for a selection of several centres."""
+        return self.path / "candidates.safetensors"
+
+    @property
     def layers(self) -> Path:
         """What was selected, layer by layer, and how."""
         return self.path / "selection.json"
@@ -80,6 +85,11 @@ class RunFolder:
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
+
+    @property
+    def pulled(self) -> Path:
+        """Where a delta was pulled from."""
+        return self.path / "pulled.json"
 
     @property
     def cell(self) -> Path:

@@ -12,6 +12,8 @@ from gpsseg.errors import look_up
 
 SELECTING = ("top_k", "decoder_top_k", "biases")
 BLIND = ("magnitude", "random")  # criteria that look at no image
+# Criteria whose sums over parts of the images add up; a test holds them equal to gpsseg.gps.
+ADDING_UP = ("gradient", "gradient-abs", "fisher", "taylor")
 
 METHOD_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "gps": (*SELECTING, "criterion", "level", "selection_images"),

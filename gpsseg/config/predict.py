@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpsseg.config.again import AGAIN
 from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, idle, refuse_idle
 from gpsseg.config.folder import StudyFolder
@@ -17,7 +19,7 @@ _WHOLE = Condition(
 )
 _VIEWED = Condition(
     "runs without --prompts, whose members are mirror images, or with the folder of a study",
-    lambda config: config.prompts is None or StudyFolder(config.run).is_study,
+    lambda config: config.prompts is None or any(StudyFolder(run).is_study for run in config.run),
 )
 CONDITIONS: Conditions = {"tile": _WHOLE, "tta": _WHOLE, "uncertainty": _VIEWED}
 
@@ -39,16 +41,22 @@ class PredictConfig:
 
     Example: python -m gpsseg.predict --run runs/... --input my_images/ --output my_masks/
 
+    Example: python -m gpsseg.predict --run runs/polyps --run runs/lesions --input my_images/
+    --output my_masks/
+
     Example: python -m gpsseg.predict --run runs/... --input 'ct/**/*.nii.gz' --output out
     --window 40 400 --axis axial
     """
 
-    run: Path
-    """Folder of a finished run; or of a study, whose folds' probabilities are averaged."""
+    run: tuple[Path, ...] = dataclasses.field(metadata=AGAIN)
+    """Folder of a finished run; or of a study, whose folds' probabilities are averaged. Given
+    several times, each picture is read once for all, and each run writes into a folder of its name
+    within the output, as it would by itself."""
     input: tuple[Path, ...]
     """Images, volumes, DICOM, videos, folders (with all below them), or patterns in quotes."""
     output: Path
-    """Folder for the masks; sub-folders are kept, and existing files are never overwritten."""
+    """Folder for the masks, with one for each of several runs; sub-folders are kept, and existing
+    files are never overwritten."""
     prompts: Path | None = None
     """CSV (image, x0, y0, x1, y1 or image, x, y) or JSON ({"image": [...]}) with a box or point in
     pixels for every image, for a run trained with --prompt box or point."""
@@ -89,8 +97,11 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        if not self.run:
+            raise UserError("--run needs the folder of a finished run, or of a study.")
         refuse_idle(self, CONDITIONS)
-        if self.uncertainty and self.tta == "flips" and not StudyFolder(self.run).is_study:
+        studies = any(StudyFolder(run).is_study for run in self.run)
+        if self.uncertainty and self.tta == "flips" and not studies:
             why = "of a single run, --uncertainty averages over the mirror images already"
             raise idle("tta", "flips", why)
         if not self.input:

@@ -24,7 +24,10 @@ FREE = (
     *("device", "workers", "cache", "checkpoint_activations", "strict"),
     "tracker",
 )
-PLACES = ("dataset", "data_root", *OWN_DATA, "split", "backbone", "weights", "cache", "output")
+PLACES = (
+    *("dataset", "data_root", *OWN_DATA, "split", "backbone", "weights", "start_from"),
+    *("cache", "output"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

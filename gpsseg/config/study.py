@@ -57,6 +57,11 @@ class StudyConfig(FinetuneConfig):
                 "different numbers of epochs. Pass --epochs, which all of them have."
             )
         FinetuneConfig.__post_init__(self)
+        if self.start_from is not None:
+            raise UserError(
+                f"--start-from {self.start_from} is for one run: what a fold starts from may have "
+                "seen the images that it is tested on. Leave it out, so that each fold selects."
+            )
 
     def of_fold(self, fold: int) -> FinetuneConfig:
         """The settings of the run of a fold (from 1)."""

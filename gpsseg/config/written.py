@@ -63,6 +63,7 @@ class AnyConfig(TypedDict, total=False):
     resolved: Resolved
     versions: dict[str, Text]
     command: list[Any]
+    delta_sha256: Text
 
 
 class SplitName(TypedDict, total=False):
@@ -128,6 +129,9 @@ class Layer(TypedDict):
     weights: Count
     selected: Count
     whole: Count
+
+
+LayersOfCandidates = list[Layer]
 
 
 class Selected(TypedDict, total=False):

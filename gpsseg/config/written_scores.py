@@ -10,7 +10,7 @@ from gpsseg.config.written import Json, Selected, SkippedFile, SplitName
 Ends = tuple[float, float] | None  # of an interval
 
 
-def _with_ends(scores: Json) -> Json:
+def with_ends(scores: Json) -> Json:
     """Scores whose intervals are such, whatever they are called."""
     for name in [name for name in scores if name.endswith("_ci95")]:
         score = name.removesuffix("_ci95")
@@ -35,7 +35,7 @@ class Over(TypedDict, total=False):
     no_interval: Text
 
 
-Varied = Annotated[Over, _with_ends]
+Varied = Annotated[Over, with_ends]
 
 
 class AgreementOf(Over, total=False):
@@ -50,7 +50,7 @@ class AgreementOf(Over, total=False):
     why: Text
 
 
-Agreement = Annotated[AgreementOf, _with_ends]
+Agreement = Annotated[AgreementOf, with_ends]
 
 
 class Scores(TypedDict, total=False):
@@ -89,8 +89,8 @@ class CountedScores(Scores):
     images: Count
 
 
-Summary = Annotated[Scores, _with_ends]
-Counted = Annotated[CountedScores, _with_ends]
+Summary = Annotated[Scores, with_ends]
+Counted = Annotated[CountedScores, with_ends]
 
 
 class Stratum(CountedScores):
@@ -109,7 +109,7 @@ class Value(CountedScores):
 
 def _with_dice(scores: Json) -> Json:
     within("dice", Score, scores.get("dice"))
-    return _with_ends(scores)
+    return with_ends(scores)
 
 
 class Classes(TypedDict, total=False):
@@ -226,7 +226,7 @@ class Metrics(TypedDict, total=False):
     by: dict[str, list[Annotated[Value, _with_dice]]]
     calibration: Calibration
     ensemble: Ensemble
-    uncertainty: Annotated[Doubt, _with_ends]
+    uncertainty: Annotated[Doubt, with_ends]
     trainable: Selected
     best_epoch: Count | None
     leaks: Annotated[Leaks, _with_pairs] | None
@@ -234,7 +234,7 @@ class Metrics(TypedDict, total=False):
     skipped: list[SkippedFile]
     seconds: dict[str, float]
     paired: list[Any]
-    folds: list[Annotated[FoldScores, _with_ends]]
+    folds: list[Annotated[FoldScores, with_ends]]
 
 
 class DatasetOfMetrics(TypedDict):

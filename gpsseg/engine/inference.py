@@ -9,8 +9,11 @@ Neurocomputing 2019).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,16 +37,20 @@ class Views:
         flips: whether each also sees the picture's three mirror images.
         apart: whether the maps of the members are asked for: of the networks, where there are
             several, each averaged over its flips; else of the picture and its mirror images.
+        lock: of the model, which other threads may be using too; held while one network is at work.
     """
 
     networks: Sequence[Callable[[], None]] = ()
     flips: bool = False
     apart: bool = False
+    lock: AbstractContextManager[Any] = field(default_factory=contextlib.nullcontext)
 
     @property
     def members(self) -> int:
         """How many there are to compare."""
-        return len(self.networks) or (len(MIRRORED) if self.flips else 1)
+        if len(self.networks) > 1:
+            return len(self.networks)
+        return len(MIRRORED) if self.flips else 1
 
 
 AS_IT_IS = Views()
@@ -80,14 +87,15 @@ def predict_all(
     Raises:
         TrainingDivergedError: a probability is NaN.
     """
-    model.eval()
+    with views.lock:
+        model.eval()
     mirrored = MIRRORED if views.flips else MIRRORED[:1]
     for batch in batches:
         batch = machine.place(batch)
         seen = []  # of each network, of each view: logits
         for put in views.networks or (_nothing,):
-            put()
-            with machine.autocast():
+            with views.lock, machine.autocast():
+                put()
                 seen.append([answer(model, _flipped(batch, axes), prompter) for axes in mirrored])
         for i, index in enumerate(batch["index"].tolist()):
             size = (int(batch["height"][i]), int(batch["width"][i]))

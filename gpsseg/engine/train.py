@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -39,6 +40,8 @@ from gpsseg.files import is_main_process, log_to
 from gpsseg.reading import read_log
 from gpsseg.scope import reason
 
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})  # of a training that has its own start
+
 
 def _keep_nothing(history: History) -> None:
     """What is done with weights that nobody asked to keep."""
@@ -56,6 +59,7 @@ def train(
     back: Collection[str] = (),
     deadline: Deadline | None = None,
     watch: Callable[[Mapping[str, Any]], None] | None = None,
+    first: Mapping[str, Tensor] = NOTHING,
 ) -> History:
     """Train what ``rates`` names with AdamW and a cosine schedule; keep the best epoch's weights.
 
@@ -75,6 +79,8 @@ def train(
             of them is kept.
         deadline: by when the run must be scored, if there is a limit of time.
         watch: sees every line of the log, in the main process, if anybody does.
+        first: parameter name -> value that it starts from, of all that train; what decays ``back``
+            still goes to the model's own. Empty where these are the start.
 
     Raises:
         TrainingDivergedError: the loss or a weight became NaN or infinite.
@@ -85,6 +91,8 @@ def train(
     _pull_back(optimizer, config.weight_decay)
     steps = len(batches_of(range(1, 2)))
     schedule = Schedule(optimizer, config, math.ceil(steps / config.accumulate))
+    if first:
+        _restore(trained, first)
     log, best, history = _log(run, watch), _copy(trained), History()
     if config.resume:
         best, history = _take_up(RunFolder(config.resume), trained, optimizer, log)

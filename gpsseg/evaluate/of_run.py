@@ -135,7 +135,7 @@ def _refuse_mirrored_prompts(config: EvaluateConfig, networks: Networks) -> None
 
 def _views(config: EvaluateConfig, networks: Networks) -> Views:
     """What is averaged and compared: a study's folds; of a single run mirror images, if asked."""
-    return Views(networks.members, config.uncertainty, networks.is_study or config.uncertainty)
+    return networks.views(config.uncertainty, networks.is_study or config.uncertainty)
 
 
 def _score(

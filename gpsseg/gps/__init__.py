@@ -1,5 +1,7 @@
 """Gradient-based Parameter Selection, in the paper's order: score, select, sparsify, delta."""
 
+from gpsseg.gps.average import average, image_weights
+from gpsseg.gps.candidates import Candidates, candidates_of, merged_selection
 from gpsseg.gps.contrastive import supervised_contrastive_loss
 from gpsseg.gps.criteria import CRITERIA
 from gpsseg.gps.delta import AppliedDelta, Delta, extract, model_hash
@@ -7,18 +9,24 @@ from gpsseg.gps.neurons import neuron_biases, neuron_weights
 from gpsseg.gps.score import Scores, running_scores, score, unscored
 from gpsseg.gps.select import Selection, check_top_k, overlap, select, within_rounding
 from gpsseg.gps.sparse import merge, sparsify, with_dense_gradient
-from gpsseg.gps.swap import apply_all
+from gpsseg.gps.swap import Turns, apply_all
 
 __all__ = [
     "CRITERIA",
     "AppliedDelta",
+    "Candidates",
     "Delta",
     "Scores",
     "Selection",
+    "Turns",
     "apply_all",
+    "average",
+    "candidates_of",
     "check_top_k",
     "extract",
+    "image_weights",
     "merge",
+    "merged_selection",
     "model_hash",
     "neuron_biases",
     "neuron_weights",

@@ -21,10 +21,13 @@ class Criterion:
     Attributes:
         of_gradient: gradient of a batch -> what it adds, elementwise; None if no image is needed.
         of_total: (total, weight) -> scores >= 0, all (groups, neurons, inputs).
+        of_part: (total over some of the images, weight) -> what adds up over such parts, and whose
+            magnitude is the score of all; None where scores are made of more than that.
     """
 
     of_gradient: Callable[[Tensor], Tensor] | None
     of_total: Callable[[Tensor, Tensor], Tensor]
+    of_part: Callable[[Tensor, Tensor], Tensor] | None = None
 
     @property
     def takes_batches(self) -> bool:
@@ -45,9 +48,19 @@ def total_alone(total: Tensor, weight: Tensor) -> Tensor:
     return total.abs()
 
 
+def part_alone(total: Tensor, weight: Tensor) -> Tensor:
+    """The sum with its sign."""
+    return total
+
+
 def times_weight(total: Tensor, weight: Tensor) -> Tensor:
     """First-order Taylor: about how much the loss changes if the weight were zero."""
     return (total * weight).abs()
+
+
+def part_times_weight(total: Tensor, weight: Tensor) -> Tensor:
+    """The same with its sign."""
+    return total * weight
 
 
 def per_channel(total: Tensor, weight: Tensor) -> Tensor:
@@ -67,10 +80,10 @@ def chance(total: Tensor, weight: Tensor) -> Tensor:
 
 
 CRITERIA: Mapping[str, Criterion] = {
-    "gradient": Criterion(as_it_is, total_alone),
-    "gradient-abs": Criterion(torch.abs, total_alone),
-    "fisher": Criterion(torch.square, total_alone),
-    "taylor": Criterion(as_it_is, times_weight),
+    "gradient": Criterion(as_it_is, total_alone, part_alone),
+    "gradient-abs": Criterion(torch.abs, total_alone, part_alone),
+    "fisher": Criterion(torch.square, total_alone, part_alone),
+    "taylor": Criterion(as_it_is, times_weight, part_times_weight),
     "channel-normalised": Criterion(as_it_is, per_channel),
     "magnitude": Criterion(None, magnitude),
     "random": Criterion(None, chance),

@@ -58,12 +58,22 @@ class Delta:
     free: tuple[str, ...] = ()
     path: Path | None = field(default=None, compare=False, repr=False)
 
-    def save(self, path: Path | str) -> None:
-        """Write one safetensors file: ``<name>.indices``, ``<name>.values``, ``<name>.dense``."""
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What its file holds: ``<name>.indices``, ``<name>.values``, ``<name>.dense``."""
         tensors = {f"{name}.dense": tensor for name, tensor in self.dense.items()}
         for name, (indices, values) in self.sparse.items():
             tensors[f"{name}.indices"], tensors[f"{name}.values"] = indices, values
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+
+    @property
+    def sha256(self) -> str:
+        """Over its tensors: equal means the same values, whatever its metadata say."""
+        return _hash_of(self.tensors)
+
+    def save(self, path: Path | str) -> None:
+        """Write one safetensors file, see ``tensors``."""
+        tensors = self.tensors
         facts = {"free": json.dumps(self.free), "sha256": _hash_of(tensors)}
         save_tensors(Path(path), tensors, {**self.metadata, **facts})
 
@@ -102,6 +112,20 @@ class Delta:
         where = self.path or "This delta"
         return UserError(f"{where} cannot be applied: {fault}. Copy it again, or train anew.")
 
+    def refuse_other_base(self, model: nn.Module) -> None:
+        """Refuse a network that this delta was not made from.
+
+        Raises:
+            UserError: ``model`` is one.
+        """
+        found, expected = model_hash(model, self.free), self.metadata.get("base_hash", "none")
+        if found != expected:
+            raise UserError(
+                f"This delta was made from {self.metadata.get('base', 'another base')} with hash "
+                f"{expected[:12]}, but the network at hand has hash {found[:12]}. Load that base "
+                "with gpsseg.load_backbone (a delta cannot be applied twice or to another base)."
+            )
+
     @torch.no_grad()
     def apply(
         self, model: nn.Module, add_layers: Callable[[nn.Module], None] | None = None
@@ -118,13 +142,7 @@ class Delta:
                 or does not fit. The model is left untouched.
         """
         self.check()
-        found, expected = model_hash(model, self.free), self.metadata.get("base_hash", "none")
-        if found != expected:
-            raise UserError(
-                f"This delta was made from {self.metadata.get('base', 'another base')} with hash "
-                f"{expected[:12]}, but the network at hand has hash {found[:12]}. Load that base "
-                "with gpsseg.load_backbone (a delta cannot be applied twice or to another base)."
-            )
+        self.refuse_other_base(model)
         if fault := fault_for(model, self.sparse, self.dense, strict=add_layers is None):
             raise self.error(fault)
         take_back = _layers_of(model)

@@ -74,6 +74,27 @@ class Scores:
         Raises:
             UserError: a score is not finite.
         """
+        found = self._of(name, self._criterion.of_total)
+        if not torch.isfinite(found).all():
+            raise UserError(
+                f"The gradient of {name} is not finite, so it cannot be scored. Check the images "
+                "with --precision fp32."
+            )
+        return found
+
+    def parts(self, name: str) -> Tensor:
+        """Return what adds up over parts of the images: float (neurons, inputs), of both signs.
+
+        The magnitude of the sum of all parts' is the score by all images, ``rows``.
+
+        Raises:
+            UserError: the criterion's scores are made of more than such sums.
+        """
+        if self._criterion.of_part is None:
+            raise UserError("These scores cannot be added up: choose --criterion gradient.")
+        return self._of(name, self._criterion.of_part)
+
+    def _of(self, name: str, rule: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         layer, weight = owner(self._model, name), self._model.get_parameter(name).detach()
         groups = getattr(layer, "groups", 1)
 
@@ -82,13 +103,7 @@ class Scores:
             return rows.reshape(groups, -1, rows.shape[1])
 
         total = self._totals.get(name, weight)
-        found = self._criterion.of_total(grouped(total), grouped(weight)).flatten(0, 1)
-        if not torch.isfinite(found).all():
-            raise UserError(
-                f"The gradient of {name} is not finite, so it cannot be scored. Check the images "
-                "with --precision fp32."
-            )
-        return found
+        return rule(grouped(total), grouped(weight)).flatten(0, 1)
 
 
 def score(

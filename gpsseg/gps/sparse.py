@@ -42,7 +42,7 @@ def sparsify(model: nn.Module, selection: Selection, halves: bool = False) -> No
         UserError: the selection is for another network (a name, shape or index does not fit), or
             the model is sparse already.
     """
-    _check(model, selection)
+    check_selection(model, selection)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     for name in selection.dense:
@@ -110,7 +110,12 @@ def _with_values(weight: Tensor, layer: Any, name: str) -> Tensor:
     return weight
 
 
-def _check(model: nn.Module, selection: Selection) -> None:
+def check_selection(model: nn.Module, selection: Selection) -> None:
+    """Refuse a selection of another network.
+
+    Raises:
+        UserError: a name, a shape or a position does not fit.
+    """
     parameters = dict(model.named_parameters())
     wrong = "The selection was made for another network: "
     for name in selection.dense:

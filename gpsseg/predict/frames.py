@@ -149,16 +149,25 @@ class Frame:
     """One picture to segment.
 
     Attributes:
-        writer: of its source.
+        writers: of its source, those of the tasks that need it.
         index: its number within the source.
         read: gives it as (H, W, 3) uint8 RGB.
         large: whether to hold no other meanwhile.
     """
 
-    writer: Writer
+    writers: Sequence[Writer]
     index: int
     read: Callable[[], np.ndarray]
     large: bool = False
+
+    def writer_of(self, task: int) -> Writer | None:
+        """That of a task, if it needs the picture."""
+        return next((each for each in self.writers if each.plan.task == task), None)
+
+    def fail(self, error: BaseException) -> None:
+        """Say to all that the source cannot be segmented, see ``Writer.fail``."""
+        for writer in self.writers:
+            writer.fail(error)
 
 
 def note_failure(failures: Failures, path: Path, error: BaseException) -> None:
@@ -167,16 +176,16 @@ def note_failure(failures: Failures, path: Path, error: BaseException) -> None:
     name = one_line(str(path))
     if name not in why:
         why = f"{name}: {why}"
-    failures.append((path, why))
-    say(f"failed: {why}", style="yellow")
+    if (path, why) not in failures:  # one task has said so
+        failures.append((path, why))
+        say(f"failed: {why}", style="yellow")
 
 
 def open_source(
-    plan: Plan,
+    plans: Sequence[Plan],
     failures: Failures,
     axis: str = "auto",
     window: tuple[float, float] | None = None,
-    label: str = "lesion",
     greys: Greys | None = None,
     flat: list[str] | None = None,
     reaches: Reaches | None = None,
@@ -184,33 +193,33 @@ def open_source(
     """Yield the pictures of a source, one at a time; those of a video that are done are left out.
 
     Args:
-        plan: of the source.
-        failures: for the writer.
+        plans: of the source, one of each task that it is shown to in this way.
+        failures: for the writers.
         axis: as for ``find_slicing``.
         window: centre and width of the greys shown, for volumes and DICOM.
-        label: what a mask marks.
-        greys: how the run's images were shown; a window that is named goes before its own.
+        greys: how the runs' images were shown; a window that is named goes before their own.
         flat: is given the names of volumes of a single slice in another plane than ``axis``.
-        reaches: is given what pictures hold that the run has a range for.
+        reaches: is given what pictures hold that the runs have a range for.
 
     Raises:
         UserError: the source cannot be read, or not to its end.
     """
-    source, rule = plan.source, greys.of_pictures if greys else None
-    make_folder(plan.mask.parent)
+    source, rule = plans[0].source, greys.of_pictures if greys else None
+    for plan in plans:
+        make_folder(plan.mask.parent)
     if source.kind == "image" and not source.headers:
-        writer = Writer(plan, failures, *_targets(plan, PictureTarget))
+        writers = [Writer(plan, failures, *_targets(plan, PictureTarget)) for plan in plans]
         reading = partial(read_image, source.path)
         if rule is not None:
             reading = partial(reading, greys=rule, reaches=reaches)
-        yield Frame(writer, 0, reading, pixel_count(source.path) > LARGE)
+        yield Frame(writers, 0, reading, pixel_count(source.path) > LARGE)
         return
     if source.kind == "frames" and not source.headers:
-        writer = Writer(plan, failures, *_targets(plan, FolderTarget))
+        writers = [Writer(plan, failures, *_targets(plan, FolderTarget)) for plan in plans]
         video = source.path.suffix.lower() in VIDEOS
         read = read_video(source.path) if video else read_pages(source.path, rule, reaches)
         pictures = (lambda pixels=pixels: pixels for pixels in read)
-        yield from _missing(writer, pictures)
+        yield from _missing(writers, pictures)
         return
     volume = read_shown(source, window, greys)
     slicing = (
@@ -218,23 +227,27 @@ def open_source(
         if source.kind == "volume"
         else AS_STORED
     )
-    writer = Writer(plan, failures, *_volume_targets(plan, volume, slicing, label))
+    writers = [Writer(plan, failures, *_volume_targets(plan, volume, slicing)) for plan in plans]
     (low, high), slices = shown_range(source, volume, window, greys), slicing.view(volume.values)
     if reaches is not None and greys is not None and (low, high) == greys.whole:
         reaches.add(source.path, volume.values)
     shown = (partial(to_rgb, values, low, high, volume.inverted) for values in slices)
-    yield from _missing(writer, shown)
+    yield from _missing(writers, shown)
 
 
-def _missing(writer: Writer, pictures: Iterable[Callable[[], np.ndarray]]) -> Iterator[Frame]:
-    """The pictures that the writer does not have; if there is none, the source is finished."""
-    left = False
+def _missing(
+    writers: Sequence[Writer], pictures: Iterable[Callable[[], np.ndarray]]
+) -> Iterator[Frame]:
+    """The pictures that a writer does not have; where there is none, the source is finished."""
+    left: set[int] = set()
     for index, read in enumerate(pictures):
-        if not writer.has(index):
-            left = True
-            yield Frame(writer, index, read)
-    if not left:
-        writer.finish()
+        lacking = [writer for writer in writers if not writer.has(index)]
+        if lacking:
+            left |= {writer.plan.task for writer in lacking}
+            yield Frame(lacking, index, read)
+    for writer in writers:
+        if writer.plan.task not in left:
+            writer.finish()
 
 
 Targets = tuple[Target, Target | None, Target | None, Target | None]
@@ -252,12 +265,12 @@ def _targets(plan: Plan, make: Callable[[Path], Target]) -> Targets:
     return make(plan.mask), soft, overlay, doubt
 
 
-def _volume_targets(plan: Plan, volume: Volume, slicing: Slicing, label: str) -> Targets:
+def _volume_targets(plan: Plan, volume: Volume, slicing: Slicing) -> Targets:
     """The same for what comes as an array of slices or frames."""
 
     def make(path: Path) -> Target:
         if plan.source.kind == "volume" or path.suffix == ".dcm":
-            return VolumeTarget(path, volume, slicing, plan.source, label)
+            return VolumeTarget(path, volume, slicing, plan.source, plan.label)
         return FolderTarget(path) if plan.source.kind == "frames" else PictureTarget(path)
 
     return _targets(plan, make)

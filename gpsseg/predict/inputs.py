@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,22 +25,32 @@ class Inputs:
     Attributes:
         sources: what can be read.
         failures: what cannot, with why; grows as more fails.
-        plans: of the sources, what is written.
+        plans: what each task writes, of the same sources in the same order.
     """
 
     sources: Sequence[Source]
     failures: Failures
-    plans: Sequence[Plan]
+    plans: Sequence[Sequence[Plan]]
+
+    @functools.cached_property
+    def left(self) -> list[list[int]]:
+        """Of each task, what was not finished when the main process looked: places in plans."""
+        return of_main(
+            [[i for i, plan in enumerate(own) if not plan.finished] for own in self.plans]
+        )
 
     @functools.cached_property
     def todo(self) -> list[Plan]:
-        """What was not finished when the main process looked."""
-        plans = self.plans
-        return [plans[i] for i in of_main([i for i, p in enumerate(plans) if not p.finished])]
+        """What any task has left to do."""
+        return [own[i] for own, left in zip(self.plans, self.left, strict=True) for i in left]
 
 
-def find_inputs(config: PredictConfig) -> Inputs:
+def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs:
     """Find and plan everything, and say what is left out, unreadable or finished already.
+
+    Args:
+        config: as given.
+        tasks: what each task would be asked by itself.
 
     Raises:
         UserError: there is nothing to segment, or a mask exists already.
@@ -49,14 +60,19 @@ def find_inputs(config: PredictConfig) -> Inputs:
     _refuse_idle(config, sources, failures)
     if left := left_out(rest, config.input[0]):
         say(left, style="yellow")
-    inputs = Inputs(sources, failures, plan_outputs(sources, config, failures))
+    plans = []
+    for number, own in enumerate(tasks):
+        clashes: Failures = []  # the same in each
+        planned = plan_outputs(sources, own, clashes)
+        plans.append([dataclasses.replace(plan, task=number) for plan in planned])
+    inputs = Inputs(sources, [*failures, *clashes], plans)
     if config.format == "dicom-seg":
         require_highdicom()
-    for _, why in failures:
+    for _, why in inputs.failures:
         say(f"failed: {why}", style="yellow")
-    finished = len(inputs.plans) - len(inputs.todo)
-    if finished:
-        say(f"{finished} of {len(inputs.plans)} are finished already.")
+    of_all = sum(map(len, plans))
+    if finished := of_all - len(inputs.todo):
+        say(f"{finished} of {of_all} are finished already.")
     return inputs
 
 

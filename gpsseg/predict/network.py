@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import numpy as np
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.formats.greys import Greys, show
-from gpsseg.engine.inference import Views
 from gpsseg.engine.machine import make_machine, require_device
 from gpsseg.engine.prompts import COLUMNS, Prompter, from_pixels, is_prompted
 from gpsseg.errors import UserError
@@ -20,7 +20,7 @@ from gpsseg.evaluators import foreground, label_map
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn
 from gpsseg.runs.greys import greys_of
-from gpsseg.runs.members import load_networks as open_networks
+from gpsseg.runs.members import Networks, load_all
 
 EIGHT_BITS = Greys()  # of a run whose images had no more
 
@@ -34,8 +34,10 @@ class TunedNetwork:
         config: its settings; of a study those of its first fold.
         prompt: what the network is told of a picture, such as "none" or "box".
         classes: what the labels 1, 2, ... of ``predict`` mean; empty where masks are not labelled.
-        segmenter: how pictures become probabilities; ``segmenter.model`` is the ``nn.Module``.
+        segmenter: how pictures become probabilities; ``segmenter.model`` is the ``nn.Module``, in
+            which are the tuned values until another task, or ``base``, has predicted.
         greys: how the images that it was trained on were shown to it.
+        untuned: puts the base's own values in place of the tuned ones, see ``base``.
     """
 
     folder: Path
@@ -44,6 +46,17 @@ class TunedNetwork:
     classes: tuple[str, ...]
     segmenter: Segmenter
     greys: Greys = EIGHT_BITS
+    untuned: Callable[[], None] | None = None
+
+    @property
+    def base(self) -> TunedNetwork:
+        """The network before it was tuned, asked in the same way; nothing more is in memory.
+
+        Where its decoder started from random weights (a U-Net), its masks are worth nothing.
+        """
+        assert self.untuned is not None
+        views = dataclasses.replace(self.segmenter.views, networks=(self.untuned,))
+        return dataclasses.replace(self, segmenter=dataclasses.replace(self.segmenter, views=views))
 
     def predict(
         self,
@@ -148,25 +161,52 @@ def load_run(folder: Path | str, device: str = "auto", untrained: bool = False) 
     """Load the network of a run that ``gpsseg.finetune`` made, or the networks of a study's folds.
 
     Args:
-        folder: of the run; or of the study, whose folds' probabilities are averaged. Its networks
-            take turns in one ``nn.Module``, so let no two threads predict with it at a time.
+        folder: of the run; or of the study, whose folds' probabilities are averaged.
         device: auto, cpu, cuda, cuda:N or mps (an Apple GPU).
         untrained: whether a network that was stopped before its first validation will do.
 
     Raises:
         UserError: the folder is neither, or there is no result.
     """
+    return load_tasks([folder], device, untrained)[0]
+
+
+def load_tasks(
+    folders: Sequence[Path | str], device: str = "auto", untrained: bool = False
+) -> tuple[TunedNetwork, ...]:
+    """Load several runs or studies; those that were tuned from one base share it in memory.
+
+    Each puts its own delta to work before it predicts, which takes next to nothing, and may be used
+    by several threads. Runs of another backbone, prompt or number of classes, or with layers of
+    their own such as LoRA's, have a network for themselves.
+
+    Args:
+        folders: of the runs or studies.
+        device: as for ``load_run``, for all of them.
+        untrained: as for ``load_run``.
+
+    Returns:
+        The network of each, in their order.
+
+    Raises:
+        UserError: as ``load_run``.
+    """
     require_device(device)
-    folder = Path(folder)
-    networks = open_networks(folder, untrained)
-    say_trained_on_drawn(data_of_training(folder))
+    return tuple(
+        _tuned(networks, device)
+        for networks in load_all([Path(folder) for folder in folders], untrained, with_base=True)
+    )
+
+
+def _tuned(networks: Networks, device: str) -> TunedNetwork:
+    """The networks of a run or a study on a device."""
+    say_trained_on_drawn(data_of_training(networks.folder))
     config, model = networks.config, networks.model
-    card = card_of(config)
-    machine = make_machine(device, config.precision)
+    card, machine = card_of(config), make_machine(device, config.precision)
     model.to(machine.device)
-    views = Views(networks.members)
-    segmenter = Segmenter(model, machine, card, config.image_size, config.batch_size, views)
-    greys = greys_of(networks.runs[0])
+    sizes = config.image_size, config.batch_size
+    segmenter = Segmenter(model, machine, card, *sizes, networks.views())
+    greys, classes = greys_of(networks.runs[0]), tuple(card.told_apart)
     return TunedNetwork(
-        folder, config, model.facts.prompt, tuple(card.told_apart), segmenter, greys
+        networks.folder, config, model.facts.prompt, classes, segmenter, greys, networks.base
     )

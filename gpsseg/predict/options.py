@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from gpsseg.config.effects import idle
 from gpsseg.config.folder import StudyFolder
@@ -13,38 +14,48 @@ from gpsseg.data.cards.card import Card
 from gpsseg.data.formats.filenames import PREDICTED
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.sources import Source
-from gpsseg.engine.prompts import Prompter, from_file, is_prompted
+from gpsseg.engine.prompts import Prompter, check_prompts, from_file, is_prompted
 from gpsseg.errors import UserError
 from gpsseg.files import sha256_of_file, write_json
 from gpsseg.predict.plan import Plan
 from gpsseg.reading import read_object
 from gpsseg.runs.members import delta_hash
 
+ITSELF = "this run"  # what a single one is called
 
-def as_trained(config: PredictConfig, greys: Greys, sources: Sequence[Source]) -> PredictConfig:
+
+def as_trained(
+    config: PredictConfig, greys: Greys, sources: Sequence[Source], name: str = ITSELF
+) -> PredictConfig:
     """The settings with window and axis of the slices that the run was trained on.
 
     What was named goes before it, and either is said. A window for CT only stays with the run's
     greys, as each source shows whether it is CT.
+
+    Args:
+        config: as given.
+        greys: of the run.
+        sources: what is segmented.
+        name: what the run is called.
     """
     volumes = any(source.kind == "volume" for source in sources)
     grey = volumes or any(source.headers for source in sources)
     own = greys.window if grey else None
     axis = greys.axis if volumes and greys.axis != "auto" else None
-    for name, here, there in (("window", config.window, own), ("axis", config.axis, axis)):
+    for option, here, there in (("window", config.window, own), ("axis", config.axis, axis)):
         if here is not None and there is not None and here != there:
             say(
-                f"--{name} {_typed(here)} is taken, though this run was trained on slices of "
-                f"{name} {_typed(there)}.",
+                f"--{option} {_typed(here)} is taken, though {name} was trained on slices of "
+                f"{option} {_typed(there)}.",
                 style="yellow",
             )
     taken = [
-        f"{name} {_typed(there)}" + (" (CT only)" if name == "window" and greys.of_ct else "")
-        for name, here, there in (("window", config.window, own), ("axis", config.axis, axis))
+        f"{option} {_typed(there)}" + (" (CT only)" if option == "window" and greys.of_ct else "")
+        for option, here, there in (("window", config.window, own), ("axis", config.axis, axis))
         if here is None and there is not None
     ]
     if taken:
-        say(f"As in this run's training: {', '.join(taken)}. Name another by an option.")
+        say(f"As in {name}'s training: {', '.join(taken)}. Name another by an option.")
     of_all = None if greys.of_ct else own
     return dataclasses.replace(
         config, window=config.window or of_all, axis=config.axis or axis or "auto"
@@ -73,6 +84,26 @@ def prompter_of(
     return from_file(config.prompts, prompt, [plan.source.path for plan in plans], needed)
 
 
+def refuse_unprompted(config: PredictConfig, names: Sequence[str], networks: Sequence[Any]) -> None:
+    """Refuse a file of prompts that no network takes, and say which ones take none.
+
+    Args:
+        config: as given.
+        names: what the runs are called.
+        networks: theirs, see ``Networks``.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    prompts = [each.model.facts.prompt for each in networks]
+    if config.prompts is None or all(map(is_prompted, prompts)):
+        return
+    if not any(map(is_prompted, prompts)):
+        check_prompts(networks[0].model, config.prompts)
+    without = [name for name, p in zip(names, prompts, strict=True) if not is_prompted(p)]
+    say(f"--prompts is not for {', '.join(without)}, trained without.", style="yellow")
+
+
 def refuse_prompts(config: PredictConfig, prompt: str, plans: Sequence[Plan]) -> None:
     """Refuse prompts that are missing, or that cannot be given for this input.
 
@@ -99,7 +130,7 @@ def refuse_uncertainty(config: PredictConfig, prompt: str) -> None:
     Raises:
         UserError: that is what was asked for.
     """
-    if config.uncertainty and is_prompted(prompt) and not StudyFolder(config.run).is_study:
+    if config.uncertainty and is_prompted(prompt) and not StudyFolder(config.run[0]).is_study:
         raise idle(
             "uncertainty",
             True,
@@ -132,8 +163,8 @@ def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
     names = ("format", "axis", "window", "tta", "tile", "save_probabilities", "overlays")
     more = {"uncertainty": True} if config.uncertainty else {}
     settings = {
-        "run": "a nameless run" if nameless else config.run.resolve().name,
-        "delta_sha256": delta_hash(config.run),
+        "run": "a nameless run" if nameless else config.run[0].resolve().name,
+        "delta_sha256": delta_hash(config.run[0]),
         **{name: value for name, value in dataclasses.asdict(config).items() if name in names},
         "prompts": sha256_of_file(config.prompts) if config.prompts else None,
         **more,

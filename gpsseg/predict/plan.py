@@ -29,6 +29,8 @@ class Plan:
         mask: a file, or of a video the folder of its frames' masks.
         probability, overlay, uncertainty: the same, where they are asked for.
         table: of the masks' numbers, where there is an uncertainty.
+        task: the number of the run or study, of several, whose network it is.
+        label: what a mask marks.
     """
 
     source: Source
@@ -37,6 +39,8 @@ class Plan:
     overlay: Path | None
     uncertainty: Path | None = None
     table: Path | None = None
+    task: int = 0
+    label: str = "lesion"
 
     @property
     def paths(self) -> list[Path]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,16 +20,13 @@ from gpsseg.console import say
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.loader import prepare_picture
 from gpsseg.engine.inference import AS_IT_IS, Views, predict_all
-from gpsseg.engine.machine import Machine, make_machine, return_freed_memory
+from gpsseg.engine.machine import Machine, make_machine
 from gpsseg.engine.prompts import Prompter, no_prompt
 from gpsseg.faults import is_out_of_memory
 from gpsseg.predict.frames import Frame
+from gpsseg.predict.reading import Shown
 from gpsseg.predict.stripes import Stripe, cut, from_tiles, stacked, taken_apart
 from gpsseg.runs.members import Networks
-
-Read = tuple[np.ndarray | None, dict[str, Any] | None]
-Shown = tuple[Frame, np.ndarray | None, dict[str, Any] | None]
-Done = tuple[Frame, np.ndarray | None, Iterable[Stripe]]
 
 
 @dataclass(frozen=True)
@@ -61,31 +56,19 @@ class Segmenter:
     prompter: Prompter = no_prompt
     numbers: Mapping[Path, int] = field(default_factory=dict)
 
-    def segment(self, frames: Iterable[Frame]) -> Iterator[Done]:
-        """Yield (frame, pixels, stripes of the probability map) in order, at native size.
+    def segment(self, batch: Sequence[Shown]) -> Iterator[tuple[Shown, Iterable[Stripe]]]:
+        """Yield each picture with the stripes of its probability map, in order, at native size.
 
         The stripes must be taken before the next picture is asked for; taking them may raise what
-        goes wrong. Pixels are kept where an overlay wants them. Pictures are read ahead by threads,
-        at most two batches of them, but large ones come alone. A picture that cannot be read or
-        segmented is reported to its writer and left out.
+        goes wrong.
         """
-        self._load  # noqa: B018  # built once, before threads ask for it
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            tasks = _ahead(pool, self._read, frames, 2 * self.batch_size)
-            for batch in _batches(_readable(tasks), self.batch_size):
-                maps = self._each([prepared for _, _, prepared in batch if prepared])
-                for frame, pixels, prepared in batch:
-                    if not prepared:
-                        assert pixels is not None
-                        yield frame, pixels, self._stripes(self._tiled(pixels))
-                        continue
-                    found = next(maps)
-                    if isinstance(found, Exception):
-                        if stops_prediction(found, frame):
-                            raise found
-                        frame.writer.fail(found)
-                    else:
-                        yield frame, pixels, self._stripes(cut(found))
+        maps = self._each([self._input(shown) for shown in batch if shown.prepared])
+        for shown in batch:
+            if not shown.prepared:
+                assert shown.pixels is not None
+                yield shown, self._stripes(self._tiled(shown.pixels))
+            else:
+                yield shown, self._stripes(_of(next(maps)))
 
     def map_of(self, pixels: np.ndarray, prompter: Prompter | None = None) -> np.ndarray:
         """The probability map of one picture, shown to the network as a whole.
@@ -94,34 +77,28 @@ class Segmenter:
             pixels: (H, W, 3) uint8 RGB.
             prompter: of this picture, where it is not the segmenter's.
         """
-        (found,) = self._maps([{**self._prepare(pixels), "index": 0}], prompter)
+        (found,) = self._maps([{**self.prepare(pixels), "index": 0}], prompter)
         return found
 
     @cached_property
     def _load(self) -> Any:
         return build_transform(self.card, "load", self.image_size)
 
-    def _prepare(self, pixels: np.ndarray) -> dict[str, Any]:
+    def prepare(self, pixels: np.ndarray) -> dict[str, Any]:
+        """What the network is shown of (H, W, 3) uint8 RGB, see ``prepare_picture``."""
         return prepare_picture(pixels, self._load, self.card.name)
 
-    def _read(self, frame: Frame) -> Read:
-        """A picture's pixels, if they are still needed, and what the network is shown of it.
+    @cached_property
+    def way(self) -> str:
+        """Tells how pictures are prepared: what is equal of two is prepared in one way."""
+        return json.dumps(
+            [self.image_size, self.card.transforms["load"]], sort_keys=True, default=str
+        )
 
-        The latter is None if it is to be cut into tiles.
-        """
-        pixels = frame.read()
-        if frame.large:  # the decoder's part is not needed for the next, larger one
-            return_freed_memory()
-        if self.tile is not None and max(pixels.shape[:2]) > self.tile:
-            return pixels, None
-        number = self.numbers.get(frame.writer.plan.source.path, 0)
-        prepared = {**self._prepare(pixels), "index": number}
-        if frame.writer.overlay is not None:
-            return pixels, prepared
-        del pixels
-        if frame.large:
-            return_freed_memory()
-        return None, prepared
+    def _input(self, shown: Shown) -> dict[str, Any]:
+        """What the network is given of a picture."""
+        number = self.numbers.get(shown.frame.writers[0].plan.source.path, 0)
+        return {**shown.prepared[self.way], "index": number}
 
     def _each(self, prepared: Sequence[dict[str, Any]]) -> Iterator[np.ndarray | Exception]:
         """The map of each picture, or why there is none; what breaks a batch is tried by itself."""
@@ -161,54 +138,20 @@ class Segmenter:
         assert self.tile is not None
 
         def maps(tiles: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-            return self._maps([self._prepare(tile) for tile in tiles])
+            return self._maps([self.prepare(tile) for tile in tiles])
 
         return from_tiles(pixels, self.tile, self.batch_size, maps)
 
 
-def _ahead(
-    pool: ThreadPoolExecutor,
-    function: Callable[[Frame], Read],
-    frames: Iterable[Frame],
-    depth: int,
-) -> Iterator[tuple[Frame, Future[Read]]]:
-    """Yield (frame, its task) in order, with ``depth`` tasks begun at most; large ones alone."""
-    waiting: deque[tuple[Frame, Future[Read]]] = deque()
-    for frame in frames:
-        if frame.large:
-            yield from _emptied(waiting)
-        waiting.append((frame, pool.submit(function, frame)))
-        if frame.large or len(waiting) >= depth:
-            yield waiting.popleft()
-    yield from _emptied(waiting)
+def _of(found: np.ndarray | Exception) -> Iterator[np.ndarray]:
+    """The stripes of a map that was found.
 
-
-def _emptied(waiting: deque[tuple[Frame, Future[Read]]]) -> Iterator[tuple[Frame, Future[Read]]]:
-    while waiting:
-        yield waiting.popleft()
-
-
-def _readable(tasks: Iterable[tuple[Frame, Future[Read]]]) -> Iterator[Shown]:
-    """Leave out what cannot be read."""
-    for frame, task in tasks:
-        try:
-            pixels, prepared = task.result()
-        except Exception as error:
-            frame.writer.fail(error)
-            continue
-        yield frame, pixels, prepared
-
-
-def _batches(read: Iterable[Shown], size: int) -> Iterator[list[Shown]]:
-    """Lists of ``size`` pictures; a large one ends its list, so that no two are held."""
-    batch: list[Shown] = []
-    for shown in read:
-        batch.append(shown)
-        if len(batch) == size or shown[0].large:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    Raises:
+        Exception: there is none, because of this.
+    """
+    if isinstance(found, Exception):
+        raise found
+    yield from cut(found)
 
 
 def stops_prediction(error: BaseException, frame: Frame) -> bool:
@@ -236,7 +179,7 @@ def make_segmenter(
     machine = make_machine(config.device, trained.precision)
     size, batch = trained.image_size, machine.share_of(config.batch_size or trained.batch_size)
     flips = config.tta == "flips" or (config.uncertainty and not networks.is_study)
-    views = Views(networks.members, flips, config.uncertainty)
+    views = networks.views(flips, config.uncertainty)
     network = networks.model.to(machine.device)
     segmenter = Segmenter(network, machine, card, size, batch, views, config.tile)
     if prompter is None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
@@ -17,30 +17,48 @@ from gpsseg.errors import SomeFailedError, counted
 from gpsseg.faults import DiskError, stops_all
 from gpsseg.memory import memory_for
 from gpsseg.predict.frames import Frame, note_failure, open_source
+from gpsseg.predict.lanes import Lane
 from gpsseg.predict.plan import Plan
-from gpsseg.predict.segmenter import Done, Segmenter, stops_prediction
+from gpsseg.predict.reading import Reader, Shown
+from gpsseg.predict.tasks import Task
 from gpsseg.processes import dealt_out, gathered
 
 SHOWN = 10
 
 
-def segment_all(
-    segmenter: Segmenter,
-    plans: Sequence[Plan],
-    config: PredictConfig,
-    label: str,
-    failures: Failures,
-    greys: Greys,
-) -> list[Plan]:
+@dataclass(frozen=True)
+class Way:
+    """How sources are opened, and for which tasks.
+
+    Attributes:
+        tasks: their numbers.
+        config: of one of them, with the window and axis that are taken.
+        greys: how the runs' images were shown.
+        reaches: gathers what pictures hold that the runs have a range for.
+        flat: gathers the names of volumes of a single slice in another plane than the axis.
+    """
+
+    tasks: Sequence[int]
+    config: PredictConfig
+    greys: Greys
+    reaches: Reaches
+    flat: list[str] = field(default_factory=list)
+
+    def notes(self) -> list[str]:
+        """What is worth a line, once all processes are done."""
+        self.reaches.found.update(gathered(self.reaches.found.items()))
+        flat = flat_note(gathered(self.flat), self.config.axis or "auto")
+        return [*filter(None, [flat]), *self.reaches.notes()]
+
+
+def segment_all(tasks: Sequence[Task], failures: Failures) -> list[Plan]:
     """Segment what is planned, and write it as it comes; several processes share it out.
 
+    Every picture is read once for all tasks that it is shown to in one way.
+
     Args:
-        segmenter: the network.
-        plans: what is left to do, the same in every process.
-        config: with the window and axis that are taken.
-        label: what a mask marks.
+        tasks: the same in every process.
         failures: is given every source that cannot be used; the others go on.
-        greys: how the run's images were shown.
 
     Returns:
         What is finished now.
@@ -48,21 +66,41 @@ def segment_all(
     Raises:
         DiskError: the disk is full, so that nothing more can be written.
     """
-    reaches, flat, before = Reaches(greys), list[str](), len(failures)
-    own = dealt_out(plans)
+    ways, before = _ways(tasks), len(failures)
+    own = dealt_out(_by_source(tasks))
+    most = max(task.segmenter.batch_size for task in tasks)
     try:
-        settled = dataclasses.replace(config, batch_size=segmenter.batch_size)
-        with memory_for("predicting", settled):
-            _write(segmenter, _frames(own, config, label, failures, reaches, flat), own)
+        with memory_for("predicting", dataclasses.replace(tasks[0].config, batch_size=most)):
+            _write(tasks, _frames(own, ways, failures), own)
     except DiskError as error:
         raise error.again("give the same command with --resume: what is finished stays") from None
-    reaches.found.update(gathered(reaches.found.items()))
-    flat_slices = flat_note(gathered(flat), config.axis or "auto")
-    for note in [*filter(None, [flat_slices]), *reaches.notes()]:
+    for note in dict.fromkeys(note for way in ways for note in way.notes()):
         say(note, style="yellow")
+    plans = [plan for task in tasks for plan in task.todo]
     _join_failures(failures, before, plans)
-    finished = {plan.mask for plan in gathered(plan for plan in own if plan.finished)}
+    ours = (plan for same in own for plan in same)
+    finished = {plan.mask for plan in gathered(plan for plan in ours if plan.finished)}
     return [plan for plan in plans if plan.mask in finished]
+
+
+def _ways(tasks: Sequence[Task]) -> list[Way]:
+    """The ways in which the tasks open a source; most often one."""
+    same: dict[Hashable, list[int]] = {}
+    for number, task in enumerate(tasks):
+        shown = dataclasses.replace(task.greys, labels=())
+        key = task.config.axis, task.config.window, repr(shown)
+        same.setdefault(key, []).append(number)
+    firsts = [(numbers, tasks[numbers[0]]) for numbers in same.values()]
+    return [Way(numbers, one.config, one.greys, Reaches(one.greys)) for numbers, one in firsts]
+
+
+def _by_source(tasks: Sequence[Task]) -> list[list[Plan]]:
+    """What is to be written of each source that is left to any task."""
+    of_all = [dict(zip(task.left, task.todo, strict=True)) for task in tasks]
+    return [
+        [plans[i] for plans in of_all if i in plans]
+        for i in sorted({i for plans in of_all for i in plans})
+    ]
 
 
 def _join_failures(failures: Failures, before: int, plans: Sequence[Plan]) -> None:
@@ -79,53 +117,61 @@ def _join_failures(failures: Failures, before: int, plans: Sequence[Plan]) -> No
 
 
 def _frames(
-    plans: Sequence[Plan],
-    config: PredictConfig,
-    label: str,
-    failures: Failures,
-    reaches: Reaches,
-    flat: list[str],
+    sources: Sequence[Sequence[Plan]], ways: Sequence[Way], failures: Failures
 ) -> Iterator[Frame]:
     """All pictures of all sources; a source that cannot be read is reported, and the next comes."""
-    axis = config.axis or "auto"
-    for plan in plans:
-        frame = None
-        try:
-            for frame in open_source(
-                plan, failures, axis, config.window, label, reaches.greys, flat, reaches
-            ):
-                yield frame
-        except Exception as error:  # whatever is wrong with one source, the next ones come
-            if stops_all(error):
-                raise
-            if frame is None:
-                note_failure(failures, plan.source.path, error)
-            else:
-                frame.writer.fail(error)
+    for plans in sources:
+        together: dict[str, list[Plan]] = {}
+        first: dict[str, Way] = {}
+        for plan in plans:
+            way = next(way for way in ways if plan.task in way.tasks)
+            pictures = plan.source.kind != "volume" and not plan.source.headers
+            key = repr(way.greys.of_pictures if pictures else way.tasks)
+            together.setdefault(key, []).append(plan)
+            first.setdefault(key, way)
+        for key, same in together.items():
+            yield from _opened(same, first[key], failures)
 
 
-def _write(segmenter: Segmenter, frames: Iterable[Frame], plans: Sequence[Plan]) -> None:
-    """Hand every result to its source's writer."""
-    counts = [plan.source.frames for plan in plans]
+def _opened(plans: Sequence[Plan], way: Way, failures: Failures) -> Iterator[Frame]:
+    """The pictures of a source, opened in one way."""
+    frame, config = None, way.config
+    try:
+        for frame in open_source(
+            plans, failures, config.axis or "auto", config.window, way.greys, way.flat, way.reaches
+        ):
+            yield frame
+    except Exception as error:  # whatever is wrong with one source, the next ones come
+        if stops_all(error):
+            raise
+        if frame is None:
+            note_failure(failures, plans[0].source.path, error)
+        else:
+            frame.fail(error)
+
+
+def _write(
+    tasks: Sequence[Task], frames: Iterable[Frame], sources: Sequence[Sequence[Plan]]
+) -> None:
+    """Lead every picture through all tasks that need it."""
+    counts = [plan.source.frames for plans in sources for plan in plans]
     total = None if None in counts else sum(count or 0 for count in counts)
-    done: Iterable[Done] = progress(segmenter.segment(frames), "predicting", total)
-    for _, results in groupby(done, key=lambda result: result[0].writer):
-        for frame, pixels, stripes in results:
-            writer = frame.writer
-            if writer.failed:
-                continue
-            try:
-                writer.put(frame.index, pixels, stripes)
-            except Exception as error:
-                if stops_prediction(error, frame):
-                    raise
-                writer.fail(error)
-        if writer.failed:
-            continue
-        try:
-            writer.finish()
-        except Exception as error:
-            writer.fail(error)
+    segmenters = [task.segmenter for task in tasks]
+    depth = 2 * max(segmenter.batch_size for segmenter in segmenters)
+    reader = Reader([(each.way, each.prepare) for each in segmenters], segmenters[0].tile, depth)
+    lanes = [Lane(number, segmenter) for number, segmenter in enumerate(segmenters)]
+    for _ in progress(_through(lanes, reader.read(frames)), "predicting", total):
+        pass
+
+
+def _through(lanes: Sequence[Lane], pictures: Iterable[Shown]) -> Iterator[None]:
+    """Yield once for every picture that is through a lane."""
+    for shown in pictures:
+        for lane in lanes:
+            yield from lane.take(shown)
+        del shown
+    for lane in lanes:
+        yield from lane.end()
 
 
 def some_failed(failures: Failures, masks: int, output: Path) -> SomeFailedError:

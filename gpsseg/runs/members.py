@@ -1,12 +1,15 @@
-"""The networks of a run or of a study's folds: one base in memory, and the deltas of all.
+"""The networks of runs, and of studies' folds: one base in memory, and the deltas of all.
 
-A run is an ensemble of one. All who use a finished run's network come here.
+A run is an ensemble of one. All who use a finished run's network come here, also with several runs:
+those that were tuned from one base take turns in one network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,23 @@ from gpsseg.config.resuming import read_config
 from gpsseg.config.written import FoldedStudy
 from gpsseg.console import working
 from gpsseg.data.cards.own import card_of
-from gpsseg.errors import UserError, counted
+from gpsseg.engine.inference import Views
+from gpsseg.errors import UserError, counted, look_up
 from gpsseg.files import sha256_of_file
-from gpsseg.gps import Delta, apply_all
+from gpsseg.gps import Delta, Turns, apply_all
 from gpsseg.processes import by_main
 from gpsseg.reading import read_object
 from gpsseg.runs.greys import greys_of
 from gpsseg.runs.method import add_layers, load_base
 from gpsseg.runs.settle import settle
-from gpsseg.runs.trained import check_trained, facts_of, facts_of_folds, training_of_run
-from gpsseg.runs.tuned import require_delta
+from gpsseg.runs.trained import (
+    check_trained,
+    facts_of,
+    facts_of_folds,
+    require_delta,
+    training_of_run,
+)
+from gpsseg.tuning import METHODS
 
 ONE = (  # settings that decide what a network is and what it is shown
     *("backbone", "weights", "prompt", "image_size", "precision", "method", "rank"),
@@ -44,8 +54,11 @@ class Networks:
         runs: the folders of the run, or of the study's folds.
         config: the first one's settings, which all of them share as far as they decide what the
             network is.
-        model: the network; the first one's values are in place.
-        members: each puts one's values in place, in the order of ``runs``; nothing of a single run.
+        model: the network; the first one's values are in place, if no others take turns in it.
+        members: each puts one's values in place, in the order of ``runs``; nothing of a single run
+            that has its network for itself.
+        base: puts the base's own values back; None of a run that has its network for itself.
+        lock: of the network.
     """
 
     folder: Path
@@ -53,11 +66,17 @@ class Networks:
     config: SettledConfig
     model: Backbone
     members: Sequence[Callable[[], None]] = ()
+    base: Callable[[], None] | None = None
+    lock: AbstractContextManager[Any] = field(default_factory=contextlib.nullcontext)
 
     @property
     def is_study(self) -> bool:
         """Whether these are the folds of a study."""
-        return bool(self.members)
+        return len(self.members) > 1
+
+    def views(self, flips: bool = False, apart: bool = False) -> Views:
+        """Over what the map of a picture is averaged, see ``Views``."""
+        return Views(self.members, flips, apart, self.lock)
 
 
 def runs_of(folder: Path) -> tuple[Path, ...]:
@@ -162,21 +181,99 @@ def load_networks(folder: Path, untrained: bool = False) -> Networks:
     Raises:
         UserError: the folder is neither, there is no result, or the folds do not fit together.
     """
+    return load_all([folder], untrained)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is read of a run or a study before its base.
+
+    Attributes:
+        folder: of the run or the study.
+        runs: as in ``Networks``.
+        config: the first one's settings.
+        deltas: of the runs.
+    """
+
+    folder: Path
+    runs: Sequence[Path]
+    config: FinetuneConfig
+    deltas: Sequence[Delta]
+
+    @property
+    def network(self) -> Hashable:
+        """What is equal of those that can take turns in one network: its base and its layers."""
+        config, first = self.config, self.deltas[0]
+        method = look_up(config.method, METHODS, "method")
+        layers = (config.method, config.rank) if method.adds else None
+        base = first.metadata.get("base_hash"), frozenset(first.free)
+        return config.backbone, config.weights, config.prompt, _logits(config), base, layers
+
+
+def load_all(
+    folders: Sequence[Path], untrained: bool = False, with_base: bool = False
+) -> tuple[Networks, ...]:
+    """Load what several runs or studies need: one network for all that were tuned from one base.
+
+    Args:
+        folders: of the runs or studies.
+        untrained: whether a network that was stopped before its first validation will do.
+        with_base: whether to keep the base's own values also beside the only delta of a network.
+
+    Raises:
+        UserError: as ``load_networks``.
+    """
+    tasks = [_read(folder, untrained) for folder in folders]
+    loaded: dict[Hashable, tuple[Backbone, Turns | None]] = {}
+    found = []
+    for task in tasks:
+        same = [each for each in tasks if each.network == task.network]
+        if task.network not in loaded:
+            loaded[task.network] = _load(same, with_base)
+        model, turns = loaded[task.network]
+        settled = settle(task.config, model.facts)
+        if turns is None:
+            found.append(Networks(task.folder, task.runs, settled, model))
+            continue
+        place = sum(len(each.deltas) for each in same[: same.index(task)])
+        own = turns.members[place : place + len(task.deltas)]
+        found.append(Networks(task.folder, task.runs, settled, model, own, turns.base, turns.lock))
+    return tuple(found)
+
+
+def _read(folder: Path, untrained: bool) -> Task:
+    """The settings and deltas of a run or a study.
+
+    Raises:
+        UserError: as ``load_networks``.
+    """
     config, runs = first_config(folder), runs_of(folder)
     if not (config.image_size and isinstance(config.batch_size, int)):
         raise UserError(
             f"{runs[0]}/config.json lacks image_size or batch_size, expected whole numbers. Put "
             "back the file as gpsseg wrote it."
         )
-    model = load_base(config, card_of(config) if config.separate_classes else None)
     for run in runs:
         _refuse_untrained(run, untrained)
-    files = [RunFolder(run).delta for run in runs]
-    what = files[0].name if len(files) == 1 else f"{len(files)} deltas"
+    deltas = by_main(lambda: [Delta.load(RunFolder(run).delta) for run in runs])
+    return Task(folder, runs, config, deltas)
+
+
+def _load(tasks: Sequence[Task], with_base: bool) -> tuple[Backbone, Turns | None]:
+    """The network of tasks that take turns in it; there is nobody to take turns with one delta."""
+    config = tasks[0].config
+    deltas = [delta for task in tasks for delta in task.deltas]
+    model = load_base(config, card_of(config) if config.separate_classes else None)
+    what = RunFolder(tasks[0].runs[0]).delta.name if len(deltas) == 1 else f"{len(deltas)} deltas"
     with working(f"applying {what}"):
-        deltas = by_main(lambda: [Delta.load(file) for file in files])
-        members = apply_all(model, deltas, lambda _: add_layers(model, config))
-    return Networks(folder, runs, settle(config, model.facts), model, members)
+        if len(deltas) > 1 or with_base:
+            return model, apply_all(model, deltas, lambda _: add_layers(model, config))
+        deltas[0].apply(model, lambda _: add_layers(model, config))
+    return model, None
+
+
+def _logits(config: FinetuneConfig) -> int:
+    return card_of(config).logits if config.separate_classes else 1
 
 
 def _refuse_untrained(run: Path, untrained: bool) -> None:

@@ -97,6 +97,7 @@ def what_trains(
     config: SettledConfig,
     data: Data,
     machine: Machine,
+    handed: Selection | None = None,
 ) -> tuple[Selection, dict[str, Any]]:
     """Add the method's layers, and find what trains.
 
@@ -105,10 +106,13 @@ def what_trains(
         config: says how.
         data: whose training images are scored, by a method that does so.
         machine: where to score.
+        handed: a selection that is there already, see ``gpsseg.runs.start_from``.
 
     Returns:
         What trains, and how a selection was made, see ``gpsseg.runs.selection.choose``; else empty.
     """
+    if handed is not None:
+        return handed, {}
     method = look_up(config.method, METHODS, "method")
     if method.selects is not None:
         settings: Any = dataclasses.replace(config, **{"method": "gps", **method.selects})
@@ -117,7 +121,12 @@ def what_trains(
 
 
 def select_or_take_up(
-    backbone: Backbone, config: SettledConfig, data: Data, machine: Machine, run: RunFolder
+    backbone: Backbone,
+    config: SettledConfig,
+    data: Data,
+    machine: Machine,
+    run: RunFolder,
+    handed: Selection | None = None,
 ) -> tuple[Selection, dict[str, Any]]:
     """Find what trains and keep it in the run, or take up what the run to resume has.
 
@@ -129,7 +138,7 @@ def select_or_take_up(
         selection = gps.Selection.load(RunFolder(config.resume).selection)
         layers = layer_table(backbone, selection)
     else:
-        selection, how = what_trains(backbone, config, data, machine)
+        selection, how = what_trains(backbone, config, data, machine, handed)
         layers = layer_table(backbone, selection)
         save_selection(run, selection, layers, how)
     counts = trainable_counts(layers)
@@ -192,14 +201,30 @@ def decays_back(backbone: Backbone, trained: Collection[str], config: SettledCon
     return {name for name in trained if name.removesuffix("_values") not in scratch}
 
 
-def identify_base(backbone: Backbone, config: FinetuneConfig) -> dict[str, Any]:
-    """Name and hash of the plain network that a delta is about to be trained on.
+def identify_base(
+    backbone: Backbone, config: FinetuneConfig, handed: Selection | None = None
+) -> dict[str, Any]:
+    """Name and hash of the plain network that a delta is about to be trained on, see ``base_of``.
+
+    Args:
+        backbone: plain.
+        config: of the run.
+        handed: a selection that is there already, see ``gpsseg.runs.start_from``.
+    """
+    whole = handed.dense if handed else whole_parameters(backbone, config)
+    return base_of(backbone, config, whole)
+
+
+def base_of(
+    backbone: Backbone, config: FinetuneConfig | SelectConfig, whole: Collection[str]
+) -> dict[str, Any]:
+    """Name and hash of a plain network.
 
     Whatever starts from random weights and trains whole is replaced by the delta and not hashed.
     """
-    scratch, roles = backbone.facts.scratch, backbone.roles()
+    scratch, roles, chosen = backbone.facts.scratch, backbone.roles(), set(whole)
     with working("noting the base network's weights"):
-        free = tuple(n for n in whole_parameters(backbone, config) if roles[n] in scratch)
+        free = tuple(n for n in roles if n in chosen and roles[n] in scratch)
         base_hash = gps.model_hash(backbone, free)
     weights = f"weights {Path(config.weights).name}, " if config.weights else ""
     settings = f"{weights}prompt {backbone.facts.prompt}, seed {config.seed}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -37,11 +37,19 @@ def choose(
     images: CaseDataset,
     config: FinetuneConfig | SelectConfig,
     machine: Machine,
+    also: Callable[[gps.Scores, Mapping[str, int]], None] | None = None,
 ) -> tuple[Selection, dict[str, Any]]:
     """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
 
     A dense decoder trains whole, and so does what was added to one for several classes.
     Normalisation layers, position embeddings and the prompt encoder stay frozen.
+
+    Args:
+        backbone: prepared.
+        images: from ``scored_images``.
+        config: says how.
+        machine: where to score.
+        also: is shown the scores of all images, and every weight's K.
 
     Returns:
         The selection, the same in every process, and how it was made: "criterion", "level",
@@ -75,6 +83,8 @@ def choose(
                 early = gps.select(backbone, scores, top_k, config.level)
     with working("choosing weights"), memory_for("selecting", config):
         selection = gps.select(backbone, scores, top_k, config.level)
+        if also is not None:
+            also(scores, top_k)
     if scores.without_gradient:
         names = ", ".join(scores.without_gradient[:3])
         many = len(scores.without_gradient)

@@ -16,19 +16,26 @@ TOP_K: tuple[int, TopK] = (1, 5)  # in encoder and decoder, where both are pre-t
 TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts at random
 
 
-def settle(config: FinetuneConfig, facts: Facts) -> SettledConfig:
+def settle(config: FinetuneConfig, facts: Facts, dense_decoder: bool = False) -> SettledConfig:
     """Put the backbone's and the method's own values where the user leaves the choice to them.
 
     How many epochs a limit of time leaves is not known yet, see ``gpsseg.runs.time_limit``.
     Where the user gives no batch size it is a CPU's, see ``gpsseg.runs.batch_size`` for more.
 
+    Args:
+        config: as given.
+        facts: of the backbone.
+        dense_decoder: of a run that starts from a selection, whether the decoder trains whole.
+
     Raises:
         UserError: the backbone does not take images of the size asked for.
     """
     values: dict[str, Any] = {**vars(config), **_of_backbone(config, facts)}
-    if "top_k" in options_of(config.method):
-        values["top_k"], values["decoder_top_k"] = top_k_of(config, facts)
-    rate, in_decoder = _rates(config, facts, values["decoder_top_k"])
+    dense: TopK | None = "dense" if dense_decoder else None
+    if config.start_from is None and "top_k" in options_of(config.method):
+        values["top_k"], dense = top_k_of(config, facts)
+        values["decoder_top_k"] = dense
+    rate, in_decoder = _rates(config, facts, dense)
     values |= {"lr": rate, "decoder_lr": config.decoder_lr or in_decoder}
     values["epochs"] = config.epochs or EPOCHS
     values["batch_size"] = _batch_size(config, facts)

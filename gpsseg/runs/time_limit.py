@@ -142,6 +142,7 @@ def settle_epochs(
     score: Score,
     finishing: float,
     passed: Callable[[], float],
+    handed: gps.Selection | None = None,
 ) -> tuple[SettledConfig, Deadline | None]:
     """Measure, then ``within_limit``; without a limit the settings as they are, and no deadline.
 
@@ -157,13 +158,14 @@ def settle_epochs(
         score: scores cases.
         finishing: seconds of what comes after the training beside scoring.
         passed: how many seconds have passed since the command began.
+        handed: what trains, if that is known.
 
     Raises:
         UserError: in all processes, not even one epoch fits.
     """
     if config.time_limit is None:
         return config, None
-    costs = measure(backbone, config, data, machine, score, finishing)
+    costs = measure(backbone, config, data, machine, score, finishing, handed)
     return by_main(lambda: within_limit(config, most, costs, passed()))
 
 
@@ -174,6 +176,7 @@ def measure(
     machine: Machine,
     score: Score,
     finishing: float,
+    handed: gps.Selection | None = None,
 ) -> Costs:
     """Time a little of each stage of a run on a copy of the network; all processes come to it.
 
@@ -187,6 +190,7 @@ def measure(
         machine: where it will train.
         score: scores cases with a network: as a validation does, or as both tests do.
         finishing: seconds of what comes after the training beside scoring.
+        handed: what trains, if that is known.
     """
     with (
         draws_kept(machine.device),
@@ -194,7 +198,7 @@ def measure(
         working("measuring how long training and scoring take"),
     ):
         model = copy.deepcopy(backbone).to(machine.device)
-        selection, selecting = _what_trains(model, config, data, machine)
+        selection, selecting = _what_trains(model, config, data, machine, handed)
         gps.sparsify(model, selection, halves=machine.precision == "bf16")
         model.to(machine.device)
         step, steps = _step(model, config, data, machine)
@@ -209,12 +213,18 @@ def measure(
 
 
 def _what_trains(
-    model: Backbone, config: SettledConfig, data: Data, machine: Machine
+    model: Backbone,
+    config: SettledConfig,
+    data: Data,
+    machine: Machine,
+    handed: gps.Selection | None,
 ) -> tuple[gps.Selection, float]:
     """What trains, by a few images where it is selected; and how long the whole selection takes."""
     selects = METHODS[config.method].selects
     whole = [] if config.resume or selects is not None else added_and_whole(model, config)
     prepare(model, machine, config.checkpoint_activations)
+    if handed is not None:
+        return handed, 0.0
     if config.resume:
         add_layers(model, config)
         return gps.Selection.load(RunFolder(config.resume).selection), 0.0

@@ -134,7 +134,7 @@ def training_of_run(run: Path, epochs: int | None) -> Training | None:
     Returns:
         None where neither says so.
     """
-    found = _of_metadata(_metadata(RunFolder(run).delta))
+    found = training_of_metadata(_metadata(RunFolder(run).delta))
     log = RunFolder(run).log
     if found or epochs is None or not log.is_file():
         return found
@@ -142,6 +142,19 @@ def training_of_run(run: Path, epochs: int | None) -> Training | None:
     validated = [row for row in rows if row.get("val_dice") is not None]
     best = max(validated, key=lambda row: row["val_dice"], default={"epoch": 0})
     return Training(epochs, max((int(row["epoch"]) for row in rows), default=0), int(best["epoch"]))
+
+
+def require_delta(folder: Path) -> None:
+    """Refuse a run without a result, before anything long begins.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not RunFolder(folder).delta.is_file():
+        raise UserError(
+            f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
+            f"Go on by: {goes_on_by(folder)}"
+        )
 
 
 def check_trained(run: Path, epochs: int | None, untrained: bool) -> Training | None:
@@ -183,7 +196,8 @@ def _metadata(delta: Path) -> dict[str, str]:
         return {}
 
 
-def _of_metadata(metadata: Mapping[str, str]) -> Training | None:
+def training_of_metadata(metadata: Mapping[str, str]) -> Training | None:
+    """How far the training of a delta got, by its metadata; None where these do not say so."""
     values = [metadata.get(name, "") for name in ("epochs", "epochs_finished", "best_epoch")]
     if not all(value.isdecimal() and len(value) < 10 for value in values):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gpsseg import gps
@@ -40,6 +41,7 @@ def train_run(
     validate: Callable[[], float],
     deadline: Deadline | None = None,
     watch: Callable[[Mapping[str, Any]], None] | None = None,
+    first: Mapping[str, Tensor] | None = None,
 ) -> History:
     """Train the prepared network, and leave its delta, however the training ends.
 
@@ -50,10 +52,12 @@ def train_run(
         config: rates, epochs, batches.
         machine: where to compute.
         run: takes log.jsonl, the resume point and delta.safetensors.
-        base: names the network before training, see ``gpsseg.runs.method.identify_base``.
+        base: the delta's metadata: names the network before training, see
+            ``gpsseg.runs.method.identify_base`` and ``gpsseg.runs.delta_facts``.
         validate: scores the network as it is on the validation images; the best epoch is kept.
         deadline: by when the run must be scored, if there is a limit.
         watch: sees every line of the log, if anybody does.
+        first: values that the training starts from, where these are not the base's, see ``train``.
 
     Raises:
         TrainingDivergedError: the loss or a weight became NaN or infinite.
@@ -65,9 +69,8 @@ def train_run(
         if not is_main_process():
             return
         training = training_of(history, config.epochs)
-        facts: dict[str, Any] = {"dataset": data.card.name, "split_sha256": data.split.sha256}
-        facts |= training.metadata
-        delta = gps.extract(backbone, **base, **facts)
+        facts: dict[str, Any] = {**base, **training.metadata}
+        delta = gps.extract(backbone, **facts)
         delta.save(run.delta)
         if training.sentence:
             say(f"delta.safetensors: {training.sentence}", style="bold yellow")
@@ -81,7 +84,7 @@ def train_run(
             back = decays_back(backbone, rates, config)
             history = train(
                 *(backbone, batches_of, validate, rates, config, machine, run.path),
-                *(keep, back, deadline, watch),
+                *(keep, back, deadline, watch, first or {}),
             )
     except TrainingDivergedError:  # all processes know of it; the first to end would end the others
         wait_for_all()

@@ -6,26 +6,11 @@ from pathlib import Path
 
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.folder import RunFolder, goes_on_by
 from gpsseg.console import working
-from gpsseg.errors import UserError
 from gpsseg.gps import Delta
 from gpsseg.processes import by_main
 from gpsseg.runs.method import add_layers
 from gpsseg.runs.trained import check_trained
-
-
-def require_delta(folder: Path) -> None:
-    """Refuse a run without a result, before anything long begins.
-
-    Raises:
-        UserError: it has none.
-    """
-    if not RunFolder(folder).delta.is_file():
-        raise UserError(
-            f"{folder} has no delta.safetensors: the run was stopped before it had a result. "
-            f"Go on by: {goes_on_by(folder)}"
-        )
 
 
 def apply_delta(

@@ -28,6 +28,7 @@ from gpsseg.config.datasets import (
     SynthesizeConfig,
 )
 from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.export import ExportConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
@@ -45,6 +46,7 @@ LEAST = {
     CompareConfig: {"output": "out"},
     DownloadConfig: {"dataset": "kvasir", "output": "out"},
     EvaluateConfig: {"run": "run"},
+    ExportConfig: {"run": "run", "format": "onnx", "output": "out"},
     FinetuneConfig: {},
     GroupsConfig: {"output": "groups.csv"},
     InfoConfig: {"dataset": "kvasir"},

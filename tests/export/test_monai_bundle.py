@@ -62,7 +62,10 @@ def test_metadata_say_what_the_schema_of_monai_asks_for(bundle):
     meta = str(bundle / "configs" / "metadata.json")
     place = {"bundle_root": str(bundle)}
     verify_net_in_out("network_def", meta_file=meta, device="cpu", **files, **place)
-    workflow = ConfigWorkflow(workflow_type="infer", meta_file=meta, **files, **place)
+    workflow = ConfigWorkflow(
+        workflow_type="infer", meta_file=meta, dataset_dir=str(bundle / "docs"), **files, **place
+    )
+    workflow.initialize()
     assert not workflow.check_properties()
 
 

@@ -1,6 +1,7 @@
 """Several deltas of one base: each gives what it gives alone, whichever was at work before."""
 
 import copy
+from collections.abc import Collection
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from gpsseg import gps
 from gpsseg.errors import UserError
+from gpsseg.gps.swap import Change
 from gpsseg.tuning.lora import add_lora
 
 
@@ -37,17 +39,54 @@ def test_each_gives_what_it_gives_alone_in_any_order():
         delta.apply(model)
         alone.append(gps.model_hash(model))
     model = base()
-    members = gps.apply_all(model, deltas)
+    members = gps.apply_all(model, deltas).members
     assert gps.model_hash(model) == alone[0]  # the first is at work
     for which in (1, 0, 0, 1, 1, 0):
         members[which]()
         assert gps.model_hash(model) == alone[which]
 
 
-def test_a_single_one_is_applied_as_ever():
+def test_the_base_comes_back_bit_for_bit_and_the_delta_again():
     model, delta = base(), delta_of(base(), *FIRST)
-    assert gps.apply_all(model, [delta]) == ()
+    turns = gps.apply_all(model, [delta])
+    tuned = gps.model_hash(model)
     assert model[0].weight.view(-1)[[3, 70]].tolist() == [1.0, 2.0]
+    for _ in range(2):
+        turns.base()
+        assert gps.model_hash(model) == gps.model_hash(base())
+        turns.members[0]()
+        assert gps.model_hash(model) == tuned
+
+
+def test_one_that_is_at_work_is_not_written_again(monkeypatch):
+    turns = gps.apply_all(base(), [delta_of(base(), *each) for each in (FIRST, SECOND)])
+    turns.members[1]()
+    monkeypatch.setattr(Change, "write", lambda *_, **__: pytest.fail("written"))
+    turns.members[1]()
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_what_an_interruption_leaves_half_written_is_mended(monkeypatch, after):
+    model, deltas = base(), [delta_of(base(), *each) for each in (FIRST, SECOND)]
+    turns = gps.apply_all(model, deltas)
+    wanted = gps.model_hash(model)
+    written, whole = [], Change.write
+
+    def stops(self: Change, parameters: dict, own: bool, leave: Collection[str] = ()) -> None:
+        for place, part in enumerate([Change(self.some, {}), Change({}, self.whole)]):
+            written.append(place)
+            if len(written) > after:
+                raise KeyboardInterrupt
+            whole(part, parameters, own, leave)
+
+    monkeypatch.setattr(Change, "write", stops)
+    with pytest.raises(KeyboardInterrupt):
+        turns.members[1]()
+    monkeypatch.setattr(Change, "write", whole)
+    turns.members[0]()
+    assert gps.model_hash(model) == wanted
+    turns.base()
+    assert gps.model_hash(model) == gps.model_hash(base())
 
 
 def test_layers_that_a_method_adds_are_swapped_too():
@@ -66,22 +105,45 @@ def test_layers_that_a_method_adds_are_swapped_too():
         deltas[-1].apply(plain, add)
         outputs.append(plain(picture))
     model = base()
-    members = gps.apply_all(model, deltas, add)
+    members = gps.apply_all(model, deltas, add).members
     for which in (1, 0, 1):
         members[which]()
         assert torch.equal(model(picture), outputs[which])
 
 
-def test_layers_that_keep_a_function_of_their_weights_are_told():
-    class Keeps(nn.Linear):
+class Keeps(nn.Linear):
+    """Keeps a function of its weights, as the attention of LiteMedSAM does."""
+
+    told = 0
+
+    def train(self, mode: bool = True) -> nn.Module:
+        self.told += 1
+        self.kept = self.weight.sum() + self.bias.sum()
+        return super().train(mode)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_layers_that_keep_a_function_of_their_weights_are_told(within):
+    class Model(nn.Sequential):
         def train(self, mode: bool = True) -> nn.Module:
-            self.kept = self.weight.sum()
             return super().train(mode)
 
-    model = nn.Sequential(Keeps(12, 12), nn.ReLU(), nn.Linear(12, 12)).eval()
-    members = gps.apply_all(model, [delta_of(model, *each) for each in (FIRST, SECOND)])
-    members[1]()
-    assert model[0].kept == model[0].weight.sum()
+    kind = Model if within else nn.Sequential
+    model = kind(Keeps(12, 12), nn.ReLU(), nn.Linear(12, 12)).eval()
+    turns = gps.apply_all(model, [delta_of(model, *each) for each in (FIRST, SECOND)])
+    for put in (turns.members[1], turns.base, turns.members[0], turns.members[1]):
+        put()
+        assert model[0].kept == model[0].weight.sum() + model[0].bias.sum()
+
+
+def test_layers_whose_own_weights_stay_are_not_told_again():
+    model = nn.Sequential(nn.Linear(12, 12), nn.ReLU(), Keeps(12, 12)).eval()
+    first = ({"0.weight": ([3], [1.0])}, {})
+    second = ({"0.weight": ([4], [1.0])}, {})
+    turns = gps.apply_all(model, [delta_of(model, *each) for each in (first, second)])
+    before = model[2].told
+    turns.members[1]()
+    assert model[2].told == before
 
 
 def test_deltas_of_two_bases_are_refused():

@@ -1,7 +1,7 @@
 """A network that marks what is bright, and how the tests give it something to predict."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,10 +42,12 @@ def stand_in(
 ) -> None:
     """Let every folder be that of a run of this network, or of a study of these members."""
 
-    def load(run: Path, untrained: bool = False) -> Networks:
-        return Networks(run, (run,), config, model, members)
+    def load(
+        runs: Sequence[Path], untrained: bool = False, with_base: bool = False
+    ) -> tuple[Networks, ...]:
+        return tuple(Networks(run, (run,), config, model, members) for run in runs)
 
-    for place in ("gpsseg.runs.members.load_networks", "gpsseg.predict.network.open_networks"):
+    for place in ("gpsseg.runs.members.load_all", "gpsseg.predict.network.load_all"):
         monkeypatch.setattr(place, load)
     monkeypatch.setattr(gpsseg.runs.members, "first_config", lambda run: config)
 

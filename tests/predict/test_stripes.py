@@ -12,7 +12,8 @@ from PIL import Image
 
 import gpsseg.predict.frames
 from gpsseg.engine.machine import peak_memory_mb
-from gpsseg.predict.segmenter import _batches
+from gpsseg.predict.lanes import Lane
+from gpsseg.predict.reading import Shown
 from gpsseg.predict.stripes import OVERLAP, cut, from_tiles
 
 CPU = torch.device("cpu")
@@ -97,7 +98,24 @@ def test_a_large_picture_ends_its_batch() -> None:
         def __init__(self, large: bool):
             self.large = large
 
-    read = [(Frame(large), None, None) for large in (False, True, False, False, False)]
-    assert [len(batch) for batch in _batches(read, 2)] == [2, 2, 1]  # type: ignore[arg-type]
-    read = [(Frame(True), None, None)] * 2
-    assert [len(batch) for batch in _batches(read, 2)] == [1, 1]  # type: ignore[arg-type]
+        def writer_of(self, task: int) -> int | None:
+            return task or None
+
+    class Notes(list[int]):
+        batch_size = 2
+
+        def segment(self, batch: list[Shown]) -> tuple[()]:
+            self.append(len(batch))
+            return ()
+
+    def batches(task: int, *large: bool) -> list[int]:
+        notes = Notes()
+        lane = Lane(task, notes)  # type: ignore[arg-type]
+        for each in large:
+            list(lane.take(Shown(Frame(each), None)))  # type: ignore[arg-type]
+        list(lane.end())
+        return notes
+
+    assert batches(1, False, True, False, False, False) == [2, 2, 1]
+    assert batches(1, True, True) == [1, 1, 0]
+    assert batches(0, True, False) == [0], "a task that needs none of them takes none"

@@ -99,7 +99,9 @@ def test_a_gpu_gets_more_images_where_enough_updates_are_left(images, device, ex
 
 def test_several_processes_do_not_go_above_what_leaves_enough_updates(monkeypatch):
     """Of 6 images a step at most, 4 processes have one or two each."""
-    monkeypatch.setattr(batch_size, "measure_batch_size", lambda net, config, most, machine: most)
+    monkeypatch.setattr(
+        batch_size, "measure_batch_size", lambda net, config, most, machine, **_: most
+    )
     backbone: Any = SimpleNamespace(facts=load_backbone(UNET).facts)
     for part, expected in (((0, 1), 6), ((0, 4), 4), ((0, 8), 6)):
         machine: Any = SimpleNamespace(device=torch.device("cpu"), part=part)
@@ -124,7 +126,7 @@ def test_no_batch_has_more_images_than_train(monkeypatch, images, processes, tri
     monkeypatch.setattr(
         batch_size,
         "measure_batch_size",
-        lambda net, config, most, machine: asked.append(most) or most,
+        lambda net, config, most, machine, **_: asked.append(most) or most,
     )
     backbone: Any = SimpleNamespace(facts=load_backbone(UNET).facts)
     machine: Any = SimpleNamespace(device=torch.device("cpu"), part=(0, processes))

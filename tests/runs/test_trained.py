@@ -14,7 +14,7 @@ from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.finetune import finetune, tune
 from gpsseg.predict import predict
-from gpsseg.runs.trained import Training, _of_metadata
+from gpsseg.runs.trained import Training, training_of_metadata
 
 UNET = "unet-efficientnet-lite0"
 
@@ -123,5 +123,5 @@ def test_a_resumption_that_fails_leaves_the_delta_alone(
 
 def test_numbers_of_very_many_digits_in_a_delta_are_none() -> None:
     facts = {"epochs": "9" * 5000, "epochs_finished": "1", "best_epoch": "1"}
-    assert _of_metadata(facts) is None
-    assert _of_metadata({**facts, "epochs": "3"}) == Training(3, 1, 1)
+    assert training_of_metadata(facts) is None
+    assert training_of_metadata({**facts, "epochs": "3"}) == Training(3, 1, 1)

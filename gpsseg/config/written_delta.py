@@ -1,0 +1,52 @@
+"""What a delta's metadata hold as JSON, as far as gpsseg reads it again: see ``gpsseg.reading``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypedDict
+
+from gpsseg.config.fitting import Count, Score, Text
+from gpsseg.config.written import SplitName
+from gpsseg.config.written_scores import Ends, with_ends
+
+
+class DeltaSettings(TypedDict, total=False):
+    """What decides what the network is, and what it is shown."""
+
+    backbone: Text
+    weights: Text | None
+    prompt: Text | None
+    image_size: Count
+    precision: Text
+    seed: Count
+    method: Text
+    rank: Count
+    top_k: Count | None
+    decoder_top_k: Count | Literal["dense"] | None
+    criterion: Text
+    level: Text
+    biases: Text
+    classes: list[Text]
+    separate_classes: bool
+
+
+class DeltaScoresOf(TypedDict, total=False):
+    """The scores of the test images."""
+
+    protocol: Text
+    data: Text
+    dataset: Text
+    split: SplitName
+    images: Count
+    prompt: Text | None
+    dice: Score | None
+    dice_ci95: Ends
+    iou: Score | None
+    iou_ci95: Ends
+    resampled: Text
+    units: Count
+    seeds: Count
+    ungrouped: Count
+    no_interval: Text
+
+
+DeltaScores = Annotated[DeltaScoresOf, with_ends]

@@ -1,0 +1,103 @@
+"""`python -m gpsseg.delta`: what a delta is, how two differ, and how one is handed on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from gpsseg.config.delta import DiffConfig, InfoConfig, PullConfig, PushConfig
+from gpsseg.console import say
+from gpsseg.scope import scoped
+
+
+@scoped
+def info(config: InfoConfig) -> dict[str, Any]:
+    """Say what a delta is and return it; its base is not loaded.
+
+    Raises:
+        UserError: there is no delta, or it is damaged.
+    """
+    from gpsseg.delta.contents import bytes_of, contents_of, layers_of
+    from gpsseg.delta.facts import facts_of
+    from gpsseg.delta.opened import open_delta
+    from gpsseg.delta.words import lines_of
+    from gpsseg.files import sha256_of_file
+
+    opened = open_delta(config.delta)
+    known = facts_of(opened) | {
+        "bytes": opened.path.stat().st_size,
+        "bytes_of": bytes_of(opened.delta),
+        "sha256": sha256_of_file(opened.path),
+        "contents": contents_of(opened.delta),
+        "layers": layers_of(opened.delta),
+    }
+    if config.json:
+        training = known["training"]
+        say(json.dumps(known | {"training": training and dataclasses.asdict(training)}))
+    else:
+        say(f"{opened.name}:", style="bold")
+        for line in lines_of(known, config.layers):
+            say(line)
+    return known
+
+
+@scoped
+def diff(config: DiffConfig) -> dict[str, Any]:
+    """Say how two deltas of one base differ, and return it.
+
+    Raises:
+        UserError: one is not there or damaged, they are of two bases, or the base is not here.
+    """
+    from gpsseg.delta.differing import difference, lines_of, refuse_other_base, table_of
+    from gpsseg.delta.opened import open_delta
+
+    one, other = open_delta(config.one), open_delta(config.other)
+    refuse_other_base(one, other)
+    base = None
+    if config.base:
+        from gpsseg.delta.base import base_of
+
+        base = dict(base_of(one).named_parameters())
+    row, layers = difference(one.delta, other.delta, base)
+    for line in lines_of(row, (one.name, other.name)):
+        say(line)
+    if config.layers:
+        for line in table_of(layers):
+            say(line)
+    return {**row, "layers": layers}
+
+
+@scoped
+def push(config: PushConfig) -> str | None:
+    """Put a run's result on the hub, and return the commit; None if it was only to be listed.
+
+    Raises:
+        UserError: there is no result, the hub cannot be reached, or it does not allow that.
+    """
+    from gpsseg.delta.opened import open_delta
+    from gpsseg.delta.pushing import handed_on, say_how_to_pull, say_what_leaves, send
+
+    opened = open_delta(config.delta)
+    with handed_on(opened, config.untrained) as files:
+        say_what_leaves(files, config)
+        if config.dry_run:
+            return None
+        commit = send(files, config)
+        say_how_to_pull(files, config, commit)
+    return commit
+
+
+@scoped
+def pull(config: PullConfig) -> Path:
+    """Fetch a delta from the hub into a folder that `predict --run` takes, and return it.
+
+    Raises:
+        UserError: it cannot be fetched, is not what it says, or the output exists.
+    """
+    from gpsseg.delta.pulling import pull_to
+
+    folder = pull_to(config)
+    say("pulled and verified; use it by: python -m gpsseg.predict --run", place=folder)
+    return folder

@@ -1,0 +1,30 @@
+"""`python -m gpsseg.delta`."""
+
+from typing import Annotated, Any
+
+from gpsseg.config.delta import DiffConfig, InfoConfig, PullConfig, PushConfig
+from gpsseg.console import run_command
+from gpsseg.delta import diff, info, pull, push
+
+COMMANDS: dict[type, Any] = {
+    InfoConfig: info,
+    DiffConfig: diff,
+    PushConfig: push,
+    PullConfig: pull,
+}
+
+
+def _run(config: object) -> None:
+    COMMANDS[type(config)](config)
+
+
+if __name__ == "__main__":
+    from tyro.conf import subcommand
+
+    Command = (
+        Annotated[InfoConfig, subcommand("info")]
+        | Annotated[DiffConfig, subcommand("diff")]
+        | Annotated[PushConfig, subcommand("push")]
+        | Annotated[PullConfig, subcommand("pull")]
+    )
+    run_command(_run, Command, "delta")

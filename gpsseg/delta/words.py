@@ -1,0 +1,127 @@
+"""What `delta info` says, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gpsseg.config.methods import METHOD_TITLES
+from gpsseg.errors import counted, told
+
+UNKNOWN = "not known (the delta does not say)"
+OF_METHOD = ("rank", "top_k", "decoder_top_k", "criterion", "level", "biases")
+SHORT = 200
+
+
+def lines_of(known: Mapping[str, Any], layers: bool) -> Iterator[str]:
+    """A line for each thing to know.
+
+    Args:
+        known: see ``gpsseg.delta.facts.facts_of``, with file, bytes, sha256 and layers.
+        layers: whether to list these.
+    """
+    size, parts = known["bytes"], known["contents"]
+    yield _line("file", f"{size / 2**20:.2f} MB, SHA-256 {known['sha256']}")
+    yield _line("base", f"{_text(known['base'])}, SHA-256 of weights {_short(known['base_hash'])}")
+    yield _line("method", _method(known["settings"]))
+    yield _line("shown", _shown(known["settings"]))
+    yield _line("changes", _changes(parts))
+    for role in ("encoder", "decoder"):
+        if (counts := known["trainable"]) and role in counts:
+            share = counts.get(f"share_of_{role}")
+            of = "" if share is None else f", {share:.2%} of it"
+            yield _line(f"  {role}", f"{counts[role]:,} numbers{of}")
+    yield _line("selection", f"SHA-256 {_short(known['selection_hash'])}")
+    yield _line("data", _data(known))
+    yield _line("trained", _training(known["training"]))
+    yield _line("scores", scores_words(known["scores"]))
+    yield _line("licence", f"of the base's weights: {_text(known['licence'])}")
+    if layers:
+        yield f"{'selected':>10} {'whole':>10}  layer"
+        for row in known["layers"]:
+            yield f"{row['selected']:>10,} {row['whole']:>10,}  {told(row['layer'], SHORT)}"
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<11}{text}"
+
+
+def _text(value: object) -> str:
+    return UNKNOWN if value in (None, "") else told(value, SHORT)
+
+
+def _short(digest: str | None) -> str:
+    return UNKNOWN if digest is None else told(digest, 16)
+
+
+def _method(settings: Mapping[str, Any] | None) -> str:
+    if not settings or "method" not in settings:
+        return UNKNOWN
+    method = told(settings["method"])
+    options = [f"{name} {told(settings[name])}" for name in OF_METHOD if settings.get(name)]
+    return ", ".join([METHOD_TITLES.get(method, method), *options])
+
+
+def _shown(settings: Mapping[str, Any] | None) -> str:
+    if not settings or "image_size" not in settings:
+        return UNKNOWN
+    size = settings["image_size"]
+    words = [f"images of {size} x {size}", f"prompt {told(settings.get('prompt') or 'none')}"]
+    words += [f"computed in {told(settings['precision'])}"] if "precision" in settings else []
+    if settings.get("classes"):
+        apart = "told apart" if settings.get("separate_classes") else "as one"
+        words.append(f"classes {', '.join(map(told, settings['classes'][:20]))} {apart}")
+    return ", ".join(words)
+
+
+def _changes(parts: Mapping[str, int]) -> str:
+    words = []
+    if parts["weights"]:
+        words.append(f"{parts['entries']:,} entries of {counted(parts['weights'], 'weight')}")
+    if parts["whole_tensors"]:
+        tensors = counted(parts["whole_tensors"], "tensor")
+        words.append(f"{tensors} whole ({parts['whole']:,} numbers)")
+    return " and ".join(words)
+
+
+def _data(known: Mapping[str, Any]) -> str:
+    if known["dataset"] is None and known["title"] is None:
+        return UNKNOWN
+    title, name = known["title"], known["dataset"]
+    words = [f"{told(title, SHORT)} ({told(name)})" if title else told(name)]
+    if known["data"] is not None:
+        words.append("SYNTHETIC SAMPLE" if "synthetic" in known["data"] else told(known["data"]))
+    number = known["train_images"]
+    words.append("unknown how many training images" if number is None else f"trained on {number}")
+    words.append(f"split {_short(known['split_sha256'])}")
+    return ", ".join(words)
+
+
+def _training(training: Any) -> str:
+    if training is None:
+        return UNKNOWN
+    if training.sentence:
+        return str(training.sentence)
+    course = training.ended or f"{training.finished} of {counted(training.epochs, 'epoch')}"
+    return f"{told(course, SHORT)}; the weights are those of epoch {training.best}"
+
+
+def scores_words(scores: Mapping[str, Any] | None) -> str:
+    """The scores of the test images, with all that they must not be told without."""
+    if not scores or scores.get("dice") is None:
+        return "none: not tested, or the delta does not say"
+    parts = []
+    for name, title in (("dice", "mDice"), ("iou", "mIoU")):
+        if (value := scores.get(name)) is not None:
+            ends = scores.get(f"{name}_ci95")
+            interval = f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else ""
+            parts.append(f"{title} {value:.3f}{interval}")
+    number = scores.get("images")
+    of = "" if number is None else f" on {counted(number, 'test image')}"
+    words = [f"{' '.join(parts)}{of}", f"protocol {told(scores.get('protocol', '?'))}"]
+    if prompt := scores.get("prompt"):
+        given = "PROMPTED: " if " from " in prompt else "prompt "
+        words.append(f"{given}{told(prompt)}")
+    if "synthetic" in scores.get("data", ""):
+        words.append("SYNTHETIC SAMPLE: they say nothing about real images")
+    return ", ".join(words)

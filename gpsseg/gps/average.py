@@ -1,0 +1,195 @@
+"""Several deltas of one selection -> one: the mean of their values, of each place a weight.
+
+What trained at several places comes together so, without an image leaving any of them (federated
+averaging, McMahan et al. 2017). The mean of weights is no mean of what networks find: it is a good
+one where all trained from the same values and not for long.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gpsseg.errors import UserError, name_text, shown
+from gpsseg.gps.delta import Delta
+from gpsseg.gps.tensorfile import listed
+
+SHOWN = ("prompt", "image_size", "classes", "separate_classes")  # settings that all must share
+OF_FIRST = ("backbone", "weights", "seed")  # the base's hash says that it is one
+ALIKE = ("selection_hash", "licence", "dataset", "title", "trainable")  # told where all agree
+SYNTHETIC = "synthetic sample"
+
+
+def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> Delta:
+    """Average the values of deltas of one base and one selection.
+
+    Sums are in float64 and in an order that the deltas themselves decide, so that the order in
+    which they are given changes no bit; the mean of one delta, or of several equal ones, is it.
+
+    Args:
+        deltas: at least one.
+        weights: how much each counts, above 0. Default: ``image_weights``.
+
+    Returns:
+        A delta whose metadata say what it is of (``averaged``, by hashes), and what all agree on.
+
+    Raises:
+        UserError: the bases, the selections or what the networks are shown differ, a weight is
+            not above 0, or a training got nowhere.
+    """
+    if weights is None:
+        weights = image_weights(deltas) or [1.0] * len(deltas)
+    if not deltas or len(weights) != len(deltas):
+        raise UserError(
+            f"Got {len(deltas)} deltas and {len(weights)} weights, expected one of each or more."
+        )
+    for delta, weight in zip(deltas, weights, strict=True):
+        _check(delta, weight)
+        _refuse_other(deltas[0], delta)
+    named = [(delta.sha256, weight, delta) for delta, weight in zip(deltas, weights, strict=True)]
+    named.sort(key=lambda each: each[:2])
+    first, shares = named[0][2], [weight for _, weight, _ in named]
+    ordered = [delta for _, _, delta in named]
+    sparse = {}
+    for name in first.sparse:
+        pairs = [_ascending(*each.sparse[name]) for each in ordered]
+        sparse[name] = pairs[0][0], _mean([values for _, values in pairs], shares)
+    dense = {n: _mean([each.dense[n] for each in ordered], shares) for n in first.dense}
+    return Delta(sparse, dense, _metadata(named), first.free)
+
+
+def image_weights(deltas: Sequence[Delta]) -> list[float] | None:
+    """How many images each was trained on; None where one does not say so, as of version 0.1."""
+    told = [images_of(delta) for delta in deltas]
+    return [float(images) for images in told if images] if all(told) else None
+
+
+def images_of(delta: Delta) -> int | None:
+    """How many images a delta was trained on, if it says so."""
+    told = delta.metadata.get("train_images", "")
+    return int(told) if told.isdecimal() and 0 < len(told) < 16 and int(told) else None
+
+
+def _check(delta: Delta, weight: float) -> None:
+    delta.check()
+    if not (math.isfinite(weight) and weight > 0):
+        raise UserError(f"{_name(delta)} has the weight {weight}, expected a number above 0.")
+    if delta.metadata.get("best_epoch") == "0":
+        raise UserError(
+            f"{_name(delta)} holds the network from before its training, expected a trained one. "
+            "Train it again, or leave it out."
+        )
+
+
+def _refuse_other(first: Delta, other: Delta) -> None:
+    """Refuse what cannot be averaged with the first.
+
+    Raises:
+        UserError: see ``average``.
+    """
+    base, its = (each.metadata.get("base_hash", "none") for each in (first, other))
+    if base != its or set(first.free) != set(other.free):
+        raise UserError(
+            f"{_name(other)} was made from {_base(other)}, and {_name(first)} from {_base(first)}, "
+            "expected one base. Train with the same --backbone, --weights and --prompt everywhere."
+        )
+    differ, entries = differing(first, other)
+    if differ:
+        raise UserError(
+            f"The selections of {_name(first)} and {_name(other)} differ in {differ:,} of "
+            f"{entries:,} entries, expected one selection. Let all start from one: finetune "
+            "--start-from."
+        )
+    here, there = _settings(first), _settings(other)
+    for name in SHOWN:
+        if name in here and name in there and here[name] != there[name]:
+            raise UserError(
+                f"{_name(first)} was trained with {name} {shown(here[name])} and {_name(other)} "
+                f"with {shown(there[name])}, expected the same. Train with the same "
+                f"--{name.replace('_', '-')} everywhere."
+            )
+
+
+def differing(one: Delta, other: Delta) -> tuple[int, int]:
+    """How many entries only one of two deltas has, of how many that either has."""
+    alone = either = 0
+    nothing = torch.zeros(0, dtype=torch.int64)
+    for name in one.sparse.keys() | other.sparse.keys():
+        here, there = (each.sparse.get(name, (nothing,))[0].long() for each in (one, other))
+        common = int(torch.isin(here, there).sum())
+        alone += len(here) + len(there) - 2 * common
+        either += len(here) + len(there) - common
+    for name in one.dense.keys() | other.dense.keys():
+        tensors = [each.dense[name] for each in (one, other) if name in each.dense]
+        same = len(tensors) == 2 and tensors[0].shape == tensors[1].shape
+        either += tensors[0].numel() if same else sum(each.numel() for each in tensors)
+        alone += 0 if same else sum(each.numel() for each in tensors)
+    return alone, either
+
+
+def _ascending(index: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    order = index.argsort()
+    return index[order], values[order]
+
+
+def _mean(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The weighted mean, in the type of the first; where all are equal their value, to the bit."""
+    total = torch.zeros_like(values[0], dtype=torch.float64)
+    same = torch.ones_like(values[0], dtype=torch.bool)
+    for weight, each in zip(weights, values, strict=True):
+        total += weight * each.to(torch.float64)
+        same &= each == values[0]
+    return torch.where(same, values[0], (total / math.fsum(weights)).to(values[0].dtype))
+
+
+def _metadata(named: Sequence[tuple[str, float, Delta]]) -> dict[str, str]:
+    """What the mean tells of itself; of one training alone (its scores, its epochs) nothing."""
+    deltas, whole = [delta for *_, delta in named], math.fsum(weight for _, weight, _ in named)
+    facts = {name: deltas[0].metadata.get(name, "") for name in ("base", "base_hash")}
+    for name in ALIKE:
+        told = {delta.metadata.get(name) for delta in deltas}
+        if len(told) == 1 and None not in told:
+            facts[name] = str(told.pop())
+    data = {delta.metadata.get("data") for delta in deltas}
+    if SYNTHETIC in data or (len(data) == 1 and None not in data):
+        facts["data"] = SYNTHETIC if SYNTHETIC in data else str(data.pop())
+    images = [images_of(delta) for delta in deltas]
+    if all(images):
+        facts["train_images"] = str(sum(filter(None, images)))
+    if all("settings" in delta.metadata for delta in deltas):
+        facts["settings"] = json.dumps(_common([_settings(delta) for delta in deltas]))
+    facts["averaged"] = json.dumps(
+        [
+            {"sha256": sha256, "share": weight / whole, "train_images": images_of(delta)}
+            for sha256, weight, delta in named
+        ]
+    )
+    return facts
+
+
+def _common(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The settings that all share, and those of the first that the base's hash vouches for."""
+    first = settings[0]
+    alike = {n for n, value in first.items() if all(s.get(n) == value for s in settings)}
+    return {name: value for name, value in first.items() if name in alike or name in OF_FIRST}
+
+
+def _settings(delta: Delta) -> dict[str, Any]:
+    if "settings" not in delta.metadata:
+        return {}
+    found: dict[str, Any] = listed(delta.metadata, "settings", delta.path or "A delta", dict)
+    return found
+
+
+def _name(delta: Delta) -> str:
+    return str(delta.path or "A delta")
+
+
+def _base(delta: Delta) -> str:
+    base, its_hash = (delta.metadata.get(name, "none") for name in ("base", "base_hash"))
+    return f"{name_text(base)} with hash {its_hash[:12]}"

@@ -1,0 +1,177 @@
+"""The tasks of a prediction: one of a run or a study, or several, each with a folder of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpsseg.config.folder import StudyFolder
+from gpsseg.config.predict import PredictConfig
+from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
+from gpsseg.data.cards.card import Card
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.formats.filenames import PREDICTED
+from gpsseg.data.formats.greys import Greys
+from gpsseg.engine.prompts import is_prompted
+from gpsseg.errors import UserError
+from gpsseg.predict.inputs import Inputs
+from gpsseg.predict.numbers import TABLE, check_numbers
+from gpsseg.predict.options import (
+    ITSELF,
+    as_trained,
+    keep_settings,
+    prompter_of,
+    refuse_dicom_seg,
+    refuse_prompts,
+    refuse_uncertainty,
+    refuse_unprompted,
+)
+from gpsseg.predict.plan import Plan
+from gpsseg.predict.segmenter import Segmenter, make_segmenter
+from gpsseg.processes import by_main
+from gpsseg.runs import members
+from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn
+from gpsseg.runs.greys import greys_of
+from gpsseg.scope import current, drawn
+from gpsseg.writing import make_folder
+
+
+@dataclass(frozen=True)
+class Task:
+    """One of them.
+
+    Attributes:
+        config: as if it were predicted by itself, with the window and axis that are taken.
+        card: of its data.
+        nameless: whether its run names nothing.
+        greys: how its run's images were shown.
+        segmenter: its network.
+        plans: of all sources, in their order.
+        left: positions in ``plans`` of what was not finished when the main process looked.
+    """
+
+    config: PredictConfig
+    card: Card
+    nameless: bool
+    greys: Greys
+    segmenter: Segmenter
+    plans: Sequence[Plan]
+    left: Sequence[int]
+
+    @property
+    def todo(self) -> list[Plan]:
+        """What is to be written."""
+        return [self.plans[i] for i in self.left]
+
+
+def apart(config: PredictConfig) -> dict[str, PredictConfig]:
+    """What each run or study is called, and what it would be asked by itself.
+
+    A single one writes into the output, of several each into a folder there that is called as it.
+
+    Raises:
+        UserError: one is named twice.
+    """
+    if len(config.run) == 1:
+        return {ITSELF: config}
+    found = {}
+    for name, folder in zip(task_names(config.run), config.run, strict=True):
+        own = dataclasses.replace(config, run=(folder,), output=config.output / name, tta="none")
+        mirrored = config.uncertainty and not StudyFolder(folder).is_study  # anyway, so unasked
+        found[name] = own if mirrored else dataclasses.replace(own, tta=config.tta)
+    return found
+
+
+def open_tasks(
+    config: PredictConfig, asked: Mapping[str, PredictConfig], inputs: Inputs
+) -> list[Task]:
+    """Load the networks, those of one base as one, and refuse what does not go with them.
+
+    The veil is drawn, if a run names nothing.
+
+    Args:
+        config: as given.
+        asked: from ``apart``.
+        inputs: from ``find_inputs``.
+
+    Raises:
+        UserError: a run cannot be taken, or not with these options; nothing was written.
+    """
+    folders = [own.run[0] for own in asked.values()]
+    prompters = [
+        prompter_of(config, members.first_config(folder).prompt, plans)
+        for folder, plans in zip(folders, inputs.plans, strict=True)
+    ]
+    networks = members.load_all(folders, config.untrained)
+    for folder in folders:
+        say_trained_on_drawn(data_of_training(folder))
+    refuse_unprompted(config, [*asked], networks)
+    nameless = [each.config for each in networks if each.config.anonymous_ids]
+    salt = by_main(new_salt) if nameless else None
+    draw_veil(salt, config, *nameless)
+    tasks = []
+    for number, (name, own) in enumerate(asked.items()):
+        network, left = networks[number], inputs.left[number]
+        hidden = network.config.anonymous_ids
+        card, prompt = card_of(network.config), network.model.facts.prompt
+        card = anonymous_card(card, salt) if hidden else card
+        plans = [dataclasses.replace(plan, label=card.foreground) for plan in inputs.plans[number]]
+        refuse_dicom_seg(own, card)
+        refuse_prompts(own, prompt, [plans[i] for i in left])
+        refuse_uncertainty(own, prompt)
+        greys = greys_of(network.runs[0])
+        if not is_prompted(prompt):
+            own = dataclasses.replace(own, prompts=None)
+        own = as_trained(own, greys, inputs.sources, name)
+        pictures = [plan.source.path for plan in plans]
+        segmenter = make_segmenter(own, network, card, prompters[number], pictures)
+        tasks.append(Task(own, card, hidden, greys, segmenter, plans, left))
+    return tasks
+
+
+def begin(tasks: Sequence[Task]) -> None:
+    """Make the folders, and keep in each what its masks are made with.
+
+    Raises:
+        UserError: one holds what was made otherwise; then nothing was written into any.
+    """
+    for task in tasks:
+        make_folder(task.config.output)
+        if task.config.uncertainty:
+            by_main(functools.partial(check_numbers, task.config.output / TABLE))
+    for task in sorted(tasks, key=lambda each: not (each.config.output / PREDICTED).exists()):
+        with drawn(current() if task.nameless else None):
+            by_main(functools.partial(keep_settings, task.config, task.card, task.nameless))
+
+
+def task_names(folders: Sequence[Path]) -> list[str]:
+    """A name for each folder: its own, where two are equal with those above it, as far as needed.
+
+    >>> task_names([Path("/a/kvasir"), Path("/a/isic")])
+    ['kvasir', 'isic']
+    >>> task_names([Path("/k/fold-1"), Path("/i/fold-1"), Path("/i/fold-2")])
+    ['k-fold-1', 'i-fold-1', 'fold-2']
+
+    Raises:
+        UserError: a folder is named twice.
+    """
+    whole = [folder.expanduser().resolve() for folder in folders]
+    if twice := next((path for path, n in Counter(whole).items() if n > 1), None):
+        raise UserError(f"--run {twice} is named twice, expected different runs. Name it once.")
+    parts = [1] * len(whole)
+    while True:
+        names = ["-".join(path.parts[-n:]) for path, n in zip(whole, parts, strict=True)]
+        counts = Counter(name.casefold() for name in names)  # some disks tell no Run from run
+        same = [i for i, name in enumerate(names) if counts[name.casefold()] > 1]
+        longer = [i for i in same if parts[i] < len(whole[i].parts) - 1]
+        if not longer:
+            break
+        for i in longer:
+            parts[i] += 1
+    return [
+        name if i not in same else f"{name}-{same.index(i) + 1}" for i, name in enumerate(names)
+    ]

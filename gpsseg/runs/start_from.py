@@ -1,0 +1,128 @@
+"""What a run starts from instead of selecting by itself: a selection, or a delta's values too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gpsseg.backbones import Backbone
+from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.folder import RunFolder, StudyFolder
+from gpsseg.console import say
+from gpsseg.errors import UserError
+from gpsseg.files import sha256_of_file
+from gpsseg.gps import Delta, Selection
+from gpsseg.gps.sparse import check_selection
+from gpsseg.gps.tensorfile import listed, read_tensors
+from gpsseg.processes import by_main
+from gpsseg.runs.trained import require_delta
+
+ACCEPTED = "a delta.safetensors, a selection.safetensors, or a folder of a run or of `select`"
+
+
+@dataclass(frozen=True)
+class Start:
+    """A selection that is there before anything is scored.
+
+    Attributes:
+        selection: what trains.
+        values: name of each parameter that trains -> what it starts from; empty where these are
+            the base's own values, or where a run goes on.
+        facts: for config.json: "file", its "sha256", and "what" it is; empty where a run goes on.
+    """
+
+    selection: Selection
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def decoder_is_whole(self, backbone: Backbone) -> bool:
+        """Whether a network's decoder trains whole, and not by entries."""
+        added = set(backbone.added_parameters())
+        decoder = {n for n, role in backbone.roles().items() if role == "decoder"} - added
+        return bool(decoder) and decoder <= set(self.selection.dense)
+
+
+def open_start(config: FinetuneConfig, backbone: Backbone) -> Start | None:
+    """Read what a run starts from, and check it against the plain network; None if it selects.
+
+    Raises:
+        UserError: there is nothing of the kind, or it is of another network or method.
+    """
+    if config.start_from is None:
+        return None
+    if config.resume:
+        return Start(by_main(lambda: Selection.load(RunFolder(config.resume or Path()).selection)))
+    place = config.start_from
+    start = by_main(lambda: _read(place, config.method, backbone))
+    say(_said(start))
+    return start
+
+
+def _read(place: Path, method: str, backbone: Backbone) -> Start:
+    path = _file_of(place)
+    _, metadata = read_tensors(path, "delta or selection")
+    is_delta = "base_hash" in metadata and "top_k" not in metadata
+    if not is_delta and ("dense" not in metadata or "top_k" in metadata):
+        found = "is a file of candidates" if "top_k" in metadata else "is neither"
+        raise UserError(
+            f"--start-from {place} {found}, expected {ACCEPTED}. Several centres' candidates "
+            "become a selection by `python -m gpsseg.select --merge`."
+        )
+    what = "delta" if is_delta else "selection"
+    facts = {"file": path.name, "sha256": sha256_of_file(path), "what": what}
+    if is_delta:
+        return _of_delta(Delta.load(path), method, backbone, facts)
+    selection = Selection.load(path)
+    check_selection(backbone, selection)
+    return Start(selection, {}, facts)
+
+
+def _file_of(place: Path) -> Path:
+    """The file that a path means.
+
+    Raises:
+        UserError: it is a study's folder, or holds nothing to start from.
+    """
+    if not place.is_dir():
+        return place
+    run = RunFolder(place)
+    if StudyFolder(place).is_study:
+        raise UserError(
+            f"--start-from {place} is a study, expected {ACCEPTED}. Name one of its folds, such as "
+            f"{place / 'fold-1'}."
+        )
+    if run.config.is_file():
+        require_delta(place)
+        return run.delta
+    for path in (run.delta, run.selection):
+        if path.is_file():
+            return path
+    raise UserError(f"--start-from {place} holds neither, expected {ACCEPTED}.")
+
+
+def _of_delta(delta: Delta, method: str, backbone: Backbone, facts: dict[str, str]) -> Start:
+    settings = {"settings": "{}", **delta.metadata}
+    its: Any = listed(settings, "settings", delta.path or "the delta", dict).get("method")
+    if its not in (None, method) or not delta.sparse:
+        of = f"--method {its}" if its else "a method that selects no entries"
+        raise UserError(
+            f"{delta.path} is of {of}, expected one of --method {method}, which goes on with its "
+            "selection. Pass another file, or leave --start-from out."
+        )
+    delta.apply(backbone).remove()  # refuses another base, and what does not fit
+    shapes = {name: tuple(backbone.get_parameter(name).shape) for name in delta.sparse}
+    indices, values = {}, dict(delta.dense)
+    for name, (index, numbers) in delta.sparse.items():
+        order = index.argsort()
+        indices[name], values[f"{name}_values"] = index[order].int(), numbers[order]
+    return Start(Selection(indices, shapes, tuple(delta.dense)), values, facts)
+
+
+def _said(start: Start) -> str:
+    entries = sum(len(index) for index in start.selection.indices.values())
+    values = " and their values" if start.values else ""
+    return f"starting from {start.facts['file']}: {entries:,} selected entries{values}"
