@@ -100,7 +100,6 @@ def metadata(tuned: Tuned) -> dict[str, Any]:
         "pytorch_version": torch.__version__.partition("+")[0],
         "numpy_version": np.__version__,
         "required_packages_version": packages,
-        "optional_packages_version": {},
         "supported_apps": {},
         "name": f"{shown_name(tuned)} tuned by gpsseg",
         "task": "Segmentation of 2-D colour images",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -204,7 +204,7 @@ def _resized(maps: Tensor, side: int) -> Tensor:
 def _native(logits: Tensor, side: int, size: Tensor) -> Tensor:
     """Logits of the probabilities at native size, which ``predict`` makes in two steps."""
     maps = _resized(logits, side).sigmoid()
-    height, width = (length.item() for length in size.long().unbind())
+    height, width = (cast(int, length.item()) for length in size.long().unbind())
     for length in (height, width):
         torch._check(length >= 2)
     found = _weights(side, height) @ maps @ _weights(side, width).T

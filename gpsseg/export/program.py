@@ -115,11 +115,6 @@ def _any_batch(net: nn.Module) -> Iterator[None]:
             hook.remove()
 
 
-def _size_of(layer: Any) -> tuple[int, int]:
-    height, width = layer.input_resolution
-    return height, width
-
-
 def _as_map(size: tuple[int, int], layer: nn.Module, given: tuple[Tensor, ...]) -> Any:
     """(N, H * W, C) -> (N, C, H, W); what is a map already stays."""
     (x,) = given

@@ -155,3 +155,49 @@ def original_sam(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]
     monkeypatch.setattr(segment_anything, "sam_model_registry", registry)
     yield build
     _registry.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[[str], Any]:
+    """``small(prompt)``: a backbone of two layers, whose answers are not flat."""
+    from torch import nn
+
+    from gpsseg.backbones.base import Backbone, Facts
+
+    class Small(Backbone):
+        def __init__(self, prompt: Any):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)
+            name = "/somebody/small.pth"
+            self.facts = Facts(name, "-", "https://-", "-", SIDE, 32, prompt, 1, 1, {})
+
+        @property
+        def parts(self) -> Any:
+            return {"encoder": self.first, "decoder": self.last}
+
+        @property
+        def blocks(self) -> Any:
+            return []
+
+        def forward(self, image: Any, prompt: Any = None) -> Any:
+            self.facts.require_prompt(prompt, image.shape[0])
+            logits = 9 * self.last(self.first(image - 0.5).relu())
+            return logits if prompt is None else logits + prompt.sum(1).view(-1, 1, 1, 1)
+
+    def make(prompt: str) -> Any:
+        torch.manual_seed(0)
+        return Small(prompt).eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_tuned(small: Callable[[str], Any]) -> Any:
+    """What is exported of a run whose network is small."""
+    from gpsseg.data.cards.card import load_card
+    from gpsseg.data.formats.greys import Greys
+    from gpsseg.export.format import Tuned
+
+    settled = {"image_size": SIDE, "epochs": 1, "batch_size": 2, "lr": 1e-3, "decoder_lr": 1e-3}
+    config = SettledConfig(backbone="small", precision="fp32", **settled)
+    return Tuned(Path("run"), small("none"), config, load_card("kvasir"), Greys())
