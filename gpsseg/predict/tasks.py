@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpsseg.config.folder import StudyFolder
 from gpsseg.config.predict import PredictConfig
+from gpsseg.console import say
 from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.own import card_of
@@ -107,6 +108,7 @@ def open_tasks(
         for folder, plans in zip(folders, inputs.plans, strict=True)
     ]
     networks = members.load_all(folders, config.untrained)
+    _say_networks(networks)
     for folder in folders:
         say_trained_on_drawn(data_of_training(folder))
     refuse_unprompted(config, [*asked], networks)
@@ -131,6 +133,12 @@ def open_tasks(
         segmenter = make_segmenter(own, network, card, prompters[number], pictures)
         tasks.append(Task(own, card, hidden, greys, segmenter, plans, left))
     return tasks
+
+
+def _say_networks(networks: Sequence[members.Networks]) -> None:
+    """Say how many are in memory, where that is more than one might think."""
+    if (count := len({id(each.model) for each in networks})) > 1:
+        say(f"{count} networks are in memory: these runs do not share one base and its layers.")
 
 
 def begin(tasks: Sequence[Task]) -> None:
