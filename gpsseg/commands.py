@@ -26,6 +26,7 @@ STAGES: Mapping[str, Mapping[str, str]] = {  # of the work -> command -> what it
     },
     "use": {
         "predict": "masks for new images, volumes, DICOM and videos",
+        "demo": "a page in the browser: drop an image, base and tuned network side by side",
     },
     "handing on": {
         "export": "the tuned network as a file that other programs read",

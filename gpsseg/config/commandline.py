@@ -196,7 +196,7 @@ def _default_text(default: str) -> str:
 
     >>> _default_text("gps"), _default_text("None"), _default_text("")
     ('(default: gps)', '', '')
-    >>> _default_text("tyro.MISSING_NONPROP")  # of one that may be given several times
+    >>> _default_text("tyro.MISSING_NONPROP")  # of an option that may be given several times
     '(required)'
     """
     if default.startswith("tyro.MISSING"):

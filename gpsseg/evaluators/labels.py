@@ -27,17 +27,17 @@ def foreground(probability: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return probability if probability.ndim == 2 else (1 - probability[0]).clip(0, 1)
 
 
-def label_map(probability: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def label_map(probability: npt.NDArray[Any], threshold: float = 0.5) -> npt.NDArray[np.uint8]:
     """(C, H, W) probabilities, the background first -> uint8 (H, W) labels 0..C - 1.
 
-    A pixel is foreground by the same threshold as with one class, 0.5; its label is then the most
+    A pixel is foreground by the same threshold as with one class; its label is then the most
     probable class.
 
     >>> label_map(np.array([[[0.4, 0.6]], [[0.35, 0.4]], [[0.25, 0.0]]])).tolist()
     [[1, 0]]
     """
     best = 1 + probability[1:].argmax(axis=0)
-    return np.where(foreground(probability) >= 0.5, best, 0).astype(np.uint8)
+    return np.where(foreground(probability) >= threshold, best, 0).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ NO_IMAGE = (  # directory, presentation states, raw data, segmentations, reports
     "1.2.840.10008.5.1.4.1.1.481.",
 )
 UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+DEFLATED = "1.2.840.10008.1.2.1.99"
 PACKED_FRAMES = 1_000_000  # not even a blank image is made smaller than by this factor
 SLICES = ("CT", "MR", "PT", "NM")  # modalities whose numbers have no natural black and white
 
@@ -109,6 +110,15 @@ def _syntax(path: Path) -> str:
         start = file.read(2048)
     found = re.search(rb"\x02\x00\x10\x00UI..([0-9.]+)", start, re.DOTALL)
     return found[1].decode() if found else ""
+
+
+def deflated_part(path: Path) -> int | None:
+    """Where a file's packed part begins, if all but its first tags is packed (deflated)."""
+    if _syntax(path) != DEFLATED:
+        return None
+    with path.open("rb") as file:
+        start = file.read(144)
+    return 144 + int.from_bytes(start[140:144], "little")  # the length of its first group
 
 
 def read_header(path: Path) -> Header:

@@ -65,8 +65,8 @@ def _unpacked(part: bytes, most: int) -> bytes:
     return zlib.decompressobj().decompress(part, most)
 
 
-def _promised(path: Path) -> int:
-    """Bytes of pixels that a TIFF's headers promise, of all of its pages together."""
+def promised_bytes(path: Path) -> int:
+    """Bytes of pixels that a TIFF's headers promise, of all its pages together; else 0."""
     total, known = 0, set[int]()
     with contextlib.suppress(Exception), path.open("rb") as file:
         start = file.read(8)
@@ -100,7 +100,7 @@ def read_odd_tiff(path: Path) -> list[np.ndarray]:
         with Image.open(path):
             return []  # Pillow knows it, and it is damaged
     except UnidentifiedImageError:
-        promised = _promised(path)
+        promised = promised_bytes(path)
         refuse_without_room(path, promised, f"{promised:,} bytes of pixels")
         wide = _read_wide(path)
         found = [wide] if wide is not None else []

@@ -192,7 +192,25 @@ def _times(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _read_nifti(path: Path) -> Volume:
+def promised_values(path: Path) -> int:
+    """How many values a volume's header promises; 0 where it cannot be read, which reading says.
+
+    Raises:
+        UserError: its voxels lie in a file elsewhere on this machine.
+    """
+    try:
+        if volume_ending(path) in NIBABEL:
+            return math.prod(_open_nifti(path).shape)
+        reader = _open_itk(path)
+        return math.prod(reader.GetSize()) * int(reader.GetNumberOfComponents())
+    except UserError:
+        raise
+    except Exception:  # damaged headers make readers fail in every way there is
+        return 0
+
+
+def _open_nifti(path: Path) -> Any:
+    """The file by nibabel, its voxels not read."""
     try:
         import nibabel
     except ImportError:
@@ -200,7 +218,11 @@ def _read_nifti(path: Path) -> Volume:
             f"{path} is a NIfTI file, and reading it needs nibabel: pip install nibabel."
         ) from None
     logging.getLogger("nibabel").setLevel(logging.CRITICAL + 1)  # what is wrong is said here
-    image: Any = nibabel.load(path)
+    return nibabel.load(path)
+
+
+def _read_nifti(path: Path) -> Volume:
+    image = _open_nifti(path)
     stored = math.prod(image.shape) * image.get_data_dtype().itemsize
     refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)
     values = _scaled(image.dataobj)
@@ -239,7 +261,8 @@ def _scaled(stored: Any) -> np.ndarray:
     return values
 
 
-def _read_itk(path: Path) -> Volume:
+def _open_itk(path: Path) -> Any:
+    """The file by SimpleITK, its header read."""
     import SimpleITK
 
     _refuse_data_elsewhere(path)
@@ -247,6 +270,13 @@ def _read_itk(path: Path) -> Volume:
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(plain_name(path))
     reader.ReadImageInformation()
+    return reader
+
+
+def _read_itk(path: Path) -> Volume:
+    import SimpleITK
+
+    reader = _open_itk(path)
     bits = re.search(r"(\d+)-bit", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
     each = reader.GetNumberOfComponents() * (int(bits[1]) // 8 if bits else 1)
     stored = math.prod(reader.GetSize()) * each
