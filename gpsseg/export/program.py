@@ -7,7 +7,7 @@ import functools
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -104,7 +104,9 @@ def quiet() -> Iterator[None]:
 def _any_batch(net: nn.Module) -> Iterator[None]:
     """Give TinyViT's layers maps instead of lists of cells: these they count, which fixes N."""
     hooks = [
-        layer.register_forward_pre_hook(functools.partial(_as_map, _size_of(layer)))
+        layer.register_forward_pre_hook(
+            functools.partial(_as_map, cast("tuple[int, int]", layer.input_resolution))
+        )
         for layer in net.modules()
         if type(layer).__name__ == "PatchMerging" and hasattr(layer, "input_resolution")
     ]

@@ -15,6 +15,7 @@ from gpsseg.engine.machine import return_freed_memory
 from gpsseg.predict.frames import Frame
 
 Prepare = Callable[[np.ndarray], dict[str, Any]]
+Read = tuple[np.ndarray | None, dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -53,49 +54,54 @@ class Reader:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             yield from _readable(_ahead(pool, self._read, frames, self.depth))
 
-    def _read(self, frame: Frame) -> Shown:
+    def _read(self, box: list[Frame]) -> Read:
+        """Pixels, where they are still needed, and what was prepared; takes the frame of a box.
+
+        Whoever gave the box keeps nothing of the source then: a thread may be late to let go.
+        """
+        frame = box.pop()
         pixels = frame.read()
         if frame.large:  # the decoder's part is not needed for the next, larger one
             return_freed_memory()
         if self.tile is not None and max(pixels.shape[:2]) > self.tile:
-            return Shown(frame, pixels)
+            return pixels, {}
         ways = dict(self.ways[writer.plan.task] for writer in frame.writers)
         prepared = {name: prepare(pixels) for name, prepare in ways.items()}
         if any(writer.overlay is not None for writer in frame.writers):
-            return Shown(frame, pixels, prepared)
+            return pixels, prepared
         del pixels
         if frame.large:
             return_freed_memory()
-        return Shown(frame, None, prepared)
+        return None, prepared
 
 
 def _ahead(
     pool: ThreadPoolExecutor,
-    function: Callable[[Frame], Shown],
+    function: Callable[[list[Frame]], Read],
     frames: Iterable[Frame],
     depth: int,
-) -> Iterator[tuple[Frame, Future[Shown]]]:
+) -> Iterator[tuple[Frame, Future[Read]]]:
     """Yield (frame, its task) in order, with ``depth`` tasks begun at most; large ones alone."""
-    waiting: deque[tuple[Frame, Future[Shown]]] = deque()
+    waiting: deque[tuple[Frame, Future[Read]]] = deque()
     for frame in frames:
         if frame.large:
             yield from _emptied(waiting)
-        waiting.append((frame, pool.submit(function, frame)))
+        waiting.append((frame, pool.submit(function, [frame])))
         if frame.large or len(waiting) >= depth:
             yield waiting.popleft()
     yield from _emptied(waiting)
 
 
-def _emptied(waiting: deque[tuple[Frame, Future[Shown]]]) -> Iterator[tuple[Frame, Future[Shown]]]:
+def _emptied(waiting: deque[tuple[Frame, Future[Read]]]) -> Iterator[tuple[Frame, Future[Read]]]:
     while waiting:
         yield waiting.popleft()
 
 
-def _readable(tasks: Iterable[tuple[Frame, Future[Shown]]]) -> Iterator[Shown]:
+def _readable(tasks: Iterable[tuple[Frame, Future[Read]]]) -> Iterator[Shown]:
     """Leave out what cannot be read."""
     for frame, task in tasks:
         try:
-            shown = task.result()
+            shown = Shown(frame, *task.result())
         except Exception as error:
             frame.fail(error)
             continue

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpsseg.config.folder import StudyFolder
 from gpsseg.config.predict import PredictConfig
+from gpsseg.console import say
 from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.own import card_of
@@ -102,11 +104,12 @@ def open_tasks(
         UserError: a run cannot be taken, or not with these options; nothing was written.
     """
     folders = [own.run[0] for own in asked.values()]
-    prompters = [
-        prompter_of(config, members.first_config(folder).prompt, plans)
-        for folder, plans in zip(folders, inputs.plans, strict=True)
-    ]
+    prompters = []
+    for name, folder, plans in zip(asked, folders, inputs.plans, strict=True):
+        with _naming(name):
+            prompters.append(prompter_of(config, members.first_config(folder).prompt, plans))
     networks = members.load_all(folders, config.untrained)
+    _say_networks(networks)
     for folder in folders:
         say_trained_on_drawn(data_of_training(folder))
     refuse_unprompted(config, [*asked], networks)
@@ -120,9 +123,10 @@ def open_tasks(
         card, prompt = card_of(network.config), network.model.facts.prompt
         card = anonymous_card(card, salt) if hidden else card
         plans = [dataclasses.replace(plan, label=card.foreground) for plan in inputs.plans[number]]
-        refuse_dicom_seg(own, card)
-        refuse_prompts(own, prompt, [plans[i] for i in left])
-        refuse_uncertainty(own, prompt)
+        with _naming(name):
+            refuse_dicom_seg(own, card)
+            refuse_prompts(own, prompt, [plans[i] for i in left])
+            refuse_uncertainty(own, prompt)
         greys = greys_of(network.runs[0])
         if not is_prompted(prompt):
             own = dataclasses.replace(own, prompts=None)
@@ -131,6 +135,25 @@ def open_tasks(
         segmenter = make_segmenter(own, network, card, prompters[number], pictures)
         tasks.append(Task(own, card, hidden, greys, segmenter, plans, left))
     return tasks
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Say of which run, where there are several, what is refused within a block."""
+    try:
+        yield
+    except UserError as error:
+        if name == ITSELF:
+            raise
+        named = UserError(f"--run {name}: {error}")
+        named.everywhere = error.everywhere
+        raise named from None
+
+
+def _say_networks(networks: Sequence[members.Networks]) -> None:
+    """Say how many are in memory, where that is more than one might think."""
+    if (count := len({id(each.model) for each in networks})) > 1:
+        say(f"{count} networks are in memory: these runs do not share one base and its layers.")
 
 
 def begin(tasks: Sequence[Task]) -> None:

@@ -201,7 +201,7 @@ def test_boxes_are_for_the_runs_that_take_them(
         assert contents(tmp_path / "out" / name) == contents(tmp_path / f"{name}-alone")
     with pytest.raises(UserError, match="takes none from a file"):
         ask("low", "high", output="no", prompts=boxes)
-    with pytest.raises(UserError, match="needs a box for every image"):
+    with pytest.raises(UserError, match=r"^--run boxed: This run needs a box for every image"):
         ask("low", "boxed", output="no")
     assert not (tmp_path / "no").exists()
 
