@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
@@ -100,7 +101,7 @@ def _about(network: TunedNetwork, metrics: dict[str, Any]) -> str:
     """What the run is, and what it scored, as HTML."""
     config = network.config
     method = METHOD_TITLES.get(config.method, config.method)
-    facts = [("Network", config.backbone), ("Tuned by", method)]
+    facts = [("Network", Path(config.backbone).name), ("Tuned by", method)]
     if network.prompt != "none":
         facts.append(("Prompt", network.prompt))
     if network.classes:
