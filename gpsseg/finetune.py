@@ -119,6 +119,8 @@ def _tune(
     selection, trainable = select_or_take_up(backbone, settled, data, machine, run, handed)
     told = settled, backbone.facts, data, selection, trainable, machine.precision
     base |= facts_of_delta(*told)
+    if start and start.facts.get("what") == "delta":
+        base["started_from"] = start.facts["sha256"]
     watch.lap("selection")
 
     gps.sparsify(backbone, selection, halves=machine.precision == "bf16")

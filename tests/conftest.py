@@ -33,7 +33,10 @@ def built_networks() -> dict[Any, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def each_unet_is_built_once(built_networks: dict[Any, Any]) -> Iterator[None]:
-    """A training builds two, which takes as long as an epoch; what is drawn stays the same."""
+    """A training builds two, which takes as long as an epoch; what is drawn stays the same.
+
+    So does what comes with pip: it is read and hashed once, and copied into each network.
+    """
     if "torch" not in sys.modules:
         yield
         return
@@ -41,7 +44,12 @@ def each_unet_is_built_once(built_networks: dict[Any, Any]) -> Iterator[None]:
 
     from gpsseg.backbones import unet
 
-    build = unet.build
+    build, packaged = unet.build, unet.packaged_weights
+
+    def kept_weights(*file: str) -> Any:
+        if file not in built_networks:
+            built_networks[file] = packaged(*file)
+        return built_networks[file]
 
     def kept(architecture: str, encoder: str, classes: int) -> Any:
         key = (architecture, encoder, classes, torch.get_rng_state().numpy().tobytes())
@@ -54,6 +62,7 @@ def each_unet_is_built_once(built_networks: dict[Any, Any]) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unet, "build", kept)
+        patch.setattr(unet, "packaged_weights", kept_weights)
         yield
 
 

@@ -1,8 +1,9 @@
-"""A function for CVAT: masks by the network in a folder that gpsseg exported. NOT FOR DIAGNOSTIC USE.
+"""A function for CVAT: masks by a folder that gpsseg exported. NOT FOR DIAGNOSTIC USE.
 
 cvat-cli task auto-annotate TASK --function-file cvat_function.py -p folder=str:FOLDER
 """
 
+import json
 import runpy
 from pathlib import Path
 
@@ -20,19 +21,24 @@ class Segmenter:
     """
 
     def __init__(self, folder: str, label: str = "lesion") -> None:
-        self.names = runpy.run_path(str(Path(folder) / "segment.py"), run_name="example")
-        self.network = self.names["load"](Path(folder))
-        classes = self.names["CLASSES"] or (label,)
+        names = runpy.run_path(str(Path(folder) / "segment.py"), run_name="example")
+        self.network, self.ask = names["load"](Path(folder)), names["segment"]
+        about = names["about"](self.network) if "about" in names else {}  # of ONNX
+        if (prompt := about.get("prompt") or names["PROMPT"]) in ("box", "point"):
+            raise ValueError(f"{folder} wants a {prompt} for every image, and gets none here")
+        classes = json.loads(about["classes"]) if about else names["CLASSES"]
         self.spec = cvataa.DetectionFunctionSpec(
             labels=[
                 cvataa.label_spec(name, number, type="mask")
-                for number, name in enumerate(classes, 1)
+                for number, name in enumerate(classes or [label], 1)
             ]
         )
 
     def detect(self, context, image):
-        """One mask of each label that is there. CVAT asks for it, image by image."""
-        found = self.names["segment"](self.network, np.asarray(image.convert("RGB")))
+        """One mask of each label that is there; CVAT asks image by image."""
+        if context.conv_mask_to_poly:
+            raise cvataa.BadFunctionError("it finds masks: leave --conv-mask-to-poly out")
+        found = self.ask(self.network, np.asarray(image.convert("RGB")))
         numbers = [label.id for label in self.spec.labels if (found == label.id).any()]
         return [cvataa.mask(number, encode_mask(found == number)) for number in numbers]
 

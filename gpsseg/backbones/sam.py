@@ -135,11 +135,11 @@ class Sam(Backbone):
         """See ``Backbone.forward``. As in SAM, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
         self.facts.require_prompt(prompt, image.shape[0])
-        features, early = self._encode(self.normalised(image))
+        features, early = self.encode(self.normalised(image))
         with full_precision(image):
             positions = image_positions(self.net, features)
             sparse, dense = self._prompt(image, prompt, features)
-        masks = self._decode(
+        masks, _ = self.decode(
             early,
             image_embeddings=features,
             image_positional_embeddings=positions,
@@ -149,12 +149,15 @@ class Sam(Backbone):
         logits = class_logits(masks[:, 0], self.classes)
         return F.interpolate(logits, image.shape[-2:], mode="bilinear")
 
-    def _decode(self, early: Tensor, **embeddings: Any) -> Tensor:
-        """(B, 1, masks, H / 4, W / 4) logits; SAM-HQ takes the early features too."""
-        masks, *_ = self.net.mask_decoder(**embeddings, multimask_output=self.classes > 1)
-        return masks
+    def decode(self, early: Tensor, **embeddings: Any) -> tuple[Tensor, Tensor]:
+        """(B, 1, masks, H / 4, W / 4) logits, and the (B, 1, masks) IoU that SAM expects of them.
 
-    def _encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        SAM-HQ takes the early features too.
+        """
+        masks, iou, *_ = self.net.mask_decoder(**embeddings, multimask_output=self.classes > 1)
+        return masks, iou
+
+    def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) -> (B, 256, H / 16, W / 16), and the first global layer's output."""
         encoder = self.net.vision_encoder
         x = encoder.patch_embed.projection(image).permute(0, 2, 3, 1)

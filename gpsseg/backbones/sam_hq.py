@@ -51,14 +51,15 @@ class SamHQ(Sam):
         size, multiple = self.facts.image_size, self.facts.image_multiple
         self.facts = facts_of_sam(name, HOMEPAGE, pretraining, size, multiple, prompt)
 
-    def _decode(self, early: Tensor, **embeddings: Any) -> Tensor:
-        masks, *_ = self.net.mask_decoder(
+    def decode(self, early: Tensor, **embeddings: Any) -> tuple[Tensor, Tensor]:
+        """See ``Sam.decode``."""
+        masks, iou, *_ = self.net.mask_decoder(
             **embeddings,
             multimask_output=False,
             hq_token_only=False,
             intermediate_embeddings=[early],
         )
-        return masks
+        return masks, iou
 
 
 def load(order: Order) -> SamHQ:

@@ -20,8 +20,8 @@ from gpsseg.errors import UserError
 DECODER_HEADS = 8
 # (in the original, in transformers, what follows): forwards in this order, back in the reverse.
 RENAMED = (
-    ("image_encoder.blocks.", "vision_encoder.layers.", ""),
     ("image_encoder.", "vision_encoder.", ""),
+    ("vision_encoder.blocks.", "vision_encoder.layers.", ""),
     ("patch_embed.proj.", "patch_embed.projection.", ""),
     (".norm", ".layer_norm", r"(?=\d|_final_attn)"),
     ("neck.0.", "neck.conv1.", ""),

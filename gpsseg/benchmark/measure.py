@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import peft
 import torch
 from torch import nn
 
@@ -131,6 +130,8 @@ def _masked(backbone: Backbone, selection: Selection | None, machine: Machine) -
 
 def _shira(backbone: Backbone, selection: Selection | None, machine: Machine) -> None:
     """PEFT's own: it clones the weight at every forward pass."""
+    import peft  # takes two seconds, and no other row needs it
+
     weights = [name for name, p in backbone.named_parameters() if p.dim() == 2]
     layers = low_rank_layers(backbone, weights, RANK)
     if not layers:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from gpsseg.config.checked import check_types
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
@@ -73,6 +73,39 @@ class ApplyConfig:
     def __post_init__(self) -> None:
         check_types(self)
         _require_safetensors(self.output)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AverageConfig:
+    """Average deltas of one base and one selection, as several centres make them.
+
+    Each counts by the number of its training images, which deltas carry; where one does not say
+    it, all count equally. See docs/several-centres.md.
+
+    Example: python -m gpsseg.delta average a.safetensors b.safetensors --output mean.safetensors
+
+    Example: python -m gpsseg.delta average mean.safetensors --run runs/mine --output with-mean
+    """
+
+    deltas: Positional[tuple[Path, ...]]
+    """Files delta.safetensors, or folders of runs."""
+    output: Path
+    """The delta to write, a .safetensors; or with --run a folder. It must not exist."""
+    run: Path | None = None
+    """A run's folder on this machine: --output becomes a folder with its settings, split and data
+    card and with the mean as its delta, which `evaluate` and `predict` take as --run. One delta is
+    enough then, such as the mean that another place has made."""
+    weights: tuple[float, ...] = ()
+    """How much each delta counts, in their order. Default: its training images."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.run is None:
+            _require_safetensors(self.output)
+        if len(self.deltas) < (2 if self.run is None else 1):
+            raise UserError(
+                f"Got {counted(len(self.deltas), 'delta')} to average, expected two or more."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

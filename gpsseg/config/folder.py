@@ -47,6 +47,11 @@ class RunFolder:
         return self.path / "candidates.safetensors"
 
     @property
+    def adopted(self) -> Path:
+        """Of a folder with a delta from elsewhere: which, and whose settings it has."""
+        return self.path / "adopted.json"
+
+    @property
     def layers(self) -> Path:
         """What was selected, layer by layer, and how."""
         return self.path / "selection.json"

@@ -40,6 +40,7 @@ class Resolved(TypedDict, total=False):
 
     processes: Count
     greys: Greys | None
+    started_from: dict[str, Text]
 
 
 class ResolvedConfig(ConfigFile):
@@ -92,6 +93,12 @@ class BegunSplit(TypedDict, total=False):
 
     data: Text
     skipped: list[SkippedFile]
+
+
+class AnySplit(SplitName, total=False):
+    """split.json of a run, where its name, its hash and whether images are real are asked for."""
+
+    data: Text
 
 
 class NamedSplit(TypedDict):

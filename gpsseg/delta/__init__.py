@@ -7,7 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gpsseg.config.delta import DiffConfig, InfoConfig, PullConfig, PushConfig
+from gpsseg.config.delta import (
+    ApplyConfig,
+    AverageConfig,
+    DiffConfig,
+    InfoConfig,
+    PullConfig,
+    PushConfig,
+)
 from gpsseg.console import say
 from gpsseg.scope import scoped
 
@@ -76,11 +83,14 @@ def push(config: PushConfig) -> str | None:
     Raises:
         UserError: there is no result, the hub cannot be reached, or it does not allow that.
     """
+    from gpsseg.delta.hub import require_token
     from gpsseg.delta.opened import open_delta
     from gpsseg.delta.pushing import handed_on, say_how_to_pull, say_what_leaves, send
 
     opened = open_delta(config.delta)
-    with handed_on(opened, config.untrained) as files:
+    if not config.dry_run:
+        require_token()
+    with handed_on(opened, config) as files:
         say_what_leaves(files, config)
         if config.dry_run:
             return None
@@ -101,3 +111,51 @@ def pull(config: PullConfig) -> Path:
     folder = pull_to(config)
     say("pulled and verified; use it by: python -m gpsseg.predict --run", place=folder)
     return folder
+
+
+@scoped
+def apply(config: ApplyConfig) -> Path:
+    """Write a tuned network's whole weights, and return the file.
+
+    Raises:
+        UserError: there is no delta, its base is not on this machine, no backbone takes such a
+            file, or the output exists.
+    """
+    from gpsseg.delta.applying import tuned_of, write_weights
+    from gpsseg.delta.opened import open_delta
+    from gpsseg.folders import refuse_existing
+
+    refuse_existing(config.output)
+    opened = open_delta(config.delta)
+    usage = write_weights(opened, tuned_of(opened, config.untrained), config.output)
+    say(f"all weights written, not for diagnostic use; take them up by {usage}")
+    return config.output
+
+
+@scoped
+def average(config: AverageConfig) -> Path:
+    """Average deltas of one selection, and return the file of the mean, or a folder with it.
+
+    Raises:
+        UserError: a delta is not there, they are of two bases or selections, or the output exists.
+    """
+    from gpsseg.delta.adopting import adopt, check_run
+    from gpsseg.delta.averaging import averaged, lines_of
+    from gpsseg.delta.opened import open_delta
+    from gpsseg.folders import refuse_existing
+    from gpsseg.writing import make_folder
+
+    refuse_existing(config.output)
+    opened = [open_delta(path) for path in config.deltas]
+    delta, shares = averaged([each.delta for each in opened], config.weights)
+    for line, style in lines_of(opened, shares, weighted=bool(config.weights)):
+        say(line, style=style)
+    if config.run:
+        run = check_run(delta, config.run)
+        folder = adopt(delta, run, config.output, config)
+        say("to be used by: python -m gpsseg.evaluate --run", place=folder)
+        return folder
+    make_folder(config.output.parent)
+    delta.save(config.output)
+    say("mean written to", place=config.output)
+    return config.output

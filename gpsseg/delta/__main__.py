@@ -2,13 +2,22 @@
 
 from typing import Annotated, Any
 
-from gpsseg.config.delta import DiffConfig, InfoConfig, PullConfig, PushConfig
+from gpsseg.config.delta import (
+    ApplyConfig,
+    AverageConfig,
+    DiffConfig,
+    InfoConfig,
+    PullConfig,
+    PushConfig,
+)
 from gpsseg.console import run_command
-from gpsseg.delta import diff, info, pull, push
+from gpsseg.delta import apply, average, diff, info, pull, push
 
 COMMANDS: dict[type, Any] = {
     InfoConfig: info,
     DiffConfig: diff,
+    ApplyConfig: apply,
+    AverageConfig: average,
     PushConfig: push,
     PullConfig: pull,
 }
@@ -24,6 +33,8 @@ if __name__ == "__main__":
     Command = (
         Annotated[InfoConfig, subcommand("info")]
         | Annotated[DiffConfig, subcommand("diff")]
+        | Annotated[ApplyConfig, subcommand("apply")]
+        | Annotated[AverageConfig, subcommand("average")]
         | Annotated[PushConfig, subcommand("push")]
         | Annotated[PullConfig, subcommand("pull")]
     )

@@ -40,6 +40,7 @@ METRICS = (
     *("after", "classes", "labels", "strata", "calibration", "trainable", "best_epoch"),
     *("untrained", "training", "leaks"),
 )
+LEAKS = ("checked", "train", "test", "leaking", "without_group", "note")
 LIBRARY = re.compile(r"[\w.+-]{1,60}", re.ASCII)
 
 
@@ -104,18 +105,41 @@ def _own_card(settings: Mapping[str, Any], run: RunFolder) -> bool:
 def public_metrics(metrics: Mapping[str, Any]) -> Json:
     """The scores, without what names images or the machine.
 
-    >>> public_metrics({"dataset": "x", "processor": "y", "leaks": {"checked": True, "pairs": [1]}})
-    {'dataset': 'x', 'leaks': {'checked': True, 'pairs': []}}
+    >>> public_metrics({"dataset": "x", "processor": "y"})
+    {'dataset': 'x'}
     """
     kept = {name: metrics[name] for name in METRICS if name in metrics}
     if kept.get("leaks"):
-        leaks = {n: v for n, v in kept["leaks"].items() if n not in ("why", "note")}
-        kept["leaks"] = {**leaks, "pairs": []} if leaks["checked"] else {**leaks, "why": UNSTATED}
+        kept["leaks"] = _public_leaks(kept["leaks"])
     if kept.get("prompt"):
         kept["prompt"] = nameless_prompt(kept["prompt"])
     if isinstance(kept.get("backbone"), str):
         kept["backbone"] = name_of(kept["backbone"])
     return kept
+
+
+def _public_leaks(leaks: Mapping[str, Any]) -> Json:
+    """What was found of test images among the others: as many pairs, with numbers for names.
+
+    >>> pair = {"train_id": "a", "test_id": "b", "kind": "copy", "similarity": 1.0}
+    >>> _public_leaks({"checked": True, "pairs": [pair, pair]})["pairs"][1]
+    {'train_id': 'image 1', 'test_id': 'image 2', 'kind': 'copy', 'similarity': 1.0}
+    """
+    if not leaks["checked"]:
+        return {"checked": False, "why": UNSTATED}
+    numbers: dict[str, str] = {}
+
+    def numbered(name: str) -> str:
+        return numbers.setdefault(name, f"image {len(numbers) + 1}")
+
+    pairs = [
+        {
+            **{end: numbered(pair[end]) for end in ("train_id", "test_id")},
+            **{fact: pair[fact] for fact in ("kind", "similarity")},
+        }
+        for pair in leaks["pairs"]
+    ]
+    return {n: leaks[n] for n in LEAKS if n in leaks} | {"pairs": pairs}
 
 
 def own_base(run: RunFolder) -> Base:

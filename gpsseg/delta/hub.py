@@ -72,7 +72,7 @@ def look(repo: str, revision: str | None = None) -> Revision | None:
     """
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    with _sentences(repo), working(f"asking {host()}"):
+    with _asked(repo), working(f"asking {host()}"):
         try:
             found = _api().model_info(
                 repo, revision=revision, timeout=PATIENCE, files_metadata=True
@@ -101,7 +101,7 @@ def fetch(repo: str, file: str, commit: str, folder: Path) -> Path:
     """
     from huggingface_hub import hf_hub_download
 
-    with _sentences(repo), working(f"fetching {file}"), _without_bars():
+    with _asked(repo), working(f"fetching {file}"), _without_bars():
         return Path(
             hf_hub_download(
                 repo, file, revision=commit, local_dir=folder, endpoint=address(),
@@ -116,7 +116,7 @@ def make(repo: str, public: bool) -> None:
     Raises:
         UserError: that is not allowed.
     """
-    with _sentences(repo):
+    with _asked(repo):
         _api().create_repo(repo, private=not public)
 
 
@@ -128,7 +128,7 @@ def commit(repo: str, files: Mapping[str, Path], message: str) -> str:
     """
     from huggingface_hub import CommitOperationAdd
 
-    with _sentences(repo), working(f"sending to {host()}/{repo}"), _without_bars():
+    with _asked(repo), working(f"sending to {host()}/{repo}"), _without_bars():
         added = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
         return str(_api().create_commit(repo, added, commit_message=message).oid)
 
@@ -158,14 +158,22 @@ def _without_bars() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sentences(repo: str) -> Iterator[None]:
-    """Turn whatever the hub's client raises into one sentence."""
+def _asked(repo: str) -> Iterator[None]:
+    """Turn whatever the hub's client raises into one sentence; it tells nothing of this machine.
+
+    Its telemetry would also ask for more than it was asked for.
+    """
+    from huggingface_hub import constants
+
+    telemetry, constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_TELEMETRY, True
     try:
         yield
     except UserError:
         raise
     except Exception as error:  # of the connection, the proxy, the server, the file system
         raise UserError(_why(error, repo)) from None
+    finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = telemetry
 
 
 def _why(error: Exception, repo: str) -> str:

@@ -10,11 +10,12 @@ from gpsseg.config.delta import PushConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.resuming import read_config
 from gpsseg.console import say
+from gpsseg.delta.card import card_text
 from gpsseg.delta.handed import hand_on, own_base
-from gpsseg.delta.hub import commit, host, look, make, require_token
+from gpsseg.delta.hub import commit, host, look, make
 from gpsseg.delta.opened import Opened, require_run
 from gpsseg.errors import UserError
-from gpsseg.files import sha256_of_file
+from gpsseg.files import sha256_of_file, write_text
 from gpsseg.runs.trained import check_trained
 from gpsseg.scratch import scratch_folder
 
@@ -22,17 +23,18 @@ README = "README.md"
 
 
 @contextmanager
-def handed_on(opened: Opened, untrained: bool) -> Iterator[Mapping[str, Path]]:
+def handed_on(opened: Opened, config: PushConfig) -> Iterator[Mapping[str, Path]]:
     """What leaves this machine, as files by name, for as long as the block lasts.
 
     Raises:
         UserError: the delta lies in no run's folder, or is of an untrained network.
     """
     run = require_run(opened, "who uses it elsewhere")
-    check_trained(run.path, read_config(run.path).epochs, untrained)
+    check_trained(run.path, read_config(run.path).epochs, config.untrained)
     with scratch_folder() as folder:
         to = RunFolder(folder)
         hand_on(run, to, own_base(run), {"delta_sha256": sha256_of_file(opened.path)})
+        write_text(folder / README, card_text(opened, to, config.repo))
         there = [to.config, to.metrics, to.card, folder / README]
         files = {path.name: path for path in there if path.is_file()}
         yield {run.delta.name: opened.path, **files}
@@ -56,7 +58,6 @@ def send(files: Mapping[str, Path], config: PushConfig) -> str:
     Raises:
         UserError: the hub cannot be reached or does not allow that, or the repository is public.
     """
-    require_token()
     there = look(config.repo)
     if there is None:
         make(config.repo, config.public)

@@ -21,6 +21,7 @@ def export(config: ExportConfig) -> Path:
         UserError: there is no result, the format cannot hold the network, the output exists, or the
             other library finds other masks; nothing is left then.
     """
+    from gpsseg.export.card import write_card
     from gpsseg.export.check import check, predicted
     from gpsseg.export.folder import made_whole
     from gpsseg.export.formats import format_for, require
@@ -45,6 +46,7 @@ def export(config: ExportConfig) -> Path:
             chosen.write(tuned, folder)
         with working(f"segmenting images by {chosen.library}"):
             agreement = check(chosen, tuned, folder, found.pictures, expected)
+        write_card(chosen, tuned, folder, agreement, found)
     images = counted(agreement.images, "test image" if found.of_test else "sample image")
     say(
         f"{chosen.library} loads it and finds the masks of predict: {agreement.differ} of "

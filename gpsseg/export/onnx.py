@@ -106,7 +106,10 @@ def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterat
     for picture in pictures:
         height, width = picture.pixels.shape[:2]
         prompt = list(picture.prompt) or None
-        found = names["probabilities"](network, picture.image[None], height, width, prompt)
+        image = picture.image[None]  # by steps of a card that the example does not know
+        if tuned.plain_images:
+            image = names["prepare"](picture.pixels, tuned.side)
+        found = names["probabilities"](network, image, height, width, prompt)
         yield found if len(found) > 1 else found[0]
 
 

@@ -1,14 +1,35 @@
-"""Encoder and decoder apart, as annotation tools want SAM and its kin."""
+"""Encoder and decoder apart, as annotation tools want SAM and its kin.
+
+What goes in and comes out is called, and shaped, as in segment-anything's own ONNX export of the
+decoder and in samexporter's of both, which AnyLabeling and its kin read; SAM 2's as in samexporter.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch.export import ExportedProgram
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
 
 from gpsseg.backbones import Backbone
+from gpsseg.backbones.litemedsam import LiteMedSAM
+from gpsseg.backbones.sam import Sam
+from gpsseg.backbones.sam2 import Sam2
+from gpsseg.backbones.sam_hq import SamHQ
 from gpsseg.export.format import Tuned
+from gpsseg.export.part_modules import (
+    MASK,
+    Decoder,
+    Encoder,
+    HfParts,
+    LiteParts,
+    Parts,
+    Sam2Decoder,
+    Sam2Encoder,
+)
+from gpsseg.export.program import traced
 
 
 @dataclass(frozen=True)
@@ -16,25 +37,94 @@ class Part:
     """One of the two files.
 
     Attributes:
-        program: makes the graph.
+        net: what it computes.
+        example: its arguments.
+        free: of each, which sides may have another length.
         inputs, outputs: their names.
     """
 
-    program: Callable[[], ExportedProgram]
+    net: nn.Module
+    example: tuple[Tensor, ...]
+    free: list[dict[int, object] | None]
     inputs: Sequence[str]
     outputs: Sequence[str]
+
+    def program(self) -> ExportedProgram:
+        """The graph."""
+        several = isinstance(self.net, Decoder | Sam2Decoder)  # all of its arguments are one list
+        free = [tuple(self.free)] if several else self.free
+        return traced(self.net.eval(), self.example, free)
 
 
 def parts_fault(tuned: Tuned) -> str:
     """Why there are no parts; empty where there are."""
-    return "soon"
+    if not isinstance(tuned.model, LiteMedSAM | Sam | Sam2):
+        return "the network is not of SAM's kind"
+    return "it tells classes apart, and annotation tools expect one mask" if tuned.classes else ""
 
 
 def parts_of(model: Backbone, side: int) -> tuple[Part, Part]:
-    """Encoder and decoder."""
-    raise NotImplementedError
+    """Encoder and decoder of a network of SAM's kind."""
+    if isinstance(model, Sam2):
+        return _parts_of_sam2(model, side)
+    parts: Parts = LiteParts(model, side) if isinstance(model, LiteMedSAM) else HfParts(model, side)
+    image = 255 * torch.rand(side - 3, side + 5, 3)
+    encoder = Encoder(parts)
+    with torch.no_grad():
+        embeddings = encoder(image)
+    names = ["image_embeddings", "interm_embeddings"][: 1 + isinstance(model, SamHQ)]
+    points = torch.rand(1, 3, 2) * side, torch.tensor([[2.0, 3.0, -1.0]])
+    mask = torch.zeros(1, 1, MASK, MASK), torch.zeros(1)
+    size = torch.tensor([side - 3.0, side + 5.0])
+    given = ["point_coords", "point_labels", "mask_input", "has_mask_input", "orig_im_size"]
+    found = ["masks", "iou_predictions", "low_res_masks"]
+    example = (*embeddings, *points, *mask, size)
+    first = Part(encoder, (image,), [_free(0, 1)], ["input_image"], names)
+    free = [*[None for _ in embeddings], _free(1), _free(1), None, None, None]
+    return first, Part(Decoder(parts), example, free, [*names, *given], found)
+
+
+def _parts_of_sam2(model: Sam2, side: int) -> tuple[Part, Part]:
+    encoder, image = Sam2Encoder(model), torch.rand(1, 3, side, side)
+    with torch.no_grad():
+        fine, middle, coarse = encoder(image)
+    seen = ["high_res_feats_0", "high_res_feats_1", "image_embed"]
+    first = Part(encoder, (image,), [None], ["image"], seen)
+    points = torch.rand(1, 3, 2) * side, torch.tensor([[2.0, 3.0, -1.0]])
+    mask = torch.zeros(1, 1, side // 4, side // 4), torch.zeros(1)
+    example = (coarse, fine, middle, *points, *mask)
+    given = ["image_embed", *seen[:2], "point_coords", "point_labels", "mask_input"]
+    free = [None, None, None, _free(1), _free(1), None, None]
+    found = ["masks", "iou_predictions"]
+    return first, Part(Sam2Decoder(model, side), example, free, [*given, "has_mask_input"], found)
+
+
+def _free(*sides: int) -> dict[int, object]:
+    return dict.fromkeys(sides, Dim.DYNAMIC)
 
 
 def usage(tuned: Tuned, encoder: str, decoder: str) -> str:
     """A paragraph of the model card."""
-    return ""
+    if fault := parts_fault(tuned):
+        return f"There is no `{encoder}` and `{decoder}` for annotation tools: {fault}."
+    trained = {
+        "none": "without any prompt, so that clicks and boxes steer it as little as in its tuning",
+        "full-box": "with the box around the whole image, so that it looks for all it was tuned to "
+        "find, whatever is clicked",
+    }.get(tuned.prompt, f"with a {tuned.prompt} of each image")
+    if isinstance(tuned.model, Sam2):
+        wanted = (
+            f"`image` (1, 3, {tuned.side}, {tuned.side}), stretched, RGB in 0..1 less ImageNet's "
+            "mean and divided by its deviation; points in pixels of that square"
+        )
+    else:
+        wanted = (
+            "`input_image` (height, width, 3), RGB in 0..255 of any size: it is resized and "
+            "normalised in the graph; points in pixels of the image enlarged to 1024 on its longer "
+            "side, the inputs of segment-anything's own ONNX decoder"
+        )
+    return (
+        f"For annotation tools: `{encoder}` and `{decoder}`, with the names of samexporter's "
+        f"files. Takes {wanted}; labels 1 (object), 0 (background), 2 and 3 (corners of a box), -1 "
+        f"(none). It was tuned {trained}."
+    )

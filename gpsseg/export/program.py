@@ -6,12 +6,14 @@ import contextlib
 import functools
 import logging
 import warnings
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from gpsseg.backbones import Backbone
 from gpsseg.engine.inference import probability
@@ -56,9 +58,7 @@ def program_of(model: Backbone, side: int) -> ExportedProgram:
     return traced(Probabilities(model).eval(), example, [{0: Dim.DYNAMIC} for _ in example])
 
 
-def traced(
-    net: nn.Module, example: tuple[Tensor, ...], free: list[dict[int, Any] | None]
-) -> ExportedProgram:
+def traced(net: nn.Module, example: tuple[Tensor, ...], free: Sequence[Any]) -> ExportedProgram:
     """The graph of a module.
 
     Args:
@@ -66,8 +66,22 @@ def traced(
         example: of its arguments.
         free: of each argument, which of its sides may have another length.
     """
-    with torch.no_grad(), _any_batch(net), quiet():
+    with torch.no_grad(), _any_batch(net), quiet(), OneLayout():
         return torch.export.export(net, example, dynamic_shapes=tuple(free), strict=False)
+
+
+class OneLayout(TorchFunctionMode):
+    """Let attention answer in one memory layout: that of torch's fused one on a CPU is its own.
+
+    What is recorded after it would not hold where attention is computed by plain products.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch."""
+        found = func(*args, **(kwargs or {}))
+        if func is F.scaled_dot_product_attention:
+            return found.clone(memory_format=torch.contiguous_format)
+        return found
 
 
 @contextlib.contextmanager
@@ -90,9 +104,7 @@ def quiet() -> Iterator[None]:
 def _any_batch(net: nn.Module) -> Iterator[None]:
     """Give TinyViT's layers maps instead of lists of cells: these they count, which fixes N."""
     hooks = [
-        layer.register_forward_pre_hook(
-            functools.partial(_as_map, cast("tuple[int, int]", layer.input_resolution))
-        )
+        layer.register_forward_pre_hook(functools.partial(_as_map, _size_of(layer)))
         for layer in net.modules()
         if type(layer).__name__ == "PatchMerging" and hasattr(layer, "input_resolution")
     ]
@@ -101,6 +113,11 @@ def _any_batch(net: nn.Module) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _size_of(layer: Any) -> tuple[int, int]:
+    height, width = layer.input_resolution
+    return height, width
 
 
 def _as_map(size: tuple[int, int], layer: nn.Module, given: tuple[Tensor, ...]) -> Any:

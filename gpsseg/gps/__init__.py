@@ -1,6 +1,6 @@
 """Gradient-based Parameter Selection, in the paper's order: score, select, sparsify, delta."""
 
-from gpsseg.gps.average import average, image_weights
+from gpsseg.gps.average import average, doubts_of, image_weights
 from gpsseg.gps.candidates import Candidates, candidates_of, merged_selection
 from gpsseg.gps.contrastive import supervised_contrastive_loss
 from gpsseg.gps.criteria import CRITERIA
@@ -23,6 +23,7 @@ __all__ = [
     "average",
     "candidates_of",
     "check_top_k",
+    "doubts_of",
     "extract",
     "image_weights",
     "merge",

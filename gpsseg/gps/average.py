@@ -69,6 +69,18 @@ def image_weights(deltas: Sequence[Delta]) -> list[float] | None:
     return [float(images) for images in told if images] if all(told) else None
 
 
+def doubts_of(deltas: Sequence[Delta]) -> list[str]:
+    """What somebody should know who averages these: sentences, for the command to say."""
+    seeds = {_settings(delta).get("seed") for delta in deltas} - {None}
+    alone = [delta for delta in deltas if "started_from" not in delta.metadata]
+    if len(seeds) > 1 and deltas[0].free and alone:
+        return [
+            "They have different seeds, and some start from random weights of their own: the mean "
+            "of such is no network. Use one --seed everywhere in the first round."
+        ]
+    return []
+
+
 def images_of(delta: Delta) -> int | None:
     """How many images a delta was trained on, if it says so."""
     told = delta.metadata.get("train_images", "")

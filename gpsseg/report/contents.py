@@ -83,9 +83,18 @@ class Contents:
 
 
 def read_contents(
-    folder: Path, thumbnails: Sequence[Thumbnail] = (), leak_pictures: Sequence[LeakPicture] = ()
+    folder: Path,
+    thumbnails: Sequence[Thumbnail] = (),
+    leak_pictures: Sequence[LeakPicture] = (),
+    metrics: Json | None = None,
 ) -> Contents:
     """Read a run or evaluation folder.
+
+    Args:
+        folder: it.
+        thumbnails: of its images.
+        leak_pictures: of images that leak.
+        metrics: instead of metrics.json, for a run that has none yet.
 
     Raises:
         UserError: metrics.json is missing, or a file is damaged.
@@ -93,7 +102,7 @@ def read_contents(
     delta, study = RunFolder(folder).delta, StudyFolder(folder)
     return Contents(
         folder=folder,
-        metrics=read_object(RunFolder(folder).metrics, Metrics),
+        metrics=read_object(RunFolder(folder).metrics, Metrics) if metrics is None else metrics,
         config=_config_of_study(study) if study.is_study else _config_of(RunFolder(folder)),
         study=_read_if_there(study.settings, StudyFile),
         split=_read_if_there(RunFolder(folder).split, Parts),

@@ -88,7 +88,8 @@ def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:
     method, roles = look_up(config.method, METHODS, "method"), backbone.roles()
     if method.adds:
         torch.manual_seed(config.seed)
-        tuned = [n for n in roles if roles[n] != "prompt" and n not in from_scratch(backbone)]
+        scratch = from_scratch(backbone)
+        tuned = [n for n in roles if roles[n] != "prompt" and n not in scratch]
         method.adds(backbone, tuned, backbone.blocks, config.rank)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder, StudyFolder
+from gpsseg.config.written import ResolvedConfig
 from gpsseg.console import say
 from gpsseg.errors import UserError
 from gpsseg.files import sha256_of_file
@@ -19,6 +20,7 @@ from gpsseg.gps import Delta, Selection
 from gpsseg.gps.sparse import check_selection
 from gpsseg.gps.tensorfile import listed, read_tensors
 from gpsseg.processes import by_main
+from gpsseg.reading import read_object
 from gpsseg.runs.trained import require_delta
 
 ACCEPTED = "a delta.safetensors, a selection.safetensors, or a folder of a run or of `select`"
@@ -32,7 +34,7 @@ class Start:
         selection: what trains.
         values: name of each parameter that trains -> what it starts from; empty where these are
             the base's own values, or where a run goes on.
-        facts: for config.json: "file", its "sha256", and "what" it is; empty where a run goes on.
+        facts: for config.json: "file", its "sha256", and "what" it is.
     """
 
     selection: Selection
@@ -55,11 +57,18 @@ def open_start(config: FinetuneConfig, backbone: Backbone) -> Start | None:
     if config.start_from is None:
         return None
     if config.resume:
-        return Start(by_main(lambda: Selection.load(RunFolder(config.resume or Path()).selection)))
+        run = RunFolder(config.resume)
+        return by_main(lambda: _of_begun(run))
     place = config.start_from
     start = by_main(lambda: _read(place, config.method, backbone))
     say(_said(start))
     return start
+
+
+def _of_begun(run: RunFolder) -> Start:
+    """What a run that goes on has begun with; its values are in the resume point."""
+    resolved = read_object(run.config, ResolvedConfig)["resolved"]
+    return Start(Selection.load(run.selection), {}, resolved.get("started_from", {}))
 
 
 def _read(place: Path, method: str, backbone: Backbone) -> Start:

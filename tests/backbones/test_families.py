@@ -120,7 +120,8 @@ def test_bf16(tiny):
     batch = batch_of(tiny, 1)
     with torch.no_grad():
         exact = tiny(batch["image"])
-    weights = [n for n in gps.neuron_weights(tiny) if tiny.roles()[n] != "prompt"]
+    roles = tiny.roles()
+    weights = [n for n in gps.neuron_weights(tiny) if roles[n] != "prompt"]
     scores = gps.score(tiny, [batch], loss_of, weights)
     gps.sparsify(tiny, gps.select(tiny, scores, dict.fromkeys(weights, 1)))
     with torch.autocast("cpu", torch.bfloat16):
@@ -176,7 +177,8 @@ def test_classes_start_alike(make_tiny, family):
     torch.testing.assert_close(logits[:, 1], logits[:, 2])
     assert one.added_parameters() == []
     added = several.added_parameters()
-    assert {several.roles()[name] for name in added} == {"decoder"}
+    roles = several.roles()
+    assert {roles[name] for name in added} == {"decoder"}
     own = sum(p.numel() for n, p in several.named_parameters() if n not in added)
     assert own == sum(p.numel() for p in one.parameters()), "all else is as it was"
 

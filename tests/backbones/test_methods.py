@@ -64,7 +64,8 @@ def check_contract(net, name, folder):
         untouched = model(image)
     names = added_and_whole(model, config)
     assert names
-    assert all(model.roles()[n] in ("encoder", "decoder") for n in names)
+    roles = model.roles()
+    assert all(roles[n] in ("encoder", "decoder") for n in names)
     with torch.no_grad():
         torch.testing.assert_close(model(image), untouched, atol=1e-4, rtol=1e-3)
 
@@ -117,9 +118,9 @@ def rates_of_roles(net, config):
     """Role -> the rates there are in it, after gps has been put into ``net``."""
     selection = selection_of(net, config)
     gps.sparsify(net, selection)
-    found = {}
+    found, roles = {}, net.roles()
     for name, rate in learning_rates(net, selection, config).items():
-        found.setdefault(net.roles()[name], set()).add(rate)
+        found.setdefault(roles[name], set()).add(rate)
     return found
 
 
@@ -127,9 +128,10 @@ def test_gps_selects_more_and_trains_faster_in_a_pretrained_decoder(make_tiny):
     net = make_tiny("sam")
     config = gps_config(net, lr=1e-4)
     top_k, whole = gps_trains(net, config)
-    assert {(net.roles()[n], k) for n, k in top_k.items()} == {("encoder", 1), ("decoder", 5)}
+    roles = net.roles()
+    assert {(roles[n], k) for n, k in top_k.items()} == {("encoder", 1), ("decoder", 5)}
     biases = gps.neuron_biases(net)
-    assert sorted(whole) == sorted(n for n in biases if net.roles()[n] == "encoder")
+    assert sorted(whole) == sorted(n for n in biases if roles[n] == "encoder")
     defaults = net.facts.learning_rates
     six_times = 1e-4 * defaults["decoder_values"] / defaults["values"]
     assert rates_of_roles(net, config) == {"encoder": {1e-4}, "decoder": {six_times}}
@@ -159,7 +161,8 @@ def test_beside_a_random_decoder_gps_selects_more_in_the_encoder(make_tiny):
     net = make_tiny("unet")
     net.facts = dataclasses.replace(net.facts, scratch=frozenset({"decoder"}))
     top_k, whole = gps_trains(net, gps_config(net))
-    assert {(net.roles()[name], k) for name, k in top_k.items()} == {("encoder", 3)}
+    roles = net.roles()
+    assert {(roles[name], k) for name, k in top_k.items()} == {("encoder", 3)}
     assert {n for n, role in net.roles().items() if role == "decoder"} < set(whole)
 
 
@@ -167,7 +170,8 @@ def test_a_dense_decoder_trains_whole_at_its_own_rate(make_tiny):
     net = make_tiny("sam")
     config = gps_config(net, decoder_top_k="dense", lr=1e-4, decoder_lr=1e-5)
     top_k, whole = gps_trains(net, config)
-    assert {net.roles()[name] for name in top_k} == {"encoder"}
+    roles = net.roles()
+    assert {roles[name] for name in top_k} == {"encoder"}
     assert {n for n, role in net.roles().items() if role == "decoder"} < set(whole)
     assert rates_of_roles(net, config) == {"encoder": {1e-4}, "decoder": {1e-5}}
 
@@ -210,7 +214,8 @@ def test_what_was_added_for_several_classes_trains_at_the_encoders_rate(make_tin
     assert new
     assert {rates[name] for name in new} == {1e-4}
     fast = {name for name, rate in rates.items() if rate == 1e-3}
-    assert fast == {n for n in rates if net.roles()[n] == "decoder"} - set(new)
+    roles = net.roles()
+    assert fast == {n for n in rates if roles[n] == "decoder"} - set(new)
 
 
 @pytest.mark.parametrize("method", ["gps", "full"])
@@ -248,7 +253,8 @@ def test_what_was_pretrained_decays_back_and_a_random_decoder_does_not(make_tiny
     else:
         trained = added_and_whole(net, config)
     back = decays_back(net, trained, config)
-    decoder = {name for name in trained if net.roles()[name] == "decoder"}
+    roles = net.roles()
+    decoder = {name for name in trained if roles[name] == "decoder"}
     assert decoder, "which trains whole with every method"
     assert back == set(trained) - decoder
     assert decays_back(net, trained, dataclasses.replace(config, decay_to="zero")) == set()

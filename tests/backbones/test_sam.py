@@ -13,6 +13,7 @@ from transformers import SamModel
 
 from gpsseg.backbones import load_backbone, sam
 from gpsseg.backbones.base import IMAGENET
+from gpsseg.backbones.sam_original import original_names, rename
 from gpsseg.errors import UserError
 
 
@@ -224,3 +225,11 @@ def test_published_sizes(name):
     with torch.device("meta"):
         net = SamModel(SamConfig(vision_config=dict(sam.ENCODERS[name])))
     assert sum(p.numel() for p in net.parameters()) == sam.PARAMETERS[name]
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_names_go_there_and_back(depth):
+    state = original(depth=depth, whole=(0,)).state_dict()
+    back = original_names(rename(state))
+    assert list(back) == list(state)
+    assert all(back[name] is state[name] for name in state)

@@ -14,6 +14,7 @@ from gpsseg.config.commandline import HEADINGS, MANY, option_help, parse
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import CheckConfig, NewConfig, SplitConfig
 from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.config.export import ExportConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
@@ -25,7 +26,15 @@ from gpsseg.errors import UserError
 LARGE = (FinetuneConfig, SelectConfig, CompareConfig)
 KINDS = (
     *LARGE,
-    *(BenchmarkConfig, CheckConfig, EvaluateConfig, NewConfig, PredictConfig, ReportConfig),
+    *(
+        BenchmarkConfig,
+        CheckConfig,
+        EvaluateConfig,
+        ExportConfig,
+        NewConfig,
+        PredictConfig,
+        ReportConfig,
+    ),
     SlicesConfig,
 )
 

@@ -77,8 +77,11 @@ def handler_of(hub: Hub) -> Any:
                 user, name, *rest = path.removeprefix("/api/models/").split("/")
                 self.tell(f"{user}/{name}", rest[1] if rest else "main")
             else:
-                user, name, _, revision, file = path.strip("/").split("/", 4)
-                self.send_file(f"{user}/{name}", revision, file, body)
+                user, name, *rest = path.strip("/").split("/", 4)
+                if len(rest) < 3:
+                    self.answer(404, b"{}")
+                else:
+                    self.send_file(f"{user}/{name}", *rest[1:], body)
 
         def refused(self) -> bool:
             hub.asked.append(f"{self.command} {self.path}")
@@ -216,12 +219,12 @@ def pushed_run(tmp_path: Path) -> Path:
     content["config"] |= {"data_root": "/home/SECRET", "cache": "/SECRET", "output": "runs/SECRET"}
     content |= {"command": ["finetune", "--output", "SECRET"]}
     (run / "config.json").write_text(json.dumps(content))
-    leak = {"train_id": "SECRET", "test_id": "SECRET", "kind": "same", "similarity": 1.0}
+    leak = {"train_id": "SECRET", "test_id": "SECRET", "kind": "copy", "similarity": 1.0}
     metrics = {
         **{"data": "synthetic sample", "dataset": "kvasir", "title": "Kvasir-SEG", "images": 2},
         **{"prompt": "box from SECRET.csv", "processor": "SECRET", "method": "gps"},
         **{"split": {"name": "official", "sha256": "0" * 64}, "after": {"per-image": SCORES}},
-        "leaks": {"checked": True, "leaking": 1, "train": 6, "test": 2, "pairs": [leak]},
+        "leaks": {"checked": True, "train": 6, "test": 2, "pairs": [leak]},
         "by": {"ward": [{"value": "SECRET", "images": 2, "dice": 0.5, "few": True}]},
         "skipped": [{"id": "SECRET", "part": "test", "why": "SECRET"}],
     }

@@ -12,7 +12,7 @@ import yaml
 from gpsseg.errors import UserError
 from gpsseg.predict.network import load_run
 
-FILES = {"delta.safetensors", "config.json", "metrics.json"}
+FILES = {"delta.safetensors", "config.json", "metrics.json", "README.md"}
 
 
 def test_what_is_pushed_gives_the_same_masks_elsewhere(
@@ -26,6 +26,9 @@ def test_what_is_pushed_gives_the_same_masks_elsewhere(
     for name, content in kept.items():
         assert f"bytes  {name}" in said
         assert b"SECRET" not in content, name
+    asked = [each for each in hub.asked if "clinic/polyps" not in each and "PUT /blob" not in each]
+    assert asked == ["POST /api/repos/create", "POST /api/validate-yaml"], "no telemetry"
+    assert b"Pairs by kind: copy (1)" in kept["README.md"], "leaks are told"
     pulled = ask.pull(tmp_path / "pulled")
     delta = (pushed_run / "delta.safetensors").read_bytes()
     assert (pulled / "delta.safetensors").read_bytes() == delta
@@ -75,7 +78,13 @@ def test_own_data_bring_their_card_without_its_places(
     card |= {"transforms": "rgb", "root": "/SECRET", "folder": "SECRET", "note": "SECRET"}
     card |= {
         "title": "Our polyps",
-        "splits": [{"name": "SECRET", "all": {"images": "SECRET/*"}, "test_share": 0.2}],
+        "splits": [
+            {
+                "name": "SECRET",
+                "all": {"images": "SECRET/*", "masks": "SECRET/{id}"},
+                "test_share": 0.2,
+            }
+        ],
     }
     (pushed_run / "dataset.yaml").write_text(yaml.safe_dump(card | {"get": "SECRET"}))
     commit = ask.push(pushed_run)

@@ -25,8 +25,9 @@ def convolution():
     return nn.Conv2d(3, 1, 1)
 
 
-def train(model, machine, run, validate=None, batches_of=draw, rates=None, back=(), **settings):
+def train(model, machine, run, validate=None, batches_of=draw, rates=None, **settings):
     run.mkdir(exist_ok=True)
+    to = {"back": settings.pop("back", ()), "first": settings.pop("first", {})}
     config = FinetuneConfig(**{"epochs": 4, **settings})
     rates = rates or dict.fromkeys(dict(model.named_parameters()), 0.1)
     scores = iter([0.1, 0.2, 0.3, 0.4, 0.5])
@@ -35,7 +36,7 @@ def train(model, machine, run, validate=None, batches_of=draw, rates=None, back=
     def in_turn(epochs):
         return [batch for epoch in epochs for batch in batches_of(epoch)]
 
-    return engine.train(model, in_turn, validate, rates, config, machine, run, back=back)
+    return engine.train(model, in_turn, validate, rates, config, machine, run, **to)
 
 
 @pytest.fixture

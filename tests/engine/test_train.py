@@ -224,6 +224,24 @@ def test_weights_decay_back_to_where_they_began(fit, new_model, batches, machine
     assert (pulled.weight - start.weight).norm() < (free.weight - start.weight).norm()
 
 
+def test_a_training_begins_at_the_values_that_it_is_given(
+    fit, new_model, batches, machine, tmp_path
+):
+    """And decays back to the model's own: in one update, 0.1 * 0.5 of the way, and of no other."""
+    one = {"epochs": 1, "warmup": 0, "batches_of": lambda epoch: batches(epoch, 1)}
+    own = new_model()
+    first = {"weight": own.weight.detach() + 2, "bias": own.bias.detach() - 1}
+    models = {}
+    for decay in (0, 0.5):
+        models[decay] = new_model()
+        to = {"back": ("weight", "bias"), "first": first}
+        fit(models[decay], machine, tmp_path / str(decay), weight_decay=decay, **to, **one)
+    assert (models[0].weight - first["weight"]).abs().max() < 0.11, "one update at rate 0.1"
+    pulled = models[0].weight - models[0.5].weight
+    torch.testing.assert_close(pulled, torch.full_like(pulled, 0.05 * 2))
+    torch.testing.assert_close(models[0].bias - models[0.5].bias, torch.tensor([-0.05]))
+
+
 @pytest.mark.parametrize("back", [(), ("weight",)])
 def test_what_does_not_move_stays_bit_for_bit_where_it_decays_back(
     fit, new_model, batches, machine, tmp_path, back

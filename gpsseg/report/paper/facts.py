@@ -105,7 +105,6 @@ def read_facts(folder: Path) -> Facts:
     Raises:
         UserError: it has no scores, or a file is damaged.
     """
-    study = StudyFolder(folder)
     if not RunFolder(folder).metrics.is_file():
         raise UserError(
             f"{folder} has no metrics.json, expected the folder of a finished run, an evaluation "
@@ -113,7 +112,12 @@ def read_facts(folder: Path) -> Facts:
         )
     own = read_contents(folder)
     require_scores(own)
-    run, where = own, ""
+    return facts_of(own)
+
+
+def facts_of(own: Contents) -> Facts:
+    """The same of what was read of a folder already."""
+    study, run, where = StudyFolder(own.folder), own, ""
     if study.is_study:
         first = study.run_of(1)
         where = f"{first.path.name}/"

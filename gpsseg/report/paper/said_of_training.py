@@ -81,7 +81,9 @@ def method(facts: Facts) -> Said | None:
         return None
     config, cited = facts.config, keys_of_method(str(name))
     text = f"The network was adapted by {METHOD_TITLES.get(name, name)}"
-    if name == "gps" and {"top_k", "criterion"} <= set(config):
+    if config.get("start_from"):
+        text += ", of a selection that was made before this run and handed to it"
+    elif name == "gps" and {"top_k", "criterion"} <= set(config):
         text += f": {_selected(config)}{_decoder(config.get('decoder_top_k'))}"
         text += BIASES.get(config.get("biases", ""), "")
     elif name in ("lora", "dora", "adapter") and "rank" in config:

@@ -1,0 +1,105 @@
+"""The model card of an export: what the weights expect, and how they were checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpsseg.data.formats.greys import to_stored
+from gpsseg.errors import counted
+from gpsseg.export.check import MOST_PIXELS, Agreement
+from gpsseg.export.format import Format, Tuned
+from gpsseg.export.pictures import Pictures
+from gpsseg.export.script import NAME
+from gpsseg.files import write_text
+from gpsseg.report.model_card import Handed, model_card
+from gpsseg.report.paper.texts import markdown
+from gpsseg.report.settings import greys_text
+from gpsseg.runs.members import training_facts
+
+README = "README.md"
+PROMPTS = {
+    "none": "nothing: it segments an image by itself",
+    "full-box": "the whole image as its box, the same for every image: it segments by itself",
+    "box": "a box around what is to be marked, which somebody must give for every image",
+    "point": "a point in what is to be marked, which somebody must give for every image",
+}
+
+
+def write_card(
+    chosen: Format, tuned: Tuned, folder: Path, agreement: Agreement, found: Pictures
+) -> None:
+    """Write README.md, in the place of one that the library has written."""
+    facts = tuned.model.facts
+    handed = Handed(
+        library=chosen.library if " " not in chosen.library else "pytorch",
+        finds=tuned.card.foreground,
+        pretraining=facts.pretraining,
+        licence=facts.licence,
+        how=_how(chosen, tuned, folder),
+        checked=_checked(chosen, tuned, agreement, found),
+        training=training_facts(tuned.run),
+        tags=[chosen.name],
+    )
+    write_text(folder / README, model_card(tuned.run, handed))
+
+
+def _how(chosen: Format, tuned: Tuned, folder: Path) -> str:
+    """Markdown: how to load the weights, and what they are given and give."""
+    example = ""
+    if (folder / NAME).is_file():
+        prompt = {"box": " --prompt X0 Y0 X1 Y1", "point": " --prompt X Y"}.get(tuned.prompt, "")
+        example = (
+            f"\n\n`{NAME}` is a whole example without gpsseg; its functions are the lines below "
+            f"in code:\n\n```sh\npython {NAME} IMAGE.png MASK.png{prompt}\n```"
+        )
+    lines = "\n".join(f"- {markdown(line)}" for line in _expects(tuned))
+    return f"{chosen.usage(tuned)}{example}\n\nWhat it expects and gives:\n\n{lines}"
+
+
+def _expects(tuned: Tuned) -> list[str]:
+    """Preparation, prompt, threshold and labels, a line each."""
+    side, statistics = tuned.side, tuned.model.statistics
+    lines = [
+        f"An image: RGB, 8 bits, stretched to {side} x {side} pixels (its proportions are not "
+        "kept) by area averaging, rounded to 8 bits again, divided by 255.",
+    ]
+    if statistics is None:
+        lines.append("Normalisation: each image stretched to its own range, 0 to 1.")
+    else:
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in statistics)
+        lines.append(f"Normalisation: minus {mean}, divided by {std} (red, green, blue).")
+    if not tuned.plain_images:
+        lines.append(
+            "BEFORE THAT the images of the training went through further steps of their data card, "
+            f"which no code here repeats: {', '.join(_steps(tuned))}."
+        )
+    if stored := to_stored(tuned.greys):
+        lines.append(f"Images of more than 8 bits were shown by this range: {greys_text(stored)}.")
+    lines.append(f"Prompt: it was tuned to be told {PROMPTS[tuned.prompt]}.")
+    lines.append(
+        "Output: logits; enlarged bilinearly to the input's size, made probabilities, resized "
+        "bilinearly to the image's own size; foreground is a probability of 0.5 or more."
+    )
+    if tuned.classes:
+        labels = ", ".join(f"{i} {name}" for i, name in enumerate(tuned.classes, start=1))
+        lines.append(f"Labels, the most probable where it is foreground: 0 background, {labels}.")
+    return lines
+
+
+def _steps(tuned: Tuned) -> list[str]:
+    """The names of the card's steps but for reading."""
+    names = (str(step.get("_target_", "")) for step in tuned.card.transforms.get("load", ()))
+    return [name.rpartition(".")[2] for name in names if not name.endswith(".ReadCased")]
+
+
+def _checked(chosen: Format, tuned: Tuned, agreement: Agreement, found: Pictures) -> str:
+    of = "test image" if found.of_test else "drawn sample image"
+    bf16 = ""
+    if tuned.config.precision != "fp32":
+        bf16 = " Where a processor is fast in bfloat16, predict uses it: a few pixels more differ."
+    return (
+        f"Checked when it was written: {chosen.library} loaded the files and segmented "
+        f"{counted(agreement.images, of)}; {agreement.differ} of {agreement.pixels} pixels differ "
+        f"from the masks of gpsseg's predict in float32 (allowed: {100 * MOST_PIXELS:g} %), and no "
+        f"probability by more than {agreement.probability:.2g}.{bf16}"
+    )
