@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gpsseg.config.checked import check_types
 from gpsseg.config.again import AGAIN
+from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, idle, refuse_idle
 from gpsseg.config.folder import StudyFolder
 from gpsseg.errors import UserError
