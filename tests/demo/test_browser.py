@@ -59,7 +59,7 @@ def test_an_image_is_dropped_boxed_and_removed(served, address, chromium, tmp_pa
         page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
         press(page, "Download the mask")
         end, mask = time.monotonic() + 20, tmp_path / "a bwhiteb one_mask.png"
-        while not mask.is_file() and time.monotonic() < end:
+        while not (mask.is_file() and mask.stat().st_size) and time.monotonic() < end:
             page.run("0")
         with Image.open(mask) as image:
             assert (image.size, image.getextrema()) == ((64, 32), (255, 255))
