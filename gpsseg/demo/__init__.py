@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from socket import gethostname
 
 from gpsseg.config.demo import DemoConfig
 from gpsseg.console import NETWORKS, import_at_once, say
@@ -51,6 +52,7 @@ def _say_where(config: DemoConfig, port: int) -> None:
             "send it files, without a password and without encryption.",
             style="bold yellow",
         )
-    host = f"[{config.host}]" if ":" in config.host else config.host
+    host = gethostname() if config.host in ("0.0.0.0", "::") else config.host
+    host = f"[{host}]" if ":" in host else host
     text = f"Open http://{host}:{port}/ in a browser. Not for diagnostic use. Ctrl-C ends it."
     say(text, style="bold")

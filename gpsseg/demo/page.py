@@ -286,6 +286,7 @@ def _wire(page: gr.Blocks, c: Controls, desk: Desk) -> None:
         return [gr.DownloadButton(value=_text(path), visible=path is not None), shown]
 
     quiet: dict[str, Any] = {"api_visibility": "private", "concurrency_id": ONE_AT_A_TIME}
+    quiet["show_progress_on"] = c.status  # pictures stay to be seen while the next ones come
     c.files.upload(drop, [c.files, *c.asked], c.view, **quiet)
     for slider in (c.slice, c.threshold, c.opacity):
         slider.release(look, c.asked, c.view, **quiet)

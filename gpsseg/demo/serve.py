@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import signal
@@ -20,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from gradio.route_utils import MultiPartException, upload_fn
 from gradio.routes import file_upload_statuses
+from starlette.requests import ClientDisconnect
 
 from gpsseg.config.demo import LOCAL, PORTS, DemoConfig
 from gpsseg.console import say
@@ -66,6 +68,8 @@ def make_app(page: gr.Blocks, root: Path, config: DemoConfig) -> Guard:
             remove_folder(folder)
             if isinstance(error, MultiPartException):
                 return PlainTextResponse(error.message, 400)
+            if isinstance(error, ClientDisconnect):
+                return PlainTextResponse("The upload was cut off.", 400)
             raise
         page.upload_file_set.update(files)
         return JSONResponse([str(file) for file in files])
@@ -141,6 +145,8 @@ def serve(app: Any, taken: socket.socket, sessions: Sessions) -> None:
             pass
         finally:
             say("Ending: what visitors brought is deleted.")
+            # Open pages are told nothing any more, which is no error.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             server.should_exit = True
             sessions.close()
             thread.join(2 * LAST)

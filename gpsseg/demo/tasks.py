@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
-from gpsseg.config.folder import RunFolder
+from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.config.written_scores import Metrics
 from gpsseg.data.cards.own import card_of
@@ -84,7 +85,7 @@ def _task(network: TunedNetwork, name: str) -> Task:
         network,
         card_of(network.config).foreground,
         UNTRAINED.get(name_of_base(metrics), "Base, before tuning"),
-        _about(network, metrics),
+        _about(network, metrics) + _of_study(network, metrics),
         _warning(drawn, metrics),
     )
 
@@ -100,7 +101,7 @@ def _about(network: TunedNetwork, metrics: dict[str, Any]) -> str:
     """What the run is, and what it scored, as HTML."""
     config = network.config
     method = METHOD_TITLES.get(config.method, config.method)
-    facts = [("Network", config.backbone), ("Tuned by", method)]
+    facts = [("Network", Path(config.backbone).name), ("Tuned by", method)]
     if network.prompt != "none":
         facts.append(("Prompt", network.prompt))
     if network.classes:
@@ -113,6 +114,16 @@ def _about(network: TunedNetwork, metrics: dict[str, Any]) -> str:
             facts.append((called, f"{score.value:.3f} {interval_text(ends)}{over}"))
     rows = "".join(f"<tr><th>{escape(a)}</th><td>{escape(str(b))}</td></tr>" for a, b in facts)
     return f"<table>{rows}</table><p>{escape(_said(metrics, bool(scores)))}</p>"
+
+
+def _of_study(network: TunedNetwork, metrics: dict[str, Any]) -> str:
+    """That what is shown is not what a study's scores are of; empty where it is."""
+    if not StudyFolder(network.folder).is_study or averaged(metrics):
+        return ""
+    return (
+        "<p>Scored was each fold's network by itself, on images that it was not trained on; the "
+        "page shows the mean of all folds.</p>"
+    )
 
 
 def _said(metrics: dict[str, Any], scored: bool) -> str:

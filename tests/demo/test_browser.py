@@ -14,7 +14,8 @@ import uvicorn
 from gpsseg.config.demo import DemoConfig
 from gpsseg.demo.serve import bound
 
-SHOWN = "document.querySelectorAll('.picture img').length == 2"
+PICTURES = "[...document.querySelectorAll('.picture img')]"
+SHOWN = f"{PICTURES}.filter(each => each.complete && each.naturalWidth).length == 2"
 TEXT = "document.body.innerText"
 
 
@@ -34,7 +35,7 @@ def address(served):
 
 def place_of(page, number: int) -> list[float]:
     """x, y, width and height of a picture on the page."""
-    script = f"document.querySelectorAll('.picture img')[{number}].getBoundingClientRect()"
+    script = f"{PICTURES}[{number}].getBoundingClientRect()"
     return page.run(f"(({{x, y, width, height}}) => [x, y, width, height])({script})")
 
 
@@ -58,22 +59,22 @@ def test_an_image_is_dropped_boxed_and_removed(served, address, chromium, tmp_pa
         page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
         press(page, "Download the mask")
         end, mask = time.monotonic() + 20, tmp_path / "a bwhiteb one_mask.png"
-        while not mask.is_file() and time.monotonic() < end:
+        while not (mask.is_file() and mask.stat().st_size) and time.monotonic() < end:
             page.run("0")
         with Image.open(mask) as image:
             assert (image.size, image.getextrema()) == ((64, 32), (255, 255))
         page.run("document.querySelectorAll('input[type=radio]')[1].click()")
         page.wait(f"{TEXT}.includes('two opposite corners')")
         for part in (0.25, 0.75):
-            before = page.run("document.querySelectorAll('.picture img')[1].src")
+            before = page.run(f"{PICTURES}[1].src")
             x, y, width, height = place_of(page, 1)
             page.click(x + part * width, y + part * height)
-            page.wait(f"{SHOWN} && document.querySelectorAll('.picture img')[1].src != '{before}'")
+            page.wait(f"{SHOWN} && {PICTURES}[1].src != '{before}'")
         page.wait(f"{TEXT}.includes('25.0 %')")  # half of the width and of the height
         page.resize(400, 800)
         assert page.run("document.documentElement.scrollWidth") <= 400
         press(page, "Remove the file")
-        page.wait("document.querySelectorAll('.picture img').length == 0")
+        page.wait(f"{PICTURES}.length == 0")
         asked = [each for each in page.requests if not each.startswith(("data:", "blob:"))]
         assert [each for each in asked if not each.startswith(address)] == []
         assert not [each for each in page.said if "Content Security" in each or "404" in each]
