@@ -48,7 +48,7 @@ def writes(path):
         if (
             (name == "open" and (owner == "os" or opened_to_write(node)))
             or (name in METHODS and not ours)
-            or (name == "save" and owner not in ("delta", "selection"))
+            or (name == "save" and owner not in ("delta", "selection", "collector"))
         ):
             yield f"{path.name}, line {node.lineno}: {name}"
 

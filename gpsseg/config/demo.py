@@ -56,12 +56,6 @@ class DemoConfig:
             str(run) for run, n in Counter(p.resolve() for p in self.run).items() if n > 1
         ]:
             raise UserError(f"--run names {twice[0]} twice. Name each run once.")
-        if self.port is not None and not 0 <= self.port <= 65535:
-            raise UserError(f"--port is a number from 1 to 65535, got {self.port}. Leave it out.")
-        for name in ("max_megabytes", "max_megapixels"):
-            if getattr(self, name) < 1:
-                option = f"--{name.replace('_', '-')}"
-                raise UserError(f"{option} is 1 or more, got {getattr(self, name)}.")
 
     @property
     def is_local(self) -> bool:

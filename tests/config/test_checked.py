@@ -27,6 +27,15 @@ from gpsseg.config.datasets import (
     SplitConfig,
     SynthesizeConfig,
 )
+from gpsseg.config.delta import (
+    ApplyConfig,
+    AverageConfig,
+    DiffConfig,
+    PullConfig,
+    PushConfig,
+)
+from gpsseg.config.delta import InfoConfig as DeltaInfoConfig
+from gpsseg.config.demo import DemoConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.export import ExportConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
@@ -40,10 +49,15 @@ from gpsseg.errors import UserError
 
 # The least that each command can be asked.
 LEAST = {
+    ApplyConfig: {"delta": "run", "output": "out.safetensors"},
+    AverageConfig: {"deltas": ("a", "b"), "output": "out.safetensors"},
     BenchmarkConfig: {},
     CacheConfig: {},
     CheckConfig: {},
     CompareConfig: {"output": "out"},
+    DeltaInfoConfig: {"delta": "run"},
+    DemoConfig: {"run": "run"},
+    DiffConfig: {"one": "a", "other": "b"},
     DownloadConfig: {"dataset": "kvasir", "output": "out"},
     EvaluateConfig: {"run": "run"},
     ExportConfig: {"run": "run", "format": "onnx", "output": "out"},
@@ -54,6 +68,8 @@ LEAST = {
     ListConfig: {},
     NewConfig: {"table": "cases.csv", "output": "mine.yaml"},
     PredictConfig: {"run": "run", "input": "scans", "output": "out"},
+    PullConfig: {"repo": "clinic/polyps", "output": "out"},
+    PushConfig: {"delta": "run", "repo": "clinic/polyps"},
     ReportConfig: {"compare": ("a", "b"), "output": "out"},
     SelectConfig: {},
     SlicesConfig: {"table": "dataset.json", "output": "out"},
