@@ -57,10 +57,12 @@ def test_weights_of_the_user_s_own(
     assert "count equally" not in capsys.readouterr().out
     with pytest.raises(UserError, match="already exists"):
         average(AverageConfig(deltas=paths, output=output))
-    for weights in ((1.0,), (0.0, 1.0), (-1.0, 2.0)):
-        wrong = AverageConfig(deltas=paths, output=tmp_path / "d.safetensors", weights=weights)
-        with pytest.raises(UserError, match="expected"):
-            average(wrong)
+    other = tmp_path / "d.safetensors"
+    with pytest.raises(UserError, match="2 deltas and 1 weights, expected one of each"):
+        average(AverageConfig(deltas=paths, output=other, weights=(1.0,)))
+    for weights in ((0.0, 1.0), (-1.0, 2.0)):
+        with pytest.raises(UserError, match="--weights must be above 0"):
+            AverageConfig(deltas=paths, output=other, weights=weights)
     assert not (tmp_path / "d.safetensors").exists()
 
 
