@@ -58,7 +58,7 @@ def test_weights_of_the_user_s_own(
     with pytest.raises(UserError, match="already exists"):
         average(AverageConfig(deltas=paths, output=output))
     other = tmp_path / "d.safetensors"
-    with pytest.raises(UserError, match="2 deltas and 1 weights, expected one of each"):
+    with pytest.raises(UserError, match="Got 1 --weights for 2 deltas, expected one for each"):
         average(AverageConfig(deltas=paths, output=other, weights=(1.0,)))
     for weights in ((0.0, 1.0), (-1.0, 2.0)):
         with pytest.raises(UserError, match="--weights must be above 0"):
