@@ -46,7 +46,7 @@ def writes(path):
             continue
         name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
         owner = getattr(getattr(node.func, "value", None), "id", "")
-        ours = isinstance(node.func, ast.Name) and name == "write_text"
+        ours = isinstance(node.func, ast.Name) and name in ("write_text", "write_bytes")
         if (
             (name == "open" and (owner == "os" or opened_to_write(node)))
             or (name in METHODS and not ours)
