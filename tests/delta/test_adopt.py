@@ -49,7 +49,8 @@ def test_it_has_the_run_s_settings_and_the_other_delta_and_no_old_score(run, tmp
     ("metadata", "told"),
     [
         ({"base_hash": "0" * 64}, "expected one base"),
-        ({"settings": '{"image_size": 8}'}, "has image_size 32, and .* was trained with 8"),
+        ({"settings": '{"image_size": 8}'}, "was made with image_size 32 and .* with 8"),
+        ({"settings": '{"method": "lora", "rank": 4}'}, "was made with method 'gps' and .* 'lora'"),
     ],
 )
 def test_a_run_of_another_base_or_size_is_refused(run, tmp_path, metadata, told):
