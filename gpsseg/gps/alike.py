@@ -79,10 +79,11 @@ def refuse_seen_otherwise(
         UserError: a setting differs.
     """
     for name in SEEN_ALIKE:
-        if name in here and name in there and _plain(here[name]) != _plain(there[name]):
+        one, other = (_plain(each.get(name)) for each in (here, there))
+        if name in here and name in there and one != other:
             option = f"--{name.replace('_', '-')}"
             raise _seen_otherwise(
-                *(name, here[name], there[name], names), f"Train with the same {option} everywhere."
+                *(name, one, other, names), f"Train with the same {option} everywhere."
             )
     ranges, others = (_ranges(each.get(GREYS)) for each in (here, there))
     for name in RANGES:
