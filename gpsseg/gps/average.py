@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,7 +43,8 @@ def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> 
             then.
 
     Returns:
-        A delta whose metadata say what it is of (``averaged``, by hashes), and what all agree on.
+        A delta whose metadata say what it is of (``averaged``, by hashes), and what all agree on;
+        of one delta that itself.
 
     Raises:
         UserError: the bases, the selections or what the networks are shown differ, one comes
@@ -59,6 +60,8 @@ def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> 
     for delta, weight in zip(deltas, weights, strict=True):
         _check(delta, weight)
         _refuse_other(deltas[0], delta)
+    if len(deltas) == 1:
+        return deltas[0]
     named = [(delta.sha256, weight, delta) for delta, weight in zip(deltas, weights, strict=True)]
     named.sort(key=lambda each: each[:2])
     if not given:
@@ -93,7 +96,12 @@ def doubts_of(deltas: Sequence[Delta]) -> list[str]:
 
 def images_of(delta: Delta) -> int | None:
     """How many images a delta was trained on, if it says so."""
-    told = delta.metadata.get("train_images", "")
+    return images_in(delta.metadata)
+
+
+def images_in(metadata: Mapping[str, str]) -> int | None:
+    """The same, by its metadata."""
+    told = metadata.get("train_images", "")
     return int(told) if told.isdecimal() and 0 < len(told) < 16 and int(told) else None
 
 

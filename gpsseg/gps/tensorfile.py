@@ -48,6 +48,17 @@ def read_tensors(path: Path | str, what: str) -> tuple[dict[str, Tensor], dict[s
         ) from None
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    """The metadata of a file; empty if it cannot be read, which reading its tensors will say."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError):
+        return {}
+
+
 def hash_of(tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> str:
     """The SHA-256 over tensors: names, shapes, types and bits; and over texts beside them."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode() if facts else b"")
