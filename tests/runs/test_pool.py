@@ -124,10 +124,10 @@ def stop():
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind
-    pool.NETWORKS = ["slow_to_import"]
+    pool.NETWORKS = ["slow_to_import", "gpsseg.runs.pool"]
     threading.Thread(target=stop, daemon=True).start()
     try:
-        list(pool.run_side_by_side(wait, [(60,), (60,)], 1, "comparing"))
+        list(pool.run_side_by_side(wait, [(3600,), (3600,)], 1, "comparing"))
     except KeyboardInterrupt:
         print("stopped")
 """
@@ -146,14 +146,14 @@ if __name__ == "__main__":
     ],
 )
 def test_ctrl_c_ends_all_processes_without_a_traceback(after, whom, tmp_path):
-    """While libraries are imported, while a process begins, and in a run that takes a minute."""
+    """While libraries are imported, while a process begins, and in a run that takes an hour."""
     (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.2)\n")
     (tmp_path / "interrupted.py").write_text(INTERRUPTED)
     places = os.pathsep.join([str(tmp_path), str(Path(pool.__file__).parents[2])])
     ended = subprocess.run(
         [sys.executable, "interrupted.py", after, whom],
         env={**os.environ, "PYTHONPATH": places},
-        cwd=tmp_path, capture_output=True, text=True, timeout=40, start_new_session=True,
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, start_new_session=True,
     )  # fmt: skip
     assert (ended.stdout, ended.stderr) == ("stopped\n", "")
 
