@@ -357,8 +357,9 @@ def test_a_page_of_metrics_without_any_of_their_keys(run, tools):
 
     tried = [*places(whole)]
     assert len(tried) > 40
-    for *above, key in tried:
-        content = copy.deepcopy(whole)
+    plain = {name: value for name, value in whole.items() if name != "calibration"}
+    for *above, key in tried:  # nor is this chart drawn, but where its own keys are tried
+        content = copy.deepcopy(whole if (*above, key)[0] == "calibration" else plain)
         inner = content
         for step in above:
             inner = inner[step]
