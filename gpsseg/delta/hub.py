@@ -17,14 +17,15 @@ from gpsseg.errors import UserError, shown
 
 HUB = "https://huggingface.co"
 PATIENCE = 10.0  # seconds until somebody must have answered
+LONGER = 60.0  # the same where a hub must first put away what it was sent
 TOKEN = "Get a token: `hf auth login`, or set $HF_TOKEN."
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository: its bytes, and its SHA-256 where the hub says it."""
+    """A file of a repository: how many bytes it has and its SHA-256, where the hub says so."""
 
-    size: int
+    size: int | None
     sha256: str | None
 
 
@@ -90,24 +91,39 @@ def look(repo: str, revision: str | None = None) -> Revision | None:
 
 def _file(sibling: Any) -> HubFile:
     size, lfs = sibling.size, sibling.lfs
-    return HubFile(size if isinstance(size, int) else 0, lfs.sha256 if lfs else None)
+    return HubFile(size if isinstance(size, int) else None, lfs.sha256 if lfs else None)
 
 
-def fetch(repo: str, file: str, commit: str, folder: Path) -> Path:
+def fetch(repo: str, file: str, commit: str, folder: Path, most: int) -> Path:
     """Fetch a file into a folder.
 
-    Raises:
-        UserError: the hub cannot be reached, or breaks off.
-    """
-    from huggingface_hub import hf_hub_download
+    Args:
+        repo: USER/NAME.
+        file: its name.
+        commit: of the repository.
+        folder: which is there.
+        most: bytes that are taken, whatever the hub said.
 
-    with _asked(repo), working(f"fetching {file}"), _without_bars():
-        return Path(
-            hf_hub_download(
-                repo, file, revision=commit, local_dir=folder, endpoint=address(),
-                etag_timeout=PATIENCE,
-            )
-        )  # fmt: skip
+    Raises:
+        UserError: the hub cannot be reached, breaks off, or sends more.
+    """
+    from huggingface_hub import get_session, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+    taken, headers = 0, build_hf_headers(library_name="gpsseg")
+    url = hf_hub_url(repo, file, revision=commit, endpoint=address())
+    with _asked(repo), (folder / file).open("wb") as target:
+        with get_session().stream("GET", url, headers=headers, timeout=PATIENCE) as answer:
+            hf_raise_for_status(answer)
+            for part in answer.iter_bytes(1 << 20):
+                taken += len(part)
+                if taken > most:
+                    raise UserError(
+                        f"{host()}/{repo} sends more than the {most:,} bytes that {file} may have. "
+                        "Nothing was written; it is none that gpsseg pushed."
+                    )
+                target.write(part)
+    return folder / file
 
 
 def make(repo: str, public: bool) -> None:
@@ -161,11 +177,15 @@ def _without_bars() -> Iterator[None]:
 def _asked(repo: str) -> Iterator[None]:
     """Turn whatever the hub's client raises into one sentence; it tells nothing of this machine.
 
-    Its telemetry would also ask for more than it was asked for.
+    Its telemetry would also ask for more than it was asked for, its other way of sending keeps a
+    cache and no time limit, and by itself it waits for an answer for ever.
     """
-    from huggingface_hub import constants
+    from huggingface_hub import constants, get_session
 
     telemetry, constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_TELEMETRY, True
+    xet, constants.HF_HUB_DISABLE_XET = constants.HF_HUB_DISABLE_XET, True
+    session = get_session()
+    patience, session.timeout = session.timeout, type(session.timeout)(LONGER, connect=PATIENCE)
     try:
         yield
     except UserError:
@@ -173,7 +193,8 @@ def _asked(repo: str) -> Iterator[None]:
     except Exception as error:  # of the connection, the proxy, the server, the file system
         raise UserError(_why(error, repo)) from None
     finally:
-        constants.HF_HUB_DISABLE_TELEMETRY = telemetry
+        session.timeout = patience
+        constants.HF_HUB_DISABLE_TELEMETRY, constants.HF_HUB_DISABLE_XET = telemetry, xet
 
 
 def _why(error: Exception, repo: str) -> str:
@@ -192,8 +213,13 @@ def _why(error: Exception, repo: str) -> str:
     if isinstance(error, RevisionNotFoundError):
         return f"{place}/{repo} has no such revision. Leave it out for the newest."
     answer = error.response if isinstance(error, HfHubHTTPError) else None
+    kind = type(error).__name__
+    if kind in ("ReadTimeout", "WriteTimeout"):
+        return (
+            f"{place} has stopped answering. Try again later; after a push, look at {place}/{repo} "
+            "first, which may have the files."
+        )
     if answer is None:
-        kind = type(error).__name__
         return (
             f"{place} cannot be reached, or is no hub ({kind}: {shown(str(error))}). "
             "Try again later, or copy the run's folder by other means."
