@@ -64,9 +64,9 @@ def diff(config: DiffConfig) -> dict[str, Any]:
     refuse_other_base(one, other)
     base = None
     if config.base:
-        from gpsseg.delta.base import base_of
+        from gpsseg.delta.applying import load_base_of
 
-        base = dict(base_of(one).named_parameters())
+        base = dict(load_base_of(one).named_parameters())
     row, layers = difference(one.delta, other.delta, base)
     for line in lines_of(row, (one.name, other.name)):
         say(line)
