@@ -85,16 +85,21 @@ def push(config: PushConfig) -> str | None:
     """
     from gpsseg.delta.hub import require_token
     from gpsseg.delta.opened import open_delta
-    from gpsseg.delta.pushing import handed_on, say_how_to_pull, say_what_leaves, send
+    from gpsseg.delta.pushing import found_there, handed_on, keep, say_how_to_pull, say_what, send
+    from gpsseg.folders import refuse_existing
 
+    if config.output:
+        refuse_existing(config.output, config)
     opened = open_delta(config.delta)
     if not config.dry_run:
         require_token()
     with handed_on(opened, config) as files:
-        say_what_leaves(files, config)
+        who = found_there(config)
+        say_what(files, config, who)
         if config.dry_run:
+            keep(files, config)
             return None
-        commit = send(files, config)
+        commit = send(files, config, who)
         say_how_to_pull(files, config, commit)
     return commit
 

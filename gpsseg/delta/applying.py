@@ -1,4 +1,4 @@
-"""A delta's base, and its whole network as one file, which `--backbone NAME --weights FILE` takes."""
+"""A delta's base, and its whole network as one file that `--backbone NAME --weights FILE` takes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def _by_its_settings(opened: Opened) -> Backbone:
     elif settings.get("separate_classes"):
         why = "tells classes apart, which the data card of its run names"
     elif (method := METHODS.get(settings.get("method", ""))) and method.adds:
-        why = f"is of {told(settings['method'])}, whose layers are put in by the settings of its run"
+        why = (
+            f"is of {told(settings['method'])}, whose layers are put in by the settings of its run"
+        )
     if why:
         raise UserError(f"{opened.path} {why}. Pass the folder of its run.")
     with working(f"loading {told(name)}"):

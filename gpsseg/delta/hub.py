@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,21 @@ def require_token() -> None:
         raise UserError(f"To push, {host()} must know who you are. {TOKEN}")
 
 
+def _check_token() -> None:
+    """Refuse a token that no request can carry: the error for that would show it.
+
+    Raises:
+        UserError: there is one, and it is such.
+    """
+    from huggingface_hub import get_token
+
+    if not re.fullmatch(r"[!-~]*", get_token() or ""):
+        raise UserError(
+            "Your token for the hub holds a blank, a line break or a letter that none has. Copy it "
+            "again: `hf auth login`, or set $HF_TOKEN."
+        )
+
+
 def look(repo: str, revision: str | None = None) -> Revision | None:
     """What a repository holds; None if it does not exist, or only others may know that it does.
 
@@ -110,19 +126,25 @@ def fetch(repo: str, file: str, commit: str, folder: Path, most: int) -> Path:
     from huggingface_hub import get_session, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
-    taken, headers = 0, build_hf_headers(library_name="gpsseg")
+    taken = 0
     url = hf_hub_url(repo, file, revision=commit, endpoint=address())
-    with _asked(repo), (folder / file).open("wb") as target:
-        with get_session().stream("GET", url, headers=headers, timeout=PATIENCE) as answer:
-            hf_raise_for_status(answer)
-            for part in answer.iter_bytes(1 << 20):
-                taken += len(part)
-                if taken > most:
-                    raise UserError(
-                        f"{host()}/{repo} sends more than the {most:,} bytes that {file} may have. "
-                        "Nothing was written; it is none that gpsseg pushed."
-                    )
-                target.write(part)
+    with (
+        _asked(repo),
+        working(f"fetching {file}"),
+        (folder / file).open("wb") as target,
+        get_session().stream(
+            "GET", url, headers=build_hf_headers(library_name="gpsseg"), timeout=PATIENCE
+        ) as answer,
+    ):
+        hf_raise_for_status(answer)
+        for part in answer.iter_bytes(1 << 20):
+            taken += len(part)
+            if taken > most:
+                raise UserError(
+                    f"{host()}/{repo} sends more than the {most:,} bytes that {file} may have. "
+                    "Nothing was written; it is none that gpsseg pushed."
+                )
+            target.write(part)
     return folder / file
 
 
@@ -182,6 +204,7 @@ def _asked(repo: str) -> Iterator[None]:
     """
     from huggingface_hub import constants, get_session
 
+    _check_token()
     telemetry, constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_TELEMETRY, True
     xet, constants.HF_HUB_DISABLE_XET = constants.HF_HUB_DISABLE_XET, True
     session = get_session()

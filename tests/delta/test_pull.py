@@ -57,9 +57,9 @@ def test_no_more_is_fetched_than_a_file_may_have(
     hub.silent = {"size"}
     with pytest.raises(UserError, match=rf"sends more than the {size - 1:,} bytes that delta"):
         ask.pull(tmp_path / "x")
+    monkeypatch.setattr("gpsseg.delta.pulling.MOST", size)
     monkeypatch.setattr("gpsseg.delta.pulling.MOST_OF_TEXT", 99)
     with pytest.raises(UserError, match=r"sends more than the 99 bytes that config\.json may have"):
-        monkeypatch.setattr("gpsseg.delta.pulling.MOST", size)
         ask.pull(tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
