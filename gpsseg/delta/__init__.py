@@ -37,6 +37,7 @@ def info(config: InfoConfig) -> dict[str, Any]:
         "bytes": opened.path.stat().st_size,
         "bytes_of": bytes_of(opened.delta),
         "sha256": sha256_of_file(opened.path),
+        "values_sha256": opened.delta.sha256,
         "contents": contents_of(opened.delta),
         "layers": layers_of(opened.delta),
     }

@@ -28,4 +28,5 @@ def test_push(
     card = yaml.safe_load((look / "dataset.yaml").read_text())
     assert (card["name"], card["title"]) == ("own-images", "own images")
     told = read_facts(run).card
-    assert told and (told.name, told.title) == ("own-images", "own images")
+    assert told
+    assert (told.name, told.title) == ("own-images", "own images")
