@@ -59,7 +59,7 @@ def facts_of(opened: Opened) -> dict[str, Any]:
         UserError: the metadata, or a file of the run, hold what they must not.
     """
     told = _of_metadata(opened.delta.metadata, opened.path)
-    more = _of_run(opened.run) if opened.run else {}
+    more = _of_run(opened.run, bool(told["averaged"])) if opened.run else {}
     known = {name: more.get(name) if value is None else value for name, value in told.items()}
     epochs = more.get("epochs")
     training = training_of_metadata(opened.delta.metadata)
@@ -86,8 +86,13 @@ def _of_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     return found
 
 
-def _of_run(run: RunFolder) -> dict[str, Any]:
-    """The same, as far as a run's other files say so."""
+def _of_run(run: RunFolder, elsewhere: bool) -> dict[str, Any]:
+    """The same, as far as a run's other files say so.
+
+    Args:
+        run: the folder.
+        elsewhere: whether its delta was made elsewhere, of which only its use here is told.
+    """
     config = read_object(run.config, AnyConfig)
     settings = dict(config.get("config", {}))
     if isinstance(precision := config.get("resolved", {}).get("precision"), str):
@@ -103,7 +108,7 @@ def _of_run(run: RunFolder) -> dict[str, Any]:
         name: names[name] for name in DeltaSettings.__annotations__ if name in names.keys() & wanted
     }
     found["settings"] = fitted(kept, DeltaSettings, f"{run.config}: config")
-    if run.adopted.is_file():
+    if elsewhere:
         return {"settings": {n: v for n, v in found["settings"].items() if n in OF_USE}}
     if run.layers.is_file():
         found["selection_hash"] = read_object(run.layers, Selected).get("hash")

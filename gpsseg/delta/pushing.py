@@ -43,11 +43,11 @@ def handed_on(opened: Opened, config: PushConfig) -> Iterator[Mapping[str, Path]
     check_trained(run.path, read_config(run.path).epochs, config.untrained)
     with scratch_folder() as folder:
         to = RunFolder(folder)
-        hand_on(run, to, own_base(run), {"delta_sha256": sha256_of_file(opened.path)})
+        write_bytes(to.delta, opened.path.read_bytes())
+        hand_on(run, to, own_base(run), {"delta_sha256": sha256_of_file(to.delta)})
         write_text(folder / README, card_text(opened, to, config.repo))
-        there = [to.config, to.metrics, to.card, folder / README]
-        files = {path.name: path for path in there if path.is_file()}
-        yield {run.delta.name: opened.path, **files}
+        there = [to.delta, to.config, to.metrics, to.card, folder / README]
+        yield {path.name: path for path in there if path.is_file()}
 
 
 @dataclass(frozen=True)

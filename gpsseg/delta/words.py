@@ -39,8 +39,9 @@ def lines_of(known: Mapping[str, Any], layers: bool) -> Iterator[str]:
         yield from _mean(known["averaged"])
     else:
         yield _line("trained", _training(known["training"]))
-    if known["started_from"] is not None:
-        yield _line("started", f"from the delta whose file has SHA-256 {_hash(known)}")
+    if known["started_from"]:
+        digest = told(known["started_from"], 64)
+        yield _line("started", f"from the delta whose file has SHA-256 {digest}")
     yield _line("scores", scores_words(known["scores"]))
     yield _line("licence", f"of the base's weights: {_text(known['licence'])}")
     if layers:
@@ -89,10 +90,6 @@ def _changes(parts: Mapping[str, int]) -> str:
         tensors = counted(parts["whole_tensors"], "tensor")
         words.append(f"{tensors} whole ({parts['whole']:,} numbers)")
     return " and ".join(words)
-
-
-def _hash(known: Mapping[str, Any]) -> str:
-    return told(known["started_from"], 64)
 
 
 def _mean(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
