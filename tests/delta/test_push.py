@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from gpsseg.config.delta import PushConfig
+from gpsseg.config.delta import AverageConfig, InfoConfig, PushConfig
+from gpsseg.delta import average, info
 from gpsseg.errors import UserError
+from gpsseg.gps import Delta
 
 FILES = {"delta.safetensors", "config.json", "metrics.json", "README.md"}
 
@@ -92,3 +94,30 @@ def test_a_delta_alone_is_told_what_it_lacks(ask: Any, pushed_run: Path, tmp_pat
     said = r"lies in no run's folder, and `predict` elsewhere needs the config\.json of one"
     with pytest.raises(UserError, match=said):
         ask.push(alone)
+
+
+def test_a_mean_is_pushed_as_what_it_is(
+    hub: Any, ask: Any, pushed_run: Path, tmp_path: Path
+) -> None:
+    """Not as what the run was trained on whose settings it has; nor elsewhere when it is pulled."""
+    (pushed_run / "salt.txt").unlink()
+    paths = []
+    for name, images in (("a", "50"), ("b", "100")):
+        delta = Delta.load(pushed_run / "delta.safetensors")
+        delta.metadata["train_images"] = images
+        delta.metadata.pop("epochs", None)
+        paths.append(tmp_path / f"{name}.safetensors")
+        next(iter(delta.sparse.values()))[1].add_(int(images) / 1e6)
+        delta.save(paths[-1])
+    config = AverageConfig(deltas=tuple(paths), run=pushed_run, output=tmp_path / "mean SECRET")
+    kept = hub.files_at("clinic/polyps", ask.push(average(config)))[1]
+    assert set(kept) == FILES - {"metrics.json"}
+    assert not [name for name, content in kept.items() if b"SECRET" in content]
+    card = kept["README.md"].decode()
+    assert "mean of 2 trainings" in card
+    assert "150" in card
+    for lie in ("on 6 images", "6 training images", "the seed 0"):
+        assert lie not in card
+    pulled = info(InfoConfig(delta=ask.pull(tmp_path / "pulled")))
+    assert (len(pulled["averaged"]), pulled["train_images"]) == (2, 150)
+    assert "seed" not in pulled["settings"]
