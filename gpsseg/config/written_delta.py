@@ -38,14 +38,6 @@ class DeltaSettings(TypedDict, total=False):
     greys: SeenGreys
 
 
-class DeltaPart(TypedDict):
-    """One of those that a mean is of."""
-
-    sha256: Text
-    share: Score
-    train_images: Count | None
-
-
 class DeltaScoresOf(TypedDict, total=False):
     """The scores of the test images."""
 

@@ -11,12 +11,20 @@ from gpsseg.config.fitting import Count, Score, Text
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import METHOD_OPTIONS, OF_SOME
 from gpsseg.config.private import HIDDEN
-from gpsseg.config.written import AnyConfig, BegunSplit, HashedSplit, ListedSplit, Selected
-from gpsseg.config.written_delta import DeltaPart, DeltaScores, DeltaSettings
+from gpsseg.config.written import (
+    AnyConfig,
+    AveragedPart,
+    BegunSplit,
+    HashedSplit,
+    ListedSplit,
+    Selected,
+)
+from gpsseg.config.written_delta import DeltaScores, DeltaSettings
 from gpsseg.config.written_scores import Metrics
 from gpsseg.delta.opened import Opened
 from gpsseg.errors import UserError, shown
 from gpsseg.reading import fitted, parse_json, read_object
+from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.delta_facts import scores_of
 from gpsseg.runs.trained import training_of_metadata, training_of_run
 
@@ -43,7 +51,7 @@ OBJECTS: Mapping[str, Any] = {
     "settings": DeltaSettings,
     "trainable": Counts,
     "scores": DeltaScores,
-    "averaged": list[DeltaPart],
+    "averaged": list[AveragedPart],
 }
 # Settings of the run that a delta from elsewhere lies in: how it is used here, not how it was made.
 OF_USE = (
@@ -59,7 +67,7 @@ def facts_of(opened: Opened) -> dict[str, Any]:
         UserError: the metadata, or a file of the run, hold what they must not.
     """
     told = _of_metadata(opened.delta.metadata, opened.path)
-    more = _of_run(opened.run, bool(told["averaged"])) if opened.run else {}
+    more = _of_run(opened.run) if opened.run else {}
     known = {name: more.get(name) if value is None else value for name, value in told.items()}
     epochs = more.get("epochs")
     training = training_of_metadata(opened.delta.metadata)
@@ -86,13 +94,8 @@ def _of_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     return found
 
 
-def _of_run(run: RunFolder, elsewhere: bool) -> dict[str, Any]:
-    """The same, as far as a run's other files say so.
-
-    Args:
-        run: the folder.
-        elsewhere: whether its delta was made elsewhere, of which only its use here is told.
-    """
+def _of_run(run: RunFolder) -> dict[str, Any]:
+    """The same, as far as a run's other files say so; of a delta from elsewhere its use alone."""
     config = read_object(run.config, AnyConfig)
     settings = dict(config.get("config", {}))
     if isinstance(precision := config.get("resolved", {}).get("precision"), str):
@@ -108,7 +111,7 @@ def _of_run(run: RunFolder, elsewhere: bool) -> dict[str, Any]:
         name: names[name] for name in DeltaSettings.__annotations__ if name in names.keys() & wanted
     }
     found["settings"] = fitted(kept, DeltaSettings, f"{run.config}: config")
-    if elsewhere:
+    if adopted_of(run.path):
         return {"settings": {n: v for n, v in found["settings"].items() if n in OF_USE}}
     if run.layers.is_file():
         found["selection_hash"] = read_object(run.layers, Selected).get("hash")

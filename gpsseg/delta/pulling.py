@@ -16,6 +16,7 @@ from gpsseg.files import sha256_of_file, write_bytes, write_json, write_text
 from gpsseg.folders import finish_folder, new_folder, refuse_existing
 from gpsseg.gps import Delta
 from gpsseg.reading import read_object, read_text
+from gpsseg.runs.adopted import adopted_of
 from gpsseg.scratch import scratch_folder
 
 README = "README.md"
@@ -61,7 +62,8 @@ def _wanted(repo: str, found: Revision) -> list[str]:
         UserError: it holds no delta, or a file of a size that none has.
     """
     run = RunFolder(Path())
-    needed, more = (run.delta.name, run.config.name), (run.metrics.name, run.card.name, README)
+    needed = run.delta.name, run.config.name
+    more = run.metrics.name, run.card.name, run.adopted.name, README
     if missing := [name for name in needed if name not in found.files]:
         raise UserError(
             f"{host()}/{repo} holds no delta of gpsseg: it lacks {' and '.join(missing)}. "
@@ -128,6 +130,7 @@ def _check(fetched: RunFolder, ready: RunFolder, config: PullConfig) -> None:
     """
     try:
         Delta.load(fetched.delta)
+        adopted_of(fetched.path)
         base = settle_base(own_base(fetched), config.backbone, config.weights)
         hand_on(fetched, ready, base, {})
     except UserError as error:
@@ -139,7 +142,7 @@ def _check(fetched: RunFolder, ready: RunFolder, config: PullConfig) -> None:
 
 def _write(fetched: RunFolder, ready: RunFolder, config: PullConfig, facts: dict[str, str]) -> None:
     output = RunFolder(new_folder(config.output, config))
-    for source in (ready.config, ready.metrics, ready.card):
+    for source in (ready.config, ready.metrics, ready.card, ready.adopted):
         if source.is_file():
             write_bytes(output.path / source.name, source.read_bytes())
     if (fetched.path / README).is_file():

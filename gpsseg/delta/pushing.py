@@ -24,7 +24,7 @@ from gpsseg.folders import finish_folder, new_folder
 from gpsseg.reading import read_object
 from gpsseg.report.model_card import Handed, model_card
 from gpsseg.report.paper.texts import markdown
-from gpsseg.runs.members import training_facts
+from gpsseg.runs.drawn import data_of_training, training_facts
 from gpsseg.runs.trained import check_trained
 from gpsseg.scratch import scratch_folder
 
@@ -46,7 +46,7 @@ def handed_on(opened: Opened, config: PushConfig) -> Iterator[Mapping[str, Path]
         write_bytes(to.delta, opened.path.read_bytes())
         hand_on(run, to, own_base(run), {"delta_sha256": sha256_of_file(to.delta)})
         write_text(folder / README, card_text(opened, to, config.repo))
-        there = [to.delta, to.config, to.metrics, to.card, folder / README]
+        there = [to.delta, to.config, to.metrics, to.card, to.adopted, folder / README]
         yield {path.name: path for path in there if path.is_file()}
 
 
@@ -157,6 +157,7 @@ def card_text(opened: Opened, to: RunFolder, repo: str) -> str:
         licence=licence or (published.licence if published else UNKNOWN),
         how=_how(opened, to, repo),
         training=training_facts(opened.path.parent),
+        data=data_of_training(opened.path.parent),
         tags=["delta"],
     )
     return model_card(to.path, handed)

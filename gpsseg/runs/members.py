@@ -33,10 +33,7 @@ from gpsseg.runs.method import add_layers, load_base
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import (
     check_trained,
-    facts_of,
-    facts_of_folds,
     require_delta,
-    training_of_run,
 )
 from gpsseg.tuning import METHODS
 
@@ -282,12 +279,6 @@ def _logits(config: FinetuneConfig) -> int:
 def _refuse_untrained(run: Path, untrained: bool) -> None:
     epochs = read_config(run).epochs
     by_main(lambda: check_trained(run, epochs, untrained))
-
-
-def training_facts(folder: Path) -> dict[str, Any]:
-    """What metrics.json says of a training that was stopped; of a study's, in which folds."""
-    facts = [facts_of(training_of_run(run, read_config(run).epochs)) for run in runs_of(folder)]
-    return facts_of_folds(facts) if StudyFolder(folder).is_study else facts[0]
 
 
 def delta_hash(folder: Path) -> str | list[str]:

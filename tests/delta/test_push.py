@@ -111,7 +111,7 @@ def test_a_mean_is_pushed_as_what_it_is(
         delta.save(paths[-1])
     config = AverageConfig(deltas=tuple(paths), run=pushed_run, output=tmp_path / "mean SECRET")
     kept = hub.files_at("clinic/polyps", ask.push(average(config)))[1]
-    assert set(kept) == FILES - {"metrics.json"}
+    assert set(kept) == FILES - {"metrics.json"} | {"adopted.json"}
     assert not [name for name, content in kept.items() if b"SECRET" in content]
     card = kept["README.md"].decode()
     assert "mean of 2 trainings" in card
