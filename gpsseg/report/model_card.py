@@ -189,7 +189,7 @@ def _limits(facts: Facts, scored: bool) -> list[str]:
 def _licences(facts: Facts, handed: Handed) -> list[str]:
     metrics = facts.metrics
     told = [f"Weights of the base: {handed.licence}."]
-    if facts.synthetic:
+    if _drawn(facts):
         return [*told, "Images: drawn by gpsseg; nobody's terms bind what was tuned on them."]
     if metrics.get("licence"):
         told.append(
@@ -201,6 +201,11 @@ def _licences(facts: Facts, handed: Handed) -> list[str]:
     if metrics.get("citation"):
         told.append(f"Cite the images as: {metrics['citation']}.")
     return told
+
+
+def _drawn(facts: Facts) -> bool:
+    """Whether all images are of gpsseg: a mean is called synthetic where one part of it is."""
+    return facts.synthetic and not facts.metrics.get("adopted")
 
 
 def _version(facts: Facts) -> str:
@@ -226,7 +231,7 @@ def _front_matter(facts: Facts, handed: Handed) -> str:
 def _licence(facts: Facts, handed: Handed) -> dict[str, Any]:
     """The base's licence, where the images' terms add nothing to it; else that it is another."""
     terms = str(facts.metrics.get("licence") or "").lower()
-    free = facts.synthetic or any(each in terms for each in OPEN)
+    free = _drawn(facts) or any(each in terms for each in OPEN)
     if free and handed.licence.lower().startswith("apache-2.0"):
         return {"license": "apache-2.0"}
     return {"license": "other", "license_name": "see-licences-below", "license_link": "README.md"}
