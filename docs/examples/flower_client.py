@@ -131,7 +131,12 @@ def join(address: str, start: Path, folder: Path, words: list[str]) -> None:
     kept = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
     given = {n: v for n, v in kept.items() if n not in ("start_from", "output")}
     centre = Centre(start, folder, given).to_client()
-    flwr.client.start_client(server_address=address, client=centre, insecure=True)
+    flwr.client.start_client(
+        server_address=address,
+        client=centre,
+        insecure=True,
+        max_wait_time=600,  # seconds without a server, which may have refused what came
+    )
 
 
 def main() -> None:

@@ -224,8 +224,8 @@ def _refuse_other(first: Candidates, other: Candidates) -> None:
                 "Select with the same options everywhere."
             )
     names = [str(file.path or "A file") for file in (first, other)]
-    settings = [settings_of(each.facts, n) for each, n in zip((first, other), names, strict=True)]
-    refuse_seen_otherwise(*settings, names)
+    here, there = settings_of(first.facts, names[0]), settings_of(other.facts, names[1])
+    refuse_seen_otherwise(here, there, names)
 
 
 def _best(name: str, rows: Sequence[Row], k: int) -> Tensor:
