@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from gpsseg.config.delta import AverageConfig, InfoConfig, PushConfig
 from gpsseg.delta import average, info
@@ -121,3 +122,13 @@ def test_a_mean_is_pushed_as_what_it_is(
     pulled = info(InfoConfig(delta=ask.pull(tmp_path / "pulled")))
     assert (len(pulled["averaged"]), pulled["train_images"]) == (2, 150)
     assert "seed" not in pulled["settings"]
+
+
+def test_the_way_of_sending_that_waits_for_ever_is_not_taken(
+    hub: Any, ask: Any, pushed_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for a token of its own, again and again where it gets none that it can use."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    assert ask.push(pushed_run)
+    assert not [each for each in hub.asked if "xet" in each]
+    assert constants.HF_HUB_DISABLE_XET is False, "the user's own choice is put back"
