@@ -86,11 +86,11 @@ def test_all_bad_files_are_listed_at_once(
 ) -> None:
     listed = cases(tmp_path, odd_files)
     names = {path.name for path in (tmp_path / "odd").iterdir()}
-    monkeypatch.setattr("gpsseg.data.checks.readable.SHOWN", 3)
+    monkeypatch.setattr("gpsseg.data.checks.readable.MOST_TOLD", 3)
     for read in (check_cases, lesion_shares):
         with pytest.raises(UserError, match=r"\.\.\. and \d+ other faults?\."):
             read(listed)
-    monkeypatch.setattr("gpsseg.data.checks.readable.SHOWN", 99)
+    monkeypatch.setattr("gpsseg.data.checks.readable.MOST_TOLD", 99)
     for read in (check_cases, lesion_shares):
         with pytest.raises(UserError) as caught:
             read(listed)
@@ -150,7 +150,7 @@ def test_predictions_that_cannot_be_scored_are_listed(
     config = EvaluateConfig(
         predictions=tmp_path / "maps", truth=tmp_path / "truth", output=tmp_path / "out"
     )
-    monkeypatch.setattr("gpsseg.data.checks.readable.SHOWN", 99)
+    monkeypatch.setattr("gpsseg.data.checks.readable.MOST_TOLD", 99)
     with pytest.raises(UserError) as caught:
         evaluate(config)
     told = str(caught.value).splitlines()

@@ -18,6 +18,9 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 INFO_CONDITIONS: Conditions = {
     "layers": Condition("the text; --json has them always", lambda config: not config.json),
 }
+PUSH_CONDITIONS: Conditions = {
+    "output": Condition("--dry-run", lambda config: bool(config.dry_run)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +124,7 @@ class PushConfig:
     without names of images, a model card, and what `predict` needs of your own data card. It needs
     a token: `hf auth login`, or $HF_TOKEN. $HF_ENDPOINT names another hub.
 
-    Example: python -m gpsseg.delta push runs/kvasir --repo my-clinic/polyps --dry-run
+    Example: python -m gpsseg.delta push runs/kvasir --repo my-clinic/polyps --dry-run --output look
     """
 
     delta: Positional[Path]
@@ -134,11 +137,15 @@ class PushConfig:
     something of these."""
     dry_run: bool = False
     """Only list what would leave this machine."""
+    output: Path | None = None
+    """With --dry-run: a folder to keep the very files in, for you to read. It must not exist or be
+    empty."""
     untrained: bool = False
     """Also take a network that was stopped before its first validation."""
 
     def __post_init__(self) -> None:
         check_types(self)
+        refuse_idle(self, PUSH_CONDITIONS)
         _require_repository(self.repo)
 
 

@@ -37,6 +37,7 @@ def info(config: InfoConfig) -> dict[str, Any]:
         "bytes": opened.path.stat().st_size,
         "bytes_of": bytes_of(opened.delta),
         "sha256": sha256_of_file(opened.path),
+        "values_sha256": opened.delta.sha256,
         "contents": contents_of(opened.delta),
         "layers": layers_of(opened.delta),
     }
@@ -65,9 +66,9 @@ def diff(config: DiffConfig) -> dict[str, Any]:
     refuse_other_base(one.delta, other.delta, (one.name, other.name))
     base = None
     if config.base:
-        from gpsseg.delta.base import base_of
+        from gpsseg.delta.applying import load_base_of
 
-        base = dict(base_of(one).named_parameters())
+        base = dict(load_base_of(one).named_parameters())
     row, layers = difference(one.delta, other.delta, base)
     for line in lines_of(row, (one.name, other.name)):
         say(line)
@@ -86,16 +87,21 @@ def push(config: PushConfig) -> str | None:
     """
     from gpsseg.delta.hub import require_token
     from gpsseg.delta.opened import open_delta
-    from gpsseg.delta.pushing import handed_on, say_how_to_pull, say_what_leaves, send
+    from gpsseg.delta.pushing import found_there, handed_on, keep, say_how_to_pull, say_what, send
+    from gpsseg.folders import refuse_existing
 
+    if config.output:
+        refuse_existing(config.output, config)
     opened = open_delta(config.delta)
     if not config.dry_run:
         require_token()
     with handed_on(opened, config) as files:
-        say_what_leaves(files, config)
+        who = found_there(config)
+        say_what(files, config, who)
         if config.dry_run:
+            keep(files, config)
             return None
-        commit = send(files, config)
+        commit = send(files, config, who)
         say_how_to_pull(files, config, commit)
     return commit
 

@@ -8,7 +8,7 @@ from gpsseg.delta.opened import Opened
 from gpsseg.errors import UserError, few
 from gpsseg.gps import Delta
 from gpsseg.gps.average import average as mean
-from gpsseg.gps.average import doubts_of, image_weights, images_of
+from gpsseg.gps.average import doubts_of, images_of, weights_of
 
 
 def averaged(deltas: Sequence[Delta], weights: Sequence[float]) -> tuple[Delta, list[float]]:
@@ -26,7 +26,7 @@ def averaged(deltas: Sequence[Delta], weights: Sequence[float]) -> tuple[Delta, 
         raise UserError(
             f"Got {len(weights)} --weights for {len(deltas)} deltas, expected one for each."
         )
-    counts = list(weights) or image_weights(deltas) or [1.0] * len(deltas)
+    counts = list(weights) or weights_of(deltas)
     return mean(deltas, weights or None), [each / sum(counts) for each in counts]
 
 

@@ -11,16 +11,27 @@ from gpsseg.config.fitting import Count, Score, Text
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import METHOD_OPTIONS, OF_SOME
 from gpsseg.config.private import HIDDEN
-from gpsseg.config.written import AnyConfig, BegunSplit, HashedSplit, ListedSplit, Selected
+from gpsseg.config.written import (
+    AnyConfig,
+    AveragedPart,
+    BegunSplit,
+    HashedSplit,
+    ListedSplit,
+    Selected,
+)
 from gpsseg.config.written_delta import DeltaScores, DeltaSettings
 from gpsseg.config.written_scores import Metrics
 from gpsseg.delta.opened import Opened
 from gpsseg.errors import UserError, shown
 from gpsseg.reading import fitted, parse_json, read_object
+from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.delta_facts import scores_of
 from gpsseg.runs.trained import training_of_metadata, training_of_run
 
-TEXTS = ("base", "base_hash", "dataset", "title", "data", "split_sha256", "selection_hash")
+TEXTS = (
+    *("base", "base_hash", "dataset", "title", "data", "split_sha256", "selection_hash"),
+    *("licence", "started_from"),
+)
 LONGEST = 1 << 20  # characters of a JSON text in the metadata
 PLACES = ("backbone", "weights")
 
@@ -40,7 +51,13 @@ OBJECTS: Mapping[str, Any] = {
     "settings": DeltaSettings,
     "trainable": Counts,
     "scores": DeltaScores,
+    "averaged": list[AveragedPart],
 }
+# Settings of the run that a delta from elsewhere lies in: how it is used here, not how it was made.
+OF_USE = (
+    *("backbone", "weights", "prompt", "image_size", "precision", "method", "rank", "classes"),
+    "separate_classes",
+)
 
 
 def facts_of(opened: Opened) -> dict[str, Any]:
@@ -61,7 +78,7 @@ def facts_of(opened: Opened) -> dict[str, Any]:
 
 
 def _of_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {name: metadata.get(name) for name in (*TEXTS, "licence")}
+    found: dict[str, Any] = {name: metadata.get(name) for name in TEXTS}
     number = metadata.get("train_images")
     if number is not None and not re.fullmatch(r"[0-9]{1,9}", number):
         raise UserError(
@@ -78,7 +95,7 @@ def _of_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
 
 
 def _of_run(run: RunFolder) -> dict[str, Any]:
-    """The same, as far as a run's other files say so."""
+    """The same, as far as a run's other files say so; of a delta from elsewhere its use alone."""
     config = read_object(run.config, AnyConfig)
     settings = dict(config.get("config", {}))
     if isinstance(precision := config.get("resolved", {}).get("precision"), str):
@@ -94,6 +111,8 @@ def _of_run(run: RunFolder) -> dict[str, Any]:
         name: names[name] for name in DeltaSettings.__annotations__ if name in names.keys() & wanted
     }
     found["settings"] = fitted(kept, DeltaSettings, f"{run.config}: config")
+    if adopted_of(run.path):
+        return {"settings": {n: v for n, v in found["settings"].items() if n in OF_USE}}
     if run.layers.is_file():
         found["selection_hash"] = read_object(run.layers, Selected).get("hash")
     if run.split.is_file():

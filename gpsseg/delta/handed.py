@@ -19,9 +19,9 @@ from gpsseg.config.resuming import read_config
 from gpsseg.config.written import AnyConfig, Json
 from gpsseg.config.written_scores import Metrics
 from gpsseg.data.anonymous import UNSTATED, nameless_prompt, public_card
-from gpsseg.data.cards.card import card_names, load_card, save_card
+from gpsseg.data.cards.card import card_names, load_public_card, save_card
 from gpsseg.errors import UserError, shown, told
-from gpsseg.files import write_json
+from gpsseg.files import sha256_of_file, write_json
 from gpsseg.reading import read_object
 
 RANDOM = "random"
@@ -78,9 +78,11 @@ def hand_on(run: RunFolder, to: RunFolder, base: Base, facts: Mapping[str, Any])
     made = {"config": settings, "resolved": resolved, "versions": versions, "command": []}
     write_json(to.config, made | dict(facts))
     if own:
-        card = public_card(load_card(str(run.card)))
+        card = public_card(load_public_card(run.card))
         card = dataclasses.replace(card, sources=[], get="", note="", synthetic={})
         save_card(card, to.card, "What `predict` needs of the data that this was trained on.")
+    if run.adopted.is_file():
+        write_json(to.adopted, {"delta_sha256": sha256_of_file(run.delta)})
     if run.metrics.is_file():
         write_json(to.metrics, public_metrics(read_object(run.metrics, Metrics)))
     read_config(to.path)  # what does not go together is refused now

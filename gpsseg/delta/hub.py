@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,15 @@ from gpsseg.errors import UserError, shown
 
 HUB = "https://huggingface.co"
 PATIENCE = 10.0  # seconds until somebody must have answered
+LONGER = 60.0  # the same where a hub must first put away what it was sent
 TOKEN = "Get a token: `hf auth login`, or set $HF_TOKEN."
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository: its bytes, and its SHA-256 where the hub says it."""
+    """A file of a repository: how many bytes it has and its SHA-256, where the hub says so."""
 
-    size: int
+    size: int | None
     sha256: str | None
 
 
@@ -60,6 +62,21 @@ def require_token() -> None:
         raise UserError(f"To push, {host()} must know who you are. {TOKEN}")
 
 
+def _check_token() -> None:
+    """Refuse a token that no request can carry: the error for that would show it.
+
+    Raises:
+        UserError: there is one, and it is such.
+    """
+    from huggingface_hub import get_token
+
+    if not re.fullmatch(r"[!-~]*", get_token() or ""):
+        raise UserError(
+            "Your token for the hub holds a blank, a line break or a letter that none has. Copy it "
+            "again: `hf auth login`, or set $HF_TOKEN."
+        )
+
+
 def look(repo: str, revision: str | None = None) -> Revision | None:
     """What a repository holds; None if it does not exist, or only others may know that it does.
 
@@ -90,24 +107,45 @@ def look(repo: str, revision: str | None = None) -> Revision | None:
 
 def _file(sibling: Any) -> HubFile:
     size, lfs = sibling.size, sibling.lfs
-    return HubFile(size if isinstance(size, int) else 0, lfs.sha256 if lfs else None)
+    return HubFile(size if isinstance(size, int) else None, lfs.sha256 if lfs else None)
 
 
-def fetch(repo: str, file: str, commit: str, folder: Path) -> Path:
+def fetch(repo: str, file: str, commit: str, folder: Path, most: int) -> Path:
     """Fetch a file into a folder.
 
-    Raises:
-        UserError: the hub cannot be reached, or breaks off.
-    """
-    from huggingface_hub import hf_hub_download
+    Args:
+        repo: USER/NAME.
+        file: its name.
+        commit: of the repository.
+        folder: which is there.
+        most: bytes that are taken, whatever the hub said.
 
-    with _asked(repo), working(f"fetching {file}"), _without_bars():
-        return Path(
-            hf_hub_download(
-                repo, file, revision=commit, local_dir=folder, endpoint=address(),
-                etag_timeout=PATIENCE,
-            )
-        )  # fmt: skip
+    Raises:
+        UserError: the hub cannot be reached, breaks off, or sends more.
+    """
+    from huggingface_hub import get_session, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+    taken = 0
+    url = hf_hub_url(repo, file, revision=commit, endpoint=address())
+    with (
+        _asked(repo),
+        working(f"fetching {file}"),
+        (folder / file).open("wb") as target,
+        get_session().stream(
+            "GET", url, headers=build_hf_headers(library_name="gpsseg"), timeout=PATIENCE
+        ) as answer,
+    ):
+        hf_raise_for_status(answer)
+        for part in answer.iter_bytes(1 << 20):
+            taken += len(part)
+            if taken > most:
+                raise UserError(
+                    f"{host()}/{repo} sends more than the {most:,} bytes that {file} may have. "
+                    "Nothing was written; it is none that gpsseg pushed."
+                )
+            target.write(part)
+    return folder / file
 
 
 def make(repo: str, public: bool) -> None:
@@ -161,11 +199,16 @@ def _without_bars() -> Iterator[None]:
 def _asked(repo: str) -> Iterator[None]:
     """Turn whatever the hub's client raises into one sentence; it tells nothing of this machine.
 
-    Its telemetry would also ask for more than it was asked for.
+    Its telemetry would also ask for more than it was asked for, its other way of sending keeps a
+    cache and no time limit, and by itself it waits for an answer for ever.
     """
-    from huggingface_hub import constants
+    from huggingface_hub import constants, get_session
 
+    _check_token()
     telemetry, constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_TELEMETRY, True
+    xet, constants.HF_HUB_DISABLE_XET = constants.HF_HUB_DISABLE_XET, True
+    session = get_session()
+    patience, session.timeout = session.timeout, type(session.timeout)(LONGER, connect=PATIENCE)
     try:
         yield
     except UserError:
@@ -173,7 +216,8 @@ def _asked(repo: str) -> Iterator[None]:
     except Exception as error:  # of the connection, the proxy, the server, the file system
         raise UserError(_why(error, repo)) from None
     finally:
-        constants.HF_HUB_DISABLE_TELEMETRY = telemetry
+        session.timeout = patience
+        constants.HF_HUB_DISABLE_TELEMETRY, constants.HF_HUB_DISABLE_XET = telemetry, xet
 
 
 def _why(error: Exception, repo: str) -> str:
@@ -192,8 +236,13 @@ def _why(error: Exception, repo: str) -> str:
     if isinstance(error, RevisionNotFoundError):
         return f"{place}/{repo} has no such revision. Leave it out for the newest."
     answer = error.response if isinstance(error, HfHubHTTPError) else None
+    kind = type(error).__name__
+    if kind in ("ReadTimeout", "WriteTimeout"):
+        return (
+            f"{place} has stopped answering. Try again later; after a push, look at {place}/{repo} "
+            "first, which may have the files."
+        )
     if answer is None:
-        kind = type(error).__name__
         return (
             f"{place} cannot be reached, or is no hub ({kind}: {shown(str(error))}). "
             "Try again later, or copy the run's folder by other means."

@@ -70,7 +70,7 @@ def require_run(opened: Opened, what: str) -> RunFolder:
     """
     if opened.run is None:
         raise UserError(
-            f"{opened.path} lies in no run's folder, whose config.json {what} needs. Pass the "
-            "folder of its run."
+            f"{opened.path} lies in no run's folder, and {what} needs the config.json of one. Pass "
+            "the folder of its run."
         )
     return opened.run

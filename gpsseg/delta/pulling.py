@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from gpsseg.config.delta import PullConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.written import AnyConfig
+from gpsseg.console import say
 from gpsseg.delta.handed import hand_on, own_base, settle_base
-from gpsseg.delta.hub import HubFile, Revision, fetch, host, look
+from gpsseg.delta.hub import Revision, fetch, host, look
 from gpsseg.errors import UserError, shown
 from gpsseg.files import sha256_of_file, write_bytes, write_json, write_text
 from gpsseg.folders import finish_folder, new_folder, refuse_existing
 from gpsseg.gps import Delta
 from gpsseg.reading import read_object, read_text
+from gpsseg.runs.adopted import adopted_of
 from gpsseg.scratch import scratch_folder
 
 README = "README.md"
 MOST_OF_TEXT = 8 << 20  # bytes of each file but the delta
+MOST = 4 << 30  # of the delta: SAM's largest network whole, and more
 
 
 def pull_to(config: PullConfig) -> Path:
@@ -40,9 +44,11 @@ def pull_to(config: PullConfig) -> Path:
     names = _wanted(config.name, found)
     with scratch_folder() as folder:
         fetched, ready = folder / "fetched", RunFolder(folder / "ready")
-        new_folder(ready.path)
+        for path in (fetched, ready.path):
+            new_folder(path)
+        _say_size(config.name, names, found)
         for name in names:
-            fetch(config.name, name, found.commit, fetched)
+            fetch(config.name, name, found.commit, fetched, _most(name))
         digest = _verified(RunFolder(fetched), found, config)
         _check(RunFolder(fetched), ready, config)
         _write(RunFolder(fetched), ready, config, {"revision": found.commit, "sha256": digest})
@@ -53,23 +59,37 @@ def _wanted(repo: str, found: Revision) -> list[str]:
     """The files that are fetched: those that ``push`` puts there, whatever else there is.
 
     Raises:
-        UserError: it holds no delta, or a text of a size that none has.
+        UserError: it holds no delta, or a file of a size that none has.
     """
     run = RunFolder(Path())
-    needed, more = (run.delta.name, run.config.name), (run.metrics.name, run.card.name, README)
+    needed = run.delta.name, run.config.name
+    more = run.metrics.name, run.card.name, run.adopted.name, README
     if missing := [name for name in needed if name not in found.files]:
         raise UserError(
             f"{host()}/{repo} holds no delta of gpsseg: it lacks {' and '.join(missing)}. "
             "Expected a repository that `python -m gpsseg.delta push` made."
         )
     names = [name for name in (*needed, *more) if name in found.files]
-    for name in names[1:]:
-        if found.files[name].size > MOST_OF_TEXT:
+    for name in names:
+        size = found.files[name].size
+        if size is not None and size > _most(name):
             raise UserError(
-                f"{host()}/{repo} has a {name} of {found.files[name].size:,} bytes, expected "
-                f"at most {MOST_OF_TEXT:,}. It is none that gpsseg pushed."
+                f"{host()}/{repo} has a {name} of {size:,} bytes, expected at most "
+                f"{_most(name):,}. It is none that gpsseg pushed."
             )
     return names
+
+
+def _most(name: str) -> int:
+    """How many bytes a file may have."""
+    return MOST if name == RunFolder(Path()).delta.name else MOST_OF_TEXT
+
+
+def _say_size(repo: str, names: Sequence[str], found: Revision) -> None:
+    sizes = [found.files[name].size for name in names]
+    known = sum(size for size in sizes if size is not None)
+    size = "files of a size that it does not say" if None in sizes else f"{known / 2**20:.2f} MB"
+    say(f"fetching {size} from {host()}/{repo}")
 
 
 def _verified(fetched: RunFolder, found: Revision, config: PullConfig) -> str:
@@ -81,9 +101,15 @@ def _verified(fetched: RunFolder, found: Revision, config: PullConfig) -> str:
     digest = sha256_of_file(fetched.delta)
     told: dict[str, object] = {
         "you expect": config.sha256 and config.sha256.lower(),
-        "the hub tells": found.files.get(fetched.delta.name, HubFile(0, None)).sha256,
+        "the hub tells": found.files[fetched.delta.name].sha256,
         "config.json tells": read_object(fetched.config, AnyConfig).get("delta_sha256"),
     }
+    if told["config.json tells"] is None:
+        raise UserError(
+            f"The config.json of {config.name} does not say which delta it is for (delta_sha256), "
+            "so nothing was written. Ask who made the repository to push it by `python -m "
+            "gpsseg.delta push`."
+        )
     for who, expected in told.items():
         if expected is not None and expected != digest:
             raise UserError(
@@ -91,6 +117,8 @@ def _verified(fetched: RunFolder, found: Revision, config: PullConfig) -> str:
                 f"{shown(expected)}. It was damaged on its way or is another one; nothing was "
                 "written. Pull it again, or ask who pushed it."
             )
+    compared = [who for who, expected in told.items() if expected is not None]
+    say(f"the delta's SHA-256 is what {' and '.join(compared)}: {digest}")
     return digest
 
 
@@ -102,6 +130,7 @@ def _check(fetched: RunFolder, ready: RunFolder, config: PullConfig) -> None:
     """
     try:
         Delta.load(fetched.delta)
+        adopted_of(fetched.path)
         base = settle_base(own_base(fetched), config.backbone, config.weights)
         hand_on(fetched, ready, base, {})
     except UserError as error:
@@ -113,10 +142,11 @@ def _check(fetched: RunFolder, ready: RunFolder, config: PullConfig) -> None:
 
 def _write(fetched: RunFolder, ready: RunFolder, config: PullConfig, facts: dict[str, str]) -> None:
     output = RunFolder(new_folder(config.output, config))
-    for source in (ready.config, ready.metrics, ready.card, fetched.delta):
+    for source in (ready.config, ready.metrics, ready.card, ready.adopted):
         if source.is_file():
             write_bytes(output.path / source.name, source.read_bytes())
     if (fetched.path / README).is_file():
         write_text(output.path / README, read_text(fetched.path / README, errors="replace"))
     write_json(output.pulled, {"hub": host(), "repo": config.name, **facts})
+    write_bytes(output.delta, fetched.delta.read_bytes())  # last: without it nothing takes it
     finish_folder(output.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gpsseg.config.methods import METHOD_TITLES
@@ -11,6 +11,7 @@ from gpsseg.errors import counted, told
 UNKNOWN = "not known (the delta does not say)"
 OF_METHOD = ("rank", "top_k", "decoder_top_k", "criterion", "level", "biases")
 SHORT = 200
+MOST = 20  # parts of a mean that are listed
 
 
 def lines_of(known: Mapping[str, Any], layers: bool) -> Iterator[str]:
@@ -22,6 +23,7 @@ def lines_of(known: Mapping[str, Any], layers: bool) -> Iterator[str]:
     """
     size, parts = known["bytes"], known["contents"]
     yield _line("file", f"{size / 2**20:.2f} MB, SHA-256 {known['sha256']}")
+    yield _line("values", f"SHA-256 {known['values_sha256']} (by which a mean names its parts)")
     yield _line("base", f"{_text(known['base'])}, SHA-256 of weights {_short(known['base_hash'])}")
     yield _line("method", _method(known["settings"]))
     yield _line("shown", _shown(known["settings"]))
@@ -33,7 +35,13 @@ def lines_of(known: Mapping[str, Any], layers: bool) -> Iterator[str]:
             yield _line(f"  {role}", f"{counts[role]:,} numbers{of}")
     yield _line("selection", f"SHA-256 {_short(known['selection_hash'])}")
     yield _line("data", _data(known))
-    yield _line("trained", _training(known["training"]))
+    if known["averaged"]:
+        yield from _mean(known["averaged"])
+    else:
+        yield _line("trained", _training(known["training"]))
+    if known["started_from"]:
+        digest = told(known["started_from"], 64)
+        yield _line("started", f"from the delta whose file has SHA-256 {digest}")
     yield _line("scores", scores_words(known["scores"]))
     yield _line("licence", f"of the base's weights: {_text(known['licence'])}")
     if layers:
@@ -84,14 +92,28 @@ def _changes(parts: Mapping[str, int]) -> str:
     return " and ".join(words)
 
 
+def _mean(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What a mean is of; by the hashes of the values, for it tells no names."""
+    yield _line("mean", f"of {counted(len(parts), 'delta')}, each of the values with this SHA-256:")
+    for part in parts[:MOST]:
+        number = part["train_images"]
+        images = "unknown how many" if number is None else f"{number:,}"
+        digest = told(part["sha256"], 64)
+        yield _line("", f"{part['share']:>7.2%}  {digest} ({images} training images)")
+    if len(parts) > MOST:
+        yield _line("", f"... and {len(parts) - MOST:,} more; --json lists them all")
+
+
 def _data(known: Mapping[str, Any]) -> str:
-    if known["dataset"] is None and known["title"] is None:
+    number, title, name = known["train_images"], known["title"], known["dataset"]
+    if title is None and name is None and known["data"] is None and number is None:
         return UNKNOWN
-    title, name = known["title"], known["dataset"]
-    words = [f"{told(title, SHORT)} ({told(name)})" if title else told(name)]
+    if title is None and name is None:
+        words = ["of which set is not known"]
+    else:
+        words = [f"{told(title, SHORT)} ({told(name)})" if title else told(name)]
     if known["data"] is not None:
         words.append("SYNTHETIC SAMPLE" if "synthetic" in known["data"] else told(known["data"]))
-    number = known["train_images"]
     words.append("unknown how many training images" if number is None else f"trained on {number}")
     words.append(f"split {_short(known['split_sha256'])}")
     return ", ".join(words)

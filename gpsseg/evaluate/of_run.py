@@ -27,7 +27,7 @@ from gpsseg.processes import by_main, gathered
 from gpsseg.report.thumbnails import collect, leak_pictures
 from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.data import Data, open_data
-from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn
+from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn, training_facts
 from gpsseg.runs.folder import require_data_root
 from gpsseg.runs.greys import greys_of, say_other_cut
 from gpsseg.runs.kept import AnotherSetError
@@ -38,7 +38,6 @@ from gpsseg.runs.members import (
     load_networks,
     runs_of,
     split_aside,
-    training_facts,
 )
 from gpsseg.runs.salt import keep_salt, salt_for_evaluation
 from gpsseg.runs.seen import refuse_copies, refuse_seen
@@ -173,7 +172,6 @@ def _origin(
     return {
         "run": str(run) if salt is None else run.name,
         **({} if own is None else {"trained_on": own}),
-        **({"adopted": adopted.facts} if adopted else {}),
         **({} if drawn is None else {"trained_on_data": drawn}),
         **training_facts(run),
     }

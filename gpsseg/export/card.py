@@ -14,7 +14,7 @@ from gpsseg.files import write_text
 from gpsseg.report.model_card import Handed, model_card
 from gpsseg.report.paper.texts import markdown
 from gpsseg.report.settings import greys_text
-from gpsseg.runs.members import training_facts
+from gpsseg.runs.drawn import data_of_training, training_facts
 
 README = "README.md"
 PROMPTS = {
@@ -38,6 +38,7 @@ def write_card(
         how=_how(chosen, tuned, folder),
         checked=_checked(chosen, tuned, agreement, found),
         training=training_facts(tuned.run),
+        data=data_of_training(tuned.run),
         tags=[chosen.name],
     )
     write_text(folder / README, model_card(tuned.run, handed))

@@ -1,6 +1,6 @@
 """Gradient-based Parameter Selection, in the paper's order: score, select, sparsify, delta."""
 
-from gpsseg.gps.average import average, doubts_of, image_weights
+from gpsseg.gps.average import average, doubts_of, weights_of
 from gpsseg.gps.candidates import Candidates, candidates_of, merged_selection
 from gpsseg.gps.contrastive import supervised_contrastive_loss
 from gpsseg.gps.criteria import CRITERIA
@@ -25,7 +25,6 @@ __all__ = [
     "check_top_k",
     "doubts_of",
     "extract",
-    "image_weights",
     "merge",
     "merged_selection",
     "model_hash",
@@ -38,6 +37,7 @@ __all__ = [
     "sparsify",
     "supervised_contrastive_loss",
     "unscored",
+    "weights_of",
     "with_dense_gradient",
     "within_rounding",
 ]

@@ -39,7 +39,7 @@ def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> 
 
     Args:
         deltas: at least one.
-        weights: how much each counts, above 0. Default: ``image_weights``; no delta comes twice
+        weights: how much each counts, above 0. Default: ``weights_of``; no delta comes twice
             then.
 
     Returns:
@@ -52,7 +52,7 @@ def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> 
     """
     given = weights is not None
     if weights is None:
-        weights = image_weights(deltas) or [1.0] * len(deltas)
+        weights = weights_of(deltas)
     if not deltas or len(weights) != len(deltas):
         raise UserError(
             f"Got {len(deltas)} deltas and {len(weights)} weights, expected one of each or more."
@@ -76,10 +76,10 @@ def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> 
     return Delta(sparse, dense, _metadata(named), first.free)
 
 
-def image_weights(deltas: Sequence[Delta]) -> list[float] | None:
-    """How many images each was trained on; None where one does not say so, as of version 0.1."""
+def weights_of(deltas: Sequence[Delta]) -> list[float]:
+    """On how many images each was trained; 1 for each where one does not say, as of version 0.1."""
     told = [images_of(delta) for delta in deltas]
-    return [float(images) for images in told if images] if all(told) else None
+    return [float(images or 1) for images in told] if all(told) else [1.0] * len(deltas)
 
 
 def doubts_of(deltas: Sequence[Delta]) -> list[str]:
@@ -109,7 +109,7 @@ def _check(delta: Delta, weight: float) -> None:
     delta.check()
     if not (math.isfinite(weight) and weight > 0):
         raise UserError(f"{names_of(delta)[0]} has the weight {weight}, expected a number above 0.")
-    if delta.metadata.get("best_epoch") == "0":
+    if delta.untrained:
         raise UserError(
             f"{names_of(delta)[0]} holds the network from before its training, expected a trained "
             "one. Train it again, or leave it out."

@@ -60,6 +60,11 @@ class Delta:
         """Over its tensors: equal means the same values, whatever its metadata say."""
         return hash_of(self.tensors)
 
+    @property
+    def untrained(self) -> bool:
+        """Whether it says that its values are those from before the training."""
+        return self.metadata.get("best_epoch") == "0"
+
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, see ``tensors``."""
         tensors = self.tensors

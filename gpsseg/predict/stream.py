@@ -23,7 +23,7 @@ from gpsseg.predict.reading import Reader, Shown
 from gpsseg.predict.tasks import Task
 from gpsseg.processes import dealt_out, gathered
 
-SHOWN = 10
+MOST_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,9 @@ def _through(lanes: Sequence[Lane], pictures: Iterable[Shown]) -> Iterator[None]
 
 def some_failed(failures: Failures, masks: int, output: Path) -> SomeFailedError:
     """The error that names what could not be segmented, after everything else was."""
-    lines = [why for _, why in failures[:SHOWN]]
-    if len(failures) > SHOWN:
-        lines.append(f"... and {len(failures) - SHOWN} more.")
+    lines = [why for _, why in failures[:MOST_TOLD]]
+    if len(failures) > MOST_TOLD:
+        lines.append(f"... and {len(failures) - MOST_TOLD} more.")
     error = SomeFailedError(
         f"{len(failures)} could not be segmented; {counted(masks, 'mask is', 'masks are')} in "
         f"{output}. Mend these and "

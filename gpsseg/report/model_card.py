@@ -18,6 +18,8 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.config.written import AnySplit
 from gpsseg.data.cards.card import card_names
+from gpsseg.errors import counted
+from gpsseg.evaluators.words import where_trained
 from gpsseg.reading import read_object
 from gpsseg.report import sections
 from gpsseg.report.contents import Json, read_contents
@@ -45,7 +47,9 @@ class Handed:
         licence: of the base's weights.
         how: Markdown: how it is loaded, and what it expects.
         checked: a sentence on how it was checked; empty if it was not.
-        training: what metrics.json says of a training that was stopped, where there is none yet.
+        training: what metrics.json says of a training that was stopped or was elsewhere, where
+            there is none yet.
+        data: real or synthetic sample, of what was trained on; None where nobody says.
         tags: more of them.
     """
 
@@ -56,6 +60,7 @@ class Handed:
     how: str
     checked: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    data: str | None = None
     tags: Sequence[str] = ()
 
 
@@ -75,9 +80,9 @@ def model_card(run: Path, handed: Handed) -> str:
         f"# {markdown(f'{name}, tuned to mark: {handed.finds}')}",
         *(f"**{markdown(mark)}**" for mark in (NOT_CLINICAL, *table.marks(facts))),
         "## What it is",
-        _paragraph(facts, WHAT),
+        _what(facts),
         "## Images it was tuned on",
-        _paragraph(facts, DATA),
+        _data(facts),
         "## Scores",
         *(_scores(facts) if scored else [UNSCORED]),
         "## Intended use",
@@ -114,7 +119,7 @@ def _facts(run: Path, handed: Handed) -> tuple[Facts, bool]:
         **{key: config[key] for key in ("backbone", "method", "seed") if key in config},
         "pretraining": handed.pretraining,
         "split": {key: split[key] for key in ("name", "sha256") if key in split},
-        "data": split.get("data", ""),
+        "data": handed.data or "",
         "after": {},
         **handed.training,
     }
@@ -123,6 +128,33 @@ def _facts(run: Path, handed: Handed) -> tuple[Facts, bool]:
 
 def _paragraph(facts: Facts, names: Sequence[str]) -> str:
     return " ".join(markdown(said.text) for said in say_all(facts, names))
+
+
+def _what(facts: Facts) -> str:
+    """The network and its training; of one elsewhere nothing that is known of the run here."""
+    if not facts.metrics.get("adopted"):
+        return _paragraph(facts, WHAT)
+    method = METHOD_TITLES.get(str(facts.metrics.get("method")), "a method that is not known")
+    known = _paragraph(facts, ("network", "pretraining"))
+    return f"{known} {markdown(f'It was adapted by {method}, elsewhere.')}".strip()
+
+
+def _data(facts: Facts) -> str:
+    if not (found := facts.metrics.get("adopted")):
+        return _paragraph(facts, DATA)
+    where = "Of which centres and devices they are, and how they were split, is not known here."
+    return markdown(f"T{where_trained(found)[1:]}. {where}")
+
+
+def _few(facts: Facts) -> str:
+    """On how many images it was tuned, as a limit."""
+    if found := facts.metrics.get("adopted"):
+        images = found.get("train_images")
+        several = "data sets that are not known here: other"
+        return f"It was tuned on {counted(images, 'image') if images else 'images'} of {several}"
+    train = facts.run.split.get("train")
+    number = f"{len(train)} images" if train else "few images"
+    return f"It was tuned on {number} of one data set: other"
 
 
 def _list(lines: Iterable[str]) -> str:
@@ -141,11 +173,9 @@ def _scores(facts: Facts) -> list[str]:
 
 def _limits(facts: Facts, scored: bool) -> list[str]:
     """What the network cannot do, or nobody has tried."""
-    train = facts.run.split.get("train")
-    few = f"It was tuned on {len(train)} images" if train else "It was tuned on few images"
     told = [
-        f"{few} of one data set: other devices, centres, patients and image qualities were not "
-        "tested, unless the scores say so.",
+        f"{_few(facts)} devices, centres, patients and image qualities were not tested, unless the "
+        "scores say so.",
         "It answers to any image that it is given, and does not notice one of another kind.",
     ]
     if prompt := sections.prompted(facts.metrics):
@@ -159,7 +189,7 @@ def _limits(facts: Facts, scored: bool) -> list[str]:
 def _licences(facts: Facts, handed: Handed) -> list[str]:
     metrics = facts.metrics
     told = [f"Weights of the base: {handed.licence}."]
-    if facts.synthetic:
+    if _drawn(facts):
         return [*told, "Images: drawn by gpsseg; nobody's terms bind what was tuned on them."]
     if metrics.get("licence"):
         told.append(
@@ -171,6 +201,11 @@ def _licences(facts: Facts, handed: Handed) -> list[str]:
     if metrics.get("citation"):
         told.append(f"Cite the images as: {metrics['citation']}.")
     return told
+
+
+def _drawn(facts: Facts) -> bool:
+    """Whether all images are of gpsseg: a mean is called synthetic where one part of it is."""
+    return facts.synthetic and not facts.metrics.get("adopted")
 
 
 def _version(facts: Facts) -> str:
@@ -196,7 +231,7 @@ def _front_matter(facts: Facts, handed: Handed) -> str:
 def _licence(facts: Facts, handed: Handed) -> dict[str, Any]:
     """The base's licence, where the images' terms add nothing to it; else that it is another."""
     terms = str(facts.metrics.get("licence") or "").lower()
-    free = facts.synthetic or any(each in terms for each in OPEN)
+    free = _drawn(facts) or any(each in terms for each in OPEN)
     if free and handed.licence.lower().startswith("apache-2.0"):
         return {"license": "apache-2.0"}
     return {"license": "other", "license_name": "see-licences-below", "license_link": "README.md"}

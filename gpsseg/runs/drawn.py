@@ -1,10 +1,12 @@
-"""Whether a network was trained on real images, or on some that gpsseg drew."""
+"""Where a network was trained and how far, and whether on real images or on some that are drawn."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from gpsseg.config.folder import RunFolder
+from gpsseg.config.folder import RunFolder, StudyFolder
+from gpsseg.config.resuming import read_config
 from gpsseg.config.written import BegunSplit
 from gpsseg.config.written_scores import Metrics
 from gpsseg.console import say
@@ -14,6 +16,7 @@ from gpsseg.processes import by_main
 from gpsseg.reading import read_object
 from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.members import runs_of
+from gpsseg.runs.trained import facts_of, facts_of_folds, training_of_run
 
 
 def data_of_training(folder: Path) -> str | None:
@@ -39,3 +42,12 @@ def say_trained_on_drawn(data: str | None) -> None:
     """Say loudly that a network saw drawn images only, if it did."""
     if data == SYNTHETIC:
         say(f"TRAINED ON THE SYNTHETIC SAMPLE: {TRAINED_ON_DRAWN}.", style="bold yellow")
+
+
+def training_facts(folder: Path) -> dict[str, Any]:
+    """What metrics.json says of a training that was stopped, in which folds; or was elsewhere."""
+    facts = [facts_of(training_of_run(run, read_config(run).epochs)) for run in runs_of(folder)]
+    if StudyFolder(folder).is_study:
+        return facts_of_folds(facts)
+    adopted = adopted_of(folder)
+    return facts[0] | ({"adopted": adopted.facts} if adopted else {})

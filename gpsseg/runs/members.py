@@ -33,10 +33,7 @@ from gpsseg.runs.method import add_layers, load_base
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import (
     check_trained,
-    facts_of,
-    facts_of_folds,
     require_delta,
-    training_of_run,
 )
 from gpsseg.tuning import METHODS
 
@@ -186,7 +183,7 @@ def load_networks(folder: Path, untrained: bool = False) -> Networks:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Source:
     """What is read of a run or a study before its base.
 
     Attributes:
@@ -224,25 +221,27 @@ def load_all(
     Raises:
         UserError: as ``load_networks``.
     """
-    tasks = [_read(folder, untrained) for folder in folders]
+    sources = [_read(folder, untrained) for folder in folders]
     loaded: dict[Hashable, tuple[Backbone, Turns | None]] = {}
     found = []
-    for task in tasks:
-        same = [each for each in tasks if each.network == task.network]
-        if task.network not in loaded:
-            loaded[task.network] = _load(same, with_base)
-        model, turns = loaded[task.network]
-        settled = settle(task.config, model.facts)
+    for source in sources:
+        same = [each for each in sources if each.network == source.network]
+        if source.network not in loaded:
+            loaded[source.network] = _load(same, with_base)
+        model, turns = loaded[source.network]
+        settled = settle(source.config, model.facts)
         if turns is None:
-            found.append(Networks(task.folder, task.runs, settled, model))
+            found.append(Networks(source.folder, source.runs, settled, model))
             continue
-        place = sum(len(each.deltas) for each in same[: same.index(task)])
-        own = turns.members[place : place + len(task.deltas)]
-        found.append(Networks(task.folder, task.runs, settled, model, own, turns.base, turns.lock))
+        place = sum(len(each.deltas) for each in same[: same.index(source)])
+        own = turns.members[place : place + len(source.deltas)]
+        found.append(
+            Networks(source.folder, source.runs, settled, model, own, turns.base, turns.lock)
+        )
     return tuple(found)
 
 
-def _read(folder: Path, untrained: bool) -> Task:
+def _read(folder: Path, untrained: bool) -> Source:
     """The settings and deltas of a run or a study.
 
     Raises:
@@ -257,15 +256,15 @@ def _read(folder: Path, untrained: bool) -> Task:
     for run in runs:
         _refuse_untrained(run, untrained)
     deltas = by_main(lambda: [Delta.load(RunFolder(run).delta) for run in runs])
-    return Task(folder, runs, config, deltas)
+    return Source(folder, runs, config, deltas)
 
 
-def _load(tasks: Sequence[Task], with_base: bool) -> tuple[Backbone, Turns | None]:
-    """The network of tasks that take turns in it; there is nobody to take turns with one delta."""
-    config = tasks[0].config
-    deltas = [delta for task in tasks for delta in task.deltas]
+def _load(sources: Sequence[Source], with_base: bool) -> tuple[Backbone, Turns | None]:
+    """The network of those that take turns in it; there is nobody to take turns with one delta."""
+    config = sources[0].config
+    deltas = [delta for source in sources for delta in source.deltas]
     model = load_base(config, card_of(config) if config.separate_classes else None)
-    what = RunFolder(tasks[0].runs[0]).delta.name if len(deltas) == 1 else f"{len(deltas)} deltas"
+    what = RunFolder(sources[0].runs[0]).delta.name if len(deltas) == 1 else f"{len(deltas)} deltas"
     with working(f"applying {what}"):
         if len(deltas) > 1 or with_base:
             return model, apply_all(model, deltas, lambda _: add_layers(model, config))
@@ -280,12 +279,6 @@ def _logits(config: FinetuneConfig) -> int:
 def _refuse_untrained(run: Path, untrained: bool) -> None:
     epochs = read_config(run).epochs
     by_main(lambda: check_trained(run, epochs, untrained))
-
-
-def training_facts(folder: Path) -> dict[str, Any]:
-    """What metrics.json says of a training that was stopped; of a study's, in which folds."""
-    facts = [facts_of(training_of_run(run, read_config(run).epochs)) for run in runs_of(folder)]
-    return facts_of_folds(facts) if StudyFolder(folder).is_study else facts[0]
 
 
 def delta_hash(folder: Path) -> str | list[str]:

@@ -6,6 +6,7 @@ import http.server
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ class Hub:
         broken: path's part -> the status that it is answered with.
         lies: file -> bytes that are sent instead.
         cut: files that end in the middle, as where somebody pulls the plug.
+        slow: path's part -> seconds until it is answered.
+        silent: what it does not tell of files: "size", "lfs".
     """
 
     repos: dict[str, Any] = field(default_factory=dict)
@@ -37,6 +40,8 @@ class Hub:
     broken: dict[str, int] = field(default_factory=dict)
     lies: dict[str, bytes] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
+    slow: dict[str, float] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
     blobs: dict[str, bytes] = field(default_factory=dict)
 
     def put(self, repo: str, files: dict[str, bytes], private: bool = True) -> str:
@@ -85,6 +90,7 @@ def handler_of(hub: Hub) -> Any:
 
         def refused(self) -> bool:
             hub.asked.append(f"{self.command} {self.path}")
+            time.sleep(max((s for part, s in hub.slow.items() if part in self.path), default=0))
             for part, status in hub.broken.items():
                 if part in f"{self.command} {self.path}":
                     self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -104,8 +110,9 @@ def handler_of(hub: Hub) -> Any:
             for file, content in found[1].items():
                 digest = hashlib.sha256(content).hexdigest()
                 lfs = {"sha256": digest, "size": len(content), "pointerSize": 100}
-                lfs_of = {"lfs": lfs} if file.endswith(LARGE) else {}
-                siblings.append({"rfilename": file, "size": len(content), **lfs_of})
+                facts = {"size": len(content)} | ({"lfs": lfs} if file.endswith(LARGE) else {})
+                facts = {name: fact for name, fact in facts.items() if name not in hub.silent}
+                siblings.append({"rfilename": file, **facts})
             told = {"id": repo, "sha": found[0], "private": hub.repos[repo]["private"]}
             self.answer(200, json.dumps(told | {"siblings": siblings}).encode())
 

@@ -41,11 +41,6 @@ def test_what_is_pushed_gives_the_same_masks_elsewhere(
     assert np.array_equal(load_run(pulled).predict(picture, probability=True), here)
 
 
-def test_nothing_leaves_in_a_dry_run(hub: Any, ask: Any, pushed_run: Path) -> None:
-    assert ask.push(pushed_run / "delta.safetensors", dry_run=True) is None
-    assert hub.asked == []
-
-
 def test_a_revision_is_pinned(hub: Any, ask: Any, pushed_run: Path, tmp_path: Path) -> None:
     """Without one the newest is resolved to its commit before anything is fetched."""
     first = ask.push(pushed_run)

@@ -1,5 +1,6 @@
 """`delta info`: what a delta says of itself, and what is done with one that lies."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from gpsseg.config.delta import InfoConfig
-from gpsseg.delta import info
+from gpsseg.config.delta import AverageConfig, InfoConfig
+from gpsseg.delta import average, info
 from gpsseg.errors import UserError
 from gpsseg.gps import Delta
 
@@ -61,6 +62,56 @@ def test_it_says_what_the_metadata_say(saved: Any, capsys: pytest.CaptureFixture
     assert said.splitlines()[-1].split() == ["2", "3", "a"]
 
 
+def test_a_mean_says_of_what_it_is(
+    saved: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each part by the hash that `info` says of it, also in a folder with a run's settings."""
+    paths = []
+    for name, images in (("a", "50"), ("b", "100")):
+        paths.append(tmp_path / f"{name}.safetensors")
+        Delta.load(saved(train_images=images, licence=name)).save(paths[-1])
+    changed = Delta.load(paths[1])
+    changed.dense["a.bias"] += 1
+    changed.save(paths[1])
+    mean = average(AverageConfig(deltas=tuple(paths), output=tmp_path / "mean.safetensors"))
+    digests = [info(InfoConfig(delta=path))["values_sha256"] for path in paths]
+    assert f"values     SHA-256 {digests[1]}" in capsys.readouterr().out
+    known = info(InfoConfig(delta=mean))
+    lines = capsys.readouterr().out.splitlines()
+    assert known["train_images"] == 150
+    assert {each["sha256"] for each in known["averaged"]} == set(digests)
+    assert [line for line in lines if line.startswith("data")] == [
+        "data       of which set is not known, trained on 150, split not known (the delta does not "
+        "say)"
+    ]
+    at = lines.index("mean       of 2 deltas, each of the values with this SHA-256:")
+    assert sorted(lines[at + 1 : at + 3]) == sorted(
+        f"           {share}  {digest} ({images} training images)"
+        for share, digest, images in zip(
+            (" 33.33%", " 66.67%"), digests, ("50", "100"), strict=True
+        )
+    )
+    assert not [line for line in lines if line.startswith("trained")]
+    info(InfoConfig(delta=mean, json=True))
+    assert json.loads(capsys.readouterr().out)["averaged"] == known["averaged"]
+    info(InfoConfig(delta=saved(started_from="e" * 64)))
+    assert f"from the delta whose file has SHA-256 {'e' * 64}" in capsys.readouterr().out
+
+
+def test_a_mean_in_a_run_s_folder_is_not_told_by_that_run_s_data(tmp_path: Path) -> None:
+    """Its settings say how it is used there; seed, images, split and scores were others."""
+    delta = Delta.load(OLD / "delta.safetensors")
+    kept = {name: delta.metadata[name] for name in ("base", "base_hash")}
+    other = tmp_path / "other.safetensors"
+    dataclasses.replace(delta, metadata=kept).save(other)
+    folder = average(AverageConfig(deltas=(other,), run=OLD, output=tmp_path / "shared"))
+    known = info(InfoConfig(delta=folder))
+    told = ("dataset", "title", "data", "train_images", "split_sha256", "selection_hash")
+    assert [known[name] for name in (*told, "scores", "training")] == [None] * 8
+    assert known["settings"]["image_size"] == 32
+    assert not {"seed", "top_k", "criterion"} & set(known["settings"])
+
+
 def test_what_an_older_delta_does_not_say_is_said_to_be_unknown(
     saved: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +151,8 @@ def test_no_network_is_loaded(saved: Any, monkeypatch: pytest.MonkeyPatch) -> No
         ({"scores": '{"dice": NaN}'}, "dice is nan, expected a number"),
         ({"scores": '{"dice_ci95": [1]}'}, "dice_ci95 is"),
         ({"trainable": '{"total": -1}'}, "total is -1, expected"),
+        ({"averaged": '{"sha256": 1}'}, "averaged holds .*expected a list"),
+        ({"averaged": '[{"sha256": "x", "share": 2, "train_images": null}]'}, "share is 2, exp"),
         ({"settings": '"' + "x" * (1 << 20) + '"'}, "characters, expected at most"),
     ],
 )
@@ -115,7 +168,8 @@ def test_metadata_make_no_terminal_obey(saved: Any, capsys: pytest.CaptureFixtur
     settings |= {"image_size": 8, "classes": [bad]}
     scores = SCORES | {"protocol": bad, "prompt": bad, "data": bad}
     names = ("base", "base_hash", "dataset", "title", "data", "split_sha256", "licence")
-    told = dict.fromkeys((*names, "selection_hash", "ended"), bad)
+    told = dict.fromkeys((*names, "selection_hash", "ended", "started_from"), bad)
+    told["averaged"] = json.dumps([{"sha256": bad, "share": 1, "train_images": 1}])
     path = saved(
         **told | {"settings": json.dumps(settings), "scores": json.dumps(scores)},
         **{"epochs": "4", "epochs_finished": "2", "best_epoch": "1"},

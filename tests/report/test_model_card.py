@@ -1,5 +1,6 @@
 """The model card: what it must say, and what it must not."""
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -97,6 +98,31 @@ def test_drawn_images_and_prompts_are_labelled_at_the_top(folder: Path) -> None:
     assert "**SYNTHETIC SAMPLE: these scores say nothing about real images.**" in top
     assert "**PROMPTED: the network was given a box from the truth.**" in top
     assert "datasets:" not in top
+
+
+@pytest.mark.parametrize(
+    ("trainings", "images", "said"),
+    [
+        (3, 900, "The weights are the mean of 3 trainings, on 900 images together."),
+        (1, None, "The weights are of a training elsewhere."),
+    ],
+)
+def test_a_delta_from_elsewhere_is_not_told_by_the_run_whose_settings_it_has(
+    folder: Path, trainings: int, images: int | None, said: str
+) -> None:
+    """Nor are the terms of its images known, where one part of a mean was of drawn ones."""
+    (folder / "metrics.json").unlink()
+    found = {"adopted": {"trainings": trainings, "train_images": images}}
+    elsewhere = dataclasses.replace(HANDED, training=found, data="synthetic sample")
+    text = model_card(folder, elsewhere)
+    assert said in text
+    assert f"It was tuned on {'900 images' if images else 'images'} of data sets that are" in text
+    assert "**TRAINED ELSEWHERE" in text
+    assert "**SYNTHETIC SAMPLE" in text
+    assert "Images: the run does not say on which terms" in text
+    assert "license: other" in text
+    for lie in ("1 training image", "ab" * 32, "has the seed", "one data set", "nobody's terms"):
+        assert lie not in text
 
 
 def test_names_are_no_markup(folder: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from gpsseg import Delta, load_run
 from gpsseg.errors import UserError
-from gpsseg.runs.members import first_config, load_networks, split_aside, training_facts
+from gpsseg.runs.drawn import training_facts
+from gpsseg.runs.members import first_config, load_networks, split_aside
 
 Make = Callable[..., Path]
 

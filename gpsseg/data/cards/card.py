@@ -123,8 +123,20 @@ def load_card(dataset: str) -> Card:
             raise UserError(f"--dataset takes a data card, got {dataset}. Pass it by {option}.")
         known = {name: bundled("pipelines") / f"{name}.yaml" for name in card_names()}
         path = look_up(dataset, known, "data set")
-    content = read_private(path.parent).get("card") if path.name == CARD else None
-    content = content or _read(path, "data card")
+    private = read_private(path.parent).get("card") if path.name == CARD else None
+    return _card(private or _read(path, "data card"), path)
+
+
+def load_public_card(path: Path) -> Card:
+    """The copy in a run's folder as everybody may see it: of a nameless run, without what it hides.
+
+    Raises:
+        UserError: as ``load_card``.
+    """
+    return _card(_read(path, "data card"), path)
+
+
+def _card(content: Any, path: Path) -> Card:
     got = set(content) if isinstance(content, dict) else set()
     lacking, unknown = sorted(set(REQUIRED) - got), sorted(got - {*REQUIRED, *OPTIONAL})
     if not isinstance(content, dict) or lacking or unknown:

@@ -22,7 +22,7 @@ from gpsseg.errors import UserError, counted, few
 from gpsseg.faults import fault_of, file_error, is_machines
 from gpsseg.processes import shared_out, together
 
-SHOWN = 10
+MOST_TOLD = 10
 LARGE = 4 * 2**20  # pixels from which on pictures are prepared one at a time
 # Called before a case's files are read; what comes back is given the image, uint8 (H, W, 3), and
 # its foreground, bool (H, W), None without a mask.
@@ -115,12 +115,12 @@ def first_of(faults: Sequence[tuple[str, str]]) -> str:
         file = re.split(r"[/\\]", path[0])[-1] if path and " " not in name else name
         kinds.setdefault(_kind_of(name, fault), []).extend((file, fault))
     lines = []
-    for same in list(kinds.values())[:SHOWN]:
+    for same in list(kinds.values())[:MOST_TOLD]:
         lines.append(same[1])
         if rest := same[2::2]:
-            lines.append(f"The same is wrong with {len(rest)} more: {few(rest, SHOWN - 1)}.")
-    if len(kinds) > SHOWN:
-        lines.append(f"... and {counted(len(kinds) - SHOWN, 'other fault')}.")
+            lines.append(f"The same is wrong with {len(rest)} more: {few(rest, MOST_TOLD - 1)}.")
+    if len(kinds) > MOST_TOLD:
+        lines.append(f"... and {counted(len(kinds) - MOST_TOLD, 'other fault')}.")
     return "\n".join(lines)
 
 

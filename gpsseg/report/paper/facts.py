@@ -10,7 +10,7 @@ from typing import Any
 from gpsseg import __version__
 from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.private import HIDDEN
-from gpsseg.data.cards.card import Card, card_names, load_card
+from gpsseg.data.cards.card import Card, card_names, load_card, load_public_card
 from gpsseg.errors import UserError, told
 from gpsseg.report.contents import Contents, Json, read_contents, require_scores
 from gpsseg.veil import is_place
@@ -129,14 +129,15 @@ def facts_of(own: Contents) -> Facts:
 def _card_of(run: Contents) -> Card | None:
     """The card that a run was trained with.
 
-    A run keeps a copy of the user's own card. One that comes with gpsseg is the same only in the
-    version that trained; of anything else nothing is known here.
+    A run keeps a copy of the user's own card, of which a text says no more than the copy. One that
+    comes with gpsseg is the same only in the version that trained; of anything else nothing is
+    known here.
     """
     own, settings = RunFolder(run.folder).card, run.config.get("config", {})
     named = run.metrics.get("dataset")
     try:
         if own.is_file():
-            return load_card(str(own))
+            return load_public_card(own)
         same = run.config.get("versions", {}).get("gpsseg") == __version__
         if same and named in card_names() and settings.get("dataset") == named:
             return load_card(str(named))
