@@ -26,7 +26,7 @@ from starlette.requests import ClientDisconnect
 from gpsseg.config.demo import LOCAL, PORTS, DemoConfig
 from gpsseg.console import say
 from gpsseg.demo.guard import API, Guard
-from gpsseg.demo.page import STYLE, theme
+from gpsseg.demo.layout import STYLE, theme
 from gpsseg.demo.sessions import UPLOADS, Sessions
 from gpsseg.errors import UserError
 from gpsseg.writing import remove_folder
