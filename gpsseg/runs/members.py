@@ -206,7 +206,7 @@ class Task:
         config, first = self.config, self.deltas[0]
         method = look_up(config.method, METHODS, "method")
         layers = (config.method, config.rank) if method.adds else None
-        # The seed decides what is drawn where no checkpoint gives values; base_hash leaves that out.
+        # By its seed, what no checkpoint gives values for is drawn; base_hash leaves that out.
         drawn = (frozenset(first.free), config.seed) if first.free else None
         base = first.metadata.get("base_hash"), drawn
         return config.backbone, config.weights, config.prompt, _logits(config), base, layers

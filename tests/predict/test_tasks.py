@@ -102,7 +102,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, OPTIONS, {"tile": 33}, {"uncertainty": True, **OPTIONS}, {"batch_size": 1}]
+    "options", [{}, OPTIONS, {"tile": 33}, {"uncertainty": True}, {"batch_size": 1}]
 )
 def test_each_writes_byte_for_byte_what_it_writes_by_itself(
     ask: Ask, mixed: Path, tmp_path: Path, tasks: dict[str, Above], options: dict[str, Any]
@@ -152,15 +152,15 @@ def test_every_picture_is_read_and_prepared_once(
 def test_only_what_is_missing_of_each_is_made_when_it_goes_on(
     ask: Ask, mixed: Path, tmp_path: Path, tasks: dict[str, Above]
 ) -> None:
-    ask("low", "high", **OPTIONS)
+    ask("low", "high", overlays=True)
     whole = contents(tmp_path / "out")
     for lost in ("low/1.png", "high/3_overlay.jpg", "high/v.nii.gz"):
         (tmp_path / "out" / lost).unlink()
     for model in tasks.values():
         model.batches = []
     with pytest.raises(UserError, match=r"exists already; gpsseg never overwrites"):
-        ask("low", "high", **OPTIONS)
-    assert len(ask("low", "high", resume=True, **OPTIONS)) == 14
+        ask("low", "high", overlays=True)
+    assert len(ask("low", "high", resume=True, overlays=True)) == 14
     assert contents(tmp_path / "out") == whole
     assert {name: sum(model.batches) for name, model in tasks.items()} == {
         "low": 1,

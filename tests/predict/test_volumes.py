@@ -98,7 +98,7 @@ def test_one_volume_is_held_at_a_time(
     monkeypatch.setattr(gpsseg.data.shown, "read_volume", counted)
     gc.disable()  # what a reference cycle keeps shows then
     try:
-        with pytest.raises(UserError, match="^6 could not") if fails else nullcontext():
+        with pytest.raises(UserError, match=r"^6 could not") if fails else nullcontext():
             assert len(go(tmp_path / "*.nii")) == 6
     finally:
         gc.enable()
