@@ -35,6 +35,7 @@ COMMANDS = ["finetune", "select", "evaluate", "predict", "slices", "datasets"]
 
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+RUN = str(CHECKOUT / "tests" / "golden" / "run_0_1")
 
 
 PROBE = """
@@ -129,7 +130,7 @@ LONG = "x" * 300
         (synthesize, SynthesizeConfig, ["--layout", "kvasir", "--output", LONG]),
         (evaluate, EvaluateConfig, ["--predictions", LONG, "--truth", LONG]),
         (evaluate, EvaluateConfig, ["--run", LONG]),
-        (predict, PredictConfig, ["--run", "r", "--input", LONG, "--output", "o"]),
+        (predict, PredictConfig, ["--run", RUN, "--input", LONG, "--output", "o"]),
     ],
 )
 def test_a_name_that_is_too_long_is_one_sentence(

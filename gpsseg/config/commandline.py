@@ -10,15 +10,19 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from gpsseg.commands import called
 from gpsseg.config.again import AGAIN
 from gpsseg.config.finetune import FinetuneConfig, require_tracker
-from gpsseg.config.resuming import parsed_again
+from gpsseg.config.folder import StudyFolder
+from gpsseg.config.resuming import parsed_again, require_run
 from gpsseg.errors import UserError
 
 # Heading -> its options, whatever the command; what is in none stands first. One heading alone
@@ -54,6 +58,21 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     "study": ("folds", "folds_of"),
     "output": ("output", "resume", "anonymous_ids", "by", "tracker"),
 }
+# Options that name what gpsseg wrote -> what that is.
+PLACES: Mapping[str, str] = {
+    "run": "the folder of a run",
+    **dict.fromkeys(("delta", "deltas", "one", "other"), "a delta.safetensors, or a run's folder"),
+    "merge": "files of candidates (.safetensors)",
+    "start_from": "a delta or selection (.safetensors), or a run's folder",
+}
+# What stands for the value of an option, where its type does not tell it.
+METAVARS: Mapping[str, str] = {
+    "run": "RUN",
+    "repo": "USER/NAME",
+    **dict.fromkeys(("delta", "one", "other", "start_from"), "RUN|FILE"),
+    "deltas": "RUN|FILE [RUN|FILE ...]",
+    "merge": "FILE [FILE ...]",
+}
 MANY = 24  # options, from which on they are grouped
 NESTED = {"nested": True}
 
@@ -66,15 +85,36 @@ def read_command(config_type: Any, prog: str) -> Any:
         prog: as for ``parse``.
 
     Raises:
-        UserError: as for ``parse``; the run cannot go on, or not so; or a tracker is not there.
+        UserError: as for ``parse``; a run or file is not there; the run cannot go on, or not so; or
+            a tracker is not there.
         SystemExit: as for ``parse``.
     """
     config = parse(config_type, prog)
+    _refuse_absent(config)
     if isinstance(config, FinetuneConfig):
         if config.resume is not None:
             config = parsed_again(config.resume, lambda run: parse(config_type, prog, run))
         require_tracker(config.tracker)  # now, and not once all is loaded
     return config
+
+
+def _refuse_absent(config: Any) -> None:
+    """Refuse a mistyped place before libraries are loaded, which takes longer than to type it.
+
+    Raises:
+        UserError: ``run`` is no folder of a run or study, or another of ``PLACES`` is not there.
+    """
+    for name in PLACES:
+        value = getattr(config, name, None)
+        for place in value if isinstance(value, tuple) else (value,):
+            if not isinstance(place, Path):
+                continue
+            if name == "run":
+                if not StudyFolder(place).is_study:
+                    require_run(place)
+            elif not place.exists():
+                option = f"--{name.replace('_', '-')} " if name in ("merge", "start_from") else ""
+                raise UserError(f"{option}{place} does not exist. Pass {PLACES[name]}.")
 
 
 def parse(config_type: Any, prog: str, default: Any = None) -> Any:
@@ -143,7 +183,8 @@ def _form(kind: Any, default: Any = None) -> Any:
     def option(name: str, nested: bool = False) -> tuple[str, Any, Any]:
         start = fields[name].default if default is None else getattr(default, name)
         again = fields[name].metadata == AGAIN
-        hint = _annotated(hints[name], helps.get(name, ""), nested, again)
+        text = _as_called(helps.get(name, ""))
+        hint = _annotated(hints[name], text, METAVARS.get(name), nested, again)
         return name, hint, dataclasses.field(default=start, kw_only=True)
 
     grouped = {name for names in groups.values() for name in names}
@@ -153,7 +194,7 @@ def _form(kind: Any, default: Any = None) -> Any:
         group.__doc__ = ""  # else dataclasses list the fields there
         parts.append((heading, group, dataclasses.field(kw_only=True, metadata=NESTED)))
     form = dataclasses.make_dataclass(kind.__name__, parts)
-    form.__doc__ = kind.__doc__
+    form.__doc__ = _as_called(kind.__doc__)
     return form
 
 
@@ -165,11 +206,16 @@ def _groups(names: Sequence[str]) -> dict[str, list[str]]:
     return {head: listed for head, listed in groups.items() if listed}
 
 
-def _annotated(hint: Any, text: str, nested: bool, again: bool = False) -> Any:
+def _as_called(text: str) -> str:
+    """A help in which commands are called as the one that shows it."""
+    return re.sub(r"python -m gpsseg\.(\w+)", lambda found: called(found[1]), text)
+
+
+def _annotated(hint: Any, text: str, metavar: str | None, nested: bool, again: bool = False) -> Any:
     from tyro.conf import UseAppendAction, arg
 
     mark = arg(
-        metavar=_metavar(hint),
+        metavar=metavar or _metavar(hint),
         help=text,
         help_behavior_hint=_default_text,
         prefix_name=False if nested else None,  # the option of a group is not --group.option

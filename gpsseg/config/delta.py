@@ -112,7 +112,8 @@ class AverageConfig:
             _require_safetensors(self.output)
         if len(self.deltas) < (2 if self.run is None else 1):
             raise UserError(
-                f"Got {counted(len(self.deltas), 'delta')} to average, expected two or more."
+                f"Got {counted(len(self.deltas), 'delta')} to average, expected two or more. Name "
+                "files delta.safetensors, or folders of runs."
             )
 
 

@@ -91,7 +91,8 @@ class PredictConfig:
     """Also take a run that was stopped before its first validation: an untrained network's masks
     are worth nothing."""
     batch_size: int | None = None
-    """Images per forward pass, of all processes together. Default: the run's."""
+    """Images per forward pass, of all processes together. In bf16 another number rounds otherwise,
+    so that single pixels of masks may differ. Default: the run's."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps (an Apple GPU)."""
 

@@ -35,18 +35,27 @@ class ResumedConfig(FinetuneConfig):
     """The settings of a run that goes on, with what may be said anew already in place."""
 
 
+def require_run(folder: Path) -> None:
+    """Refuse what is no run folder.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not RunFolder(folder).config.is_file():
+        raise UserError(
+            f"{folder} is not a run folder: it has no config.json. Pass a folder that "
+            "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
+        )
+
+
 def read_config(folder: Path) -> FinetuneConfig:
     """Read a run's configuration.
 
     Raises:
         UserError: the folder is no run folder.
     """
+    require_run(folder)
     file = RunFolder(folder).config
-    if not file.is_file():
-        raise UserError(
-            f"{folder} is not a run folder: it has no config.json. Pass a folder that "
-            "`python -m gpsseg.finetune` wrote, such as runs/kvasir-litemedsam-gps-..."
-        )
     stored = read_object(file, ConfigFile)["config"]
     try:
         values = _without_idle(stored)

@@ -7,7 +7,7 @@ from socket import gethostname
 
 from gpsseg.config.demo import DemoConfig
 from gpsseg.console import NETWORKS, import_at_once, say
-from gpsseg.demo.alone import alone
+from gpsseg.demo.guard import alone
 from gpsseg.errors import UserError
 from gpsseg.scope import scoped
 from gpsseg.scratch import scratch_folder
@@ -28,6 +28,9 @@ def demo(config: DemoConfig) -> None:
         )
     with scratch_folder() as root, alone(root):
         import_at_once((*NETWORKS, "gradio"))
+        from gpsseg.demo.hooks import require_hooks
+
+        require_hooks()
         from gpsseg.demo.desk import Desk
         from gpsseg.demo.page import build
         from gpsseg.demo.serve import bound, make_app, serve

@@ -129,9 +129,9 @@ class Desk:
             return None, sentence_of(error)
 
     @contextlib.contextmanager
-    def _session(self, key: str) -> Iterator[Session]:
+    def _session(self, key: str, anew: bool = False) -> Iterator[Session]:
         """A visitor's session; what goes wrong meanwhile is told without paths of this machine."""
-        with self.sessions.of(key) as session:
+        with self.sessions.of(key, anew) as session:
             try:
                 yield session
             except UserError as error:
@@ -143,10 +143,10 @@ class Desk:
         Args:
             key: of the visitor.
             change: of the session; gives what is to be shown of it then.
-            anew: whether an error is of what was dropped, which then goes.
+            anew: whether something is dropped: of a new visitor too; and it goes with an error.
         """
         try:
-            with self._session(key) as session:
+            with self._session(key, anew) as session:
                 try:
                     return self._view(session, change(session))
                 except BaseException:

@@ -1,15 +1,22 @@
-"""What reaches the page's server, and what may leave the browser: nothing but the page itself.
+"""What reaches the page's server, and what may leave it or the browser: nothing but the page.
 
 Gradio's server answers more than the page asks for: it fetches addresses for whoever asks, and
 hands out files below the folder that it was started in. What is not listed here does not exist.
+And it takes settings from the environment, which must not count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import contextlib
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from gpsseg.console import say
+from gpsseg.errors import one_line
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -31,6 +38,39 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-dns-prefetch-control": "off",
 }
+
+
+# What gradio, and FastAPI below it, would take from the environment: folders to hand out, a place
+# on the web that it believes to run at, where to send what was asked of the server.
+TAKEN = ("GRADIO_", "OTEL_", "SPACE_")
+ALONE = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "OTEL_SDK_DISABLED": "true",
+}
+
+
+@contextlib.contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Let all temporary files lie in one folder, and no setting from outside count.
+
+    Gradio looks at some of this while it is imported: enter before.
+
+    Args:
+        root: the folder.
+    """
+    before, folder = dict(os.environ), tempfile.tempdir
+    for name in before:
+        if name.startswith(TAKEN):
+            del os.environ[name]
+    os.environ.update(ALONE, GRADIO_TEMP_DIR=str(root))
+    tempfile.tempdir = str(root)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = folder
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Guard:
@@ -65,7 +105,10 @@ class Guard:
                 message = {**message, "headers": [*kept, *added]}
             await send(message)
 
-        await self._app(scope, receive, marked)
+        try:
+            await self._app(scope, receive, marked)
+        except Exception as error:  # the answer is status 500, and the console's one line
+            say(f"A request was refused: {one_line(f'{type(error).__name__}: {error}')[:200]}")
 
     def _refused(self, scope: MutableMapping[str, Any]) -> int:
         """The status of a request that is refused; 0 of one that is not."""

@@ -26,10 +26,10 @@ from starlette.requests import ClientDisconnect
 from gpsseg.config.demo import LOCAL, PORTS, DemoConfig
 from gpsseg.console import say
 from gpsseg.demo.guard import API, Guard
-from gpsseg.demo.page import STYLE, theme
+from gpsseg.demo.layout import STYLE, theme
 from gpsseg.demo.sessions import UPLOADS, Sessions
 from gpsseg.errors import UserError
-from gpsseg.writing import remove_folder
+from gpsseg.writing import remove_file, remove_folder
 
 WAITING = 600.0  # seconds after which an upload that nobody asks for is deleted
 PENDING = 16  # uploads at a time that nobody has asked for yet
@@ -67,6 +67,8 @@ def make_app(page: gr.Blocks, root: Path, config: DemoConfig) -> Guard:
         except BaseException as error:
             remove_folder(folder)
             if isinstance(error, MultiPartException):
+                if "maximum allowed size" in error.message:
+                    return PlainTextResponse(f"An upload may have {most} MB at most.", 413)
                 return PlainTextResponse(error.message, 400)
             if isinstance(error, ClientDisconnect):
                 return PlainTextResponse("The upload was cut off.", 400)
@@ -172,8 +174,14 @@ def _told_to_end() -> Iterator[threading.Event]:
 
 
 def sweep_uploads(folder: Path, waiting: float = WAITING) -> None:
-    """Delete uploads that nobody asked for: of a page that was closed meanwhile."""
+    """Delete uploads that nobody asked for, of a page that was closed meanwhile.
+
+    And the empty files that gradio leaves beside them.
+    """
     then = time.time() - waiting
+    for left in folder.parent.glob("tmp*"):
+        if left.is_file() and left.stat().st_size == 0 and left.stat().st_mtime < then:
+            remove_file(left)
     for upload in folder.iterdir() if folder.is_dir() else ():
         with contextlib.suppress(FileNotFoundError):
             newest = max(path.stat().st_mtime for path in (upload, *upload.rglob("*")))

@@ -12,7 +12,7 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,12 @@ from gpsseg.writing import make_folder, remove_folder
 UPLOADS = "uploads"  # the folder of what was not asked for yet
 IDLE = 1800.0  # seconds after which a visitor who does nothing is forgotten
 MOST = 8  # visitors whose files are kept at a time
+TOLD = 4096  # keys of forgotten visitors that are remembered
 PATIENCE = 30.0  # seconds, for what is being computed to end
-CLOSED = "The demo has ended, or this page was left alone for too long. Reload it."
+CLOSED = (
+    "What was dropped here is deleted: the demo has ended, this page was left alone for long, or "
+    "others needed the room. Drop it again; if that fails, the demo has ended."
+)
 
 
 @dataclass
@@ -80,36 +84,58 @@ class Sessions:
         self.root, self.uploads, self._most = root, root / UPLOADS, most
         self._secret = secrets.token_bytes(32)
         self._known: dict[str, Session] = {}
+        self._gone: dict[str, None] = {}  # keys of those who were forgotten, the newest last
         self._lock = threading.Lock()
         self._closed = False
 
     @contextlib.contextmanager
-    def of(self, key: str) -> Iterator[Session]:
+    def of(self, key: str, anew: bool = False) -> Iterator[Session]:
         """A visitor's session, which no other thread uses meanwhile.
 
+        Who has dropped nothing yet has an empty one, which is not kept.
+
+        Args:
+            key: of the visitor.
+            anew: whether something is dropped.
+
         Raises:
-            UserError: the demo has ended.
+            UserError: the demo has ended, or the visitor is forgotten.
         """
-        session = self._find(key)
+        session = self._find(key, anew)
         with session.lock:
             session.refuse_closed()
             session.used = time.monotonic()
-            make_folder(session.folder)
+            if anew:
+                make_folder(session.folder)
             yield session
             session.used = time.monotonic()
 
-    def _find(self, key: str) -> Session:
+    def _find(self, key: str, anew: bool) -> Session:
         with self._lock:
-            if self._closed:
+            if self._closed or (key in self._gone and not anew):
                 raise UserError(CLOSED)
             if key not in self._known:
                 name = hmac.new(self._secret, key.encode(), hashlib.sha256).hexdigest()[:32]
-                self._known[key] = Session(self.root / name, used=time.monotonic())
-            found = self._known[key]
+                found = Session(self.root / name, used=time.monotonic())
+                if not anew:
+                    return found
+                self._known[key] = found
+                self._gone.pop(key, None)
             oldest = sorted((k for k in self._known if k != key), key=self._used)
-            gone = [self._known.pop(k) for k in oldest[: max(0, len(self._known) - self._most)]]
+            found, gone = (
+                self._known[key],
+                self._leave(oldest[: max(0, len(oldest) + 1 - self._most)]),
+            )
         _end(gone, 0)
         return found
+
+    def _leave(self, keys: Collection[str]) -> list[Session]:
+        """Take visitors out; should they come back, they are told. Called with the lock held."""
+        gone = [self._known.pop(key) for key in keys]
+        self._gone.update(dict.fromkeys(keys))
+        for key in [*self._gone][: max(0, len(self._gone) - TOLD)]:
+            del self._gone[key]
+        return gone
 
     def _used(self, key: str) -> float:
         return self._known[key].used
@@ -117,14 +143,14 @@ class Sessions:
     def forget(self, key: str) -> None:
         """A visitor has closed the page."""
         with self._lock:
-            gone = [self._known.pop(key)] if key in self._known else []
+            gone = self._leave([key] if key in self._known else [])
         _end(gone, PATIENCE)
 
     def sweep(self, idle: float = IDLE) -> None:
         """Forget who did nothing for some seconds."""
         then = time.monotonic() - idle
         with self._lock:
-            gone = [self._known.pop(k) for k in list(self._known) if self._used(k) < then]
+            gone = self._leave([key for key in self._known if self._used(key) < then])
         _end(gone, 0)
 
     def close(self) -> None:

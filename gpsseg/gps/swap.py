@@ -17,9 +17,11 @@ Put = Callable[[], None]
 Entries = tuple[Tensor, Tensor, Tensor]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Change:
     """What one delta changes in a network, ready to be written, and what stood there before.
+
+    Tensors move to where the network is when they are written, and stay there.
 
     Attributes:
         some: weight name -> (n,) int64 flat positions, (n,) values, and (n,) the base's own.

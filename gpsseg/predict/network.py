@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class TunedNetwork:
     greys: Greys = EIGHT_BITS
     untuned: Callable[[], None] | None = None
 
-    @property
+    @cached_property
     def base(self) -> TunedNetwork:
         """The network before it was tuned, asked in the same way; nothing more is in memory.
 

@@ -55,6 +55,12 @@ class Segmenter:
     tile: int | None = None
     prompter: Prompter = no_prompt
     numbers: Mapping[Path, int] = field(default_factory=dict)
+    _load: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Whoever builds MONAI's transforms is kept in a reference cycle, with all that its frames
+        # hold: here that is no volume yet.
+        object.__setattr__(self, "_load", build_transform(self.card, "load", self.image_size))
 
     def segment(self, batch: Sequence[Shown]) -> Iterator[tuple[Shown, Iterable[Stripe]]]:
         """Yield each picture with the stripes of its probability map, in order, at native size.
@@ -79,10 +85,6 @@ class Segmenter:
         """
         (found,) = self._maps([{**self.prepare(pixels), "index": 0}], prompter)
         return found
-
-    @cached_property
-    def _load(self) -> Any:
-        return build_transform(self.card, "load", self.image_size)
 
     def prepare(self, pixels: np.ndarray) -> dict[str, Any]:
         """What the network is shown of (H, W, 3) uint8 RGB, see ``prepare_picture``."""
@@ -150,7 +152,10 @@ def _of(found: np.ndarray | Exception) -> Iterator[np.ndarray]:
         Exception: there is none, because of this.
     """
     if isinstance(found, Exception):
-        raise found
+        try:
+            raise found
+        finally:
+            del found  # which would hold this frame, and the frame it
     yield from cut(found)
 
 

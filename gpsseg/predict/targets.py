@@ -103,4 +103,3 @@ class VolumeTarget:
             write_dicom_seg(self.path, self.values > 0, files, self.label, __version__)
         else:
             write_volume(self.path, self.values, self.volume)
-        del self.volume, self.values, self.slices  # now, whoever still knows of this target

@@ -204,7 +204,9 @@ class Source:
         config, first = self.config, self.deltas[0]
         method = look_up(config.method, METHODS, "method")
         layers = (config.method, config.rank) if method.adds else None
-        base = first.metadata.get("base_hash"), frozenset(first.free)
+        # By its seed, what no checkpoint gives values for is drawn; base_hash leaves that out.
+        drawn = (frozenset(first.free), config.seed) if first.free else None
+        base = first.metadata.get("base_hash"), drawn
         return config.backbone, config.weights, config.prompt, _logits(config), base, layers
 
 

@@ -8,11 +8,14 @@ from typing import Annotated
 import pytest
 from tyro.conf import subcommand
 
+from gpsseg.commands import called_as
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.checked import hints_of
-from gpsseg.config.commandline import HEADINGS, MANY, option_help, parse
+from gpsseg.config.commandline import HEADINGS, MANY, option_help, parse, read_command
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import CheckConfig, NewConfig, SplitConfig
+from gpsseg.config.delta import PullConfig
+from gpsseg.config.demo import DemoConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.export import ExportConfig
 from gpsseg.config.finetune import FinetuneConfig
@@ -155,3 +158,37 @@ def test_every_command_refuses_what_is_no_choice(kind):
         flag = f"--{name.replace('_', '-')} must be "
         with pytest.raises(UserError, match=f"{flag}.*, got 'nonsense'"):
             kind(**needed | {name: "nonsense"})
+
+
+def test_help_says_what_to_type(monkeypatch, capsys):
+    with called_as("gpsseg {}"):
+        text = help_of(PredictConfig, monkeypatch, capsys)
+    assert "Example: gpsseg predict --run runs/... --input" in text
+    assert "python -m gpsseg.predict" not in text
+    assert "--run RUN" in text
+    assert "usage: python -m gpsseg.x [-h] [OPTIONS] USER/NAME" in help_of(
+        PullConfig, monkeypatch, capsys
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "told"),
+    [
+        (ExportConfig, "--run nix --format smp --output o", "nix is not a run folder"),
+        (DemoConfig, "--run there --run nix", "nix is not a run folder"),
+        (PredictConfig, "--run empty --input i --output o", "empty is not a run folder"),
+        (EvaluateConfig, "--run nix", "nix is not a run folder"),
+        (SelectConfig, "--merge there nix --output o", "--merge nix does not exist"),
+        (FinetuneConfig, "--start-from nix", "--start-from nix does not exist"),
+    ],
+)
+def test_a_mistyped_place_is_refused_before_libraries_are_loaded(
+    kind, words, told, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["x", *words.split()])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "study.json").write_text("{}")
+    with pytest.raises(UserError, match=told):
+        read_command(kind, "x")

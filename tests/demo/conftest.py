@@ -16,8 +16,8 @@ import gpsseg.runs.members
 from gpsseg.config.demo import DemoConfig
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.data.cards.own import card_of
-from gpsseg.demo.alone import alone
 from gpsseg.demo.desk import Desk
+from gpsseg.demo.guard import alone
 from gpsseg.demo.sessions import Sessions
 from gpsseg.demo.tasks import Task, tasks_of
 from gpsseg.demo.upload import Limits

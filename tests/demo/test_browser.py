@@ -63,6 +63,11 @@ def test_an_image_is_dropped_boxed_and_removed(served, address, chromium, tmp_pa
             page.run("0")
         with Image.open(mask) as image:
             assert (image.size, image.getextrema()) == ((64, 32), (255, 255))
+        before = page.run(f"{PICTURES}[1].src")
+        page.run("document.querySelectorAll('input[type=range]')[1].focus()")
+        page.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight")
+        page.call("Input.dispatchKeyEvent", type="keyDown", windowsVirtualKeyCode=39)
+        page.wait(f"{SHOWN} && {PICTURES}[1].src != '{before}'")
         page.run("document.querySelectorAll('input[type=radio]')[1].click()")
         page.wait(f"{TEXT}.includes('two opposite corners')")
         for part in (0.25, 0.75):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from gpsseg.config.predict import PredictConfig
+from gpsseg.demo.sessions import CLOSED
 from gpsseg.demo.view import UNFORESEEN, Asked, View
 from gpsseg.predict import predict
 
@@ -218,14 +219,24 @@ def test_files_go_with_the_next_drop_the_button_the_visitor_and_the_end(
     assert not list(root.glob("*/input"))
 
 
-def test_the_longest_idle_visitor_makes_room(desk, visit, tools, tmp_path):
+def test_who_is_forgotten_is_told(desk, visit, tools, tmp_path):
     made = desk("none")
     made.sessions._most = 2
     path = grey(tmp_path / "a.png", tools.blocks(1).astype(np.uint8) * 255)
     for key in ("a", "b", "c"):
         visit(made, key).drop(path)
-    assert made.look("b", Asked()).name == "a.png"
-    assert made.look("a", Asked()) == View()
+    for i in range(9):
+        assert made.look(f"who looks on takes nobody's place {i}", Asked()) == View()
+    assert made.look("b", Asked()).name == made.look("c", Asked()).name == "a.png"
+    assert made.look("a", Asked()) == View(error=CLOSED), "the longest idle one made room"
+    made.sessions.sweep(idle=-1)
+    assert made.click("b", (1, 1), Asked()) == View(error=CLOSED)
+    assert visit(made, "d").drop(path).name == "a.png"
+    made.sessions.forget("d")
+    assert made.mask_of_all("d", Asked(), print) == (None, CLOSED)
+    again = visit(made, "d")
+    again.count = 1
+    assert again.drop(path).name == made.look("d", Asked()).name == "a.png"
 
 
 def test_only_the_last_answers_pictures_stay(desk, visit, tools, tmp_path):

@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient  # noqa: E402
 from gpsseg.config.demo import DemoConfig  # noqa: E402
 from gpsseg.demo import demo  # noqa: E402
 from gpsseg.demo.desk import Desk  # noqa: E402
+from gpsseg.demo.hooks import require_hooks  # noqa: E402
 from gpsseg.demo.serve import bound, serve, sweep_uploads  # noqa: E402
 from gpsseg.demo.sessions import Sessions  # noqa: E402
 from gpsseg.demo.upload import Limits  # noqa: E402
@@ -91,10 +92,40 @@ def test_what_goes_wrong_is_one_sentence_on_the_page(page, desk, tmp_path):
 
 
 @pytest.mark.parametrize("data", [["x", 0, 1, 0.5, 0.25], [None, 99, 1, "high", None], []])
-def test_odd_calls_are_answered_without_a_word_on_why(page, data):
+def test_odd_calls_are_answered_without_a_word_on_why(page, data, capsys):
     output = json.dumps(call(page, 0, data)["output"])
     assert "Traceback" not in output
     assert str(Path(gradio.__file__).parent) not in output
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
+def test_a_number_beyond_a_slider_is_its_end(page, tmp_path):
+    (path,) = upload(page, picture(tmp_path / "a.png")).json()
+    dropped(page, path, key="ends")
+    seen = {}
+    for threshold in (99, 0.99, None, 0.01):
+        answer = call(page, 1, [0, 5, threshold, 0.25], "ends")
+        assert answer["success"], answer
+        seen[threshold] = answer["output"]["data"][12]
+    assert seen[99] == seen[0.99] != seen[0.01] == seen[None]
+
+
+def test_a_call_of_nothing_is_one_line_on_the_console(page, capsys):
+    body = {"fn_index": 999, "session_hash": "x", "data": [], "event_data": None}
+    assert page.post(f"{API}/queue/join", json=body).status_code == 500
+    said = capsys.readouterr()
+    assert said.out.startswith("A request was refused: ")
+    assert (said.out.count("\n"), said.err) == (1, "")
+
+
+def test_a_gradio_without_a_hook_is_refused(monkeypatch):
+    require_hooks()
+    hook = "async_move_resource_to_block_cache"
+    for kind in gradio.components.File.__mro__:
+        if hook in vars(kind):
+            monkeypatch.delattr(kind, hook)
+    with pytest.raises(UserError, match=r"lacks gradio.components.File.async_move"):
+        require_hooks()
 
 
 def test_only_uploads_are_taken(page, tmp_path, monkeypatch):
@@ -152,7 +183,8 @@ def test_large_uploads_and_other_websites_are_refused(page, desk, tmp_path):
     large.write_bytes(bytes(3 * 10**6))
     assert upload(page, large).status_code == 413
     large.write_bytes(bytes(10**6 + 1))
-    assert upload(page, large).status_code == 400
+    answer = upload(page, large)
+    assert (answer.status_code, answer.text) == (413, "An upload may have 1 MB at most.")
     chunks = iter([b"x"])
     assert page.post(f"{API}/upload", content=chunks).status_code == 411
     foreign = {"origin": "https://example.org"}
@@ -168,6 +200,7 @@ def test_uploads_that_nobody_asks_for_are_swept(page, desk, tmp_path):
     assert Path(path).is_file()
     sweep_uploads(desk.sessions.uploads, waiting=-1)
     assert not Path(path).exists()
+    assert not [*desk.sessions.root.glob("tmp*")]
 
 
 class Loads(HTMLParser):
@@ -207,7 +240,7 @@ def test_scores_and_warnings_are_shown(page):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_end_leaves_nothing(tmp_path, visit, how):
     desk = Desk((), Sessions(tmp_path / "root"), Limits(10**6, 10**6))
-    with desk.sessions.of("x") as session:
+    with desk.sessions.of("x", anew=True) as session:
         (session.folder / "left.png").write_bytes(b"x")
     taken = bound(DemoConfig(run=(Path("run"),), port=0))
     threading.Timer(0.3, lambda: os.kill(os.getpid(), how)).start()

@@ -1,8 +1,11 @@
 """`predict` on volumes, with a network that marks what is bright."""
 
+import gc
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -11,6 +14,7 @@ import SimpleITK
 
 import gpsseg.data.shown
 from gpsseg.data.formats.volumes import read_volume
+from gpsseg.errors import UserError
 
 
 def oblique_itk(mask: np.ndarray) -> SimpleITK.Image:
@@ -76,18 +80,28 @@ def test_window_decides_what_is_bright(
     np.testing.assert_array_equal(read_volume(bone).values, values >= 900)
 
 
+@pytest.mark.parametrize("fails", [False, True])
 def test_one_volume_is_held_at_a_time(
     go: Callable[..., list[Path]],
+    model: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     tools: SimpleNamespace,
+    fails: bool,
 ) -> None:
+    if fails:
+        model.forward = lambda image: 1 / 0
     for index in range(6):
         image = nibabel.Nifti1Image(np.zeros((tools.size, tools.size, 3), np.int16), np.eye(4))
         nibabel.save(image, tmp_path / f"{index}.nii")
     counted, most = tools.counting(gpsseg.data.shown.read_volume)
     monkeypatch.setattr(gpsseg.data.shown, "read_volume", counted)
-    assert len(go(tmp_path / "*.nii")) == 6
+    gc.disable()  # what a reference cycle keeps shows then
+    try:
+        with pytest.raises(UserError, match=r"^6 could not") if fails else nullcontext():
+            assert len(go(tmp_path / "*.nii")) == 6
+    finally:
+        gc.enable()
     assert most[0] <= 3, "one in work, those that the batches read ahead reach into"
 
 

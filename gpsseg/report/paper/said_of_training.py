@@ -59,9 +59,8 @@ def seed(facts: Facts) -> Said | None:
     found = facts.metrics.get("seed", facts.config.get("seed"))
     if found is None:
         return None
-    one = "each result is"
-    if networks(facts) > 1:
-        one = f"each of the {networks(facts)} networks is"
+    many = networks(facts)
+    one = f"each of the {many} networks is" if many > 1 else "each result is"
     return facts.said(
         f"All that is random (order, augmentation, new weights, subsets) has the seed {found}; "
         f"{one} of one training, and what other seeds give is not in this folder.",
@@ -103,8 +102,7 @@ def _selected(config: Json) -> str:
         kept = f"as many entries as {count} input connections per neuron, the best of {whole},"
     else:
         kept = f"the {counted(count, 'best input connection')} of each neuron"
-    were = "was" if count == 1 and not whole else "were"
-    return f"in the encoder {kept} {were} selected by {by}"
+    return f"in the encoder {kept} {'was' if count == 1 and not whole else 'were'} selected by {by}"
 
 
 def _decoder(top_k: object) -> str:
@@ -134,11 +132,8 @@ def trained_share(facts: Facts) -> Said | None:
     if share == 1:
         return facts.of_run(f"All {number:,} numbers of the network trained.", METRICS)
     text = f"{number:,} numbers trained, {100 * share:.3g} % of the network"
-    inside = [
-        f"{name.lower()} {100 * parts[name][1]:.3g} %"
-        for name in ("Encoder", "Decoder")
-        if name in parts
-    ]
+    two = [name for name in ("Encoder", "Decoder") if name in parts]
+    inside = [f"{name.lower()} {100 * parts[name][1]:.3g} %" for name in two]
     more = f" ({', '.join(inside)})" if inside else ""
     where = METRICS if facts.run.metrics.get("trainable") else LAYERS
     return facts.of_run(f"{text}{more}; everything else stayed frozen.", where)
@@ -159,10 +154,9 @@ def optimisation(facts: Facts) -> Said | None:
     if "warmup" in config:
         text += f", a linear warm-up over {100 * config['warmup']:.3g} % of the updates"
     text += " and half a cosine down to zero"
-    batches = f", in batches of {counted(config['batch_size'], 'image')}"
+    text += f", in batches of {counted(config['batch_size'], 'image')}"
     if config.get("accumulate", 1) > 1:
-        batches += f", {config['accumulate']} of which made one update"
-    text += batches
+        text += f", {config['accumulate']} of which made one update"
     if "weight_decay" in config:
         where = " towards the pre-trained values" if config.get("decay_to") == "pretrained" else ""
         text += f"; weight decay {config['weight_decay']:g}{where}"

@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from gpsseg.demo.alone import alone
+from gpsseg.demo.guard import alone
 
 
 def test_no_setting_from_outside_counts(tmp_path, monkeypatch):
