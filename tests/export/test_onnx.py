@@ -14,8 +14,8 @@ ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from gpsseg.export import onnx as onnx_format  # noqa: E402
-from gpsseg.export import onnx_parts  # noqa: E402
-from gpsseg.export.program import NUMBERS, Probabilities, program_of  # noqa: E402
+from gpsseg.export import onnx_parts, part_modules  # noqa: E402
+from gpsseg.export.program import NUMBERS, Probabilities, program_of, traced  # noqa: E402
 
 SIDE = 64
 WITHOUT_TORCH = """
@@ -122,6 +122,29 @@ def test_the_example_shrinks_and_enlarges_bit_for_bit_as_the_training_did():
             torch.from_numpy(maps)[None], (50, 70), mode="bilinear"
         )
         np.testing.assert_allclose(found, large[0].numpy(), atol=1e-5)
+
+
+class Shown(part_modules.Parts):
+    """A network that answers with the image that it is shown."""
+
+    def encode(self, image):
+        return (image,)
+
+    kinds = places = of_mask = decode = None
+
+
+def test_the_encoder_shrinks_an_image_of_any_size_bit_for_bit_as_the_training_did(tmp_path):
+    encoder = part_modules.Encoder(Shown(None, SIDE)).eval()
+    free = [{0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}]
+    program = traced(encoder, (torch.rand(SIDE - 3, SIDE + 5, 3),), free)
+    onnx_format.write_graph(program, tmp_path / "encoder.onnx", ["image"], ["shown"], {})
+    session = ort.InferenceSession(str(tmp_path / "encoder.onnx"))
+    for height, width in ((131, 77), (64, 64), (128, 192), (3, 500)):
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        (found,) = session.run(None, {"image": pixels.astype(np.float32)})
+        image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float() / 255
+        shrunk = torch.nn.functional.interpolate(image, (SIDE, SIDE), mode="area")
+        assert (found == ((shrunk * 255).round() / 255).numpy()).all()
 
 
 @pytest.mark.slow
