@@ -1,10 +1,14 @@
 """What the other library finds is compared with predict, and nothing is left where it differs."""
 
+import hashlib
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -98,13 +102,23 @@ def test_where_all_masks_are_empty_probabilities_tell(
         exported(run_of(UNET, weights="random"), "smp")
 
 
-def test_what_a_killed_process_left_gives_way(
+def test_what_a_killed_process_left_gives_way_and_what_another_writes_stays(
     run_of: Callable[..., Path], exported: Callable[..., Path]
 ) -> None:
+    """A mark: of settings, machine, process and when that began."""
     run = run_of(UNET, weights="random")
-    left = run.parent / ".partial-out"
-    left.mkdir()
-    (left / "model.safetensors").write_bytes(b"half")
+    here = hashlib.sha256(socket.gethostname().encode()).hexdigest()
+    init = psutil.Process(os.getppid())
+    marks = {
+        ".partial-out-0000dead": ("-", here, init.pid, 1),
+        ".partial-out-00000bad": ("-", here, init.pid, round(init.create_time())),
+        ".partial-out-0elsewhe": ("-", "another", init.pid, 1),
+    }
+    for name, mark in marks.items():
+        (run.parent / name).mkdir()
+        (run.parent / name / "model.safetensors").write_bytes(b"half")
+        (run.parent / name / ".unfinished").write_text("".join(f"{each}\n" for each in mark))
     out = exported(run, "smp")
-    assert {each.name for each in run.parent.iterdir()} == {"run", "out"}
+    stay = {".partial-out-00000bad", ".partial-out-0elsewhe"}
+    assert {each.name for each in run.parent.iterdir()} == {"run", "out", *stay}
     assert {each.stat().st_mode & 0o777 for each in out.iterdir()} == {0o644}
