@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -22,7 +21,8 @@ from gpsseg.evaluators import foreground, label_map
 from gpsseg.export.bundle_config import inference
 from gpsseg.export.format import Format, Picture, Tuned
 from gpsseg.export.program import NUMBERS, program_of
-from gpsseg.files import write_text
+from gpsseg.files import last_part, write_text
+from gpsseg.scratch import scratch_folder
 
 MODEL = "models/model.pt2"
 CONFIG, META = "configs/inference.json", "configs/metadata.json"
@@ -76,7 +76,7 @@ def forget_places(program: torch.export.ExportedProgram) -> None:
 
 def shown_name(tuned: Tuned) -> str:
     """The backbone's name; of a path its last part."""
-    return Path(tuned.model.facts.name).name
+    return last_part(tuned.model.facts.name)
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -148,8 +148,8 @@ def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterat
     Raises:
         UserError: a mask that it writes is not that of its probabilities.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        images, masks = Path(scratch) / "images", Path(scratch) / "masks"
+    with scratch_folder() as scratch:
+        images, masks = scratch / "images", scratch / "masks"
         images.mkdir()
         for i, picture in enumerate(pictures):
             Image.fromarray(picture.pixels).save(images / f"{i}.png")

@@ -16,7 +16,7 @@ from gpsseg.export import onnx_parts
 from gpsseg.export.format import Format, Picture, Tuned
 from gpsseg.export.program import NUMBERS, program_of, quiet
 from gpsseg.export.script import HERE, NAME
-from gpsseg.files import write_text
+from gpsseg.files import last_part, write_text
 from gpsseg.reading import read_text
 
 FILE, ENCODER, DECODER = "model.onnx", "encoder.onnx", "decoder.onnx"
@@ -58,7 +58,7 @@ def metadata(tuned: Tuned) -> Mapping[str, str]:
         "resizing": RESIZING,
         "prompt": tuned.prompt,
         "prompt_input": (told | wanted)[tuned.prompt],
-        "backbone": tuned.model.facts.name.rpartition("/")[2],
+        "backbone": last_part(tuned.model.facts.name),
         "licence": tuned.model.facts.licence,
         "use": "Not for diagnostic use.",
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.methods import OF_SOME, options_of
+from gpsseg.files import last_part
 from gpsseg.gps import Delta, Selection
 from gpsseg.scope import clean
 
@@ -44,8 +45,8 @@ def facts_of_delta(
     """
     has = [name for name in OF_SOME if name in options_of(config.method)]
     settings = {
-        "backbone": Path(config.backbone).name,
-        "weights": Path(config.weights).name if config.weights else None,
+        "backbone": last_part(config.backbone),
+        "weights": last_part(config.weights) if config.weights else None,
         "precision": precision,
         **{name: getattr(config, name) for name in (*SETTINGS, *has) if name != "selection_images"},
     }
