@@ -162,16 +162,15 @@ def new_run_folder(output: Path | None, name: str, begun_by: object = None) -> P
 def made_whole(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``path`` that gets its name if all goes well; else it goes.
 
-    So do those of earlier commands for ``path`` that were killed; not of one that is at work.
+    So do those beside it of earlier commands that were killed; not of one that is at work.
 
     Raises:
         DiskError: it cannot be written.
         UserError: there is something at ``path`` by now.
     """
     path = path.absolute()  # "." has no name
-    start = f"{PARTIAL}{path.name}-"
-    _remove_abandoned(path.parent, start)
-    partial = path.with_name(f"{start}{secrets.token_hex(4)}")
+    _remove_abandoned(path.parent)
+    partial = path.with_name(f"{PARTIAL}{path.name}-{secrets.token_hex(4)}")
     make_folder(partial)
     try:
         with writing_to(path):
@@ -189,11 +188,10 @@ def made_whole(path: Path) -> Iterator[Path]:
         remove_folder(partial)
 
 
-def _remove_abandoned(parent: Path, start: str) -> None:
-    """Remove what killed processes of this machine have left of folders ``start``XXXXXXXX."""
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the folders that killed processes of this machine were making whole."""
     with contextlib.suppress(OSError):
         for each in parent.iterdir():
-            if each.name.startswith(start) and len(each.name) == len(start) + 8:
-                mark = _read_mark(each)
-                if _is_here(mark) and not _is_at_work(mark):
-                    remove_folder(each)
+            mark = _read_mark(each) if is_partial(each) else []
+            if _is_here(mark) and not _is_at_work(mark):
+                remove_folder(each)

@@ -16,10 +16,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gpsseg.errors import UserError
-from gpsseg.evaluators import foreground, label_map
 from gpsseg.export.bundle_config import inference
-from gpsseg.export.format import Format, Picture, Tuned
+from gpsseg.export.format import Answer, Format, Picture, Tuned
 from gpsseg.export.program import NUMBERS, program_of
 from gpsseg.files import last_part, write_text
 from gpsseg.scratch import scratch_folder
@@ -142,24 +140,17 @@ def _data_format(tuned: Tuned, labels: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
-    """See ``Format.read_maps``: the bundle runs on a folder of images.
-
-    Raises:
-        UserError: a mask that it writes is not that of its probabilities.
-    """
+def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[Answer]:
+    """See ``Format.read_maps``: the bundle runs on a folder of images."""
     with scratch_folder() as scratch:
         images, masks = scratch / "images", scratch / "masks"
         images.mkdir()
         for i, picture in enumerate(pictures):
             Image.fromarray(picture.pixels).save(images / f"{i}.png")
-        for i, found in enumerate(_run(folder, images, masks)):
-            written = np.asarray(Image.open(masks / f"{i}.png"))
-            several = found.ndim == 3
-            expected = label_map(found) if several else 255 * (foreground(found) >= 0.5)
-            if written.shape != expected.shape or (written != expected).any():
-                raise UserError("monai-bundle: a mask that MONAI writes is not that of its map.")
-            yield found
+        for i, maps in enumerate(_run(folder, images, masks)):
+            with Image.open(masks / f"{i}.png") as written:
+                mask = np.asarray(written)
+            yield Answer.of(maps, mask if tuned.classes else mask == 255)
 
 
 def _run(folder: Path, images: Path, masks: Path) -> list[np.ndarray]:
@@ -171,8 +162,7 @@ def _run(folder: Path, images: Path, masks: Path) -> list[np.ndarray]:
 
     def keep(engine: Any) -> None:
         for each in engine.state.output:
-            map_ = np.asarray(each["probability"])
-            found.append(map_ if len(map_) > 1 else map_[0])
+            found.append(np.asarray(each["probability"]))
 
     places = {"bundle_root": folder, "dataset_dir": images, "output_dir": masks}
     with _silent():
@@ -225,5 +215,6 @@ FORMAT = Format(
     read_maps=read_maps,
     usage=usage,
     library="monai",
+    hub_name="monai",
     takes_layers=True,
 )

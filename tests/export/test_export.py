@@ -1,11 +1,13 @@
 """What export takes, what it refuses, and what it says of the run."""
 
 import json
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -107,7 +109,7 @@ def test_a_library_that_is_not_there(
         exported(GOLDEN, "smp")
 
 
-def test_steps_of_a_card_that_no_example_repeats_are_named(
+def test_steps_of_a_card_that_no_example_repeats_are_named_and_asked_for(
     tmp_path: Path, exported: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are shown the prepared images, so that the check holds for the weights."""
@@ -123,6 +125,12 @@ def test_steps_of_a_card_that_no_example_repeats_are_named(
     )
     own = dataclasses.replace(card, transforms={"load": steps, "augment": []})
     monkeypatch.setattr(gpsseg.export.tuned, "card_of", lambda config: own)
-    card_text = (exported(GOLDEN, "smp") / "README.md").read_text()
+    out = exported(GOLDEN, "smp")
+    card_text = (out / "README.md").read_text()
     assert "BEFORE THAT" in card_text
     assert "GaussianSmoothd" in card_text
+    names = runpy.run_path(str(out / "segment.py"), run_name="example")
+    network, pixels = names["load"](out), np.full((40, 40, 3), 9, np.uint8)
+    with pytest.raises(ValueError, match=r"went through GaussianSmoothd first.*prepared=True"):
+        names["segment"](network, pixels)
+    assert names["segment"](network, pixels, prepared=True).shape == (40, 40)

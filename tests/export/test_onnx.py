@@ -16,6 +16,7 @@ pytest.importorskip("onnxscript")
 from gpsseg.export import onnx as onnx_format  # noqa: E402
 from gpsseg.export import onnx_parts, part_modules  # noqa: E402
 from gpsseg.export.program import NUMBERS, Probabilities, program_of, traced  # noqa: E402
+from gpsseg.export.script import part_of  # noqa: E402
 
 SIDE = 64
 WITHOUT_TORCH = """
@@ -106,16 +107,16 @@ def test_the_example_finds_the_masks_of_predict_where_torch_is_not(exported, run
     assert set(np.unique(mask)) <= {0, 255}
 
 
-def test_the_example_shrinks_and_enlarges_bit_for_bit_as_the_training_did():
-    import runpy
-
-    names = runpy.run_path(str(onnx_format.HERE / "onnx.txt"), run_name="example")
+def test_the_example_shrinks_and_enlarges_bit_for_bit_as_the_training_did(tmp_path):
+    names = {"np": np, "Path": Path, "HERE": tmp_path}
+    exec(part_of("onnx"), names)
     pixels = np.random.default_rng(0).integers(0, 256, (131, 77, 3), np.uint8)
     image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float() / 255
     for side in (8, 96):  # smaller and larger than the image
         shrunk = torch.nn.functional.interpolate(image, (side, side), mode="area")
         expected = (shrunk * 255).round() / 255
-        assert (names["prepare"](pixels, side) == expected.numpy()).all()
+        names["SIDE"] = side
+        assert (names["prepare"](pixels) == expected.numpy()).all()
         maps = image[0].numpy()[:, :side, :side]
         found = names["weights"](maps.shape[1], 50) @ maps @ names["weights"](maps.shape[2], 70).T
         large = torch.nn.functional.interpolate(
