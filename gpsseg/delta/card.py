@@ -40,6 +40,7 @@ def card_text(opened: Opened, to: RunFolder, repo: str) -> str:
         how=_how(opened, to, repo),
         training=training_facts(opened.path.parent),
         tags=["delta"],
+        averaged=opened.delta.metadata.get("averaged", ""),
     )
     return model_card(to.path, handed)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import safe_open
+
+from gpsseg.config.folder import RunFolder
 from gpsseg.data.formats.greys import to_stored
 from gpsseg.errors import counted
 from gpsseg.export.check import Agreement
@@ -39,8 +43,18 @@ def write_card(
         checked=_checked(chosen, tuned, agreement, found),
         training=training_facts(tuned.run),
         tags=[chosen.name],
+        averaged=_metadata(tuned).get("averaged", ""),
     )
     write_text(folder / README, model_card(tuned.run, handed))
+
+
+def _metadata(tuned: Tuned) -> Mapping[str, str]:
+    """What the run's delta says of itself."""
+    file = RunFolder(tuned.run).delta
+    if not file.is_file():
+        return {}
+    with safe_open(file, "np") as opened:
+        return opened.metadata() or {}
 
 
 def _how(chosen: Format, tuned: Tuned, folder: Path) -> str:
@@ -50,20 +64,22 @@ def _how(chosen: Format, tuned: Tuned, folder: Path) -> str:
         prompt = {"box": " --prompt X0 Y0 X1 Y1", "point": " --prompt X Y"}.get(tuned.prompt, "")
         example = (
             f"\n\n`{NAME}` is a whole example without gpsseg; its functions are the lines below "
-            f"in code:\n\n```sh\npython {NAME} IMAGE.png MASK.png{prompt}\n```"
+            f"in code:\n\n```sh\npython {NAME} IMAGE MASK{prompt}\n```"
         )
-    lines = "\n".join(f"- {markdown(line)}" for line in _expects(tuned))
+    lines = "\n".join(f"- {markdown(line)}" for line in _expects(chosen, tuned))
     return f"{chosen.usage(tuned)}{example}\n\nWhat it expects and gives:\n\n{lines}"
 
 
-def _expects(tuned: Tuned) -> list[str]:
+def _expects(chosen: Format, tuned: Tuned) -> list[str]:
     """Preparation, prompt, threshold and labels, a line each."""
     side, statistics = tuned.side, tuned.model.statistics
     lines = [
         f"An image: RGB, 8 bits, stretched to {side} x {side} pixels (its proportions are not "
         "kept) by area averaging, rounded to 8 bits again, divided by 255.",
     ]
-    if statistics is None:
+    if chosen.whole:
+        lines.append("Normalisation: none, as it is part of the network that was written.")
+    elif statistics is None:
         lines.append("Normalisation: each image stretched to its own range, 0 to 1.")
     else:
         mean, std = (", ".join(f"{value:g}" for value in values) for values in statistics)
@@ -78,8 +94,10 @@ def _expects(tuned: Tuned) -> list[str]:
         lines.append(f"Images of more than 8 bits were shown by this range: {greys_text(stored)}.")
     lines.append(f"Prompt: it was tuned to be told {PROMPTS[tuned.prompt]}.")
     lines.append(
-        "Output: logits; enlarged bilinearly to the input's size, made probabilities, resized "
-        "bilinearly to the image's own size; foreground is a probability of 0.5 or more."
+        "Output: "
+        + ("" if chosen.whole else "logits; enlarged bilinearly to the input's size, made ")
+        + "probabilities, resized bilinearly to the image's own size; foreground is a probability "
+        "of 0.5 or more."
     )
     if tuned.classes:
         labels = ", ".join(f"{i} {name}" for i, name in enumerate(tuned.classes, start=1))

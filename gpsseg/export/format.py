@@ -122,6 +122,7 @@ class Format:
         usage: a section of the model card in Markdown, that says how the files are loaded.
         library: that reads it.
         hub_name: what the hub calls that library; empty where it has no such name.
+        whole: whether normalisation and probabilities are part of what is written.
         takes_layers: whether layers of gpsseg's own, such as adapters, may be in the network.
     """
 
@@ -134,3 +135,4 @@ class Format:
     library: str
     hub_name: str
     takes_layers: bool = False
+    whole: bool = False

@@ -19,11 +19,22 @@ from PIL import Image
 from gpsseg.export.bundle_config import inference
 from gpsseg.export.format import Answer, Format, Picture, Tuned
 from gpsseg.export.program import NUMBERS, program_of
+from gpsseg.export.script import part_of, ranges
 from gpsseg.files import last_part, write_text
 from gpsseg.scratch import scratch_folder
 
 MODEL = "models/model.pt2"
 CONFIG, META = "configs/inference.json", "configs/metadata.json"
+READ = "scripts/read.py"
+READER = '''"""Reads an image as the network was shown it."""
+
+import numpy as np
+from PIL import ImageOps
+
+RANGES = {ranges}  # what was black and white in the training's pictures of more than 8 bits
+
+
+'''
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
     "meta_schema_20240725.json"
@@ -50,11 +61,12 @@ def fault(tuned: Tuned) -> str:
 
 
 def write(tuned: Tuned, folder: Path) -> None:
-    """Write configs/, models/, docs/ and LICENSE."""
-    for name in ("configs", "models", "docs"):
+    """Write configs/, models/, scripts/, docs/ and LICENSE."""
+    for name in ("configs", "models", "docs", "scripts"):
         (folder / name).mkdir()
     _write_json(folder / META, metadata(tuned))
-    _write_json(folder / CONFIG, inference(MODEL, tuned.side, bool(tuned.classes)))
+    write_text(folder / READ, READER.format(ranges=repr(ranges(tuned))) + part_of("read"))
+    _write_json(folder / CONFIG, inference(MODEL, READ, tuned.side, bool(tuned.classes)))
     program = program_of(tuned.model, tuned.side)
     forget_places(program)
     torch.export.save(program, folder / MODEL)
@@ -217,4 +229,5 @@ FORMAT = Format(
     library="monai",
     hub_name="monai",
     takes_layers=True,
+    whole=True,
 )

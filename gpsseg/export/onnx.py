@@ -176,4 +176,5 @@ FORMAT = Format(
     library="onnxruntime",
     hub_name="onnxruntime",
     takes_layers=True,
+    whole=True,
 )

@@ -130,6 +130,8 @@ def asked_of(tuned: Tuned, picture: Picture) -> dict[str, np.ndarray]:
 def _prompt_of(tuned: Tuned, picture: Picture) -> tuple[Sequence[float], Sequence[int]]:
     """X and y of points as shares of the sides, and the points' labels."""
     if tuned.prompt == "point":
+        if isinstance(tuned.model, Sam2):  # whose decoder says itself that no more points come
+            return picture.prompt, (1,)
         return (*picture.prompt, 0.0, 0.0), (1, -1)
     if tuned.prompt == "box":
         return picture.prompt, (2, 3)

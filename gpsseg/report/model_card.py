@@ -6,6 +6,7 @@ image, no file and no place; of a nameless run the veil hides what else would na
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.config.written import AnySplit
 from gpsseg.data.cards.card import card_names
+from gpsseg.data.cards.own import UNSTATED
+from gpsseg.errors import counted
 from gpsseg.reading import read_object
 from gpsseg.report import sections
 from gpsseg.report.contents import Json, read_contents
@@ -47,6 +50,7 @@ class Handed:
         checked: a sentence on how it was checked; empty if it was not.
         training: what metrics.json says of a training that was stopped, where there is none yet.
         tags: more of them.
+        averaged: of a mean of trainings what its delta's metadata say of these, as JSON.
     """
 
     library: str
@@ -57,6 +61,22 @@ class Handed:
     checked: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
+    averaged: str = ""
+
+    @property
+    def mean(self) -> str:
+        """A sentence on the trainings that a mean is of; empty of one training."""
+        if not self.averaged:
+            return ""
+        parts = json.loads(self.averaged)
+        counts = [part.get("train_images") for part in parts]
+        images = f"{sum(counts)} images together" if all(counts) else "of unknown many images"
+        hashes = ", ".join(f"{part['sha256'][:12]} ({100 * part['share']:.3g} %)" for part in parts)
+        return (
+            f"It is the mean of {counted(len(parts), 'training')}, {images}, elsewhere or here; by "
+            f"the hash of each one's values, and its share: {hashes}. What their images were, this "
+            "card does not know."
+        )
 
 
 def model_card(run: Path, handed: Handed) -> str:
@@ -75,25 +95,29 @@ def model_card(run: Path, handed: Handed) -> str:
         f"# {markdown(f'{name}, tuned to mark: {handed.finds}')}",
         *(f"**{markdown(mark)}**" for mark in (NOT_CLINICAL, *table.marks(facts))),
         "## What it is",
-        _paragraph(facts, WHAT),
+        _paragraph(facts, WHAT[:3] if handed.mean else WHAT),
         "## Images it was tuned on",
-        _paragraph(facts, DATA),
+        handed.mean or _paragraph(facts, DATA),
         "## Scores",
         *(_scores(facts) if scored else [UNSCORED]),
         "## Intended use",
         INTENDED.format(finds=markdown(handed.finds)),
         "## Limits",
-        _list(_limits(facts, scored)),
+        _list(_limits(facts, handed, scored)),
         "## How to use it",
         handed.how,
         *([markdown(handed.checked)] if handed.checked else []),
         "## Licences",
         _list(_licences(facts, handed)),
-        f"Made with gpsseg {markdown(_version(facts))}.",
+        f"Made with gpsseg {markdown(_version(facts))}.{_cite(facts)}",
     ]
     return _front_matter(facts, handed) + "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
+CITE = (
+    " Its method, Gradient-based Parameter Selection, is by Zhang et al., Gradient-based Parameter "
+    "Selection for Efficient Fine-Tuning, CVPR 2024."
+)
 UNSCORED = "None: the network has not been tested."
 INTENDED = (
     "Research on segmentation: to mark {finds} in images of the kind it was tuned on, where "
@@ -139,12 +163,13 @@ def _scores(facts: Facts) -> list[str]:
     ]
 
 
-def _limits(facts: Facts, scored: bool) -> list[str]:
+def _limits(facts: Facts, handed: Handed, scored: bool) -> list[str]:
     """What the network cannot do, or nobody has tried."""
     train = facts.run.split.get("train")
     few = f"It was tuned on {len(train)} images" if train else "It was tuned on few images"
+    few = "It is a mean of trainings" if handed.mean else f"{few} of one data set"
     told = [
-        f"{few} of one data set: other devices, centres, patients and image qualities were not "
+        f"{few}: other devices, centres, patients and image qualities were not "
         "tested, unless the scores say so.",
         "It answers to any image that it is given, and does not notice one of another kind.",
     ]
@@ -152,6 +177,8 @@ def _limits(facts: Facts, scored: bool) -> list[str]:
         told.append(f"It was told a {prompt}; with worse ones, its masks are worse.")
     if scored:
         told += [said.text for said in say_all(facts, ("groups",)) if "No groups" in said.text]
+        if (facts.metrics.get("leaks") or {}).get("pairs"):
+            told += [said.text for said in say_all(facts, ("leaks",))]
     told.append(f"What the base may have seen before: {facts.metrics.get('pretraining') or '?'}")
     return told
 
@@ -159,6 +186,8 @@ def _limits(facts: Facts, scored: bool) -> list[str]:
 def _licences(facts: Facts, handed: Handed) -> list[str]:
     metrics = facts.metrics
     told = [f"Weights of the base: {handed.licence}."]
+    if handed.mean:
+        return [*told, "Images: of several trainings; their terms are not known here."]
     if facts.synthetic:
         return [*told, "Images: drawn by gpsseg; nobody's terms bind what was tuned on them."]
     if metrics.get("licence"):
@@ -168,9 +197,13 @@ def _licences(facts: Facts, handed: Handed) -> list[str]:
         )
     else:
         told.append("Images: the run does not say on which terms they were used.")
-    if metrics.get("citation"):
+    if metrics.get("citation", UNSTATED) != UNSTATED:
         told.append(f"Cite the images as: {metrics['citation']}.")
     return told
+
+
+def _cite(facts: Facts) -> str:
+    return CITE if facts.metrics.get("method", "gps") == "gps" else ""
 
 
 def _version(facts: Facts) -> str:
@@ -196,7 +229,7 @@ def _front_matter(facts: Facts, handed: Handed) -> str:
 def _licence(facts: Facts, handed: Handed) -> dict[str, Any]:
     """The base's licence, where the images' terms add nothing to it; else that it is another."""
     terms = str(facts.metrics.get("licence") or "").lower()
-    free = facts.synthetic or any(each in terms for each in OPEN)
+    free = (not handed.mean and facts.synthetic) or any(each in terms for each in OPEN)
     if free and handed.licence.lower().startswith("apache-2.0"):
         return {"license": "apache-2.0"}
     return {"license": "other", "license_name": "see-licences-below", "license_link": "README.md"}

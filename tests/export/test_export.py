@@ -37,6 +37,25 @@ def test_a_run_without_scores(tmp_path: Path, exported: Make) -> None:
     assert "32 x 32 pixels" in card
 
 
+def test_the_card_of_a_mean_says_that_it_is_one(tmp_path: Path, exported: Make) -> None:
+    """As `delta average --run` adopts it: settings and split are those of the run here."""
+    from gpsseg.gps import Delta
+
+    run = shutil.copytree(GOLDEN, tmp_path / "run")
+    delta = Delta.load(run / "delta.safetensors")
+    parts = [{"sha256": "ab" * 32, "share": 2 / 3, "train_images": 600}]
+    parts.append({"sha256": "cd" * 32, "share": 1 / 3, "train_images": 300})
+    delta.metadata["averaged"] = json.dumps(parts)
+    delta.save(run / "delta.safetensors")
+    card = (exported(run, "smp") / "README.md").read_text()
+    assert "the mean of 2 trainings, 900 images together" in card
+    assert "abababababab (66.7 %), cdcdcdcdcdcd (33.3 %)" in card
+    assert "It is a mean of trainings: other devices" in card
+    assert "tuned on 6 images" not in card
+    assert "seed" not in card.lower()
+    assert yaml.safe_load(card.split("---")[1])["license"] == "other"
+
+
 def test_who_does_not_say_what_images_were_may_not_call_the_weights_free(exported: Make) -> None:
     """Version 0.1 told with the scores alone whether they were drawn."""
     card = (exported(GOLDEN, "smp") / "README.md").read_text()
