@@ -17,7 +17,7 @@ class ExportConfig:
     """Write a run's tuned network as another library reads it, with a model card and an example.
 
     The folder holds the weights, README.md (the model card: data, split, scores, limits, licences)
-    and, but for a bundle, segment.py, which segments an image with that library alone. After writing,
+    and, but for a bundle, segment.py, which segments an image with that library alone. Afterwards
     the other library loads the weights and segments five images of the run's test set (or, where
     they are not at hand, of the bundled sample); where its masks differ from those of
     `python -m gpsseg.predict` in more than 1 in 10,000 pixels, nothing is left behind.
