@@ -172,6 +172,8 @@ def _open(
     settled = settle(config, backbone.facts, bool(start and start.decoder_is_whole(backbone)))
     prepared = preparation(settled, card, backbone.facts, in_memory)
     data = open_data(config, salt, run=config.resume, card=card, preparation=prepared, by=config.by)
+    if start:
+        start.refuse_seen_otherwise(settled, data.greys)
     leaks = None
     if config.strict or config.time_limit:  # with a limit now, so that what is left is known
         leaks = check_leaks(data.split.seen, data.split.test, strict=config.strict)

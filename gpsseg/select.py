@@ -42,7 +42,9 @@ def select(config: SelectConfig) -> Selection:
     check_candidates(settled)
     data = open_data(config, salt, parts=("train",), card=card)
     machine = make_machine(config.device, config.precision)
-    collector = Collector(backbone, settled) if settled.candidates else None
+    collector = None
+    if settled.candidates:
+        collector = Collector(backbone, settled, data.greys, machine.precision)
     prepare(backbone, machine, config.checkpoint_activations)
     wanted = config.output
     output = by_main(lambda: new_folder(wanted, config)) if wanted else None
@@ -62,8 +64,11 @@ def select(config: SelectConfig) -> Selection:
 
 def _merge(config: SelectConfig) -> Selection:
     """Make one selection of several centres' candidates; no image and no network is read."""
+    from gpsseg.folders import refuse_existing
     from gpsseg.runs.candidates import merge_files
 
+    if config.output:
+        refuse_existing(config.output)
     selection, layers, how = merge_files(config.merge)
     output = new_folder(config.output, config) if config.output else None
     _tell(selection, layers, how, output)

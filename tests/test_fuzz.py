@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-FEW = 10  # cases of each reader here
+FEW = 6  # cases of each reader here
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gpsseg import Delta
 from gpsseg.config.select import SelectConfig
+from gpsseg.errors import UserError
 from gpsseg.select import select
 
 ROOT = Path(__file__).parents[1]
@@ -73,13 +75,44 @@ def test_the_page_can_be_typed(drawn_kvasir, tmp_path, monkeypatch):
     for place in "abc":
         assert Delta.load(tmp_path / place / "shared" / "delta.safetensors").sha256 == mean.sha256
         (scored,) = (tmp_path / place / "shared").glob("evaluate-*/metrics.json")
-        assert json.loads(scored.read_text())["images"] == 1
+        metrics = json.loads(scored.read_text())
+        assert (metrics["images"], metrics["adopted"]) == (1, {"trainings": 3, "train_images": 3})
 
 
 def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+def test_flower_s_server_refuses_what_only_looks_alike(monkeypatch):
+    """Arrays of equal shapes, of other entries; Flower itself is stood in for."""
+
+    class FedAvg:
+        def aggregate_fit(self, server_round, results, failures):
+            return len(results)
+
+    parts = {"ndarrays_to_parameters": None, "FedAvg": FedAvg}
+    names = ("flwr", "flwr.common", "flwr.server", "flwr.server.strategy")
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**parts))
+    sys.modules["flwr"].client = SimpleNamespace(NumPyClient=object)
+    monkeypatch.setenv("FLWR_TELEMETRY_ENABLED", "0")
+    server = runpy.run_path(str(ROOT / "docs/examples/flower_client.py"))["OneSelection"]()
+    told = {"base_hash": "b", "selection_hash": "s", "settings": '{"image_size": 32}'}
+
+    def asked(**change):
+        both = enumerate((told, {**told, **change}))
+        sent = [(SimpleNamespace(cid=n), SimpleNamespace(metrics=each)) for n, each in both]
+        return server.aggregate_fit(1, sent, [])
+
+    assert asked() == 2
+    with pytest.raises(UserError, match=r"0 and 1 differ in selection_hash \(s and t\)"):
+        asked(selection_hash="t")
+    with pytest.raises(UserError, match="differ in base_hash"):
+        asked(base_hash="c")
+    with pytest.raises(UserError, match="0 was made with image_size 32 and 1 with 64"):
+        asked(settings='{"image_size": 64}')
 
 
 @pytest.mark.slow

@@ -10,12 +10,18 @@ are finetune's. Each round begins with the mean of the last one's values, weight
 images; that of the last round is `averaged.safetensors` in the output folder, for
 `finetune --start-from` or `delta average`. Flower's telemetry is off. The connection is not
 encrypted: use it inside a VPN, or see Flower's documentation for TLS.
+
+Flower calls `start_server` and `start_client` deprecated, in favour of its apps (ServerApp and
+ClientApp, run by `flower-superlink` and `flower-supernode`). They are used here as they need no
+project and no further processes; hence the exact version above.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
+import json
 import os
 import sys
 from pathlib import Path
@@ -30,7 +36,30 @@ from flwr.server.strategy import FedAvg
 
 from gpsseg import Delta
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.errors import UserError
 from gpsseg.finetune import finetune
+from gpsseg.gps.alike import refuse_seen_otherwise
+
+TOLD = ("selection_hash", "base_hash", "settings")  # of a delta's metadata, to be compared
+
+
+class OneSelection(FedAvg):
+    """Averages what `delta average` would: values of one selection of one base, shown alike."""
+
+    def aggregate_fit(self, server_round: int, results: list[Any], failures: list[Any]) -> Any:
+        """Refuse what only looks alike: arrays of one shape that are values of other entries."""
+        told = [(str(client.cid), result.metrics) for client, result in results]
+        for (one, here), (other, there) in itertools.pairwise(told):
+            for name in ("base_hash", "selection_hash"):
+                if here[name] != there[name]:
+                    raise UserError(
+                        f"{one} and {other} differ in {name} ({here[name][:12]} and "
+                        f"{there[name][:12]}), expected one. Join with one --start-from, and with "
+                        "the same --backbone, --weights and --prompt everywhere."
+                    )
+            settings = [json.loads(each["settings"]) for each in (here, there)]
+            refuse_seen_otherwise(*settings, (one, other))
+        return super().aggregate_fit(server_round, results, failures)
 
 
 class Centre(flwr.client.NumPyClient):
@@ -42,14 +71,17 @@ class Centre(flwr.client.NumPyClient):
     def fit(
         self, values: list[Any], config: dict[str, Any]
     ) -> tuple[list[Any], int, dict[str, Any]]:
-        """Train one round, from the mean of the last one's values."""
+        """Train one round, from the mean of the last one's values.
+
+        Bare numbers travel; what they are numbers of is said beside them.
+        """
         start = self._averaged(values) if values else self.start
         output = self.folder / f"round-{config['round']}"
         run = finetune(FinetuneConfig(start_from=start, output=output, **self.options))
         delta = Delta.load(run / "delta.safetensors")
         delta.save(self.folder / "own.safetensors")
         arrays = [tensor.float().numpy() for tensor in _values(delta).values()]
-        return arrays, int(delta.metadata["train_images"]), {}
+        return arrays, int(delta.metadata["train_images"]), {n: delta.metadata[n] for n in TOLD}
 
     def evaluate(
         self, values: list[Any], config: dict[str, Any]
@@ -78,7 +110,7 @@ def _values(delta: Delta) -> dict[str, torch.Tensor]:
 
 def serve(address: str, centres: int, rounds: int) -> None:
     """Average what the centres send; this end holds no image and no network."""
-    strategy = FedAvg(
+    strategy = OneSelection(
         min_fit_clients=centres,
         min_evaluate_clients=centres,
         min_available_clients=centres,
@@ -99,7 +131,12 @@ def join(address: str, start: Path, folder: Path, words: list[str]) -> None:
     kept = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
     given = {n: v for n, v in kept.items() if n not in ("start_from", "output")}
     centre = Centre(start, folder, given).to_client()
-    flwr.client.start_client(server_address=address, client=centre, insecure=True)
+    flwr.client.start_client(
+        server_address=address,
+        client=centre,
+        insecure=True,
+        max_wait_time=600,  # seconds without a server, which may have refused what came
+    )
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from gpsseg.config.again import AGAIN
 from gpsseg.config.finetune import FinetuneConfig, require_tracker
 from gpsseg.config.resuming import parsed_again
+from gpsseg.errors import UserError
 
 # Heading -> its options, whatever the command; what is in none stands first. One heading alone
 # would say nothing, so a command with few options has none.
@@ -92,6 +93,7 @@ def parse(config_type: Any, prog: str, default: Any = None) -> Any:
 
     if dataclasses.is_dataclass(config_type):
         form = _form(config_type, default)
+        _refuse_empty(config_type, sys.argv[1:])
         return _made(config_type, tyro.cli(form, prog=prog))
     kinds: dict[Any, Any] = {}
     for option in get_args(config_type):
@@ -99,11 +101,28 @@ def parse(config_type: Any, prog: str, default: Any = None) -> Any:
         form = _form(kind)
         name = marks[0].name
         if sys.argv[1:2] == [name]:  # by itself, so that hints name no option of another one
+            _refuse_empty(kind, sys.argv[2:])
             return _made(kind, tyro.cli(form, prog=f"{prog} {name}", args=sys.argv[2:]))
         kinds[form] = kind, Annotated[(form, *marks)]
     one_of: Any = Union[tuple(each for _, each in kinds.values())]  # noqa: UP007
     found = tyro.cli(one_of, prog=prog)
     return _made(kinds[type(found)][0], found)
+
+
+def _refuse_empty(kind: Any, words: Sequence[str]) -> None:
+    """Refuse an option for several values that is typed without one, as where a variable is empty.
+
+    It would pass as one that was not typed, and another thing would be done than was meant.
+
+    Raises:
+        UserError: there is one.
+    """
+    hints = {} if {"-h", "--help"} & {*words} else get_type_hints(kind)
+    several = {name for name, hint in hints.items() if get_origin(hint) is tuple}
+    for word, following in itertools.pairwise((*words, "--")):
+        name = word.removeprefix("--").replace("-", "_")
+        if word.startswith("--") and name in several and following.startswith("--"):
+            raise UserError(f"{word} has no value, expected one or more. Leave it out, or add one.")
 
 
 def _made(kind: Any, found: Any) -> Any:

@@ -49,6 +49,14 @@ class ResolvedConfig(ConfigFile):
     resolved: Resolved
 
 
+class AveragedPart(TypedDict):
+    """One of the deltas that a mean is of, in the mean's metadata and in adopted.json."""
+
+    sha256: Text
+    share: Score
+    train_images: Count | None
+
+
 class StudyFile(TypedDict, total=False):
     """study.json."""
 

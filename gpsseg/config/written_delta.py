@@ -9,6 +9,14 @@ from gpsseg.config.written import SplitName
 from gpsseg.config.written_scores import Ends, with_ends
 
 
+class SeenGreys(TypedDict, total=False):
+    """What is black and white in images of more than 8 bits, or a window's centre and width."""
+
+    whole: tuple[float, float]
+    real: tuple[float, float]
+    window: tuple[float, float]
+
+
 class DeltaSettings(TypedDict, total=False):
     """What decides what the network is, and what it is shown."""
 
@@ -27,6 +35,7 @@ class DeltaSettings(TypedDict, total=False):
     biases: Text
     classes: list[Text]
     separate_classes: bool
+    greys: SeenGreys
 
 
 class DeltaScoresOf(TypedDict, total=False):

@@ -202,6 +202,13 @@ class Ensemble(TypedDict):
     flips: bool
 
 
+class OfTrainings(TypedDict):
+    """Of how many trainings weights are a mean, and of how many images these were."""
+
+    trainings: Count
+    train_images: Count | None
+
+
 class Metrics(TypedDict, total=False):
     """metrics.json."""
 
@@ -226,6 +233,7 @@ class Metrics(TypedDict, total=False):
     by: dict[str, list[Annotated[Value, _with_dice]]]
     calibration: Calibration
     ensemble: Ensemble
+    adopted: OfTrainings
     uncertainty: Annotated[Doubt, with_ends]
     trainable: Selected
     best_epoch: Count | None

@@ -57,11 +57,12 @@ def diff(config: DiffConfig) -> dict[str, Any]:
     Raises:
         UserError: one is not there or damaged, they are of two bases, or the base is not here.
     """
-    from gpsseg.delta.differing import difference, lines_of, refuse_other_base, table_of
+    from gpsseg.delta.differing import difference, lines_of, table_of
     from gpsseg.delta.opened import open_delta
+    from gpsseg.gps.alike import refuse_other_base
 
     one, other = open_delta(config.one), open_delta(config.other)
-    refuse_other_base(one, other)
+    refuse_other_base(one.delta, other.delta, (one.name, other.name))
     base = None
     if config.base:
         from gpsseg.delta.base import base_of

@@ -13,15 +13,12 @@ from typing import Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import load_salt, read_private, save_salt
 from gpsseg.config.resuming import read_config
-from gpsseg.delta.differing import refuse_other_base
 from gpsseg.delta.facts import facts_of
 from gpsseg.delta.opened import Opened, open_delta, require_run
-from gpsseg.errors import UserError, shown
 from gpsseg.files import sha256_of_file, write_bytes, write_json
 from gpsseg.folders import finish_folder, new_folder
 from gpsseg.gps import Delta
-
-SHOWN = ("prompt", "image_size", "classes", "separate_classes")  # what a network is shown
+from gpsseg.gps.alike import refuse_other_base, refuse_seen_otherwise
 
 
 def check_run(delta: Delta, place: Path) -> RunFolder:
@@ -38,15 +35,10 @@ def check_run(delta: Delta, place: Path) -> RunFolder:
     run = require_run(opened, "--run")
     read_config(run.path)
     other = Opened(delta.path or Path("the mean"), delta, None)
-    refuse_other_base(opened, other)
+    names = str(place), other.name
+    refuse_other_base(opened.delta, delta, names)
     here, there = (facts_of(each)["settings"] or {} for each in (opened, other))
-    for name in SHOWN:
-        if name in here and name in there and here[name] != there[name]:
-            raise UserError(
-                f"{place} has {name} {shown(here[name])}, and {other.name} was trained with "
-                f"{shown(there[name])}, expected the same. Name a run with the same "
-                f"--{name.replace('_', '-')}."
-            )
+    refuse_seen_otherwise(here, there, names)
     return run
 
 

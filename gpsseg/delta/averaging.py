@@ -27,7 +27,7 @@ def averaged(deltas: Sequence[Delta], weights: Sequence[float]) -> tuple[Delta, 
             f"Got {len(weights)} --weights for {len(deltas)} deltas, expected one for each."
         )
     counts = list(weights) or image_weights(deltas) or [1.0] * len(deltas)
-    return mean(deltas, counts), [each / sum(counts) for each in counts]
+    return mean(deltas, weights or None), [each / sum(counts) for each in counts]
 
 
 def lines_of(

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from gpsseg.delta.contents import in_order
-from gpsseg.delta.opened import Opened
 from gpsseg.errors import UserError, told
 from gpsseg.gps import Delta
 
@@ -65,24 +64,6 @@ class Sums:
             norm = math.sqrt(first * second)
             row["cosine"] = product / norm if norm else None
         return row
-
-
-def refuse_other_base(one: Opened, other: Opened) -> None:
-    """Refuse deltas of two bases, whose positions mean other weights.
-
-    Raises:
-        UserError: they are.
-    """
-    bases = [opened.delta.metadata for opened in (one, other)]
-    hashes = [told(each["base_hash"], 15) for each in bases]
-    if bases[0]["base_hash"] != bases[1]["base_hash"]:
-        names = [told(each.get("base", "a base without a name")) for each in bases]
-        raise UserError(
-            f"{one.name} was made from {names[0]} with hash {hashes[0]}, {other.name} from "
-            f"{names[1]} with hash {hashes[1]}, expected one base: only then do positions mean "
-            "the same weights. Pass two deltas of one base, and of methods that train the same "
-            "parts from scratch."
-        )
 
 
 def difference(

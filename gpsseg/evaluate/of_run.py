@@ -25,6 +25,7 @@ from gpsseg.evaluators.uncertainty import worth_of_rows
 from gpsseg.folders import new_folder
 from gpsseg.processes import by_main, gathered
 from gpsseg.report.thumbnails import collect, leak_pictures
+from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.data import Data, open_data
 from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn
 from gpsseg.runs.folder import require_data_root
@@ -167,9 +168,12 @@ def _origin(
     run: Path, trained: FinetuneConfig, drawn: str | None, salt: str | None
 ) -> dict[str, Any]:
     """The part of metrics.json that says where the networks are from."""
+    adopted = None if StudyFolder(run).is_study else adopted_of(run)
+    own = _name_of_data(trained, salt) if adopted is None else adopted.dataset
     return {
         "run": str(run) if salt is None else run.name,
-        "trained_on": _name_of_data(trained, salt),
+        **({} if own is None else {"trained_on": own}),
+        **({"adopted": adopted.facts} if adopted else {}),
         **({} if drawn is None else {"trained_on_data": drawn}),
         **training_facts(run),
     }

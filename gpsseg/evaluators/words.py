@@ -118,6 +118,22 @@ def mean_words(metrics: Mapping[str, Any], of_each: str = "") -> str:
     )
 
 
+def trained_elsewhere(found: Mapping[str, Any]) -> str:
+    """That a run's folder holds what the run did not train, by "adopted" of metrics.json.
+
+    >>> trained_elsewhere({"trainings": 3, "train_images": 900})[:57]
+    'the weights are the mean of 3 trainings, on 900 images to'
+    """
+    images, several = found.get("train_images"), found["trainings"] > 1
+    on = "" if images is None else f", on {counted(images, 'image')}{several * ' together'}"
+    what = f"the mean of {found['trainings']} trainings" if several else "of a training elsewhere"
+    return (
+        f"the weights are {what}{on}; settings and "
+        "split are those of one run that did not train them, and only its own training images can "
+        "be compared with the test images here"
+    )
+
+
 def tells_of_errors(found: Mapping[str, Any]) -> bool:
     """Whether an uncertainty says which images have errors, so that these may be chosen by it."""
     ends = found.get("spearman_ci95")

@@ -7,19 +7,25 @@ one where all trained from the same values and not for long.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gpsseg.errors import UserError, name_text, shown
+from gpsseg.errors import UserError
+from gpsseg.gps.alike import (
+    names_of,
+    refuse_other_base,
+    refuse_other_selection,
+    refuse_seen_otherwise,
+    settings_of,
+)
 from gpsseg.gps.delta import Delta
-from gpsseg.gps.tensorfile import listed
 
-SHOWN = ("prompt", "image_size", "classes", "separate_classes")  # settings that all must share
 OF_FIRST = ("backbone", "weights", "seed")  # the base's hash says that it is one
 ALIKE = ("selection_hash", "licence", "dataset", "title", "trainable")  # told where all agree
 SYNTHETIC = "synthetic sample"
@@ -33,15 +39,18 @@ def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> 
 
     Args:
         deltas: at least one.
-        weights: how much each counts, above 0. Default: ``image_weights``.
+        weights: how much each counts, above 0. Default: ``image_weights``; no delta comes twice
+            then.
 
     Returns:
-        A delta whose metadata say what it is of (``averaged``, by hashes), and what all agree on.
+        A delta whose metadata say what it is of (``averaged``, by hashes), and what all agree on;
+        of one delta that itself.
 
     Raises:
-        UserError: the bases, the selections or what the networks are shown differ, a weight is
-            not above 0, or a training got nowhere.
+        UserError: the bases, the selections or what the networks are shown differ, one comes
+            twice, a weight is not above 0, or a training got nowhere.
     """
+    given = weights is not None
     if weights is None:
         weights = image_weights(deltas) or [1.0] * len(deltas)
     if not deltas or len(weights) != len(deltas):
@@ -51,8 +60,12 @@ def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> 
     for delta, weight in zip(deltas, weights, strict=True):
         _check(delta, weight)
         _refuse_other(deltas[0], delta)
+    if len(deltas) == 1:
+        return deltas[0]
     named = [(delta.sha256, weight, delta) for delta, weight in zip(deltas, weights, strict=True)]
     named.sort(key=lambda each: each[:2])
+    if not given:
+        _refuse_twice(named)
     first, shares = named[0][2], [weight for _, weight, _ in named]
     ordered = [delta for _, _, delta in named]
     sparse = {}
@@ -83,18 +96,23 @@ def doubts_of(deltas: Sequence[Delta]) -> list[str]:
 
 def images_of(delta: Delta) -> int | None:
     """How many images a delta was trained on, if it says so."""
-    told = delta.metadata.get("train_images", "")
+    return images_in(delta.metadata)
+
+
+def images_in(metadata: Mapping[str, str]) -> int | None:
+    """The same, by its metadata."""
+    told = metadata.get("train_images", "")
     return int(told) if told.isdecimal() and 0 < len(told) < 16 and int(told) else None
 
 
 def _check(delta: Delta, weight: float) -> None:
     delta.check()
     if not (math.isfinite(weight) and weight > 0):
-        raise UserError(f"{_name(delta)} has the weight {weight}, expected a number above 0.")
+        raise UserError(f"{names_of(delta)[0]} has the weight {weight}, expected a number above 0.")
     if delta.metadata.get("best_epoch") == "0":
         raise UserError(
-            f"{_name(delta)} holds the network from before its training, expected a trained one. "
-            "Train it again, or leave it out."
+            f"{names_of(delta)[0]} holds the network from before its training, expected a trained "
+            "one. Train it again, or leave it out."
         )
 
 
@@ -104,44 +122,24 @@ def _refuse_other(first: Delta, other: Delta) -> None:
     Raises:
         UserError: see ``average``.
     """
-    base, its = (each.metadata.get("base_hash", "none") for each in (first, other))
-    if base != its or set(first.free) != set(other.free):
-        raise UserError(
-            f"{_name(other)} was made from {_base(other)}, and {_name(first)} from {_base(first)}, "
-            "expected one base. Train with the same --backbone, --weights and --prompt everywhere."
-        )
-    differ, entries = differing(first, other)
-    if differ:
-        raise UserError(
-            f"The selections of {_name(first)} and {_name(other)} differ in {differ:,} of "
-            f"{entries:,} entries, expected one selection. Let all start from one: finetune "
-            "--start-from."
-        )
-    here, there = _settings(first), _settings(other)
-    for name in SHOWN:
-        if name in here and name in there and here[name] != there[name]:
+    refuse_other_base(first, other)
+    refuse_other_selection(first, other)
+    refuse_seen_otherwise(_settings(first), _settings(other), names_of(first, other))
+
+
+def _refuse_twice(named: Sequence[tuple[str, float, Delta]]) -> None:
+    """Refuse one delta that came twice, as a file that was copied; its images would count twice.
+
+    Raises:
+        UserError: it did.
+    """
+    for (one, _, first), (other, _, second) in itertools.pairwise(named):
+        if one == other:
+            paths = " and ".join(names_of(first, second))
             raise UserError(
-                f"{_name(first)} was trained with {name} {shown(here[name])} and {_name(other)} "
-                f"with {shown(there[name])}, expected the same. Train with the same "
-                f"--{name.replace('_', '-')} everywhere."
+                f"{paths} hold the same values, expected a delta of each place. Leave one out, or "
+                "say by --weights how much each counts."
             )
-
-
-def differing(one: Delta, other: Delta) -> tuple[int, int]:
-    """How many entries only one of two deltas has, of how many that either has."""
-    alone = either = 0
-    nothing = torch.zeros(0, dtype=torch.int64)
-    for name in one.sparse.keys() | other.sparse.keys():
-        here, there = (each.sparse.get(name, (nothing,))[0].long() for each in (one, other))
-        common = int(torch.isin(here, there).sum())
-        alone += len(here) + len(there) - 2 * common
-        either += len(here) + len(there) - common
-    for name in one.dense.keys() | other.dense.keys():
-        tensors = [each.dense[name] for each in (one, other) if name in each.dense]
-        same = len(tensors) == 2 and tensors[0].shape == tensors[1].shape
-        either += tensors[0].numel() if same else sum(each.numel() for each in tensors)
-        alone += 0 if same else sum(each.numel() for each in tensors)
-    return alone, either
 
 
 def _ascending(index: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -192,16 +190,4 @@ def _common(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _settings(delta: Delta) -> dict[str, Any]:
-    if "settings" not in delta.metadata:
-        return {}
-    found: dict[str, Any] = listed(delta.metadata, "settings", delta.path or "A delta", dict)
-    return found
-
-
-def _name(delta: Delta) -> str:
-    return str(delta.path or "A delta")
-
-
-def _base(delta: Delta) -> str:
-    base, its_hash = (delta.metadata.get(name, "none") for name in ("base", "base_hash"))
-    return f"{name_text(base)} with hash {its_hash[:12]}"
+    return settings_of(delta.metadata, *names_of(delta))

@@ -10,7 +10,6 @@ neuron, and counts as 0.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -24,10 +23,11 @@ from torch import Tensor, nn
 
 from gpsseg.errors import UserError, name_text, shown
 from gpsseg.files import save_tensors
+from gpsseg.gps.alike import refuse_seen_otherwise, settings_of
 from gpsseg.gps.neurons import as_rows, owner
 from gpsseg.gps.score import Scores
 from gpsseg.gps.select import Selection
-from gpsseg.gps.tensorfile import listed, read_tensors
+from gpsseg.gps.tensorfile import hash_of, listed, read_tensors
 
 Row = tuple[Tensor, Tensor]  # positions, int32, and sums, float32: (neurons, candidates) both
 FACTS = ("base_hash", "criterion")  # that all files of a merge share, beside their shapes and K
@@ -58,22 +58,27 @@ class Candidates:
 
     @property
     def sha256(self) -> str:
-        """Over its tensors and the number of images."""
-        digest = hashlib.sha256(json.dumps([self.images, self.facts.get("base_hash")]).encode())
-        for name, pair in sorted(self.rows.items()):
-            digest.update(name.encode())
-            for tensor in pair:
-                digest.update(tensor.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        """Over all that its file holds."""
+        return hash_of(self.tensors, self.metadata)
 
-    def save(self, path: Path) -> None:
-        """Write safetensors: ``<name>.indices`` and ``<name>.sums``."""
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What its file holds: ``<name>.indices`` and ``<name>.sums``."""
         tensors: dict[str, Tensor] = {}
         for name, (indices, sums) in self.rows.items():
             tensors[f"{name}.indices"], tensors[f"{name}.sums"] = indices, sums
+        return tensors
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What its file holds beside them, but its hash."""
         told = {"shapes": self.shapes, "top_k": self.top_k, "dense": self.dense}
         metadata = {name: json.dumps(value) for name, value in told.items()}
-        save_tensors(path, tensors, {**self.facts, **metadata, "images": str(self.images)})
+        return {**self.facts, **metadata, "images": str(self.images)}
+
+    def save(self, path: Path) -> None:
+        """Write safetensors, see ``tensors``."""
+        save_tensors(path, self.tensors, {**self.metadata, "sha256": self.sha256})
 
     @classmethod
     def load(cls, path: Path) -> Candidates:
@@ -99,12 +104,15 @@ class Candidates:
             rows[name] = pair  # type: ignore[assignment]
         if tensors or not (images.isdecimal() and 0 < len(images) < 16) or dense_twice(dense, rows):
             raise _damaged(path, "its tensors are not those that its metadata name")
-        facts = {n: v for n, v in metadata.items() if n not in (*OWN, "images")}
+        facts = {n: v for n, v in metadata.items() if n not in OWN}
         whole = {name: tuple(shape) for name, shape in shapes.items()}
-        return cls(rows, whole, top_k, dense, int(images), facts, path)
+        found = cls(rows, whole, top_k, dense, int(images), facts, path)
+        if metadata.get("sha256") != found.sha256:
+            raise _damaged(path, "it does not hold what was written")
+        return found
 
 
-OWN = ("shapes", "top_k", "dense")
+OWN = ("shapes", "top_k", "dense", "images", "sha256")
 
 
 def dense_twice(dense: Sequence[str], rows: Mapping[str, Row]) -> bool:
@@ -169,7 +177,8 @@ def merged_selection(files: Sequence[Candidates]) -> Selection:
     order of the files changes nothing, and of one file its own selection comes out.
 
     Raises:
-        UserError: they are of different bases, criteria, networks or K, or one comes twice.
+        UserError: they are of different bases, criteria, networks or K, the images were shown
+            otherwise, or one comes twice.
     """
     ordered = sorted(files, key=lambda file: file.sha256)
     if not ordered:
@@ -194,6 +203,11 @@ def merged_selection(files: Sequence[Candidates]) -> Selection:
 
 
 def _refuse_other(first: Candidates, other: Candidates) -> None:
+    """Refuse candidates of another network, or of images that were shown otherwise.
+
+    Raises:
+        UserError: see ``merged_selection``.
+    """
     pairs: list[tuple[str, Any, Any]] = [
         (name, first.facts.get(name), other.facts.get(name)) for name in FACTS
     ]
@@ -209,6 +223,9 @@ def _refuse_other(first: Candidates, other: Candidates) -> None:
                 f"({shown(here)} and {shown(there)}), expected the same network and settings. "
                 "Select with the same options everywhere."
             )
+    names = [str(file.path or "A file") for file in (first, other)]
+    here, there = settings_of(first.facts, names[0]), settings_of(other.facts, names[1])
+    refuse_seen_otherwise(here, there, names)
 
 
 def _best(name: str, rows: Sequence[Row], k: int) -> Tensor:

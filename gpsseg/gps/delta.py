@@ -8,12 +8,10 @@ gives the base back, bit for bit.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,21 +20,12 @@ from gpsseg.errors import UserError, name_text
 from gpsseg.files import save_tensors
 from gpsseg.gps.delta_faults import Entries, fault_for, own_fault
 from gpsseg.gps.sparse import sparse_layers
-from gpsseg.gps.tensorfile import listed, read_tensors
+from gpsseg.gps.tensorfile import hash_of, listed, read_tensors
 
 
 def model_hash(model: nn.Module, skip: Collection[str] = ()) -> str:
     """Return the SHA-256 over a plain network's tensors but ``skip``: names, shapes and bits."""
-    return _hash_of({n: tensor for n, tensor in model.state_dict().items() if n not in skip})
-
-
-def _hash_of(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        content: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        digest.update(content)
-    return digest.hexdigest()
+    return hash_of({n: tensor for n, tensor in model.state_dict().items() if n not in skip})
 
 
 @dataclass(frozen=True)
@@ -69,12 +58,12 @@ class Delta:
     @property
     def sha256(self) -> str:
         """Over its tensors: equal means the same values, whatever its metadata say."""
-        return _hash_of(self.tensors)
+        return hash_of(self.tensors)
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, see ``tensors``."""
         tensors = self.tensors
-        facts = {"free": json.dumps(self.free), "sha256": _hash_of(tensors)}
+        facts = {"free": json.dumps(self.free), "sha256": hash_of(tensors)}
         save_tensors(Path(path), tensors, {**self.metadata, **facts})
 
     @classmethod
@@ -93,7 +82,7 @@ class Delta:
         dense, pairs = _sorted_out(tensors, path)
         delta = cls(pairs, dense, metadata, free, Path(path))
         delta.check()
-        if written not in (None, _hash_of(tensors)):
+        if written not in (None, hash_of(tensors)):
             raise delta.error("its values are not those that were written")
         return delta
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gpsseg.errors import UserError
+from gpsseg.gps.alike import refuse_other_base
 from gpsseg.gps.delta import Delta
 from gpsseg.gps.delta_faults import fault_for
 
@@ -199,22 +199,6 @@ def apply_all(
     turns = Turns(model, deltas)
     turns.members[0]()
     return turns
-
-
-def refuse_other_base(first: Delta, other: Delta) -> None:
-    """Refuse two deltas that do not fit one network.
-
-    Raises:
-        UserError: they were made from different bases.
-    """
-    hashes = [each.metadata.get("base_hash", "none") for each in (first, other)]
-    if hashes[0] != hashes[1] or set(first.free) != set(other.free):
-        bases = [each.metadata.get("base", "another base") for each in (first, other)]
-        raise UserError(
-            f"{other.path or 'A delta'} was made from {bases[1]} with hash {hashes[1][:12]}, but "
-            f"{first.path or 'the first'} from {bases[0]} with hash {hashes[0][:12]}, expected one "
-            "base. Use networks that were tuned from the same one."
-        )
 
 
 @torch.no_grad()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gpsseg.errors import UserError, shown
@@ -43,6 +46,27 @@ def read_tensors(path: Path | str, what: str) -> tuple[dict[str, Tensor], dict[s
         raise UserError(
             f"{path} is not a readable {what} ({empty}). Copy it again, or make it anew."
         ) from None
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """The metadata of a file; empty if it cannot be read, which reading its tensors will say."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError):
+        return {}
+
+
+def hash_of(tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> str:
+    """The SHA-256 over tensors: names, shapes, types and bits; and over texts beside them."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode() if facts else b"")
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        content: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def listed(metadata: Mapping[str, str], key: str, path: Path | str, kind: type) -> Any:

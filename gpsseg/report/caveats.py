@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gpsseg.evaluators.words import TRAINED_ON_DRAWN, mean_words
+from gpsseg.evaluators.words import TRAINED_ON_DRAWN, mean_words, trained_elsewhere
 
 STOPPED = "the training was stopped before its first validation"
 
@@ -33,6 +33,11 @@ def trained_on_drawn(metrics: Mapping[str, Any]) -> str:
     """
     drawn = [str(metrics.get(key)).startswith("synthetic") for key in ("trained_on_data", "data")]
     return TRAINED_ON_DRAWN if drawn == [True, False] else ""
+
+
+def adopted(metrics: Mapping[str, Any]) -> str:
+    """That the weights are of trainings elsewhere, and not of the run whose settings they have."""
+    return trained_elsewhere(metrics["adopted"]) if metrics.get("adopted") else ""
 
 
 def untrained(metrics: Mapping[str, Any]) -> str:

@@ -80,6 +80,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "skipped": skipped(metrics),
         "trained_on_drawn": caveats.trained_on_drawn(metrics),
         "untrained": caveats.untrained(metrics),
+        "adopted": caveats.adopted(metrics),
         "averaged": caveats.averaged(metrics),
         "base": name_of_base(metrics),
         "baseline": name_of_base(metrics) == "before",

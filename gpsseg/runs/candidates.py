@@ -13,9 +13,12 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.select import SettledSelectConfig
 from gpsseg.config.written import LayersOfCandidates
 from gpsseg.console import say
-from gpsseg.errors import UserError, counted
+from gpsseg.data.formats.greys import Greys
+from gpsseg.errors import UserError, counted, few
+from gpsseg.gps.alike import settings_of
 from gpsseg.gps.candidates import Row
 from gpsseg.reading import fitted, parse_json
+from gpsseg.runs.delta_facts import as_json, seen_settings
 from gpsseg.runs.method import base_of
 from gpsseg.runs.selection import gps_trains
 
@@ -43,10 +46,15 @@ class Collector:
     Args:
         backbone: plain, and not prepared yet: its weights are what the candidates are for.
         config: of the selection.
+        greys: how its images of more than 8 bits are shown.
+        precision: that is computed in.
     """
 
-    def __init__(self, backbone: Backbone, config: SettledSelectConfig) -> None:
+    def __init__(
+        self, backbone: Backbone, config: SettledSelectConfig, greys: Greys, precision: str
+    ) -> None:
         self._backbone, self._config = backbone, config
+        self._settings = {"precision": precision, **seen_settings(config, greys)}
         self._base = base_of(backbone, config, gps_trains(backbone, config)[1])
         self._rows: dict[str, Row] = {}
         self._top_k: dict[str, int] = {}
@@ -64,6 +72,7 @@ class Collector:
             "base": str(self._base["base"]),
             "base_hash": str(self._base["base_hash"]),
             "criterion": self._config.criterion,
+            "settings": as_json(self._settings),
             "layers": json.dumps(bare),
         }
         found = gps.Candidates(
@@ -94,6 +103,7 @@ def merge_files(places: Sequence[Path]) -> tuple[gps.Selection, Layers, dict[str
             raise UserError(f"{files[0].path} has no layer {layer} among its layers. {DAMAGED}")
         of_layer[layer]["selected"] += len(index)
     _say_candidates(files, selection)
+    _say_precisions(files)
     merged = [{"sha256": file.sha256, "images": file.images} for file in files]
     how = {"criterion": files[0].facts["criterion"], "level": "neuron"}
     return selection, layers, {**how, "images": sum(f.images for f in files), "merged": merged}
@@ -122,6 +132,17 @@ def _say_candidates(files: Sequence[gps.Candidates], selection: gps.Selection) -
         everywhere += sum(all(entry in each for each in here) for entry in index.tolist())
     say(
         f"{counted(len(files), 'centre')}, {sum(file.images for file in files):,} images. "
-        f"{everywhere:,} of {selected:,} selected entries were candidates everywhere; what is none "
-        "at a centre counted 0 there."
+        f"{everywhere:,} of {selected:,} selected entries were candidates everywhere; what a "
+        "centre did not propose counted 0 there."
     )
+
+
+def _say_precisions(files: Sequence[gps.Candidates]) -> None:
+    """Say so where sums of several precisions were added up."""
+    told = {str(settings_of(f.facts, str(f.path)).get("precision", "")) for f in files} - {""}
+    if len(told) > 1:
+        say(
+            f"These were scored in {few(sorted(told))}: the less precise sums may swap "
+            "entries that are nearly as good. Pass one --precision everywhere to rule that out.",
+            style="yellow",
+        )

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.methods import OF_SOME, options_of
+from gpsseg.data.formats.greys import Greys, to_stored
 from gpsseg.files import last_part
 from gpsseg.gps import Delta, Selection
+from gpsseg.gps.alike import GREYS, PICTURES, RANGES
 from gpsseg.scope import clean
 
 if TYPE_CHECKING:  # what a delta tells is read without a network
     from gpsseg.backbones import Facts
     from gpsseg.config.finetune import SettledConfig
+    from gpsseg.config.select import SettledSelectConfig
     from gpsseg.runs.data import Data
 
-SETTINGS = ("prompt", "image_size", "seed", "method", "classes", "separate_classes")
 TRAINABLE = ("encoder", "decoder", "total", "share_of_encoder", "share_of_decoder")
 PROTOCOL = "per-image"
 OF_INTERVALS = ("resampled", "units", "seeds", "ungrouped", "no_interval")
@@ -43,12 +45,14 @@ def facts_of_delta(
         trainable: its counts, see ``gpsseg.runs.selection.trainable_counts``.
         precision: that is computed in.
     """
-    has = [name for name in OF_SOME if name in options_of(config.method)]
+    own = options_of(config.method)
+    has = [name for name in OF_SOME if name in own and name != "selection_images"]
     settings = {
         "backbone": last_part(config.backbone),
         "weights": last_part(config.weights) if config.weights else None,
         "precision": precision,
-        **{name: getattr(config, name) for name in (*SETTINGS, *has) if name != "selection_images"},
+        **{name: getattr(config, name) for name in ("seed", "method", *has)},
+        **seen_settings(config, data.greys),
     }
     counts = {name: trainable[name] for name in TRAINABLE}
     return {
@@ -59,9 +63,21 @@ def facts_of_delta(
         "train_images": str(len(data.split.train)),
         "selection_hash": selection.hash,
         "licence": facts.licence,
-        "settings": _json(settings),
-        "trainable": _json(counts | {"share_of_total": trainable["share_of_total"]}),
+        "settings": as_json(settings),
+        "trainable": as_json(counts | {"share_of_total": trainable["share_of_total"]}),
     }
+
+
+def seen_settings(config: SettledConfig | SettledSelectConfig, greys: Greys) -> dict[str, Any]:
+    """The settings that decide what a network is shown, see ``gpsseg.gps.alike``.
+
+    Args:
+        config: of the run.
+        greys: its rule for images of more than 8 bits; nothing is told where there were none.
+    """
+    ranges = {name: value for name, value in to_stored(greys).items() if name in RANGES}
+    told = {name: getattr(config, name) for name in PICTURES}
+    return told | ({GREYS: ranges} if ranges else {})
 
 
 def add_scores(path: Path, metrics: Mapping[str, Any]) -> None:
@@ -72,7 +88,7 @@ def add_scores(path: Path, metrics: Mapping[str, Any]) -> None:
         metrics: as in metrics.json.
     """
     delta = Delta.load(path)
-    metadata = delta.metadata | {"scores": _json(scores_of(metrics))}
+    metadata = delta.metadata | {"scores": as_json(scores_of(metrics))}
     delta = dataclasses.replace(delta, metadata=metadata)
     delta.save(path)
 
@@ -88,6 +104,6 @@ def scores_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _json(content: Mapping[str, Any]) -> str:
+def as_json(content: Mapping[str, Any]) -> str:
     """JSON without the names that the running command hides: as text it would pass as it is."""
     return json.dumps(clean(content), ensure_ascii=False)

@@ -12,6 +12,7 @@ from gpsseg.data.splits.place import SYNTHETIC
 from gpsseg.evaluators.words import TRAINED_ON_DRAWN
 from gpsseg.processes import by_main
 from gpsseg.reading import read_object
+from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.members import runs_of
 
 
@@ -25,6 +26,8 @@ def data_of_training(folder: Path) -> str | None:
 
 
 def _of_run(run: RunFolder) -> str | None:
+    if adopted := adopted_of(run.path):
+        return adopted.data
     for path, hint in ((run.split, BegunSplit), (run.metrics, Metrics)):
         told = read_object(path, hint).get("data") if path.is_file() else None
         if told is not None:

@@ -25,6 +25,7 @@ from gpsseg.engine.inference import Views
 from gpsseg.errors import UserError, counted, look_up
 from gpsseg.files import sha256_of_file
 from gpsseg.gps import Delta, Turns, apply_all
+from gpsseg.gps.alike import SEEN_ALIKE
 from gpsseg.processes import by_main
 from gpsseg.reading import read_object
 from gpsseg.runs.greys import greys_of
@@ -40,8 +41,8 @@ from gpsseg.runs.trained import (
 from gpsseg.tuning import METHODS
 
 ONE = (  # settings that decide what a network is and what it is shown
-    *("backbone", "weights", "prompt", "image_size", "precision", "method", "rank"),
-    *("classes", "separate_classes", "anonymous_ids"),
+    *("backbone", "weights", "precision", "anonymous_ids"),
+    *SEEN_ALIKE,
 )
 
 

@@ -10,17 +10,20 @@ from typing import Any
 from torch import Tensor
 
 from gpsseg.backbones import Backbone
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.written import ResolvedConfig
 from gpsseg.console import say
+from gpsseg.data.formats.greys import Greys
 from gpsseg.errors import UserError
 from gpsseg.files import sha256_of_file
 from gpsseg.gps import Delta, Selection
+from gpsseg.gps.alike import refuse_seen_otherwise, settings_of
 from gpsseg.gps.sparse import check_selection
-from gpsseg.gps.tensorfile import listed, read_tensors
+from gpsseg.gps.tensorfile import read_tensors
 from gpsseg.processes import by_main
 from gpsseg.reading import read_object
+from gpsseg.runs.delta_facts import seen_settings
 from gpsseg.runs.trained import require_delta
 
 ACCEPTED = "a delta.safetensors, a selection.safetensors, or a folder of a run or of `select`"
@@ -35,11 +38,28 @@ class Start:
         values: name of each parameter that trains -> what it starts from; empty where these are
             the base's own values, or where a run goes on.
         facts: for config.json: "file", its "sha256", and "what" it is.
+        settings: of the training that it comes from, as far as it tells them.
+        place: where it lies.
     """
 
     selection: Selection
     values: Mapping[str, Tensor] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    place: str = ""
+
+    def refuse_seen_otherwise(self, config: SettledConfig, greys: Greys) -> None:
+        """Refuse a run whose network would be shown other things than these values learned on.
+
+        Args:
+            config: of the run.
+            greys: how its images of more than 8 bits are shown.
+
+        Raises:
+            UserError: it would.
+        """
+        own = {"method": config.method, **seen_settings(config, greys)}
+        refuse_seen_otherwise(self.settings, own, (self.place, "this run"))
 
     def decoder_is_whole(self, backbone: Backbone) -> bool:
         """Whether a network's decoder trains whole, and not by entries."""
@@ -114,8 +134,8 @@ def _file_of(place: Path) -> Path:
 
 
 def _of_delta(delta: Delta, method: str, backbone: Backbone, facts: dict[str, str]) -> Start:
-    settings = {"settings": "{}", **delta.metadata}
-    its: Any = listed(settings, "settings", delta.path or "the delta", dict).get("method")
+    settings = settings_of(delta.metadata, str(delta.path))
+    its = settings.get("method")
     if its not in (None, method) or not delta.sparse:
         of = f"--method {its}" if its else "a method that selects no entries"
         raise UserError(
@@ -128,7 +148,8 @@ def _of_delta(delta: Delta, method: str, backbone: Backbone, facts: dict[str, st
     for name, (index, numbers) in delta.sparse.items():
         order = index.argsort()
         indices[name], values[f"{name}_values"] = index[order].int(), numbers[order]
-    return Start(Selection(indices, shapes, tuple(delta.dense)), values, facts)
+    whole = Selection(indices, shapes, tuple(delta.dense))
+    return Start(whole, values, facts, settings, str(delta.path))
 
 
 def _said(start: Start) -> str:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.folder import RunFolder, goes_on_by
 from gpsseg.console import say
 from gpsseg.errors import UserError
+from gpsseg.evaluators.words import trained_elsewhere
+from gpsseg.gps.tensorfile import metadata_of
 from gpsseg.reading import read_log
+from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.starts import has_resume_point
 
 if TYPE_CHECKING:
@@ -134,7 +137,7 @@ def training_of_run(run: Path, epochs: int | None) -> Training | None:
     Returns:
         None where neither says so.
     """
-    found = training_of_metadata(_metadata(RunFolder(run).delta))
+    found = training_of_metadata(metadata_of(RunFolder(run).delta))
     log = RunFolder(run).log
     if found or epochs is None or not log.is_file():
         return found
@@ -160,6 +163,8 @@ def require_delta(folder: Path) -> None:
 def check_trained(run: Path, epochs: int | None, untrained: bool) -> Training | None:
     """Say how far the training of a run got, if it was stopped; refuse one that got nowhere.
 
+    Of a mean that was adopted it says that the run did not train it.
+
     Args:
         run: its folder.
         epochs: how many were to be.
@@ -168,6 +173,8 @@ def check_trained(run: Path, epochs: int | None, untrained: bool) -> Training | 
     Raises:
         UserError: the delta is of an untrained network, and that will not do.
     """
+    if adopted := adopted_of(run):
+        say(f"{run.name}: {trained_elsewhere(adopted.facts)}", style="yellow")
     training = training_of_run(run, epochs)
     if training is None or not training.sentence:
         return training
@@ -183,17 +190,6 @@ def check_trained(run: Path, epochs: int | None, untrained: bool) -> Training | 
         )
     say(f"{run.name}: {training.sentence}", style="bold yellow" if training.untrained else "yellow")
     return training
-
-
-def _metadata(delta: Path) -> dict[str, str]:
-    """The metadata of a delta; empty if it cannot be read, which applying it will say."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(delta, "pt") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError):
-        return {}
 
 
 def training_of_metadata(metadata: Mapping[str, str]) -> Training | None:

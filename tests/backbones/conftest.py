@@ -224,8 +224,8 @@ SEVERAL = ("litemedsam", "sam", "sam2", "edgetam", "unet")  # also tested with t
 
 
 def _with_classes(family: str) -> Any:
-    """The full-sized network takes seconds a test; the small ones have the same code."""
-    marks = pytest.mark.slow if family == "litemedsam" else ()
+    """LiteMedSAM takes seconds a test; EdgeTAM is of SAM 2's code."""
+    marks = pytest.mark.slow if family in ("litemedsam", "edgetam") else ()
     return pytest.param(f"{family} with 3 classes", marks=marks)
 
 

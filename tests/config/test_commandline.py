@@ -103,6 +103,31 @@ def test_what_is_typed_makes_the_flat_configuration(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("kind", "words", "option"),
+    [
+        (SelectConfig, "--merge --output merged", "--merge"),
+        (SelectConfig, "--output merged --classes", "--classes"),
+        (CompareConfig, "--train-sizes --seeds 0", "--train-sizes"),
+        (
+            Annotated[SlicesConfig, subcommand("cut")]
+            | Annotated[CheckConfig, subcommand("check")],
+            "cut --labels --output x",
+            "--labels",
+        ),
+    ],
+)
+def test_an_option_for_several_values_without_one_is_not_one_that_was_not_typed(
+    kind, words, option, monkeypatch
+):
+    """As of a variable in a script that is empty: `--merge $FILES`."""
+    monkeypatch.setattr(sys, "argv", ["x", *words.split()])
+    with pytest.raises(UserError, match=f"{option} has no value, expected one or more"):
+        parse(kind, "x")
+    monkeypatch.setattr(sys, "argv", ["x", "--seeds", "0", "1", "--output", "o"])
+    assert parse(CompareConfig, "x").seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
     ("typed", "said"),
     [
         (["--tracker", "tensorbord"], "or trackio, got 'tensorbord'. Did you mean 'tensorboard'?"),

@@ -79,6 +79,8 @@ def test_positions_in_another_order_are_the_same_selection():
             lambda: delta(settings=json.dumps({"image_size": 64})),
             r"image_size 32 and .* with 64, expected the same",
         ),
+        (lambda: delta(settings='{"method": "shira"}'), "method 'gps' and .* with 'shira'"),
+        (delta, "hold the same values, expected a delta of each place"),
     ],
 )
 def test_what_cannot_be_averaged_is_refused(other, told):
@@ -123,3 +125,25 @@ def test_random_starts_of_several_seeds_are_told():
     assert "different seeds" in doubts_of([seeded(0), seeded(1)])[0]
     begun = {"started_from": "a" * 64}
     assert doubts_of([seeded(0, **begun), seeded(1, **begun)]) == []
+
+
+WINDOW, WHOLE = {"window": [40.0, 400.0]}, {"whole": [0, 4095], "labels": [1]}
+
+
+@pytest.mark.parametrize(
+    ("greys", "told"),
+    [
+        ((WINDOW, {"window": [50, 350]}), r"the window \[40.0, 400.0\] and .* with \[50, 350\]"),
+        ((WHOLE, {"whole": [0, 65535]}), r"the range of greys \(whole numbers\) \[0, 4095\]"),
+        ((WINDOW, WINDOW | {"labels": [2]}), None),
+        ((WINDOW, WHOLE), None),  # of one no range, of the other no window is known
+        ((WINDOW, None), None),
+    ],
+)
+def test_images_of_more_than_8_bits_are_shown_alike(greys, told):
+    made = [delta(n, settings=json.dumps({"greys": each})) for n, each in enumerate(greys)]
+    if told is None:
+        average(made)
+    else:
+        with pytest.raises(UserError, match=told):
+            average(made)

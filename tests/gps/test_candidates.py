@@ -134,13 +134,18 @@ def test_a_file_is_read_as_it_was_written(tmp_path):
     [
         ({"base_hash": "c"}, "differ in base hash"),
         ({"criterion": "fisher"}, "differ in criterion"),
+        ({"settings": '{"image_size": 64}'}, "with image_size 32 and .* with 64"),
+        ({"settings": '{"greys": {"window": [50, 350]}}'}, r"the window \[40, 400\] and"),
     ],
 )
 def test_files_of_another_base_or_criterion_are_refused(change, told):
     other = of_sums((1, 2.0))
     other.facts.update(change)
+    settings = {"settings": '{"image_size": 32, "greys": {"window": [40, 400]}}'}
+    first = of_sums((0, 1.0))
+    first.facts.update(settings)
     with pytest.raises(UserError, match=told):
-        gps.merged_selection([of_sums((0, 1.0)), other])
+        gps.merged_selection([first, other])
 
 
 def test_another_k_and_the_same_file_twice_are_refused():
@@ -170,6 +175,23 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
     DAMAGE[damage](tensors["0.weight.indices"], tensors["0.weight.sums"])
     save_file(tensors, path, metadata)
     with pytest.raises(UserError, match=f"c.safetensors is damaged: 0.weight: .*{damage}"):
+        Candidates.load(path)
+
+
+@pytest.mark.parametrize("at", [b"K", b"images", b"\x00\x00\x80?"])
+def test_a_file_that_lost_a_bit_on_its_way_is_refused(tmp_path, at):
+    """In a sum (1.0), or in a number of its metadata."""
+    path = tmp_path / "c.safetensors"
+    of_sums((0, 1.0), (1, 3.0), images=4, k=1).save(path)
+    content = bytearray(path.read_bytes())
+    found = {
+        b"K": content.find(b'{\\"w\\": 1}') + len(b'{\\"w\\": '),  # "1" becomes "3"
+        b"images": content.find(b'"images":"4"') + len(b'"images":"'),  # "4" becomes "6"
+    }
+    place = found.get(at, content.rfind(at) + 2)
+    content[place] ^= 2
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"c\.safetensors is damaged: "):
         Candidates.load(path)
 
 

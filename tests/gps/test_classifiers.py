@@ -106,7 +106,7 @@ def check(found):
 
 def test_the_documented_example_runs(page):
     """For one epoch: that it learns is shown on the page, that it runs is shown here."""
-    check(list(page["main"](epochs=1, seeds=(0, 1))))
+    check(list(page["main"](epochs=1, seeds=(0,))))
 
 
 def test_the_documented_delta_is_saved_and_loaded(page, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gpsseg.config.finetune import SettledConfig
+from gpsseg.data.formats.greys import Greys
 from gpsseg.gps import Delta, Selection
 from gpsseg.runs.delta_facts import add_scores, facts_of_delta, scores_of
 from gpsseg.scope import drawn
@@ -24,7 +25,8 @@ def facts(**settings: Any) -> dict[str, str]:
     config = SettledConfig(**given | settings)
     card = SimpleNamespace(name="set", title="Set")
     split = SimpleNamespace(data="real", sha256="f", train=[1, 2, 3])
-    data: Any = SimpleNamespace(card=card, split=split)
+    greys = Greys(whole=(0.0, 4095.0), labels=(1,))
+    data: Any = SimpleNamespace(card=card, split=split, greys=greys)
     licence: Any = SimpleNamespace(licence="MIT")
     return facts_of_delta(config, licence, data, Selection({}, {}), COUNTS, "fp32")
 
@@ -33,6 +35,7 @@ def test_files_are_told_by_their_names_alone() -> None:
     told = facts(backbone="litemedsam", weights="/home/jane/own.pth")
     settings = json.loads(told["settings"])
     assert (settings["weights"], settings["precision"]) == ("own.pth", "fp32")
+    assert settings["greys"] == {"whole": [0.0, 4095.0]}
     assert (told["train_images"], told["licence"]) == ("3", "MIT")
     assert "jane" not in json.dumps(told)
 

@@ -1,5 +1,6 @@
 """Runs side by side: how many, on how many threads, and how they end."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -87,6 +88,63 @@ def test_each_run_has_the_threads_that_were_asked_for(
     assert sizes[-1] == at_a_time
 
 
+FORKS = pytest.mark.skipif(sys.platform != "linux", reason="processes begin otherwise")
+
+
+def sleep(seconds, threads):
+    time.sleep(seconds)
+
+
+class Forked(multiprocessing.context.ForkContext):
+    """Processes that need to import nothing; Python's pool would refuse to renew such."""
+
+    def get_start_method(self, allow_none=False):
+        return "forked by a test"
+
+
+def side_by_side(said):
+    """A command with runs that take an hour, in a process that has all imported already."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind
+    pool._warm_context = Forked
+    with said.open("w") as text:
+        os.dup2(text.fileno(), 1)
+        os.dup2(text.fileno(), 2)
+    try:
+        list(pool.run_side_by_side(sleep, [(3600,), (3600,)], 2, "comparing"))
+    except KeyboardInterrupt:
+        os.write(1, b"stopped")
+
+
+@FORKS
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_run_goes_on_after_its_command_was_ended(number, tmp_path):
+    """Else it would write into the folder that the same command, given again, takes up."""
+    said = tmp_path / "said.txt"
+    process = multiprocessing.get_context("fork").Process(target=side_by_side, args=(said,))
+    process.start()
+    command = psutil.Process(process.pid)
+    for _ in range(600):  # a minute at most
+        runs = [each for each in command.children(recursive=True) if _watches(each)]
+        if len(runs) == 2:
+            break
+        time.sleep(0.1)
+    os.kill(process.pid, number)
+    _, going_on = psutil.wait_procs(runs, timeout=60)
+    process.join(60)
+    for each in (*going_on, *([process] if process.is_alive() else [])):
+        each.kill()
+    assert (len(runs), going_on) == (2, [])
+    if number == signal.SIGINT:
+        assert said.read_text() == "stopped"
+
+
+def _watches(run):
+    """Whether a process watches the command, as every run does in a thread of its own."""
+    return run.num_threads() > 1
+
+
+@FORKS
+@pytest.mark.slow
 def test_no_run_goes_on_after_the_comparison_was_killed(kvasir, tmp_path):
     """Else it would write into the folder that the same command, given again, takes up."""
     command = [
@@ -124,36 +182,28 @@ def stop():
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind
-    pool.NETWORKS = ["slow_to_import"]
+    pool.NETWORKS = ["slow_to_import", "gpsseg.runs.pool"]
     threading.Thread(target=stop, daemon=True).start()
     try:
-        list(pool.run_side_by_side(wait, [(60,), (60,)], 1, "comparing"))
+        list(pool.run_side_by_side(wait, [(3600,), (3600,)], 1, "comparing"))
     except KeyboardInterrupt:
         print("stopped")
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes begin otherwise")
-@pytest.mark.parametrize(
-    ("after", "whom"),
-    [
-        ("0.5", "all"),
-        pytest.param("0.5", "one", marks=pytest.mark.slow),
-        pytest.param("2.5", "all", marks=pytest.mark.slow),
-        pytest.param("2.5", "one", marks=pytest.mark.slow),
-        pytest.param("15", "all", marks=pytest.mark.slow),
-        pytest.param("15", "one", marks=pytest.mark.slow),
-    ],
-)
+@FORKS
+@pytest.mark.slow
+@pytest.mark.parametrize("after", ["0.5", "2.5", "15"])
+@pytest.mark.parametrize("whom", ["all", "one"])
 def test_ctrl_c_ends_all_processes_without_a_traceback(after, whom, tmp_path):
-    """While libraries are imported, while a process begins, and in a run that takes a minute."""
+    """While libraries are imported, while a process begins, and in a run that takes an hour."""
     (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.2)\n")
     (tmp_path / "interrupted.py").write_text(INTERRUPTED)
     places = os.pathsep.join([str(tmp_path), str(Path(pool.__file__).parents[2])])
     ended = subprocess.run(
         [sys.executable, "interrupted.py", after, whom],
         env={**os.environ, "PYTHONPATH": places},
-        cwd=tmp_path, capture_output=True, text=True, timeout=40, start_new_session=True,
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, start_new_session=True,
     )  # fmt: skip
     assert (ended.stdout, ended.stderr) == ("stopped\n", "")
 

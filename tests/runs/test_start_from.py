@@ -7,16 +7,18 @@ import pytest
 import torch
 
 from gpsseg import Delta, gps, load_backbone
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.config.study import StudyConfig
+from gpsseg.data.formats.greys import Greys
 from gpsseg.errors import UserError
 from gpsseg.finetune import tune
+from gpsseg.gps import Selection
 from gpsseg.runs.method import base_of
 from gpsseg.runs.scores import least_selection
 from gpsseg.runs.selection import gps_trains
 from gpsseg.runs.settle import settle
-from gpsseg.runs.start_from import open_start
+from gpsseg.runs.start_from import Start, open_start
 from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"
@@ -123,6 +125,28 @@ def test_what_no_run_can_start_from_is_refused(folder, backbone, delta, kind):
         started(make(delta, folder), backbone)
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"image_size": 64}, "with image_size 64 and this run with 32, expected the same"),
+        ({"classes": ["a"]}, r"with classes \['a'\] and this run with \[\]"),
+        (
+            {"greys": {"whole": [0, 65535]}},
+            r"with the range of greys .* and this run with \[0.0, 4095.0\]",
+        ),
+        ({"image_size": 32, "greys": {"real": [0, 1]}, "method": "gps"}, None),
+    ],
+)
+def test_values_that_learned_on_other_pictures_are_refused(tmp_path, settings, told):
+    given = {"image_size": 32, "epochs": 1, "batch_size": 1, "lr": 0.1, "decoder_lr": 0.1}
+    start = Start(Selection({}, {}), settings=settings, place="a.safetensors")
+    if told is None:
+        start.refuse_seen_otherwise(SettledConfig(**given), Greys(whole=(0.0, 4095.0)))
+        return
+    with pytest.raises(UserError, match=r"a\.safetensors was made " + told):
+        start.refuse_seen_otherwise(SettledConfig(**given), Greys(whole=(0.0, 4095.0)))
+
+
 def test_a_study_is_refused_and_a_stopped_run_says_how_to_go_on(folder, backbone):
     (folder / "study.json").write_text("{}")
     with pytest.raises(UserError, match=r"is a study, .* Name one of its folds"):
@@ -160,6 +184,7 @@ def test_a_run_from_a_delta_and_what_it_writes_of_it(folder, drawn_kvasir, delta
     """At a rate of next to nothing it ends where it began; nameless, it does not say where."""
     run = folder.parent / "run"
     quick = {"image_size": 32, "epochs": 1, "workers": 0, "cache": "off", "device": "cpu"}
+    quick |= {"train_size": 1, "batch_size": 1}
     still = {"lr": 1e-12, "decoder_lr": 1e-12, "weight_decay": 0, "anonymous_ids": True}
     tune(
         FinetuneConfig(
@@ -189,12 +214,19 @@ def test_a_run_from_a_delta_and_what_it_writes_of_it(folder, drawn_kvasir, delta
 
 @pytest.fixture(scope="module")
 def centres(drawn_kvasir, tmp_path_factory):
-    """Two centres' candidates, of one image each."""
+    """Two centres' candidates, of one image each; those of the second are made up."""
     root = tmp_path_factory.mktemp("centres")
-    for seed in (0, 1):
-        shared = {"backbone": UNET, "data_root": drawn_kvasir, "image_size": 32, "cache": "off"}
-        asked = {"selection_images": 1, "seed": seed, "workers": 0, "device": "cpu"}
-        select(SelectConfig(**shared, **asked, candidates=8, output=root / f"{seed}"))
+    shared = {"backbone": UNET, "data_root": drawn_kvasir, "image_size": 32, "cache": "off"}
+    asked = {"selection_images": 1, "workers": 0, "device": "cpu", "precision": "fp32"}
+    select(SelectConfig(**shared, **asked, candidates=8, output=root / "0"))
+    own = gps.Candidates.load(root / "0" / "candidates.safetensors")
+    told = json.loads(own.facts["settings"])
+    assert (told["image_size"], told["classes"], told["precision"]) == (32, [], "fp32")
+    (root / "1").mkdir()
+    rows = {name: (index, -sums.flip(1)) for name, (index, sums) in own.rows.items()}
+    facts = own.facts | {"settings": json.dumps(told | {"precision": "bf16"})}
+    other = dataclasses.replace(own, rows=rows, facts=facts)
+    other.save(root / "1" / "candidates.safetensors")
     return root
 
 
@@ -210,19 +242,22 @@ def test_select_merge_of_one_centre_is_its_own_selection(centres, tmp_path):
     assert {name: found[name] for name in same} == {name: own[name] for name in same}
 
 
-def test_select_merge_of_two_makes_what_finetune_starts_from(centres, tmp_path, backbone):
+def test_select_merge_of_two_makes_what_finetune_starts_from(centres, tmp_path, backbone, capsys):
     files = [centres / each / "candidates.safetensors" for each in "01"]
     select(SelectConfig(merge=files, output=tmp_path / "merged"))
+    assert "These were scored in bf16, fp32" in capsys.readouterr().out
     found = read(tmp_path / "merged")
     assert found["images"] == 2
     assert [each["images"] for each in found["merged"]] == [1, 1]
     assert found["selected"] == read(centres / "0")["selected"]
-    assert found["hash"] not in (read(centres / "0")["hash"], read(centres / "1")["hash"])
+    assert found["hash"] != read(centres / "0")["hash"]
     start = started(tmp_path / "merged", backbone)
     assert start.selection.hash == found["hash"]
 
 
 def test_what_goes_not_with_candidates_and_merge_is_refused(centres, tmp_path, backbone):
+    with pytest.raises(UserError, match="already exists"):  # and nothing else is looked at
+        select(SelectConfig(merge=(tmp_path / "none",), output=centres))
     with pytest.raises(UserError, match="is a file of candidates, expected a delta"):
         started(centres / "0" / "candidates.safetensors", backbone)
     with pytest.raises(UserError, match="--dataset isic2017 has no effect here: --merge has all"):

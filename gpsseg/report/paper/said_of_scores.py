@@ -5,6 +5,7 @@ from __future__ import annotations
 from gpsseg.errors import counted, few
 from gpsseg.evaluators.words import interval_text, interval_words, mean_words, name_of_base
 from gpsseg.report import sections
+from gpsseg.report.caveats import adopted
 from gpsseg.report.paper.facts import METRICS, PER_IMAGE, Facts, Said
 from gpsseg.report.paper.said_of_clinic import with_interval
 from gpsseg.report.paper.table import headline, marks, varies
@@ -164,6 +165,8 @@ def internal(facts: Facts) -> Said | None:
         )
     if not dataset or not facts.metrics.get("backbone") or trained not in (None, dataset):
         return None
+    if facts.metrics.get("adopted"):
+        return None
     if _trained_on_drawn(facts) != facts.synthetic:
         return None
     return facts.said(
@@ -177,6 +180,8 @@ def external(facts: Facts) -> Said | None:
     """Whether they are of another set."""
     trained, dataset = facts.metrics.get("trained_on"), facts.metrics.get("dataset")
     drawn = _trained_on_drawn(facts)
+    if why := adopted(facts.metrics):
+        return facts.said(f"{why[0].upper()}{why[1:]}.", METRICS)
     if trained and dataset and (trained != dataset or drawn != facts.synthetic):
         sets = f"{_called(trained, drawn)}, tested on {_called(dataset, facts.synthetic)}"
         independent = "Whether the two are independent (centre, device, patients)"

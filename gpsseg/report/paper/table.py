@@ -9,7 +9,7 @@ from typing import Any
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_text, name_of_base
 from gpsseg.report import sections
-from gpsseg.report.caveats import trained_on_drawn, untrained
+from gpsseg.report.caveats import adopted, trained_on_drawn, untrained
 from gpsseg.report.contents import Json
 from gpsseg.report.paper.facts import Facts
 from gpsseg.report.paper.texts import latex, markdown
@@ -111,6 +111,8 @@ def marks(facts: Facts) -> list[str]:
     if why := untrained(facts.metrics):
         several = facts.folds or facts.metrics.get("ensemble", {}).get("networks", 1) > 1
         told.append(f"UNTRAINED{' IN PART' if several else ''}: {why}.")
+    if why := adopted(facts.metrics):
+        told.append(f"TRAINED ELSEWHERE: {why}.")
     base = name_of_base(facts.metrics)
     if base != "before" and facts.metrics.get("before"):
         told.append(f"The {base} is no baseline.")
