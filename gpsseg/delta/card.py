@@ -14,6 +14,7 @@ from gpsseg.errors import counted
 from gpsseg.reading import read_object
 from gpsseg.report.model_card import Handed, model_card
 from gpsseg.report.paper.texts import markdown
+from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.members import training_facts
 
 UNKNOWN = "not known"
@@ -31,6 +32,7 @@ def card_text(opened: Opened, to: RunFolder, repo: str) -> str:
     scores = read_object(to.metrics, Metrics) if to.metrics.is_file() else {}
     family = BACKBONES.get(config.backbone)
     published = family.published[config.backbone] if family and not config.weights else None
+    adopted = adopted_of(opened.path.parent)
     licence, seen = opened.delta.metadata.get("licence"), scores.get("pretraining")
     handed = Handed(
         library="gpsseg",
@@ -40,7 +42,7 @@ def card_text(opened: Opened, to: RunFolder, repo: str) -> str:
         how=_how(opened, to, repo),
         training=training_facts(opened.path.parent),
         tags=["delta"],
-        averaged=opened.delta.metadata.get("averaged", ""),
+        adopted=adopted.facts if adopted else None,
     )
     return model_card(to.path, handed)
 

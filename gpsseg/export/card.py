@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import safe_open
-
-from gpsseg.config.folder import RunFolder
 from gpsseg.data.formats.greys import to_stored
 from gpsseg.errors import counted
 from gpsseg.export.check import Agreement
@@ -18,6 +14,7 @@ from gpsseg.files import write_text
 from gpsseg.report.model_card import Handed, model_card
 from gpsseg.report.paper.texts import markdown
 from gpsseg.report.settings import greys_text
+from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.members import training_facts
 
 README = "README.md"
@@ -33,7 +30,7 @@ def write_card(
     chosen: Format, tuned: Tuned, folder: Path, agreement: Agreement, found: Pictures
 ) -> None:
     """Write README.md, in the place of one that the library has written."""
-    facts = tuned.model.facts
+    facts, adopted = tuned.model.facts, adopted_of(tuned.run)
     handed = Handed(
         library=chosen.hub_name or "pytorch",
         finds=", ".join(tuned.classes) or tuned.card.foreground,
@@ -43,18 +40,9 @@ def write_card(
         checked=_checked(chosen, tuned, agreement, found),
         training=training_facts(tuned.run),
         tags=[chosen.name],
-        averaged=_metadata(tuned).get("averaged", ""),
+        adopted=adopted.facts if adopted else None,
     )
     write_text(folder / README, model_card(tuned.run, handed))
-
-
-def _metadata(tuned: Tuned) -> Mapping[str, str]:
-    """What the run's delta says of itself."""
-    file = RunFolder(tuned.run).delta
-    if not file.is_file():
-        return {}
-    with safe_open(file, "np") as opened:
-        return opened.metadata() or {}
 
 
 def _how(chosen: Format, tuned: Tuned, folder: Path) -> str:

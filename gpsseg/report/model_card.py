@@ -6,7 +6,6 @@ image, no file and no place; of a nameless run the veil hides what else would na
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.config.written import AnySplit
 from gpsseg.data.cards.card import card_names
 from gpsseg.data.cards.own import UNSTATED
-from gpsseg.errors import counted
+from gpsseg.evaluators.words import trained_elsewhere
 from gpsseg.reading import read_object
 from gpsseg.report import sections
 from gpsseg.report.contents import Json, read_contents
@@ -50,7 +49,7 @@ class Handed:
         checked: a sentence on how it was checked; empty if it was not.
         training: what metrics.json says of a training that was stopped, where there is none yet.
         tags: more of them.
-        averaged: of a mean of trainings what its delta's metadata say of these, as JSON.
+        adopted: ``gpsseg.runs.adopted.Adopted.facts`` of what the run did not train itself.
     """
 
     library: str
@@ -61,21 +60,15 @@ class Handed:
     checked: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
-    averaged: str = ""
+    adopted: Mapping[str, Any] | None = None
 
     @property
-    def mean(self) -> str:
-        """A sentence on the trainings that a mean is of; empty of one training."""
-        if not self.averaged:
+    def elsewhere(self) -> str:
+        """A sentence on trainings that were not the run's own; empty of the run's own."""
+        if self.adopted is None:
             return ""
-        parts = json.loads(self.averaged)
-        counts = [part.get("train_images") for part in parts]
-        images = f"{sum(counts)} images together" if all(counts) else "of unknown many images"
-        hashes = ", ".join(f"{part['sha256'][:12]} ({100 * part['share']:.3g} %)" for part in parts)
         return (
-            f"It is the mean of {counted(len(parts), 'training')}, {images}, elsewhere or here; by "
-            f"the hash of each one's values, and its share: {hashes}. What their images were, this "
-            "card does not know."
+            f"{trained_elsewhere(self.adopted)}. What their images were, this card does not know."
         )
 
 
@@ -95,9 +88,9 @@ def model_card(run: Path, handed: Handed) -> str:
         f"# {markdown(f'{name}, tuned to mark: {handed.finds}')}",
         *(f"**{markdown(mark)}**" for mark in (NOT_CLINICAL, *table.marks(facts))),
         "## What it is",
-        _paragraph(facts, WHAT[:3] if handed.mean else WHAT),
+        _paragraph(facts, WHAT[:3] if handed.elsewhere else WHAT),
         "## Images it was tuned on",
-        handed.mean or _paragraph(facts, DATA),
+        handed.elsewhere or _paragraph(facts, DATA),
         "## Scores",
         *(_scores(facts) if scored else [UNSCORED]),
         "## Intended use",
@@ -167,7 +160,7 @@ def _limits(facts: Facts, handed: Handed, scored: bool) -> list[str]:
     """What the network cannot do, or nobody has tried."""
     train = facts.run.split.get("train")
     few = f"It was tuned on {len(train)} images" if train else "It was tuned on few images"
-    few = "It is a mean of trainings" if handed.mean else f"{few} of one data set"
+    few = "It was tuned elsewhere" if handed.elsewhere else f"{few} of one data set"
     told = [
         f"{few}: other devices, centres, patients and image qualities were not "
         "tested, unless the scores say so.",
@@ -186,7 +179,7 @@ def _limits(facts: Facts, handed: Handed, scored: bool) -> list[str]:
 def _licences(facts: Facts, handed: Handed) -> list[str]:
     metrics = facts.metrics
     told = [f"Weights of the base: {handed.licence}."]
-    if handed.mean:
+    if handed.elsewhere:
         return [*told, "Images: of several trainings; their terms are not known here."]
     if facts.synthetic:
         return [*told, "Images: drawn by gpsseg; nobody's terms bind what was tuned on them."]
@@ -229,7 +222,7 @@ def _front_matter(facts: Facts, handed: Handed) -> str:
 def _licence(facts: Facts, handed: Handed) -> dict[str, Any]:
     """The base's licence, where the images' terms add nothing to it; else that it is another."""
     terms = str(facts.metrics.get("licence") or "").lower()
-    free = (not handed.mean and facts.synthetic) or any(each in terms for each in OPEN)
+    free = (not handed.elsewhere and facts.synthetic) or any(each in terms for each in OPEN)
     if free and handed.licence.lower().startswith("apache-2.0"):
         return {"license": "apache-2.0"}
     return {"license": "other", "license_name": "see-licences-below", "license_link": "README.md"}
