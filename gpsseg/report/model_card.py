@@ -67,9 +67,8 @@ class Handed:
         """A sentence on trainings that were not the run's own; empty of the run's own."""
         if self.adopted is None:
             return ""
-        return (
-            f"{trained_elsewhere(self.adopted)}. What their images were, this card does not know."
-        )
+        told = trained_elsewhere(self.adopted)
+        return f"{told[0].upper()}{told[1:]}. What the images were, this card does not know."
 
 
 def model_card(run: Path, handed: Handed) -> str:

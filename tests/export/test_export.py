@@ -48,9 +48,8 @@ def test_the_card_of_a_mean_says_that_it_is_one(tmp_path: Path, exported: Make) 
     delta.metadata["averaged"] = json.dumps(parts)
     delta.save(run / "delta.safetensors")
     card = (exported(run, "smp") / "README.md").read_text()
-    assert "the mean of 2 trainings, 900 images together" in card
-    assert "abababababab (66.7 %), cdcdcdcdcdcd (33.3 %)" in card
-    assert "It is a mean of trainings: other devices" in card
+    assert "The weights are the mean of 2 trainings, on 900 images together" in card
+    assert "It was tuned elsewhere: other devices" in card
     assert "tuned on 6 images" not in card
     assert "seed" not in card.lower()
     assert yaml.safe_load(card.split("---")[1])["license"] == "other"
