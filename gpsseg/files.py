@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,15 @@ def bundled(name: str) -> Path:
     """Return the folder ``name`` shipped with gpsseg: inside a wheel, or beside the package."""
     inside = PACKAGE / name
     return inside if inside.is_dir() else PACKAGE.parent / name
+
+
+def last_part(place: str) -> str:
+    r"""The last part of a path, of whichever system.
+
+    >>> last_part("/data/a.pth"), last_part(r"C:\data\a.pth"), last_part("unet:resnet50")
+    ('a.pth', 'a.pth', 'unet:resnet50')
+    """
+    return re.split(r"[/\\]", place.rstrip("/\\"))[-1]
 
 
 def sha256_of_file(path: Path) -> str:

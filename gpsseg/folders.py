@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
+import secrets
 import socket
+import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gpsseg.errors import UserError
 from gpsseg.files import is_main_process, write_text
-from gpsseg.writing import cannot_be_made, flush_folder, is_partial, make_folder, writing_to
+from gpsseg.writing import (
+    PARTIAL,
+    cannot_be_made,
+    flush_file,
+    flush_folder,
+    is_partial,
+    make_folder,
+    remove_folder,
+    rename_folder,
+    writing_to,
+)
 
 UNFINISHED = ".unfinished"  # stands in a folder until all files of a command are there
 LONGEST = 1000  # characters of what it holds
@@ -53,8 +66,15 @@ def _mark_of(settings: object) -> str:
     import psutil
 
     own = psutil.Process()
-    whom = (_hash(_whole(settings)), _hash(socket.gethostname()), own.pid, round(own.create_time()))
+    whole = "" if settings is None else _whole(settings)
+    whom = (_hash(whole), _hash(socket.gethostname()), own.pid, round(own.create_time()))
     return "".join(f"{each}\n" for each in whom)
+
+
+def _read_mark(folder: Path) -> list[str]:
+    """What ``_mark_of`` has left in a folder, line by line."""
+    mark = folder / UNFINISHED
+    return mark.read_text("utf-8", "replace")[:LONGEST].split("\n") if mark.is_file() else []
 
 
 def _whole(settings: object) -> str:
@@ -78,12 +98,16 @@ def _is_at_work(mark: Sequence[str]) -> bool:
     import psutil
 
     try:
-        machine, number, since = mark[1], int(mark[2]), float(mark[3])
+        number, since = int(mark[2]), float(mark[3])
         there = psutil.Process(number).create_time()
     except (IndexError, ValueError, OverflowError, psutil.Error):
         return False
-    here = machine == _hash(socket.gethostname())
-    return here and number != os.getpid() and abs(there - since) < 2
+    return _is_here(mark) and number != os.getpid() and abs(there - since) < 2
+
+
+def _is_here(mark: Sequence[str]) -> bool:
+    """Whether a mark was left on this machine."""
+    return len(mark) > 1 and mark[1] == _hash(socket.gethostname())
 
 
 def refuse_existing(path: Path, begun_by: object = None) -> None:
@@ -99,7 +123,7 @@ def refuse_existing(path: Path, begun_by: object = None) -> None:
         if not path.exists():
             return
     mark = path / UNFINISHED
-    left = mark.read_text("utf-8", "replace")[:LONGEST].split("\n") if mark.is_file() else []
+    left = _read_mark(path)
     if _is_at_work(left):
         raise UserError(
             f"Another process is writing to {path}. Wait for it, or name another --output."
@@ -132,3 +156,42 @@ def new_run_folder(output: Path | None, name: str, begun_by: object = None) -> P
         if not folder.exists():
             return new_folder(folder, begun_by)
     raise UserError(f"runs/{name}-{stamp} and 98 namesakes exist already. Pass --output DIR.")
+
+
+@contextlib.contextmanager
+def made_whole(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path`` that gets its name if all goes well; else it goes.
+
+    So do those beside it of earlier commands that were killed; not of one that is at work.
+
+    Raises:
+        DiskError: it cannot be written.
+        UserError: there is something at ``path`` by now.
+    """
+    path = path.absolute()  # "." has no name
+    _remove_abandoned(path.parent)
+    partial = path.with_name(f"{PARTIAL}{path.name}-{secrets.token_hex(4)}")
+    make_folder(partial)
+    try:
+        with writing_to(path):
+            write_text(partial / UNFINISHED, _mark_of(None))
+            yield partial
+            (partial / UNFINISHED).unlink()
+            plain = stat.S_IMODE(partial.stat().st_mode) & 0o666
+            for file in sorted(partial.rglob("*")):
+                if file.is_file():
+                    file.chmod(plain)  # some libraries let only the user read
+                    flush_file(file)
+        refuse_existing(path)
+        rename_folder(partial, path)
+    finally:
+        remove_folder(partial)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the folders that killed processes of this machine were making whole."""
+    with contextlib.suppress(OSError):
+        for each in parent.iterdir():
+            mark = _read_mark(each) if is_partial(each) else []
+            if _is_here(mark) and not _is_at_work(mark):
+                remove_folder(each)

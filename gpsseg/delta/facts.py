@@ -23,6 +23,7 @@ from gpsseg.config.written_delta import DeltaScores, DeltaSettings
 from gpsseg.config.written_scores import Metrics
 from gpsseg.delta.opened import Opened
 from gpsseg.errors import UserError, shown
+from gpsseg.files import last_part
 from gpsseg.reading import fitted, parse_json, read_object
 from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.delta_facts import scores_of
@@ -132,4 +133,4 @@ def _name(place: object) -> Text | None:
     """A file's or folder's name alone."""
     if not isinstance(place, str) or place == HIDDEN:
         return None
-    return Text(re.split(r"[/\\]", place.rstrip("/\\"))[-1])
+    return Text(last_part(place))

@@ -21,7 +21,7 @@ from gpsseg.config.written_scores import Metrics
 from gpsseg.data.anonymous import UNSTATED, nameless_prompt, public_card
 from gpsseg.data.cards.card import card_names, load_public_card, save_card
 from gpsseg.errors import UserError, shown, told
-from gpsseg.files import sha256_of_file, write_json
+from gpsseg.files import last_part, sha256_of_file, write_json
 from gpsseg.reading import read_object
 
 RANDOM = "random"
@@ -160,12 +160,8 @@ def _is_own(backbone: str) -> bool:
 
 
 def name_of(place: str) -> str:
-    """The last part of a path, of whichever system.
-
-    >>> name_of("/data/a.pth"), name_of("unet:resnet50")
-    ('a.pth', 'unet:resnet50')
-    """
-    name = re.split(r"[/\\]", place.rstrip("/\\"))[-1]
+    """What a file of its user's is called, without its place."""
+    name = last_part(place)
     return HIDDEN_FILE if place == HIDDEN or not name else name
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder, StudyFolder
@@ -16,6 +15,7 @@ from gpsseg.data.splits.place import SYNTHETIC
 from gpsseg.engine.prompts import is_prompted
 from gpsseg.errors import counted, name_text
 from gpsseg.evaluators.words import TRAINED_ON_DRAWN, interval_text, name_of_base
+from gpsseg.files import last_part
 from gpsseg.predict.network import TunedNetwork
 from gpsseg.reading import read_object
 from gpsseg.report.caveats import averaged, untrained
@@ -101,7 +101,7 @@ def _about(network: TunedNetwork, metrics: dict[str, Any]) -> str:
     """What the run is, and what it scored, as HTML."""
     config = network.config
     method = METHOD_TITLES.get(config.method, config.method)
-    facts = [("Network", Path(config.backbone).name), ("Tuned by", method)]
+    facts = [("Network", last_part(config.backbone)), ("Tuned by", method)]
     if network.prompt != "none":
         facts.append(("Prompt", network.prompt))
     if network.classes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from gpsseg.config.export import ExportConfig
 from gpsseg.console import say, working
 from gpsseg.errors import counted
-from gpsseg.folders import refuse_existing
+from gpsseg.folders import made_whole, refuse_existing
 from gpsseg.scope import scoped
 
 
@@ -23,7 +23,6 @@ def export(config: ExportConfig) -> Path:
     """
     from gpsseg.export.card import write_card
     from gpsseg.export.check import check, predicted
-    from gpsseg.export.folder import made_whole
     from gpsseg.export.formats import format_for, require
     from gpsseg.export.pictures import find_pictures
     from gpsseg.export.tuned import merged_for, open_tuned

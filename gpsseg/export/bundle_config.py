@@ -24,11 +24,12 @@ NAMED = (  # the writer of MONAI turns width and height round, as its reader doe
 )
 
 
-def inference(model: str, side: int, several: bool) -> dict[str, Any]:
+def inference(model: str, read: str, side: int, several: bool) -> dict[str, Any]:
     """The whole file.
 
     Args:
         model: path of the program in the bundle.
+        read: of the script that reads images.
         side: of the network's input in pixels.
         several: whether it tells classes apart.
     """
@@ -38,7 +39,8 @@ def inference(model: str, side: int, several: bool) -> dict[str, Any]:
             "$import numpy",
             "$import torch",
             "$import monai",
-            "$from PIL import ImageOps",
+            "$import runpy",
+            "$from PIL import Image",
             "$from torch.export.passes import move_to_device_pass",
         ],
         "bundle_root": ".",
@@ -49,6 +51,7 @@ def inference(model: str, side: int, several: bool) -> dict[str, Any]:
         "data": "$[{'image': os.path.join(@dataset_dir, name)} for name in sorted(os.listdir("
         "@dataset_dir)) if os.path.splitext(name)[1].lower() in @endings]",
         "program": f"$torch.export.load(os.path.join(@bundle_root, '{model}'))",
+        "read": f"$runpy.run_path(os.path.join(@bundle_root, '{read}'))['rgb']",
         "network_def": "$torch.export.unflatten(move_to_device_pass(@program, @device)).eval()",
         "network": "$@network_def",
         "preprocessing": {"_target_": "Compose", "transforms": _preparing(side)},
@@ -75,7 +78,7 @@ def _preparing(side: int) -> list[Any]:
     reader = {
         "_target_": "PILReader",
         "reverse_indexing": False,
-        "converter": "$lambda image: ImageOps.exif_transpose(image).convert('RGB')",
+        "converter": "$lambda image: Image.fromarray(@read(image))",
     }
     return [
         {

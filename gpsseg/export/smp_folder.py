@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gpsseg.backbones.unet import UNet
-from gpsseg.export.format import Format, Picture, Tuned
-from gpsseg.export.script import maps_by_script, quietly, write_script
+from gpsseg.export.format import Format, Tuned
+from gpsseg.export.script import BY_TORCH, maps_by_script, quietly, write_script
 
 PACKAGE = "segmentation-models-pytorch"
 
@@ -28,12 +25,7 @@ def write(tuned: Tuned, folder: Path) -> None:
     with quietly():
         network.save_pretrained(folder)
     imports = "import segmentation_models_pytorch as smp"
-    write_script(tuned, folder, "smp", imports, f"torch {PACKAGE}")
-
-
-def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
-    """See ``Format.read_maps``."""
-    return maps_by_script(folder, pictures)
+    write_script(tuned, folder, ("smp", BY_TORCH), imports, f"torch {PACKAGE}")
 
 
 def usage(tuned: Tuned) -> str:
@@ -51,7 +43,8 @@ FORMAT = Format(
     needs=(("segmentation_models_pytorch", PACKAGE),),
     fault=fault,
     write=write,
-    read_maps=read_maps,
+    read_maps=maps_by_script,
     usage=usage,
     library=PACKAGE,
+    hub_name=PACKAGE,
 )

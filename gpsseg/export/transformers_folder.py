@@ -8,11 +8,9 @@ tokens of several classes are further multimask outputs to the library.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,8 +18,8 @@ from torch.nn import functional as F
 from gpsseg.backbones.mask_tokens import MaskTokens
 from gpsseg.backbones.sam import Sam
 from gpsseg.backbones.sam2 import Sam2
-from gpsseg.export.format import Format, Picture, Tuned
-from gpsseg.export.script import maps_by_script, quietly, write_script
+from gpsseg.export.format import Format, Tuned
+from gpsseg.export.script import BY_TORCH, maps_by_script, quietly, write_script
 
 LIBRARY = "transformers"
 
@@ -41,7 +39,8 @@ def write(tuned: Tuned, folder: Path) -> None:
     net = as_published(model, tuned.side)
     with quietly():
         net.save_pretrained(folder)
-    write_script(tuned, folder, LIBRARY, f"from transformers import {kind} as Model", packages)
+    imports = f"from transformers import {kind} as Model"
+    write_script(tuned, folder, (LIBRARY, BY_TORCH), imports, packages)
 
 
 def as_published(model: Sam | Sam2, side: int) -> Any:
@@ -127,11 +126,6 @@ def _with_classes(
     return named
 
 
-def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
-    """See ``Format.read_maps``."""
-    return maps_by_script(folder, pictures)
-
-
 def usage(tuned: Tuned) -> str:
     """See ``Format.usage``."""
     model: Any = tuned.model
@@ -158,7 +152,8 @@ FORMAT = Format(
     needs=((LIBRARY, LIBRARY),),
     fault=fault,
     write=write,
-    read_maps=read_maps,
+    read_maps=maps_by_script,
     usage=usage,
     library=LIBRARY,
+    hub_name=LIBRARY,
 )

@@ -18,6 +18,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.config.written import AnySplit
 from gpsseg.data.cards.card import card_names
+from gpsseg.data.cards.own import UNSTATED
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import where_trained
 from gpsseg.reading import read_object
@@ -94,11 +95,15 @@ def model_card(run: Path, handed: Handed) -> str:
         *([markdown(handed.checked)] if handed.checked else []),
         "## Licences",
         _list(_licences(facts, handed)),
-        f"Made with gpsseg {markdown(_version(facts))}.",
+        f"Made with gpsseg {markdown(_version(facts))}.{_cite(facts)}",
     ]
     return _front_matter(facts, handed) + "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
+CITE = (
+    " Its method, Gradient-based Parameter Selection, is by Zhang et al., Gradient-based Parameter "
+    "Selection for Efficient Fine-Tuning, CVPR 2024."
+)
 UNSCORED = "None: the network has not been tested."
 INTENDED = (
     "Research on segmentation: to mark {finds} in images of the kind it was tuned on, where "
@@ -182,6 +187,8 @@ def _limits(facts: Facts, scored: bool) -> list[str]:
         told.append(f"It was told a {prompt}; with worse ones, its masks are worse.")
     if scored:
         told += [said.text for said in say_all(facts, ("groups",)) if "No groups" in said.text]
+        if (facts.metrics.get("leaks") or {}).get("pairs"):
+            told += [said.text for said in say_all(facts, ("leaks",))]
     told.append(f"What the base may have seen before: {facts.metrics.get('pretraining') or '?'}")
     return told
 
@@ -198,7 +205,7 @@ def _licences(facts: Facts, handed: Handed) -> list[str]:
         )
     else:
         told.append("Images: the run does not say on which terms they were used.")
-    if metrics.get("citation"):
+    if metrics.get("citation", UNSTATED) != UNSTATED:
         told.append(f"Cite the images as: {metrics['citation']}.")
     return told
 
@@ -206,6 +213,10 @@ def _licences(facts: Facts, handed: Handed) -> list[str]:
 def _drawn(facts: Facts) -> bool:
     """Whether all images are of gpsseg: a mean is called synthetic where one part of it is."""
     return facts.synthetic and not facts.metrics.get("adopted")
+
+
+def _cite(facts: Facts) -> str:
+    return CITE if facts.metrics.get("method", "gps") == "gps" else ""
 
 
 def _version(facts: Facts) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.methods import OF_SOME, options_of
 from gpsseg.data.formats.greys import Greys, to_stored
+from gpsseg.files import last_part
 from gpsseg.gps import Delta, Selection
 from gpsseg.gps.alike import GREYS, PICTURES, RANGES
 from gpsseg.scope import clean
@@ -47,8 +48,8 @@ def facts_of_delta(
     own = options_of(config.method)
     has = [name for name in OF_SOME if name in own and name != "selection_images"]
     settings = {
-        "backbone": Path(config.backbone).name,
-        "weights": Path(config.weights).name if config.weights else None,
+        "backbone": last_part(config.backbone),
+        "weights": last_part(config.weights) if config.weights else None,
         "precision": precision,
         **{name: getattr(config, name) for name in ("seed", "method", *has)},
         **seen_settings(config, data.greys),

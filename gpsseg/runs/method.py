@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from gpsseg.console import say, working
 from gpsseg.data.cards.card import Card
 from gpsseg.engine.machine import Machine
 from gpsseg.errors import look_up
+from gpsseg.files import last_part
 from gpsseg.gps import Selection
 from gpsseg.runs.data import Data
 from gpsseg.runs.scores import scored_images
@@ -227,10 +227,10 @@ def base_of(
     with working("noting the base network's weights"):
         free = tuple(n for n in roles if n in chosen and roles[n] in scratch)
         base_hash = gps.model_hash(backbone, free)
-    weights = f"weights {Path(config.weights).name}, " if config.weights else ""
+    weights = f"weights {last_part(config.weights)}, " if config.weights else ""
     settings = f"{weights}prompt {backbone.facts.prompt}, seed {config.seed}"
     return {
-        "base": f"{Path(config.backbone).name} ({settings})",
+        "base": f"{last_part(config.backbone)} ({settings})",
         "base_hash": base_hash,
         "free": free,
     }

@@ -1,15 +1,20 @@
 """What the other library finds is compared with predict, and nothing is left where it differs."""
 
+import hashlib
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from gpsseg.errors import UserError
 from gpsseg.export.check import Agreement, compare
+from gpsseg.export.format import Answer
 
 UNET = "unet:tu-lcnet_035"
 
@@ -18,7 +23,7 @@ def test_pixels_are_counted_over_all_images() -> None:
     ours = np.full((2, 5), 0.6, np.float32)
     its = ours.copy()
     its[0, 0] = 0.25
-    found = compare([its, ours], [ours, ours])
+    found = compare([Answer(its, its >= 0.5), Answer(ours, ours >= 0.5)], [ours, ours])
     assert found == Agreement(2, 20, 1, pytest.approx(0.35))
 
 
@@ -26,7 +31,12 @@ def test_another_label_is_another_mask() -> None:
     ours = np.zeros((3, 1, 2), np.float32)
     ours[1], its = 1.0, np.zeros((3, 1, 2), np.float32)
     its[1, :, 0] = its[2, :, 1] = 1.0
-    assert compare([its], [ours]).differ == 1
+    assert compare([Answer(its, np.array([[1, 2]]))], [ours]).differ == 1
+
+
+def test_the_mask_counts_that_the_user_gets_whatever_the_probabilities_are() -> None:
+    ours = np.full((2, 5), 0.6, np.float32)
+    assert compare([Answer(ours, ours < 0.5)], [ours]).differ == 10
 
 
 def damaged(change: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
@@ -42,6 +52,38 @@ def damaged(change: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
         save_file(tensors, folder / "model.safetensors")
 
     return write
+
+
+WRONG_EXAMPLES = {  # a part of scripts/, what stands there, and what is wrong instead
+    "threshold": ("common", "maps[0] >= THRESHOLD", "maps[0] < THRESHOLD"),
+    "preparation": ("torch", 'mode="area"', 'mode="nearest"'),
+    "colours": ("read", 'convert("RGB"))', 'convert("RGB"))[..., ::-1]'),
+    "prompt": ("common", "(width, height)[i % 2]", "(height, width)[i % 2]"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_EXAMPLES)
+def test_an_example_that_does_otherwise_than_predict_leaves_nothing(
+    what: str,
+    folder_of: Callable[[str], str],
+    run_of: Callable[..., Path],
+    exported: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gpsseg.export import script
+
+    part, right, wrong = WRONG_EXAMPLES[what]
+    plain = script.part_of
+
+    def damaged(name: str) -> str:
+        assert right in plain(part)
+        return plain(name).replace(right, wrong) if name == part else plain(name)
+
+    monkeypatch.setattr(script, "part_of", damaged)
+    run = run_of(folder_of("sam"), prompt="box")
+    with pytest.raises(UserError, match="finds other masks than predict"):
+        exported(run, "transformers")
+    assert not (run.parent / "out").exists()
 
 
 def one_wrong(tensors: dict[str, Any]) -> None:
@@ -89,22 +131,35 @@ def test_where_all_masks_are_empty_probabilities_tell(
     """An empty mask is as empty by a wrong weight."""
     import dataclasses
 
-    from gpsseg.export import check, formats, smp_folder
+    from gpsseg.export import check, formats, script, smp_folder
 
     wrong = dataclasses.replace(smp_folder.FORMAT, write=damaged(one_wrong))
     monkeypatch.setattr(formats, "FORMATS", {"smp": wrong})
     monkeypatch.setattr(check, "_mask", lambda found: np.zeros(found.shape[-2:], bool))
+    plain = script.part_of
+    text = plain("common").replace(">= THRESHOLD", "> 1")
+    monkeypatch.setattr(script, "part_of", lambda name: text if name == "common" else plain(name))
     with pytest.raises(UserError, match=r"0 % of the pixels .*probabilities by"):
         exported(run_of(UNET, weights="random"), "smp")
 
 
-def test_what_a_killed_process_left_gives_way(
+def test_what_a_killed_process_left_gives_way_and_what_another_writes_stays(
     run_of: Callable[..., Path], exported: Callable[..., Path]
 ) -> None:
+    """A mark: of settings, machine, process and when that began."""
     run = run_of(UNET, weights="random")
-    left = run.parent / ".partial-out"
-    left.mkdir()
-    (left / "model.safetensors").write_bytes(b"half")
+    here = hashlib.sha256(socket.gethostname().encode()).hexdigest()
+    init = psutil.Process(os.getppid())
+    marks = {
+        ".partial-killed-0000dead": ("-", here, init.pid, 1),
+        ".partial-out-00000bad": ("-", here, init.pid, round(init.create_time())),
+        ".partial-out-0elsewhe": ("-", "another", init.pid, 1),
+    }
+    for name, mark in marks.items():
+        (run.parent / name).mkdir()
+        (run.parent / name / "model.safetensors").write_bytes(b"half")
+        (run.parent / name / ".unfinished").write_text("".join(f"{each}\n" for each in mark))
     out = exported(run, "smp")
-    assert {each.name for each in run.parent.iterdir()} == {"run", "out"}
+    stay = {".partial-out-00000bad", ".partial-out-0elsewhe"}
+    assert {each.name for each in run.parent.iterdir()} == {"run", "out", *stay}
     assert {each.stat().st_mode & 0o777 for each in out.iterdir()} == {0o644}

@@ -1,6 +1,5 @@
 """What docs/elsewhere.md says of other tools, as far as it can be run without their windows."""
 
-import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -12,16 +11,15 @@ from PIL import Image
 
 import gpsseg
 from gpsseg.export.formats import FORMATS
-from gpsseg.export.script import HEADING
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs/examples"
 PAGE = (ROOT / "docs/elsewhere.md").read_text(encoding="utf-8")
-SCRIPTS = Path(gpsseg.__file__).parent / "export/scripts"
 STAND_IN = '''
 import numpy as np
 PROMPT = {prompt!r}
 CLASSES = {classes!r}
+STEPS = {steps!r}
 def load(folder):
     return folder
 def segment(network, pixels, prompt=None):
@@ -30,6 +28,8 @@ def segment(network, pixels, prompt=None):
     height, width = mask.shape
     mask[: height // 2, : width // 2] = pixels[: height // 2, : width // 2, 0] > 127
     return mask * np.uint8(2) if CLASSES else mask
+def rgb(image):
+    return np.asarray(image.convert("RGB"))
 '''
 
 
@@ -44,29 +44,14 @@ def example(name):
 def folder(tmp_path):
     """A folder as export writes one, whose network is a rule."""
 
-    def make(prompt="none", classes=()):
+    def make(prompt="none", classes=(), steps=()):
         place = tmp_path / "handed_on"
         place.mkdir()
-        text = STAND_IN.format(prompt=prompt, classes=classes)
+        text = STAND_IN.format(prompt=prompt, classes=classes, steps=steps)
         (place / "segment.py").write_text(text)
         return place
 
     return make
-
-
-def defined(name):
-    tree = ast.parse((SCRIPTS / f"{name}.txt").read_text(encoding="utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-
-
-@pytest.mark.parametrize("part", ["litemedsam", "segment_anything", "smp", "transformers"])
-def test_what_the_examples_ask_of_a_folder_is_in_every_format(part):
-    assert {"load", "segment"} <= defined(part) | defined("common")
-    assert {"PROMPT", "CLASSES"} <= set(re.findall(r"^(\w+) = ", HEADING, re.M))
-
-
-def test_what_the_examples_ask_of_an_onnx_folder_is_there():
-    assert {"load", "segment", "about"} <= defined("onnx")
 
 
 def test_the_page_names_formats_and_files_that_there_are():
@@ -88,6 +73,7 @@ def test_the_python_of_the_page_runs_and_finds_what_predict_finds(
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     there = {}
     exec(code, there)
+    assert {"PROMPT", "CLASSES", "STEPS", "load", "segment", "rgb"} <= there["names"].keys()
     mask = gpsseg.load_run(run).predict(pixels)
     assert 0 < mask.mean() < 1
     assert (there["mask"] != mask).mean() <= 1e-4
@@ -125,6 +111,10 @@ class TestCvat:
     def test_a_network_that_wants_a_box_is_refused(self, folder):
         with pytest.raises(ValueError, match="wants a box"):
             self.asked(folder("box"))
+
+    def test_a_network_whose_images_went_through_steps_is_refused(self, folder):
+        with pytest.raises(ValueError, match="went through"):
+            self.asked(folder(steps=("Smooth",)))
 
     def test_polygons_are_refused(self, folder):
         with pytest.raises(Exception, match="leave --conv-mask-to-poly out"):

@@ -1,11 +1,13 @@
 """What export takes, what it refuses, and what it says of the run."""
 
 import json
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -33,6 +35,24 @@ def test_a_run_without_scores(tmp_path: Path, exported: Make) -> None:
     assert "NOT FOR DIAGNOSTIC USE" in card
     assert "6 test images" in card  # the split's, and those of the check
     assert "32 x 32 pixels" in card
+
+
+def test_the_card_of_a_mean_says_that_it_is_one(tmp_path: Path, exported: Make) -> None:
+    """As `delta average --run` adopts it: settings and split are those of the run here."""
+    from gpsseg.gps import Delta
+
+    run = shutil.copytree(GOLDEN, tmp_path / "run")
+    delta = Delta.load(run / "delta.safetensors")
+    parts = [{"sha256": "ab" * 32, "share": 2 / 3, "train_images": 600}]
+    parts.append({"sha256": "cd" * 32, "share": 1 / 3, "train_images": 300})
+    delta.metadata["averaged"] = json.dumps(parts)
+    delta.save(run / "delta.safetensors")
+    card = (exported(run, "smp") / "README.md").read_text()
+    assert "The weights are the mean of 2 trainings, on 900 images together" in card
+    assert "It was tuned elsewhere: other devices" in card
+    assert "tuned on 6 images" not in card
+    assert "seed" not in card.lower()
+    assert yaml.safe_load(card.split("---")[1])["license"] == "other"
 
 
 def test_who_does_not_say_what_images_were_may_not_call_the_weights_free(exported: Make) -> None:
@@ -107,7 +127,7 @@ def test_a_library_that_is_not_there(
         exported(GOLDEN, "smp")
 
 
-def test_steps_of_a_card_that_no_example_repeats_are_named(
+def test_steps_of_a_card_that_no_example_repeats_are_named_and_asked_for(
     tmp_path: Path, exported: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are shown the prepared images, so that the check holds for the weights."""
@@ -123,6 +143,12 @@ def test_steps_of_a_card_that_no_example_repeats_are_named(
     )
     own = dataclasses.replace(card, transforms={"load": steps, "augment": []})
     monkeypatch.setattr(gpsseg.export.tuned, "card_of", lambda config: own)
-    card_text = (exported(GOLDEN, "smp") / "README.md").read_text()
+    out = exported(GOLDEN, "smp")
+    card_text = (out / "README.md").read_text()
     assert "BEFORE THAT" in card_text
     assert "GaussianSmoothd" in card_text
+    names = runpy.run_path(str(out / "segment.py"), run_name="example")
+    network, pixels = names["load"](out), np.full((40, 40, 3), 9, np.uint8)
+    with pytest.raises(ValueError, match=r"went through GaussianSmoothd first.*prepared=True"):
+        names["segment"](network, pixels)
+    assert names["segment"](network, pixels, prepared=True).shape == (40, 40)

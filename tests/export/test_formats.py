@@ -120,9 +120,9 @@ def test_a_run_of_an_exported_file_begins_where_the_other_ended(
 
 
 REFUSED = {  # format -> family, classes, what is said, what can
-    "smp": ("sam", 1, "UNet family", "original or transformers"),
-    "transformers": ("unet", 1, "SAM, SAM-HQ, SAM 2", "smp"),
-    "original": ("sam2", 1, "SAM, MedSAM and LiteMedSAM", "transformers"),
+    "smp": ("sam", 1, "UNet family", "transformers or onnx or monai-bundle"),
+    "transformers": ("unet", 1, "SAM, SAM-HQ, SAM 2", "smp or onnx or monai-bundle"),
+    "original": ("sam2", 1, "SAM, MedSAM and LiteMedSAM", "transformers or onnx or monai-bundle"),
 }
 
 
@@ -134,19 +134,74 @@ def test_a_format_that_the_network_has_not(
     run = stand_in(networks.built(family, "none", classes))
     with pytest.raises(UserError, match=why) as error:
         exported(run, format)
-    assert "Pass --format" in str(error.value)
-    assert can.split()[-1] in str(error.value)
+    assert str(error.value).endswith(f"Pass --format {can}.")
     assert not (run.parent / "out").exists()
 
 
-@pytest.mark.parametrize(("family", "can"), [("sam", "transformers"), ("litemedsam", "")])
+@pytest.mark.parametrize(
+    ("family", "can"), [("sam", "transformers or onnx"), ("litemedsam", "onnx")]
+)
 def test_classes_have_no_place_in_the_original(
     networks: ModuleType, stand_in: Callable[..., Path], exported: Exported, family: str, can: str
 ) -> None:
     run = stand_in(networks.built(family, "full-box", 3), classes=("a", "b"))
     with pytest.raises(UserError, match="none for each of 2 classes") as error:
         exported(run, "original")
-    assert can in str(error.value)
+    assert f"Pass --format {can} or monai-bundle." in str(error.value)
+
+
+def read(tmp_path: Path, values: Any, ranges: Any, ending: str = "png", **more: Any) -> Any:
+    """What an exported example reads of a file."""
+    import cv2
+    from PIL import Image, ImageOps
+
+    from gpsseg.export.script import part_of
+
+    names = {"np": np, "ImageOps": ImageOps, "RANGES": ranges}
+    exec(part_of("read"), names)
+    file = tmp_path / f"a.{ending}"
+    if values.ndim == 3 and values.dtype == np.uint16:
+        cv2.imwrite(str(file), values)
+    else:
+        Image.fromarray(values).save(file, **more)
+    with Image.open(file) as opened:
+        return names["rgb"](opened)  # type: ignore[operator]
+
+
+def test_an_example_shows_16_bits_by_the_range_of_the_run_or_refuses_them(tmp_path: Path) -> None:
+    from gpsseg.data.formats.greys import Greys
+    from gpsseg.data.formats.images import read_image
+
+    deep = np.array([[0, 1000, 4095, 60000]], np.uint16)
+    found = read(tmp_path, deep, {"whole": (0.0, 4095.0)})
+    assert found[0, :, 0].tolist() == [0, 62, 255, 255]
+    assert (found == read_image(tmp_path / "a.png", Greys(whole=(0, 4095)))).all()
+    real = np.array([[np.nan, -1.0, 0.5, 9.0]], np.float32)
+    found = read(tmp_path, real, {"real": (0.0, 1.0)}, "tif")
+    assert (found == read_image(tmp_path / "a.tif", Greys(real=(0, 1)))).all()
+    for values, ending in ((deep, "png"), (real, "tif")):
+        with pytest.raises(ValueError, match="more than 8 bits"):
+            read(tmp_path, values, {}, ending)
+    with pytest.raises(ValueError, match="more than 8 bits"):  # it would count from white
+        read(tmp_path, deep, {"whole": (0.0, 4095.0)}, "tif", tiffinfo={262: 0})
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_an_example_refuses_colours_of_16_bits_which_pillow_cuts(
+    tmp_path: Path, ending: str
+) -> None:
+    with pytest.raises((ValueError, OSError), match=r"more than 8 bits|cannot identify"):
+        read(tmp_path, np.zeros((2, 2, 3), np.uint16), {"whole": (0.0, 4095.0)}, ending)
+
+
+def test_an_example_reads_8_bits_as_gpsseg_does(tmp_path: Path) -> None:
+    from gpsseg.data.formats.images import read_image
+
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    for values in (grey, np.stack([grey] * 4, -1), grey > 2):
+        found = read(tmp_path, values, {})
+        assert found.dtype == np.uint8
+        assert (found == read_image(tmp_path / "a.png")).all()
 
 
 def test_the_example_runs_alone(run_of: Make, exported: Exported, tmp_path: Path) -> None:

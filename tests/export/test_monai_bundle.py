@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import runpy
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,8 @@ from torch.nn import functional as F
 pytest.importorskip("ignite")
 pytest.importorskip("fire")
 
-from gpsseg.errors import UserError
+from gpsseg.data.formats.greys import Greys
+from gpsseg.data.formats.images import read_image
 from gpsseg.export import monai_bundle
 from gpsseg.export.format import Picture
 
@@ -35,7 +37,7 @@ def bundle(small_tuned, tmp_path_factory) -> Path:
     return folder
 
 
-def test_its_masks_are_those_of_the_network(bundle, small_tuned, monkeypatch):
+def test_its_masks_are_those_of_the_network(bundle, small_tuned):
     pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
     image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float() / 255
     shrunk = (F.interpolate(image, (64, 64), mode="area") * 255).round() / 255
@@ -43,11 +45,24 @@ def test_its_masks_are_those_of_the_network(bundle, small_tuned, monkeypatch):
     (found,) = monai_bundle.read_maps(small_tuned, bundle, [picture])
     with torch.no_grad():
         expected = F.interpolate(small_tuned.model(shrunk).sigmoid(), (50, 70), mode="bilinear")
-    np.testing.assert_allclose(found, expected[0, 0].numpy(), atol=1e-6)
-    assert 0.1 < (found >= 0.5).mean() < 0.9
-    monkeypatch.setattr(monai_bundle, "foreground", lambda found: found + 0.05)
-    with pytest.raises(UserError, match="not that of its map"):
-        list(monai_bundle.read_maps(small_tuned, bundle, [picture]))
+    np.testing.assert_allclose(found.map, expected[0, 0].numpy(), atol=1e-6)
+    assert 0.1 < found.mask.mean() < 0.9
+    np.testing.assert_array_equal(found.mask, found.map >= 0.5)
+
+
+def test_it_reads_16_bits_by_the_range_of_the_run(small_tuned, tmp_path):
+    """An image that gpsseg shows by the same range has the same mask."""
+    greys = Greys(whole=(0.0, 4095.0))
+    monai_bundle.write(dataclasses.replace(small_tuned, greys=greys), tmp_path)
+    names = runpy.run_path(str(tmp_path / "scripts" / "read.py"))
+    deep = np.random.default_rng(0).integers(0, 4096, (9, 7), np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    with Image.open(tmp_path / "deep.png") as opened:
+        found = names["rgb"](opened)
+    np.testing.assert_array_equal(found, read_image(tmp_path / "deep.png", greys))
+    told = json.loads((tmp_path / "configs" / "inference.json").read_text())
+    assert "scripts/read.py" in told["read"]
+    assert "@read(image)" in json.dumps(told["preprocessing"])
 
 
 def test_metadata_say_what_the_schema_of_monai_asks_for(bundle):

@@ -1,5 +1,6 @@
 """A network as ONNX: onnxruntime finds what torch finds, for any number of images."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,12 @@ onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+from gpsseg.errors import UserError  # noqa: E402
 from gpsseg.export import onnx as onnx_format  # noqa: E402
-from gpsseg.export import onnx_parts  # noqa: E402
-from gpsseg.export.program import NUMBERS, Probabilities, program_of  # noqa: E402
+from gpsseg.export import onnx_parts, part_modules  # noqa: E402
+from gpsseg.export.format import Answer, Picture  # noqa: E402
+from gpsseg.export.program import NUMBERS, Probabilities, program_of, traced  # noqa: E402
+from gpsseg.export.script import part_of  # noqa: E402
 
 SIDE = 64
 WITHOUT_TORCH = """
@@ -106,22 +110,45 @@ def test_the_example_finds_the_masks_of_predict_where_torch_is_not(exported, run
     assert set(np.unique(mask)) <= {0, 255}
 
 
-def test_the_example_shrinks_and_enlarges_bit_for_bit_as_the_training_did():
-    import runpy
-
-    names = runpy.run_path(str(onnx_format.HERE / "onnx.txt"), run_name="example")
+def test_the_example_shrinks_and_enlarges_bit_for_bit_as_the_training_did(tmp_path):
+    names = {"np": np, "Path": Path, "HERE": tmp_path}
+    exec(part_of("onnx"), names)
     pixels = np.random.default_rng(0).integers(0, 256, (131, 77, 3), np.uint8)
     image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float() / 255
     for side in (8, 96):  # smaller and larger than the image
         shrunk = torch.nn.functional.interpolate(image, (side, side), mode="area")
         expected = (shrunk * 255).round() / 255
-        assert (names["prepare"](pixels, side) == expected.numpy()).all()
+        names["SIDE"] = side
+        assert (names["prepare"](pixels) == expected.numpy()).all()
         maps = image[0].numpy()[:, :side, :side]
         found = names["weights"](maps.shape[1], 50) @ maps @ names["weights"](maps.shape[2], 70).T
         large = torch.nn.functional.interpolate(
             torch.from_numpy(maps)[None], (50, 70), mode="bilinear"
         )
         np.testing.assert_allclose(found, large[0].numpy(), atol=1e-5)
+
+
+class Shown(part_modules.Parts):
+    """A network that answers with the image that it is shown."""
+
+    def encode(self, image):
+        return (image,)
+
+    kinds = places = of_mask = decode = None
+
+
+def test_the_encoder_shrinks_an_image_of_any_size_bit_for_bit_as_the_training_did(tmp_path):
+    encoder = part_modules.Encoder(Shown(None, SIDE)).eval()
+    free = [{0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}]
+    program = traced(encoder, (torch.rand(SIDE - 3, SIDE + 5, 3),), free)
+    onnx_format.write_graph(program, tmp_path / "encoder.onnx", ["image"], ["shown"], {})
+    session = ort.InferenceSession(str(tmp_path / "encoder.onnx"))
+    for height, width in ((131, 77), (64, 64), (128, 192), (3, 500)):
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        (found,) = session.run(None, {"image": pixels.astype(np.float32)})
+        image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float() / 255
+        shrunk = torch.nn.functional.interpolate(image, (SIDE, SIDE), mode="area")
+        assert (found == ((shrunk * 255).round() / 255).numpy()).all()
 
 
 @pytest.mark.slow
@@ -137,47 +164,47 @@ def test_weights_of_more_than_2_gb_lie_in_a_file_of_their_own(small, tmp_path, m
         np.testing.assert_allclose(found, Probabilities(model)(image).numpy(), atol=1e-3)
 
 
-PARTS = [("sam", "box"), ("sam-hq", "box"), ("sam2", "box"), ("litemedsam", "point")]
+PARTS = [
+    *[("sam", "box"), ("sam", "none"), ("sam-hq", "full-box"), ("sam2", "point")],
+    *[("sam2", "none"), ("litemedsam", "full-box"), ("litemedsam", "none")],
+]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "prompt"), PARTS)
 def test_encoder_and_decoder_find_what_the_whole_network_finds(
-    networks, small, tmp_path, family, prompt
+    networks, small, small_tuned, tmp_path, family, prompt
 ):
     model = network(networks, small, family, prompt, 1)
     side = 256 if family == "litemedsam" else SIDE
-    height, width = 77, 131
-    image = torch.rand(1, 3, side, side).mul(255).round() / 255
-    shares = [[0.1, 0.2], [0.7, 0.8]] if prompt == "box" else [[0.4, 0.5], [0.0, 0.0]]
-    labels = [2, 3] if prompt == "box" else [1, -1]
-    given = torch.tensor(shares)[: 1 + (prompt == "box")].reshape(1, -1)
-    with torch.no_grad():
-        expected = Probabilities(model)(image, given)
-    sessions = []
-    for i, part in enumerate(onnx_parts.parts_of(model, side)):
-        file = tmp_path / f"{i}.onnx"
+    config = dataclasses.replace(small_tuned.config, image_size=side)
+    tuned = dataclasses.replace(small_tuned, model=model, config=config)
+    for part, name in zip(onnx_parts.parts_of(model, side), ("encoder", "decoder"), strict=True):
+        file = tmp_path / f"{name}.onnx"
         onnx_format.write_graph(part.program(), file, part.inputs, part.outputs, {})
-        sessions.append(ort.InferenceSession(str(file)))
-    encoder, decoder = sessions
-    seen = image[0].permute(1, 2, 0).numpy() * 255
-    frame, masks = np.floor(np.array([width, height]) * 1024 / width + 0.5), 256
-    if family == "sam2":
-        seen = model.normalised(image).numpy()
-        frame, masks = np.array([side, side]), side // 4
-    (asked,) = encoder.get_inputs()
-    found = encoder.run(None, {asked.name: seen.astype(np.float32)})
-    feed = {each.name: value for each, value in zip(encoder.get_outputs(), found, strict=True)}
-    feed["point_coords"] = (np.array([shares]) * frame - 0.5).astype(np.float32)
-    feed["point_labels"] = np.array([labels], np.float32)
-    feed["mask_input"] = np.zeros((1, 1, masks, masks), np.float32)
-    feed["has_mask_input"] = np.zeros(1, np.float32)
-    if family == "sam2":
-        logits = torch.from_numpy(decoder.run(["masks"], feed)[0])
-        got = torch.nn.functional.interpolate(logits, (side, side), mode="bilinear").sigmoid()
-    else:
-        feed["orig_im_size"] = np.array([height, width], np.float32)
-        got = torch.from_numpy(decoder.run(["masks"], feed)[0]).sigmoid()
-        expected = torch.nn.functional.interpolate(expected, (height, width), mode="bilinear")
+    pixels = np.random.default_rng(0).integers(0, 256, (77, 131, 3), np.uint8)
+    image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].float() / 255
+    shrunk = torch.nn.functional.interpolate(image, (side, side), mode="area")
+    shrunk = shrunk.mul(255).round() / 255
+    shares = (0.1, 0.2, 0.7, 0.8)[: NUMBERS.get(prompt, 0)]
+    found = onnx_format.map_by_parts(tuned, tmp_path, Picture(pixels, shrunk[0].numpy(), shares))
+    with torch.no_grad():
+        expected = Probabilities(model)(shrunk, torch.tensor([shares]) if shares else None)
+    expected = torch.nn.functional.interpolate(expected, (77, 131), mode="bilinear")[0, 0].numpy()
     assert expected.std() > 0.01
-    torch.testing.assert_close(got, expected, atol=1e-3, rtol=0)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [0.2, np.nan])
+def test_parts_that_find_another_mask_leave_nothing(small_tuned, tmp_path, monkeypatch, wrong):
+    """The mask of the whole network is full."""
+    whole = Answer(np.full((9, 9), 0.8, np.float32), np.ones((9, 9), bool))
+    found = whole.map.copy()
+    monkeypatch.setattr(onnx_format, "maps_by_script", lambda *asked: iter([whole, whole]))
+    monkeypatch.setattr(onnx_format, "map_by_parts", lambda *asked: found)
+    monkeypatch.setattr(onnx_parts, "parts_fault", lambda tuned: "")
+    picture = Picture(np.zeros((9, 9, 3), np.uint8), np.zeros((3, 9, 9), np.float32))
+    assert list(onnx_format.read_maps(small_tuned, tmp_path, [picture] * 2)) == [whole, whole]
+    found[4, 4] = wrong
+    with pytest.raises(UserError, match=r"another mask than model\.onnx: 1\.23 % of the pixels"):
+        list(onnx_format.read_maps(small_tuned, tmp_path, [picture] * 2))

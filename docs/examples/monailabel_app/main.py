@@ -4,7 +4,6 @@ NOT FOR DIAGNOSTIC USE. Settings are ``--conf export FOLDER``, whose segment.py 
 ``--conf label polyp``; of volumes ``--conf window 40,400`` and ``--conf axis axial``.
 """
 
-import json
 import runpy
 import tempfile
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
-from PIL import Image, ImageOps
+from PIL import Image
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 PLANES = ("sagittal", "coronal", "axial")  # whose slices follow the first, second, third axis
@@ -38,11 +37,12 @@ class Segmentation(InferTask):
     def __init__(self, folder, conf):
         names = runpy.run_path(str(folder / "segment.py"), run_name="example")
         self.conf, self.network, self.ask = conf, names["load"](folder), names["segment"]
-        about = names["about"](self.network) if "about" in names else {}  # of ONNX
-        if (prompt := about.get("prompt") or names["PROMPT"]) in ("box", "point"):
-            raise ValueError(f"{folder} wants a {prompt} for every image, and gets none here")
-        classes = json.loads(about["classes"]) if about else names["CLASSES"]
-        labels = {name: n for n, name in enumerate(classes or [conf.get("label", "lesion")], 1)}
+        if names["PROMPT"] in ("box", "point"):
+            raise ValueError(f"{folder} wants a {names['PROMPT']} for every image")
+        if names["STEPS"]:
+            raise ValueError(f"{folder} wants images that went through {names['STEPS']} first")
+        self.rgb, classes = names["rgb"], names["CLASSES"] or [conf.get("label", "lesion")]
+        labels = {name: n for n, name in enumerate(classes, 1)}
         super().__init__(InferType.SEGMENTATION, labels, 2, "Exported by gpsseg")
 
     def is_valid(self):
@@ -59,9 +59,9 @@ class Segmentation(InferTask):
         return file.name, {"label_names": self.labels}
 
     def picture(self, path):
-        """The mask of a picture of 8 bits, as gpsseg reads it."""
+        """The mask of a picture."""
         with Image.open(path) as opened:
-            pixels = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+            pixels = self.rgb(opened)
         return sitk.GetImageFromArray(self.ask(self.network, pixels).astype(np.uint8))
 
     def volume(self, path):

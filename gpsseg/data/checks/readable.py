@@ -20,6 +20,7 @@ from gpsseg.data.formats.headers import is_turned
 from gpsseg.data.formats.images import as_rgb, read_picture
 from gpsseg.errors import UserError, counted, few
 from gpsseg.faults import fault_of, file_error, is_machines
+from gpsseg.files import last_part
 from gpsseg.processes import shared_out, together
 
 MOST_TOLD = 10
@@ -112,7 +113,7 @@ def first_of(faults: Sequence[tuple[str, str]]) -> str:
     kinds: dict[str, list[str]] = {}
     for name, fault in faults:
         path = PATH.search(fault)
-        file = re.split(r"[/\\]", path[0])[-1] if path and " " not in name else name
+        file = last_part(path[0]) if path and " " not in name else name
         kinds.setdefault(_kind_of(name, fault), []).extend((file, fault))
     lines = []
     for same in list(kinds.values())[:MOST_TOLD]:

@@ -12,6 +12,7 @@ from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.private import HIDDEN
 from gpsseg.data.cards.card import Card, card_names, load_card, load_public_card
 from gpsseg.errors import UserError, told
+from gpsseg.files import last_part
 from gpsseg.report.contents import Contents, Json, read_contents, require_scores
 from gpsseg.veil import is_place
 
@@ -149,4 +150,4 @@ def _card_of(run: Contents) -> Card | None:
 def name_of(value: Any) -> str:
     """A name out of a file, without the folder that it may stand in."""
     text = told(str(value))
-    return Path(text).name if is_place(text) else text
+    return last_part(text) if is_place(text) else text
