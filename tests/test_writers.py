@@ -20,6 +20,7 @@ WRITERS = {
     "report/thumbnails.py": "pixels into memory",
     "engine/machine.py": "tells Linux to begin a peak anew",
     "report/check.py": "pixels into memory",
+    "delta/hub.py": "what a hub sends, as it comes, into a folder that is not in its place yet",
     "export/monai_bundle.py": "the library's own files, in a folder that is not in its place yet",
     "export/onnx.py": "the same",
     "data/unpack.py": "published archives",

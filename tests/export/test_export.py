@@ -49,7 +49,7 @@ def test_the_card_of_a_mean_says_that_it_is_one(tmp_path: Path, exported: Make) 
     delta.save(run / "delta.safetensors")
     card = (exported(run, "smp") / "README.md").read_text()
     assert "The weights are the mean of 2 trainings, on 900 images together" in card
-    assert "It was tuned elsewhere: other devices" in card
+    assert "It was tuned on 900 images of data sets that are not known here: other" in card
     assert "tuned on 6 images" not in card
     assert "seed" not in card.lower()
     assert yaml.safe_load(card.split("---")[1])["license"] == "other"
