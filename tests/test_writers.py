@@ -51,7 +51,7 @@ def writes(path):
         if (
             (name == "open" and (owner == "os" or opened_to_write(node)))
             or (name in METHODS and not ours)
-            or (name == "save" and owner not in ("delta", "selection", "collector"))
+            or (name == "save" and owner not in ("delta", "selection", "collector", "candidates"))
         ):
             yield f"{path.name}, line {node.lineno}: {name}"
 

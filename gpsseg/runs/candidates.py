@@ -75,10 +75,10 @@ class Collector:
             "settings": as_json(self._settings),
             "layers": json.dumps(bare),
         }
-        found = gps.Candidates(
+        candidates = gps.Candidates(
             self._rows, selection.shapes, self._top_k, selection.dense, images, facts
         )
-        found.save(path)
+        candidates.save(path)
         entries = sum(indices.numel() for indices, _ in self._rows.values())
         say(f"{path.name}: {entries:,} candidates, {path.stat().st_size / 2**20:.2f} MB")
 
