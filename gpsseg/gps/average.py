@@ -7,7 +7,6 @@ one where all trained from the same values and not for long.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpsseg.config.written import AveragedPart
 from gpsseg.errors import UserError
 from gpsseg.gps.alike import (
     names_of,
@@ -25,6 +25,7 @@ from gpsseg.gps.alike import (
     settings_of,
 )
 from gpsseg.gps.delta import Delta
+from gpsseg.reading import fitted, parse_json
 
 OF_FIRST = ("backbone", "weights", "seed")  # the base's hash says that it is one
 ALIKE = ("selection_hash", "licence", "dataset", "title", "trainable")  # told where all agree
@@ -128,18 +129,33 @@ def _refuse_other(first: Delta, other: Delta) -> None:
 
 
 def _refuse_twice(named: Sequence[tuple[str, float, Delta]]) -> None:
-    """Refuse one delta that came twice, as a file that was copied; its images would count twice.
+    """Refuse what comes twice, as a copied file or a part of two means: it would count twice.
 
     Raises:
-        UserError: it did.
+        UserError: a training does.
     """
-    for (one, _, first), (other, _, second) in itertools.pairwise(named):
-        if one == other:
-            paths = " and ".join(names_of(first, second))
-            raise UserError(
-                f"{paths} hold the same values, expected a delta of each place. Leave one out, or "
-                "say by --weights how much each counts."
-            )
+    seen: dict[str, Delta] = {}
+    for own, _, delta in named:
+        for part in {own, *_parts_of(delta)}:
+            if part in seen:
+                first = seen[part]
+                what = "are the same" if own == first.sha256 else "share a training"
+                raise UserError(
+                    f"{' and '.join(names_of(first, delta))} {what}, which would count twice; "
+                    "expected a delta of each place. Leave one out, or say by --weights how much "
+                    "each counts."
+                )
+        seen |= dict.fromkeys((own, *_parts_of(delta)), delta)
+
+
+def _parts_of(delta: Delta) -> list[str]:
+    """Hashes of the deltas that this one is the mean of; none of a training's own."""
+    if "averaged" not in delta.metadata:
+        return []
+    place = f"{delta.path or 'A delta'}: averaged"
+    told = parse_json(delta.metadata["averaged"], place)
+    parts: list[AveragedPart] = fitted(told, list[AveragedPart], place)
+    return [part["sha256"] for part in parts]
 
 
 def _ascending(index: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,16 @@ def test_one_delta_or_equal_ones_come_back_bit_for_bit():
         assert torch.equal(back.view(torch.int32), values.view(torch.int32))
 
 
+def test_a_training_counts_once_also_as_a_part_of_a_mean():
+    a, b, c = delta(1.0), delta(2.0), delta(3.0)
+    ab, ac = average([a, b]), average([a, c])
+    for deltas in ([ab, a], [b, ab], [ab, ac]):
+        with pytest.raises(UserError, match="share a training, which would count twice"):
+            average(deltas)
+    assert average([ab, a], [1, 1]).sparse["weight"][1].tolist() == [1.25, 1.25]
+    assert average([ab, c]).sparse["weight"][1].tolist() == [2.0, 2.0]  # (20 * 1.5 + 10 * 3) / 30
+
+
 def test_the_order_changes_no_bit():
     generator = torch.Generator().manual_seed(0)
     made = [
@@ -80,7 +90,7 @@ def test_positions_in_another_order_are_the_same_selection():
             r"image_size 32 and .* with 64, expected the same",
         ),
         (lambda: delta(settings='{"method": "shira"}'), "method 'gps' and .* with 'shira'"),
-        (delta, "hold the same values, expected a delta of each place"),
+        (delta, "are the same, which would count twice; expected a delta of each place"),
     ],
 )
 def test_what_cannot_be_averaged_is_refused(other, told):
