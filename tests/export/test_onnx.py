@@ -28,6 +28,7 @@ sys.modules["torch"] = sys.modules["gpsseg"] = None
 folder = sys.argv.pop()
 runpy.run_path(folder + "/segment.py", run_name="__main__")
 """
+SMALL = [("small", "box", 1), ("small", "point", 1)]
 KINDS = [
     pytest.param(family, prompt, classes, marks=pytest.mark.slow)
     for family, prompt, classes in [
@@ -57,7 +58,7 @@ def network(networks, small, family, prompt, classes):
     return networks.random_weights(networks.TINY[family](prompt, classes)).eval()
 
 
-@pytest.mark.parametrize(("family", "prompt", "classes"), [("small", "box", 1), *KINDS])
+@pytest.mark.parametrize(("family", "prompt", "classes"), [*SMALL, *KINDS])
 def test_onnxruntime_finds_what_torch_finds_in_any_number_of_images(
     networks, small, tmp_path, family, prompt, classes
 ):
