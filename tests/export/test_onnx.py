@@ -196,6 +196,14 @@ def test_encoder_and_decoder_find_what_the_whole_network_finds(
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("prompt", ["full-box", "point"])
+def test_the_card_says_what_clicks_and_the_whole_box_are_worth(networks, small_tuned, prompt):
+    tuned = dataclasses.replace(small_tuned, model=networks.TINY["litemedsam"](prompt, 1))
+    told = onnx_parts.usage(tuned, "encoder.onnx", "decoder.onnx")
+    assert ("By a click alone LiteMedSAM marks next to nothing" in told) == (prompt == "full-box")
+    assert ("but for some pixels at their edges" in told) == (prompt == "full-box")
+
+
 @pytest.mark.parametrize("wrong", [0.2, np.nan])
 def test_parts_that_find_another_mask_leave_nothing(small_tuned, tmp_path, monkeypatch, wrong):
     """The mask of the whole network is full."""
