@@ -11,7 +11,7 @@ from gpsseg.export.format import MOST_PIXELS, Format, Tuned
 from gpsseg.export.pictures import Pictures
 from gpsseg.export.script import NAME
 from gpsseg.files import last_part, write_text
-from gpsseg.report.model_card import Handed, model_card
+from gpsseg.report.model_card import Handed, finds, model_card
 from gpsseg.report.paper.texts import markdown
 from gpsseg.report.settings import greys_text
 from gpsseg.runs.drawn import data_of_training, training_facts
@@ -39,7 +39,7 @@ def write_card(
     facts = tuned.model.facts
     handed = Handed(
         library=chosen.hub_name or "pytorch",
-        finds=", ".join(tuned.classes) or tuned.card.foreground,
+        finds=finds(tuned.card),
         pretraining=facts.pretraining,
         licence=facts.licence,
         how=_how(chosen, tuned, folder),
