@@ -22,7 +22,7 @@ from gpsseg.errors import UserError, counted
 from gpsseg.files import sha256_of_file, write_bytes, write_text
 from gpsseg.folders import finish_folder, new_folder
 from gpsseg.reading import read_object
-from gpsseg.report.model_card import Handed, model_card
+from gpsseg.report.model_card import Handed, finds, model_card
 from gpsseg.report.paper.texts import markdown
 from gpsseg.runs.drawn import data_of_training, training_facts
 from gpsseg.runs.trained import check_trained
@@ -152,7 +152,7 @@ def card_text(opened: Opened, to: RunFolder, repo: str) -> str:
     licence, seen = opened.delta.metadata.get("licence"), scores.get("pretraining")
     handed = Handed(
         library="gpsseg",
-        finds=card_of(config).foreground,
+        finds=finds(card_of(config)),
         pretraining=seen or (published.pretraining if published else UNKNOWN),
         licence=licence or (published.licence if published else UNKNOWN),
         how=_how(opened, to, repo),

@@ -1,4 +1,4 @@
-"""The model card of an export: what the weights expect, and how they were checked."""
+"""The model card and licence of an export: what the weights expect, and how they were checked."""
 
 from __future__ import annotations
 
@@ -10,29 +10,36 @@ from gpsseg.export.check import Agreement
 from gpsseg.export.format import MOST_PIXELS, Format, Tuned
 from gpsseg.export.pictures import Pictures
 from gpsseg.export.script import NAME
-from gpsseg.files import write_text
-from gpsseg.report.model_card import Handed, model_card
+from gpsseg.files import last_part, write_text
+from gpsseg.report.model_card import Handed, finds, model_card
 from gpsseg.report.paper.texts import markdown
 from gpsseg.report.settings import greys_text
 from gpsseg.runs.drawn import data_of_training, training_facts
 
-README = "README.md"
+README, LICENSE = "README.md", "LICENSE"
 PROMPTS = {
     "none": "nothing: it segments an image by itself",
     "full-box": "the whole image as its box, the same for every image: it segments by itself",
     "box": "a box around what is to be marked, which somebody must give for every image",
     "point": "a point in what is to be marked, which somebody must give for every image",
 }
+LICENCE = """Network and pre-trained weights: {name}
+Licence: {licence}
+Homepage: {homepage}
+
+The weights were changed by tuning on other images; README.md says on which, and their licence.
+NOT FOR DIAGNOSTIC USE. Provided as it is, without warranty of any kind.
+"""
 
 
 def write_card(
     chosen: Format, tuned: Tuned, folder: Path, agreement: Agreement, found: Pictures
 ) -> None:
-    """Write README.md, in the place of one that the library has written."""
+    """Write README.md, in the place of one that the library has written, and LICENSE."""
     facts = tuned.model.facts
     handed = Handed(
         library=chosen.hub_name or "pytorch",
-        finds=", ".join(tuned.classes) or tuned.card.foreground,
+        finds=finds(tuned.card),
         pretraining=facts.pretraining,
         licence=facts.licence,
         how=_how(chosen, tuned, folder),
@@ -42,6 +49,8 @@ def write_card(
         tags=[chosen.name],
     )
     write_text(folder / README, model_card(tuned.run, handed))
+    told = {"name": last_part(facts.name), "licence": facts.licence, "homepage": facts.homepage}
+    write_text(folder / LICENSE, LICENCE.format(**told))
 
 
 def _how(chosen: Format, tuned: Tuned, folder: Path) -> str:

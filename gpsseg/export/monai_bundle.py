@@ -39,13 +39,6 @@ SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
     "meta_schema_20240725.json"
 )
-LICENCE = """Network and pre-trained weights: {name}
-Licence: {licence}
-Homepage, with the text of the licence: {homepage}
-
-The weights were changed by tuning on other images; README.md says on which, and their licence.
-NOT FOR DIAGNOSTIC USE. Provided as it is, without warranty of any kind.
-"""
 
 
 def fault(tuned: Tuned) -> str:
@@ -61,7 +54,7 @@ def fault(tuned: Tuned) -> str:
 
 
 def write(tuned: Tuned, folder: Path) -> None:
-    """Write configs/, models/, scripts/, docs/ and LICENSE."""
+    """Write configs/, models/, scripts/ and docs/."""
     for name in ("configs", "models", "docs", "scripts"):
         (folder / name).mkdir()
     _write_json(folder / META, metadata(tuned))
@@ -70,9 +63,6 @@ def write(tuned: Tuned, folder: Path) -> None:
     program = program_of(tuned.model, tuned.side)
     forget_places(program)
     torch.export.save(program, folder / MODEL)
-    facts = tuned.model.facts
-    told = {"name": shown_name(tuned), "licence": facts.licence, "homepage": facts.homepage}
-    write_text(folder / "LICENSE", LICENCE.format(**told))
     write_text(folder / "docs" / "README.md", f"# {metadata(tuned)['name']}\n\n{usage(tuned)}\n")
 
 

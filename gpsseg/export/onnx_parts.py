@@ -147,9 +147,13 @@ def usage(tuned: Tuned, encoder: str, decoder: str) -> str:
         return f"There is no `{encoder}` and `{decoder}` for annotation tools: {fault}."
     trained = {
         "none": "without any prompt, so that clicks and boxes steer it as little as in its tuning",
-        "full-box": "with the box around the whole image: send that box (its corners with the "
-        "labels 2 and 3). Of a click or another box it was told nothing, and it may find nothing",
+        "full-box": "with the box around the whole image: send that box, its corners with the "
+        "labels 2 and 3, and the masks are predict's but for some pixels at their edges, as a "
+        "tool's corners lie a fraction of a pixel elsewhere. Of clicks and smaller boxes it was "
+        "told nothing, and what it finds by them was not checked",
     }.get(tuned.prompt, f"with a {tuned.prompt} of each image")
+    if isinstance(tuned.model, LiteMedSAM) and tuned.prompt != "point":
+        trained += ". By a click alone LiteMedSAM marks next to nothing, before any tuning"
     if isinstance(tuned.model, Sam2):
         wanted = (
             f"`image` (1, 3, {tuned.side}, {tuned.side}), stretched, RGB in 0..1 less ImageNet's "

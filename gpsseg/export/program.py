@@ -66,6 +66,8 @@ def traced(net: nn.Module, example: tuple[Tensor, ...], free: Sequence[Any]) -> 
         example: of its arguments.
         free: of each argument, which of its sides may have another length.
     """
+    # a view's guards ask for the tensor that it is a part of, which no later argument has
+    example = tuple(each.clone(memory_format=torch.contiguous_format) for each in example)
     with torch.no_grad(), _any_batch(net), quiet(), OneLayout():
         return torch.export.export(net, example, dynamic_shapes=tuple(free), strict=False)
 

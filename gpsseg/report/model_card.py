@@ -17,7 +17,7 @@ from gpsseg import __version__
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.config.written import AnySplit
-from gpsseg.data.cards.card import card_names
+from gpsseg.data.cards.card import Card, card_names
 from gpsseg.data.cards.own import UNSTATED
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import where_trained
@@ -63,6 +63,11 @@ class Handed:
     training: Mapping[str, Any] = field(default_factory=dict)
     data: str | None = None
     tags: Sequence[str] = ()
+
+
+def finds(card: Card) -> str:
+    """What a network tuned on a card's images marks: its classes, or the one foreground."""
+    return ", ".join(card.told_apart) or card.foreground
 
 
 def model_card(run: Path, handed: Handed) -> str:

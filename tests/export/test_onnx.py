@@ -28,6 +28,7 @@ sys.modules["torch"] = sys.modules["gpsseg"] = None
 folder = sys.argv.pop()
 runpy.run_path(folder + "/segment.py", run_name="__main__")
 """
+SMALL = [("small", "box", 1), ("small", "point", 1)]
 KINDS = [
     pytest.param(family, prompt, classes, marks=pytest.mark.slow)
     for family, prompt, classes in [
@@ -57,7 +58,7 @@ def network(networks, small, family, prompt, classes):
     return networks.random_weights(networks.TINY[family](prompt, classes)).eval()
 
 
-@pytest.mark.parametrize(("family", "prompt", "classes"), [("small", "box", 1), *KINDS])
+@pytest.mark.parametrize(("family", "prompt", "classes"), [*SMALL, *KINDS])
 def test_onnxruntime_finds_what_torch_finds_in_any_number_of_images(
     networks, small, tmp_path, family, prompt, classes
 ):
@@ -193,6 +194,14 @@ def test_encoder_and_decoder_find_what_the_whole_network_finds(
     expected = torch.nn.functional.interpolate(expected, (77, 131), mode="bilinear")[0, 0].numpy()
     assert expected.std() > 0.01
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("prompt", ["full-box", "point"])
+def test_the_card_says_what_clicks_and_the_whole_box_are_worth(networks, small_tuned, prompt):
+    tuned = dataclasses.replace(small_tuned, model=networks.TINY["litemedsam"](prompt, 1))
+    told = onnx_parts.usage(tuned, "encoder.onnx", "decoder.onnx")
+    assert ("By a click alone LiteMedSAM marks next to nothing" in told) == (prompt == "full-box")
+    assert ("but for some pixels at their edges" in told) == (prompt == "full-box")
 
 
 @pytest.mark.parametrize("wrong", [0.2, np.nan])
