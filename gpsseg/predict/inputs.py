@@ -69,7 +69,7 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     if config.format == "dicom-seg":
         require_highdicom()
     for _, why in inputs.failures:
-        say(f"failed: {why}", style="yellow")
+        say("failed:", style="yellow", place=why)
     of_all = sum(map(len, plans))
     if finished := of_all - len(inputs.todo):
         say(f"{finished} of {of_all} are finished already.")

@@ -110,7 +110,7 @@ def _join_failures(failures: Failures, before: int, plans: Sequence[Plan]) -> No
     of_all = gathered(own)
     for failure in of_all:
         if failure not in own:
-            say(f"failed: {failure[1]}", style="yellow")
+            say("failed:", style="yellow", place=failure[1])
     if len(of_all) > len(own):
         of_all.sort(key=lambda failure: places.get(failure[0], len(places)))
     failures[before:] = of_all
