@@ -44,8 +44,8 @@ def say(text: str, style: str = "", place: Path | str = "") -> None:
     """Print one line of plain text; ``style`` is a rich style such as ``"bold yellow"``.
 
     A command that writes no names prints none either: here, so that no caller has to think of it.
-    ``place`` follows as it is, as the user's own word: where the result lies, or what is wrong with
-    a new image.
+    ``place`` follows as it is, as the user's own word: where the result lies, or what is to be
+    known of a new image.
     """
     if not is_main_process():
         return

@@ -59,7 +59,7 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     sources, failures = find_sources(config.input, config.output, rest)
     _refuse_idle(config, sources, failures)
     if left := left_out(rest, config.input[0]):
-        say(left, style="yellow")
+        say("note:", style="yellow", place=left.removeprefix("note: "))
     plans = []
     for number, own in enumerate(tasks):
         clashes: Failures = []  # the same in each

@@ -75,7 +75,7 @@ def segment_all(tasks: Sequence[Task], failures: Failures) -> list[Plan]:
     except DiskError as error:
         raise error.again("give the same command with --resume: what is finished stays") from None
     for note in dict.fromkeys(note for way in ways for note in way.notes()):
-        say(note, style="yellow")
+        say("note:", style="yellow", place=note.removeprefix("note: "))
     plans = [plan for task in tasks for plan in task.todo]
     _join_failures(failures, before, plans)
     ours = (plan for same in own for plan in same)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,13 +36,18 @@ def test_predict(
     (new / "two.png").write_bytes(scan.read_bytes())
     for name in ("three.png", "four and a half.nii.gz"):  # one found before, one while predicting
         (new / name).write_bytes(b"SECRET")
+    (new / "list of pictures.xlsx").write_bytes(b"SECRET")
+    one = nibabel.Nifti1Image(np.zeros((40, 40, 1), np.uint8), np.eye(4))
+    nibabel.save(one, new / "a slice.nii.gz")
     outputs = [tmp_path / "masks", tmp_path / "again"]
     options: dict[str, Any] = {"run": run, "input": (new,), "device": "cpu"}
     with pytest.raises(UserError, match="2 could not be segmented"):
-        predict(PredictConfig(output=outputs[0], overlays=True, save_probabilities=True, **options))
+        predict(PredictConfig(output=outputs[0], overlays=True, save_probabilities=True, axis="coronal", **options))
     said = capsys.readouterr().out
     for name in ("three.png", "four and a half.nii.gz"):
         assert re.search(rf"^failed: {re.escape(str(new / name))} ", said, re.MULTILINE), said
+    assert "note: 1 file is left out (1 .xlsx): list of pictures.xlsx" in said
+    assert "whatever the axis (coronal): a slice.nii.gz" in said
     salt = (run / "salt.txt").read_text()
     (run / "salt.txt").unlink()
     try:
