@@ -42,7 +42,11 @@ def test_predict(
     outputs = [tmp_path / "masks", tmp_path / "again"]
     options: dict[str, Any] = {"run": run, "input": (new,), "device": "cpu"}
     with pytest.raises(UserError, match="2 could not be segmented"):
-        predict(PredictConfig(output=outputs[0], overlays=True, save_probabilities=True, axis="coronal", **options))
+        predict(
+            PredictConfig(
+                output=outputs[0], overlays=True, save_probabilities=True, axis="coronal", **options
+            )
+        )
     said = capsys.readouterr().out
     for name in ("three.png", "four and a half.nii.gz"):
         assert re.search(rf"^failed: {re.escape(str(new / name))} ", said, re.MULTILINE), said
