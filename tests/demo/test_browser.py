@@ -79,8 +79,10 @@ def test_an_image_is_dropped_boxed_and_removed(served, address, chromium, tmp_pa
         page.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight")
         page.call("Input.dispatchKeyEvent", type="keyDown", windowsVirtualKeyCode=39)
         page.wait(f"{SHOWN} && {PICTURES}[1].src != '{before}'")
+        before = page.run(f"{PICTURES}[1].src")
         page.run("document.querySelectorAll('input[type=radio]')[1].click()")
         page.wait(f"{TEXT}.includes('two opposite corners')")
+        page.wait(f"{SHOWN} && {PICTURES}[1].src != '{before}'")  # else a click is on nothing
         for part in (0.25, 0.75):
             before = page.run(f"{PICTURES}[1].src")
             x, y, width, height = place_of(page, 1)
