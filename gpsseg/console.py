@@ -40,11 +40,12 @@ QUIET = 2.5  # seconds; nobody waits longer for a sign of life
 RARER = 50  # where there is no terminal, a sign comes after this part of the time that has passed
 
 
-def say(text: str, style: str = "", place: Path | None = None) -> None:
+def say(text: str, style: str = "", place: Path | str = "") -> None:
     """Print one line of plain text; ``style`` is a rich style such as ``"bold yellow"``.
 
     A command that writes no names prints none either: here, so that no caller has to think of it.
-    ``place``, where the result lies, follows as it is: it is the user's own word.
+    ``place`` follows as it is, as the user's own word: where the result lies, or what is to be
+    known of a new image.
     """
     if not is_main_process():
         return

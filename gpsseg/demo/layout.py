@@ -23,6 +23,7 @@ KEPT = (
     "Files stay on {where}, and are deleted there when you drop the next one, remove them, close "
     "the page or do nothing for half an hour. Up to {size:,} MB and {pixels:,} million pixels."
 )
+ONE_LINE = 280  # pixels that a slider's label and number need beside each other
 DROP = "Drop an image, a volume (NIfTI, NRRD, MHA) or DICOM"
 
 
@@ -187,7 +188,7 @@ def title(text: str) -> str:
 
 
 def _slider(*ends: float, **settings: Any) -> gr.Slider:
-    return gr.Slider(*ends, buttons=[], **settings)
+    return gr.Slider(*ends, buttons=[], min_width=ONE_LINE, **settings)
 
 
 def theme() -> Any:

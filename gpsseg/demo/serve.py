@@ -22,6 +22,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from gradio.route_utils import MultiPartException, upload_fn
 from gradio.routes import file_upload_statuses
 from starlette.requests import ClientDisconnect
+from starlette.routing import Mount
 
 from gpsseg.config.demo import LOCAL, PORTS, DemoConfig
 from gpsseg.console import say
@@ -70,6 +71,8 @@ def make_app(page: gr.Blocks, root: Path, config: DemoConfig) -> Guard:
                 if "maximum allowed size" in error.message:
                     return PlainTextResponse(f"An upload may have {most} MB at most.", 413)
                 return PlainTextResponse(error.message, 400)
+            if isinstance(error, TypeError):  # a part of the form without a file's name
+                return PlainTextResponse("This holds no file with a name.", 400)
             if isinstance(error, ClientDisconnect):
                 return PlainTextResponse("The upload was cut off.", 400)
             raise
@@ -94,8 +97,15 @@ def make_app(page: gr.Blocks, root: Path, config: DemoConfig) -> Guard:
         pwa=False,
         mcp_server=False,
     )
+    for mounted in (route.app for route in app.routes if isinstance(route, Mount)):  # gradio's
+        mounted.add_exception_handler(KeyError, _unknown)  # type: ignore[attr-defined]
     page.has_launched = True  # so that gradio refuses files that were not uploaded
     return Guard(app, root, frozenset(LOCAL) if config.is_local else frozenset())
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """The answer to a call by a number that the page does not have."""
+    return PlainTextResponse("The page has no such call.", 404)
 
 
 def bound(config: DemoConfig) -> socket.socket:

@@ -178,7 +178,7 @@ def note_failure(failures: Failures, path: Path, error: BaseException) -> None:
         why = f"{name}: {why}"
     if (path, why) not in failures:  # one task has said so
         failures.append((path, why))
-        say(f"failed: {why}", style="yellow")
+        say("failed:", style="yellow", place=why)
 
 
 def open_source(

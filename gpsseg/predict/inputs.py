@@ -59,7 +59,7 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     sources, failures = find_sources(config.input, config.output, rest)
     _refuse_idle(config, sources, failures)
     if left := left_out(rest, config.input[0]):
-        say(left, style="yellow")
+        say("note:", style="yellow", place=left.removeprefix("note: "))
     plans = []
     for number, own in enumerate(tasks):
         clashes: Failures = []  # the same in each
@@ -69,7 +69,7 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     if config.format == "dicom-seg":
         require_highdicom()
     for _, why in inputs.failures:
-        say(f"failed: {why}", style="yellow")
+        say("failed:", style="yellow", place=why)
     of_all = sum(map(len, plans))
     if finished := of_all - len(inputs.todo):
         say(f"{finished} of {of_all} are finished already.")

@@ -75,7 +75,7 @@ def segment_all(tasks: Sequence[Task], failures: Failures) -> list[Plan]:
     except DiskError as error:
         raise error.again("give the same command with --resume: what is finished stays") from None
     for note in dict.fromkeys(note for way in ways for note in way.notes()):
-        say(note, style="yellow")
+        say("note:", style="yellow", place=note.removeprefix("note: "))
     plans = [plan for task in tasks for plan in task.todo]
     _join_failures(failures, before, plans)
     ours = (plan for same in own for plan in same)
@@ -110,7 +110,7 @@ def _join_failures(failures: Failures, before: int, plans: Sequence[Plan]) -> No
     of_all = gathered(own)
     for failure in of_all:
         if failure not in own:
-            say(f"failed: {failure[1]}", style="yellow")
+            say("failed:", style="yellow", place=failure[1])
     if len(of_all) > len(own):
         of_all.sort(key=lambda failure: places.get(failure[0], len(places)))
     failures[before:] = of_all

@@ -1,11 +1,13 @@
 """`predict` that names nobody but what it segments."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,23 +25,37 @@ def test_predict(
     maker: ModuleType,
     ward: Path,
     tools: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Results bear the names of what they are made of, and no others; also without salt.txt."""
+    """Results and console name what they are of, and no others; also without salt.txt."""
     run, _ = nameless
     new = tmp_path / "new"
     pixels = np.random.default_rng(0).integers(0, 255, (40, 40), np.uint8)
     maker.write_dicom(new / "one.dcm", pixels, PatientName="Jane^SECRET", StudyID="SECRET")
     scan = next((ward / "scans").rglob("*.png"))
     (new / "two.png").write_bytes(scan.read_bytes())
-    (new / "three.png").write_bytes(b"SECRET")
+    for name in ("three.png", "four and a half.nii.gz"):  # one found before, one while predicting
+        (new / name).write_bytes(b"SECRET")
+    (new / "list of pictures.xlsx").write_bytes(b"SECRET")
+    one = nibabel.Nifti1Image(np.zeros((40, 40, 1), np.uint8), np.eye(4))
+    nibabel.save(one, new / "a slice.nii.gz")
     outputs = [tmp_path / "masks", tmp_path / "again"]
     options: dict[str, Any] = {"run": run, "input": (new,), "device": "cpu"}
-    with pytest.raises(UserError, match="1 could not be segmented"):
-        predict(PredictConfig(output=outputs[0], overlays=True, save_probabilities=True, **options))
+    with pytest.raises(UserError, match="2 could not be segmented"):
+        predict(
+            PredictConfig(
+                output=outputs[0], overlays=True, save_probabilities=True, axis="coronal", **options
+            )
+        )
+    said = capsys.readouterr().out
+    for name in ("three.png", "four and a half.nii.gz"):
+        assert re.search(rf"^failed: {re.escape(str(new / name))} ", said, re.MULTILINE), said
+    assert "note: 1 file is left out (1 .xlsx): list of pictures.xlsx" in said
+    assert "whatever the axis (coronal): a slice.nii.gz" in said
     salt = (run / "salt.txt").read_text()
     (run / "salt.txt").unlink()
     try:
-        with pytest.raises(UserError, match="1 could not be segmented"):
+        with pytest.raises(UserError, match="2 could not be segmented"):
             predict(PredictConfig(output=outputs[1], **options))
         with pytest.raises(UserError, match=r"has no salt\.txt"):
             evaluate(EvaluateConfig(run=run, output=tmp_path / "x", device="cpu"))

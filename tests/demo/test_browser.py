@@ -17,6 +17,17 @@ from gpsseg.demo.serve import bound
 PICTURES = "[...document.querySelectorAll('.picture img')]"
 SHOWN = f"{PICTURES}.filter(each => each.complete && each.naturalWidth).length == 2"
 TEXT = "document.body.innerText"
+HEADS = (
+    "[...document.querySelectorAll('input[type=number]')].filter(each => each.offsetParent)"
+    ".map(each => [each.parentElement.previousElementSibling, each].map("
+    "one => one.getBoundingClientRect().top))"
+)
+ICON = """document.querySelector('[data-testid="upload-icon"]')"""
+UNDER_LABEL = (  # pixels between the drop box's label and the text below it
+    "(text => (range => (range.selectNodeContents(text), range.getBoundingClientRect().top))"
+    "(document.createRange()) - text.closest('.block').querySelector('label')"
+    f".getBoundingClientRect().bottom)({ICON}.parentElement)"
+)
 
 
 @pytest.fixture
@@ -68,8 +79,10 @@ def test_an_image_is_dropped_boxed_and_removed(served, address, chromium, tmp_pa
         page.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight")
         page.call("Input.dispatchKeyEvent", type="keyDown", windowsVirtualKeyCode=39)
         page.wait(f"{SHOWN} && {PICTURES}[1].src != '{before}'")
+        before = page.run(f"{PICTURES}[1].src")
         page.run("document.querySelectorAll('input[type=radio]')[1].click()")
         page.wait(f"{TEXT}.includes('two opposite corners')")
+        page.wait(f"{SHOWN} && {PICTURES}[1].src != '{before}'")  # else a click is on nothing
         for part in (0.25, 0.75):
             before = page.run(f"{PICTURES}[1].src")
             x, y, width, height = place_of(page, 1)
@@ -78,6 +91,10 @@ def test_an_image_is_dropped_boxed_and_removed(served, address, chromium, tmp_pa
         page.wait(f"{TEXT}.includes('25.0 %')")  # half of the width and of the height
         page.resize(400, 800)
         assert page.run("document.documentElement.scrollWidth") <= 400
+        for label, number in page.run(HEADS):
+            assert abs(label - number) < 10, "a slider's number is beside its label"
+        assert page.run(f"{ICON}.getClientRects().length") == 0
+        assert page.run(UNDER_LABEL) >= 0
         press(page, "Remove the file")
         page.wait(f"{PICTURES}.length == 0")
         asked = [each for each in page.requests if not each.startswith(("data:", "blob:"))]

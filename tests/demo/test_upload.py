@@ -143,6 +143,7 @@ def test_no_image_is_told_in_a_sentence_without_a_path(desk, visit, tmp_path, na
     view = visit(desk("none"), "x").drop(tmp_path / name)
     assert view.error.startswith(f"{name} ")
     assert str(tmp_path) not in view.error
+    assert " its mask" not in view.error, "it has none"
 
 
 def test_nothing_of_a_patient_is_shown(desk, visit, maker, tmp_path):

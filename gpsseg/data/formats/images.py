@@ -254,7 +254,7 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, IO[bytes]]]:
             raise file_error(path, error) from None
         raise UserError(
             f"{path} {_why(path, error)}; expected a JPEG, PNG, BMP, TIFF or GIF image. Copy it "
-            "again from its source, or remove it together with its mask."
+            "again from its source."
         ) from None
 
 
