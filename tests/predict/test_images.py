@@ -91,7 +91,8 @@ def test_exit_status_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     def some_failed(config: PredictConfig) -> None:
         raise SomeFailedError("1 could not be segmented", [(Path("a"), "a is bad")])
 
-    words = ["x", "--run", "r", "--input", "a", "b", "--output", "o", "--window", "40", "400"]
+    run = Path(__file__).parents[1] / "golden" / "run_0_1"
+    words = ["x", "--run", str(run), "--input", "a", "b", "--output", "o", "--tile", "64"]
     monkeypatch.setattr("sys.argv", words)
     with pytest.raises(SystemExit) as stopped:
         run_command(some_failed, PredictConfig, "predict")

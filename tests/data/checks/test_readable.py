@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpsseg.data.checks.readable import SHOWN, check_cases, first_of, say_notes
+from gpsseg.data.checks.readable import MOST_TOLD, check_cases, first_of, say_notes
 from gpsseg.data.splits.split import Case
 from gpsseg.errors import UserError
 
@@ -87,7 +87,7 @@ def test_several_errors_are_listed_at_once(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_many_files_is_said_once(tmp_path: Path) -> None:
-    cases = [Case(str(i), tmp_path / f"gone{i}.png") for i in range(SHOWN + 3)]
+    cases = [Case(str(i), tmp_path / f"gone{i}.png") for i in range(MOST_TOLD + 3)]
     with pytest.raises(UserError) as caught:
         check_cases(cases)
     first, others = str(caught.value).splitlines()
