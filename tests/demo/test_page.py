@@ -257,8 +257,12 @@ def test_the_end_leaves_nothing(tmp_path, visit, how):
     with desk.sessions.of("x", anew=True) as session:
         (session.folder / "left.png").write_bytes(b"x")
     taken = bound(DemoConfig(run=(Path("run"),), port=0))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored behind a shell
     threading.Timer(0.3, lambda: os.kill(os.getpid(), how)).start()
-    serve(FastAPI(), taken, desk.sessions)
+    try:
+        serve(FastAPI(), taken, desk.sessions)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [*(tmp_path / "root").iterdir()] == []
 
 
