@@ -29,15 +29,10 @@ def format_for(name: str, tuned: Tuned) -> Format:
     """
     chosen = FORMATS[name]
     if fault := chosen.fault(tuned):
-        can = [each.name for each in FORMATS.values() if is_there(each) and not each.fault(tuned)]
+        can = [each.name for each in FORMATS.values() if not each.fault(tuned)]
         instead = f"Pass --format {' or '.join(can)}." if can else "No format can hold it yet."
         raise UserError(f"--format {name} cannot hold this network: {fault}. {instead}")
     return chosen
-
-
-def is_there(chosen: Format) -> bool:
-    """Whether the libraries of a format are installed."""
-    return all(importlib.util.find_spec(module) for module, _ in chosen.needs)
 
 
 def require(name: str) -> None:
