@@ -143,8 +143,8 @@ class Layer(TypedDict):
 LayersOfCandidates = list[Layer]
 
 
-class Selected(TypedDict, total=False):
-    """selection.json."""
+class Counts(TypedDict, total=False):
+    """How many numbers train."""
 
     encoder: Count
     decoder: Count
@@ -152,6 +152,11 @@ class Selected(TypedDict, total=False):
     share_of_encoder: Score | None
     share_of_decoder: Score | None
     share_of_total: Score | None
+
+
+class Selected(Counts, total=False):
+    """selection.json."""
+
     hash: Text
     layers: list[Layer]
 

@@ -6,7 +6,6 @@ delta does on this place's own images, shown to it as to that run.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from gpsseg.files import sha256_of_file, write_bytes, write_json
 from gpsseg.folders import finish_folder, new_folder
 from gpsseg.gps import Delta
 from gpsseg.gps.alike import refuse_other_base, refuse_seen_otherwise
+from gpsseg.gps.average import parts_in
 
 
 def check_run(delta: Delta, place: Path) -> RunFolder:
@@ -51,6 +51,7 @@ def adopt(delta: Delta, run: RunFolder, output: Path, begun_by: object) -> Path:
         output: the folder; must not exist or be empty.
         begun_by: the settings of the command.
     """
+    averaged = parts_in(delta.metadata, str(delta.path or "A delta"))
     target = RunFolder(new_folder(output, begun_by))
     for name in ("config", "split", "card"):
         source: Path = getattr(run, name)
@@ -60,8 +61,8 @@ def adopt(delta: Delta, run: RunFolder, output: Path, begun_by: object) -> Path:
         save_salt(target.path, load_salt(run.path), read_private(run.path), again=True)
     delta.save(target.delta)
     facts: dict[str, Any] = {"run": run.path.name, "delta_sha256": sha256_of_file(target.delta)}
-    if averaged := delta.metadata.get("averaged"):
-        facts["averaged"] = json.loads(averaged)
+    if averaged:
+        facts["averaged"] = averaged
     write_json(target.adopted, facts)  # also tells the folder from a start that was stopped
     finish_folder(target.path)
     return target.path

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
-from gpsseg.config.fitting import Count, Score, Text
+from gpsseg.config.fitting import Text
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import METHOD_OPTIONS, OF_SOME
 from gpsseg.config.private import HIDDEN
@@ -15,6 +15,7 @@ from gpsseg.config.written import (
     AnyConfig,
     AveragedPart,
     BegunSplit,
+    Counts,
     HashedSplit,
     ListedSplit,
     Selected,
@@ -35,18 +36,6 @@ TEXTS = (
 )
 LONGEST = 1 << 20  # characters of a JSON text in the metadata
 PLACES = ("backbone", "weights")
-
-
-class Counts(TypedDict, total=False):
-    """How many numbers train."""
-
-    encoder: Count
-    decoder: Count
-    total: Count
-    share_of_encoder: Score | None
-    share_of_decoder: Score | None
-    share_of_total: Score | None
-
 
 OBJECTS: Mapping[str, Any] = {
     "settings": DeltaSettings,

@@ -106,6 +106,19 @@ def images_in(metadata: Mapping[str, str]) -> int | None:
     return int(told) if told.isdecimal() and 0 < len(told) < 16 and int(told) else None
 
 
+def parts_in(metadata: Mapping[str, str], name: str) -> list[AveragedPart]:
+    """The deltas that one is the mean of, by its metadata; none of a training's own.
+
+    Raises:
+        UserError: what it says of them is damaged; it says of the file ``name``.
+    """
+    place = f"{name}: averaged"
+    parts: list[AveragedPart] = fitted(
+        parse_json(metadata.get("averaged", "[]"), place), list[AveragedPart], place
+    )
+    return parts
+
+
 def _check(delta: Delta, weight: float) -> None:
     delta.check()
     if not (math.isfinite(weight) and weight > 0):
@@ -136,26 +149,19 @@ def _refuse_twice(named: Sequence[tuple[str, float, Delta]]) -> None:
     """
     seen: dict[str, Delta] = {}
     for own, _, delta in named:
-        for part in {own, *_parts_of(delta)}:
-            if part in seen:
-                first = seen[part]
-                what = "are the same" if own == first.sha256 else "share a training"
-                raise UserError(
-                    f"{' and '.join(names_of(first, delta))} {what}, which would count twice; "
-                    "expected a delta of each place. Leave one out, or say by --weights how much "
-                    "each counts."
-                )
-        seen |= dict.fromkeys((own, *_parts_of(delta)), delta)
-
-
-def _parts_of(delta: Delta) -> list[str]:
-    """Hashes of the deltas that this one is the mean of; none of a training's own."""
-    if "averaged" not in delta.metadata:
-        return []
-    place = f"{delta.path or 'A delta'}: averaged"
-    told = parse_json(delta.metadata["averaged"], place)
-    parts: list[AveragedPart] = fitted(told, list[AveragedPart], place)
-    return [part["sha256"] for part in parts]
+        trainings = {
+            own,
+            *(part["sha256"] for part in parts_in(delta.metadata, names_of(delta)[0])),
+        }
+        for training in trainings & seen.keys():
+            first = seen[training]
+            what = "are the same" if own == first.sha256 else "share a training"
+            raise UserError(
+                f"{' and '.join(names_of(first, delta))} {what}, which would count twice; "
+                "expected a delta of each place. Leave one out, or say by --weights how much "
+                "each counts."
+            )
+        seen |= dict.fromkeys(trainings, delta)
 
 
 def _ascending(index: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.written import AveragedPart
-from gpsseg.gps.average import images_in
+from gpsseg.gps.average import images_in, parts_in
 from gpsseg.gps.tensorfile import metadata_of
-from gpsseg.reading import fitted, parse_json
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ def adopted_of(run: Path) -> Adopted | None:
     if "averaged" not in metadata:
         known = images_in(metadata)
         return Adopted(1, known, *told) if RunFolder(run).adopted.is_file() else None
-    place = f"{delta}: averaged"
-    parts: list[Any] = fitted(parse_json(metadata["averaged"], place), list[AveragedPart], place)
+    parts = parts_in(metadata, str(delta))
     counts = [part["train_images"] for part in parts]
-    images = sum(counts) if all(counts) else None
+    images = sum(filter(None, counts)) if all(counts) else None
     return Adopted(len(parts), images, *told)
