@@ -28,7 +28,10 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.compare.batch_size import with_batch_size
     from gpsseg.compare.begun import open_comparison, split_as_begun
     from gpsseg.compare.cells import Cell, run_of
+    from gpsseg.compare.elsewhere import places_of, score_elsewhere
     from gpsseg.compare.images import check_images
+    from gpsseg.compare.kept import with_kept
+    from gpsseg.compare.others import asked_for, open_others
     from gpsseg.compare.race import pick, run_cells
     from gpsseg.compare.rows import rank
     from gpsseg.data.cards.own import card_of
@@ -50,7 +53,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         refuse_without_effect(backbone, one)
     refuse_val_share(card, config)  # before anything is written
     brings_validation(card, config.data_root, config.split)  # names a split that is there
-    open_comparison(config)
+    open_comparison(config, asked_for(config))
     if config.baseline not in config.methods:
         say(f"There are no paired tests: --baseline {config.baseline} is none of --methods.")
     config = split_as_begun(config)
@@ -59,6 +62,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     trials = {group: [Cell(group[1], group[0], f, s) for f, s in settings] for group in groups}
     tried = [cell for cells in trials.values() for cell in cells]
     check_images(config, tried)
+    others = open_others(config)
     config = with_batch_size(config, runs_of, facts)
     run_cells(config, facts, tried, test=False)
     picked = {group: pick(config, cells) for group, cells in trials.items()}
@@ -66,10 +70,13 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         dataclasses.replace(cell, seed=seed) for seed in config.seeds for cell in picked.values()
     ]
     run_cells(config, facts, chosen, test=True)
+    places = places_of(config, facts, others) if others else []
+    score_elsewhere(config, facts, places, chosen)
     runs = [run_of(cell, config).path for cell in chosen]
     with working("comparing scores"):
         ranked = rank(config, trials, picked)
     result = {**ranked, "leaks": check_runs(runs, config)}
+    result = with_kept(result, config, facts, places, picked, runs)
     with working("writing the page"):
         write_ranking(config.output, result)
     say_rows(result["rows"])

@@ -25,6 +25,8 @@ from gpsseg.scope import scoped
 from gpsseg.scoring.network import metrics_of, score_cases
 from gpsseg.writing import remove_folder
 
+TESTED = ("per-image", "micro", "clinical", "lesions")  # the protocols of what is tested
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -151,8 +153,8 @@ def _test(job: SettledConfig, run: RunFolder, salt: str | None) -> None:
     networks = load_networks(run.path, untrained=True)
     config, model = networks.config, networks.model
     machine = make_machine(config.device, config.precision)
-    test, protocols = data.split.test, ("per-image", "micro", "clinical", "lesions")
-    after = score_cases(model, test, data.card, config, machine, protocols=protocols)
+    test = data.split.test
+    after = score_cases(model, test, data.card, config, machine, protocols=TESTED)
     write_rows(run.per_image, after.rows)
     metrics = metrics_of(data.card, data.split, config, model.facts, after)
     write_json(run.metrics, metrics | facts_of(training_of_run(run.path, config.epochs)))

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.also_on import parse_other
 from gpsseg.config.checked import hints_of
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import BLIND, OF_SOME, options_of
+from gpsseg.config.resuming import spelled
 from gpsseg.config.shared import (
     PATIENCE_CONDITIONS,
     BackboneConfig,
@@ -27,6 +29,8 @@ FREE = {
     "lr_factors",
     "trial_seeds",
     "baseline",
+    "also_on",
+    "also_box",
     "processes",
     "output",
     "title",
@@ -109,6 +113,13 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
     """Passes over the training images, for every method."""
     baseline: str = "full"
     """The method of --methods that the others are tested against, image by image."""
+    also_on: tuple[str, ...] = ()
+    """What tuning keeps: other data sets (names or paths of data cards, below the same --data-root)
+    whose test images are scored too, by the tested runs and by the untuned network. With
+    NAME:split=SPLIT by one of the set's splits, or a split file. May be added later."""
+    also_box: bool = True
+    """With --also-on, where the network takes boxes: score every set once more with the box around
+    the true lesion as the prompt, which says whether what it could do by itself was kept."""
     processes: int | None = None
     """Runs at a time. Default: as many as memory has room for after the first, at most one per
     processor core; 1 with CUDA. The cores are shared among them, unless OMP_NUM_THREADS says how
@@ -127,6 +138,7 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
                 flag = name.replace("_", "-")
                 raise UserError(f"--{flag} needs one or more different values, got {values}.")
         self._check_methods()
+        self._check_other_sets()
         if self.trial_seeds > len(self.seeds):
             raise UserError(
                 f"--trial-seeds must be at most the number of --seeds, {len(self.seeds)}, "
@@ -146,6 +158,22 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
         if self.baseline not in self.methods and self.baseline != "full":
             near = nearest(self.baseline, self.methods) or f" Expected {' or '.join(self.methods)}."
             raise UserError(f"--baseline {self.baseline} is none of --methods.{near}")
+
+    def _check_other_sets(self) -> None:
+        """Refuse another set that comes twice, or is the one that is tuned for."""
+        own = None if self.images or self.table else (spelled(self.dataset), spelled(self.split))
+        seen: dict[tuple[str, str], str] = {}
+        for text in self.also_on:
+            other = parse_other(text)
+            key = spelled(other.dataset), spelled(other.split)
+            if key == own:
+                raise UserError(
+                    f"--also-on {text} is what is tuned for, and is scored anyway. Leave it out, "
+                    "or name another set or split of it."
+                )
+            if key in seen:
+                raise UserError(f"--also-on {seen[key]} and {text} are the same. Leave one out.")
+            seen[key] = text
 
     def settings_of(self, text: str) -> dict[str, Any]:
         """Options of finetune for a method: those that all share, where it has them, and its own.
@@ -185,6 +213,7 @@ def _used_by_one(option: str) -> Condition:
 
 CONDITIONS: Conditions = {
     **{option: _used_by_one(option) for option in OF_SOME if option != "rank"},
+    "also_box": Condition("--also-on", lambda config: bool(config.also_on)),
     "trial_seeds": Condition(
         "two or more --lr-factors to try", lambda config: len(config.lr_factors) > 1
     ),

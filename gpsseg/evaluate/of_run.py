@@ -28,6 +28,7 @@ from gpsseg.report.thumbnails import collect, leak_pictures
 from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.data import Data, open_data
 from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn, training_facts
+from gpsseg.runs.elsewhere import settings_on
 from gpsseg.runs.folder import require_data_root
 from gpsseg.runs.greys import greys_of, say_other_cut
 from gpsseg.runs.kept import AnotherSetError
@@ -59,7 +60,8 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     join_processes(config.device)
     protocols = resolve_protocols(config.protocol)
     runs, trained = runs_of(run), _moved(config, _settings_of(run))
-    where = _evaluation_data(config, trained)
+    asked = config.dataset, config.data_root, config.split, config.on_bad_image
+    where = settings_on(trained, *asked)
     require_data_root(where)
     salt = salt_for_evaluation(run, trained, config.anonymous_ids)
     draw_veil(salt, config, trained, where)
@@ -207,22 +209,6 @@ def _data_of(
             if config.data_root is None and trained.data_root is not None:
                 raise
     return opened()
-
-
-def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:
-    """The run's data settings, with the data set and root that evaluation asked for."""
-    same = _same_set(config, trained)
-    root = config.data_root or (trained.data_root if same else None)
-    return dataclasses.replace(
-        trained,
-        dataset=config.dataset or trained.dataset,
-        on_bad_image=config.on_bad_image or trained.on_bad_image,
-        data_root=root,
-        split=config.split or (trained.split if same else None),
-        classes=trained.classes if same else (),
-        separate_classes=trained.separate_classes and same,
-        train_size=trained.train_size if same and not config.split else None,
-    )
 
 
 def _moved(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:
