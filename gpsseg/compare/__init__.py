@@ -39,6 +39,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.engine.machine import require_device
     from gpsseg.report.compare import say_rows, write_ranking
     from gpsseg.report.curves import curve_lines
+    from gpsseg.report.kept import kept_lines
     from gpsseg.runs.data import refuse_val_share
     from gpsseg.runs.leaks import check_runs
     from gpsseg.runs.method import load_base, refuse_without_effect
@@ -80,7 +81,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     with working("writing the page"):
         write_ranking(config.output, result)
     say_rows(result["rows"])
-    for line in curve_lines(result):
+    for line in (*curve_lines(result), *kept_lines(result)):
         say(line)
     say("written to", "bold", config.output / "compare.html")
     return result

@@ -12,12 +12,22 @@ from rich.table import Table
 from rich.text import Text
 
 from gpsseg.config.compare import FREE
+from gpsseg.config.folder import ComparisonFolder
 from gpsseg.console import say
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_text, p_text, varied_text
 from gpsseg.files import write_json, write_rows, write_text
 from gpsseg.report.charts.of_compare import charts
+from gpsseg.report.charts.of_kept import kept_charts
 from gpsseg.report.curves import curve_lines
+from gpsseg.report.kept import (
+    change_text,
+    kept_markdown,
+    kept_notes,
+    kept_of,
+    kept_rows,
+    verdict,
+)
 from gpsseg.report.page import fill_template
 from gpsseg.report.sections import leak_sentences
 from gpsseg.report.settings import in_words, measured, typed
@@ -39,7 +49,7 @@ ON_THE_PAGE = (  # not on a narrower terminal
 
 
 def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write compare.json, .csv, .md and .html."""
+    """Write compare.json, .csv, .md and .html; and kept.csv, where there are other sets."""
     result = clean(result)
     write_json(folder / "compare.json", result)
     write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
@@ -52,7 +62,9 @@ def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
         )
         if sentence
     )
-    write_text(folder / "compare.md", markdown(result["rows"]) + notes)
+    write_text(folder / "compare.md", markdown(result["rows"]) + notes + kept_markdown(result))
+    if kept := kept_rows(result):
+        write_rows(ComparisonFolder(folder).kept, kept)
     write_text(folder / "compare.html", page(result))
 
 
@@ -131,7 +143,7 @@ def page(result: Mapping[str, Any]) -> str:
     synthetic = str(result["data"]).startswith("synthetic")
     settings = {**result["settings"], **result["resolved"], **result["machine"]}
     shown = {k: v for k, v in settings.items() if v not in (None, [], ()) and k not in FREE}
-    words = typed(result["command"], "compare")
+    words, kept = typed(result["command"], "compare"), kept_of(result)
     context = {
         "result": result,
         "synthetic": synthetic,
@@ -147,6 +159,11 @@ def page(result: Mapping[str, Any]) -> str:
         "varied": varied_lines(rows),
         "lesions": any("false_finds_per_image" in row for row in rows),
         "curves": curve_lines(result),
+        "kept_tables": kept,
+        "kept_notes": kept_notes(result),
+        "kept_charts": kept_charts(kept),
+        "change": change_text,
+        "verdict": verdict,
         "skipped": skipped(result),
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }
