@@ -31,7 +31,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.compare.elsewhere import places_of, score_elsewhere
     from gpsseg.compare.images import check_images
     from gpsseg.compare.kept import with_kept
-    from gpsseg.compare.others import asked_for, open_others
+    from gpsseg.compare.others import asked_for, check_others, open_others
     from gpsseg.compare.race import pick, run_cells
     from gpsseg.compare.rows import rank
     from gpsseg.data.cards.own import card_of
@@ -54,6 +54,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         refuse_without_effect(backbone, one)
     refuse_val_share(card, config)  # before anything is written
     brings_validation(card, config.data_root, config.split)  # names a split that is there
+    check_others(config)
     open_comparison(config, asked_for(config))
     if config.baseline not in config.methods:
         say(f"There are no paired tests: --baseline {config.baseline} is none of --methods.")

@@ -15,7 +15,8 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.private import load_salt
 from gpsseg.config.shared import DataConfig
 from gpsseg.console import say
-from gpsseg.data.splits.split import Split
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.splits.split import Split, uncarved
 from gpsseg.errors import UserError
 from gpsseg.runs.data import find_split, open_card
 from gpsseg.runs.leaks import check_runs
@@ -53,6 +54,16 @@ def data_of(config: CompareConfig, other: OtherSet) -> DataConfig:
 def asked_for(config: CompareConfig) -> list[DataConfig]:
     """The data of all other sets, for who hides their places."""
     return [data_of(config, parse_other(text)) for text in config.also_on]
+
+
+def check_others(config: CompareConfig) -> None:
+    """Refuse a set or split that is not there, before anything is written.
+
+    Raises:
+        UserError: one is not.
+    """
+    for where in asked_for(config):
+        uncarved(card_of(where), where.data_root, where.split)
 
 
 def open_others(config: CompareConfig) -> list[Other]:

@@ -36,7 +36,7 @@ from gpsseg.runs.leaks import check_run
 from gpsseg.runs.members import (
     Networks,
     first_config,
-    load_networks,
+    load_all,
     runs_of,
     split_aside,
 )
@@ -75,7 +75,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     same_set = _same_set(config, trained)
     if same_set and StudyFolder(run).is_study:
         refuse_seen(run, runs, trained, test, salt)
-    networks = load_networks(run, config.untrained)
+    networks = load_all([run], config.untrained, with_base=config.untuned)[0]
     _refuse_mirrored_prompts(config, networks)
     check_prompts(networks.model, config.prompts)
     hide_opponents(config)
@@ -89,13 +89,18 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     by_main(lambda: keep_salt(run, salt))
     thumbnails, picture = collect(len(test))
     settled = _settled(config, networks)
-    after = _score(config, networks, settled, data, protocols, picture)
-    told = data.card, data.split, settled, networks.model.facts, after
+    views = _views(config, networks)
+    before = None
+    if config.untuned and networks.base is not None:
+        base = Views((networks.base,), views.flips, lock=networks.lock)
+        before = _score(config, networks, settled, data, protocols, base)
+    after = _score(config, networks, settled, data, protocols, views, picture)
+    told = data.card, data.split, settled, networks.model.facts, after, before
     metrics = {
         **metrics_of(*told, prompts=config.prompts),
         **_origin(run, trained, drawn, salt),
         "leaks": leaks,
-        **_of_doubt(_views(config, networks), after),
+        **_of_doubt(views, after),
     }
     shown = gathered(thumbnails)
 
@@ -146,9 +151,10 @@ def _score(
     settled: SettledConfig,
     data: Data,
     protocols: Sequence[str],
-    picture: Picture,
+    views: Views,
+    picture: Picture | None = None,
 ) -> Scored:
-    """Predict and score the test images under all that was asked for."""
+    """Predict and score the test images under all that was asked for; to show them too, or not."""
     return score_cases(
         networks.model,
         data.split.test,
@@ -156,12 +162,13 @@ def _score(
         settled,
         make_machine(config.device, settled.precision),
         protocols=protocols,
+        description="evaluating" if picture else "evaluating the base",
         picture=picture,
-        pool=True,
+        pool=picture is not None,
         saliency=True,
         prompts=config.prompts,
         at=thresholds_of(config),
-        views=_views(config, networks),
+        views=views,
     )
 
 
@@ -183,7 +190,7 @@ def _of_doubt(views: Views, after: Scored) -> dict[str, Any]:
     """What metrics.json says of a mean: over what, and whether disagreement tells of errors."""
     if not views.apart:
         return {}
-    of = "folds" if views.networks else "flips"
+    of = "folds" if len(views.networks) > 1 else "flips"
     return {
         "ensemble": {"networks": len(views.networks) or 1, "flips": views.flips},
         "uncertainty": {"members": views.members, "of": of, **worth_of_rows(after.rows)},

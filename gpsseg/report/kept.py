@@ -156,8 +156,8 @@ def kept_notes(result: Json) -> list[str]:
             "unless its own prompt is that."
         )
     for place, name in zip(kept, place_names(kept), strict=True):
-        found = [*skipped(place), *(leak_sentences(place.get("leaks"))[:1])]
-        notes += [f"{name}: {sentence}" for sentence in dict.fromkeys(found) if sentence]
+        found = [f"leak check: {said}" for said in leak_sentences(place.get("leaks"))[:1] if said]
+        notes += [f"{name}: {sentence}" for sentence in (*skipped(place), *found)]
     return notes
 
 
