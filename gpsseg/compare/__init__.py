@@ -54,7 +54,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         refuse_without_effect(backbone, one)
     refuse_val_share(card, config)  # before anything is written
     brings_validation(card, config.data_root, config.split)  # names a split that is there
-    check_others(config)
+    check_others(config, facts)
     open_comparison(config, asked_for(config))
     if config.baseline not in config.methods:
         say(f"There are no paired tests: --baseline {config.baseline} is none of --methods.")

@@ -61,7 +61,8 @@ class Place:
 
 def places_of(config: CompareConfig, facts: Facts, others: Sequence[Other]) -> list[Place]:
     """The set that is tuned for and the others, each with the runs' prompt and perhaps a box."""
-    more: tuple[Prompt, ...] = ("box",) if config.also_box and "box" in facts.prompts else ()
+    boxed = "box" in facts.prompts and not config.without_box
+    more: tuple[Prompt, ...] = ("box",) if boxed else ()
     prompts = tuple(dict.fromkeys((facts.prompt, *more)))
     return [
         Place(other, prompt, other is None and prompt == facts.prompt)

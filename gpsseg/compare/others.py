@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpsseg.backbones import Facts
 from gpsseg.config.also_on import OtherSet, parse_other
 from gpsseg.config.compare import CompareConfig
+from gpsseg.config.effects import idle
 from gpsseg.config.private import load_salt
 from gpsseg.config.shared import DataConfig
 from gpsseg.console import say
@@ -56,12 +58,19 @@ def asked_for(config: CompareConfig) -> list[DataConfig]:
     return [data_of(config, parse_other(text)) for text in config.also_on]
 
 
-def check_others(config: CompareConfig) -> None:
+def check_others(config: CompareConfig, facts: Facts) -> None:
     """Refuse a set or split that is not there, before anything is written.
 
+    Args:
+        config: of the comparison.
+        facts: of the backbone.
+
     Raises:
-        UserError: one is not.
+        UserError: one is not; or boxes are to be left out where there are none.
     """
+    if config.without_box and ("box" not in facts.prompts or facts.prompt == "box"):
+        told = "no box" if "box" not in facts.prompts else "the box anyway"
+        raise idle("without_box", True, f"{facts.name} with --prompt {facts.prompt} is told {told}")
     for where in asked_for(config):
         uncarved(card_of(where), where.data_root, where.split)
 

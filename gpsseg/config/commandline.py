@@ -54,7 +54,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
             "processes",
         ),
     ),
-    "comparison": ("methods", "lr_factors", "trial_seeds", "baseline", "also_on", "also_box"),
+    "comparison": ("methods", "lr_factors", "trial_seeds", "baseline", "also_on", "without_box"),
     "study": ("folds", "folds_of"),
     "output": ("output", "resume", "anonymous_ids", "by", "tracker"),
 }

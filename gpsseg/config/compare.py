@@ -30,7 +30,7 @@ FREE = {
     "trial_seeds",
     "baseline",
     "also_on",
-    "also_box",
+    "without_box",
     "processes",
     "output",
     "title",
@@ -117,9 +117,10 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
     """What tuning keeps: other data sets (names or paths of data cards, below the same --data-root)
     whose test images are scored too, by the tested runs and by the untuned network. With
     NAME:split=SPLIT by one of the set's splits, or a split file. May be added later."""
-    also_box: bool = True
-    """With --also-on, where the network takes boxes: score every set once more with the box around
-    the true lesion as the prompt, which says whether what it could do by itself was kept."""
+    without_box: bool = False
+    """With --also-on: leave out the scores for which a network that takes boxes is told the box
+    around the true lesion. They say whether it still does what it could before tuning, and take as
+    long again."""
     processes: int | None = None
     """Runs at a time. Default: as many as memory has room for after the first, at most one per
     processor core; 1 with CUDA. The cores are shared among them, unless OMP_NUM_THREADS says how
@@ -213,7 +214,7 @@ def _used_by_one(option: str) -> Condition:
 
 CONDITIONS: Conditions = {
     **{option: _used_by_one(option) for option in OF_SOME if option != "rank"},
-    "also_box": Condition("--also-on", lambda config: bool(config.also_on)),
+    "without_box": Condition("--also-on", lambda config: bool(config.also_on)),
     "trial_seeds": Condition(
         "two or more --lr-factors to try", lambda config: len(config.lr_factors) > 1
     ),

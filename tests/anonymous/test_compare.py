@@ -19,11 +19,14 @@ def test_compare(ward: Path, tmp_path: Path, cells_here: None, tools: SimpleName
     settings |= {"title": tools.TITLE}
     config = CompareConfig(
         output=tmp_path / "c", methods=("gps", "decoder"), seeds=(0,), lr_factors=(1.0,),
-        baseline="decoder", **settings,
+        baseline="decoder", also_on=(f"{ward / 'cardSECRET.yaml'}:split=roundSECRET",), **settings,
     )  # fmt: skip
     result = compare(config)
     assert tools.leaks(tmp_path) == []
     assert "against" in result["rows"][0], "one salt, so that images are paired"
+    other = result["kept"][1]
+    assert other["title"] == "own images"
+    assert all(pair["test_id"].isalnum() for pair in other["leaks"]["pairs"])
     tables = [read_scores(path) for path in tmp_path.glob("c/cells/*/per_image.csv")]
     assert len(tables) == 2
     assert set(tables[0]) == set(tables[1])

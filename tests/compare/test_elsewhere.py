@@ -64,7 +64,7 @@ def times(folder):
 
 
 def test_other_sets_are_added_to_a_finished_comparison(
-    both, sam, cells_here, tmp_path, tools, capsys
+    both, sam, cells_here, tmp_path, tools, capsys, monkeypatch, golden
 ):
     """Cells stay as they are; runs and the untuned network are scored with and without a box."""
     settings = tools.config(
@@ -107,16 +107,25 @@ def test_other_sets_are_added_to_a_finished_comparison(
     assert entry["split_sha256"] == alone["split"]["sha256"]
     assert "before  mDice" in capsys.readouterr().out
 
+    for name in ("compare.json", "kept.csv"):
+        keys = golden.keys_of(tmp_path / "c" / name)
+        listed = golden.documented()[name]
+        assert [key for key in keys if not golden.is_listed(key, listed)] == []
+
     (lost,) = run.glob("also/isic2017-????????-box/metrics.json")
     lost.unlink()
-    begun = times(tmp_path / "c")
-    again = compare(also)
-    written = {p for p, at in times(tmp_path / "c").items() if begun.get(p) != at}
-    names = {
-        path.relative_to(run.parent).parts[0] for path in written if run.parent in path.parents
-    }
-    assert names == {run.name, f"{run.name}.txt"}, "only what was missing"
-    assert again["rows"] == result["rows"]
+    begun = []
+
+    def side_by_side(run, jobs, processes, stage):
+        begun.extend((job[1].run.path.name, job[1].into) for job in jobs)
+        if begun:
+            raise InterruptedError
+        return []
+
+    monkeypatch.setattr("gpsseg.compare.race.run_side_by_side", side_by_side)
+    with pytest.raises(InterruptedError):
+        compare(also)
+    assert begun == [(run.name, (("box", RunFolder(lost.parent)),))], "only what is missing"
 
 
 def test_a_drawn_decoder_has_no_untuned_score_and_copies_are_leaks(
@@ -155,6 +164,8 @@ def test_what_is_refused_before_anything_is_run(both, never, tmp_path, tools):
         with pytest.raises(UserError, match=why):
             compare(tools.config(tmp_path / "c", also_on=(also,), **settings))
         assert not (tmp_path / "c").exists()
+    with pytest.raises(UserError, match=r"--without-box has no effect here: unet-eff.* no box"):
+        compare(tools.config(tmp_path / "c", also_on=("isic2017",), without_box=True, **settings))
 
 
 def finished_at(folder, dice, prompt="full-box"):
@@ -170,7 +181,7 @@ def finished_at(folder, dice, prompt="full-box"):
 def test_differences_to_the_untuned_network_pair_images_and_vary_seeds(tmp_path, tools):
     """By hand: 0.6 and 0.8 (two seeds) less 0.5 on each of five images, of two methods."""
     facts = Facts("net", "-", "-", "-", 64, 0, "full-box", 1, 1, {}, prompts=("full-box", "box"))
-    settings = tools.config(tmp_path, also_box=True, also_on=("isic2017",), lr_factors=(1.0,))
+    settings = tools.config(tmp_path, also_on=("isic2017",), lr_factors=(1.0,))
     own, boxed = places_of(settings, facts, [])
     picked, trials = {}, {}
     base = [0.5, 0.4, 0.6, 0.5, 0.5]
