@@ -63,8 +63,11 @@ def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
         if sentence
     )
     write_text(folder / "compare.md", markdown(result["rows"]) + notes + kept_markdown(result))
+    table = ComparisonFolder(folder).kept
     if kept := kept_rows(result):
-        write_rows(ComparisonFolder(folder).kept, kept)
+        write_rows(table, kept)
+    else:
+        table.unlink(missing_ok=True)  # of a call with other sets, which the page no longer has
     write_text(folder / "compare.html", page(result))
 
 

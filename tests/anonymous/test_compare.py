@@ -14,12 +14,19 @@ from gpsseg.report import report
 from gpsseg.scoring.paired import read_scores
 
 
-def test_compare(ward: Path, tmp_path: Path, cells_here: None, tools: SimpleNamespace) -> None:
+def test_compare(
+    ward: Path,
+    tmp_path: Path,
+    cells_here: None,
+    tools: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ward)  # where another set is named by a file's name alone
     settings = {**tools.ONCE, "table": ward / "listSECRET.csv", "cache": str(tmp_path / "cache")}
     settings |= {"title": tools.TITLE}
     config = CompareConfig(
         output=tmp_path / "c", methods=("gps", "decoder"), seeds=(0,), lr_factors=(1.0,),
-        baseline="decoder", also_on=(f"{ward / 'cardSECRET.yaml'}:split=roundSECRET",), **settings,
+        baseline="decoder", also_on=("cardSECRET.yaml:split=roundSECRET",), **settings,
     )  # fmt: skip
     result = compare(config)
     assert tools.leaks(tmp_path) == []

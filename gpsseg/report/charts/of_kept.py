@@ -57,6 +57,7 @@ def _draw(plot: Plot, points: Sequence[tuple[str, Point, Point]], less: bool) ->
         xlim=_limits([point for _, point, _ in points], less),
         ylim=_limits([point for _, _, point in points], less),
     )
+    plot.axes.yaxis.set_major_formatter(lambda tick, _: f"{tick:g}".replace("0.", "."))
 
 
 def _limits(points: Sequence[Point], less: bool) -> tuple[float, float]:
