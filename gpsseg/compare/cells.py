@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 
 from gpsseg.backbones import Facts
@@ -54,6 +55,15 @@ class Cell:
         size = "all" if self.train_size is None else f"n{self.train_size}"
         method = self.method.replace(":", "-").replace(",", "-")
         return f"{method}-{size}-lr{self.factor:g}-seed{self.seed}"
+
+
+def trials_of(config: CompareConfig) -> dict[tuple[int | None, str], list[Cell]]:
+    """Of each training size and method the cells that try its learning rates."""
+    settings = list(itertools.product(config.lr_factors, config.seeds[: config.trial_seeds]))
+    return {
+        (size, method): [Cell(method, size, factor, seed) for factor, seed in settings]
+        for size, method in itertools.product(config.train_sizes or (None,), config.methods)
+    }
 
 
 def run_of(cell: Cell, config: CompareConfig) -> RunFolder:

@@ -60,7 +60,12 @@ class Place:
 
 
 def places_of(config: CompareConfig, facts: Facts, others: Sequence[Other]) -> list[Place]:
-    """The set that is tuned for and the others, each with the runs' prompt and perhaps a box."""
+    """The set that is tuned for and the others, each with the runs' prompt and perhaps a box.
+
+    There are none without other sets.
+    """
+    if not others:
+        return []
     boxed = "box" in facts.prompts and not config.without_box
     more: tuple[Prompt, ...] = ("box",) if boxed else ()
     prompts = tuple(dict.fromkeys((facts.prompt, *more)))

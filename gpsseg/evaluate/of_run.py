@@ -90,11 +90,9 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     thumbnails, picture = collect(len(test))
     settled = _settled(config, networks)
     views = _views(config, networks)
-    before = None
-    if config.untuned and networks.base is not None:
-        base = Views((networks.base,), views.flips, lock=networks.lock)
-        before = _score(config, networks, settled, data, protocols, base)
-    after = _score(config, networks, settled, data, protocols, views, picture)
+    how = config, networks, settled, data, protocols
+    before = _score(*how, views.of_one(networks.base)) if config.untuned and networks.base else None
+    after = _score(*how, views, picture)
     told = data.card, data.split, settled, networks.model.facts, after, before
     metrics = {
         **metrics_of(*told, prompts=config.prompts),

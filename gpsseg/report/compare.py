@@ -22,6 +22,7 @@ from gpsseg.report.charts.of_kept import kept_charts
 from gpsseg.report.curves import curve_lines
 from gpsseg.report.kept import (
     change_text,
+    kept_lines,
     kept_markdown,
     kept_notes,
     kept_of,
@@ -171,6 +172,13 @@ def page(result: Mapping[str, Any]) -> str:
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }
     return fill_template("ranking.html", (), context)
+
+
+def say_result(result: Mapping[str, Any]) -> None:
+    """Print the table, and what learning curves and other sets say."""
+    say_rows(result["rows"])
+    for line in (*curve_lines(result), *kept_lines(result)):
+        say(line)
 
 
 def say_rows(rows: Sequence[Row]) -> None:

@@ -12,9 +12,12 @@ from gpsseg.compare import compare
 from gpsseg.compare.cells import Cell
 from gpsseg.compare.elsewhere import places_of
 from gpsseg.compare.kept import with_kept
+from gpsseg.compare.others import Other
 from gpsseg.compare.rows import rank
+from gpsseg.config.also_on import parse_other
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.data.splits.split import Split
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
@@ -182,7 +185,9 @@ def test_differences_to_the_untuned_network_pair_images_and_vary_seeds(tmp_path,
     """By hand: 0.6 and 0.8 (two seeds) less 0.5 on each of five images, of two methods."""
     facts = Facts("net", "-", "-", "-", 64, 0, "full-box", 1, 1, {}, prompts=("full-box", "box"))
     settings = tools.config(tmp_path, also_on=("isic2017",), lr_factors=(1.0,))
-    own, boxed = places_of(settings, facts, [])
+    other = Other(parse_other("isic2017"), "isic", Split("official", "real", tmp_path, (), (), ()))
+    own, boxed, *others = places_of(settings, facts, [other])
+    assert [place.name for place in others] == ["isic-full-box", "isic-box"]
     picked, trials = {}, {}
     base = [0.5, 0.4, 0.6, 0.5, 0.5]
     for method, better in (("gps", (0.1, 0.3)), ("full", (-0.2, -0.1))):
