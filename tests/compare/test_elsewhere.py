@@ -3,14 +3,13 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 import torch
 
 from gpsseg.backbones import Facts
 from gpsseg.compare import compare
 from gpsseg.compare.cells import Cell
-from gpsseg.compare.elsewhere import places_of
+from gpsseg.compare.elsewhere import _jobs, places_of
 from gpsseg.compare.kept import with_kept
 from gpsseg.compare.others import Other
 from gpsseg.compare.rows import rank
@@ -21,7 +20,6 @@ from gpsseg.data.splits.split import Split
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.scoring.paired import read_scores
 
 QUICK = {"image_size": 64, "epochs": 1, "val_share": 0.3, "seeds": (0,), "lr_factors": (1.0,)}
 QUICK |= {"workers": 0, "device": "cpu", "precision": "fp32", "cache": "off"}
@@ -79,13 +77,16 @@ def test_other_sets_are_added_to_a_finished_comparison(
     assert not (tmp_path / "c/kept.csv").exists()
     cells = times(tmp_path / "c" / "cells")
 
-    also = dataclasses.replace(settings, also_on=("isic2017",))
+    names = (both / "Kvasir-SEG" / "splits" / "train.txt").read_text().split()
+    split = tmp_path / "other.json"  # of the same set: what is tested was trained on
+    split.write_text(json.dumps({"train": names[2:], "val": [], "test": names[:2]}))
+    also = dataclasses.replace(settings, also_on=("isic2017", f"kvasir:split={split}"))
     result = compare(also)
     now = times(tmp_path / "c" / "cells")
     assert {path: now[path] for path in cells if path.suffix != ".txt"} == {
         path: at for path, at in cells.items() if path.suffix != ".txt"
     }
-    where = [(each["dataset"], each["prompt"], each["usual"]) for each in result["kept"]]
+    where = [(each["dataset"], each["prompt"], each["usual"]) for each in result["kept"][:4]]
     assert where == [
         ("kvasir", "full-box", True),
         ("kvasir", "box from the truth", False),
@@ -93,7 +94,11 @@ def test_other_sets_are_added_to_a_finished_comparison(
         ("isic2017", "box from the truth", False),
     ]
     assert all("untuned" in place for place in result["kept"])
-    assert result["kept"][2]["leaks"]["checked"]
+    assert result["kept"][2]["leaks"]["pairs"] == []
+    leaks = result["kept"][4]["leaks"]
+    assert {pair["test_id"] for pair in leaks["pairs"]} == set(names[:2])
+    html = (tmp_path / "c/compare.html").read_text()
+    assert "Kvasir-SEG (other), SYNTHETIC SAMPLE, full-box: leak check: 2 of the 2 test" in html
     assert result["kept"][2]["data"] == "synthetic sample"
 
     run = tmp_path / "c" / "cells" / "decoder-all-lr1-seed0"
@@ -129,32 +134,6 @@ def test_other_sets_are_added_to_a_finished_comparison(
     with pytest.raises(InterruptedError):
         compare(also)
     assert begun == [(run.name, (("box", RunFolder(lost.parent)),))], "only what is missing"
-
-
-def test_a_drawn_decoder_has_no_untuned_score_and_copies_are_leaks(
-    both, cells_here, tmp_path, tools
-):
-    """One of the other sets is the same set, split another way: its test images were trained on."""
-    names = (both / "Kvasir-SEG" / "splits" / "train.txt").read_text().split()
-    split = tmp_path / "other.json"
-    split.write_text(json.dumps({"train": names[2:], "val": [], "test": names[:2]}))
-    also = ("isic2017", f"kvasir:split={split}")
-    settings = tools.config(
-        tmp_path / "c", data_root=both, methods=("decoder",), also_on=also, **QUICK
-    )
-    result = compare(settings)
-    assert [place["prompt"] for place in result["kept"]] == ["none"] * 3
-    assert all("untrained decoder" in place["no_untuned"] for place in result["kept"])
-    assert not (tmp_path / "c" / "untuned").exists()
-    (table,) = (tmp_path / "c/cells").glob("*/also/isic2017-*/per_image.csv")
-    scores = [row["dice"] for row in read_scores(table).values()]
-    assert result["rows"][0]["kept"][1]["dice"] == pytest.approx(np.mean(scores))
-    html = (tmp_path / "c/compare.html").read_text()
-    assert "is kept is the score alone" in html
-    assert result["kept"][1]["leaks"]["pairs"] == []
-    leaks = result["kept"][2]["leaks"]
-    assert {pair["test_id"] for pair in leaks["pairs"]} == set(names[:2])
-    assert "Kvasir-SEG (other), SYNTHETIC SAMPLE: leak check: 2 of the 2 test images" in html
 
 
 def test_what_is_refused_before_anything_is_run(both, never, tmp_path, tools):
@@ -210,3 +189,10 @@ def test_differences_to_the_untuned_network_pair_images_and_vary_seeds(tmp_path,
     low, high = gps["kept"][0]["untuned"]["ci95"]
     assert low < 0 < 0.3 < high, "two seeds that differ by .2 leave much open, images nothing"
     assert gps["kept"][0]["untuned"]["seeds"] == 2
+
+    drawn = dataclasses.replace(facts, scratch=frozenset({"decoder"}))
+    result = with_kept(result, settings, drawn, [own, boxed], picked, [])
+    assert all("untrained decoder" in place["no_untuned"] for place in result["kept"])
+    assert "untuned" not in result["rows"][0]["kept"][1]
+    assert result["rows"][0]["kept"][1]["dice"] == pytest.approx(0.6)
+    assert [*_jobs(settings, drawn, [own, boxed], [*picked.values()])] == []
