@@ -47,6 +47,8 @@ def run_jobs(
     function: Callable[..., Value], jobs: Sequence[Job], config: CompareConfig, what: str
 ) -> Iterator[Value]:
     """Do jobs, several at a time, behind a progress bar, and yield what each of them returns."""
+    if not jobs:
+        return
     processes = config.processes or (1 if has_gpu(config.device) else None)
     finished = run_side_by_side(function, jobs, processes, "comparing")
     yield from progress(finished, what, len(jobs))
