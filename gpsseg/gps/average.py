@@ -151,7 +151,7 @@ def _refuse_twice(named: Sequence[tuple[str, float, Delta]]) -> None:
     for own, _, delta in named:
         trainings = {
             own,
-            *(part["sha256"] for part in parts_in(delta.metadata, names_of(delta)[0])),
+            *(part["sha256"] for part in _parts_of(delta)),
         }
         for training in trainings & seen.keys():
             first = seen[training]
@@ -200,21 +200,24 @@ def _metadata(named: Sequence[tuple[str, float, Delta]]) -> dict[str, str]:
     return facts
 
 
-def _trainings(named: Sequence[tuple[str, float, Delta]]) -> list[AveragedPart]:
-    """The trainings that a mean is of: of a mean among its parts those that this is of.
+def _trainings(named: Sequence[tuple[str, float, Delta]]) -> list[dict[str, Any]]:
+    """The trainings that a mean is of, as ``averaged`` tells them: of a part that is a mean, its.
 
     So a training is told however deep it lies. One that comes by several ways is told once.
     """
     whole = math.fsum(weight for _, weight, _ in named)
-    found: dict[str, AveragedPart] = {}
-    for sha256, weight, delta in named:
-        own: AveragedPart = {"sha256": sha256, "share": 1.0, "train_images": images_of(delta)}
-        for part in parts_in(delta.metadata, names_of(delta)[0]) or [own]:
-            share = part["share"] * weight / whole
-            if known := found.get(part["sha256"]):
-                share += known["share"]
-            found[part["sha256"]] = {**part, "share": min(share, 1.0)}
+    found: dict[str, dict[str, Any]] = {}
+    for own, weight, delta in named:
+        parts = [(p["sha256"], p["share"], p["train_images"]) for p in _parts_of(delta)]
+        for sha256, share, images in parts or [(own, 1.0, images_of(delta))]:
+            before = found[sha256]["share"] if sha256 in found else 0.0
+            total = min(before + share * weight / whole, 1.0)  # above it by rounding alone
+            found[sha256] = {"sha256": sha256, "share": total, "train_images": images}
     return [*found.values()]
+
+
+def _parts_of(delta: Delta) -> list[AveragedPart]:
+    return parts_in(delta.metadata, names_of(delta)[0])
 
 
 def _common(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -103,7 +103,9 @@ def test_what_it_cannot_show_is_named_and_the_others_go_on(bundle, tmp_path, cap
 
 def test_what_it_cannot_begin_is_said_in_one_sentence(bundle, tmp_path):
     images = tmp_path / "images"
-    with pytest.raises(SystemExit, match="images is no folder. Pass one of pictures as --dataset"):
+    with pytest.raises(
+        SystemExit, match=r"images is no folder\. Pass one of pictures as --dataset"
+    ):
         run_on(bundle, images)
     images.mkdir()
     with pytest.raises(SystemExit, match=r"No picture in .* ends in .png, .jpg, .*nothing to seg"):
