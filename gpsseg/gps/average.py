@@ -208,11 +208,12 @@ def _trainings(named: Sequence[tuple[str, float, Delta]]) -> list[dict[str, Any]
     whole = math.fsum(weight for _, weight, _ in named)
     found: dict[str, dict[str, Any]] = {}
     for own, weight, delta in named:
-        parts = [(p["sha256"], p["share"], p["train_images"]) for p in _parts_of(delta)]
-        for sha256, share, images in parts or [(own, 1.0, images_of(delta))]:
-            before = found[sha256]["share"] if sha256 in found else 0.0
-            total = min(before + share * weight / whole, 1.0)  # above it by rounding alone
-            found[sha256] = {"sha256": sha256, "share": total, "train_images": images}
+        alone = {"sha256": own, "share": 1.0, "train_images": images_of(delta)}
+        parts: list[dict[str, Any]] = [{**part} for part in _parts_of(delta)]
+        for part in parts or [alone]:
+            before = found.get(part["sha256"], {"share": 0.0})["share"]
+            total = before + part["share"] * weight / whole
+            found[part["sha256"]] = part | {"share": min(total, 1.0)}  # above it by rounding alone
     return [*found.values()]
 
 
