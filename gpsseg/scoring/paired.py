@@ -119,7 +119,7 @@ def _refuse_hashed(folder: Path, mine: Sequence[str], theirs: Sequence[str]) -> 
         raise UserError(
             f"--against {folder} names its images by hashes, and the {FILE} that tells them is "
             "neither in it nor in the folder above, so that no image of one can be found in the "
-            "other. Put the file back (of an evaluation: copy its run's), or name a folder of masks."
+            "other. Put the file back (an evaluation's lies in its run), or name a folder of masks."
         )
 
 
