@@ -43,9 +43,8 @@ def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
     """Write compare.json, .csv, .md and .html."""
     result = clean(result)
     write_json(folder / "compare.json", result)
-    write_rows(
-        folder / "compare.csv", [_flat(row) | {"data": result["data"]} for row in result["rows"]]
-    )
+    of_all = {name: result[name] for name in ("data", "title")}
+    write_rows(folder / "compare.csv", [_flat(row) | of_all for row in result["rows"]])
     notes = "".join(
         f"\n{sentence}\n"
         for sentence in (
