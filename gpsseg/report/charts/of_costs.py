@@ -95,7 +95,7 @@ def _panel(
         if cost.powers and shown:
             values = [value for value, _ in shown]
             base = 10 if max(values) > WIDE * min(values) else 2
-            plot.powers(values, base, cost.powers)
+            plot.powers(values, base, cost.powers, room=0.01)
         else:
             plot.axes.set_xlim(0, 1.12 * max((value for value, _ in shown), default=1))
         plot.between(*between)
