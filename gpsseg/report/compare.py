@@ -33,7 +33,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-WIDE = 220  # characters that the whole table needs
+WIDE = 240  # characters that the whole table needs
 ON_THE_PAGE = (  # not on a narrower terminal
     *("criterion", "lr", "seeds", "mIoU", "lesions", "false finds", "delta", "step", "memory"),
 )

@@ -15,8 +15,8 @@ from gpsseg.report.comparisons import Group, read_groups
 from gpsseg.report.page import fill_template, styles
 
 WIDTH, EDGE = 800, 6  # SVG units
-LETTER, LINE, HEAD = 6.6, 18, 26  # width of a letter, and heights of a legend's line and a heading
-LONGEST = {"heading": 104, "comparison": 30}  # letters
+LETTER, LINE, HEAD = 6.6, 18, 40  # width of a letter, and heights of a legend's line and a heading
+LONGEST = {"heading": 70, "comparison": 26, "method": 110}  # letters
 
 
 def draw_figure(comparisons: Sequence[Path]) -> str:
@@ -65,7 +65,7 @@ def _legend(names: Mapping[str, int]) -> tuple[list[dict[str, Any]], int]:
             "x": round(EDGE + 8 + column * width),
             "y": 16 + line * LINE,
             "colour": (number - 1) % COLOURS,
-            "text": f"{number} {name}",
+            "text": f"{number} {_cut(name, LONGEST['method'])}",
         }
         for (name, number), (column, line) in zip(names.items(), places, strict=True)
     ]
@@ -79,14 +79,13 @@ def _band(group: Group, names: Mapping[str, int], top: int) -> dict[str, Any]:
         placed.append({"chart": chart, "x": x, "frame": frame})
         x += frame.width
     images = counted(first["train_size"], "training image")
-    heading = (
-        f"{first['backbone']} on {group.title}, {images}; 95 % intervals over {varied_text(first)}"
-    )
+    over = dict.fromkeys(varied_text(row) for row in group.rows if row["dice_ci95"])
     return {
         "synthetic": group.synthetic,
-        "heading": _cut(heading, LONGEST["heading"]),
+        "heading": _cut(f"{first['backbone']} on {group.title}, {images}", LONGEST["heading"]),
+        "intervals": f"95 % intervals over {' or '.join(over)}" if over else "no intervals",
         "comparison": _cut(group.comparison, LONGEST["comparison"]),
-        "y": top + HEAD - 9,
+        "y": top + HEAD - 23,
         "top": top + HEAD,
         "charts": placed,
     }

@@ -11,6 +11,7 @@ from gpsseg.compare.cells import Cell
 from gpsseg.compare.rows import rank
 from gpsseg.report.charts.of_compare import charts
 from gpsseg.report.compare import COLUMNS, cells_of, markdown, page, write_ranking
+from gpsseg.report.comparisons import read_groups
 
 
 def shown(row, column):
@@ -112,6 +113,12 @@ def test_a_row_says_whether_it_is_level_ahead_or_behind(tmp_path, tools, shift, 
     (line, _) = csv.DictReader((tmp_path / "compare.csv").open())
     assert (line["against_verdict"], line["data"]) == (word, "synthetic sample")
     assert meaning in (tmp_path / "compare.md").read_text()
+    of_json, of_csv = (read_groups(tmp_path / name) for name in ("compare.json", "compare.csv"))
+    assert of_json[0].synthetic and of_csv[0].synthetic
+    for known, read in zip(of_json[0].rows, of_csv[0].rows, strict=True):
+        same = ("name", "train_size", "share_of_total", "delta_bytes", "memory_mb", "step_seconds")
+        assert [read[key] for key in same] == [known[key] for key in same]
+        assert read["dice"] == pytest.approx(known["dice"])
 
 
 def test_no_difference_has_no_verdict(ranked):

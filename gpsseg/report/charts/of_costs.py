@@ -26,13 +26,15 @@ class Cost:
         label: of its axis.
         of: a row's number; None or 0 where it has none.
         text: a number in words.
-        powers: whether the axis is logarithmic, and how a tick reads; else it begins at 0.
+        powers: how a tick of a logarithmic axis reads; without it the axis begins at 0.
+        twos: whether such an axis goes by twos where the values are near each other.
     """
 
     label: str
     of: Callable[[Row], float | None]
     text: Callable[[float], str]
     powers: Callable[[float], str] | None = None
+    twos: bool = False
 
 
 def costs(rows: Sequence[Row]) -> list[Cost]:
@@ -45,7 +47,9 @@ def costs(rows: Sequence[Row]) -> list[Cost]:
             lambda value: f"{value:.2%} of the {whose}",
             lambda tick: f"{100 * tick:g} %",
         ),
-        Cost("size of the delta, MB", _megabytes, lambda mb: f"{mb:.2f} MB", "{:g}".format),
+        Cost(
+            "size of the delta, MB", _megabytes, lambda mb: f"{mb:.2f} MB", "{:g}".format, twos=True
+        ),
         Cost("one training step, s", lambda row: row["step_seconds"], lambda s: f"{s:.2f} s"),
         Cost("peak memory, GB", _gigabytes, lambda gb: f"{gb:.1f} GB"),
     ]
@@ -94,7 +98,7 @@ def _panel(
             )
         if cost.powers and shown:
             values = [value for value, _ in shown]
-            base = 10 if max(values) > WIDE * min(values) else 2
+            base = 2 if cost.twos and max(values) < WIDE * min(values) else 10
             plot.powers(values, base, cost.powers, room=0.01)
         else:
             plot.axes.set_xlim(0, 1.12 * max((value for value, _ in shown), default=1))
