@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 from gpsseg.config.fitting import Count, Score, Text
-from gpsseg.config.written_scores import Ends
+from gpsseg.config.written_scores import Ends, with_ends
 
 
 class RowFacts(TypedDict, total=False):
@@ -18,7 +18,7 @@ class RowFacts(TypedDict, total=False):
     ungrouped: Count
 
 
-class ComparedRow(RowFacts):
+class Row(RowFacts):
     """One method at one training size."""
 
     method: Text
@@ -33,6 +33,9 @@ class ComparedRow(RowFacts):
     delta_bytes: Count
     step_seconds: float | None
     memory_mb: float
+
+
+ComparedRow = Annotated[Row, with_ends]
 
 
 class ComparedFile(TypedDict):

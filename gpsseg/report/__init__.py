@@ -11,7 +11,7 @@ from gpsseg.errors import UserError
 from gpsseg.files import write_text
 from gpsseg.folders import new_folder, refuse_existing
 from gpsseg.scope import scoped
-from gpsseg.writing import remove_partials
+from gpsseg.writing import make_folder, remove_partials
 
 
 @scoped
@@ -39,7 +39,10 @@ def report(config: ReportConfig) -> Path:
         return files[0]
     refuse_existing(config.output)
     if config.comparisons:
-        write_text(config.output, draw_figure(config.comparisons))
+        with refusing_other_values():
+            svg = draw_figure(config.comparisons)
+        make_folder(config.output.parent)
+        write_text(config.output, svg)
         say("figure:", "bold", config.output)
         return config.output
     with refusing_other_values():

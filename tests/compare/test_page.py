@@ -114,7 +114,8 @@ def test_a_row_says_whether_it_is_level_ahead_or_behind(tmp_path, tools, shift, 
     assert (line["against_verdict"], line["data"]) == (word, "synthetic sample")
     assert meaning in (tmp_path / "compare.md").read_text()
     of_json, of_csv = (read_groups(tmp_path / name) for name in ("compare.json", "compare.csv"))
-    assert of_json[0].synthetic and of_csv[0].synthetic
+    assert of_json[0].synthetic
+    assert of_csv[0].synthetic
     for known, read in zip(of_json[0].rows, of_csv[0].rows, strict=True):
         same = ("name", "train_size", "share_of_total", "delta_bytes", "memory_mb", "step_seconds")
         assert [read[key] for key in same] == [known[key] for key in same]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -126,6 +127,22 @@ def test_what_has_no_number_is_left_out_and_named(tmp_path):
     assert "gps (gradient): mDice 0.550 [no interval] at 1.0 GB" in told
 
 
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -1.0, 1e308])
+def test_a_number_that_has_no_place_is_left_out(tmp_path, odd):
+    folder = written(tmp_path / "c", ROW | {"memory_mb": odd, "step_seconds": odd}, FULL)
+    _, root = drawn(tmp_path, folder)
+    told = [each.text.partition(":")[0] for each in root.iter(f"{SVG}title")]
+    assert [told.count(name) for name in ("gps (gradient)", "full")] == [2, 4]
+
+
+def test_the_figure_s_folder_is_made(tmp_path):
+    output = tmp_path / "new" / "folder" / "figure.svg"
+    report(ReportConfig(comparisons=(written(tmp_path / "c", ROW),), output=output))
+    assert output.is_file()
+    with pytest.raises(UserError, match="already exists"):
+        report(ReportConfig(comparisons=(tmp_path / "c",), output=output))
+
+
 def test_a_table_draws_what_its_comparison_does(tmp_path):
     """compare.csv of today's columns, and one whose decoder nobody counted."""
     folder = written(tmp_path / "one", ROW, FULL)
@@ -155,6 +172,12 @@ def test_a_table_draws_what_its_comparison_does(tmp_path):
         ({"data": "real", "title": "K", "rows": []}, "holds no row"),
         ({"data": "real", "title": "K", "rows": [ROW | {"dice": 7}]}, "dice"),
         ({"data": "real", "title": "K"}, "rows"),
+        ({"data": "real", "title": "K", "rows": [ROW | {"units": None}]}, "units"),
+        (
+            {"data": "real", "title": "K", "rows": [{k: ROW[k] for k in ROW if k != "units"}]},
+            "units",
+        ),
+        ({"data": "real", "title": "K", "rows": [ROW | {"dice_ci95": [0.9]}]}, "dice_ci95"),
     ],
 )
 def test_what_is_no_comparison_is_refused_in_words(tmp_path, content, why):
