@@ -212,11 +212,14 @@ def test_what_does_not_go_with_a_figure_is_refused(given, why):
         ReportConfig(**{"comparisons": ("c",), **given})
 
 
-def test_the_tables_of_results_say_what_their_pages_say():
-    """Each row of docs/results/*.csv is one of the tables beside it, digit for digit."""
+def test_the_transcribed_tables_say_what_their_pages_say():
+    """Each row of docs/results/*.csv is one of the tables beside it, digit for digit.
+
+    A compare.csv as compare wrote it says what its intervals vary, and has more digits.
+    """
     pages = "\n".join(path.read_text(encoding="utf-8") for path in RESULTS.glob("*.md"))
-    tables = [path for path in RESULTS.glob("*.csv") if f"--output {path.stem}\n" in pages]
-    assert len(tables) >= 11
+    tables = [path for path in RESULTS.glob("*.csv") if "resampled" not in path.read_text()]
+    assert len(tables) == 11
     for path in tables:
         (table,) = re.findall(rf"--output {path.stem}\n```\n.*?(\| method .*?)\n\n", pages, re.S)
         with path.open(newline="") as file:
