@@ -140,7 +140,10 @@ def _selected_by(kind: str, run: Mapping[str, Any]) -> dict[str, Any]:
     selects = METHODS[kind].selects
     if selects is None:
         return {"top_k": None, "criterion": None}
-    return {"top_k": run["top_k"], "criterion": selects.get("criterion", run["criterion"])}
+    criterion = selects.get("criterion", run["criterion"])
+    if run.get("mix"):
+        criterion += f", {100 * run['mix_share']:g} % {run['mix']}"
+    return {"top_k": run["top_k"], "criterion": criterion}
 
 
 def _apart(scores: SeedScores) -> dict[str, Any]:

@@ -140,6 +140,14 @@ def test_a_row_names_its_criterion_where_its_method_selects(tmp_path, tools):
     assert page(result).count('<span class="sub">by ') == 3
 
 
+def test_a_mix_of_criteria_is_named_with_its_share():
+    from gpsseg.compare.rows import _selected_by
+
+    run = {"top_k": 4, "criterion": "gradient", "mix": "random", "mix_share": 0.25}
+    assert _selected_by("gps", run)["criterion"] == "gradient, 25 % random"
+    assert _selected_by("fps", run | {"mix": None})["criterion"] == "fps"
+
+
 def texts(chart):
     return re.findall("<text[^>]*>([^<]+)</text>", chart.svg)
 
