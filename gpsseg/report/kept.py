@@ -155,10 +155,10 @@ def kept_notes(result: Json) -> list[str]:
             "how well a lesion that somebody found is outlined, and no run was tuned for them "
             "unless its own prompt is that."
         )
-    for place, name in zip(kept, place_names(kept), strict=True):
+    for place, name in zip(kept, _set_names(kept), strict=True):
         found = [f"leak check: {said}" for said in leak_sentences(place.get("leaks"))[:1] if said]
         notes += [f"{name}: {sentence}" for sentence in (*skipped(place), *found)]
-    return notes
+    return [*dict.fromkeys(notes)]  # of a set once, however often it was told
 
 
 def kept_markdown(result: Json) -> str:
