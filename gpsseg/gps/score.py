@@ -51,6 +51,16 @@ class Scores:
         totals = self._totals
         return tuple(n for n in self._weights if n not in totals or not totals[n].any())
 
+    @property
+    def totals(self) -> Mapping[str, Tensor]:
+        """Weight name -> sum so far, of the weight's shape; none where no batch gave a gradient."""
+        return self._totals
+
+    def of(self, totals: Mapping[str, Tensor], criterion: str | None = None) -> Scores:
+        """The scores by other sums, or by another criterion."""
+        rule = CRITERIA[criterion] if criterion else self._criterion
+        return Scores(self._model, rule, totals, self._weights)
+
     def summed(self, add: Callable[[Tensor], Tensor]) -> Scores:
         """The scores of all images, where each of several processes has seen some of them.
 
