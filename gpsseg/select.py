@@ -58,8 +58,9 @@ def select(config: SelectConfig) -> Selection:
     )
     stability.finish(selection, images, how.get("at_once", 1), machine, card)
     layers = layer_table(backbone, selection)
-    shown = {"backbone": config.backbone, "seed": config.seed, "image_size": settled.image_size}
-    facts = {**shown, "precision": machine.precision, **data_facts(card, data.split)}
+    options = ("backbone", "top_k", "decoder_top_k", "seed", "image_size")
+    facts = {name: getattr(settled, name) for name in options}
+    facts |= {"precision": machine.precision, **data_facts(card, data.split)}
     _tell(selection, layers, {**how, **stability.found, **facts}, output)
     if output and collector:
         collector.save(RunFolder(output).candidates, selection, layers, how["images"])

@@ -21,10 +21,6 @@ def render_selection(content: Json) -> str:
     """
     stability = content.get("stability", {})
     used = content.get("channels", {})
-    charts = [
-        by_images(stability.get("of_images", ()), stability.get("chance", 0)),
-        by_top_k(content.get("of_top_k", ())),
-    ]
     context = {
         "found": content,
         "title": content.get("title", ""),
@@ -32,7 +28,8 @@ def render_selection(content: Json) -> str:
         "about": _about(content),
         "stability": stability,
         "agreements": _agreements(content),
-        "charts": [chart for chart in charts if chart],
+        "curve": by_images(stability.get("of_images", ()), stability.get("chance", 0)),
+        "by_k": by_top_k(content.get("of_top_k", ())),
         "panels": layer_panels(content["layers"]),
         "channels": used if used.get("weights") else None,
         "criteria": [row["criterion"] for row in content.get("of_criteria", ())],
@@ -94,6 +91,15 @@ def _agreements(content: Json) -> list[dict[str, Any]]:
     return rows
 
 
+def _of_roles(content: Json) -> str:
+    """How many entries a neuron keeps."""
+    if "top_k" not in content:
+        return ""
+    decoder = content["decoder_top_k"]
+    text = "trains whole" if decoder == "dense" else f"{decoder} a neuron"
+    return f"{content['top_k']} a neuron in the encoder; the decoder {text}"
+
+
 def _facts(content: Json) -> list[tuple[str, str]]:
     """Which images, and how they were scored."""
     split = content.get("split", {})
@@ -110,6 +116,7 @@ def _facts(content: Json) -> list[tuple[str, str]]:
         if "seed" in content
         else "",
         "Parts": f"{parts} images, in this order; halves are made of whole parts" if parts else "",
+        "K": _of_roles(content),
         "Network": content.get("backbone", ""),
         "Image size": f"{content['image_size']} pixels" if "image_size" in content else "",
         "Precision": content.get("precision", ""),

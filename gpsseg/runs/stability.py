@@ -22,7 +22,7 @@ from gpsseg.console import say
 from gpsseg.data.cards.card import Card
 from gpsseg.data.loader import CaseDataset
 from gpsseg.engine.machine import Machine
-from gpsseg.engine.prepare import prepare, tuning_mode
+from gpsseg.engine.prepare import let_go, prepare, tuning_mode
 from gpsseg.errors import counted
 from gpsseg.gps import Scores, Selection
 from gpsseg.memory import memory_for
@@ -59,6 +59,7 @@ class Stability:
         self._backbone, self._config = backbone, config
         self._top_k = gps_trains(backbone, config)[0]
         self._sums = gps.SumsOnTheWay()
+        self._names: list[str] = []  # of weights that some image gave a gradient
         self._sizes: list[int] = []
         self._seen: list[tuple[int, Selection]] = []
         self.found: Json = {}
@@ -84,6 +85,7 @@ class Stability:
         if not (look.half and look.ends_half):
             self._sums.keep(scores)
             return
+        self._names = [name for name in self._top_k if name not in scores.without_gradient]
         self.found = {
             "stability": self._stability(scores),
             "of_top_k": self._of_top_k(scores),
@@ -145,7 +147,9 @@ class Stability:
         tuning_mode(other)
         torch.manual_seed(self._config.seed)  # of dropout, as before
         scoring = (images, at_once, list(self._top_k), self._config, machine)
-        return [*scores_of_halves(other, *scoring, "with another seed", looks)][-1]
+        scores = [*scores_of_halves(other, *scoring, "with another seed", looks)][-1]
+        let_go(other)
+        return scores
 
     def _pick(self, scores: Scores, top_k: int | None = None) -> Selection:
         """The selection by some scores, with its own K or with another everywhere."""
@@ -153,7 +157,7 @@ class Stability:
         return picked(self._backbone, scores, wanted, self._config)
 
     def _chance(self, selection: Selection) -> float:
-        return gps.chance_of_overlap(self._backbone, selection, self._top_k, self._config.level)
+        return gps.chance_of_overlap(self._backbone, selection, self._names, self._config.level)
 
     def _stability(self, scores: Scores) -> Json:
         """How much the selections by parts of the images have in common."""
@@ -211,10 +215,11 @@ class Stability:
         """What the criteria that score by the same sums have in common."""
         own, level = str(self._config.criterion), self._config.level
         selections = {own: self._seen[-1][1]}
+        top_k = {name: self._top_k[name] for name in self._names}
         for name in gps.of_the_same_sums(own):
             if name != own:
                 other = scores.of(scores.totals, name)
-                selections[name] = gps.select(self._backbone, other, self._top_k, level)
+                selections[name] = gps.select(self._backbone, other, top_k, level)
         return [
             {
                 "criterion": name,
@@ -266,17 +271,17 @@ def channels(backbone: Backbone, selection: Selection) -> Json:
 def say_stability(found: Mapping[str, Any]) -> None:
     """Say in a line or two how firm a selection is; of one that looked at no image nothing."""
     stability = found.get("stability", {})
-    halves, other = stability.get("halves"), stability.get("other_seed")
-    if halves:
+    if halves := stability.get("halves"):
+        several = f", {halves['lowest']:.1%} to {halves['highest']:.1%} by how they are divided"
         say(
             f"stability: halves of the images that share none ({halves['images']} or more each) "
-            f"agree on {halves['overlap']:.1%} of the selected entries, chance would on "
-            f"{stability['chance']:.1%} (mean of {counted(halves['divisions'], 'division')}, "
-            f"{halves['lowest']:.1%} to {halves['highest']:.1%})"
+            f"agree on {halves['overlap']:.1%} of the selected entries"
+            f"{several if halves['divisions'] > 1 else ''}; chance would on "
+            f"{stability['chance']:.1%}"
         )
-    if other:
+    if other := stability.get("other_seed"):
         say(
             f"stability: with the random weights of seed {other['seed']} the network selects "
             f"{other['overlap']:.1%} of the same entries by the same "
-            f"{counted(other['images'], 'image')}, chance would {stability['chance']:.1%}"
+            f"{counted(other['images'], 'image')}; chance would {stability['chance']:.1%}"
         )

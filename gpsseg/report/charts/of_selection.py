@@ -42,6 +42,8 @@ def by_images(points: Sequence[Row], chance: float) -> Chart | None:
 def by_top_k(rows: Sequence[Row]) -> Chart | None:
     """What more entries of each neuron would hold of all score, and how firm they would be.
 
+    The first line is of ink "run0", the other of "run1".
+
     Args:
         rows: "top_k", "score" and perhaps "halves" of each.
     """
@@ -58,7 +60,7 @@ def by_top_k(rows: Sequence[Row]) -> Chart | None:
         for key, name, ink in lines:
             shares = [row[key] for row in rows]
             labels = [f"K = {k}: {name} {s:.1%}" for k, s in zip(ks, shares, strict=True)]
-            plot.line(ks, shares, ink, name, at=len(ks) // 2)
+            plot.line(ks, shares, ink)
             plot.points(ks, shares, labels, ink=ink)
         plot.counts("x", max(ks), parts=8)
         plot.scores("y")
