@@ -80,7 +80,8 @@ def test_chance_where_entries_compete_in_the_layer_or_the_network():
     model = nn.Sequential(nn.Linear(4, 2, bias=False), nn.Linear(2, 4, bias=False))
     selection, names = selected(model, [[1, 1, 0, 0], [0] * 4]), ["0.weight", "1.weight"]
     assert [
-        gps.chance_of_overlap(model, selection, names, level) for level in ("neuron", "layer", "net")
+        gps.chance_of_overlap(model, selection, names, level)
+        for level in ("neuron", "layer", "net")
     ] == [0.5, 0.25, 0.125]
 
 
