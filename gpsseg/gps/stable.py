@@ -83,9 +83,11 @@ def of_the_same_sums(criterion: str) -> list[str]:
     >>> of_the_same_sums("fisher")
     ['fisher', 'magnitude']
     """
-    added = CRITERIA[criterion].of_gradient
+    own = CRITERIA[criterion]
     return [
         name
         for name, each in CRITERIA.items()
-        if each.of_gradient in (None, added) and name != "random"
+        if name == criterion
+        or (each.is_blind and name != "random")
+        or each.of_gradient is own.of_gradient is not None
     ]

@@ -41,10 +41,12 @@ def render_selection(content: Json) -> str:
 def _about(content: Json) -> str:
     """How entries were selected, in a sentence."""
     where = {"layer": "of each layer", "net": "of the network"}.get(content["level"])
-    images = content["images"]
+    images, mix = content["images"], content.get("mix")
     by = f"by {counted(images, 'training image')}" if images else "without looking at images"
     return (
-        f"{content['selected']:,} entries selected by the criterion {content['criterion']}, {by}"
+        f"{content['selected']:,} entries selected by the criterion {content['criterion']}"
+        + (f", {100 * content['mix_share']:g} % of them by {content['mix']}" if mix else "")
+        + f", {by}"
         + (f", as the best {where}" if where else "")
     )
 
@@ -117,6 +119,9 @@ def _facts(content: Json) -> list[tuple[str, str]]:
         else "",
         "Parts": f"{parts} images, in this order; halves are made of whole parts" if parts else "",
         "K": _of_roles(content),
+        "Layers": f"the last {100 * content['late_share']:g} % of the encoder's weights"
+        if content.get("chosen_from") == "late"
+        else "",
         "Network": content.get("backbone", ""),
         "Image size": f"{content['image_size']} pixels" if "image_size" in content else "",
         "Precision": content.get("precision", ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -113,12 +113,18 @@ def choose(
         )
         say(f"{frozen} frozen: {names}{' ...' if many > 3 else ''}")
     how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
+    if config.mix:
+        how |= {"mix": config.mix, "mix_share": config.mix_share}
+    if config.layers != "all":
+        how |= {"chosen_from": config.layers, "late_share": config.late_share}
     if early:
         how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json
     if seen:
         how["at_once"] = at_once
         share = ROUNDING[machine.precision]
-        how["within_rounding"] = gps.within_rounding(scores, top_k, config.level, share)
+        how["within_rounding"] = gps.within_rounding(
+            _mixed(scores, top_k, config), top_k, config.level, share
+        )
         _say_ties(how["within_rounding"], selection)
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
@@ -132,7 +138,16 @@ def picked(
     config: FinetuneConfig | SelectConfig,
 ) -> Selection:
     """What is selected by these scores, as a configuration says."""
-    return gps.select(backbone, scores, top_k, config.level)
+    return gps.select(backbone, _mixed(scores, top_k, config), top_k, config.level)
+
+
+def _mixed(
+    scores: gps.Scores, top_k: Mapping[str, int], config: FinetuneConfig | SelectConfig
+) -> gps.Scores | gps.Mixed:
+    """The scores that choose: those of the criterion, or mixed with another rule's."""
+    if config.mix is None:
+        return scores
+    return gps.Mixed(scores, scores.by(config.mix), config.mix_share, top_k, config.seed)
 
 
 def _say_ties(ties: int, selection: Selection) -> None:
@@ -157,10 +172,23 @@ def gps_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, in
         sparse["decoder"] = in_decoder
     weights = gps.neuron_weights(backbone)
     biases = gps.neuron_biases(backbone, shifts=config.biases == "all")
-    top_k = {n: sparse[roles[n]] for n in weights if roles[n] in sparse and n not in always}
+    out = {*always, *_early(weights, roles, config)}
+    top_k = {n: sparse[roles[n]] for n in weights if roles[n] in sparse and n not in out}
     if config.biases != "none":
-        always |= {name for name in biases if roles[name] == "encoder"}
+        always |= {n for n in biases if roles[n] == "encoder" and n not in out}
     return top_k, [name for name in roles if name in always]
+
+
+def _early(
+    weights: Sequence[str], roles: Mapping[str, str], config: BackboneConfig
+) -> Collection[str]:
+    """What --layers leaves out: the encoder's parameters before the first of its late weights."""
+    if config.layers == "all":
+        return ()
+    encoder = [name for name in weights if roles[name] == "encoder"]
+    first = encoder[-max(1, round(config.late_share * len(encoder)))]
+    names = list(roles)
+    return {name for name in names[: names.index(first)] if roles[name] == "encoder"}
 
 
 def layer_table(backbone: Backbone, selection: Selection) -> list[dict[str, Any]]:

@@ -213,13 +213,15 @@ class Stability:
 
     def _of_criteria(self, scores: Scores) -> list[Json]:
         """What the criteria that score by the same sums have in common."""
-        own, level = str(self._config.criterion), self._config.level
+        config = self._config
+        chosen = str(config.criterion)
+        own = f"{chosen} with {config.mix}" if config.mix else chosen
         selections = {own: self._seen[-1][1]}
         top_k = {name: self._top_k[name] for name in self._names}
-        for name in gps.of_the_same_sums(own):
+        for name in gps.of_the_same_sums(chosen):
             if name != own:
-                other = scores.of(scores.totals, name)
-                selections[name] = gps.select(self._backbone, other, top_k, level)
+                other = scores if name == chosen else scores.by(name)
+                selections[name] = gps.select(self._backbone, other, top_k, config.level)
         return [
             {
                 "criterion": name,

@@ -142,6 +142,12 @@ def test_where_entries_compete_is_said(level):
     )
 
 
+def test_mixes_and_late_layers_are_said():
+    page = rendered(mix="random", mix_share=0.25, chosen_from="late", late_share=0.5)
+    assert "by the criterion gradient, 25 % of them by random, by 60 training images" in page
+    assert "the last 50 % of the encoder" in page
+
+
 def test_charts_say_their_numbers():
     curve = by_images(CONTENT["stability"]["of_images"], 0.0973)
     assert "1 image: 30.0%; 60 images: 100.0%. Chance would give 9.7%." in curve.description

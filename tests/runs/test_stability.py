@@ -76,6 +76,29 @@ def test_all_of_it_is_what_scoring_the_images_apart_gives(of_net):
     assert stability["chance"] == pytest.approx((8 * 4 / 27 + 1 / 8) / 17)
 
 
+@pytest.mark.parametrize("criterion", ["fisher", "fps", "gallop", "channel-normalised"])
+def test_every_criterion_s_sums_can_be_halved(of_net, criterion):
+    pictures = Pictures(2)
+    found, selection, _ = watched(of_net, pictures, criterion=criterion)
+    halves = [by(of_net, pictures, [i], criterion) for i in range(2)]
+    assert found["stability"]["halves"]["overlap"] == gps.overlap(*halves)
+    assert found["stability"]["of_images"][0]["overlap"] == gps.overlap(selection, halves[0])
+    assert criterion in {row["criterion"] for row in found["of_criteria"]}
+
+
+def test_a_mix_is_mixed_in_halves_too(of_net):
+    """Half of the entries at random, by one seed: halves agree on these at least."""
+    pictures = Pictures(2)
+    alone, _, _ = watched(of_net, pictures)
+    found, selection, _ = watched(of_net, pictures, mix="random", mix_share=0.5)
+    names = [row["criterion"] for row in found["of_criteria"]]
+    assert names[0] == "gradient with random"
+    rows = {row["criterion"]: row["overlap"] for row in found["of_criteria"]}
+    plain = by(of_net, pictures, range(2))
+    assert rows["gradient with random"]["gradient"] == gps.overlap(selection, plain) < 1
+    assert found["stability"]["halves"] != alone["stability"]["halves"]
+
+
 def test_other_criteria_and_other_k_are_those_of_the_same_images(of_net):
     pictures = Pictures(4)
     found, selection, _ = watched(of_net, pictures)
