@@ -115,8 +115,7 @@ class Stability:
         """
         if not part()[0]:
             self.found["channels"] = channels(self._backbone, selection)
-        facts = self._backbone.facts
-        if self._blind or not (facts.scratch or self._backbone.added_parameters()):
+        if self._blind or not self._backbone.facts.scratch:  # layers for classes are copies
             return
         looks = looks_of(len(images), at_once, self.parts)
         counts = seen_at(looks, len(images), at_once, machine)
@@ -193,7 +192,7 @@ class Stability:
         if len(self._sizes) > 1:
             halves = self._sums.halves(scores, self._divisions()[0])
         rows = []
-        for top_k in (k for k in TOP_KS if k <= widest):
+        for top_k in sorted(k for k in {*TOP_KS, *self._top_k.values()} if k <= widest):
             selection = self._pick(scores, top_k)
             entries = sum(len(index) for index in selection.indices.values())
             used = channels(self._backbone, selection)

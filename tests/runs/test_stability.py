@@ -33,7 +33,6 @@ def of_net(monkeypatch):
     monkeypatch.setattr(choosing, "images_at_once", lambda *args: 1)
     model = net()
     model.facts = SimpleNamespace(scratch=(), batch_size=1)
-    model.added_parameters = list
     return model
 
 
@@ -139,6 +138,14 @@ def test_a_network_with_other_random_weights(of_net, monkeypatch):
     found, _, _ = watched(of_net, pictures, criterion="taylor", seed=2**32 - 1)
     assert 0 < found["stability"]["other_seed"]["overlap"] < 1
     assert seeds == [1, 2**32 - 2], "a seed that is allowed"
+
+
+def test_a_selection_s_own_k_is_among_those_shown(of_net, monkeypatch):
+    """The widest neurons have 27 inputs."""
+    for k, shown in ((9, [1, 2, 3, 5, 8, 9]), (2, [1, 2, 3, 5, 8])):
+        monkeypatch.setitem(TOP_K, "0.weight", k)
+        found, _, _ = watched(of_net, Pictures(1))
+        assert [row["top_k"] for row in found["of_top_k"]] == shown
 
 
 def test_one_image_has_no_halves(of_net, capsys):

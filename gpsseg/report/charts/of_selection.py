@@ -56,12 +56,14 @@ def by_top_k(rows: Sequence[Row]) -> Chart | None:
         f"{name}: " + ", ".join(f"{row[key]:.1%} with K = {row['top_k']}" for row in rows)
         for key, name, _ in lines
     )
-    with drawing("With more entries a neuron", f"Shares by K. {said}.", "K", "share") as plot:
+    with drawing(
+        "With more entries a neuron", f"Shares by K. {said}.", "K (logarithmic)", "share"
+    ) as plot:
         for key, name, ink in lines:
             shares = [row[key] for row in rows]
             labels = [f"K = {k}: {name} {s:.1%}" for k, s in zip(ks, shares, strict=True)]
             plot.line(ks, shares, ink)
             plot.points(ks, shares, labels, ink=ink)
-        plot.counts("x", max(ks), parts=8)
+        plot.powers(ks, 2)
         plot.scores("y")
     return plot.chart
