@@ -31,6 +31,8 @@ def select(config: SelectConfig) -> Selection:
     from gpsseg.runs.scores import scored_images
     from gpsseg.runs.selection import choose, layer_table
     from gpsseg.runs.settle import settle_selection
+    from gpsseg.runs.stability import Stability
+    from gpsseg.scoring.facts import data_facts
 
     join_processes(config.device)
     salt = salt_of(config)
@@ -48,12 +50,18 @@ def select(config: SelectConfig) -> Selection:
     prepare(backbone, machine, config.checkpoint_activations)
     wanted = config.output
     output = by_main(lambda: new_folder(wanted, config)) if wanted else None
+    images, stability = scored_images(data, settled), Stability(backbone, settled)
     selection, how = choose(
-        *(backbone, scored_images(data, settled), settled, machine),
+        *(backbone, images, settled, machine),
         also=collector.take if collector else None,
+        watch=stability,
     )
+    stability.finish(selection, images, how.get("at_once", 1), machine, card)
     layers = layer_table(backbone, selection)
-    _tell(selection, layers, how, output)
+    options = ("backbone", "top_k", "decoder_top_k", "seed", "image_size")
+    facts = {name: getattr(settled, name) for name in options}
+    facts |= {"precision": machine.precision, **data_facts(card, data.split)}
+    _tell(selection, layers, {**how, **stability.found, **facts}, output)
     if output and collector:
         collector.save(RunFolder(output).candidates, selection, layers, how["images"])
     if output:
@@ -85,13 +93,18 @@ def _tell(
     output: Path | None,
 ) -> None:
     """Print a line a layer, and write the selection."""
+    from gpsseg.files import write_text
+    from gpsseg.report.selected import render_selection
     from gpsseg.runs.selection import counts_sentence, save_selection, trainable_counts
+    from gpsseg.runs.stability import say_stability
 
     for row in layers:
         _say_layer(row)
     say(counts_sentence(trainable_counts(layers)), style="bold")
+    say_stability(how)
     if output:
-        save_selection(RunFolder(output), selection, layers, how)
+        content = save_selection(RunFolder(output), selection, layers, how)
+        write_text(RunFolder(output).selection_page, render_selection(content))
 
 
 def _say_layer(row: Mapping[str, Any]) -> None:

@@ -57,6 +57,11 @@ class RunFolder:
         return self.path / "selection.json"
 
     @property
+    def selection_page(self) -> Path:
+        """The page of `select`: which layers and channels, and how firm that is."""
+        return self.path / "select.html"
+
+    @property
     def log(self) -> Path:
         """A line a step and an epoch."""
         return self.path / "log.jsonl"

@@ -10,21 +10,33 @@ from gpsseg.gps.neurons import neuron_biases, neuron_weights
 from gpsseg.gps.score import Scores, running_scores, score, unscored
 from gpsseg.gps.select import Selection, check_top_k, overlap, select, within_rounding
 from gpsseg.gps.sparse import merge, sparsify, with_dense_gradient
+from gpsseg.gps.stable import SumsOnTheWay, divisions, of_the_same_sums
 from gpsseg.gps.swap import Turns, apply_all
+from gpsseg.gps.usage import (
+    Channels,
+    chance_of_overlap,
+    channels_of,
+    share_of_scores,
+)
 
 __all__ = [
     "CRITERIA",
     "AppliedDelta",
     "Candidates",
+    "Channels",
     "Delta",
     "Mixed",
     "Scores",
     "Selection",
+    "SumsOnTheWay",
     "Turns",
     "apply_all",
     "average",
     "candidates_of",
+    "chance_of_overlap",
+    "channels_of",
     "check_top_k",
+    "divisions",
     "doubts_of",
     "extract",
     "merge",
@@ -32,10 +44,12 @@ __all__ = [
     "model_hash",
     "neuron_biases",
     "neuron_weights",
+    "of_the_same_sums",
     "overlap",
     "running_scores",
     "score",
     "select",
+    "share_of_scores",
     "sparsify",
     "supervised_contrastive_loss",
     "unscored",

@@ -53,6 +53,15 @@ class Scores:
         totals = self._totals
         return tuple(n for n in self._weights if n not in totals or not totals[n].any())
 
+    @property
+    def totals(self) -> Mapping[str, Tensor]:
+        """Weight name -> what was added up so far; none where no batch gave any."""
+        return self._totals
+
+    def of(self, totals: Mapping[str, Tensor]) -> Scores:
+        """What the same criterion makes of other sums."""
+        return Scores(self._model, self._criterion, totals, self._weights)
+
     def summed(self, add: Callable[[Tensor], Tensor]) -> Scores:
         """The scores of all images, where each of several processes has seen some of them.
 

@@ -25,6 +25,7 @@ from gpsseg.engine.prepare import let_go
 from gpsseg.engine.prompts import from_truth
 from gpsseg.processes import of_main, part, shared_out
 from gpsseg.runs.data import Data
+from gpsseg.runs.looks import Look, looks_of
 
 Loss = Callable[[nn.Module, Batch], Tensor]
 WHOLE = 16  # bytes that training holds of a number that trains: gradient, two moments, the best
@@ -110,8 +111,11 @@ def scores_of_halves(
     config: FinetuneConfig | SelectConfig,
     machine: Machine,
     description: str | None = "scoring weights",
+    looks: Sequence[Look] = (),
 ) -> Iterator[gps.Scores]:
     """Yield the scores by the first half of all images, then by all of them, of all processes.
+
+    With ``looks`` they are yielded at these places of the way instead, and it ends at the last.
 
     Each image counts as much as any other, whatever the batches and the processes it came in.
 
@@ -123,16 +127,21 @@ def scores_of_halves(
         config: criterion, prompt, workers.
         machine: where to score.
         description: of the progress bar; None shows none.
+        looks: from ``looks_of``, from the first on.
     """
+    looks = looks or looks_of(len(images), at_once)
     halves = [make_loader(images, at_once, config.workers, only=own) for own in _own(len(images))]
-    steps = sum(map(len, halves))
+    counts = [len(half) for half in halves]
+    places = [counts[0] * look.half + min(look.batches, counts[look.half]) for look in looks]
+    steps = places[-1]
     shown: Iterator[Batch] = itertools.chain.from_iterable(halves)
+    shown = itertools.islice(shown, steps)
     shown = progress(shown, description, steps) if description else shown
     loss = _summed(batch_loss(machine, from_truth(config.prompt)))
     running = gps.running_scores(backbone, shown, loss, weights, config.criterion)
     scores = gps.unscored(backbone, weights, config.criterion)
-    for half in halves:
-        scores = [scores, *itertools.islice(running, len(half))][-1]
+    for before, place in itertools.pairwise((0, *places)):
+        scores = [scores, *itertools.islice(running, place - before)][-1]
         yield scores if part()[1] == 1 else scores.summed(machine.summed)
     next(running, None)  # the bar's end
 

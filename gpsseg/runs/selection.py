@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -24,6 +24,7 @@ from gpsseg.files import write_json
 from gpsseg.gps import Selection
 from gpsseg.memory import memory_for
 from gpsseg.processes import of_main, part
+from gpsseg.runs.looks import Look, looks_of, seen_at
 from gpsseg.runs.scores import images_at_once, scores_of_halves
 from gpsseg.runs.settle import top_k_of
 
@@ -32,12 +33,24 @@ from gpsseg.runs.settle import top_k_of
 ROUNDING = {"fp32": 1e-4, "bf16": 1e-2}
 
 
+class Watch(Protocol):
+    """Looks at the scores on the way through the images."""
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts each half of the images falls."""
+
+    def look(self, scores: gps.Scores, look: Look, images: int) -> None:
+        """Look at the scores by so many images; they go on growing afterwards."""
+
+
 def choose(
     backbone: Backbone,
     images: CaseDataset,
     config: FinetuneConfig | SelectConfig,
     machine: Machine,
     also: Callable[[gps.Scores, Mapping[str, int]], None] | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Selection, dict[str, Any]]:
     """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
 
@@ -50,6 +63,7 @@ def choose(
         config: says how.
         machine: where to score.
         also: is shown the scores of all images, and every weight's K.
+        watch: looks at the scores on the way, where there is a way.
 
     Returns:
         The selection, the same in every process, and how it was made: "criterion", "level",
@@ -75,15 +89,20 @@ def choose(
     asked = config
     if at_once == 1 and isinstance(config, FinetuneConfig):
         asked = dataclasses.replace(config, batch_size=1)  # fewer would not take less memory
-    halves = scores_of_halves(backbone, images, at_once, list(top_k), config, machine)
+    looks = looks_of(len(images), at_once, watch.parts if watch else 1)
+    on_the_way = (*(backbone, images, at_once, list(top_k), config, machine), "scoring weights")
     early = None
     with memory_for("selecting", asked):
-        for scores in halves:
-            if seen > 1 and early is None:
-                early = gps.select(backbone, _mixed(scores, top_k, config), top_k, config.level)
+        counts = seen_at(looks, len(images), at_once, machine)
+        for scores, look, count in zip(
+            scores_of_halves(*on_the_way, looks), looks, counts, strict=False
+        ):
+            if seen > 1 and look.ends_half and early is None:
+                early = picked(backbone, scores, top_k, config)
+            if watch is not None:
+                watch.look(scores, look, count)
     with working("choosing weights"), memory_for("selecting", config):
-        chooses = _mixed(scores, top_k, config)
-        selection = gps.select(backbone, chooses, top_k, config.level)
+        selection = picked(backbone, scores, top_k, config)
         if also is not None:
             also(scores, top_k)
     if scores.without_gradient:
@@ -103,11 +122,23 @@ def choose(
     if seen:
         how["at_once"] = at_once
         share = ROUNDING[machine.precision]
-        how["within_rounding"] = gps.within_rounding(chooses, top_k, config.level, share)
+        how["within_rounding"] = gps.within_rounding(
+            _mixed(scores, top_k, config), top_k, config.level, share
+        )
         _say_ties(how["within_rounding"], selection)
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
     return of_main((selection, how))  # processes may differ where scores are all but equal
+
+
+def picked(
+    backbone: Backbone,
+    scores: gps.Scores,
+    top_k: Mapping[str, int],
+    config: FinetuneConfig | SelectConfig,
+) -> Selection:
+    """What is selected by these scores, as a configuration says."""
+    return gps.select(backbone, _mixed(scores, top_k, config), top_k, config.level)
 
 
 def _mixed(
@@ -216,8 +247,9 @@ def counts_sentence(counts: dict[str, Any]) -> str:
 
 def save_selection(
     folder: RunFolder, selection: Selection, layers: list[dict[str, Any]], how: Mapping[str, Any]
-) -> None:
-    """Write selection.safetensors, and selection.json with counts per layer."""
+) -> dict[str, Any]:
+    """Write selection.safetensors, and selection.json with counts per layer; gives the latter."""
     selection.save(folder.selection)
     content = {"hash": selection.hash, **how, **trainable_counts(layers), "layers": layers}
     write_json(folder.layers, content)
+    return content

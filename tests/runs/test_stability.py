@@ -1,0 +1,186 @@
+"""How firm a selection is, as `select` says: by a net of two layers and a few pictures."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from gpsseg import gps
+from gpsseg.config.select import SettledSelectConfig
+from gpsseg.data.loader import make_loader
+from gpsseg.engine.loss import batch_loss
+from gpsseg.engine.machine import make_machine
+from gpsseg.engine.prompts import from_truth
+from gpsseg.runs import selection as choosing
+from gpsseg.runs import stability as module
+from gpsseg.runs.stability import Stability, channels, say_stability
+
+from .test_scores import CPU, SIDE, Pictures, net
+
+TOP_K = {"0.weight": 2, "3.weight": 1}
+MACHINE = make_machine("cpu", "fp32")
+
+
+def asked(**settings):
+    return SettledSelectConfig(prompt=None, workers=0, image_size=SIDE, **CPU, **settings)
+
+
+@pytest.fixture
+def of_net(monkeypatch):
+    """The net's K, and one image at a time."""
+    for each in (choosing, module):
+        monkeypatch.setattr(each, "gps_trains", lambda *args: (TOP_K, []))
+    monkeypatch.setattr(choosing, "images_at_once", lambda *args: 1)
+    model = net()
+    model.facts = SimpleNamespace(scratch=(), batch_size=1)
+    return model
+
+
+def watched(model, pictures, **settings):
+    """What a selection says of itself, and the selection."""
+    config = asked(**settings)
+    watch = Stability(model, config)
+    selection, how = choosing.choose(model, pictures, config, MACHINE, watch=watch)
+    watch.finish(selection, pictures, 1, MACHINE, None)
+    return watch.found, selection, how
+
+
+def by(model, pictures, which, criterion="gradient", top_k=TOP_K):
+    """The selection by some of the pictures alone."""
+    loss = batch_loss(MACHINE, from_truth(None))
+    loader = make_loader(pictures, 1, 0, only=which)
+    return gps.select(model, gps.score(model, loader, loss, [*TOP_K], criterion), top_k)
+
+
+def test_all_of_it_is_what_scoring_the_images_apart_gives(of_net):
+    """8 pictures in 8 parts; of their 35 divisions into halves the seed takes 5."""
+    pictures = Pictures(8)
+    found, selection, how = watched(of_net, pictures)
+    stability = found["stability"]
+    assert stability["part_images"] == [1] * 8
+    for row in stability["of_images"]:
+        early = by(of_net, pictures, range(row["images"]))
+        assert row["overlap"] == gps.overlap(selection, early)
+    assert [row["images"] for row in stability["of_images"]] == list(range(1, 9))
+    assert stability["of_images"][3]["overlap"] == how["overlap_with_half"]
+    shares = []
+    for half in gps.divisions([1] * 8, 5, seed=0):
+        rest = [i for i in range(8) if i not in half]
+        shares.append(gps.overlap(*(by(of_net, pictures, each) for each in (half, rest))))
+    halves = stability["halves"]
+    assert halves["overlap"] == pytest.approx(sum(shares) / 5)
+    assert (halves["lowest"], halves["highest"]) == (min(shares), max(shares))
+    assert (halves["divisions"], halves["images"]) == (5, 4)
+    # 8 neurons keep 2 of 27 entries, one keeps 1 of 8: (8 * 4 / 27 + 1 / 8) / 17
+    assert stability["chance"] == pytest.approx((8 * 4 / 27 + 1 / 8) / 17)
+
+
+@pytest.mark.parametrize("criterion", ["fisher", "fps", "gallop", "channel-normalised"])
+def test_every_criterion_s_sums_can_be_halved(of_net, criterion):
+    pictures = Pictures(2)
+    found, selection, _ = watched(of_net, pictures, criterion=criterion)
+    halves = [by(of_net, pictures, [i], criterion) for i in range(2)]
+    assert found["stability"]["halves"]["overlap"] == gps.overlap(*halves)
+    assert found["stability"]["of_images"][0]["overlap"] == gps.overlap(selection, halves[0])
+    assert criterion in {row["criterion"] for row in found["of_criteria"]}
+
+
+def test_a_mix_is_mixed_in_halves_too(of_net):
+    """Half of the entries at random, by one seed: halves agree on these at least."""
+    pictures = Pictures(2)
+    alone, _, _ = watched(of_net, pictures)
+    found, selection, _ = watched(of_net, pictures, mix="random", mix_share=0.5)
+    names = [row["criterion"] for row in found["of_criteria"]]
+    assert names[0] == "gradient with random"
+    rows = {row["criterion"]: row["overlap"] for row in found["of_criteria"]}
+    plain = by(of_net, pictures, range(2))
+    assert rows["gradient with random"]["gradient"] == gps.overlap(selection, plain) < 1
+    assert found["stability"]["halves"] != alone["stability"]["halves"]
+
+
+def test_other_criteria_and_other_k_are_those_of_the_same_images(of_net):
+    pictures = Pictures(4)
+    found, selection, _ = watched(of_net, pictures)
+    rows = {row["criterion"]: row["overlap"] for row in found["of_criteria"]}
+    for name in ("taylor", "channel-normalised", "magnitude"):
+        other = by(of_net, pictures, range(4), name)
+        assert rows["gradient"][name] == rows[name]["gradient"] == gps.overlap(selection, other)
+    assert rows["gradient"]["gradient"] == 1
+    assert "fisher" not in rows, "it adds up squares"
+    assert [row["top_k"] for row in found["of_top_k"]] == [1, 2, 3, 5, 8]
+    two = found["of_top_k"][1]
+    assert (two["entries"], two["share"]) == (18, 18 / 224)
+    (division,) = gps.divisions([1] * 4, 1, seed=0)
+    rest = [i for i in range(4) if i not in division]
+    both = [by(of_net, pictures, w, top_k=dict.fromkeys(TOP_K, 2)) for w in (division, rest)]
+    assert two["halves"] == gps.overlap(*both)
+    eight = found["of_top_k"][-1]
+    assert eight["channels"] == 1, "all 8 maps by the last neuron, all 3 by some of the others"
+    assert eight["channels_by_chance"] == pytest.approx(1)
+
+
+def test_a_network_with_other_random_weights(of_net, monkeypatch):
+    """It scores no more than half of the images; the same weights select the same."""
+    of_net.facts.scratch = ("decoder",)
+    pictures, seeds = Pictures(6), []
+
+    def other(config, card):
+        seeds.append(config.seed)
+        model = net()
+        if config.criterion == "taylor":
+            with torch.no_grad():
+                model[3].weight.neg_().mul_(torch.linspace(0, 3, 8)[None, :, None, None])
+        return model
+
+    monkeypatch.setattr(module, "load_base", other)
+    found, _, _ = watched(of_net, pictures)
+    assert found["stability"]["other_seed"] == {"seed": 1, "images": 3, "overlap": 1.0}
+    found, _, _ = watched(of_net, pictures, criterion="taylor", seed=2**32 - 1)
+    assert 0 < found["stability"]["other_seed"]["overlap"] < 1
+    assert seeds == [1, 2**32 - 2], "a seed that is allowed"
+
+
+def test_a_selection_s_own_k_is_among_those_shown(of_net, monkeypatch):
+    """The widest neurons have 27 inputs."""
+    for k, shown in ((9, [1, 2, 3, 5, 8, 9]), (2, [1, 2, 3, 5, 8])):
+        monkeypatch.setitem(TOP_K, "0.weight", k)
+        found, _, _ = watched(of_net, Pictures(1))
+        assert [row["top_k"] for row in found["of_top_k"]] == shown
+
+
+def test_one_image_has_no_halves(of_net, capsys):
+    found, _, _ = watched(of_net, Pictures(1))
+    assert "halves" not in found["stability"]
+    assert found["stability"]["of_images"] == [{"images": 1, "overlap": 1.0}]
+    assert "halves" not in found["of_top_k"][0]
+    capsys.readouterr()
+    say_stability(found)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_criterion_that_looks_at_no_image_has_channels_alone(of_net, capsys):
+    found, selection, _ = watched(of_net, Pictures(4), criterion="magnitude")
+    assert found == {"channels": channels(of_net, selection)}
+    assert [row["weight"] for row in found["channels"]["weights"]] == ["0.weight", "3.weight"]
+    capsys.readouterr()
+    say_stability(found)
+    assert capsys.readouterr().out == ""
+
+
+def test_sums_on_the_way_take_a_limited_memory(of_net, monkeypatch):
+    """224 numbers are 896 bytes; of 2 parts one sum is kept, of 4 three."""
+    parts = []
+    for memory in (0, 896 * 3 - 1, 896 * 3, 896 * 7, 2**30):
+        monkeypatch.setattr(module, "MEMORY", memory)
+        parts.append(Stability(of_net, asked()).parts)
+    assert parts == [1, 1, 2, 4, 4]
+
+
+def test_it_is_said_in_a_line_with_what_chance_would_give(capsys):
+    halves = {"divisions": 2, "images": 30, "overlap": 0.5, "lowest": 0.4, "highest": 0.6}
+    other = {"seed": 1, "images": 8, "overlap": 0.25}
+    say_stability({"stability": {"chance": 0.1, "halves": halves, "other_seed": other}})
+    said = " ".join(capsys.readouterr().out.split())
+    assert "(30 or more each) agree on 50.0% of the selected entries, 40.0% to 60.0%" in said
+    assert "chance would on 10.0%" in said
+    assert "seed 1 the network selects 25.0% of the same entries by the same 8 images" in said
