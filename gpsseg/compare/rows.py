@@ -24,7 +24,7 @@ from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, mean_estimate, paired_comparison
 from gpsseg.reading import read_object
 from gpsseg.scoring.paired import difference, read_scores
-from gpsseg.tuning import METHODS
+from gpsseg.tuning import method_of
 
 Group = tuple[int | None, str]
 
@@ -103,7 +103,7 @@ def _row(
         "method": cell.method,
         "kind": kind,
         "options": options,
-        "top_k": run["top_k"] if METHODS[kind].selects is not None else None,
+        "top_k": run["top_k"] if method_of(kind).selects is not None else None,
         "dataset": read_object(run_of(cell, config).metrics, DatasetOfMetrics)["dataset"],
         "backbone": config.backbone,
         "train_size": len(read_object(run_of(cell, config).split, ListedSplit)["train"]),
