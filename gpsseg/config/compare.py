@@ -69,9 +69,9 @@ def _method_and_parts(text: str) -> tuple[str, list[str]]:
     ('peft:loha,rank=4', ['lr=0.01'])
     """
     if is_peft(text):  # whose own options belong to its name
-        first, *rest = text.split(",")
-        own = [part for part in rest if part.partition("=")[0] in OF_ALL]
-        return ",".join([first, *(part for part in rest if part not in own)]), own
+        first, *parts = text.split(",")
+        ours = [part for part in parts if part.partition("=")[0] in OF_ALL]
+        return ",".join([first, *(part for part in parts if part not in ours)]), ours
     name, colon, rest = text.partition(":")
     return name, rest.split(",") if colon else []
 

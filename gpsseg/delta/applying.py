@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.backbones.base import is_path
+from gpsseg.config.peft_tuners import is_peft
 from gpsseg.config.resuming import read_config
 from gpsseg.console import working
 from gpsseg.data.cards.own import card_of
@@ -20,7 +21,6 @@ from gpsseg.files import save_tensors, sha256_of_file, write_bytes
 from gpsseg.runs.merged import merged
 from gpsseg.runs.method import load_base
 from gpsseg.scratch import scratch_folder
-from gpsseg.config.peft_tuners import is_peft
 from gpsseg.tuning import METHODS
 from gpsseg.writing import make_folder
 

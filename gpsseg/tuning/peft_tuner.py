@@ -54,10 +54,8 @@ class Reach:
 
     def sentence(self, method: str) -> str:
         """What it reaches, in words."""
-        text = (
-            f"--method {method} is put into {counted(len(self.layers), 'layer')}, with {self.weights:,} of "
-            f"the {self.of:,} weights of the pre-trained network"
-        )
+        where = f"{counted(len(self.layers), 'layer')}, with {self.weights:,} of the {self.of:,}"
+        text = f"--method {method} is put into {where} weights of the pre-trained network"
         return f"{text}; left out: {self.left_in_words}." if self.left_out else f"{text}."
 
     @property
@@ -140,7 +138,8 @@ def _reaches_nothing(method: str, reach: Reach) -> UserError:
     left = reach.left_in_words or "it has none to tune"
     words = f" PEFT says: {reach.said}." if reach.said else ""
     return UserError(
-        f"--method {method} reaches no layer of this network: {left}.{words} Pass other options, or another tuner of {', '.join(SERVED)}."
+        f"--method {method} reaches no layer of this network: {left}.{words} "
+        f"Pass other options, or another tuner of {', '.join(SERVED)}."
     )
 
 
