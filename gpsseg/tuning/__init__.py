@@ -1,8 +1,9 @@
 """Other ways to tune: each says what trains; the loop, the loss and the data are the same for all.
 
 A method trains parameters that are there (``whole.py``), adds layers of its own and trains those
-(``lora.py``, ``adapter.py``, ``ssf.py``, any of PEFT: ``peft_tuner.py``), or selects entries as GPS does, by another rule. What
-starts from random weights, such as a UNet's decoder, trains whole beside any of them.
+(``lora.py``, ``adapter.py``, ``ssf.py``; ``peft_tuner.py`` any of PEFT's), or selects entries as
+GPS does, by another rule. What starts from random weights, such as a UNet's decoder, trains whole
+beside any of them.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -121,6 +122,16 @@ def inject(config: Any, model: nn.Module, layers: Sequence[str]) -> None:
     told.target_modules = "|".join(re.escape(name) for name in layers)  # a list takes ends of names
     with _quiet():
         peft.inject_adapter_in_model(told, model)
+    for name in layers:
+        layer = model.get_submodule(name)
+        if isinstance(layer.get_base_layer(), nn.Linear):  # type: ignore[operator]
+            layer.forward = partial(_by_rows, layer)
+
+
+def _by_rows(layer: nn.Module, x: Tensor) -> Tensor:
+    """A linear layer's forward pass; OFT takes four axes for a picture, GraLoRA takes none."""
+    y: Tensor = type(layer).forward(layer, x.reshape(-1, x.shape[-1]))
+    return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 def merge_layers(model: nn.Module, run: Callable[[], Tensor]) -> None:
@@ -183,9 +194,9 @@ def _fault(config: Any, layer: Layer) -> str:
 
 
 def _example(layer: Layer) -> Tensor:
-    """What a layer may be given: 4 rows, or one small picture."""
+    """What a layer may be given: rows with axes as a vision transformer's, or one small picture."""
     if isinstance(layer, nn.Linear):
-        return torch.randn(4, layer.in_features, dtype=layer.weight.dtype)
+        return torch.randn(1, 2, 2, layer.in_features, dtype=layer.weight.dtype)
     (height, width), dilated = layer.kernel_size, max(layer.dilation)
     height, width = height * dilated + 2, width * dilated + 2
     return torch.randn(1, layer.in_channels, height, width, dtype=layer.weight.dtype)
