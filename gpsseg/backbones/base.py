@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -125,6 +126,7 @@ class Facts:
             pre-trained decoder), "full" (every weight) and "decoder" (the decoder alone, or densely
             beside GPS).
         scratch: roles that start from random weights, not from a checkpoint.
+        prompts: all that could be in use.
     """
 
     name: str
@@ -138,6 +140,7 @@ class Facts:
     batch_size_on_gpu: int
     learning_rates: Mapping[str, float]
     scratch: frozenset[str] = frozenset()
+    prompts: tuple[Prompt, ...] = ("none",)
 
     def require_size(self, height: int, width: int) -> None:
         """Refuse images that the network cannot take.
@@ -218,6 +221,17 @@ class Backbone(nn.Module, ABC):
     def added(self) -> Sequence[nn.Module]:
         """Parts of the decoder that no checkpoint holds, because it knew other classes."""
         return ()
+
+    def tell(self, prompt: Prompt) -> None:
+        """Let the network be told something else from now on; ``facts.prompt`` says what.
+
+        Raises:
+            UserError: it does not take that.
+        """
+        if prompt not in self.facts.prompts:
+            known = ", ".join(self.facts.prompts)
+            raise UserError(f"{self.facts.name} takes the prompts {known}, got {prompt}.")
+        self.facts = dataclasses.replace(self.facts, prompt=prompt)
 
     def normalised(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] as the network's first layer takes it, see ``statistics``."""

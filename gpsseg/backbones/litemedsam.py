@@ -69,6 +69,7 @@ class LiteMedSAM(Backbone):
             image_size=SIZE,
             image_multiple=0,
             prompt=prompt,
+            prompts=PROMPTS,
             batch_size=2,
             batch_size_on_gpu=4,
             learning_rates={

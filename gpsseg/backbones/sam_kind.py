@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpsseg.backbones.base import Facts, Prompt
+from gpsseg.backbones.base import PROMPTS, Facts, Prompt
 from gpsseg.backbones.weights import folder_config
 
 UNKNOWN = "A checkpoint of the user's own; what it was trained on is not known to gpsseg."
@@ -21,6 +21,7 @@ def facts_of_sam(
         image_size=size,
         image_multiple=multiple,
         prompt=prompt,
+        prompts=PROMPTS,
         batch_size=1,
         batch_size_on_gpu=1,
         learning_rates={

@@ -7,7 +7,6 @@ other seeds run, and only the runs at the picked rate are tested. Every run is a
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from typing import Any
 
 from gpsseg.config.compare import CompareConfig
@@ -27,15 +26,17 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     """
     from gpsseg.compare.batch_size import with_batch_size
     from gpsseg.compare.begun import open_comparison, split_as_begun
-    from gpsseg.compare.cells import Cell, run_of
+    from gpsseg.compare.cells import run_of, trials_of
+    from gpsseg.compare.elsewhere import places_of, score_elsewhere
     from gpsseg.compare.images import check_images
+    from gpsseg.compare.kept import with_kept
+    from gpsseg.compare.others import asked_for, check_others, open_others
     from gpsseg.compare.race import pick, run_cells
     from gpsseg.compare.rows import rank
     from gpsseg.data.cards.own import card_of
     from gpsseg.data.splits.split import brings_validation
     from gpsseg.engine.machine import require_device
-    from gpsseg.report.compare import say_rows, write_ranking
-    from gpsseg.report.curves import curve_lines
+    from gpsseg.report.compare import say_result, write_ranking
     from gpsseg.runs.data import refuse_val_share
     from gpsseg.runs.leaks import check_runs
     from gpsseg.runs.method import load_base, refuse_without_effect
@@ -50,30 +51,29 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         refuse_without_effect(backbone, one)
     refuse_val_share(card, config)  # before anything is written
     brings_validation(card, config.data_root, config.split)  # names a split that is there
-    open_comparison(config)
+    check_others(config, facts)
+    open_comparison(config, asked_for(config))
     if config.baseline not in config.methods:
         say(f"There are no paired tests: --baseline {config.baseline} is none of --methods.")
     config = split_as_begun(config)
-    groups = list(itertools.product(config.train_sizes or (None,), config.methods))
-    settings = list(itertools.product(config.lr_factors, config.seeds[: config.trial_seeds]))
-    trials = {group: [Cell(group[1], group[0], f, s) for f, s in settings] for group in groups}
+    trials = trials_of(config)
     tried = [cell for cells in trials.values() for cell in cells]
     check_images(config, tried)
+    others = open_others(config)
     config = with_batch_size(config, runs_of, facts)
     run_cells(config, facts, tried, test=False)
     picked = {group: pick(config, cells) for group, cells in trials.items()}
-    chosen = [
-        dataclasses.replace(cell, seed=seed) for seed in config.seeds for cell in picked.values()
-    ]
+    chosen = [dataclasses.replace(c, seed=s) for s in config.seeds for c in picked.values()]
     run_cells(config, facts, chosen, test=True)
+    places = places_of(config, facts, others)
+    score_elsewhere(config, facts, places, chosen)
     runs = [run_of(cell, config).path for cell in chosen]
     with working("comparing scores"):
         ranked = rank(config, trials, picked)
-    result = {**ranked, "leaks": check_runs(runs, config)}
+    ranked |= {"leaks": check_runs(runs, config)}
+    result = with_kept(ranked, config, facts, places, picked, runs)
     with working("writing the page"):
         write_ranking(config.output, result)
-    say_rows(result["rows"])
-    for line in curve_lines(result):
-        say(line)
+    say_result(result)
     say("written to", "bold", config.output / "compare.html")
     return result

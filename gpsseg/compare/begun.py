@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from gpsseg.config.compare import FREE, CompareConfig, uses
 from gpsseg.config.methods import OF_SOME
+from gpsseg.config.shared import DataConfig
 from gpsseg.config.written import NamedSplit
 from gpsseg.console import say
 from gpsseg.data.cards.own import card_of
@@ -20,8 +22,12 @@ SETTINGS = "settings.json"
 SHARES = {"shares": "images"}  # of the split; a comparison that does not say has shares of groups
 
 
-def open_comparison(config: CompareConfig) -> None:
+def open_comparison(config: CompareConfig, others: Sequence[DataConfig] = ()) -> None:
     """Create the folder, or take up the one that is there.
+
+    Args:
+        config: of the comparison.
+        others: data that are scored too, whose places are no more written than its own.
 
     Raises:
         UserError: it holds something else, or was begun with other settings.
@@ -30,7 +36,7 @@ def open_comparison(config: CompareConfig) -> None:
     unused = {name for name in OF_SOME if hasattr(config, name) and not uses(config, name)}
     fixed = fixed_settings(config, FREE | unused)
     begins = Beginning("comparison", path, fixed, SHARES, "cells/*/split.json")
-    open_begun(config, begins, salt_of_all(config, begins))
+    open_begun(config, begins, salt_of_all(config, begins, *others))
     if KEY not in read_json(path):
         say(
             f"{config.output} was begun by version 0.1, whose warm-up differs where a training "

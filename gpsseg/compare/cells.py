@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 
 from gpsseg.backbones import Facts
@@ -25,6 +26,8 @@ from gpsseg.runs.trained import facts_of, training_of_run
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import metrics_of, score_cases
 from gpsseg.writing import remove_folder
+
+TESTED = ("per-image", "micro", "clinical", "lesions")  # the protocols of what is tested
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ class Cell:
         """
         size = "all" if self.train_size is None else f"n{self.train_size}"
         return f"{in_a_file_name(self.method)}-{size}-lr{self.factor:g}-seed{self.seed}"
+
+
+def trials_of(config: CompareConfig) -> dict[tuple[int | None, str], list[Cell]]:
+    """Of each training size and method the cells that try its learning rates."""
+    settings = list(itertools.product(config.lr_factors, config.seeds[: config.trial_seeds]))
+    return {
+        (size, method): [Cell(method, size, factor, seed) for factor, seed in settings]
+        for size, method in itertools.product(config.train_sizes or (None,), config.methods)
+    }
 
 
 def run_of(cell: Cell, config: CompareConfig) -> RunFolder:
@@ -151,8 +163,8 @@ def _test(job: SettledConfig, run: RunFolder, salt: str | None) -> None:
     networks = load_networks(run.path, untrained=True)
     config, model = networks.config, networks.model
     machine = make_machine(config.device, config.precision)
-    test, protocols = data.split.test, ("per-image", "micro", "clinical", "lesions")
-    after = score_cases(model, test, data.card, config, machine, protocols=protocols)
+    test = data.split.test
+    after = score_cases(model, test, data.card, config, machine, protocols=TESTED)
     write_rows(run.per_image, after.rows)
     metrics = metrics_of(data.card, data.split, config, model.facts, after)
     write_json(run.metrics, metrics | facts_of(training_of_run(run.path, config.epochs)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from gpsseg.backbones import Facts
 from gpsseg.compare.cells import Cell, run_cell, run_of, settings_of
@@ -14,7 +15,9 @@ from gpsseg.config.written import CellFile
 from gpsseg.console import progress, say
 from gpsseg.device import has_gpu
 from gpsseg.reading import read_object
-from gpsseg.runs.pool import run_side_by_side
+from gpsseg.runs.pool import Job, run_side_by_side
+
+Value = TypeVar("Value")
 
 
 def pick(config: CompareConfig, trials: Sequence[Cell]) -> Cell:
@@ -36,10 +39,19 @@ def run_cells(config: CompareConfig, facts: Facts, cells: Sequence[Cell], test: 
     if kept:
         say(f"{what}: {kept} of {len(cells)} are finished already and kept")
     jobs = [(settings_of(cell, config, facts), runs[cell], test) for cell in todo]
-    processes = config.processes or (1 if has_gpu(config.device) else None)
-    finished = run_side_by_side(run_cell, jobs, processes, "comparing")
-    for run in progress(finished, what, len(jobs)):
+    for run in run_jobs(run_cell, jobs, config, what):
         say(_told(run, test))
+
+
+def run_jobs(
+    function: Callable[..., Value], jobs: Sequence[Job], config: CompareConfig, what: str
+) -> Iterator[Value]:
+    """Do jobs, several at a time, behind a progress bar, and yield what each of them returns."""
+    if not jobs:
+        return
+    processes = config.processes or (1 if has_gpu(config.device) else None)
+    finished = run_side_by_side(function, jobs, processes, "comparing")
+    yield from progress(finished, what, len(jobs))
 
 
 def _val_dice(run: RunFolder) -> float:

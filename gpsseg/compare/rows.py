@@ -6,7 +6,7 @@ import dataclasses
 import platform
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +62,12 @@ def rank(
     by seed, with Holm's adjustment over the methods of the same training size. Of several training
     sizes "curves" has each method's learning curve.
     """
-    scores = {group: _scores(config, cell) for group, cell in picked.items()}
+    scores = {group: scores_of_seeds(config, cell) for group, cell in picked.items()}
     rows = {
         group: _row(config, trials[group], cell, scores[group]) for group, cell in picked.items()
     }
     for size in dict.fromkeys(size for size, _ in picked):
-        _compare_with_baseline(config, size, rows, scores)
+        compare_with_baseline(config, size, rows, scores)
     curves = curves_of(list(rows.values()))
     first = read_object(run_of(next(iter(picked.values())), config).metrics, Metrics)
     facts = ("data", "title", "citation", "licence", "split", "images", "prompt", "pretraining")
@@ -159,7 +159,7 @@ def _apart(scores: SeedScores) -> dict[str, Any]:
     }
 
 
-def _compare_with_baseline(
+def compare_with_baseline(
     config: CompareConfig,
     size: int | None,
     rows: Mapping[Group, dict[str, Any]],
@@ -207,13 +207,20 @@ def classes_of(metrics: Mapping[str, Any]) -> Sequence[str]:
     return tuple(classes.get("after", ())) if isinstance(classes, dict) else ()
 
 
-def _scores(config: CompareConfig, cell: Cell) -> SeedScores:
+def scores_of_seeds(
+    config: CompareConfig, cell: Cell, at: Callable[[RunFolder], RunFolder] = lambda run: run
+) -> SeedScores:
     """The scores of every seed.
+
+    Args:
+        config: of the comparison.
+        cell: of one of the seeds.
+        at: a run's folder -> where the scores are.
 
     Raises:
         UserError: two seeds were not tested on the same images.
     """
-    first, *others = (scores_of(run_of(one, config)) for one in _seeds(config, cell))
+    first, *others = (scores_of(at(run_of(one, config))) for one in _seeds(config, cell))
     for one in others:
         if one.ids != first.ids:
             odd = few(sorted({*one.ids} ^ {*first.ids}))

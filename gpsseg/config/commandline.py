@@ -55,7 +55,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
             "processes",
         ),
     ),
-    "comparison": ("methods", "lr_factors", "trial_seeds", "baseline"),
+    "comparison": ("methods", "lr_factors", "trial_seeds", "baseline", "also_on", "without_box"),
     "study": ("folds", "folds_of"),
     "output": ("output", "resume", "anonymous_ids", "by", "tracker"),
 }

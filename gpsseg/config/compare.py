@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.also_on import parse_other
 from gpsseg.config.checked import hints_of
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import BLIND, OF_SOME, options_of
 from gpsseg.config.peft_tuners import is_peft
+from gpsseg.config.resuming import spelled
 from gpsseg.config.shared import (
     PATIENCE_CONDITIONS,
     BackboneConfig,
@@ -28,6 +30,8 @@ FREE = {
     "lr_factors",
     "trial_seeds",
     "baseline",
+    "also_on",
+    "without_box",
     "processes",
     "output",
     "title",
@@ -126,6 +130,14 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
     """Passes over the training images, for every method."""
     baseline: str = "full"
     """The method of --methods that the others are tested against, image by image."""
+    also_on: tuple[str, ...] = ()
+    """What tuning keeps: other data sets (names or paths of data cards, below the same --data-root)
+    whose test images are scored too, by the tested runs and by the untuned network. With
+    NAME:split=SPLIT by one of the set's splits, or a split file. May be added later."""
+    without_box: bool = False
+    """With --also-on: leave out the scores for which a network that takes boxes is told the box
+    around the true lesion. They say whether it still does what it could before tuning, and take as
+    long again."""
     processes: int | None = None
     """Runs at a time. Default: as many as memory has room for after the first, at most one per
     processor core; 1 with CUDA. The cores are shared among them, unless OMP_NUM_THREADS says how
@@ -144,6 +156,7 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
                 flag = name.replace("_", "-")
                 raise UserError(f"--{flag} needs one or more different values, got {values}.")
         self._check_methods()
+        self._check_other_sets()
         if self.trial_seeds > len(self.seeds):
             raise UserError(
                 f"--trial-seeds must be at most the number of --seeds, {len(self.seeds)}, "
@@ -163,6 +176,22 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
         if self.baseline not in self.methods and self.baseline != "full":
             near = nearest(self.baseline, self.methods) or f" Expected {' or '.join(self.methods)}."
             raise UserError(f"--baseline {self.baseline} is none of --methods.{near}")
+
+    def _check_other_sets(self) -> None:
+        """Refuse another set that comes twice, or is the one that is tuned for."""
+        own = None if self.images or self.table else (spelled(self.dataset), spelled(self.split))
+        seen: dict[tuple[str, str], str] = {}
+        for text in self.also_on:
+            other = parse_other(text)
+            key = spelled(other.dataset), spelled(other.split)
+            if key == own:
+                raise UserError(
+                    f"--also-on {text} is what is tuned for, and is scored anyway. Leave it out, "
+                    "or name another set or split of it."
+                )
+            if key in seen:
+                raise UserError(f"--also-on {seen[key]} and {text} are the same. Leave one out.")
+            seen[key] = text
 
     def settings_of(self, text: str) -> dict[str, Any]:
         """Options of finetune for a method: those that all share, where it has them, and its own.
@@ -202,6 +231,7 @@ def _used_by_one(option: str) -> Condition:
 
 CONDITIONS: Conditions = {
     **{option: _used_by_one(option) for option in OF_SOME if option != "rank"},
+    "without_box": Condition("--also-on", lambda config: bool(config.also_on)),
     "trial_seeds": Condition(
         "two or more --lr-factors to try", lambda config: len(config.lr_factors) > 1
     ),

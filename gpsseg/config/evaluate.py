@@ -41,6 +41,7 @@ CONDITIONS: Conditions = {
     "device": _OF_RUNS,
     "batch_size": _OF_RUNS,
     "untrained": _OF_RUNS,
+    "untuned": _OF_RUNS,
     "on_bad_image": _OF_RUNS,
     "labels": Condition(
         "--predictions; a run's network says itself what its labels are",
@@ -139,6 +140,9 @@ class EvaluateConfig:
     those are no longer there to compare with."""
     untrained: bool = False
     """Also score a run that was stopped before its first validation; its scores are labelled."""
+    untuned: bool = False
+    """Also score the run's base, from before its tuning, on the same images: what the tuning gained
+    or lost there. In twice the time."""
     on_bad_image: Literal["error", "skip"] | None = None
     """Where a test image or its mask cannot be used: end, or skip it, and say so beside the scores.
     Default: the run's."""

@@ -101,6 +101,31 @@ class RunFolder:
         """What a comparison notes of one of its runs."""
         return self.path / "cell.json"
 
+    def also(self, where: str) -> RunFolder:
+        """The scores of a comparison's run elsewhere: metrics.json and per_image.csv."""
+        return RunFolder(self.path / "also" / where)
+
+
+@dataclass(frozen=True)
+class ComparisonFolder:
+    """A comparison's folder, with what it has of other sets.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    path: Path
+
+    @property
+    def untuned(self) -> RunFolder:
+        """The scores of the network before tuning: only those of ``RunFolder.also``."""
+        return RunFolder(self.path / "untuned")
+
+    @property
+    def kept(self) -> Path:
+        """A line for each method on each set."""
+        return self.path / "kept.csv"
+
 
 @dataclass(frozen=True)
 class StudyFolder:

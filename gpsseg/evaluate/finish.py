@@ -15,6 +15,7 @@ from gpsseg.data.nameless import hashed_group, hide_files
 from gpsseg.data.splits.columns import Labels
 from gpsseg.errors import counted
 from gpsseg.evaluators import Thresholds
+from gpsseg.evaluators.words import name_of_base
 from gpsseg.files import write_json, write_rows
 from gpsseg.folders import finish_folder
 from gpsseg.report.run import write_report
@@ -71,9 +72,12 @@ def finish(
     metrics |= by_metrics(rows)
     write_json(RunFolder(output).metrics, metrics)
     write_rows(RunFolder(output).per_image, rows)
+    base = name_of_base(metrics)
+    if "before" in metrics:
+        say_scores(base, metrics["before"], metrics.get("prompt"))
     say_scores("test", metrics["after"], metrics.get("prompt"))
     say_labels(metrics.get("labels", {}))
-    say_classes(metrics.get("classes", {}))
+    say_classes(metrics.get("classes", {}), base)
     say_protocols(metrics["after"])
     say_breakdown(metrics)
     say_doubt(metrics, rows)

@@ -28,6 +28,7 @@ from gpsseg.report.thumbnails import collect, leak_pictures
 from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.data import Data, open_data
 from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn, training_facts
+from gpsseg.runs.elsewhere import settings_on
 from gpsseg.runs.folder import require_data_root
 from gpsseg.runs.greys import greys_of, say_other_cut
 from gpsseg.runs.kept import AnotherSetError
@@ -35,7 +36,7 @@ from gpsseg.runs.leaks import check_run
 from gpsseg.runs.members import (
     Networks,
     first_config,
-    load_networks,
+    load_all,
     runs_of,
     split_aside,
 )
@@ -59,7 +60,8 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     join_processes(config.device)
     protocols = resolve_protocols(config.protocol)
     runs, trained = runs_of(run), _moved(config, _settings_of(run))
-    where = _evaluation_data(config, trained)
+    asked = config.dataset, config.data_root, config.split, config.on_bad_image
+    where = settings_on(trained, *asked)
     require_data_root(where)
     salt = salt_for_evaluation(run, trained, config.anonymous_ids)
     draw_veil(salt, config, trained, where)
@@ -73,7 +75,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     same_set = _same_set(config, trained)
     if same_set and StudyFolder(run).is_study:
         refuse_seen(run, runs, trained, test, salt)
-    networks = load_networks(run, config.untrained)
+    networks = load_all([run], config.untrained, with_base=config.untuned)[0]
     _refuse_mirrored_prompts(config, networks)
     check_prompts(networks.model, config.prompts)
     hide_opponents(config)
@@ -87,13 +89,16 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     by_main(lambda: keep_salt(run, salt))
     thumbnails, picture = collect(len(test))
     settled = _settled(config, networks)
-    after = _score(config, networks, settled, data, protocols, picture)
-    told = data.card, data.split, settled, networks.model.facts, after
+    views = _views(config, networks)
+    how = config, networks, settled, data, protocols
+    before = _score(*how, views.of_one(networks.base)) if config.untuned and networks.base else None
+    after = _score(*how, views, picture)
+    told = data.card, data.split, settled, networks.model.facts, after, before
     metrics = {
         **metrics_of(*told, prompts=config.prompts),
         **_origin(run, trained, drawn, salt),
         "leaks": leaks,
-        **_of_doubt(_views(config, networks), after),
+        **_of_doubt(views, after),
     }
     shown = gathered(thumbnails)
 
@@ -144,9 +149,10 @@ def _score(
     settled: SettledConfig,
     data: Data,
     protocols: Sequence[str],
-    picture: Picture,
+    views: Views,
+    picture: Picture | None = None,
 ) -> Scored:
-    """Predict and score the test images under all that was asked for."""
+    """Predict and score the test images under all that was asked for; to show them too, or not."""
     return score_cases(
         networks.model,
         data.split.test,
@@ -154,12 +160,13 @@ def _score(
         settled,
         make_machine(config.device, settled.precision),
         protocols=protocols,
+        description="evaluating" if picture else "evaluating the base",
         picture=picture,
-        pool=True,
+        pool=picture is not None,
         saliency=True,
         prompts=config.prompts,
         at=thresholds_of(config),
-        views=_views(config, networks),
+        views=views,
     )
 
 
@@ -181,7 +188,7 @@ def _of_doubt(views: Views, after: Scored) -> dict[str, Any]:
     """What metrics.json says of a mean: over what, and whether disagreement tells of errors."""
     if not views.apart:
         return {}
-    of = "folds" if views.networks else "flips"
+    of = "folds" if len(views.networks) > 1 else "flips"
     return {
         "ensemble": {"networks": len(views.networks) or 1, "flips": views.flips},
         "uncertainty": {"members": views.members, "of": of, **worth_of_rows(after.rows)},
@@ -207,22 +214,6 @@ def _data_of(
             if config.data_root is None and trained.data_root is not None:
                 raise
     return opened()
-
-
-def _evaluation_data(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:
-    """The run's data settings, with the data set and root that evaluation asked for."""
-    same = _same_set(config, trained)
-    root = config.data_root or (trained.data_root if same else None)
-    return dataclasses.replace(
-        trained,
-        dataset=config.dataset or trained.dataset,
-        on_bad_image=config.on_bad_image or trained.on_bad_image,
-        data_root=root,
-        split=config.split or (trained.split if same else None),
-        classes=trained.classes if same else (),
-        separate_classes=trained.separate_classes and same,
-        train_size=trained.train_size if same and not config.split else None,
-    )
 
 
 def _moved(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:

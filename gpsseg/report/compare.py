@@ -12,12 +12,23 @@ from rich.table import Table
 from rich.text import Text
 
 from gpsseg.config.compare import FREE
+from gpsseg.config.folder import ComparisonFolder
 from gpsseg.console import say
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_text, p_text, varied_text, verdicts_text
 from gpsseg.files import write_json, write_rows, write_text
 from gpsseg.report.charts.of_compare import charts
+from gpsseg.report.charts.of_kept import kept_charts
 from gpsseg.report.curves import curve_lines
+from gpsseg.report.kept import (
+    change_text,
+    kept_lines,
+    kept_markdown,
+    kept_notes,
+    kept_of,
+    kept_rows,
+    verdict,
+)
 from gpsseg.report.page import fill_template
 from gpsseg.report.sections import leak_sentences
 from gpsseg.report.settings import in_words, measured, typed
@@ -40,7 +51,7 @@ ON_THE_PAGE = (  # not on a narrower terminal
 
 
 def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write compare.json, .csv, .md and .html."""
+    """Write compare.json, .csv, .md and .html; and kept.csv, where there are other sets."""
     result = clean(result)
     write_json(folder / "compare.json", result)
     of_all = {name: result[name] for name in ("data", "title")}
@@ -54,7 +65,12 @@ def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
         )
         if sentence
     )
-    write_text(folder / "compare.md", markdown(result["rows"]) + notes)
+    write_text(folder / "compare.md", markdown(result["rows"]) + notes + kept_markdown(result))
+    table = ComparisonFolder(folder).kept
+    if kept := kept_rows(result):
+        write_rows(table, kept)
+    else:
+        table.unlink(missing_ok=True)  # of a call with other sets, which the page no longer has
     write_text(folder / "compare.html", page(result))
 
 
@@ -137,7 +153,7 @@ def page(result: Mapping[str, Any]) -> str:
     synthetic = str(result["data"]).startswith("synthetic")
     settings = {**result["settings"], **result["resolved"], **result["machine"]}
     shown = {k: v for k, v in settings.items() if v not in (None, [], ()) and k not in FREE}
-    words = typed(result["command"], "compare")
+    words, kept = typed(result["command"], "compare"), kept_of(result)
     context = {
         "result": result,
         "synthetic": synthetic,
@@ -153,10 +169,22 @@ def page(result: Mapping[str, Any]) -> str:
         "varied": varied_lines(rows),
         "lesions": any("false_finds_per_image" in row for row in rows),
         "curves": curve_lines(result),
+        "kept_tables": kept,
+        "kept_notes": kept_notes(result),
+        "kept_charts": kept_charts(kept),
+        "change": change_text,
+        "verdict": verdict,
         "skipped": skipped(result),
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }
     return fill_template("ranking.html", (), context)
+
+
+def say_result(result: Mapping[str, Any]) -> None:
+    """Print the table, and what learning curves and other sets say."""
+    say_rows(result["rows"])
+    for line in (*curve_lines(result), *kept_lines(result)):
+        say(line)
 
 
 def say_rows(rows: Sequence[Row]) -> None:

@@ -71,17 +71,24 @@ def fixed_settings(config: Any, free: Collection[str]) -> dict[str, str]:
     return settings
 
 
-def salt_of_all(config: PreparationConfig, begins: Beginning) -> str | None:
+def salt_of_all(
+    config: PreparationConfig, begins: Beginning, *others: PreparationConfig
+) -> str | None:
     """The salt of all runs of a nameless command, so that their images are paired; or None.
 
     From here on the running command writes no names.
+
+    Args:
+        config: of the command.
+        begins: what it begins, or goes on with.
+        others: further data of it, whose places are hidden too.
     """
     salt = None
     if config.anonymous_ids:
         there = begins.settings.is_file()
         begun = there and read_object(begins.settings).get("anonymous_ids") == "True"
         salt = load_salt(begins.folder) if begun else new_salt()
-    draw_veil(salt, config)
+    draw_veil(salt, config, *others)
     if salt is not None:
         anonymous_card(card_of(config), salt)  # hides what it tells
     return salt

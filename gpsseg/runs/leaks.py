@@ -166,26 +166,37 @@ def check_run(
     return check_leaks(train, test, strict, names=same_set), train
 
 
-def check_runs(runs: Sequence[Path], config: CompareConfig) -> dict[str, Any]:
+def check_runs(
+    runs: Sequence[Path],
+    config: CompareConfig,
+    others: Sequence[Case] | None = None,
+    names: bool = True,
+) -> dict[str, Any]:
     """Compare all that the runs of a comparison were trained on with what they are tested on.
+
+    Args:
+        runs: their folders.
+        config: of the comparison.
+        others: test images to compare with instead; None takes the runs' own.
+        names: as for ``check_run``'s ``same_set``.
 
     Returns:
         As `check_leaks`; where images are no longer there, as `check_run`.
     """
     seen: dict[str, Case] = {}
-    test: dict[str, Case] = {}
+    test = {case.id: case for case in others or ()}
     salt = load_salt(config.output) if config.anonymous_ids else None
     first = {_hash_of(run): run for run in reversed(runs)}
     try:
         for run in first.values():
             split = kept_split(run, card_of(config), config.data_root, salt)
             seen |= {case.id: case for case in (*split.train, *split.val)}
-            test |= {case.id: case for case in split.test}
+            test |= {case.id: case for case in split.test} if others is None else {}
     except UserError as error:
         why = "The training images could not be compared with the test images: "
         say(f"{why}{error}", style="yellow")
         return {"checked": False, "why": why + reason(error), "note": groups_note([*test.values()])}
-    return check_leaks([*seen.values()], [*test.values()], strict=False)
+    return check_leaks([*seen.values()], [*test.values()], strict=False, names=names)
 
 
 def _hash_of(run: Path) -> str:

@@ -9,6 +9,7 @@ import torch
 from gpsseg import gps
 from gpsseg.engine import prepare as engine
 from gpsseg.engine.loss import segmentation_loss
+from gpsseg.errors import UserError
 from gpsseg.gps.neurons import as_rows, owner
 
 SAM_LIKE = ("litemedsam", "sam", "sam-hq", "sam2", "edgetam")
@@ -190,3 +191,20 @@ def test_several_classes(make_tiny, family):
     logits = model(batch["image"])
     assert logits.shape == (2, 3, 64, 64)
     loss_of(model, batch).backward()
+
+
+@pytest.mark.parametrize("family", ["sam", "sam-hq", "sam2"])
+@torch.no_grad()
+def test_what_a_network_is_told_can_be_changed_afterwards(make_tiny, family):
+    """Then it is the network that was built to be told that."""
+    model, boxed = make_tiny(family, "full-box"), make_tiny(family, "box")
+    image, box = torch.rand(1, 3, 64, 64), torch.tensor([[0.1, 0.2, 0.6, 0.9]])
+    assert model.facts.prompt in model.facts.prompts
+    model.tell("box")
+    assert model.facts == boxed.facts
+    assert torch.equal(model(image, box), boxed(image, box))
+
+
+def test_a_network_that_is_told_nothing_takes_no_box(make_tiny):
+    with pytest.raises(UserError, match="takes the prompts none, got box"):
+        make_tiny("unet").tell("box")

@@ -28,6 +28,10 @@ def test_a_wrong_method_is_one_clear_sentence(text, said):
         ({"lr_factors": (0.0,)}, "above 0"),
         ({"train_sizes": (0,)}, "1 or more"),
         ({"processes": 0}, "at least 1"),
+        ({"also_on": ("isic2017", "isic2017")}, "isic2017 and isic2017 are the same"),
+        ({"also_on": ("isic2017:splt=a.json",)}, "Did you mean 'split'"),
+        ({"also_on": ("isic2017:split=",)}, "split has no value"),
+        ({"also_on": ("kvasir:split=a",), "split": "a"}, "kvasir:split=a is what is tuned for"),
         ({"trial_seeds": 3}, "at most the number of --seeds, 2, got 3"),
     ],
 )

@@ -1,0 +1,113 @@
+"""The other data sets of a comparison: their test images, and whether these were trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpsseg.backbones import Facts
+from gpsseg.config.also_on import OtherSet, parse_other
+from gpsseg.config.compare import CompareConfig
+from gpsseg.config.effects import idle
+from gpsseg.config.private import load_salt
+from gpsseg.config.shared import DataConfig
+from gpsseg.console import say
+from gpsseg.data.cards.own import card_of
+from gpsseg.data.splits.split import Split, uncarved
+from gpsseg.errors import UserError
+from gpsseg.runs.data import find_split, open_card
+from gpsseg.runs.leaks import check_runs
+from gpsseg.runs.looked import look_at_all
+
+
+@dataclass(frozen=True)
+class Other:
+    """A data set beside the one that is tuned for.
+
+    Attributes:
+        asked: what was typed.
+        name: of folders: the set's, and a hash of which images these are.
+        split: its test images alone; with hashed ids, where the comparison names nobody.
+    """
+
+    asked: OtherSet
+    name: str
+    split: Split
+
+
+def data_of(config: CompareConfig, other: OtherSet) -> DataConfig:
+    """Where the images of another set lie, and how they are split."""
+    return DataConfig(
+        dataset=other.dataset,
+        data_root=config.data_root,
+        split=other.split,
+        anonymous_ids=config.anonymous_ids,
+        val_share=config.val_share,
+        on_bad_image=config.on_bad_image,
+        seed=config.seeds[0],
+    )
+
+
+def asked_for(config: CompareConfig) -> list[DataConfig]:
+    """The data of all other sets, for who hides their places."""
+    return [data_of(config, parse_other(text)) for text in config.also_on]
+
+
+def check_others(config: CompareConfig, facts: Facts) -> None:
+    """Refuse a set or split that is not there, before anything is written.
+
+    Args:
+        config: of the comparison.
+        facts: of the backbone.
+
+    Raises:
+        UserError: one is not; or boxes are to be left out where there are none.
+    """
+    if config.without_box and ("box" not in facts.prompts or facts.prompt == "box"):
+        told = "no box" if "box" not in facts.prompts else "the box anyway"
+        raise idle("without_box", True, f"{facts.name} with --prompt {facts.prompt} is told {told}")
+    for where in asked_for(config):
+        uncarved(card_of(where), where.data_root, where.split)
+
+
+def open_others(config: CompareConfig) -> list[Other]:
+    """Find the test images of the other sets, and look at them, unless that was done.
+
+    Raises:
+        UserError: a set is not there, or an image cannot be used; or two have the same images.
+    """
+    salt = load_salt(config.output) if config.anonymous_ids else None
+    found: dict[str, Other] = {}
+    for text in config.also_on:
+        other = _open(config, parse_other(text), salt)
+        if other.name in found:
+            raise UserError(
+                f"--also-on {found[other.name].asked.text} and {text} have the same test images. "
+                "Leave one out."
+            )
+        found[other.name] = other
+    return [*found.values()]
+
+
+def _open(config: CompareConfig, asked: OtherSet, salt: str | None) -> Other:
+    where = data_of(config, asked)
+    card = open_card(where, salt)
+    split = find_split(card, where, training=False, salt=salt)
+    digest = hashlib.sha256(json.dumps(sorted(split.ids["test"])).encode()).hexdigest()[:8]
+    name = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', card.name)}-{digest}"
+    test = Split(split.name, split.data, split.root, (), (), split.test)
+    if not any(config.output.glob(f"*/**/also/{name}-*/metrics.json")):
+        look_at_all(where, card, test)
+    return Other(asked, name, test)
+
+
+def leaks_of(runs: Sequence[Path], config: CompareConfig, other: Other) -> dict[str, Any]:
+    """Compare all that the runs were trained on with the test images of another set."""
+    say(f"leak check against {other.asked.text}, {len(other.split.test)} test images")
+    same_set = other.asked.dataset == config.dataset and not (config.images or config.table)
+    return check_runs(runs, config, other.split.test, names=same_set)
