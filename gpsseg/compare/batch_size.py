@@ -21,7 +21,7 @@ from gpsseg.runs.begun import KEPT, batch_size_begun_with
 from gpsseg.runs.method import load_base
 from gpsseg.runs.pool import in_own_process
 from gpsseg.runs.settle import settle
-from gpsseg.tuning import METHODS
+from gpsseg.tuning import method_of
 
 
 def with_batch_size(
@@ -66,7 +66,9 @@ def _measure(runs: Sequence[FinetuneConfig], config: CompareConfig, most: int) -
     """The largest number that suits every method, each with the layers that it adds."""
     backbone = load_base(runs[0], card_of(config))
     machine = make_machine(config.device, config.precision)
-    different = {(one.method, one.rank) if METHODS[one.method].adds else None: one for one in runs}
+    different = {
+        (one.method, one.rank) if method_of(one.method).adds else None: one for one in runs
+    }
     return min(
         measure_batch_size(backbone, settle(one, backbone.facts), most, machine, True)
         for one in different.values()

@@ -10,6 +10,7 @@ from gpsseg.backbones import Facts
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.methods import in_a_file_name
 from gpsseg.config.private import load_salt
 from gpsseg.config.written import Selected
 from gpsseg.engine.machine import make_machine, peak_memory_mb
@@ -53,8 +54,7 @@ class Cell:
         'gps-top_k=8-n20-lr3-seed0'
         """
         size = "all" if self.train_size is None else f"n{self.train_size}"
-        method = self.method.replace(":", "-").replace(",", "-")
-        return f"{method}-{size}-lr{self.factor:g}-seed{self.seed}"
+        return f"{in_a_file_name(self.method)}-{size}-lr{self.factor:g}-seed{self.seed}"
 
 
 def trials_of(config: CompareConfig) -> dict[tuple[int | None, str], list[Cell]]:

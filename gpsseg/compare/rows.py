@@ -25,7 +25,7 @@ from gpsseg.evaluators import holm, mean_estimate, paired_comparison
 from gpsseg.evaluators.words import verdict
 from gpsseg.reading import read_object
 from gpsseg.scoring.paired import difference, read_scores
-from gpsseg.tuning import METHODS
+from gpsseg.tuning import method_of
 
 Group = tuple[int | None, str]
 
@@ -137,7 +137,7 @@ def _row(
 
 def _selected_by(kind: str, run: Mapping[str, Any]) -> dict[str, Any]:
     """By which criterion a method selects and how many of each neuron; None where it does not."""
-    selects = METHODS[kind].selects
+    selects = method_of(kind).selects
     if selects is None:
         return {"top_k": None, "criterion": None}
     criterion = selects.get("criterion", run["criterion"])

@@ -12,6 +12,7 @@ from gpsseg.config.checked import hints_of
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import BLIND, OF_SOME, options_of
+from gpsseg.config.peft_tuners import is_peft
 from gpsseg.config.resuming import spelled
 from gpsseg.config.shared import (
     PATIENCE_CONDITIONS,
@@ -37,7 +38,8 @@ FREE = {
     "workers",
     "cache",
 }
-OPTIONS = (*OF_SOME, "lr", "decoder_lr", "warmup")  # of --methods
+OF_ALL = ("lr", "decoder_lr", "warmup")  # what every method has
+OPTIONS = (*OF_SOME, *OF_ALL)  # of --methods
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
@@ -49,10 +51,10 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     Raises:
         UserError: the method or an option is unknown, comes twice, or has no value or a wrong one.
     """
-    name, colon, rest = text.partition(":")
+    name, parts = _method_and_parts(text)
     options_of(name)  # names the nearest where it is unknown
     options: dict[str, Any] = {}
-    for part in rest.split(",") if colon else ():
+    for part in parts:
         option, equals, value = part.partition("=")
         look_up(option, dict.fromkeys(OPTIONS), f"option in --methods {text}")
         if not equals or not value:
@@ -62,6 +64,20 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
         options[option] = _number(value)
     settings = _checked(text, {"method": name, **options})
     return name, {option: getattr(settings, option) for option in options}
+
+
+def _method_and_parts(text: str) -> tuple[str, list[str]]:
+    """What finetune's --method would be, and what is said of its other options.
+
+    >>> _method_and_parts("peft:loha,rank=4,lr=0.01")
+    ('peft:loha,rank=4', ['lr=0.01'])
+    """
+    if is_peft(text):  # whose own options belong to its name
+        first, *parts = text.split(",")
+        ours = [part for part in parts if part.partition("=")[0] in OF_ALL]
+        return ",".join([first, *(part for part in parts if part not in ours)]), ours
+    name, colon, rest = text.partition(":")
+    return name, rest.split(",") if colon else []
 
 
 def _number(text: str) -> int | float | str:
@@ -98,7 +114,8 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
     """Folder of the comparison: compare.json, .md, .csv and .html, and cells/ with its runs."""
     methods: tuple[str, ...] = ("gps", "full", "decoder", "lora")
     """Methods as finetune's --method, perhaps with options of finetune:
-    NAME:OPTION=VALUE,OPTION=VALUE, such as gps:top_k=8,criterion=fisher or lora:rank=1."""
+    NAME:OPTION=VALUE,OPTION=VALUE, such as gps:top_k=8,criterion=fisher, lora:rank=1 or
+    peft:loha,rank=4,lr=0.01 (lr, decoder_lr and warmup are finetune's, the others the tuner's)."""
     train_sizes: tuple[int, ...] = ()
     """Numbers of training images, each a seeded subset. Default: all. Of four or more, with two
     seeds or more, a learning curve says what twice the largest would bring."""

@@ -41,9 +41,12 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     method: str = "gps"
     """gps, or another way to tune to compare it with: full (every weight), decoder (that alone),
     bias, norm, lora, dora, adapter, ssf, or the selections of neuroada, shira and fps. A decoder
-    that starts from random weights trains whole beside any of them."""
+    that starts from random weights trains whole beside any of them. Or peft:NAME,OPTION=VALUE,...
+    such as peft:loha,rank=4: a tuner of PEFT with options of its own, at a learning rate that was
+    not searched for it. Served: beft, boft, c3a, deft, delora, fourierft, glora, gralora, hira,
+    hra, ia3, loha, lokr, lora, miss, oft, peanut, randlora, road, shira, supertuning, waveft."""
     rank: int = 8
-    """Of lora's and dora's updates; channels of adapter's bottleneck."""
+    """Of lora's and dora's updates; channels of adapter's bottleneck. (peft:NAME,rank=8)"""
     start_from: Path | None = None
     """Train the selection of another run instead of scoring images: a delta.safetensors (also an
     averaged one) or a run's folder, from whose values the training starts, or a

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gpsseg.config.effects import Condition, Conditions
+from gpsseg.config.peft_tuners import is_peft, peft_method, peft_title
 from gpsseg.errors import look_up
 
 SELECTING = ("top_k", "decoder_top_k", "biases", "layers", "late_share")
@@ -54,7 +55,30 @@ def options_of(method: str) -> tuple[str, ...]:
     Raises:
         UserError: there is no such method; the nearest is suggested.
     """
+    if is_peft(method):
+        peft_method(method)
+        return ()  # its options are in its name
     return look_up(method, METHOD_OPTIONS, "method")
+
+
+def known_options(method: str) -> tuple[str, ...]:
+    """The same of a method that a file names; all options of one that is not known here."""
+    return () if is_peft(method) else METHOD_OPTIONS.get(method, OF_SOME)
+
+
+def title_of(method: str, unknown: str = "") -> str:
+    """What a method is called in reports; of one that is not known ``unknown``, or its own name."""
+    title = peft_title(method) if is_peft(method) else METHOD_TITLES.get(method, "")
+    return title or unknown or method
+
+
+def in_a_file_name(method: str) -> str:
+    """A method with its options, as part of a file's name.
+
+    >>> in_a_file_name("peft:loha,rank=4")
+    'peft-loha-rank=4'
+    """
+    return method.replace(":", "-").replace(",", "-")
 
 
 def _of_methods(option: str) -> Condition:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.methods import BLIND, METHOD_OPTIONS, OF_SOME
+from gpsseg.config.methods import BLIND, OF_SOME, known_options
 from gpsseg.config.private import CARD, FILE, HIDDEN, read_private
 from gpsseg.config.written import ConfigFile
 from gpsseg.errors import UserError, shown
@@ -101,7 +101,7 @@ def _with_private(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
 
 def _without_idle(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Stored settings without those that the method does not have: runs of old list them all."""
-    has = METHOD_OPTIONS.get(stored.get("method", "gps"), OF_SOME)
+    has = known_options(stored.get("method", "gps"))
     values = {k: v for k, v in stored.items() if k not in OF_SOME or k in has}
     if values.get("criterion") in BLIND:
         values.pop("selection_images", None)

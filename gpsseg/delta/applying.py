@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.backbones.base import is_path
+from gpsseg.config.peft_tuners import is_peft
 from gpsseg.config.resuming import read_config
 from gpsseg.console import working
 from gpsseg.data.cards.own import card_of
@@ -53,7 +54,7 @@ def _by_its_settings(opened: Opened) -> Backbone:
         why = f"was made from weights of its author's ({told(weights)})"
     elif settings.get("separate_classes"):
         why = "tells classes apart, which the data card of its run names"
-    elif (method := METHODS.get(settings.get("method", ""))) and method.adds:
+    elif _adds_layers(settings.get("method") or ""):
         why = (
             f"is of {told(settings['method'])}, whose layers are put in by the settings of its run"
         )
@@ -62,6 +63,11 @@ def _by_its_settings(opened: Opened) -> Backbone:
     with working(f"loading {told(name)}"):
         seed = settings.get("seed", 0)
         return load_backbone(name, settings.get("prompt"), seed, weights=weights)
+
+
+def _adds_layers(method: str) -> bool:
+    known = METHODS.get(method)
+    return is_peft(method) or bool(known and known.adds)
 
 
 def tuned_of(opened: Opened, untrained: bool) -> Backbone:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gpsseg.config.fitting import Text
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.methods import METHOD_OPTIONS, OF_SOME
+from gpsseg.config.methods import OF_SOME, known_options
 from gpsseg.config.private import HIDDEN
 from gpsseg.config.written import (
     AnyConfig,
@@ -94,8 +94,8 @@ def _of_run(run: RunFolder) -> dict[str, Any]:
     if not isinstance(found["epochs"], int):
         found["epochs"] = None
     names = {**settings, **{name: _name(settings.get(name)) for name in PLACES}}
-    method = settings.get("method")
-    absent = {name for name in OF_SOME if name not in METHOD_OPTIONS.get(str(method), OF_SOME)}
+    has = known_options(str(settings.get("method")))
+    absent = {name for name in OF_SOME if name not in has}
     wanted = DeltaSettings.__annotations__.keys() - absent
     kept = {
         name: names[name] for name in DeltaSettings.__annotations__ if name in names.keys() & wanted

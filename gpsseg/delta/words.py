@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gpsseg.config.methods import METHOD_TITLES
+from gpsseg.config.methods import title_of
 from gpsseg.errors import counted, told
 
 UNKNOWN = "not known (the delta does not say)"
@@ -78,7 +78,7 @@ def _method(settings: Mapping[str, Any] | None) -> str:
         return UNKNOWN
     method = told(settings["method"])
     options = [f"{name} {told(settings[name])}" for name in OF_METHOD if settings.get(name)]
-    return ", ".join([METHOD_TITLES.get(method, method), *options])
+    return ", ".join([title_of(method), *options])
 
 
 def _shown(settings: Mapping[str, Any] | None) -> str:

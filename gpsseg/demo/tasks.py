@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from gpsseg.config.folder import RunFolder, StudyFolder
-from gpsseg.config.methods import METHOD_TITLES
+from gpsseg.config.methods import title_of
 from gpsseg.config.written_scores import Metrics
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.place import SYNTHETIC
@@ -100,7 +100,7 @@ def _warning(drawn: bool, metrics: dict[str, Any]) -> str:
 def _about(network: TunedNetwork, metrics: dict[str, Any]) -> str:
     """What the run is, and what it scored, as HTML."""
     config = network.config
-    method = METHOD_TITLES.get(config.method, config.method)
+    method = title_of(config.method)
     facts = [("Network", last_part(config.backbone)), ("Tuned by", method)]
     if network.prompt != "none":
         facts.append(("Prompt", network.prompt))

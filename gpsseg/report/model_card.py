@@ -15,7 +15,7 @@ import yaml
 
 from gpsseg import __version__
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.methods import METHOD_TITLES
+from gpsseg.config.methods import title_of
 from gpsseg.config.written import AnySplit
 from gpsseg.data.cards.card import Card, card_names
 from gpsseg.data.cards.own import UNSTATED
@@ -146,7 +146,7 @@ def _what(facts: Facts) -> str:
     """The network and its training; of one elsewhere nothing that is known of the run here."""
     if not facts.metrics.get("adopted"):
         return _paragraph(facts, WHAT)
-    method = METHOD_TITLES.get(str(facts.metrics.get("method")), "a method that is not known")
+    method = title_of(str(facts.metrics.get("method")), "a method that is not known")
     known = _paragraph(facts, ("network", "pretraining"))
     return f"{known} {markdown(f'It was adapted by {method}, elsewhere.')}".strip()
 
@@ -238,7 +238,7 @@ def _front_matter(facts: Facts, handed: Handed) -> str:
     content["library_name"] = handed.library
     content["pipeline_tag"] = "image-segmentation"
     content["tags"] = ["gpsseg", "medical", "not-for-diagnostic-use", *handed.tags]
-    content["tags"] += [method] if method in METHOD_TITLES else []
+    content["tags"] += [method.partition(",")[0]] if title_of(method, "none") != "none" else []
     if metrics.get("dataset") in card_names() and not facts.synthetic:
         content["datasets"] = [metrics["dataset"]]
     if metrics.get("after"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.methods import METHOD_TITLES
+from gpsseg.config.methods import title_of
 from gpsseg.console import working
 from gpsseg.evaluators.words import name_of_base
 from gpsseg.files import write_text
@@ -84,7 +84,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "averaged": caveats.averaged(metrics),
         "base": name_of_base(metrics),
         "baseline": name_of_base(metrics) == "before",
-        "method": METHOD_TITLES.get(metrics.get("method", ""), metrics.get("method")),
+        "method": title_of(metrics.get("method") or ""),
         "headline": headline,
         "others": [rule for rule in rules if rule.name not in shown_above],
         "clinic": clinical.clinic(metrics),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpsseg.config.methods import METHOD_TITLES
+from gpsseg.config.methods import title_of
 from gpsseg.errors import counted
 from gpsseg.evaluators import registry
 from gpsseg.evaluators.words import interval_words, name_of_base
@@ -236,7 +236,7 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ("Seed", metrics.get("seed")),
         ("Backbone", metrics.get("backbone")),
         ("Prompt", metrics.get("prompt")),
-        ("Method", METHOD_TITLES.get(metrics.get("method", ""), metrics.get("method"))),
+        ("Method", title_of(metrics.get("method") or "")),
         ("Processor", metrics.get("processor")),
         ("Trained on", metrics.get("trained_on")),
         ("Run", metrics.get("run")),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpsseg.config.methods import METHOD_TITLES
+from gpsseg.config.methods import title_of
 from gpsseg.config.report import MOST_RUNS
 from gpsseg.data.anonymous import OWN
 from gpsseg.errors import UserError, counted
@@ -238,7 +238,7 @@ def context(runs: Sequence[Run]) -> dict[str, Any]:
     paired, images = image_rows(runs)
     return {
         "runs": runs,
-        "methods": METHOD_TITLES,
+        "title_of": title_of,
         "synthetic": any(run.synthetic for run in runs),
         "pairings": pair_runs(runs),
         "settings": differing_settings(runs),

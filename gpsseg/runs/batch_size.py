@@ -24,7 +24,7 @@ from gpsseg.processes import by_main, processes_here
 from gpsseg.runs.method import add_layers, added_and_whole
 from gpsseg.runs.scores import least_selection
 from gpsseg.runs.selection import gps_trains
-from gpsseg.tuning import METHODS
+from gpsseg.tuning import method_of
 
 
 def with_batch_size(
@@ -116,7 +116,7 @@ def _let_train(
     if any_method:
         add_layers(model, config)
         model.requires_grad_(True)
-    elif METHODS[config.method].selects is not None:
+    elif method_of(config.method).selects is not None:
         least = handed or least_selection(model, *gps_trains(model, config))
         gps.sparsify(model, least)
     else:

@@ -15,6 +15,7 @@ from gpsseg.backbones import BACKBONES
 from gpsseg.config import resuming
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.methods import in_a_file_name
 from gpsseg.config.private import change_private
 from gpsseg.config.resuming import ResumedConfig, read_config, refuse_finished
 from gpsseg.config.written import BegunSplit, ConfigFile, HashedSplit
@@ -128,7 +129,7 @@ def _begin(
     if salt is not None and own:  # before a start is cleared, whose copy of the card it may be
         facts = {"card": card_content(card_of(config))}
     output = clear_start(config.output)
-    run = RunFolder(new_run_folder(output, f"{card.name}-{name}-{config.method}"))
+    run = RunFolder(new_run_folder(output, f"{card.name}-{name}-{in_a_file_name(config.method)}"))
     held.enter_context(alone_in(run.path))
     held.enter_context(gone_on_with(run.path))
     place = run.card.name if own else card.name

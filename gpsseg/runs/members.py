@@ -22,7 +22,7 @@ from gpsseg.config.written import FoldedStudy
 from gpsseg.console import working
 from gpsseg.data.cards.own import card_of
 from gpsseg.engine.inference import Views
-from gpsseg.errors import UserError, counted, look_up
+from gpsseg.errors import UserError, counted
 from gpsseg.files import sha256_of_file
 from gpsseg.gps import Delta, Turns, apply_all
 from gpsseg.gps.alike import SEEN_ALIKE
@@ -35,7 +35,7 @@ from gpsseg.runs.trained import (
     check_trained,
     require_delta,
 )
-from gpsseg.tuning import METHODS
+from gpsseg.tuning import method_of
 
 ONE = (  # settings that decide what a network is and what it is shown
     *("backbone", "weights", "precision", "anonymous_ids"),
@@ -202,7 +202,7 @@ class Source:
     def network(self) -> Hashable:
         """What is equal of those that can take turns in one network: its base and its layers."""
         config, first = self.config, self.deltas[0]
-        method = look_up(config.method, METHODS, "method")
+        method = method_of(config.method)
         layers = (config.method, config.rank) if method.adds else None
         # By its seed, what no checkpoint gives values for is drawn; base_hash leaves that out.
         drawn = (frozenset(first.free), config.seed) if first.free else None

@@ -10,7 +10,7 @@ from torch import Tensor
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.runs.members import load_networks, refuse_study
-from gpsseg.tuning import METHODS
+from gpsseg.tuning import method_of
 
 PROMPTS = {"box": (0.25, 0.25, 0.75, 0.75), "point": (0.5, 0.5)}  # of an example
 
@@ -41,7 +41,7 @@ def merge(model: Backbone, config: SettledConfig) -> None:
     Raises:
         UserError: they cannot be merged; the network is as it was.
     """
-    if merges := METHODS[config.method].merges:
+    if merges := method_of(config.method).merges:
         merges(model.eval(), lambda: _example(model, config.image_size))
 
 

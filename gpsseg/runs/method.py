@@ -14,12 +14,12 @@ from gpsseg.backbones.registry import require_names
 from gpsseg.config.effects import idle
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.peft_tuners import is_peft
 from gpsseg.config.resuming import ResumedConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.console import say, working
 from gpsseg.data.cards.card import Card
 from gpsseg.engine.machine import Machine
-from gpsseg.errors import look_up
 from gpsseg.files import last_part
 from gpsseg.gps import Selection
 from gpsseg.runs.data import Data
@@ -32,7 +32,8 @@ from gpsseg.runs.selection import (
     save_selection,
     trainable_counts,
 )
-from gpsseg.tuning import METHODS
+from gpsseg.tuning import method_of
+from gpsseg.tuning.peft_tuner import reach_of
 
 
 def require_backbone(config: FinetuneConfig | SelectConfig) -> None:
@@ -45,7 +46,7 @@ def require_backbone(config: FinetuneConfig | SelectConfig) -> None:
 
 
 def refuse_without_effect(backbone: Backbone, config: FinetuneConfig | SelectConfig) -> None:
-    """Refuse options that would do nothing with this network.
+    """Refuse options that would do nothing with this network, or that one of PEFT's tuners lacks.
 
     Args:
         backbone: plain.
@@ -56,6 +57,8 @@ def refuse_without_effect(backbone: Backbone, config: FinetuneConfig | SelectCon
         UserError: one of them is given.
     """
     name = backbone.facts.name
+    if isinstance(config, FinetuneConfig) and is_peft(config.method):
+        reach_of(config.method, backbone, tuned_weights(backbone))
     if config.checkpoint_activations and not backbone.blocks:
         raise idle("checkpoint_activations", True, f"{name} has no blocks to compute again")
     if not isinstance(config, FinetuneConfig) or config.method != "adapter":
@@ -85,12 +88,16 @@ def load_base(config: FinetuneConfig | SelectConfig, card: Card | None) -> Backb
 
 def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:
     """Put the method's own layers into the plain backbone, in place; most methods have none."""
-    method, roles = look_up(config.method, METHODS, "method"), backbone.roles()
+    method = method_of(config.method)
     if method.adds:
         torch.manual_seed(config.seed)
-        scratch = from_scratch(backbone)
-        tuned = [n for n in roles if roles[n] != "prompt" and n not in scratch]
-        method.adds(backbone, tuned, backbone.blocks, config.rank)
+        method.adds(backbone, tuned_weights(backbone), backbone.blocks, config.rank)
+
+
+def tuned_weights(backbone: Backbone) -> list[str]:
+    """Names of the plain backbone's parameters that a method's own layers may stand beside."""
+    roles, scratch = backbone.roles(), from_scratch(backbone)
+    return [n for n in roles if roles[n] != "prompt" and n not in scratch]
 
 
 def what_trains(
@@ -114,10 +121,13 @@ def what_trains(
     """
     if handed is not None:
         return handed, {}
-    method = look_up(config.method, METHODS, "method")
+    method = method_of(config.method)
     if method.selects is not None:
         settings: Any = dataclasses.replace(config, **{"method": "gps", **method.selects})
         return choose(backbone, scored_images(data, config), settings, machine)
+    if is_peft(config.method):
+        reach = reach_of(config.method, backbone, tuned_weights(backbone))
+        say(reach.sentence(config.method))
     return gps.Selection({}, {}, tuple(added_and_whole(backbone, config))), {}
 
 
@@ -157,7 +167,7 @@ def added_and_whole(backbone: Backbone, config: FinetuneConfig) -> list[str]:
 
 def whole_parameters(backbone: Backbone, config: FinetuneConfig) -> list[str]:
     """Names of the plain backbone's parameters that train whole."""
-    method, roles = look_up(config.method, METHODS, "method"), backbone.roles()
+    method, roles = method_of(config.method), backbone.roles()
     if method.selects is not None:
         return gps_trains(backbone, config)[1]
     chosen = set(method.trains(backbone, roles)) if method.trains else set()

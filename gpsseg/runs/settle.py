@@ -9,8 +9,7 @@ from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.methods import options_of
 from gpsseg.config.select import SelectConfig, SettledSelectConfig
 from gpsseg.config.shared import EPOCHS, BackboneConfig, TopK
-from gpsseg.errors import look_up
-from gpsseg.tuning import METHODS
+from gpsseg.tuning import method_of
 
 TOP_K: tuple[int, TopK] = (1, 5)  # in encoder and decoder, where both are pre-trained
 TOP_K_FROM_SCRATCH: tuple[int, TopK] = (3, "dense")  # where the decoder starts at random
@@ -71,7 +70,7 @@ def _batch_size(config: FinetuneConfig, facts: Facts) -> int:
 
 def _rates(config: FinetuneConfig, facts: Facts, decoder_top_k: TopK | None) -> tuple[float, float]:
     """Learning rates of the method in encoder and decoder; the user's goes before its own."""
-    method, defaults = look_up(config.method, METHODS, "method"), facts.learning_rates
+    method, defaults = method_of(config.method), facts.learning_rates
     rate = config.lr or (config.decoder_lr if config.one_rate else None) or defaults[method.rate]
     if method.selects is not None and decoder_top_k != "dense":
         return rate, rate * defaults["decoder_values"] / defaults["values"]

@@ -30,7 +30,7 @@ from gpsseg.runs.method import add_layers, added_and_whole
 from gpsseg.runs.scores import images_at_once, scored_images, scores_of_halves
 from gpsseg.runs.selection import gps_trains
 from gpsseg.runs.training import training_batches
-from gpsseg.tuning import METHODS
+from gpsseg.tuning import method_of
 
 RESERVE = 0.1  # of what is planned: a busy machine may make it longer
 PAGE = 2.0  # seconds of statistics and of the report
@@ -220,7 +220,7 @@ def _what_trains(
     handed: gps.Selection | None,
 ) -> tuple[gps.Selection, float]:
     """What trains, by a few images where it is selected; and how long the whole selection takes."""
-    selects = METHODS[config.method].selects
+    selects = method_of(config.method).selects
     whole = [] if config.resume or selects is not None else added_and_whole(model, config)
     prepare(model, machine, config.checkpoint_activations)
     if handed is not None:

@@ -1,25 +1,30 @@
 """Other ways to tune: each says what trains; the loop, the loss and the data are the same for all.
 
 A method trains parameters that are there (``whole.py``), adds layers of its own and trains those
-(``lora.py``, ``adapter.py``, ``ssf.py``), or selects entries as GPS does, by another rule. What
-starts from random weights, such as a UNet's decoder, trains whole beside any of them.
+(``lora.py``, ``adapter.py``, ``ssf.py``; ``peft_tuner.py`` any of PEFT's), or selects entries as
+GPS does, by another rule. What starts from random weights, such as a UNet's decoder, trains whole
+beside any of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
+from gpsseg.config.peft_tuners import is_peft
+from gpsseg.errors import look_up
 from gpsseg.tuning.adapter import add_adapters, refuse_to_merge
-from gpsseg.tuning.lora import add_dora, add_lora, merge_low_rank
+from gpsseg.tuning.lora import add_dora, add_lora
+from gpsseg.tuning.peft_tuner import add_tuner, merge_layers
 from gpsseg.tuning.ssf import add_ssf
 from gpsseg.tuning.ssf_merged import merge_ssf
 from gpsseg.tuning.whole import Roles, bias, decoder, full, norm
 
-__all__ = ["METHODS", "Method", "Roles", "bias", "decoder", "full", "norm"]
+__all__ = ["METHODS", "Method", "Roles", "bias", "decoder", "full", "method_of", "norm"]
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,11 @@ METHODS: Mapping[str, Method] = {
     ),
     "lora": Method(  # low-rank updates of every layer (2106.09685)
         adds=add_lora,
-        merges=merge_low_rank,
+        merges=merge_layers,
     ),
     "dora": Method(  # LoRA with magnitude and direction apart (2402.09353)
         adds=add_dora,
-        merges=merge_low_rank,
+        merges=merge_layers,
     ),
     "adapter": Method(  # a bottleneck after every block (1902.00751)
         adds=add_adapters,
@@ -85,3 +90,14 @@ METHODS: Mapping[str, Method] = {
         merges=merge_ssf,
     ),
 }
+
+
+def method_of(name: str) -> Method:
+    """The method of a name; of one of PEFT's tuners with the options that its name has.
+
+    Raises:
+        UserError: there is none; the nearest is suggested.
+    """
+    if is_peft(name):
+        return Method(adds=partial(add_tuner, name), merges=merge_layers)
+    return look_up(name, METHODS, "method")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from gpsseg.errors import UserError
 
@@ -29,17 +29,6 @@ def add_dora(
 ) -> None:
     """The same with the magnitude of every neuron's weights apart (Liu et al. 2024)."""
     _inject(model, names, rank, dora=True)
-
-
-def merge_low_rank(model: nn.Module, run: Callable[[], Tensor]) -> None:
-    """Add the updates to the weights that they stand beside, and take their layers out."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    tuned = [(n, layer) for n, layer in model.named_modules() if isinstance(layer, BaseTunerLayer)]
-    for name, layer in tuned:
-        layer.merge()
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, layer.get_base_layer())
 
 
 def low_rank_layers(model: nn.Module, names: Sequence[str], rank: int) -> list[str]:

@@ -47,7 +47,9 @@ def test_a_method_that_adds_layers(tiny, name, tmp_path):
 
 
 @pytest.mark.parametrize("family", ["sam", "unet"])
-@pytest.mark.parametrize("name", ["full", "decoder", "bias", "norm", "dora"])
+@pytest.mark.parametrize(
+    "name", ["full", "decoder", "bias", "norm", "dora", "peft:ia3", "peft:oft,oft_block_size=4"]
+)
 def test_a_method_that_does_not_depend_on_how_features_are_laid_out(
     make_tiny, family, name, tmp_path
 ):

@@ -43,3 +43,16 @@ def test_wrong_options_are_refused(tmp_path, settings, said):
 def test_patience_is_that_of_every_method(tmp_path):
     config = CompareConfig(output=tmp_path, methods=("full", "gps"), patience=2)
     assert [config.settings_of(method)["patience"] for method in config.methods] == [2, 2]
+
+
+def test_a_tuner_of_peft_has_its_own_options_and_those_of_all(tmp_path):
+    text = "peft:loha,rank=4,lr=0.01,alpha=2"
+    assert parse_method(text) == ("peft:loha,rank=4,alpha=2", {"lr": 0.01})
+    config = CompareConfig(output=tmp_path, methods=("full", "peft:loha", text))
+    settings = config.settings_of(text)
+    assert (settings["method"], settings["lr"]) == ("peft:loha,rank=4,alpha=2", 0.01)
+    assert config.settings_of("peft:loha")["lr"] is None
+    with pytest.raises(UserError, match=r"peft:vera is not served: its layers share numbers"):
+        CompareConfig(output=tmp_path, methods=("full", "peft:vera"))
+    with pytest.raises(UserError, match="are the same"):
+        CompareConfig(output=tmp_path, methods=("full", text, "peft:loha,rank=4,alpha=2,lr=1e-2"))

@@ -8,7 +8,17 @@ from gpsseg.benchmark.measure import PREPARE
 from gpsseg.config.benchmark import MEASURED
 from gpsseg.config.evaluate import PROTOCOLS, WITH_TOLERANCE
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.methods import BLIND, METHOD_OF_CRITERION, METHOD_OPTIONS, SELECTING
+from gpsseg.config.methods import (
+    BLIND,
+    METHOD_OF_CRITERION,
+    METHOD_OPTIONS,
+    OF_SOME,
+    SELECTING,
+    known_options,
+    options_of,
+    title_of,
+)
+from gpsseg.config.peft_tuners import SERVED
 from gpsseg.config.select import SelectConfig
 from gpsseg.errors import UserError
 from gpsseg.evaluators import registry
@@ -81,3 +91,25 @@ def test_protocols_and_measured_methods():
     assert set(PROTOCOLS) == set(registry())
     assert set(MEASURED) == {*PREPARE, "selection"}
     assert set(WITH_TOLERANCE) < set(PROTOCOLS)
+
+
+def test_a_tuner_of_peft_has_its_options_in_its_name():
+    assert options_of("peft:loha,rank=4") == known_options("peft:loha,rank=4") == ()
+    assert known_options("of a later version") == OF_SOME
+    assert FinetuneConfig(method="peft:loha,rank=4").method == "peft:loha,rank=4"
+    with pytest.raises(UserError, match=r"--rank 4 has no effect here: it goes with --method lora"):
+        FinetuneConfig(method="peft:loha", rank=4)
+
+
+def test_a_tuner_of_peft_has_a_title_and_what_is_none_has_that_of_the_unknown():
+    assert title_of("peft:loha") == "PEFT's tuner loha"
+    assert title_of("peft:lokr,rank=4,alpha=2") == "PEFT's tuner lokr (rank=4, alpha=2)"
+    assert title_of("peft:<b>,x", "unknown") == title_of("other", "unknown") == "unknown"
+    assert title_of("other") == "other"
+
+
+def test_the_help_names_the_tuners_that_are_served():
+    import inspect
+
+    shown = " ".join(inspect.getsource(FinetuneConfig).split())
+    assert f"Served: {', '.join(SERVED)}." in shown

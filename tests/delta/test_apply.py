@@ -50,6 +50,7 @@ def test_a_delta_by_itself_names_its_base(tmp_path: Path) -> None:
         ({"weights": "x.pth"}, r"from weights of its author's \(x.pth\)"),
         ({"separate_classes": True}, "tells classes apart"),
         ({"method": "lora", "rank": 8}, r"is of lora, whose layers .*Pass the folder of its run"),
+        ({"method": "peft:ia3"}, r"is of peft:ia3, whose layers .*Pass the folder of its run"),
         ({"backbone": ""}, "does not say what its base is"),
     ):
         with pytest.raises(UserError, match=why):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from gpsseg.config.peft_tuners import is_peft
 from gpsseg.reading import read_text
 from gpsseg.report.contents import Json
 from gpsseg.report.paper.facts import name_of
@@ -54,7 +55,7 @@ OF_DATA: Mapping[str, str] = {  # a card's citation, so that a namesake's is not
 
 def keys_of_method(name: str) -> tuple[str, ...]:
     """The works behind a way to tune; none of full fine-tuning and the like."""
-    return OF_METHODS.get(name, ())
+    return ("peft",) if is_peft(name) else OF_METHODS.get(name, ())
 
 
 def keys_of_backbone(name: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gpsseg.config.methods import METHOD_TITLES
+from gpsseg.config.methods import title_of
 from gpsseg.errors import counted, told
 from gpsseg.evaluators.words import mean_words
 from gpsseg.report.contents import Json
@@ -82,7 +82,7 @@ def method(facts: Facts) -> Said | None:
     if not name:
         return None
     config, cited = facts.config, keys_of_method(str(name))
-    text = f"The network was adapted by {METHOD_TITLES.get(name, name)}"
+    text = f"The network was adapted by {title_of(str(name))}"
     if config.get("start_from"):
         text += ", of a selection that was made before this run and handed to it"
     elif name == "gps" and {"top_k", "criterion"} <= set(config):
