@@ -10,6 +10,7 @@ from gpsseg.gps.score import Scores, running_scores, score, unscored
 from gpsseg.gps.select import Selection, check_top_k, overlap, select, within_rounding
 from gpsseg.gps.sparse import merge, sparsify, with_dense_gradient
 from gpsseg.gps.swap import Turns, apply_all
+from gpsseg.gps.union import Union, selected_in
 
 __all__ = [
     "CRITERIA",
@@ -19,6 +20,7 @@ __all__ = [
     "Scores",
     "Selection",
     "Turns",
+    "Union",
     "apply_all",
     "average",
     "candidates_of",
@@ -34,6 +36,7 @@ __all__ = [
     "running_scores",
     "score",
     "select",
+    "selected_in",
     "sparsify",
     "supervised_contrastive_loss",
     "unscored",
