@@ -37,6 +37,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     "network": (
         *("backbone", "weights", "prompt", "method", "rank", "top_k", "decoder_top_k"),
         *("criterion", "level", "biases", "selection_images", "candidates", "start_from"),
+        "refresh",
         "merge",
     ),
     "training": (

@@ -9,7 +9,7 @@ from typing import Literal
 
 from gpsseg.config.durations import seconds_of
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
-from gpsseg.config.methods import METHOD_CONDITIONS, METHOD_OPTIONS, options_of
+from gpsseg.config.methods import CHANGES, METHOD_CONDITIONS, METHOD_OPTIONS, options_of
 from gpsseg.config.shared import PATIENCE_CONDITIONS, BackboneConfig, DataConfig, TrainingConfig
 from gpsseg.errors import UserError
 
@@ -47,6 +47,10 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     averaged one) or a run's folder, from whose values the training starts, or a
     selection.safetensors or a folder of `select`, where it starts from the base's. The base must be
     the same. With --decay-to pretrained values are still pulled to the base's."""
+    refresh: int | None = None
+    """Select anew after every so many updates, by the same criterion on the same images, with the
+    network as it is then. What stays selected keeps its optimiser's moments, what leaves keeps the
+    value that it has reached, and the delta holds all that was ever selected. Default: never."""
     epochs: int | None = None
     """Passes over the training images. Default: 4; with --time-limit as many as fit."""
     time_limit: str | None = None
@@ -95,6 +99,7 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
             return  # what goes with what is asked once the run's own settings are known
         refuse_idle(self, {**METHOD_CONDITIONS, **PATIENCE_CONDITIONS})
         refuse_idle(self, START_CONDITIONS)
+        refuse_idle(self, {"refresh": CHANGES})
         if self.one_rate and self.lr and self.decoder_lr and self.lr != self.decoder_lr:
             raise UserError(
                 "--lr and --decoder-lr are one rate with --method decoder, got "

@@ -16,9 +16,9 @@ BLIND = ("magnitude", "random")  # criteria that look at no image
 ADDING_UP = ("gradient", "gradient-abs", "fisher", "taylor")
 
 METHOD_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "gps": (*SELECTING, "criterion", "level", "selection_images"),
+    "gps": (*SELECTING, "criterion", "level", "selection_images", "refresh"),
     "neuroada": SELECTING,
-    "shira": SELECTING,
+    "shira": (*SELECTING, "refresh"),
     "full": (),
     "decoder": (),
     "bias": (),
@@ -62,5 +62,9 @@ def _of_methods(option: str) -> Condition:
 READS_IMAGES = Condition(
     "a --criterion that looks at images, which magnitude and random do not",
     lambda config: config.criterion not in BLIND,
+)
+CHANGES = Condition(  # one that decay and small steps leave as it is would select the same again
+    "a --criterion that training changes, which magnitude is not",
+    lambda config: config.criterion != "magnitude",
 )
 METHOD_CONDITIONS: Conditions = {option: _of_methods(option) for option in OF_SOME}

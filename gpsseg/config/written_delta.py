@@ -33,6 +33,7 @@ class DeltaSettings(TypedDict, total=False):
     criterion: Text
     level: Text
     biases: Text
+    refresh: Count | None
     classes: list[Text]
     separate_classes: bool
     greys: SeenGreys

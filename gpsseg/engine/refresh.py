@@ -36,12 +36,15 @@ class Refresh:
         every: after so many updates.
         select: which time it is (from 1) -> what trains from now on, of the network as it is then,
             which is plain meanwhile; the same in every process.
+        keep: is told the union of all selections by the best epoch, how often it was selected anew
+            by then, and how many numbers trained at a time, when the training has ended.
         halves: see ``gpsseg.gps.sparsify``.
     """
 
     every: int
     select: Callable[[int], Selection]
-    halves: bool
+    keep: Callable[[Selection, int, int], None]
+    halves: bool = False
 
 
 class Refreshing(Learner):
@@ -154,6 +157,7 @@ class Refreshing(Learner):
         put({name: self.model.get_parameter(name) for name in of.dense}, self.best)
         gps.sparsify(self.model, of, self._refresh.halves)
         self.find_trained()
+        self._refresh.keep(of, self.kept, self.at_a_time)
 
     def more(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The selections, and what all entries are that ever were in one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from gpsseg.config.select import SelectConfig
 from gpsseg.config.shared import BackboneConfig
 from gpsseg.console import say, working
 from gpsseg.data.loader import CaseDataset
+from gpsseg.device import draws_kept
 from gpsseg.engine.machine import Machine
 from gpsseg.engine.prepare import tuning_mode
 from gpsseg.errors import counted
@@ -100,9 +101,44 @@ def choose(
         share = ROUNDING[machine.precision]
         how["within_rounding"] = gps.within_rounding(scores, top_k, config.level, share)
         _say_ties(how["within_rounding"], selection)
+    return of_main((_whole(selection, whole), how))  # they may differ where scores nearly do not
+
+
+def choose_again(
+    backbone: Backbone,
+    images: CaseDataset,
+    config: FinetuneConfig,
+    machine: Machine,
+    at_once: int,
+    seed: int,
+) -> Selection:
+    """Select by the same rule as ``choose``, of the network as it is by now.
+
+    What the training draws at random goes on as if nothing had been drawn here.
+
+    Args:
+        backbone: plain, with the values that it has learned.
+        images: the same as there.
+        config: the same as there.
+        machine: where to score.
+        at_once: how many images in one pass.
+        seed: of dropout and the criterion "random".
+    """
+    top_k, whole = gps_trains(backbone, config)
+    with draws_kept(machine.device), memory_for("selecting", config):
+        torch.manual_seed(seed)
+        for scores in scores_of_halves(
+            backbone, images, at_once, list(top_k), config, machine, None
+        ):
+            last = scores
+        selection = gps.select(backbone, last, top_k, config.level)
+    return of_main(_whole(selection, whole))
+
+
+def _whole(selection: Selection, dense: Sequence[str]) -> Selection:
+    """A selection, on the CPU, with what trains whole beside it."""
     indices = {name: index.cpu() for name, index in selection.indices.items()}
-    selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
-    return of_main((selection, how))  # processes may differ where scores are all but equal
+    return dataclasses.replace(selection, indices=indices, dense=tuple(dense))
 
 
 def _say_ties(ties: int, selection: Selection) -> None:
@@ -191,6 +227,8 @@ def save_selection(
     folder: RunFolder, selection: Selection, layers: list[dict[str, Any]], how: Mapping[str, Any]
 ) -> None:
     """Write selection.safetensors, and selection.json with counts per layer."""
-    selection.save(folder.selection)
-    content = {"hash": selection.hash, **how, **trainable_counts(layers), "layers": layers}
+    union_of = {"union_of": str(how["refreshes"] + 1)} if "refreshes" in how else {}
+    selection.save(folder.selection, **union_of)
+    own = {"hash": selection.hash, **trainable_counts(layers), "layers": layers}
+    content = {"hash": selection.hash, **how, **own}
     write_json(folder.layers, content)
