@@ -52,7 +52,7 @@ class Learns(Protocol):
     """What an epoch trains, see ``gpsseg.engine.learner``: each may be another after an update."""
 
     ready: nn.Module
-    stepper: torch.optim.Optimizer
+    stepper: Any
     schedule: Schedule
 
     def before_update(self, epoch: int, step: int) -> float:

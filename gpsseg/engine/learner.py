@@ -44,7 +44,7 @@ class Learner:
 
     trained: dict[str, nn.Parameter]
     ready: nn.Module
-    stepper: torch.optim.Optimizer
+    stepper: Any
 
     def __init__(
         self,

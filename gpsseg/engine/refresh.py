@@ -97,11 +97,22 @@ class Refreshing(Learner):
         self._sparsify(selection)
         self._make_optimizer(done)
         self._take_over(old, before)
-        self.machine.accelerator.free_memory()  # it holds the network and optimiser until now
-        self.prepare()
+        self._prepare_again()
         seconds = time.perf_counter() - began
         self._tell(epoch, step, before, seconds)
         return seconds
+
+    def _prepare_again(self) -> None:
+        """Let accelerate have what is new; of several processes, whose wrapper has to be made anew.
+
+        The old one has hooks on what trains whole until it is gone.
+        """
+        accelerator = self.machine.accelerator
+        if self.machine.part[1] > 1:
+            del self.ready
+            accelerator.free_memory()
+            self.ready = accelerator.prepare(self.model)
+        self.stepper.optimizer = self.optimizer
 
     def _sparsify(self, selection: Selection) -> None:
         """Let this train, of a network that is plain."""

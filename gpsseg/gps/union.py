@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gpsseg.gps.select import Selection
-from gpsseg.gps.sparse import sparse_layers, whole_weight
+from gpsseg.gps.sparse import HALVES, sparse_layers, whole_weight
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def selected_in(model: nn.Module) -> Selection:
         for name in layer.selected_names:
             path = f"{prefix}.{name}".lstrip(".")
             indices[path] = layer._buffers[f"{name}_index"].cpu().int()
-            shapes[path] = tuple(whole_weight(layer, name).shape)
+            held = layer._buffers.get(name, layer._buffers.get(f"{name}_{HALVES[0]}"))
+            shapes[path] = tuple(held.shape)
     values = {f"{name}_values" for name in indices}
     trains = (name for name, p in model.named_parameters() if p.requires_grad)
     return Selection(indices, shapes, tuple(name for name in trains if name not in values))

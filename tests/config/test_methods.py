@@ -21,9 +21,10 @@ def test_every_method_is_listed_with_the_options_that_it_reads():
         assert not fixed & options, "what a method sets itself is no option of it"
         if method.selects is not None:
             blind = method.selects.get("criterion") in BLIND
-            assert options == {*SELECTING, "criterion", "level", "selection_images"} - fixed - (
-                {"selection_images"} if blind else set()
-            )
+            never = {"selection_images"} if blind else set()
+            never |= {"refresh"} if method.selects.get("criterion") == "magnitude" else set()
+            own = {"criterion", "level", "selection_images", "refresh"}
+            assert options == {*SELECTING, *own} - fixed - never
 
 
 def test_the_methods_with_a_rank_are_those_that_it_changes():
