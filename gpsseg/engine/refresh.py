@@ -18,11 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from gpsseg import gps
+from gpsseg.engine.epoch import diverged
 from gpsseg.engine.learner import Learner, put
 from gpsseg.engine.optimizer import carry_over, correct_by_age
 from gpsseg.engine.refresh_state import read_selections, to_tensors
 from gpsseg.engine.state import load_state
 from gpsseg.gps import Selection, Union
+from gpsseg.gps.score import NotFiniteError
 from gpsseg.gps.union import write
 
 COUNTS = ("times", "kept", "at_a_time")
@@ -91,7 +93,10 @@ class Refreshing(Learner):
         before = self._indices()
         old = {name: self.optimizer.state.get(p, {}) for name, p in self.trained.items()}
         gps.merge(self.model)
-        selection = self._refresh.select(self.times + 1)
+        try:
+            selection = self._refresh.select(self.times + 1)
+        except NotFiniteError:
+            raise diverged("a gradient that selects is not finite", epoch, step) from None
         self.union = self.union.joined(self.model, selection)
         self.times += 1
         self._sparsify(selection)

@@ -20,7 +20,7 @@ from gpsseg.engine.history import History
 from gpsseg.engine.machine import Machine
 from gpsseg.engine.stops import Deadline
 from gpsseg.engine.train import train
-from gpsseg.errors import TrainingDivergedError
+from gpsseg.errors import TrainingDivergedError, counted
 from gpsseg.files import is_main_process, log_to
 from gpsseg.gps import Selection
 from gpsseg.memory import memory_for
@@ -129,8 +129,15 @@ def _workers(config: SettledConfig) -> int:
 
 
 def say_few_updates(train: Sequence[Case], config: SettledConfig) -> None:
-    """Say so if an epoch has fewer batches than ``accumulate`` adds up for one step."""
+    """Say so if there are too few batches for ``accumulate``, or updates for ``refresh``."""
     batches = steps_of(train, config)
+    updates = config.epochs * -(-batches // config.accumulate)
+    if config.refresh and config.refresh >= updates and not config.resume:
+        say(
+            f"--refresh {config.refresh} selects nothing anew: the training has "
+            f"{counted(updates, 'update')} in all. Lower it, or leave it out.",
+            style="bold yellow",
+        )
     if config.accumulate > batches:
         say(
             f"--accumulate {config.accumulate} is more than the {batches} batches of an epoch, so "
