@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from gpsseg.config.effects import Condition, Conditions
 from gpsseg.errors import look_up
 
-SELECTING = ("top_k", "decoder_top_k", "biases")
+SELECTING = ("top_k", "decoder_top_k", "biases", "layers", "late_share")
 BLIND = ("magnitude", "random")  # criteria that look at no image
 # Criteria whose sums over parts of the images add up; a test holds them equal to gpsseg.gps.
-ADDING_UP = ("gradient", "gradient-abs", "fisher", "taylor")
+ADDING_UP = ("gradient", "gradient-abs", "fisher", "taylor", "gallop", "fps")
+# Criteria without a gradient -> the method that selects by them; gps always scores by it.
+METHOD_OF_CRITERION: Mapping[str, str] = {"magnitude": "neuroada", "random": "shira", "fps": "fps"}
 
 METHOD_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "gps": (*SELECTING, "criterion", "level", "selection_images", "refresh"),
+    "gps": (*SELECTING, "criterion", "mix", "mix_share", "level", "selection_images", "refresh"),
+    "fps": (*SELECTING, "selection_images", "refresh"),
     "neuroada": SELECTING,
     "shira": (*SELECTING, "refresh"),
     "full": (),
@@ -38,6 +41,7 @@ METHOD_TITLES: Mapping[str, str] = {
     "dora": "weight-decomposed low-rank adaptation (DoRA)",
     "adapter": "bottleneck adapters",
     "ssf": "scaling and shifting of features (SSF)",
+    "fps": "selection by weight times input (FPS)",
     "neuroada": "selection by magnitude (NeuroAda)",
     "shira": "selection at random (SHiRA)",
 }
@@ -62,9 +66,5 @@ def _of_methods(option: str) -> Condition:
 READS_IMAGES = Condition(
     "a --criterion that looks at images, which magnitude and random do not",
     lambda config: config.criterion not in BLIND,
-)
-CHANGES = Condition(  # one that decay and small steps leave as it is would select the same again
-    "a --criterion that training changes, which magnitude is not",
-    lambda config: config.criterion != "magnitude",
 )
 METHOD_CONDITIONS: Conditions = {option: _of_methods(option) for option in OF_SOME}

@@ -13,8 +13,10 @@ from gpsseg.errors import UserError
 CANDIDATES: Conditions = {
     "candidates": Condition(
         f"--criterion {', '.join(ADDING_UP[:-1])} or {ADDING_UP[-1]}, whose sums over several "
-        "centres can be added up, and --level neuron",
-        lambda config: config.criterion in ADDING_UP and config.level == "neuron",
+        "centres can be added up, --level neuron and no --mix",
+        lambda config: (
+            config.criterion in ADDING_UP and config.level == "neuron" and config.mix is None
+        ),
     ),
 }
 

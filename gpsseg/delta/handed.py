@@ -31,8 +31,22 @@ HIDDEN_FILE = "own-file.pth"  # what a nameless run's file is called
 SETTINGS = (
     *("batch_size", "weight_decay", "decay_to", "warmup", "dataset", "classes", "separate_classes"),
     *("anonymous_ids", "image_size", "seed", "backbone", "weights", "prompt", "top_k"),
-    *("decoder_top_k", "criterion", "level", "biases", "precision", "method", "rank", "epochs"),
-    *("refresh", "lr", "decoder_lr", "accumulate"),
+    *(
+        "decoder_top_k",
+        "criterion",
+        "mix",
+        "mix_share",
+        "layers",
+        "late_share",
+        "level",
+        "biases",
+        "precision",
+        "method",
+        "rank",
+        "epochs",
+        "refresh",
+    ),
+    *("lr", "decoder_lr", "accumulate"),
 )
 RESOLVED = ("precision", "greys")
 METRICS = (

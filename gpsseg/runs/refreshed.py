@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gpsseg.backbones import Backbone
@@ -32,6 +33,7 @@ class Refreshed:
 
     Args:
         backbone: prepared, sparse by the first selection.
+        selection: that one, or the union so far where a run goes on.
         data: whose training images are scored.
         config: says how.
         machine: where to score.
@@ -45,6 +47,7 @@ class Refreshed:
     def __init__(
         self,
         backbone: Backbone,
+        selection: Selection,
         data: Data,
         config: SettledConfig,
         machine: Machine,
@@ -53,6 +56,7 @@ class Refreshed:
         settings = of_selection(config)
         assert settings is not None
         self._backbone, self._settings, self._machine, self._run = backbone, settings, machine, run
+        self._whole = selection.dense
         self._images = scored_images(data, config)
         self._first: Json = by_main(lambda: read_object(run.layers, Selected))
         self.counts: dict[str, Any] = {}
@@ -64,9 +68,9 @@ class Refreshed:
 
     def select(self, number: int) -> Selection:
         """Select anew, for which time (from 1)."""
-        at_once = self._first.get("at_once", 1)
-        seed = self._settings.seed + SEEDS * number
-        to = self._settings, self._machine, at_once, seed
+        seed = (self._settings.seed + SEEDS * number) % 2**32
+        settings, at_once = replace(self._settings, seed=seed), self._first.get("at_once", 1)
+        to = settings, self._machine, at_once, self._whole
         return choose_again(self._backbone, self._images, *to)
 
     def keep(self, union: Selection, times: int, at_a_time: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -81,9 +81,10 @@ def choose(
     with memory_for("selecting", asked):
         for scores in halves:
             if seen > 1 and early is None:
-                early = gps.select(backbone, scores, top_k, config.level)
+                early = gps.select(backbone, _mixed(scores, top_k, config), top_k, config.level)
     with working("choosing weights"), memory_for("selecting", config):
-        selection = gps.select(backbone, scores, top_k, config.level)
+        chooses = _mixed(scores, top_k, config)
+        selection = gps.select(backbone, chooses, top_k, config.level)
         if also is not None:
             also(scores, top_k)
     if scores.without_gradient:
@@ -94,12 +95,16 @@ def choose(
         )
         say(f"{frozen} frozen: {names}{' ...' if many > 3 else ''}")
     how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
+    if config.mix:
+        how |= {"mix": config.mix, "mix_share": config.mix_share}
+    if config.layers != "all":
+        how |= {"chosen_from": config.layers, "late_share": config.late_share}
     if early:
         how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json
     if seen:
         how["at_once"] = at_once
         share = ROUNDING[machine.precision]
-        how["within_rounding"] = gps.within_rounding(scores, top_k, config.level, share)
+        how["within_rounding"] = gps.within_rounding(chooses, top_k, config.level, share)
         _say_ties(how["within_rounding"], selection)
     return of_main((_whole(selection, whole), how))  # they may differ where scores nearly do not
 
@@ -110,7 +115,7 @@ def choose_again(
     config: FinetuneConfig,
     machine: Machine,
     at_once: int,
-    seed: int,
+    whole: Sequence[str],
 ) -> Selection:
     """Select by the same rule as ``choose``, of the network as it is by now.
 
@@ -119,19 +124,17 @@ def choose_again(
     Args:
         backbone: plain, with the values that it has learned.
         images: the same as there.
-        config: the same as there.
+        config: the same as there but for the seed.
         machine: where to score.
         at_once: how many images in one pass.
-        seed: of dropout and the criterion "random".
+        whole: names of what trains whole.
     """
-    top_k, whole = gps_trains(backbone, config)
+    top_k, _ = gps_trains(backbone, config)
+    halves = scores_of_halves(backbone, images, at_once, list(top_k), config, machine, None)
     with draws_kept(machine.device), memory_for("selecting", config):
-        torch.manual_seed(seed)
-        for scores in scores_of_halves(
-            backbone, images, at_once, list(top_k), config, machine, None
-        ):
-            last = scores
-        selection = gps.select(backbone, last, top_k, config.level)
+        torch.manual_seed(config.seed)
+        *_, scores = halves
+        selection = gps.select(backbone, _mixed(scores, top_k, config), top_k, config.level)
     return of_main(_whole(selection, whole))
 
 
@@ -139,6 +142,15 @@ def _whole(selection: Selection, dense: Sequence[str]) -> Selection:
     """A selection, on the CPU, with what trains whole beside it."""
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     return dataclasses.replace(selection, indices=indices, dense=tuple(dense))
+
+
+def _mixed(
+    scores: gps.Scores, top_k: Mapping[str, int], config: FinetuneConfig | SelectConfig
+) -> gps.Scores | gps.Mixed:
+    """The scores that choose: those of the criterion, or mixed with another rule's."""
+    if config.mix is None:
+        return scores
+    return gps.Mixed(scores, scores.by(config.mix), config.mix_share, top_k, config.seed)
 
 
 def _say_ties(ties: int, selection: Selection) -> None:
@@ -163,10 +175,23 @@ def gps_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, in
         sparse["decoder"] = in_decoder
     weights = gps.neuron_weights(backbone)
     biases = gps.neuron_biases(backbone, shifts=config.biases == "all")
-    top_k = {n: sparse[roles[n]] for n in weights if roles[n] in sparse and n not in always}
+    out = {*always, *_early(weights, roles, config)}
+    top_k = {n: sparse[roles[n]] for n in weights if roles[n] in sparse and n not in out}
     if config.biases != "none":
-        always |= {name for name in biases if roles[name] == "encoder"}
+        always |= {n for n in biases if roles[n] == "encoder" and n not in out}
     return top_k, [name for name in roles if name in always]
+
+
+def _early(
+    weights: Sequence[str], roles: Mapping[str, str], config: BackboneConfig
+) -> Collection[str]:
+    """What --layers leaves out: the encoder's parameters before the first of its late weights."""
+    if config.layers == "all":
+        return ()
+    encoder = [name for name in weights if roles[name] == "encoder"]
+    first = encoder[-max(1, round(config.late_share * len(encoder)))]
+    names = list(roles)
+    return {name for name in names[: names.index(first)] if roles[name] == "encoder"}
 
 
 def layer_table(backbone: Backbone, selection: Selection) -> list[dict[str, Any]]:

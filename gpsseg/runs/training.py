@@ -67,7 +67,7 @@ def train_run(
         TrainingDivergedError: the loss or a weight became NaN or infinite.
     """
     batches_of = training_batches(data, config, machine)
-    again = Refreshed(backbone, data, config, machine, run) if config.refresh else None
+    again = Refreshed(backbone, selection, data, config, machine, run) if config.refresh else None
     refresh = again.every(config.refresh) if again and config.refresh else None
 
     def keep(history: History) -> None:

@@ -64,7 +64,8 @@ ALWAYS = {
     SelectConfig: SOURCE
     | PREPARATION
     | BACKBONE
-    | {"train_size", "seed", "output", "top_k", "decoder_top_k", "criterion", "level", "biases"},
+    | {"train_size", "seed", "output", "top_k", "decoder_top_k", "criterion"}
+    | {"level", "biases", "layers"},
     SlicesConfig: {"labels", "output", "axis", "window", "skip_empty"},
     SplitConfig: {"output"},
     SynthesizeConfig: {"output", "layout", "cases", "size", "seed"},
@@ -85,13 +86,17 @@ REFUSED = {
     FinetuneConfig: {
         "start_from": ({"start_from": "a", "method": "full"}, "which train a selection"),
         "rank": ({"rank": 4, "method": "ssf"}, "--method lora, dora or adapter"),
-        "top_k": ({"top_k": 2, "method": "full"}, "--method gps, neuroada or shira"),
+        "top_k": ({"top_k": 2, "method": "full"}, "--method gps, fps, neuroada or shira"),
         "decoder_top_k": ({"decoder_top_k": "dense", "method": "bias"}, NO_EFFECT),
         "biases": ({"biases": "all", "method": "lora"}, NO_EFFECT),
         "criterion": ({"criterion": "fisher", "method": "neuroada"}, "--method gps"),
         "level": ({"level": "net", "method": "shira"}, "--method gps"),
+        "mix": ({"mix": "random", "method": "shira"}, "--method gps"),
+        "mix_share": ({"mix_share": 0.1}, "it goes with --mix"),
+        "layers": ({"layers": "late", "method": "full"}, "--method gps, fps, neuroada or shira"),
+        "late_share": ({"late_share": 0.1}, "it goes with --layers late"),
         "selection_images": ({"selection_images": 3, "method": "shira"}, NO_EFFECT),
-        "refresh": ({"refresh": 3, "method": "neuroada"}, "--method gps or shira"),
+        "refresh": ({"refresh": 3, "method": "neuroada"}, "--method gps, fps or shira"),
         "patience": ({"patience": 3}, "it goes with more --epochs"),
         "lr": ({"method": "decoder", "lr": 1e-3, "decoder_lr": 1e-4}, "are one rate"),
         "output": ({"output": "a", "resume": "b"}, None),  # see test_resuming.py
@@ -99,7 +104,10 @@ REFUSED = {
     },
     SelectConfig: {
         "selection_images": ({"selection_images": 3, "criterion": "random"}, "looks at images"),
-        "candidates": ({**OUT, "candidates": 8, "level": "net"}, "and --level neuron"),
+        "mix": ({"mix": "taylor", "criterion": "fisher"}, "with their signs"),
+        "mix_share": ({"mix_share": 0.1}, "it goes with --mix"),
+        "late_share": ({"late_share": 0.1}, "it goes with --layers late"),
+        "candidates": ({**OUT, "candidates": 8, "level": "net"}, "--level neuron and no --mix"),
         "merge": ({"merge": ("a", "b"), "seed": 1}, "--merge has all from its files"),
     },
     CompareConfig: {
@@ -107,9 +115,13 @@ REFUSED = {
         "decoder_top_k": ({**OUT, "decoder_top_k": 2, "methods": "full"}, NO_EFFECT),
         "criterion": ({**OUT, "criterion": "fisher", "methods": "neuroada"}, NO_EFFECT),
         "level": ({**OUT, "level": "net", "methods": "shira"}, NO_EFFECT),
+        "mix": ({**OUT, "mix": "random", "methods": "shira"}, NO_EFFECT),
+        "mix_share": ({**OUT, "mix_share": 0.1}, "it goes with --mix"),
+        "layers": ({**OUT, "layers": "late", "methods": "full"}, NO_EFFECT),
+        "late_share": ({**OUT, "late_share": 0.1}, "it goes with --layers late"),
         "biases": ({**OUT, "biases": "none", "methods": "lora"}, NO_EFFECT),
         "selection_images": (
-            {**OUT, "selection_images": 2, "methods": ("gps:criterion=random", "shira")},
+            {**OUT, "selection_images": 2, "methods": ("neuroada", "shira")},
             NO_EFFECT,
         ),
         "patience": ({**OUT, "patience": 11}, "it goes with more --epochs"),
@@ -220,7 +232,7 @@ def test_an_option_without_effect_is_refused_by_name(kind, name):
         (FinetuneConfig, {"method": "full", "criterion": "gradient", "rank": 8}),
         (CompareConfig, {**OUT, "top_k": 2, "methods": ("gps", "full", "lora:rank=1")}),
         (CompareConfig, {**OUT, "selection_images": 2, "methods": ("gps", "shira")}),
-        (CompareConfig, {**OUT, "criterion": "random", "methods": ("gps", "neuroada")}),
+        (CompareConfig, {**OUT, "criterion": "fisher", "methods": ("gps", "neuroada")}),
         (CompareConfig, {**OUT, "methods": ("gps", "lora")}),
         (EvaluateConfig, {**RUN, "tolerance": 3, "protocol": "boundary"}),
         (EvaluateConfig, {**RUN, "tolerance": 3, "protocol": "all"}),
@@ -244,13 +256,22 @@ def test_what_has_an_effect_is_taken(kind, options):
         ("gps:top_k=1,top_k=2", "top_k comes twice"),
         ("lora:top_k=1", "--methods lora:top_k=1: --top-k 1 has no effect here"),
         ("gps:refresh=0", "--methods gps:refresh=0: --refresh must be at least 1"),
-        ("gps:refresh=9,criterion=magnitude", "--refresh 9 .* a --criterion that training changes"),
-        ("full:refresh=9", "--refresh 9 has no effect here: it goes with --method gps or shira"),
+        (
+            "full:refresh=9",
+            "--refresh 9 has no effect here: it goes with --method gps, fps or shira",
+        ),
         ("gps:rank=1", "--rank 1 has no effect here"),
         ("gps:lr=0", "--lr must be above 0"),
         ("gps:warmup=2", "--warmup is a share"),
         ("gps:", "Unknown option"),
-        ("gps:criterion=random,selection_images=2", "--selection-images 2 has no effect"),
+        ("shira:selection_images=2", "--selection-images 2 has no effect"),
+        ("gps:criterion=random", "--criterion random does not. Pass --method shira"),
+        ("gps:mix_share=0.2", "--mix-share 0.2 has no effect"),
+        ("gps:mix=random,mix_share=1.0", "--mix-share must lie between 0 and 1, got 1.0"),
+        ("gps:mix=random,level=net", "--mix random has no effect here: it goes with --level"),
+        ("gps:mix=taylor,criterion=fisher", "adds up gradients with their signs"),
+        ("gps:mix=fps", "--mix must be"),
+        ("shira:late_share=0.2", "--late-share 0.2 has no effect here: it goes with --layers late"),
     ],
 )
 def test_a_method_goes_through_the_constructor_of_finetune(text, said):

@@ -20,13 +20,16 @@ from gpsseg.report.paper.facts import (
     name_of,
 )
 from gpsseg.report.paper.references import keys_of_backbone, keys_of_method
-from gpsseg.report.sections import trained_parts
+from gpsseg.report.sections import ever_trained, trained_parts
 from gpsseg.report.settings import command, not_repeated
 
 OF_FOLD = re.compile(r"fold[- ](\d+):? (.+?)(?=; fold[- ]\d|$)")  # of a study's, an ensemble's
 CRITERIA = {
     "gradient": "the absolute sum of their gradients over training images",
     "gradient-abs": "the sum of their absolute gradients over training images",
+    "gallop": "the absolute sum of their gradients over training images, over their magnitude",
+    "fps": "their magnitude times the mean magnitude of their inputs over training images",
+    "taylor": "the absolute sum of their gradients over training images, times their magnitude",
     "magnitude": "their magnitude, which looks at no image",
     "random": "chance, which looks at no image",
 }
@@ -87,7 +90,7 @@ def method(facts: Facts) -> Said | None:
         text += BIASES.get(config.get("biases", ""), "")
     elif name in ("lora", "dora", "adapter") and "rank" in config:
         text += f", of rank {config['rank']}"
-    elif name in ("neuroada", "shira") and "top_k" in config:
+    elif name in ("neuroada", "shira", "fps") and "top_k" in config:
         text += f", {config['top_k']} input connections per neuron"
     files = (f"{facts.where}{CONFIG}",) if config else ()
     return facts.said(f"{text}.", METRICS, *files, cites=cited)
@@ -102,7 +105,11 @@ def _selected(config: Json) -> str:
         kept = f"as many entries as {count} input connections per neuron, the best of {whole},"
     else:
         kept = f"the {counted(count, 'best input connection')} of each neuron"
-    return f"in the encoder {kept} {'was' if count == 1 and not whole else 'were'} selected by {by}"
+    if config.get("mix"):
+        other = CRITERIA.get(config["mix"], config["mix"])
+        by += f", {100 * config['mix_share']:g} % of them by {other}"
+    where = "the late layers of the encoder" if config.get("layers") == "late" else "the encoder"
+    return f"in {where} {kept} {'was' if count == 1 and not whole else 'were'} selected by {by}"
 
 
 def _decoder(top_k: object) -> str:
@@ -131,7 +138,9 @@ def trained_share(facts: Facts) -> Said | None:
     number, share = parts["All"]
     if share == 1:
         return facts.of_run(f"All {number:,} numbers of the network trained.", METRICS)
-    text = f"{number:,} numbers trained, {100 * share:.3g} % of the network"
+    text = (
+        f"{number:,} numbers trained{ever_trained(facts.run)}, {100 * share:.3g} % of the network"
+    )
     two = [name for name in ("Encoder", "Decoder") if name in parts]
     inside = [f"{name.lower()} {100 * parts[name][1]:.3g} %" for name in two]
     more = f" ({', '.join(inside)})" if inside else ""
