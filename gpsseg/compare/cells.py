@@ -117,8 +117,8 @@ def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
     validated = [row for row in epochs if "val_dice" in row]
     best = max(validated, key=lambda row: row["val_dice"], default=None)
     selection = read_object(run.layers, Selected)
-    names = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
-    names += ("at_a_time", "refreshes")  # of one that selects anew
+    counts = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
+    names = (*counts, "at_a_time", "refreshes")  # of a run that selects anew
     content = {
         "val_dice": best["val_dice"] if best else 0.0,
         "best_epoch": best["epoch"] if best else 0,

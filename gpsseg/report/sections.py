@@ -155,8 +155,9 @@ def ever_trained(contents: Contents) -> str:
     """That these have not all trained at the same time, where it was selected anew; else empty."""
     counts = contents.metrics.get("trainable") or contents.selection
     every = contents.config.get("config", {}).get("refresh")
+    after = f", after every {counted(every, 'update')}" if every else ""
     words = refresh_words(counts)
-    return f" at some time ({words}, after every {counted(every, 'update')})" if words else ""
+    return f" at some time ({words}{after})" if words else ""
 
 
 @dataclass(frozen=True)
