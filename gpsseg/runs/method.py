@@ -211,7 +211,7 @@ def decays_back(backbone: Backbone, trained: Collection[str], config: SettledCon
     """
     if config.decay_to == "zero":
         return set()
-    scratch = from_scratch(backbone)
+    scratch = {name.removesuffix("_values") for name in from_scratch(backbone)}
     return {name for name in trained if name.removesuffix("_values") not in scratch}
 
 
