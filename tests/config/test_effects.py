@@ -60,7 +60,7 @@ ALWAYS = {
         *("run", "input", "output", "resume", "save_probabilities", "overlays", "batch_size"),
         *("device", "untrained"),
     },
-    ReportConfig: {"compare", "output", "run"},
+    ReportConfig: {"compare", "comparisons", "output", "run"},
     SelectConfig: SOURCE
     | PREPARATION
     | BACKBONE
