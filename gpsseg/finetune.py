@@ -125,12 +125,12 @@ def _tune(
 
     gps.sparsify(backbone, selection, halves=machine.precision == "bf16")
     validate = validation(backbone, data.split.val, data.card, settled, machine, data.held)
-    history = train_run(
+    history, ever_trained = train_run(
         *(backbone, selection, data, settled, machine, run, base, validate),
         *(opened.deadline, opened.tracking.line, start.values if start else {}),
     )
     watch.lap("training")
-    return Tuned(**vars(opened), trainable=trainable, history=history)
+    return Tuned(**vars(opened), trainable=trainable | ever_trained, history=history)
 
 
 def _open(

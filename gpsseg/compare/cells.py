@@ -129,7 +129,8 @@ def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
     validated = [row for row in epochs if "val_dice" in row]
     best = max(validated, key=lambda row: row["val_dice"], default=None)
     selection = read_object(run.layers, Selected)
-    names = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
+    counts = ("encoder", "decoder", "total", "share_of_encoder", "share_of_total")
+    names = (*counts, "at_a_time", "refreshes")  # of a run that selects anew
     content = {
         "val_dice": best["val_dice"] if best else 0.0,
         "best_epoch": best["epoch"] if best else 0,
@@ -141,7 +142,7 @@ def _train(config: SettledConfig, run: RunFolder, salt: str | None) -> None:
         "delta_bytes": run.delta.stat().st_size,
         "lr": config.lr,
         "decoder_lr": config.decoder_lr,
-        "trainable": {name: selection[name] for name in names},
+        "trainable": {name: selection[name] for name in names if name in selection},
     }
     remove_folder(run.resume_point.parent)
     write_json(run.cell, content)

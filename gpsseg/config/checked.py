@@ -69,6 +69,7 @@ LIMITS: Mapping[str, Limit] = {
     "port": Limit(0, 65535, hint="Leave it out."),
     "processes": Limit(1, 1024),
     "rank": Limit(1, 4096),
+    "refresh": Limit(1),
     "rounds": Limit(1),
     "seed": SEED,
     "seeds": dataclasses.replace(SEED, said=f"0 or more, and at most {SEED.most}"),

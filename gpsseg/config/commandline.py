@@ -38,6 +38,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
         *("backbone", "weights", "prompt", "method", "rank", "top_k", "decoder_top_k"),
         *("criterion", "mix", "mix_share", "layers", "late_share", "level", "biases"),
         *("selection_images", "candidates", "start_from"),
+        "refresh",
         "merge",
     ),
     "training": (

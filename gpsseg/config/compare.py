@@ -230,7 +230,7 @@ def _used_by_one(option: str) -> Condition:
 
 
 CONDITIONS: Conditions = {
-    **{option: _used_by_one(option) for option in OF_SOME if option != "rank"},
+    **{option: _used_by_one(option) for option in OF_SOME if option in hints_of(BackboneConfig)},
     "without_box": Condition("--also-on", lambda config: bool(config.also_on)),
     "trial_seeds": Condition(
         "two or more --lr-factors to try", lambda config: len(config.lr_factors) > 1

@@ -52,6 +52,10 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     averaged one) or a run's folder, from whose values the training starts, or a
     selection.safetensors or a folder of `select`, where it starts from the base's. The base must be
     the same. With --decay-to pretrained values are still pulled to the base's."""
+    refresh: int | None = None
+    """Select anew after every so many updates, by the same criterion on the same images, with the
+    network as it is then. What stays selected keeps its optimiser's moments, what leaves keeps the
+    value that it has reached, and the delta holds all that was ever selected. Default: never."""
     epochs: int | None = None
     """Passes over the training images. Default: 4; with --time-limit as many as fit."""
     time_limit: str | None = None

@@ -19,10 +19,10 @@ ADDING_UP = ("gradient", "gradient-abs", "fisher", "taylor", "gallop", "fps")
 METHOD_OF_CRITERION: Mapping[str, str] = {"magnitude": "neuroada", "random": "shira", "fps": "fps"}
 
 METHOD_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "gps": (*SELECTING, "criterion", "mix", "mix_share", "level", "selection_images"),
-    "fps": (*SELECTING, "selection_images"),
+    "gps": (*SELECTING, "criterion", "mix", "mix_share", "level", "selection_images", "refresh"),
+    "fps": (*SELECTING, "selection_images", "refresh"),
     "neuroada": SELECTING,
-    "shira": SELECTING,
+    "shira": (*SELECTING, "refresh"),
     "full": (),
     "decoder": (),
     "bias": (),

@@ -152,12 +152,15 @@ class Counts(TypedDict, total=False):
     share_of_encoder: Score | None
     share_of_decoder: Score | None
     share_of_total: Score | None
+    at_a_time: Count
+    refreshes: Count
 
 
 class Selected(Counts, total=False):
     """selection.json."""
 
     hash: Text
+    at_once: Count
     layers: list[Layer]
 
 

@@ -37,6 +37,7 @@ class DeltaSettings(TypedDict, total=False):
     late_share: Score
     level: Text
     biases: Text
+    refresh: Count | None
     classes: list[Text]
     separate_classes: bool
     greys: SeenGreys

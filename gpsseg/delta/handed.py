@@ -44,6 +44,7 @@ SETTINGS = (
         "method",
         "rank",
         "epochs",
+        "refresh",
     ),
     *("lr", "decoder_lr", "accumulate"),
 )

@@ -20,6 +20,7 @@ OF_METHOD = (
     "late_share",
     "level",
     "biases",
+    "refresh",
 )
 SHORT = 200
 MOST = 20  # parts of a mean that are listed

@@ -8,7 +8,7 @@ import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from gpsseg.data.dealt import LENT
 from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.prepare import tuning_mode
+from gpsseg.engine.schedule import Schedule
 from gpsseg.errors import TrainingDivergedError
 
 
@@ -47,13 +48,22 @@ def windows(
         yield Step(number, batch, waited, opens, number % accumulate == 0 or number == steps)
 
 
+class Learns(Protocol):
+    """What an epoch trains, see ``gpsseg.engine.learner``: each may be another after an update."""
+
+    ready: nn.Module
+    stepper: Any
+    schedule: Schedule
+
+    def before_update(self, epoch: int, step: int) -> float:
+        """Do what is due before an update's first batch. Returns the seconds that it took."""
+
+
 def train_epoch(
-    model: nn.Module,
+    learner: Learns,
     epoch: int,
     batches: Iterable[Step],
     loss_of: Callable[[nn.Module, Batch], Tensor],
-    optimizer: Any,
-    schedule: Any,
     machine: Machine,
     log: Callable[[Mapping[str, Any]], None],
 ) -> dict[str, float]:
@@ -68,25 +78,29 @@ def train_epoch(
     Raises:
         TrainingDivergedError: the loss became NaN or infinite.
     """
-    tuning_mode(model)
+    tuning_mode(learner.ready)
     losses: list[float] = []
     counts: list[int] = []
     unit, seen, updates, waiting, started = 0, 0, 0, 0.0, time.perf_counter()
+    beside = 0.0  # seconds of what is no part of a step
     for step in batches:
         waiting += step.waited
+        beside += learner.before_update(epoch, step.number) if step.opens else 0.0
         own = 0 if LENT in step.batch else len(step.batch["image"])
         images = machine.total(own)
         unit, seen = (images, images) if step.opens else (unit, seen + images)
-        alone = contextlib.nullcontext() if step.closes else machine.accelerator.no_sync(model)
+        alone = (
+            contextlib.nullcontext() if step.closes else machine.accelerator.no_sync(learner.ready)
+        )
         with alone:
-            loss = loss_of(model, step.batch)
+            loss = loss_of(learner.ready, step.batch)
             # several processes' gradients are averaged, each counting as much as any other
             machine.accelerator.backward(loss * (own * machine.part[1] / unit))
         if step.closes:
-            _scale_gradients(optimizer, unit / seen)
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
+            _scale_gradients(learner.stepper, unit / seen)
+            learner.stepper.step()
+            learner.stepper.zero_grad()
+            learner.schedule.step()
             updates += 1
         mean = machine.mean(loss.item(), own)
         if not math.isfinite(mean):
@@ -94,13 +108,14 @@ def train_epoch(
         losses.append(mean)
         counts.append(images)
         log({"event": "step", "epoch": epoch, "step": step.number, "loss": mean})
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started - beside
     return {
         "epoch": epoch,
         "loss": sum(map(operator.mul, losses, counts)) / sum(counts),
         "updates": updates,
         "waiting": waiting / seconds,
         "step_seconds": (seconds - waiting) / len(losses),
+        **({"selecting": beside} if beside else {}),
     }
 
 

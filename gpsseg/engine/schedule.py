@@ -20,13 +20,13 @@ class Schedule:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, config: SettledConfig, updates: int):
-        self._optimizer, self._updates = optimizer, updates
+        self._optimizer = optimizer
         self._factor = _cosine(config.epochs * updates, config.warmup)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
 
-    def go_to(self, epochs: int) -> None:
-        """Stand where so many epochs end."""
-        self._schedule.last_epoch = epochs * self._updates
+    def go_to(self, done: int) -> None:
+        """Stand where so many updates were made."""
+        self._schedule.last_epoch = done
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self._factor(self._schedule.last_epoch)
 

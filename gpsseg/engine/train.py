@@ -8,14 +8,12 @@ that these came in. The schedule ends with the last window of the last epoch.
 from __future__ import annotations
 
 import contextlib
-import copy
 import itertools
 import math
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,22 +23,20 @@ from torch.utils.data import DataLoader
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import progress, say
-from gpsseg.engine.epoch import all_steps, diverged, train_epoch, windows
+from gpsseg.engine.epoch import all_steps, train_epoch, windows
 from gpsseg.engine.history import History
+from gpsseg.engine.learner import NOTHING, Learner
 from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import Batch, Machine
-from gpsseg.engine.optimizer import adamw
 from gpsseg.engine.outlook import left, with_outlook
 from gpsseg.engine.prompts import drawn_for_each, from_truth
-from gpsseg.engine.schedule import Schedule
-from gpsseg.engine.state import load_state, save_state
+from gpsseg.engine.refresh import Refresh, Refreshing
+from gpsseg.engine.state import save_state
 from gpsseg.engine.stops import Deadline, Stops
 from gpsseg.faults import DiskError
 from gpsseg.files import is_main_process, log_to
 from gpsseg.reading import read_log
 from gpsseg.scope import reason
-
-NOTHING: Mapping[str, Tensor] = MappingProxyType({})  # of a training that has its own start
 
 
 def _keep_nothing(history: History) -> None:
@@ -60,6 +56,7 @@ def train(
     deadline: Deadline | None = None,
     watch: Callable[[Mapping[str, Any]], None] | None = None,
     first: Mapping[str, Tensor] = NOTHING,
+    refresh: Refresh | None = None,
 ) -> History:
     """Train what ``rates`` names with AdamW and a cosine schedule; keep the best epoch's weights.
 
@@ -81,35 +78,35 @@ def train(
         watch: sees every line of the log, in the main process, if anybody does.
         first: parameter name -> value that it starts from, of all that train; what decays ``back``
             still goes to the model's own. Empty where these are the start.
+        refresh: when and how to select anew, if at all; ``rates`` and ``back`` then name the values
+            of every weight that may be selected from.
 
     Raises:
         TrainingDivergedError: the loss or a weight became NaN or infinite.
     """
-    model.to(machine.device)  # first, so that what a resume point holds lands there
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = adamw(_groups(trained, rates, back), config.weight_decay, machine.device)
-    _pull_back(optimizer, config.weight_decay)
     steps = len(batches_of(range(1, 2)))
-    schedule = Schedule(optimizer, config, math.ceil(steps / config.accumulate))
-    if first:
-        _restore(trained, first)
-    log, best, history = _log(run, watch), _copy(trained), History()
+    log, history, updates = _log(run, watch), History(), math.ceil(steps / config.accumulate)
+    settings = rates, back, config, machine, updates, first
+    learner = Refreshing(model, refresh, log, *settings) if refresh else Learner(model, *settings)
     if config.resume:
-        best, history = _take_up(RunFolder(config.resume), trained, optimizer, log)
-        schedule.go_to(len(history.epochs))
-    ready, stepper = machine.accelerator.prepare(model, optimizer)
+        history = _take_up(RunFolder(config.resume), learner, log)
+        learner.schedule.go_to(len(history.epochs) * updates)
+    learner.prepare()
     epochs = range(len(history.epochs) + 1, 0 if history.ended else config.epochs + 1)
     planned = deadline is not None and not config.resume  # then it was said
     told = _shown(batches_of, epochs, steps, planned)
-    parts = ready, trained, stepper, schedule, validate, Stops(config.patience, deadline)
-    loop = _Loop(config, machine, log, told, steps, *parts)
+    stops = Stops(config.patience, deadline)
+    loop = _Loop(config, machine, log, told, steps, learner, validate, stops)
     try:
         for epoch in epochs:
             history = loop.trained_further(history, epoch)
-            best = _copy(trained) if history.best_epoch == epoch else best
-            made = {"history": asdict(history), "updates": schedule.done}
+            if history.best_epoch == epoch:
+                learner.note_best()
+            more, progress = learner.more()
+            made = {"history": asdict(history), "updates": learner.schedule.done, **progress}
             if is_main_process():
-                save_state(RunFolder(run).resume_point, trained, best, optimizer, made)
+                state = learner.trained, learner.best, learner.optimizer, made, more
+                save_state(RunFolder(run).resume_point, *state)
             _tell(history, config.epochs, log)  # what is told can be gone on with
             if history.ended:
                 break
@@ -120,7 +117,7 @@ def train(
         raise
     finally:
         told.close()
-        _restore(trained, best)
+        learner.restore_best()
         keep(history)
     return history
 
@@ -134,10 +131,7 @@ class _Loop:
     log: Callable[[Mapping[str, Any]], None]
     batches: Iterator[tuple[int, Any, float]]
     steps: int
-    ready: nn.Module
-    trained: Mapping[str, nn.Parameter]
-    stepper: torch.optim.Optimizer
-    schedule: Schedule
+    learner: Learner
     validate: Callable[[], float]
     stops: Stops
 
@@ -146,16 +140,15 @@ class _Loop:
         config, stops = self.config, self.stops
         started, loss_of = time.perf_counter(), _loss_of(epoch, config, self.machine)
         batches = windows(itertools.islice(self.batches, self.steps), self.steps, config.accumulate)
-        to = loss_of, self.stepper, self.schedule, self.machine, self.log
-        row = train_epoch(self.ready, epoch, batches, *to)
-        _refuse_not_finite(self.trained, epoch, self.steps)
+        row = train_epoch(self.learner, epoch, batches, loss_of, self.machine, self.log)
+        self.learner.refuse_not_finite(epoch, self.steps)
         last = epoch == config.epochs
         due = last or epoch % config.validate_every == 0
         late = not last and stops.late(time.perf_counter() - started, due)
         if due or late:
             row["val_dice"] = stops.validated(self.validate)
         seconds = time.perf_counter() - started
-        history = history.add({**row, "lr": self.schedule.rate, "seconds": seconds})
+        history = history.add({**row, "lr": self.learner.schedule.rate, "seconds": seconds})
         return replace(history, ended="" if last else stops.why(history, late))
 
 
@@ -168,23 +161,17 @@ def _shown(
         yield from shown if planned else with_outlook(shown, len(epochs), steps)
 
 
-def _take_up(
-    run: RunFolder,
-    trained: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    log: Callable[[Mapping[str, Any]], None],
-) -> tuple[dict[str, Tensor], History]:
-    """Put weights and optimiser to where a run stopped; its best weights, and its history.
+def _take_up(run: RunFolder, learner: Learner, log: Callable[[Mapping[str, Any]], None]) -> History:
+    """Put weights and optimiser to where a run stopped; its history.
 
     An epoch whose row was not written, as the run was stopped just then, is logged now.
     """
-    best, made = load_state(run.resume_point, trained, optimizer)
-    history = History(**made["history"])
+    history = History(**learner.load(run.resume_point)["history"])
     told = {row.get("epoch") for row in read_log(run.log) if row.get("event") == "epoch"}
     for row in history.epochs:
         if row["epoch"] not in told:
             log({"event": "epoch", **row})
-    return best, history
+    return history
 
 
 def _loss_of(
@@ -194,12 +181,6 @@ def _loss_of(
     seed = config.seed * 100_003 + epoch
     torch.manual_seed(seed + (machine.part[0] << 40))  # of dropout, if there is any
     return batch_loss(machine, drawn_for_each(from_truth(config.prompt, varied=True), seed))
-
-
-def _refuse_not_finite(trained: Mapping[str, nn.Parameter], epoch: int, steps: int) -> None:
-    for name, parameter in trained.items():
-        if not bool(torch.isfinite(parameter).all()):
-            raise diverged(f"{name} is not finite", epoch, steps)
 
 
 def _log_stop(error: BaseException, log: Callable[[Mapping[str, Any]], None]) -> None:
@@ -229,49 +210,3 @@ def _log(
             watch(line)
 
     return log
-
-
-def _groups(
-    trained: Mapping[str, nn.Parameter], rates: Mapping[str, float], back: Collection[str]
-) -> list[dict[str, Any]]:
-    """One optimiser group a rate: on CUDA each group's update is a few kernels, however large.
-
-    Those that decay ``back`` have groups of their own, in which AdamW itself decays nothing.
-    """
-    groups: dict[tuple[float, bool], dict[str, Any]] = {}
-    for name, parameter in trained.items():
-        pulled = name in back
-        new = {"params": [], "lr": rates[name], "pulled": pulled}
-        group = groups.setdefault((rates[name], pulled), new)
-        group["params"].append(parameter)
-        if pulled:
-            group["weight_decay"] = 0.0
-    return list(groups.values())
-
-
-def _pull_back(optimizer: torch.optim.Optimizer, decay: float) -> None:
-    """Before each update, pull what decays back towards its start: w -= lr decay (w - start).
-
-    It is AdamW's decoupled decay with another end; a weight that has not moved stays bit for bit.
-    """
-    pulled = [group for group in optimizer.param_groups if group["pulled"]]
-    starts = [[p.detach().clone() for p in group["params"]] for group in pulled]
-
-    @torch.no_grad()
-    def pull(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        groups = [group for group in optimizer.param_groups if group["pulled"]]
-        for group, start in zip(groups, starts, strict=True):
-            torch._foreach_lerp_(group["params"], start, group["lr"] * decay)
-
-    if decay and pulled:
-        optimizer.register_step_pre_hook(pull)
-
-
-def _copy(trained: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    return {name: copy.deepcopy(parameter.detach()) for name, parameter in trained.items()}
-
-
-@torch.no_grad()
-def _restore(trained: Mapping[str, nn.Parameter], state: Mapping[str, Tensor]) -> None:
-    for name, parameter in trained.items():
-        parameter.copy_(state[name])

@@ -24,6 +24,18 @@ def interval_text(ends: Sequence[float | None] | None, form: str = ".3f") -> str
     return "[no interval]" if ends is None else f"[{ends[0]:{form}}, {ends[1]:{form}}]"
 
 
+def refresh_words(counts: Mapping[str, Any]) -> str:
+    """How many numbers trained at a time where it was selected anew; empty where it was not.
+
+    >>> refresh_words({"total": 9000, "at_a_time": 4000, "refreshes": 2}), refresh_words({})
+    ('4,000 numbers trained at a time, selected anew 2 times', '')
+    """
+    if "refreshes" not in counts:
+        return ""
+    times = counted(counts["refreshes"], "time")
+    return f"{counts['at_a_time']:,} numbers trained at a time, selected anew {times}"
+
+
 def verdict(found: Mapping[str, Any]) -> str:
     """What the 95 % interval of a difference between two methods' mean Dice says.
 

@@ -12,12 +12,8 @@ from gpsseg.gps.select import Selection, check_top_k, overlap, select, within_ro
 from gpsseg.gps.sparse import merge, sparsify, with_dense_gradient
 from gpsseg.gps.stable import SumsOnTheWay, divisions, of_the_same_sums
 from gpsseg.gps.swap import Turns, apply_all
-from gpsseg.gps.usage import (
-    Channels,
-    chance_of_overlap,
-    channels_of,
-    share_of_scores,
-)
+from gpsseg.gps.union import Union, selected_in
+from gpsseg.gps.usage import Channels, chance_of_overlap, channels_of, share_of_scores
 
 __all__ = [
     "CRITERIA",
@@ -30,6 +26,7 @@ __all__ = [
     "Selection",
     "SumsOnTheWay",
     "Turns",
+    "Union",
     "apply_all",
     "average",
     "candidates_of",
@@ -49,6 +46,7 @@ __all__ = [
     "running_scores",
     "score",
     "select",
+    "selected_in",
     "share_of_scores",
     "sparsify",
     "supervised_contrastive_loss",

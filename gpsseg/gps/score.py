@@ -23,6 +23,10 @@ from gpsseg.gps.neurons import as_rows, owner
 Batch = TypeVar("Batch")
 
 
+class NotFiniteError(UserError):
+    """A gradient is NaN or infinite, so that no score can be made of it."""
+
+
 class Scores:
     """One score per weight entry, worked out weight by weight when it is asked for.
 
@@ -101,7 +105,7 @@ class Scores:
         """
         found = self._of(name, self._criterion.of_total)
         if not torch.isfinite(found).all():
-            raise UserError(
+            raise NotFiniteError(
                 f"The gradient of {name} is not finite, so it cannot be scored. Check the images "
                 "with --precision fp32."
             )

@@ -55,9 +55,9 @@ class Selection:
             digest.update(self.indices[name].cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    def save(self, path: Path) -> None:
-        """Write the selection as safetensors, one int32 tensor per weight."""
-        metadata = {"shapes": json.dumps(self.shapes), "dense": json.dumps(self.dense)}
+    def save(self, path: Path, **facts: str) -> None:
+        """Write the selection as safetensors, one int32 tensor per weight, and facts beside it."""
+        metadata = {"shapes": json.dumps(self.shapes), "dense": json.dumps(self.dense), **facts}
         save_tensors(path, {name: index.cpu() for name, index in self.indices.items()}, metadata)
 
     @classmethod

@@ -15,7 +15,13 @@ from gpsseg.config.compare import FREE
 from gpsseg.config.folder import ComparisonFolder
 from gpsseg.console import say
 from gpsseg.errors import counted
-from gpsseg.evaluators.words import interval_text, p_text, varied_text, verdicts_text
+from gpsseg.evaluators.words import (
+    interval_text,
+    p_text,
+    refresh_words,
+    varied_text,
+    verdicts_text,
+)
 from gpsseg.files import write_json, write_rows, write_text
 from gpsseg.report.charts.of_compare import charts
 from gpsseg.report.charts.of_kept import kept_charts
@@ -94,11 +100,17 @@ def cells_of(row: Row) -> list[str]:
         _difference(against) if against else "",
         against["verdict"] if against else "",
         p_text(against["p_holm"]) if against else "",
-        f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%})",
+        f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%}){_ever(row)}",
         f"{row['delta_bytes'] / 2**20:.2f} MB",
         f"{row['step_seconds']:.2f} s",
         f"{row['memory_mb'] / 1024:.1f} GB",
     ]
+
+
+def _ever(row: Row) -> str:
+    """That so many have ever trained, and how many at a time, where it was selected anew."""
+    words = refresh_words(row)
+    return f" ever; {words}" if words else ""
 
 
 def _lesions(row: Row) -> tuple[str, str]:

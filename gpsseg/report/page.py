@@ -18,6 +18,7 @@ from gpsseg.evaluators.words import (
     interval_words,
     mean_words,
     p_text,
+    refresh_words,
     varied_text,
 )
 
@@ -65,6 +66,7 @@ def _environment() -> Environment:
         "varied": varied_text,
         "interval_words": interval_words,
         "mean_words": mean_words,
+        "refresh_words": refresh_words,
         "counted": counted,
     }
     return environment

@@ -9,7 +9,7 @@ from typing import Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import title_of
 from gpsseg.console import working
-from gpsseg.evaluators.words import name_of_base
+from gpsseg.evaluators.words import name_of_base, refresh_words
 from gpsseg.files import write_text
 from gpsseg.report import caveats, clinical, layers, sections, settings
 from gpsseg.report.charts.of_agreement import bland_altman
@@ -90,6 +90,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "clinic": clinical.clinic(metrics),
         "counts": metrics["after"].get("per-image", {}),
         "trained": sections.trained_parts(contents),
+        "refreshed": refresh_words(metrics.get("trainable", {})),
         "delta_bytes": contents.delta_bytes,
         "cases": cases,
         "has_groups": any(case.group for case in cases),

@@ -9,7 +9,7 @@ from typing import Any
 from gpsseg.config.methods import title_of
 from gpsseg.errors import counted
 from gpsseg.evaluators import registry
-from gpsseg.evaluators.words import interval_words, name_of_base
+from gpsseg.evaluators.words import interval_words, name_of_base, refresh_words
 from gpsseg.report.contents import CaseRow, Contents, Json
 from gpsseg.report.scores import Score, name_of_score, score_of
 from gpsseg.report.thumbnails import LeakPicture
@@ -149,6 +149,15 @@ def trained_parts(contents: Contents) -> list[tuple[str, int, float]]:
         for key, label in (("encoder", "Encoder"), ("decoder", "Decoder"), ("total", "All"))
         if counts.get(f"share_of_{key}") is not None and key in counts
     ]
+
+
+def ever_trained(contents: Contents) -> str:
+    """That these have not all trained at the same time, where it was selected anew; else empty."""
+    counts = contents.metrics.get("trainable") or contents.selection
+    every = contents.config.get("config", {}).get("refresh")
+    after = f", after every {counted(every, 'update')}" if every else ""
+    words = refresh_words(counts)
+    return f" at some time ({words}{after})" if words else ""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:  # what a delta tells is read without a network
     from gpsseg.config.select import SettledSelectConfig
     from gpsseg.runs.data import Data
 
-TRAINABLE = ("encoder", "decoder", "total", "share_of_encoder", "share_of_decoder")
+TRAINABLE = (
+    *("encoder", "decoder", "total", "share_of_encoder", "share_of_decoder", "share_of_total"),
+    *("at_a_time", "refreshes"),  # of a run that selects anew
+)
 PROTOCOL = "per-image"
 OF_INTERVALS = ("resampled", "units", "seeds", "ungrouped", "no_interval")
 OF_SCORES = ("dice", "dice_ci95", "iou", "iou_ci95", *OF_INTERVALS)
@@ -54,18 +57,27 @@ def facts_of_delta(
         **{name: getattr(config, name) for name in ("seed", "method", *has)},
         **seen_settings(config, data.greys),
     }
-    counts = {name: trainable[name] for name in TRAINABLE}
     return {
         "dataset": data.card.name,
         "title": data.card.title,
         "data": data.split.data,
         "split_sha256": data.split.sha256,
         "train_images": str(len(data.split.train)),
-        "selection_hash": selection.hash,
         "licence": facts.licence,
         "settings": as_json(settings),
-        "trainable": as_json(counts | {"share_of_total": trainable["share_of_total"]}),
+        **facts_of_selection(selection, trainable),
     }
+
+
+def facts_of_selection(selection: Selection, trainable: Mapping[str, Any]) -> dict[str, str]:
+    """A delta's metadata that say what trains, or has ever trained.
+
+    Args:
+        selection: of it.
+        trainable: its counts, see ``gpsseg.runs.selection.trainable_counts``.
+    """
+    counts = {name: trainable[name] for name in TRAINABLE if name in trainable}
+    return {"selection_hash": selection.hash, "trainable": as_json(counts)}
 
 
 def seen_settings(config: SettledConfig | SettledSelectConfig, greys: Greys) -> dict[str, Any]:

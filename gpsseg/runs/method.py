@@ -20,6 +20,7 @@ from gpsseg.config.select import SelectConfig
 from gpsseg.console import say, working
 from gpsseg.data.cards.card import Card
 from gpsseg.engine.machine import Machine
+from gpsseg.errors import counted
 from gpsseg.files import last_part
 from gpsseg.gps import Selection
 from gpsseg.runs.data import Data
@@ -121,14 +122,22 @@ def what_trains(
     """
     if handed is not None:
         return handed, {}
-    method = method_of(config.method)
-    if method.selects is not None:
-        settings: Any = dataclasses.replace(config, **{"method": "gps", **method.selects})
+    settings = of_selection(config)
+    if settings is not None:
         return choose(backbone, scored_images(data, config), settings, machine)
     if is_peft(config.method):
         reach = reach_of(config.method, backbone, tuned_weights(backbone))
         say(reach.sentence(config.method))
     return gps.Selection({}, {}, tuple(added_and_whole(backbone, config))), {}
+
+
+def of_selection(config: SettledConfig) -> SettledConfig | None:
+    """The settings of GPS that make a method that selects; None of another."""
+    method = method_of(config.method)
+    if method.selects is None:
+        return None
+    own: Any = {"method": "gps", **method.selects}
+    return dataclasses.replace(config, **own)
 
 
 def select_or_take_up(
@@ -153,7 +162,8 @@ def select_or_take_up(
         layers = layer_table(backbone, selection)
         save_selection(run, selection, layers, how)
     counts = trainable_counts(layers)
-    say(counts_sentence(counts))
+    every = counted(config.refresh, "update") if config.refresh else ""
+    say(f"{counts_sentence(counts)}{f'; selected anew after every {every}' if every else ''}")
     return selection, counts
 
 
@@ -196,6 +206,10 @@ def learning_rates(
     """
     roles, new = backbone.roles(), set(backbone.added_parameters())
     trained = [*selection.dense, *(f"{name}_values" for name in selection.indices)]
+    if config.refresh:  # then others may be selected, which are plain as yet
+        plain = [name for name in gps.neuron_weights(backbone) if name not in selection.dense]
+        roles |= {f"{name}_values": roles[name] for name in plain}
+        trained += [f"{name}_values" for name in plain]
     fast = {name for name in trained if roles[name] == "decoder"} - new
     return {name: config.decoder_lr if name in fast else config.lr for name in trained}
 
@@ -208,7 +222,7 @@ def decays_back(backbone: Backbone, trained: Collection[str], config: SettledCon
     """
     if config.decay_to == "zero":
         return set()
-    scratch = from_scratch(backbone)
+    scratch = {name.removesuffix("_values") for name in from_scratch(backbone)}
     return {name for name in trained if name.removesuffix("_values") not in scratch}
 
 

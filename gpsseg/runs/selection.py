@@ -17,6 +17,7 @@ from gpsseg.config.select import SelectConfig
 from gpsseg.config.shared import BackboneConfig
 from gpsseg.console import say, working
 from gpsseg.data.loader import CaseDataset
+from gpsseg.device import draws_kept
 from gpsseg.engine.machine import Machine
 from gpsseg.engine.prepare import tuning_mode
 from gpsseg.errors import counted
@@ -126,9 +127,42 @@ def choose(
             _mixed(scores, top_k, config), top_k, config.level, share
         )
         _say_ties(how["within_rounding"], selection)
+    return of_main((_whole(selection, whole), how))  # they may differ where scores nearly do not
+
+
+def choose_again(
+    backbone: Backbone,
+    images: CaseDataset,
+    config: FinetuneConfig,
+    machine: Machine,
+    at_once: int,
+    whole: Sequence[str],
+) -> Selection:
+    """Select by the same rule as ``choose``, of the network as it is by now.
+
+    What the training draws at random goes on as if nothing had been drawn here.
+
+    Args:
+        backbone: plain, with the values that it has learned.
+        images: the same as there.
+        config: the same as there but for the seed.
+        machine: where to score.
+        at_once: how many images in one pass.
+        whole: names of what trains whole.
+    """
+    top_k, _ = gps_trains(backbone, config)
+    halves = scores_of_halves(backbone, images, at_once, list(top_k), config, machine, None)
+    with draws_kept(machine.device), memory_for("selecting", config):
+        torch.manual_seed(config.seed)
+        *_, scores = halves
+        selection = picked(backbone, scores, top_k, config)
+    return of_main(_whole(selection, whole))
+
+
+def _whole(selection: Selection, dense: Sequence[str]) -> Selection:
+    """A selection, on the CPU, with what trains whole beside it."""
     indices = {name: index.cpu() for name, index in selection.indices.items()}
-    selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
-    return of_main((selection, how))  # processes may differ where scores are all but equal
+    return dataclasses.replace(selection, indices=indices, dense=tuple(dense))
 
 
 def picked(
@@ -249,7 +283,9 @@ def save_selection(
     folder: RunFolder, selection: Selection, layers: list[dict[str, Any]], how: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write selection.safetensors, and selection.json with counts per layer; gives the latter."""
-    selection.save(folder.selection)
-    content = {"hash": selection.hash, **how, **trainable_counts(layers), "layers": layers}
+    union_of = {"union_of": str(how["refreshes"] + 1)} if "refreshes" in how else {}
+    selection.save(folder.selection, **union_of)
+    own = {"hash": selection.hash, **trainable_counts(layers), "layers": layers}
+    content = {"hash": selection.hash, **how, **own}
     write_json(folder.layers, content)
     return content

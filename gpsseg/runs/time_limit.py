@@ -26,11 +26,10 @@ from gpsseg.errors import UserError, counted
 from gpsseg.memory import memory_for
 from gpsseg.processes import by_main, of_main
 from gpsseg.runs.data import Data
-from gpsseg.runs.method import add_layers, added_and_whole
+from gpsseg.runs.method import add_layers, added_and_whole, of_selection
 from gpsseg.runs.scores import images_at_once, scored_images, scores_of_halves
 from gpsseg.runs.selection import gps_trains
 from gpsseg.runs.training import training_batches
-from gpsseg.tuning import method_of
 
 RESERVE = 0.1  # of what is planned: a busy machine may make it longer
 PAGE = 2.0  # seconds of statistics and of the report
@@ -202,6 +201,8 @@ def measure(
         gps.sparsify(model, selection, halves=machine.precision == "bf16")
         model.to(machine.device)
         step, steps = _step(model, config, data, machine)
+        if config.refresh:  # a step's share of selecting anew
+            step += selecting / (config.refresh * config.accumulate)
         validating, testing = _scoring(model, data, score)
     let_go(model)
     del model
@@ -220,17 +221,16 @@ def _what_trains(
     handed: gps.Selection | None,
 ) -> tuple[gps.Selection, float]:
     """What trains, by a few images where it is selected; and how long the whole selection takes."""
-    selects = method_of(config.method).selects
-    whole = [] if config.resume or selects is not None else added_and_whole(model, config)
+    settings = of_selection(config)
+    whole = [] if config.resume or settings is not None else added_and_whole(model, config)
     prepare(model, machine, config.checkpoint_activations)
     if handed is not None:
         return handed, 0.0
     if config.resume:
         add_layers(model, config)
         return gps.Selection.load(RunFolder(config.resume).selection), 0.0
-    if selects is None:
+    if settings is None:
         return gps.Selection({}, {}, tuple(whole)), 0.0
-    settings = dataclasses.replace(config, **{"method": "gps", **selects})
     return _selected(model, settings, data, machine)
 
 

@@ -20,13 +20,14 @@ from gpsseg.engine.history import History
 from gpsseg.engine.machine import Machine
 from gpsseg.engine.stops import Deadline
 from gpsseg.engine.train import train
-from gpsseg.errors import TrainingDivergedError
+from gpsseg.errors import TrainingDivergedError, counted
 from gpsseg.files import is_main_process, log_to
 from gpsseg.gps import Selection
 from gpsseg.memory import memory_for
 from gpsseg.processes import wait_for_all
 from gpsseg.runs.data import Data
 from gpsseg.runs.method import decays_back, learning_rates
+from gpsseg.runs.refreshed import Refreshed
 from gpsseg.runs.trained import training_of
 
 
@@ -42,7 +43,7 @@ def train_run(
     deadline: Deadline | None = None,
     watch: Callable[[Mapping[str, Any]], None] | None = None,
     first: Mapping[str, Tensor] | None = None,
-) -> History:
+) -> tuple[History, dict[str, Any]]:
     """Train the prepared network, and leave its delta, however the training ends.
 
     Args:
@@ -59,17 +60,22 @@ def train_run(
         watch: sees every line of the log, if anybody does.
         first: values that the training starts from, where these are not the base's, see ``train``.
 
+    Returns:
+        How it went; and the counts of what has ever trained, where it was selected anew.
+
     Raises:
         TrainingDivergedError: the loss or a weight became NaN or infinite.
     """
     batches_of = training_batches(data, config, machine)
+    again = Refreshed(backbone, selection, data, config, machine, run) if config.refresh else None
+    refresh = again.every(config.refresh) if again and config.refresh else None
 
     def keep(history: History) -> None:
         """Write what the training made; also after Ctrl-C or a diverged loss."""
         if not is_main_process():
             return
         training = training_of(history, config.epochs)
-        facts: dict[str, Any] = {**base, **training.metadata}
+        facts: dict[str, Any] = {**base, **training.metadata, **(again.facts if again else {})}
         delta = gps.extract(backbone, **facts)
         delta.save(run.delta)
         if training.sentence:
@@ -84,7 +90,7 @@ def train_run(
             back = decays_back(backbone, rates, config)
             history = train(
                 *(backbone, batches_of, validate, rates, config, machine, run.path),
-                *(keep, back, deadline, watch, first or {}),
+                *(keep, back, deadline, watch, first or {}, refresh),
             )
     except TrainingDivergedError:  # all processes know of it; the first to end would end the others
         wait_for_all()
@@ -94,7 +100,7 @@ def train_run(
     say_waiting([row["waiting"] for row in history.epochs], _workers(config))
     if is_main_process():
         say(f"result: delta.safetensors, {run.delta.stat().st_size / 2**20:.2f} MB")
-    return history
+    return history, again.counts if again else {}
 
 
 def training_batches(
@@ -123,8 +129,15 @@ def _workers(config: SettledConfig) -> int:
 
 
 def say_few_updates(train: Sequence[Case], config: SettledConfig) -> None:
-    """Say so if an epoch has fewer batches than ``accumulate`` adds up for one step."""
+    """Say so if there are too few batches for ``accumulate``, or updates for ``refresh``."""
     batches = steps_of(train, config)
+    updates = config.epochs * -(-batches // config.accumulate)
+    if config.refresh and config.refresh >= updates and not config.resume:
+        say(
+            f"--refresh {config.refresh} selects nothing anew: the training has "
+            f"{counted(updates, 'update')} in all. Lower it, or leave it out.",
+            style="bold yellow",
+        )
     if config.accumulate > batches:
         say(
             f"--accumulate {config.accumulate} is more than the {batches} batches of an epoch, so "

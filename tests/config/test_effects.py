@@ -96,6 +96,7 @@ REFUSED = {
         "layers": ({"layers": "late", "method": "full"}, "--method gps, fps, neuroada or shira"),
         "late_share": ({"late_share": 0.1}, "it goes with --layers late"),
         "selection_images": ({"selection_images": 3, "method": "shira"}, NO_EFFECT),
+        "refresh": ({"refresh": 3, "method": "neuroada"}, "--method gps, fps or shira"),
         "patience": ({"patience": 3}, "it goes with more --epochs"),
         "lr": ({"method": "decoder", "lr": 1e-3, "decoder_lr": 1e-4}, "are one rate"),
         "output": ({"output": "a", "resume": "b"}, None),  # see test_resuming.py
@@ -229,6 +230,7 @@ def test_an_option_without_effect_is_refused_by_name(kind, name):
     [
         (FinetuneConfig, {"method": "adapter", "rank": 4}),
         (FinetuneConfig, {"method": "shira", "top_k": 2, "biases": "none"}),
+        (FinetuneConfig, {"refresh": 5, "method": "shira"}),
         (FinetuneConfig, {"method": "decoder", "lr": 1e-3, "decoder_lr": 1e-3}),
         (FinetuneConfig, {"method": "full", "criterion": "gradient", "rank": 8}),
         (CompareConfig, {**OUT, "top_k": 2, "methods": ("gps", "full", "lora:rank=1")}),
@@ -256,6 +258,11 @@ def test_what_has_an_effect_is_taken(kind, options):
         ("gps:decoder_top_k=x", "--decoder-top-k must be a whole number or dense, got 'x'"),
         ("gps:top_k=1,top_k=2", "top_k comes twice"),
         ("lora:top_k=1", "--methods lora:top_k=1: --top-k 1 has no effect here"),
+        ("gps:refresh=0", "--methods gps:refresh=0: --refresh must be at least 1"),
+        (
+            "full:refresh=9",
+            "--refresh 9 has no effect here: it goes with --method gps, fps or shira",
+        ),
         ("gps:rank=1", "--rank 1 has no effect here"),
         ("gps:lr=0", "--lr must be above 0"),
         ("gps:warmup=2", "--warmup is a share"),

@@ -40,6 +40,8 @@ def test_every_method_is_listed_with_the_options_that_it_reads():
             else:
                 assert METHOD_OF_CRITERION[fixed_criterion(method)] == name
             assert ("selection_images" in options) == (not blind)
+            never = method.selects.get("criterion") == "magnitude"  # would select the same again
+            assert ("refresh" in options) == (not never)
 
 
 def fixed_criterion(method):

@@ -25,6 +25,7 @@ from gpsseg.ending import leave
 from gpsseg.engine import train as engine
 from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prepare import gradient_bytes
+from gpsseg.engine.refresh import Refresh
 from gpsseg.errors import SomeFailedError, TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
 from gpsseg.files import is_main_process
@@ -111,6 +112,32 @@ def train(run, images, batch_size, accumulate, scores=(0.1, 0.2, 0.3), **more):
     return [row["loss"] for row in history.epochs], model.state_dict(), history.best_epoch
 
 
+def anew(run):
+    """The tiny network with another selection after every second update; its delta's tensors."""
+    if is_main_process():
+        run.mkdir(exist_ok=True, parents=True)
+    machine, dataset = make_machine("cpu", "fp32"), Images(7)
+    torch.manual_seed(0)
+    model, shapes = tiny(), {"0.weight": (4, 3, 3, 3), "2.weight": (1, 4, 1, 1)}
+
+    def select(number):
+        indices = {"0.weight": [number, 9, 20 + number], "2.weight": [number % 4]}
+        indices = {name: torch.tensor(index).int() for name, index in indices.items()}
+        return gps.Selection(indices, shapes, ("0.bias",))
+
+    def batches_of(epochs):
+        orders = [
+            RandomSampler(dataset, generator=torch.Generator().manual_seed(e)) for e in epochs
+        ]
+        return Batches(dataset, Dealt(orders[0], 4, machine.part, orders[1:]))
+
+    gps.sparsify(model, select(0))
+    rates = {"0.bias": 0.01, "0.weight_values": 0.01, "2.weight_values": 0.01}
+    to = batches_of, iter((0.1, 0.2, 0.3)).__next__, rates, FinetuneConfig(epochs=3), machine, run
+    engine.train(model, *to, refresh=Refresh(2, select, lambda *told: None))
+    return gps.extract(model, "base", "hash").tensors
+
+
 def trainings(folder, stopped):
     """The tiny network on any remainder; gone on with; the main process's best; and diverged."""
     rank, runs = part()[0], folder / "runs"
@@ -118,6 +145,7 @@ def trainings(folder, stopped):
     found["resumed"] = train(
         runs / "resumed", *DEALT["seven-2x2"], scores=[0.2, 0.3], resume=stopped
     )
+    found["anew"] = anew(runs / "anew")
     scores = [0.1, 0.9, 0.2] if rank == 0 else [0.9, 0.1, 0.2]
     found["best"] = train(runs / "best", *DEALT["seven-4x1"], scores=scores)
     try:

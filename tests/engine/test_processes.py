@@ -99,6 +99,18 @@ def test_what_one_process_began_several_go_on_with(many, one):
         assert_close(theirs["resumed"][1], one.tiny["seven-2x2"][1])
 
 
+def test_several_processes_select_anew_as_one_does(many, driver, tmp_path):
+    alone = driver.anew(tmp_path / "anew")
+    assert alone["0.weight.indices"].tolist() == [0, 1, 2, 9, 20, 21, 22]
+    for theirs in many.tiny:
+        assert_close(theirs["anew"], alone)
+    assert all(
+        torch.equal(theirs["anew"][n], many.tiny[0]["anew"][n])
+        for theirs in many.tiny
+        for n in alone
+    )
+
+
 def test_the_best_epoch_is_the_main_processs(many):
     assert {theirs["best"][2] for theirs in many.tiny} == {2}
     for theirs in many.tiny[1:]:

@@ -20,7 +20,7 @@ from gpsseg.report.paper.facts import (
     name_of,
 )
 from gpsseg.report.paper.references import keys_of_backbone, keys_of_method
-from gpsseg.report.sections import trained_parts
+from gpsseg.report.sections import ever_trained, trained_parts
 from gpsseg.report.settings import command, not_repeated
 
 OF_FOLD = re.compile(r"fold[- ](\d+):? (.+?)(?=; fold[- ]\d|$)")  # of a study's, an ensemble's
@@ -138,7 +138,9 @@ def trained_share(facts: Facts) -> Said | None:
     number, share = parts["All"]
     if share == 1:
         return facts.of_run(f"All {number:,} numbers of the network trained.", METRICS)
-    text = f"{number:,} numbers trained, {100 * share:.3g} % of the network"
+    text = (
+        f"{number:,} numbers trained{ever_trained(facts.run)}, {100 * share:.3g} % of the network"
+    )
     two = [name for name in ("Encoder", "Decoder") if name in parts]
     inside = [f"{name.lower()} {100 * parts[name][1]:.3g} %" for name in two]
     more = f" ({', '.join(inside)})" if inside else ""
