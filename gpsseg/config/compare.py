@@ -33,7 +33,7 @@ FREE = {
     "workers",
     "cache",
 }
-OPTIONS = (*OF_SOME, "lr", "decoder_lr", "warmup")  # of --methods
+OPTIONS = (*OF_SOME, "lr", "decoder_lr", "warmup", "loss")  # of --methods
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
@@ -169,7 +169,10 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
 def uses(config: CompareConfig, option: str) -> bool:
     """Whether a method has a shared option that it does not set for itself."""
     parsed = [parse_method(text) for text in config.methods]
-    users = [own for name, own in parsed if option in options_of(name) and option not in own]
+    of_all = option not in OF_SOME
+    users = [
+        own for name, own in parsed if (of_all or option in options_of(name)) and option not in own
+    ]
     if option == "selection_images":
         users = [own for own in users if own.get("criterion", config.criterion) not in BLIND]
     return bool(users)
@@ -184,7 +187,7 @@ def _used_by_one(option: str) -> Condition:
 
 
 CONDITIONS: Conditions = {
-    **{option: _used_by_one(option) for option in OF_SOME if option != "rank"},
+    **{option: _used_by_one(option) for option in (*OF_SOME, "loss") if option != "rank"},
     "trial_seeds": Condition(
         "two or more --lr-factors to try", lambda config: len(config.lr_factors) > 1
     ),

@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from gpsseg.config.effects import Condition, Conditions, idle, is_given, refuse_idle
-from gpsseg.config.methods import ADDING_UP
-from gpsseg.config.shared import BackboneConfig, DataConfig
+from gpsseg.config.methods import ADDING_UP, READS_IMAGES
+from gpsseg.config.shared import BackboneConfig, DataConfig, LossConfig
 from gpsseg.errors import UserError
 
-CANDIDATES: Conditions = {
+CONDITIONS: Conditions = {
+    "loss": READS_IMAGES,
     "candidates": Condition(
         f"--criterion {', '.join(ADDING_UP[:-1])} or {ADDING_UP[-1]}, whose sums over several "
         "centres can be added up, and --level neuron",
@@ -20,7 +21,7 @@ CANDIDATES: Conditions = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectConfig(BackboneConfig, DataConfig):
+class SelectConfig(BackboneConfig, DataConfig, LossConfig):
     """Show what GPS would select: per layer, with counts and shares; nothing is trained.
 
     Example: python -m gpsseg.select --dataset kvasir --top-k 1
@@ -42,7 +43,7 @@ class SelectConfig(BackboneConfig, DataConfig):
         BackboneConfig.__post_init__(self)
         DataConfig.__post_init__(self)
         self._check_merge()
-        refuse_idle(self, CANDIDATES)
+        refuse_idle(self, CONDITIONS)
         if self.candidates and not self.output:
             raise UserError("--candidates goes with --output FOLDER, which takes their file.")
 

@@ -32,7 +32,7 @@ SETTINGS = (
     *("batch_size", "weight_decay", "decay_to", "warmup", "dataset", "classes", "separate_classes"),
     *("anonymous_ids", "image_size", "seed", "backbone", "weights", "prompt", "top_k"),
     *("decoder_top_k", "criterion", "level", "biases", "precision", "method", "rank", "epochs"),
-    *("lr", "decoder_lr", "accumulate"),
+    *("lr", "decoder_lr", "accumulate", "loss"),
 )
 RESOLVED = ("precision", "greys")
 METRICS = (

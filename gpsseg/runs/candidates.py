@@ -72,6 +72,7 @@ class Collector:
             "base": str(self._base["base"]),
             "base_hash": str(self._base["base_hash"]),
             "criterion": self._config.criterion,
+            "loss": self._config.loss,
             "settings": as_json(self._settings),
             "layers": json.dumps(bare),
         }
@@ -88,7 +89,8 @@ def merge_files(places: Sequence[Path]) -> tuple[gps.Selection, Layers, dict[str
 
     Returns:
         The selection; its layers, see ``gpsseg.runs.selection.layer_table``; and how it was made:
-        "criterion", "level", "images" of all, and "merged": "sha256" and "images" of each file.
+        "criterion", "level", "loss", "images" of all, and "merged": "sha256" and "images" of each
+        file.
 
     Raises:
         UserError: a file is not there or is damaged, or they do not go together.
@@ -105,7 +107,7 @@ def merge_files(places: Sequence[Path]) -> tuple[gps.Selection, Layers, dict[str
     _say_candidates(files, selection)
     _say_precisions(files)
     merged = [{"sha256": file.sha256, "images": file.images} for file in files]
-    how = {"criterion": files[0].facts["criterion"], "level": "neuron"}
+    how = {"criterion": files[0].facts["criterion"], "level": "neuron", "loss": files[0].loss}
     return selection, layers, {**how, "images": sum(f.images for f in files), "merged": merged}
 
 

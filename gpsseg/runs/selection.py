@@ -53,7 +53,7 @@ def choose(
 
     Returns:
         The selection, the same in every process, and how it was made: "criterion", "level",
-        "images" (how many were scored), "at_once" (how many of them in one pass),
+        "loss", "images" (how many were scored), "at_once" (how many of them in one pass),
         "overlap_with_half": the share of it that the first half of them selects too, and
         "within_rounding": see ``gpsseg.gps.within_rounding``.
     """
@@ -93,6 +93,7 @@ def choose(
         )
         say(f"{frozen} frozen: {names}{' ...' if many > 3 else ''}")
     how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
+    how |= {"loss": config.loss} if seen else {}
     if early:
         how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json
     if seen:
