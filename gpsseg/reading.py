@@ -8,6 +8,7 @@ bounded before any work is done. What a value means is said by a type hint, see
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import json
@@ -196,6 +197,20 @@ def number_in(cell: str) -> float:
     (-1.5, 7.0, nan, nan, nan)
     """
     return float(cell) if NUMBER.fullmatch(cell) else math.nan
+
+
+def value_in(cell: str) -> Any:
+    """What gpsseg wrote into a cell, of its type; None of an empty one.
+
+    >>> value_in("5e-05"), value_in("9"), value_in("True"), value_in("gps"), value_in("")
+    (5e-05, 9, True, 'gps', None)
+    """
+    if cell in ("True", "False"):
+        return cell == "True"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(cell)
+    return cell or None
 
 
 def csv_rows(

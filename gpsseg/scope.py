@@ -90,7 +90,7 @@ def clean_page(text: str, name: str) -> str:
     veil, text = current(), plain(text)
     if veil is None:
         return text
-    return veil.markup(text) if name.endswith(".html") else veil.text(text)
+    return veil.markup(text) if name.endswith((".html", ".svg")) else veil.text(text)
 
 
 def reason(error: BaseException) -> str:

@@ -19,11 +19,12 @@ from gpsseg.gps import model_hash
 
 UNET = "unet-efficientnet-lite0"
 ROOT = Path(__file__).parents[1]
+PAGES = [*(ROOT / "docs/results").glob("*.md")]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECURITY = (ROOT / "docs/SECURITY.md").read_text(encoding="utf-8")
 TEXTS = [
     path.read_text(encoding="utf-8")
-    for path in (ROOT / "README.md", ROOT / "RESULTS.md", *(ROOT / "docs").glob("*.md"))
+    for path in (ROOT / "README.md", ROOT / "RESULTS.md", *(ROOT / "docs").rglob("*.md"))
 ]
 COMMANDS = sorted(
     {c.strip() for text in TEXTS for c in re.findall(r"python -m gpsseg[^`\n|]*", text)}
@@ -98,7 +99,24 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     assert model_hash(there["model"]) == model_hash(load_backbone(UNET))
 
 
-def test_the_files_that_the_readme_links_to_are_there():
-    links = re.findall(r"\]\(((?!https?:)[^)#]+)\)", README)
-    assert links
-    assert all((Path(__file__).parents[1] / link).exists() for link in links)
+@pytest.mark.parametrize(
+    "page", ["README.md", "RESULTS.md", *sorted(f"docs/results/{p.name}" for p in PAGES)]
+)
+def test_what_a_page_links_to_is_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(((?!https?:)[^)#\s]*)(#[^)\s]+)?\)", text)
+    assert links or page.startswith("docs/")
+    for link, place in links:
+        there = (ROOT / page).parent / link if link else ROOT / page
+        assert there.exists(), link
+        heads = re.findall(r"^#+ (.+)$", there.read_text() if place else "", re.M)
+        assert not place or place[1:] in [
+            re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in heads
+        ]
+
+
+def test_the_results_are_one_page_and_every_page_of_theirs_is_in_the_index():
+    assert len((ROOT / "RESULTS.md").read_text(encoding="utf-8").splitlines()) <= 120
+    index = (ROOT / "docs/results/README.md").read_text(encoding="utf-8")
+    kept = [*PAGES, *(ROOT / "docs/results").glob("*.csv")]
+    assert [path.name for path in kept if path.name not in index] == ["README.md"]

@@ -22,6 +22,7 @@ from gpsseg.config.written_scores import DatasetOfMetrics, Metrics
 from gpsseg.engine.machine import processor_of
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, mean_estimate, paired_comparison
+from gpsseg.evaluators.words import verdict
 from gpsseg.reading import read_object
 from gpsseg.scoring.paired import difference, read_scores
 from gpsseg.tuning import METHODS
@@ -103,7 +104,7 @@ def _row(
         "method": cell.method,
         "kind": kind,
         "options": options,
-        "top_k": run["top_k"] if METHODS[kind].selects is not None else None,
+        **_selected_by(kind, run),
         "dataset": read_object(run_of(cell, config).metrics, DatasetOfMetrics)["dataset"],
         "backbone": config.backbone,
         "train_size": len(read_object(run_of(cell, config).split, ListedSplit)["train"]),
@@ -132,6 +133,17 @@ def _row(
         "step_seconds": statistics.median(one["step_seconds"] or 0 for one in found),
         "memory_mb": max(one["memory_mb"] for one in found),
     }
+
+
+def _selected_by(kind: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    """By which criterion a method selects and how many of each neuron; None where it does not."""
+    selects = METHODS[kind].selects
+    if selects is None:
+        return {"top_k": None, "criterion": None}
+    criterion = selects.get("criterion", run["criterion"])
+    if run.get("mix"):
+        criterion += f", {100 * run['mix_share']:g} % {run['mix']}"
+    return {"top_k": run["top_k"], "criterion": criterion}
 
 
 def _apart(scores: SeedScores) -> dict[str, Any]:
@@ -165,6 +177,7 @@ def _compare_with_baseline(
             **difference(found),
             **found.varied,
         }
+        rows[group]["against"]["verdict"] = verdict(rows[group]["against"])
     adjusted = holm([rows[group]["against"]["p"] for group in others])
     for group, p in zip(others, adjusted, strict=True):
         rows[group]["against"]["p_holm"] = p

@@ -16,7 +16,7 @@ MEASURED = (
     "floor",
     "masked",
     "selection",
-    *(name for name in METHOD_OPTIONS if name != "neuroada"),
+    *(name for name in METHOD_OPTIONS if name not in ("neuroada", "fps")),  # as fast as gps
 )
 _SELECTS = Condition("--methods gps or masked", lambda c: bool(set(SELECTED) & set(c.methods)))
 _SCORES = Condition(

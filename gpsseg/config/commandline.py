@@ -36,7 +36,8 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "network": (
         *("backbone", "weights", "prompt", "method", "rank", "top_k", "decoder_top_k"),
-        *("criterion", "level", "biases", "selection_images", "candidates", "start_from"),
+        *("criterion", "mix", "mix_share", "layers", "late_share", "level", "biases"),
+        *("selection_images", "candidates", "start_from"),
         "merge",
     ),
     "training": (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from gpsseg.config.durations import seconds_of
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
-from gpsseg.config.methods import METHOD_CONDITIONS, METHOD_OPTIONS, options_of
+from gpsseg.config.methods import METHOD_CONDITIONS, METHOD_OF_CRITERION, METHOD_OPTIONS, options_of
 from gpsseg.config.shared import PATIENCE_CONDITIONS, BackboneConfig, DataConfig, TrainingConfig
 from gpsseg.errors import UserError
 
@@ -36,10 +36,12 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     Example: python -m gpsseg.finetune --dataset kvasir --data-root ~/data --epochs 20
     """
 
+    asked: ClassVar[bool] = True  # by a user, now; what was once asked is taken as it is
+
     method: str = "gps"
     """gps, or another way to tune to compare it with: full (every weight), decoder (that alone),
-    bias, norm, lora, dora, adapter, ssf, or the selections of neuroada and shira. A decoder that
-    starts from random weights trains whole beside any of them."""
+    bias, norm, lora, dora, adapter, ssf, or the selections of neuroada, shira and fps. A decoder
+    that starts from random weights trains whole beside any of them."""
     rank: int = 8
     """Of lora's and dora's updates; channels of adapter's bottleneck."""
     start_from: Path | None = None
@@ -94,6 +96,11 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
         if self.resume:
             return  # what goes with what is asked once the run's own settings are known
         refuse_idle(self, {**METHOD_CONDITIONS, **PATIENCE_CONDITIONS})
+        if self.asked and self.method == "gps" and self.criterion in METHOD_OF_CRITERION:
+            raise UserError(
+                f"--method gps scores by the gradient, alone or with the weight; --criterion "
+                f"{self.criterion} does not. Pass --method {METHOD_OF_CRITERION[self.criterion]}."
+            )
         refuse_idle(self, START_CONDITIONS)
         if self.one_rate and self.lr and self.decoder_lr and self.lr != self.decoder_lr:
             raise UserError(
@@ -113,6 +120,8 @@ class SettledConfig(FinetuneConfig):
 
     Made by ``gpsseg.runs.settle.settle``.
     """
+
+    asked = False
 
     image_size: int
     epochs: int

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from gpsseg.config.effects import Condition, Conditions
 from gpsseg.errors import look_up
 
-SELECTING = ("top_k", "decoder_top_k", "biases")
+SELECTING = ("top_k", "decoder_top_k", "biases", "layers", "late_share")
 BLIND = ("magnitude", "random")  # criteria that look at no image
 # Criteria whose sums over parts of the images add up; a test holds them equal to gpsseg.gps.
-ADDING_UP = ("gradient", "gradient-abs", "fisher", "taylor")
+ADDING_UP = ("gradient", "gradient-abs", "fisher", "taylor", "gallop", "fps")
+# Criteria without a gradient -> the method that selects by them; gps always scores by it.
+METHOD_OF_CRITERION: Mapping[str, str] = {"magnitude": "neuroada", "random": "shira", "fps": "fps"}
 
 METHOD_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "gps": (*SELECTING, "criterion", "level", "selection_images"),
+    "gps": (*SELECTING, "criterion", "mix", "mix_share", "level", "selection_images"),
+    "fps": (*SELECTING, "selection_images"),
     "neuroada": SELECTING,
     "shira": SELECTING,
     "full": (),
@@ -38,6 +41,7 @@ METHOD_TITLES: Mapping[str, str] = {
     "dora": "weight-decomposed low-rank adaptation (DoRA)",
     "adapter": "bottleneck adapters",
     "ssf": "scaling and shifting of features (SSF)",
+    "fps": "selection by weight times input (FPS)",
     "neuroada": "selection by magnitude (NeuroAda)",
     "shira": "selection at random (SHiRA)",
 }

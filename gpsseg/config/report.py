@@ -10,7 +10,7 @@ from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.errors import UserError, look_up
 
-MOST_RUNS = 8
+MOST_RUNS, MOST_COMPARISONS = 8, 16
 CHECKLISTS: Mapping[str, str] = {  # name -> its version
     "claim": "CLAIM, 2024 update",
     "tripod-ai": "TRIPOD+AI, 2024",
@@ -36,6 +36,11 @@ class ReportConfig:
 
     Example: python -m gpsseg.report --run runs/first --checklist claim --output paper/first.md
 
+    Or draw finished comparisons: mDice against what trains, the delta's size, a step's time and the
+    peak memory, a row of charts for each number of training images, as one SVG.
+
+    Example: python -m gpsseg.report --comparisons compared --output figure.svg
+
     Or write the page of one run that was stopped when all but its report.html was there.
 
     Example: python -m gpsseg.report --run runs/first
@@ -44,9 +49,13 @@ class ReportConfig:
     compare: tuple[Path, ...] = ()
     """Two to eight folders of runs, evaluations or studies; the others are compared with the first,
     on the images in common."""
+    comparisons: tuple[Path, ...] = ()
+    """Folders of gpsseg.compare, or tables with the columns of their compare.csv, to draw as a
+    figure into --output FILE.svg."""
     output: Path | None = None
-    """Folder for comparison.html; must not exist. With --run, a file FILE.md: FILE.csv, FILE.tex
-    and FILE.bib are written beside it, and none of them may exist."""
+    """Folder for comparison.html; must not exist. With --comparisons, a new file FILE.svg. With
+    --run, a file FILE.md: FILE.csv, FILE.tex and FILE.bib are written beside it, and none of them
+    may exist."""
     run: Path | None = None
     """A run (or evaluation, or study) that has its scores. With --output: what a paper needs of it.
     Without: its report.html, which must be missing, without pictures."""
@@ -59,6 +68,9 @@ class ReportConfig:
         if self.run is not None:
             self._refuse_beside_run()
             return
+        if self.comparisons:
+            self._refuse_beside_comparisons()
+            return
         if self.output is None:
             raise UserError("--output is missing: name a new folder for comparison.html.")
         if not 2 <= len(self.compare) <= MOST_RUNS:
@@ -66,9 +78,22 @@ class ReportConfig:
                 f"--compare takes 2 to {MOST_RUNS} run folders, got {len(self.compare)}."
             )
 
-    def _refuse_beside_run(self) -> None:
+    def _refuse_beside_comparisons(self) -> None:
         if self.compare:
-            raise UserError("--run is of one run; leave --compare out.")
+            raise UserError("--comparisons makes a figure, --compare a page; leave one out.")
+        if len(self.comparisons) > MOST_COMPARISONS:
+            raise UserError(
+                f"--comparisons takes at most {MOST_COMPARISONS}, got {len(self.comparisons)}. "
+                "Draw several figures."
+            )
+        if self.output is None or self.output.suffix.lower() != ".svg":
+            got = "nothing" if self.output is None else self.output
+            raise UserError(f"--output should end in .svg beside --comparisons, got {got}.")
+
+    def _refuse_beside_run(self) -> None:
+        if self.compare or self.comparisons:
+            given = "--compare" if self.compare else "--comparisons"
+            raise UserError(f"--run is of one run; leave {given} out.")
         if self.checklist is not None and self.checklist in MISSING:
             there = " and ".join(f"{name} ({version})" for name, version in CHECKLISTS.items())
             raise UserError(

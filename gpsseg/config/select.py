@@ -6,16 +6,21 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from gpsseg.config.effects import Condition, Conditions, idle, is_given, refuse_idle
-from gpsseg.config.methods import ADDING_UP, READS_IMAGES
+from gpsseg.config.methods import ADDING_UP, METHOD_OF_CRITERION
 from gpsseg.config.shared import BackboneConfig, DataConfig, LossConfig
 from gpsseg.errors import UserError
 
 CONDITIONS: Conditions = {
-    "loss": READS_IMAGES,
+    "loss": Condition(
+        f"a --criterion that scores by the gradient, which {', '.join(METHOD_OF_CRITERION)} do not",
+        lambda config: config.criterion not in METHOD_OF_CRITERION,
+    ),
     "candidates": Condition(
         f"--criterion {', '.join(ADDING_UP[:-1])} or {ADDING_UP[-1]}, whose sums over several "
-        "centres can be added up, and --level neuron",
-        lambda config: config.criterion in ADDING_UP and config.level == "neuron",
+        "centres can be added up, --level neuron and no --mix",
+        lambda config: (
+            config.criterion in ADDING_UP and config.level == "neuron" and config.mix is None
+        ),
     ),
 }
 

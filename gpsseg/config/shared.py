@@ -17,8 +17,18 @@ Loss = Literal["bce-iou", "structure"]
 EPOCHS = 4  # of finetune, unless there is a limit of time
 BatchSize = int | Literal["auto"]
 Criterion = Literal[
-    "gradient", "gradient-abs", "fisher", "taylor", "channel-normalised", "magnitude", "random"
+    "gradient",
+    "gradient-abs",
+    "fisher",
+    "taylor",
+    "channel-normalised",
+    "gallop",
+    "fps",
+    "magnitude",
+    "random",
 ]
+# Rules that can have a share of a selection: their sums are those of the gradient, or none.
+Mix = Literal["taylor", "channel-normalised", "gallop", "magnitude", "random"]
 
 
 SOURCE_CONDITIONS: Conditions = {
@@ -35,13 +45,27 @@ SOURCE_CONDITIONS: Conditions = {
         lambda config: bool(config.images or config.table),
     ),
 }
-SELECTION_CONDITIONS: Conditions = {"selection_images": READS_IMAGES}
+SELECTION_CONDITIONS: Conditions = {
+    "selection_images": READS_IMAGES,
+    "mix": Condition(
+        "--level neuron, and a --criterion other than it that adds up gradients with their signs "
+        "(gradient, taylor, channel-normalised or gallop)",
+        lambda config: config.level == "neuron" and _mixes(config),
+    ),
+    "mix_share": Condition("--mix", lambda config: config.mix is not None),
+    "late_share": Condition("--layers late", lambda config: config.layers == "late"),
+}
 PATIENCE_CONDITIONS: Conditions = {
     "patience": Condition(
         "more --epochs: it ends a training if at least two more than so many are validated",
         lambda config: _may_run_out(config),
     ),
 }
+
+
+def _mixes(config: Any) -> bool:
+    signed = ("gradient", "taylor", "channel-normalised", "gallop")
+    return config.criterion in signed and config.mix != config.criterion
 
 
 def _may_run_out(config: Any) -> bool:
@@ -164,6 +188,16 @@ class BackboneConfig:
     criterion: Criterion = "gradient"
     """What makes a weight matter: |sum of its gradients| (the paper's), or another rule of
     gpsseg/gps/criteria.py."""
+    mix: Mix | None = None
+    """Let another rule choose a part of each neuron's entries, --mix-share of them, among those
+    that --criterion has not chosen. Default: none."""
+    mix_share: float = 0.5
+    """Of the entries that --mix chooses, between 0 and 1."""
+    layers: Literal["all", "late"] = "all"
+    """Which layers of the encoder are selected from: all, or the late ones alone, with their
+    biases, --late-share of them."""
+    late_share: float = 0.5
+    """How many of the encoder's layers are late, the last ones, between 0 and 1."""
     level: Literal["neuron", "layer", "net"] = "neuron"
     """Where entries compete: within their neuron (the paper's), their layer, or the whole network;
     as many are selected in all."""
@@ -183,6 +217,10 @@ class BackboneConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        for name in ("mix_share", "late_share"):
+            if not 0 < getattr(self, name) < 1:
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag} must lie between 0 and 1, got {getattr(self, name)}.")
         if not getattr(self, "resume", None):
             refuse_idle(self, SELECTION_CONDITIONS)
 

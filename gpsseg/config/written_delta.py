@@ -32,6 +32,10 @@ class DeltaSettings(TypedDict, total=False):
     top_k: Count | None
     decoder_top_k: Count | Literal["dense"] | None
     criterion: Text
+    mix: Text | None
+    mix_share: Score
+    layers: Text
+    late_share: Score
     level: Text
     biases: Text
     classes: list[Text]

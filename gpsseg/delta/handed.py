@@ -31,7 +31,20 @@ HIDDEN_FILE = "own-file.pth"  # what a nameless run's file is called
 SETTINGS = (
     *("batch_size", "weight_decay", "decay_to", "warmup", "dataset", "classes", "separate_classes"),
     *("anonymous_ids", "image_size", "seed", "backbone", "weights", "prompt", "top_k"),
-    *("decoder_top_k", "criterion", "level", "biases", "precision", "method", "rank", "epochs"),
+    *(
+        "decoder_top_k",
+        "criterion",
+        "mix",
+        "mix_share",
+        "layers",
+        "late_share",
+        "level",
+        "biases",
+        "precision",
+        "method",
+        "rank",
+        "epochs",
+    ),
     *("lr", "decoder_lr", "accumulate", "loss"),
 )
 RESOLVED = ("precision", "greys")

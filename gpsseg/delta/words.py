@@ -9,7 +9,19 @@ from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.errors import counted, told
 
 UNKNOWN = "not known (the delta does not say)"
-OF_METHOD = ("rank", "top_k", "decoder_top_k", "criterion", "level", "biases", "loss")
+OF_METHOD = (
+    "rank",
+    "top_k",
+    "decoder_top_k",
+    "criterion",
+    "mix",
+    "mix_share",
+    "layers",
+    "late_share",
+    "level",
+    "biases",
+    "loss",
+)
 SHORT = 200
 MOST = 20  # parts of a mean that are listed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators.by_value import PREFIX
-from gpsseg.reading import read_table
+from gpsseg.reading import read_table, value_in
 
 AGAIN = "Score the images again: python -m gpsseg.evaluate"
 
@@ -52,19 +51,10 @@ class ImageRow:
         {'id': 'a', 'group': None, 'dice': 0.5, 'pixels': 9}
         """
         found = {
-            name: text if name.startswith(PREFIX) else _value(text)
+            name: text if name.startswith(PREFIX) else value_in(text)
             for name, text in self.cells.items()
         }
         return found | {"id": self.id} | ({"group": self.group} if "group" in found else {})
-
-
-def _value(text: str) -> Any:
-    if text in ("True", "False"):
-        return text == "True"
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text or None
 
 
 def read_per_image(table: Path, columns: Sequence[str] = ()) -> tuple[list[str], list[ImageRow]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpsseg.errors import counted
 
+LEVEL = 0.02  # of mDice; ways to tune that differ by less are as good as each other: a choice
 TRAINED_ON_DRAWN = (
     "the training images were drawn by gpsseg, so that what this network finds says nothing about "
     "one that was trained on real images"
@@ -20,6 +22,35 @@ def interval_text(ends: Sequence[float | None] | None, form: str = ".3f") -> str
     ('[0.250, 0.500]', '[no interval]')
     """
     return "[no interval]" if ends is None else f"[{ends[0]:{form}}, {ends[1]:{form}}]"
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """What the 95 % interval of a difference between two methods' mean Dice says.
+
+    An interval that lies inside +-``LEVEL`` and leaves out 0 as well says level: the methods differ
+    by less than matters. One seed's interval knows nothing of other trainings, which is added.
+
+    >>> verdict({"ci95": [-0.004, 0.019]}), verdict({"ci95": [0.001, 0.113]})
+    ('level', 'ahead')
+    >>> verdict({"ci95": [-0.031, -0.011], "seeds": 1}), verdict({"ci95": None})
+    ('behind (one seed)', 'not told apart')
+    """
+    low, high = found["ci95"] or (-math.inf, math.inf)
+    if low >= -LEVEL and high <= LEVEL:
+        word = "level"
+    elif low > 0 or high < 0:
+        word = "ahead" if low > 0 else "behind"
+    else:
+        return "not told apart"
+    return word + (" (one seed)" if found.get("seeds") == 1 else "")
+
+
+def verdicts_text() -> str:
+    """What the words of ``verdict`` mean, as a sentence."""
+    return (
+        f"Level: the 95 % interval of the difference lies inside +-{LEVEL:g}; ahead or behind: it "
+        "leaves out 0; else not told apart."
+    )
 
 
 def digits(value: float, sign: str = "+") -> str:

@@ -5,6 +5,7 @@ from gpsseg.gps.candidates import Candidates, candidates_of, merged_selection
 from gpsseg.gps.contrastive import supervised_contrastive_loss
 from gpsseg.gps.criteria import CRITERIA
 from gpsseg.gps.delta import AppliedDelta, Delta, extract, model_hash
+from gpsseg.gps.mix import Mixed
 from gpsseg.gps.neurons import neuron_biases, neuron_weights
 from gpsseg.gps.score import Scores, running_scores, score, unscored
 from gpsseg.gps.select import Selection, check_top_k, overlap, select, within_rounding
@@ -16,6 +17,7 @@ __all__ = [
     "AppliedDelta",
     "Candidates",
     "Delta",
+    "Mixed",
     "Scores",
     "Selection",
     "Turns",

@@ -2,7 +2,8 @@
 
 ``of_gradient`` turns one batch's gradient into what is added up, entry by entry; ``of_total`` turns
 the sum, and the weight itself, into scores. It sees both as (groups, neurons, inputs): a row per
-output neuron, and the rows of one group share their inputs.
+output neuron, and the rows of one group share their inputs. A criterion ``of_input`` has no
+gradient: what adds up is how large an entry's input is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+TINY = 1e-8  # lets a weight of exactly 0 be divided by
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,19 @@ class Criterion:
         of_total: (total, weight) -> scores >= 0, all (groups, neurons, inputs).
         of_part: (total over some of the images, weight) -> what adds up over such parts, and whose
             magnitude is the score of all; None where scores are made of more than that.
+        of_input: whether the mean magnitudes of the layers' inputs are added up, by forward passes
+            alone; then there is no ``of_gradient``.
     """
 
     of_gradient: Callable[[Tensor], Tensor] | None
     of_total: Callable[[Tensor, Tensor], Tensor]
     of_part: Callable[[Tensor, Tensor], Tensor] | None = None
+    of_input: bool = False
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether it looks at no image."""
+        return self.of_gradient is None and not self.of_input
 
     @property
     def takes_batches(self) -> bool:
@@ -63,6 +74,16 @@ def part_times_weight(total: Tensor, weight: Tensor) -> Tensor:
     return total * weight
 
 
+def per_weight(total: Tensor, weight: Tensor) -> Tensor:
+    """Large gradients of small weights, which moved little in pre-training (GaLLoP, 2510.19778)."""
+    return total.abs() / (weight.abs() + TINY)
+
+
+def part_per_weight(total: Tensor, weight: Tensor) -> Tensor:
+    """The same with its sign."""
+    return total / (weight.abs() + TINY)
+
+
 def per_channel(total: Tensor, weight: Tensor) -> Tensor:
     """Divide by the norm of the input's column, so that neurons do not all choose the loudest."""
     norm = total.norm(dim=1, keepdim=True)
@@ -85,6 +106,9 @@ CRITERIA: Mapping[str, Criterion] = {
     "fisher": Criterion(torch.square, total_alone, part_alone),
     "taylor": Criterion(as_it_is, times_weight, part_times_weight),
     "channel-normalised": Criterion(as_it_is, per_channel),
+    "gallop": Criterion(as_it_is, per_weight, part_per_weight),
+    # magnitude of weight times input: forward passes alone (FPS, 2510.27359)
+    "fps": Criterion(None, times_weight, part_times_weight, of_input=True),
     "magnitude": Criterion(None, magnitude),
     "random": Criterion(None, chance),
 }

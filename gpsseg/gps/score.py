@@ -1,7 +1,8 @@
 """Gradients -> scores: how much does every weight matter to this task?
 
 GPS, sec. 3.2: run the *training* images through the pre-trained network once, with the task's loss
-and no optimiser step; the score of a weight is the magnitude of its summed gradient.
+and no optimiser step; the score of a weight is the magnitude of its summed gradient. One criterion
+looks at the layers' inputs instead, see ``gpsseg.gps.inputs``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from gpsseg.errors import UserError, look_up
 from gpsseg.gps.criteria import CRITERIA, Criterion
+from gpsseg.gps.inputs import inputs_go_to, no_input, over_weight
 from gpsseg.gps.neurons import as_rows, owner
 
 Batch = TypeVar("Batch")
@@ -46,7 +48,7 @@ class Scores:
     @property
     def without_gradient(self) -> tuple[str, ...]:
         """The weights that no batch gave a gradient; they have no scores."""
-        if self._criterion.of_gradient is None:
+        if self._criterion.is_blind:
             return ()
         totals = self._totals
         return tuple(n for n in self._weights if n not in totals or not totals[n].any())
@@ -58,15 +60,29 @@ class Scores:
             add: gives the sum of all processes' tensors; it is called for every weight in turn,
                 also where this process has no gradient.
         """
-        if self._criterion.of_gradient is None:
+        if self._criterion.is_blind:
             return self
 
         def own(name: str) -> Tensor:
+            if name in self._totals:
+                return self._totals[name]
             weight = self._model.get_parameter(name)
-            return self._totals[name] if name in self._totals else torch.zeros_like(weight)
+            wide = no_input(owner(self._model, name)) if self._criterion.of_input else weight
+            return torch.zeros_like(wide, device=weight.device)
 
         totals = {name: add(own(name).detach()) for name in self._weights}
         return Scores(self._model, self._criterion, totals, self._weights)
+
+    def by(self, criterion: str) -> Scores:
+        """What another criterion makes of the same sums.
+
+        Raises:
+            UserError: it is unknown, or needs other sums.
+        """
+        other = look_up(criterion, CRITERIA, "criterion")
+        if not (other.is_blind or other.of_gradient is self._criterion.of_gradient is not None):
+            raise UserError(f"The criterion {criterion} adds up something else than this one does.")
+        return Scores(self._model, other, self._totals, self._weights)
 
     def rows(self, name: str) -> Tensor:
         """Return one weight's scores: float (neurons, inputs), >= 0; higher matters more.
@@ -103,6 +119,8 @@ class Scores:
             return rows.reshape(groups, -1, rows.shape[1])
 
         total = self._totals.get(name, weight)
+        if self._criterion.of_input and name in self._totals:
+            total = over_weight(total, weight, layer)
         return rule(grouped(total), grouped(weight)).flatten(0, 1)
 
 
@@ -117,7 +135,7 @@ def score(
 
     Args:
         model: the pre-trained network; put it into the mode (train or eval) it is tuned in.
-        batches: training data, once through; a criterion without gradients reads none of it.
+        batches: training data, once through; a criterion that is blind reads none of it.
         loss: ``loss(model, batch)`` -> scalar, as for training.
         weights: names of the weights to score.
         criterion: a key of ``CRITERIA``; "gradient" is the paper's.
@@ -151,8 +169,14 @@ def running_scores(
     chosen = look_up(criterion, CRITERIA, "criterion")
     totals: dict[str, Tensor] = {}
     scores = Scores(model, chosen, totals, weights)
-    if chosen.of_gradient is None:
+    if chosen.is_blind:
         yield scores
+        return
+    if chosen.of_gradient is None:
+        with inputs_go_to(totals, model, weights), torch.no_grad():
+            for batch in batches:
+                loss(model, batch)
+                yield scores
         return
     with _gradients_go_to(totals, model, weights, chosen.of_gradient):
         for batch in batches:

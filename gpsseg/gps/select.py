@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,20 @@ from torch import Tensor, nn
 from gpsseg.errors import UserError, name_text, shown
 from gpsseg.files import save_tensors
 from gpsseg.gps.neurons import as_rows, owner
-from gpsseg.gps.score import Scores
 from gpsseg.gps.tensorfile import listed, read_tensors
 
 Level = Literal["neuron", "layer", "net"]
+
+
+class Scored(Protocol):
+    """Scores: ``gpsseg.gps.Scores``, or those of two rules, ``gpsseg.gps.Mixed``."""
+
+    @property
+    def without_gradient(self) -> tuple[str, ...]:
+        """Weights that have no scores."""
+
+    def rows(self, name: str) -> Tensor:
+        """Return one weight's scores: float (neurons, inputs), >= 0; higher matters more."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,7 @@ class Selection:
 
 
 def select(
-    model: nn.Module, scores: Scores, top_k: Mapping[str, int], level: Level = "neuron"
+    model: nn.Module, scores: Scored, top_k: Mapping[str, int], level: Level = "neuron"
 ) -> Selection:
     """Keep the inputs with the highest score: for every neuron, its best ``top_k``.
 
@@ -126,7 +136,7 @@ def overlap(one: Selection, other: Selection) -> float:
 
 
 def within_rounding(
-    scores: Scores, top_k: Mapping[str, int], level: Level = "neuron", share: float = 1e-4
+    scores: Scored, top_k: Mapping[str, int], level: Level = "neuron", share: float = 1e-4
 ) -> int:
     """Count the selected entries that are as good as equal to the best one that is left out.
 
@@ -171,7 +181,7 @@ def _best(rows: Tensor, k: int, level: Level) -> Tensor:
     return rows.flatten().topk(neurons * min(k, inputs), sorted=False).indices
 
 
-def _best_of_all(scores: Scores, best: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _best_of_all(scores: Scored, best: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Spend the sum of all weights' budgets on the best entries of the network."""
     budget = sum(len(chosen) for chosen in best.values())
     candidates = {}

@@ -1,4 +1,4 @@
-"""`python -m gpsseg.report`: finished runs side by side, on one page."""
+"""`python -m gpsseg.report`: finished runs side by side, on one page; comparisons as a figure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gpsseg.errors import UserError
 from gpsseg.files import write_text
 from gpsseg.folders import new_folder, refuse_existing
 from gpsseg.scope import scoped
-from gpsseg.writing import remove_partials
+from gpsseg.writing import make_folder, remove_partials
 
 
 @scoped
 def report(config: ReportConfig) -> Path:
-    """Write comparison.html, a paper's text or a run's missing report.html, and return its path.
+    """Write comparison.html, a figure, a paper's text or a missing report.html; return its path.
 
     See ``ReportConfig``.
 
@@ -24,6 +24,7 @@ def report(config: ReportConfig) -> Path:
         UserError: a folder is no finished run, or the output is there already.
     """
     from gpsseg.report.contents import refusing_other_values
+    from gpsseg.report.figure import draw_figure
     from gpsseg.report.page import fill_template
     from gpsseg.report.paper.write import write_paper
     from gpsseg.report.side_by_side import context, read_runs
@@ -37,6 +38,13 @@ def report(config: ReportConfig) -> Path:
         say("paper (and beside it .csv, .tex and .bib):", "bold", files[0])
         return files[0]
     refuse_existing(config.output)
+    if config.comparisons:
+        with refusing_other_values():
+            svg = draw_figure(config.comparisons)
+        make_folder(config.output.parent)
+        write_text(config.output, svg)
+        say("figure:", "bold", config.output)
+        return config.output
     with refusing_other_values():
         runs = read_runs(config.compare)
         page = fill_template("comparison.html", ("table.js", "comparison.js"), context(runs))

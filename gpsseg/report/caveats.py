@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gpsseg.config.methods import BLIND
+from gpsseg.config.methods import METHOD_OF_CRITERION
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import TRAINED_ON_DRAWN, mean_words, trained_elsewhere
 
@@ -77,7 +77,10 @@ def chance_as_good(settings: Mapping[str, Any], images: int | None) -> str:
     ''
     """
     own = settings.get("method") == "gps" and not settings.get("start_from")
-    if not (own and images and images <= FEW_IMAGES) or settings.get("criterion") in BLIND:
+    if (
+        not (own and images and images <= FEW_IMAGES)
+        or settings.get("criterion") in METHOD_OF_CRITERION
+    ):
         return ""
     return (
         f"with {counted(images, 'training image')} the gradient may choose no better than chance: "

@@ -14,7 +14,7 @@ from rich.text import Text
 from gpsseg.config.compare import FREE
 from gpsseg.console import say
 from gpsseg.errors import counted
-from gpsseg.evaluators.words import interval_text, p_text, varied_text
+from gpsseg.evaluators.words import interval_text, p_text, varied_text, verdicts_text
 from gpsseg.files import write_json, write_rows, write_text
 from gpsseg.report.charts.of_compare import charts
 from gpsseg.report.curves import curve_lines
@@ -26,15 +26,16 @@ from gpsseg.scope import clean
 
 Row = Mapping[str, Any]
 COLUMNS = (
-    "method", "train", "lr", "mDice", "95 % CI", "seeds", "mIoU", "lesions", "false finds",
-    "against", "p (Holm)",
+    "method", "criterion", "train", "lr", "mDice", "95 % CI", "seeds", "mIoU",
+    "lesions", "false finds",
+    "against", "verdict", "p (Holm)",
     "trained", "delta", "step", "memory",
 )  # fmt: skip
 
 
-WIDE = 190  # characters that the whole table needs
+WIDE = 240  # characters that the whole table needs
 ON_THE_PAGE = (  # not on a narrower terminal
-    *("lr", "seeds", "mIoU", "lesions", "false finds", "delta", "step", "memory"),
+    *("criterion", "lr", "seeds", "mIoU", "lesions", "false finds", "delta", "step", "memory"),
 )
 
 
@@ -42,7 +43,8 @@ def write_ranking(folder: Path, result: Mapping[str, Any]) -> None:
     """Write compare.json, .csv, .md and .html."""
     result = clean(result)
     write_json(folder / "compare.json", result)
-    write_rows(folder / "compare.csv", [_flat(row) for row in result["rows"]])
+    of_all = {name: result[name] for name in ("data", "title")}
+    write_rows(folder / "compare.csv", [_flat(row) | of_all for row in result["rows"]])
     notes = "".join(
         f"\n{sentence}\n"
         for sentence in (
@@ -65,6 +67,7 @@ def cells_of(row: Row) -> list[str]:
     ended = f" ({row['ended_early']} ended early)" if row.get("ended_early") else ""
     return [
         row["method"],
+        row.get("criterion") or "",
         f"{row['train_size']}",
         f"{row['lr']:.1e}{edge}",
         f"{row['dice']:.3f}",
@@ -73,6 +76,7 @@ def cells_of(row: Row) -> list[str]:
         f"{row['iou']:.3f}",
         *_lesions(row),
         _difference(against) if against else "",
+        against["verdict"] if against else "",
         p_text(against["p_holm"]) if against else "",
         f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%})",
         f"{row['delta_bytes'] / 2**20:.2f} MB",
@@ -99,7 +103,8 @@ def markdown(rows: Sequence[Row]) -> str:
     for row in rows:
         cells = cells_of(row)
         if row["dice"] == best[row["train_size"]]:
-            cells[3] = f"**{cells[3]}**"
+            best_of = COLUMNS.index("mDice")
+            cells[best_of] = f"**{cells[best_of]}**"
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *(f"{line}  " for line in varied_lines(rows))]) + "\n"
 
@@ -121,6 +126,7 @@ def varied_lines(rows: Sequence[Row]) -> list[str]:
     if all("no_interval" in row for row in rows):
         lines = []
     lines += [f"No interval: {why.removesuffix(': no interval')}." for why in none]
+    lines += [verdicts_text()] if any(row.get("against") for row in rows) else []
     reasons = dict.fromkeys(row["against"].get("why", "") for row in rows if row.get("against"))
     return lines + [f"No p-value: {why}." for why in reasons if why]
 
@@ -191,7 +197,7 @@ def _flat(row: Row) -> dict[str, Any]:
     epochs = row.get("epochs_of_seeds", [])
     flat["epochs_of_seeds"] = "" if None in epochs else " ".join(map(str, epochs))
     against = row.get("against") or {"ci95": (None, None)}
-    for name in ("difference", "p", "p_holm"):
+    for name in ("difference", "p", "p_holm", "verdict"):
         flat[f"against_{name}"] = against.get(name)
     flat["against_ci95_low"], flat["against_ci95_high"] = against["ci95"] or (None, None)
     return flat

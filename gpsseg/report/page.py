@@ -24,6 +24,11 @@ from gpsseg.evaluators.words import (
 HERE = Path(__file__).resolve().parent
 
 
+def styles(*names: str) -> Markup:
+    """Style sheets of this folder, one after the other."""
+    return Markup("\n".join((HERE / name).read_text(encoding="utf-8") for name in names))
+
+
 def fill_template(template: str, scripts: Sequence[str], context: dict[str, Any]) -> str:
     """Fill a template of this folder; everything but our own CSS and JavaScript is escaped.
 
@@ -36,7 +41,7 @@ def fill_template(template: str, scripts: Sequence[str], context: dict[str, Any]
         .get_template(template)
         .render(
             **context,
-            css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+            css=styles("charts.css", "report.css"),
             script=Markup(script),
             script_hash=digest,
         )

@@ -10,6 +10,7 @@ from typing import Any
 from gpsseg import gps
 from gpsseg.backbones import Backbone
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.methods import METHOD_OF_CRITERION
 from gpsseg.config.select import SettledSelectConfig
 from gpsseg.config.written import LayersOfCandidates
 from gpsseg.console import say
@@ -107,7 +108,9 @@ def merge_files(places: Sequence[Path]) -> tuple[gps.Selection, Layers, dict[str
     _say_candidates(files, selection)
     _say_precisions(files)
     merged = [{"sha256": file.sha256, "images": file.images} for file in files]
-    how = {"criterion": files[0].facts["criterion"], "level": "neuron", "loss": files[0].loss}
+    how = {"criterion": files[0].facts["criterion"], "level": "neuron"}
+    if how["criterion"] not in METHOD_OF_CRITERION:
+        how["loss"] = files[0].loss
     return selection, layers, {**how, "images": sum(f.images for f in files), "merged": merged}
 
 

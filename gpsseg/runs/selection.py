@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from gpsseg import gps
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.methods import BLIND
+from gpsseg.config.methods import BLIND, METHOD_OF_CRITERION
 from gpsseg.config.select import SelectConfig
 from gpsseg.config.shared import BackboneConfig
 from gpsseg.console import say, working
@@ -80,9 +80,10 @@ def choose(
     with memory_for("selecting", asked):
         for scores in halves:
             if seen > 1 and early is None:
-                early = gps.select(backbone, scores, top_k, config.level)
+                early = gps.select(backbone, _mixed(scores, top_k, config), top_k, config.level)
     with working("choosing weights"), memory_for("selecting", config):
-        selection = gps.select(backbone, scores, top_k, config.level)
+        chooses = _mixed(scores, top_k, config)
+        selection = gps.select(backbone, chooses, top_k, config.level)
         if also is not None:
             also(scores, top_k)
     if scores.without_gradient:
@@ -93,17 +94,31 @@ def choose(
         )
         say(f"{frozen} frozen: {names}{' ...' if many > 3 else ''}")
     how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
-    how |= {"loss": config.loss} if seen else {}
+    if config.criterion not in METHOD_OF_CRITERION:
+        how["loss"] = config.loss
+    if config.mix:
+        how |= {"mix": config.mix, "mix_share": config.mix_share}
+    if config.layers != "all":
+        how |= {"chosen_from": config.layers, "late_share": config.late_share}
     if early:
         how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json
     if seen:
         how["at_once"] = at_once
         share = ROUNDING[machine.precision]
-        how["within_rounding"] = gps.within_rounding(scores, top_k, config.level, share)
+        how["within_rounding"] = gps.within_rounding(chooses, top_k, config.level, share)
         _say_ties(how["within_rounding"], selection)
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     selection = dataclasses.replace(selection, indices=indices, dense=tuple(whole))
     return of_main((selection, how))  # processes may differ where scores are all but equal
+
+
+def _mixed(
+    scores: gps.Scores, top_k: Mapping[str, int], config: FinetuneConfig | SelectConfig
+) -> gps.Scores | gps.Mixed:
+    """The scores that choose: those of the criterion, or mixed with another rule's."""
+    if config.mix is None:
+        return scores
+    return gps.Mixed(scores, scores.by(config.mix), config.mix_share, top_k, config.seed)
 
 
 def _say_ties(ties: int, selection: Selection) -> None:
@@ -128,10 +143,23 @@ def gps_trains(backbone: Backbone, config: BackboneConfig) -> tuple[dict[str, in
         sparse["decoder"] = in_decoder
     weights = gps.neuron_weights(backbone)
     biases = gps.neuron_biases(backbone, shifts=config.biases == "all")
-    top_k = {n: sparse[roles[n]] for n in weights if roles[n] in sparse and n not in always}
+    out = {*always, *_early(weights, roles, config)}
+    top_k = {n: sparse[roles[n]] for n in weights if roles[n] in sparse and n not in out}
     if config.biases != "none":
-        always |= {name for name in biases if roles[name] == "encoder"}
+        always |= {n for n in biases if roles[n] == "encoder" and n not in out}
     return top_k, [name for name in roles if name in always]
+
+
+def _early(
+    weights: Sequence[str], roles: Mapping[str, str], config: BackboneConfig
+) -> Collection[str]:
+    """What --layers leaves out: the encoder's parameters before the first of its late weights."""
+    if config.layers == "all":
+        return ()
+    encoder = [name for name in weights if roles[name] == "encoder"]
+    first = encoder[-max(1, round(config.late_share * len(encoder)))]
+    names = list(roles)
+    return {name for name in names[: names.index(first)] if roles[name] == "encoder"}
 
 
 def layer_table(backbone: Backbone, selection: Selection) -> list[dict[str, Any]]:

@@ -47,6 +47,9 @@ METHODS: Mapping[str, Method] = {
     "gps": Method(  # top inputs of every neuron by gradient (Zhang et al. 2024)
         selects={}
     ),
+    "fps": Method(  # top inputs of every neuron by weight times input (2510.27359)
+        selects={"criterion": "fps", "level": "neuron"},
+    ),
     "neuroada": Method(  # top inputs of every neuron by magnitude (2510.18940)
         selects={"criterion": "magnitude", "level": "neuron"},
     ),

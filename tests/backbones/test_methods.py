@@ -258,3 +258,22 @@ def test_what_was_pretrained_decays_back_and_a_random_decoder_does_not(make_tiny
     assert decoder, "which trains whole with every method"
     assert back == set(trained) - decoder
     assert decays_back(net, trained, dataclasses.replace(config, decay_to="zero")) == set()
+
+
+def test_late_layers_are_the_encoders_last_and_their_biases(tiny):
+    """By role and place: all before the first late weight stays, and the decoder is as ever."""
+    everything, whole = gps_trains(tiny, gps_config(tiny, biases="all"))
+    config = gps_config(tiny, biases="all", layers="late", late_share=0.25)
+    late, whole_late = gps_trains(tiny, config)
+    roles = tiny.roles()
+    encoder = [name for name in everything if roles[name] == "encoder"]
+    kept = [name for name in late if roles[name] == "encoder"]
+    assert kept == encoder[-max(1, round(0.25 * len(encoder))) :]
+    assert [n for n in late if roles[n] != "encoder"] == [
+        n for n in everything if roles[n] != "encoder"
+    ]
+    names = list(roles)
+    early = set(names[: names.index(kept[0])])
+    assert set(whole) - set(whole_late) == {
+        n for n in whole if n in early and roles[n] == "encoder"
+    }

@@ -48,7 +48,7 @@ def finished(settings, cell, dice, val=0.5, diverged=False, trainable=0.1, group
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "split.json").write_text(json.dumps({"train": ["a", "b"]}))
-    run = {"top_k": 1, "image_size": 64, "batch_size": 4, "prompt": "none"}
+    run = {"top_k": 1, "criterion": "gradient", "image_size": 64, "batch_size": 4, "prompt": "none"}
     (folder / "config.json").write_text(
         json.dumps({"config": run, "resolved": {"precision": "fp32"}})
     )

@@ -10,14 +10,19 @@ import pytest
 from gpsseg.compare.cells import Cell
 from gpsseg.compare.rows import rank
 from gpsseg.report.charts.of_compare import charts
-from gpsseg.report.compare import cells_of, markdown, page, write_ranking
+from gpsseg.report.compare import COLUMNS, cells_of, markdown, page, write_ranking
+from gpsseg.report.comparisons import read_groups
+
+
+def shown(row, column):
+    return dict(zip(COLUMNS, cells_of(row), strict=True))[column]
 
 
 def test_the_table_marks_the_best_and_the_edge(ranked):
     text = markdown(ranked["rows"])
     assert "**0.700**" in text
     assert "**0.600**" not in text
-    assert cells_of(ranked["rows"][0])[2] == "1.0e-03 (edge)"
+    assert shown(ranked["rows"][0], "lr") == "1.0e-03 (edge)"
     assert "+0.100 [no interval]" in text, "the difference to the baseline, with its interval"
 
 
@@ -37,7 +42,7 @@ def test_a_seed_that_was_stopped_before_a_validation_is_named(tmp_path, tools):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"best_epoch": best}))
     result = rank(settings, {(None, "full"): [cell]}, {(None, "full"): cell})
     assert result["rows"][0]["untrained"] == 1
-    assert cells_of(result["rows"][0])[5] == "0.700 to 0.700 (1 UNTRAINED)"
+    assert shown(result["rows"][0], "seeds") == "0.700 to 0.700 (1 UNTRAINED)"
     assert "<b>1 UNTRAINED</b>" in page(result)
 
 
@@ -53,7 +58,7 @@ def test_trainings_that_ended_early_are_told(tmp_path, tools):
     result = rank(settings, {(None, "full"): [cell]}, {(None, "full"): cell})
     (row,) = result["rows"]
     assert (row["ended_early"], row["epochs_of_seeds"]) == (1, [7, 12])
-    assert cells_of(row)[5] == "0.700 to 0.700 (1 ended early)"
+    assert shown(row, "seeds") == "0.700 to 0.700 (1 ended early)"
     assert "1 ended early; epochs 7, 12<" in page(result)
     write_ranking(tmp_path, result)
     (line,) = csv.DictReader((tmp_path / "compare.csv").open())
@@ -81,6 +86,66 @@ def test_the_page_says_how_the_rates_were_picked_or_that_none_were(ranked):
     settings = ranked["settings"] | {"lr_factors": (1.0,)}
     text = page(ranked | {"settings": settings})
     assert "ran at its default learning rates; no others were tried" in text
+
+
+@pytest.mark.parametrize(
+    ("shift", "seeds", "word"),
+    [
+        (0.1, 2, "ahead"),
+        (-0.1, 2, "behind"),
+        (0.01, 2, "level"),
+        (0.1, 1, "ahead (one seed)"),
+    ],
+)
+def test_a_row_says_whether_it_is_level_ahead_or_behind(tmp_path, tools, shift, seeds, word):
+    """Beside the difference in every file, by its interval; each image differs by ``shift``."""
+    full = [[0.4 + 0.04 * i + 0.01 * seed for i in range(8)] for seed in range(seeds)]
+    noise = [0.001, -0.001] * 4
+    gps = [[d + shift + e for d, e in zip(row, noise, strict=True)] for row in full]
+    result = tools.compared(tmp_path, {"gps": gps, "full": full}, seeds, None)
+    row, base = result["rows"]
+    assert row["against"]["verdict"] == shown(row, "verdict") == word
+    assert shown(base, "verdict") == ""
+    assert f"<b>{word}</b>, " in page(result)
+    meaning = "Level: the 95 % interval of the difference lies inside +-0.02"
+    assert meaning in page(result)
+    write_ranking(tmp_path, result)
+    (line, _) = csv.DictReader((tmp_path / "compare.csv").open())
+    assert (line["against_verdict"], line["data"]) == (word, "synthetic sample")
+    assert meaning in (tmp_path / "compare.md").read_text()
+    of_json, of_csv = (read_groups(tmp_path / name) for name in ("compare.json", "compare.csv"))
+    assert of_json[0].synthetic
+    assert of_csv[0].synthetic
+    for known, read in zip(of_json[0].rows, of_csv[0].rows, strict=True):
+        same = ("name", "train_size", "share_of_total", "delta_bytes", "memory_mb", "step_seconds")
+        assert [read[key] for key in same] == [known[key] for key in same]
+        assert read["dice"] == pytest.approx(known["dice"])
+
+
+def test_no_difference_has_no_verdict(ranked):
+    """Three images and two seeds that agree leave no interval; a lone method is against nobody."""
+    gps, full = ranked["rows"]
+    assert gps["against"]["ci95"] is None
+    assert shown(gps, "verdict") == "not told apart"
+    assert "Level:" not in page(ranked | {"rows": [full]})
+
+
+def test_a_row_names_its_criterion_where_its_method_selects(tmp_path, tools):
+    scores = {name: [[0.5, 0.6, 0.7]] for name in ("gps", "neuroada", "shira", "full")}
+    result = tools.compared(tmp_path, scores, 1, None)
+    names = [row["criterion"] for row in result["rows"]]
+    assert names == ["gradient", "magnitude", "random", None]
+    told = [shown(row, "criterion") for row in result["rows"]]
+    assert told == ["gradient", "magnitude", "random", ""]
+    assert page(result).count('<span class="sub">by ') == 3
+
+
+def test_a_mix_of_criteria_is_named_with_its_share():
+    from gpsseg.compare.rows import _selected_by
+
+    run = {"top_k": 4, "criterion": "gradient", "mix": "random", "mix_share": 0.25}
+    assert _selected_by("gps", run)["criterion"] == "gradient, 25 % random"
+    assert _selected_by("fps", run | {"mix": None})["criterion"] == "fps"
 
 
 def texts(chart):

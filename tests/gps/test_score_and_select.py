@@ -196,6 +196,7 @@ def test_every_criterion_by_hand():
         "fisher": [10.0, 32.0],
         "taylor": [4.0, 8.0],
         "channel-normalised": [1.0, 1.0],
+        "gallop": [1.0, 8.0],
         "magnitude": [2.0, 1.0],
     }
 
@@ -205,7 +206,7 @@ def test_every_criterion_by_hand():
     for criterion, values in expected.items():
         scores = gps.score(layer, batches, product, ["weight"], criterion)
         torch.testing.assert_close(scores.rows("weight"), torch.tensor([values]))
-    assert set(expected) | {"random"} == set(gps.CRITERIA)
+    assert set(expected) | {"random", "fps"} == set(gps.CRITERIA)
 
 
 def test_a_loud_channel_is_not_every_neurons_choice_when_channels_are_normalised():

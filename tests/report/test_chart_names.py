@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpsseg.report.charts.names import AXES, GAP, RADIUS, Box, box_of, place_names
+from gpsseg.report.charts.names import GAP, RADIUS, Box, axes_of, box_of, place_names
+from gpsseg.report.charts.style import PAGE
 
 points = st.tuples(st.floats(120, 320), st.floats(60, 160))
 
@@ -18,7 +19,7 @@ def test_names_cover_neither_points_nor_each_other(at):
     dots = [Box(x - RADIUS, x + RADIUS, y - RADIUS, y + RADIUS) for x, y in at]
     assert not any(a.meets(b) for a, b in itertools.combinations(boxes, 2))
     assert not any(box.meets(dot) for box in boxes for dot in dots)
-    assert all(box.meets(AXES) for box in boxes)
+    assert all(box.meets(axes_of(PAGE)) for box in boxes)
     gaps = [abs(name[0] - x) for name, (x, _) in zip(names, at, strict=True)]
     assert gaps == pytest.approx([GAP] * len(at))
 

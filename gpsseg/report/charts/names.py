@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gpsseg.report.charts.style import BOTTOM, HEIGHT, LEFT, RADIUS, RIGHT, TOP, WIDTH
+from gpsseg.report.charts.style import PAGE, RADIUS, Frame
 
 LINE_HEIGHT, LETTER = 11.0, 7.0  # of a name, no less than they take
 GAP = 6.0  # from the middle of a point to its name
@@ -30,10 +30,14 @@ class Box(NamedTuple):
         return across and self.top < other.bottom and other.top < self.bottom
 
 
-AXES = Box(LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM)
+def axes_of(frame: Frame) -> Box:
+    """What the axes take of a drawing."""
+    return Box(frame.left, frame.left + frame.across, frame.top, frame.top + frame.up)
 
 
-def place_names(names: Sequence[str], at: Sequence[Point], points: Sequence[Point]) -> list[Name]:
+def place_names(
+    names: Sequence[str], at: Sequence[Point], points: Sequence[Point], frame: Frame = PAGE
+) -> list[Name]:
     """Write each name on a side of its point, as near as it covers no point and no other name.
 
     >>> place_names(["a", "b", "c"], [(100, 50.0), (100, 52.0), (380, 50.0)], [(110, 52.0)])
@@ -45,8 +49,9 @@ def place_names(names: Sequence[str], at: Sequence[Point], points: Sequence[Poin
         names: what to write.
         at: x and y of the point that each name belongs to, in SVG units.
         points: x and y of all points.
+        frame: of the drawing.
     """
-    lines = range(math.ceil((AXES.bottom - AXES.top) / LINE_HEIGHT))
+    axes, lines = axes_of(frame), range(math.ceil(frame.up / LINE_HEIGHT))
     shifts = sorted({sign * LINE_HEIGHT * line for line in lines for sign in (1, -1)}, key=abs)
     taken = [Box(x - RADIUS, x + RADIUS, y - RADIUS, y + RADIUS) for x, y in points]
     placed = []
@@ -54,7 +59,7 @@ def place_names(names: Sequence[str], at: Sequence[Point], points: Sequence[Poin
         sides = [(x + GAP, "start"), (x - GAP, "end")]
         tried = [(*side, shift) for shift, side in itertools.product(shifts, sides)]
         found = [(beside, y + shift, end, text) for beside, end, shift in tried]
-        name = next((each for each in found if _is_free(box_of(each), taken)), found[0])
+        name = next((each for each in found if _is_free(box_of(each), axes, taken)), found[0])
         placed.append(name)
         taken.append(box_of(name))
     return placed
@@ -67,7 +72,7 @@ def box_of(name: Name) -> Box:
     return Box(left, left + LETTER * len(text), y - LINE_HEIGHT / 2, y + LINE_HEIGHT / 2)
 
 
-def _is_free(box: Box, taken: Sequence[Box]) -> bool:
-    inside = AXES.left < box.left and box.right < AXES.right
-    inside = inside and AXES.top < box.top and box.bottom < AXES.bottom
+def _is_free(box: Box, axes: Box, taken: Sequence[Box]) -> bool:
+    inside = axes.left < box.left and box.right < axes.right
+    inside = inside and axes.top < box.top and box.bottom < axes.bottom
     return inside and not any(box.meets(other) for other in taken)

@@ -29,12 +29,8 @@ def charts(rows: Sequence[Row], curves: Sequence[Row] = ()) -> list[Chart]:
 
 
 def score_against_share(rows: Sequence[Row], size: int) -> Chart | None:
-    """MDice against the share of the network that trains, on a logarithmic axis.
-
-    Where all methods train the same in the decoder, such as all of it, only the encoder counts.
-    """
-    same_decoder = len({row["decoder"] for row in rows}) == 1
-    share = "share_of_encoder" if same_decoder else "share_of_total"
+    """MDice against the share that trains, on a logarithmic axis: see ``share_drawn``."""
+    share, whose = share_drawn(rows)
     shown = [row for row in rows if row[share] > 0]
     if len(shown) < 2:
         return None
@@ -44,11 +40,21 @@ def score_against_share(rows: Sequence[Row], size: int) -> Chart | None:
     return _chart(
         f"mDice against the share that trains, {size} training images",
         f"{_described(series, lambda share: f'{share:.2%}')}.{also}",
-        f"share of the {'encoder' if same_decoder else 'network'} that trains",
+        f"share of the {whose} that trains",
         series,
         base=10,
         tick_text=lambda share: f"{100 * share:g} %",
     )
+
+
+def share_drawn(rows: Sequence[Row]) -> tuple[str, str]:
+    """The key of the share that tells these rows apart, and of what it is one.
+
+    Where all train the same in the decoder, such as all of it, only the encoder counts.
+    """
+    decoders = {row.get("decoder") for row in rows}
+    same = len(decoders) == 1 and None not in decoders
+    return ("share_of_encoder", "encoder") if same else ("share_of_total", "network")
 
 
 def score_against_size(rows: Sequence[Row], curves: Sequence[Row] = ()) -> Chart | None:

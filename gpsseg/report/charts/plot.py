@@ -38,18 +38,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import IdentityTransform
 
 from gpsseg.report.charts.names import place_names
-from gpsseg.report.charts.style import (
-    BOTTOM,
-    HEIGHT,
-    INKS,
-    LEFT,
-    LETTERS,
-    RADIUS,
-    RIGHT,
-    TOP,
-    WIDTH,
-    settings,
-)
+from gpsseg.report.charts.style import INKS, LETTERS, PAGE, RADIUS, Frame, settings
 from gpsseg.report.charts.svg import Mark, for_the_page
 
 Numbers = Sequence[float]
@@ -74,10 +63,12 @@ class Chart:
 
 
 @contextmanager
-def drawing(title: str, description: str, x_label: str, y_label: str) -> Iterator[Plot]:
+def drawing(
+    title: str, description: str, x_label: str, y_label: str, frame: Frame = PAGE
+) -> Iterator[Plot]:
     """Draw in this context; ``chart`` of what it gives is there after it."""
     with rc_context(settings()):
-        plot = Plot(x_label, y_label)
+        plot = Plot(x_label, y_label, frame)
         yield plot
         plot.finish(title, description)
 
@@ -88,6 +79,7 @@ class Plot:
 
     x_label: str
     y_label: str
+    frame: Frame = PAGE
     figure: Figure = field(init=False)
     axes: Axes = field(init=False)
     chart: Chart = field(init=False)
@@ -98,22 +90,22 @@ class Plot:
 
     def __post_init__(self) -> None:
         """An empty frame."""
-        self.figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
-        across, up = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-        frame = (LEFT / WIDTH, BOTTOM / HEIGHT, across / WIDTH, up / HEIGHT)
-        self.axes = self.figure.add_axes(frame)
+        of, width, height = self.frame, self.frame.width, self.frame.height
+        self.figure = Figure(figsize=(width / 72, height / 72))
+        place = (of.left / width, of.bottom / height, of.across / width, of.up / height)
+        self.axes = self.figure.add_axes(place)
         self.axes.patch.set_visible(False)
         for axis, text in ((self.axes.xaxis, self.x_label), (self.axes.yaxis, self.y_label)):
             axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
             axis.set_major_formatter("{x:g}")
             self._mark(axis.set_label_text("."), [text])
-        middle = (LEFT + across / 2) / WIDTH, (BOTTOM + up / 2) / HEIGHT
-        self.axes.xaxis.set_label_coords(middle[0], 16 / HEIGHT, self.figure.transFigure)
-        self.axes.yaxis.set_label_coords(14 / WIDTH, middle[1], self.figure.transFigure)
+        middle = (of.left + of.across / 2) / width, (of.bottom + of.up / 2) / height
+        self.axes.xaxis.set_label_coords(middle[0], 16 / height, self.figure.transFigure)
+        self.axes.yaxis.set_label_coords(14 / width, middle[1], self.figure.transFigure)
 
     def bars(self, edges: Numbers, heights: Numbers, labels: Sequence[str]) -> None:
         """Bars from one edge to the next, with what each says when pointed at."""
-        gap = 1.5 / (WIDTH - LEFT - RIGHT) * (edges[-1] - edges[0])
+        gap = 1.5 / self.frame.across * (edges[-1] - edges[0])
         for left, right, height, label in zip(edges, edges[1:], heights, labels, strict=False):
             if height:
                 bar = self.axes.bar(left + gap / 2, height, right - left - gap, align="edge")
@@ -237,7 +229,7 @@ class Plot:
         buffer = io.StringIO()
         FigureCanvasSVG(self.figure).print_svg(buffer, metadata=NOTHING)
         spoken = f"{title}. {description}"
-        svg = for_the_page(buffer.getvalue(), spoken, self._marks)
+        svg = for_the_page(buffer.getvalue(), spoken, self._marks, self.frame)
         self.chart = Chart(title, description, svg)
 
     def _write_names(self) -> None:
@@ -247,24 +239,26 @@ class Plot:
         ]
         shown = [(self._place(x, y), text) for x, y, text in self._names if self._inside(x, y)]
         at, texts = [place for place, _ in shown], [text for _, text in shown]
-        names = place_names(texts, at, seen)
+        names = place_names(texts, at, seen, self.frame)
         for (dot_x, dot_y), (x, y, end, text) in zip(at, names, strict=True):
             if y != dot_y:
-                up = [HEIGHT - dot_y, HEIGHT - y]
+                up = [self.frame.height - dot_y, self.frame.height - y]
                 still = IdentityTransform()
                 self.axes.plot([dot_x, x], up, color=INKS["faint"], linewidth=1, transform=still)
             self._write(text, x, y, "left" if end == "start" else "right", "ink")
 
     def _write_rule(self, x: float | None, y: float | None, text: str) -> None:
         """Beside the top of an upright rule, over the end of a level one."""
-        across, down = self._place(x or 0, y or 0)
+        (across, down), of = self._place(x or 0, y or 0), self.frame
         if x is None:
-            under = down < TOP + 2 * LETTERS
-            self._write(text, WIDTH - RIGHT, down + (9 if under else -7), "right", "rule-text")
+            under = down < of.top + 2 * LETTERS
+            self._write(
+                text, of.width - of.right, down + (9 if under else -7), "right", "rule-text"
+            )
         else:
-            right = across < WIDTH / 2
+            right = across < of.width / 2
             side = "left" if right else "right"
-            self._write(text, across + (PAD if right else -PAD), TOP + 2, side, "rule-text")
+            self._write(text, across + (PAD if right else -PAD), of.top + 2, side, "rule-text")
 
     def _axis(self, name: str) -> Axis:
         return self.axes.xaxis if name == "x" else self.axes.yaxis
@@ -272,16 +266,17 @@ class Plot:
     def _place(self, x: float, y: float) -> tuple[float, float]:
         """A point in SVG units."""
         across, up = self.axes.transData.transform((x, y))
-        return round(float(across), 1), round(HEIGHT - float(up), 1)
+        return round(float(across), 1), round(self.frame.height - float(up), 1)
 
     def _inside(self, x: float, y: float) -> bool:
         """Whether a point is on the axes, or at their edge."""
-        across, down = self._place(x, y)
-        return LEFT - 1 <= across <= WIDTH - RIGHT + 1 and TOP - 1 <= down <= HEIGHT - BOTTOM + 1
+        (across, down), of = self._place(x, y), self.frame
+        inside = of.left - 1 <= across <= of.left + of.across + 1
+        return inside and of.top - 1 <= down <= of.top + of.up + 1
 
     def _write(self, text: str, x: float, y: float, side: str, ink: str) -> None:
         """A text whose middle is at ``y`` and whose ``side`` is at ``x``, in SVG units."""
-        place = (x, HEIGHT - y - 4)
+        place = (x, self.frame.height - y - 4)
         written = self.axes.annotate(".", place, xycoords="figure points", ha=side, color=INKS[ink])
         self._mark(written, [text], "halo")
 

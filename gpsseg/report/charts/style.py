@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib import rcParamsDefault
 
-WIDTH, HEIGHT = 400, 250  # SVG units
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 42  # from the frame to the axes
-RADIUS = 3.0  # of a point
-LETTERS = 11.5  # height, as `.chart svg` of report.css has it
 
-# matplotlib draws in these stand-ins; the page's own variables (report.css) take their places
+@dataclass(frozen=True)
+class Frame:
+    """How large a drawing is, and how far its axes are from its edges, all in SVG units."""
+
+    width: int = 400
+    height: int = 250
+    left: int = 52
+    right: int = 12
+    top: int = 14
+    bottom: int = 42
+
+    @property
+    def across(self) -> int:
+        """Width of the axes."""
+        return self.width - self.left - self.right
+
+    @property
+    def up(self) -> int:
+        """Height of the axes."""
+        return self.height - self.top - self.bottom
+
+
+PAGE = Frame()  # of a chart on a page
+RADIUS = 3.0  # of a point
+LETTERS = 11.5  # height, as `.chart svg` of charts.css has it
+
+# matplotlib draws in these stand-ins; the page's own variables (charts.css) take their places
 INKS = {
     name: f"#fe00{i:02x}"
     for i, name in enumerate(

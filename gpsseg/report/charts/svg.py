@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from gpsseg.report.charts.style import HEIGHT, INKS, RADIUS, WIDTH
+from gpsseg.report.charts.style import INKS, PAGE, RADIUS, Frame
 
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 NUMBER = re.compile(r"-?\d+\.\d+")
@@ -31,13 +31,14 @@ class Mark:
     words: Sequence[str]
 
 
-def for_the_page(drawn: str, spoken: str, marks: Mapping[str, Mark]) -> Markup:
+def for_the_page(drawn: str, spoken: str, marks: Mapping[str, Mark], frame: Frame = PAGE) -> Markup:
     """Rewrite what matplotlib drew.
 
     Args:
         drawn: the SVG.
         spoken: the chart in words, for those who cannot see it.
         marks: by the id of their groups.
+        frame: of the drawing.
     """
     root = ElementTree.fromstring(drawn[drawn.index("<svg") :])
     for group in root.iter(f"{SVG}g"):
@@ -55,7 +56,8 @@ def for_the_page(drawn: str, spoken: str, marks: Mapping[str, Mark]) -> Markup:
                 each.remove(child)
         _shorten(each)
     root.attrib.clear()
-    root.attrib |= {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "aria-label": spoken}
+    box = f"0 0 {frame.width} {frame.height}"
+    root.attrib |= {"viewBox": box, "role": "img", "aria-label": spoken}
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 

@@ -27,6 +27,9 @@ OF_FOLD = re.compile(r"fold[- ](\d+):? (.+?)(?=; fold[- ]\d|$)")  # of a study's
 CRITERIA = {
     "gradient": "the absolute sum of their gradients over training images",
     "gradient-abs": "the sum of their absolute gradients over training images",
+    "gallop": "the absolute sum of their gradients over training images, over their magnitude",
+    "fps": "their magnitude times the mean magnitude of their inputs over training images",
+    "taylor": "the absolute sum of their gradients over training images, times their magnitude",
     "magnitude": "their magnitude, which looks at no image",
     "random": "chance, which looks at no image",
 }
@@ -87,7 +90,7 @@ def method(facts: Facts) -> Said | None:
         text += BIASES.get(config.get("biases", ""), "")
     elif name in ("lora", "dora", "adapter") and "rank" in config:
         text += f", of rank {config['rank']}"
-    elif name in ("neuroada", "shira") and "top_k" in config:
+    elif name in ("neuroada", "shira", "fps") and "top_k" in config:
         text += f", {config['top_k']} input connections per neuron"
     files = (f"{facts.where}{CONFIG}",) if config else ()
     return facts.said(f"{text}.", METRICS, *files, cites=cited)
@@ -102,7 +105,11 @@ def _selected(config: Json) -> str:
         kept = f"as many entries as {count} input connections per neuron, the best of {whole},"
     else:
         kept = f"the {counted(count, 'best input connection')} of each neuron"
-    return f"in the encoder {kept} {'was' if count == 1 and not whole else 'were'} selected by {by}"
+    if config.get("mix"):
+        other = CRITERIA.get(config["mix"], config["mix"])
+        by += f", {100 * config['mix_share']:g} % of them by {other}"
+    where = "the late layers of the encoder" if config.get("layers") == "late" else "the encoder"
+    return f"in {where} {kept} {'was' if count == 1 and not whole else 'were'} selected by {by}"
 
 
 def _decoder(top_k: object) -> str:

@@ -1,0 +1,92 @@
+"""Finished comparisons, read again: from compare.json, or from a table such as compare.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpsseg.config.written_compare import ComparedFile, ComparedRow
+from gpsseg.errors import UserError
+from gpsseg.reading import fitted, read_object, read_table, value_in
+
+Row = Mapping[str, Any]
+WORDS = ("method", "criterion", "dataset", "backbone", "resampled", "ungrouped", "data", "title")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one network, data set and training size.
+
+    Attributes:
+        comparison: what the folder or table is called.
+        synthetic: whether the images are drawn.
+        title: of the data set.
+        rows: as in compare.json, each with its "name": method and criterion.
+    """
+
+    comparison: str
+    synthetic: bool
+    title: str
+    rows: tuple[Row, ...]
+
+
+def read_groups(path: Path) -> list[Group]:
+    """Read a comparison.
+
+    Args:
+        path: of its folder, its compare.json, or a CSV with such columns as its compare.csv.
+
+    Raises:
+        UserError: it is none of these, or holds no row.
+    """
+    content, called = _content(path)
+    groups: dict[tuple[str, str, str, int], list[Row]] = {}
+    for row in content["rows"]:
+        data, title = row.get("data", content["data"]), row.get("title", content["title"])
+        key = (data, title, row["backbone"], row["train_size"])
+        groups.setdefault(key, []).append({**row, "name": _name(row)})
+    if not groups:
+        raise UserError(f"{path} holds no row, expected one for each method. Compare again.")
+    return [
+        Group(called, data.startswith("synthetic"), title, tuple(rows))
+        for (data, title, *_), rows in groups.items()
+    ]
+
+
+def _content(path: Path) -> tuple[Any, str]:
+    """What stands there, as in compare.json, and what it is called."""
+    if path.suffix.lower() == ".csv":
+        rows = [_row(line, path, i) for i, line in enumerate(read_table(path)[1], 2)]
+        return {"rows": rows, "data": "", "title": ""}, path.stem
+    file = path / "compare.json" if path.is_dir() else path
+    if path.is_dir() and not file.is_file():
+        raise UserError(
+            f"{path} has no compare.json, expected the folder of a finished comparison. The "
+            "command that began it, given again, finishes it."
+        )
+    return read_object(file, ComparedFile), file.resolve().parent.name
+
+
+def _row(line: Mapping[str, str], path: Path, number: int) -> Row:
+    """One row of a table, as compare.json has it."""
+    place, ends = f"{path}, row {number}", ("dice_ci95_low", "dice_ci95_high")
+    if missing := [name for name in ("data", "title", *ends) if name not in line]:
+        raise UserError(
+            f"{path} has no column {missing[0]}, which this version's compare.csv has. Name the "
+            "folder of the comparison instead."
+        )
+    row = {name: cell if name in WORDS else value_in(cell) for name, cell in line.items()}
+    low, high = (row.pop(name) for name in ends)
+    row["dice_ci95"] = None if low is None else (low, high)
+    filled = {name: value for name, value in row.items() if value is not None and value != ""}
+    needed = {"dice_ci95": row["dice_ci95"], "step_seconds": row.get("step_seconds")}
+    fit: Row = fitted({**needed, **filled}, ComparedRow, place)
+    return fit
+
+
+def _name(row: Row) -> str:
+    """A method with the criterion by which it selects, where its name does not have that."""
+    criterion, method = row.get("criterion"), str(row["method"])
+    return f"{method} ({criterion})" if criterion and "criterion=" not in method else method

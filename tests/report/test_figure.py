@@ -1,0 +1,238 @@
+"""The figure of comparisons: an SVG of its own, from compare.json and from tables."""
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from gpsseg.config.report import ReportConfig
+from gpsseg.errors import UserError
+from gpsseg.report import report
+from gpsseg.report.comparisons import read_groups
+
+SVG = "{http://www.w3.org/2000/svg}"
+RESULTS = Path(__file__).parents[2] / "docs/results"
+ROW = {
+    "method": "gps",
+    "criterion": "gradient",
+    "dataset": "kvasir",
+    "backbone": "unet",
+    "train_size": 20,
+    "seeds": 3,
+    "resampled": "image",
+    "units": 120,
+    "dice": 0.6,
+    "dice_ci95": [0.5, 0.7],
+    "decoder": 9,
+    "share_of_encoder": 0.01,
+    "share_of_total": 0.5,
+    "delta_bytes": 2**20,
+    "step_seconds": 0.5,
+    "memory_mb": 1024.0,
+}
+FULL = ROW | {
+    "method": "full",
+    "criterion": None,
+    "dice": 0.65,
+    "share_of_encoder": 1.0,
+    "share_of_total": 1.0,
+    "delta_bytes": 32 << 20,
+    "step_seconds": 1.0,
+    "memory_mb": 2048.0,
+}
+
+
+def written(folder, *rows, data="real", title="Kvasir-SEG"):
+    folder.mkdir()
+    content = {"data": data, "title": title, "rows": rows}
+    (folder / "compare.json").write_text(json.dumps(content))
+    return folder
+
+
+def drawn(tmp_path, *comparisons):
+    output = tmp_path / "figure.svg"
+    report(ReportConfig(comparisons=comparisons, output=output))
+    text = output.read_text(encoding="utf-8")
+    return text, ElementTree.fromstring(text)
+
+
+def texts(root):
+    return ["".join(each.itertext()) for each in root.iter(f"{SVG}text")]
+
+
+def test_each_method_is_in_all_four_charts_with_its_numbers(tmp_path):
+    text, root = drawn(tmp_path, written(tmp_path / "small", ROW, FULL))
+    told = [each.text for each in root.iter(f"{SVG}title")]
+    assert told == [
+        *("gps (gradient): mDice 0.600 [0.500, 0.700] at 1.00% of the encoder",),
+        *("full: mDice 0.650 [0.500, 0.700] at 100.00% of the encoder",),
+        *("gps (gradient): mDice 0.600 [0.500, 0.700] at 1.00 MB",),
+        *("full: mDice 0.650 [0.500, 0.700] at 32.00 MB",),
+        *("gps (gradient): mDice 0.600 [0.500, 0.700] at 0.50 s",),
+        *("full: mDice 0.650 [0.500, 0.700] at 1.00 s",),
+        *("gps (gradient): mDice 0.600 [0.500, 0.700] at 1.0 GB",),
+        *("full: mDice 0.650 [0.500, 0.700] at 2.0 GB",),
+    ]
+    shown = texts(root)
+    assert shown[:2] == ["1 gps (gradient)", "2 full"]
+    assert shown[2:5] == [
+        "unet on Kvasir-SEG, 20 training images",
+        "small",
+        "95 % intervals over 120 images and 3 seeds",
+    ]
+    beside = [each.get("class") for each in root.iter(f"{SVG}g")].count("halo")
+    assert beside == 8, "its number beside each of its points"
+    assert text.count("stroke: var(--faint)") == 8, "an interval each"
+    assert not [each for each in shown if each.startswith("No point")]
+
+
+def test_a_figure_brings_its_own_colours_and_loads_nothing(tmp_path):
+    """It is shown as an image, without a page, on whatever ground."""
+    text, root = drawn(tmp_path, written(tmp_path / "c", ROW, FULL))
+    used, defined = (
+        set(re.findall(form, text)) for form in (r"var\((--[\w-]+)\)", r"(--[\w-]+): ")
+    )
+    assert used <= defined
+    assert root.find(f"{SVG}rect").get("fill") == "#fff"
+    assert not re.findall(r"""(?:href|src)=["'](?!#)|url\((?!#)|@import|<script""", text)
+
+
+def test_sizes_and_comparisons_have_rows_of_their_own_and_one_legend(tmp_path):
+    first = written(tmp_path / "first", ROW, ROW | {"train_size": 100})
+    other = written(tmp_path / "other", FULL, data="synthetic sample", title="<b>&")
+    _, root = drawn(tmp_path, first, other)
+    shown = texts(root)
+    assert [each for each in shown if each in ("1 gps (gradient)", "2 full")] == shown[:2]
+    heads = [each for each in shown if "training images" in each]
+    assert heads == [
+        "unet on Kvasir-SEG, 20 training images",
+        "unet on Kvasir-SEG, 100 training images",
+        "SYNTHETIC SAMPLE unet on <b>&, 20 training images",
+    ]
+    assert len(root.findall(f"{SVG}svg")) == 12
+
+
+def test_what_has_no_number_is_left_out_and_named(tmp_path):
+    """A decoder alone leaves the encoder; a run of no step has no time."""
+    alone = FULL | {"method": "decoder", "share_of_encoder": 0.0, "step_seconds": None}
+    bare = ROW | {"dice_ci95": None, "dice": 0.55}
+    _, root = drawn(tmp_path, written(tmp_path / "c", bare, alone))
+    told = [each.text for each in root.iter(f"{SVG}title")]
+    assert [each.partition(":")[0] for each in told].count("decoder") == 2
+    assert texts(root)[-1].endswith("where the encoder stays as it is: decoder.")
+    assert "gps (gradient): mDice 0.550 [no interval] at 1.0 GB" in told
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -1.0, 1e308])
+def test_a_number_that_has_no_place_is_left_out(tmp_path, odd):
+    folder = written(tmp_path / "c", ROW | {"memory_mb": odd, "step_seconds": odd}, FULL)
+    _, root = drawn(tmp_path, folder)
+    told = [each.text.partition(":")[0] for each in root.iter(f"{SVG}title")]
+    assert [told.count(name) for name in ("gps (gradient)", "full")] == [2, 4]
+
+
+def test_the_figure_s_folder_is_made(tmp_path):
+    output = tmp_path / "new" / "folder" / "figure.svg"
+    report(ReportConfig(comparisons=(written(tmp_path / "c", ROW),), output=output))
+    assert output.is_file()
+    with pytest.raises(UserError, match="already exists"):
+        report(ReportConfig(comparisons=(tmp_path / "c",), output=output))
+
+
+def test_a_table_draws_what_its_comparison_does(tmp_path):
+    """compare.csv of today's columns, and one whose decoder nobody counted."""
+    folder = written(tmp_path / "one", ROW, FULL)
+    lines = []
+    for row in (ROW, FULL):
+        low, high = row["dice_ci95"]
+        flat = {k: v for k, v in row.items() if k != "dice_ci95"}
+        flat |= {"dice_ci95_low": low, "dice_ci95_high": high}
+        lines.append(flat | {"data": "real", "title": "Kvasir-SEG"})
+    table = tmp_path / "one.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, lines[0])
+        writer.writeheader()
+        writer.writerows(lines)
+    assert drawn(tmp_path, folder)[0] == (
+        (tmp_path / "figure.svg").unlink() or drawn(tmp_path, table)[0]
+    )
+    table.write_text(re.sub(r",9,", ",,", table.read_text()))
+    (group,) = read_groups(table)
+    assert "decoder" not in group.rows[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "has no compare.json, expected the folder of a finished comparison"),
+        ({"data": "real", "title": "K", "rows": []}, "holds no row"),
+        ({"data": "real", "title": "K", "rows": [ROW | {"dice": 7}]}, "dice"),
+        ({"data": "real", "title": "K"}, "rows"),
+        ({"data": "real", "title": "K", "rows": [ROW | {"units": None}]}, "units"),
+        (
+            {"data": "real", "title": "K", "rows": [{k: ROW[k] for k in ROW if k != "units"}]},
+            "units",
+        ),
+        ({"data": "real", "title": "K", "rows": [ROW | {"dice_ci95": [0.9]}]}, "dice_ci95"),
+    ],
+)
+def test_what_is_no_comparison_is_refused_in_words(tmp_path, content, why):
+    folder = tmp_path / "c"
+    folder.mkdir()
+    if content:
+        (folder / "compare.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=why):
+        drawn(tmp_path, folder)
+    assert not (tmp_path / "figure.svg").exists()
+
+
+def test_an_older_table_says_which_column_it_lacks(tmp_path):
+    table = tmp_path / "compare.csv"
+    table.write_text("method,dice\ngps,0.5\n")
+    with pytest.raises(UserError, match=r"no column data.*Name the folder"):
+        drawn(tmp_path, table)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"output": "figure.png"}, r"should end in \.svg"),
+        ({}, r"should end in \.svg"),
+        ({"output": "f.svg", "compare": ("a", "b")}, "leave one out"),
+        ({"output": "f.svg", "run": "run"}, "leave --comparisons out"),
+        ({"output": "f.svg", "comparisons": ("c",) * 17}, "at most 16"),
+    ],
+)
+def test_what_does_not_go_with_a_figure_is_refused(given, why):
+    with pytest.raises(UserError, match=why):
+        ReportConfig(**{"comparisons": ("c",), **given})
+
+
+def test_the_transcribed_tables_say_what_their_pages_say():
+    """Each row of docs/results/*.csv is one of the tables beside it, digit for digit.
+
+    A compare.csv as compare wrote it says what its intervals vary, and has more digits.
+    """
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in RESULTS.glob("*.md"))
+    tables = [path for path in RESULTS.glob("*.csv") if "resampled" not in path.read_text()]
+    assert len(tables) == 11
+    for path in tables:
+        (table,) = re.findall(rf"--output {path.stem}\n```\n.*?(\| method .*?)\n\n", pages, re.S)
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        lines = table.replace("**", "").splitlines()
+        assert len(rows) == len(lines) - 2
+        for row, line in zip(rows, lines[2:], strict=True):
+            wanted = [
+                f"| {row['method']} | {row['train_size']} | {row['lr']}",
+                f" | {row['dice']} | [{row['dice_ci95_low']}, {row['dice_ci95_high']}] | ",
+                f" | {row['iou']} | ",
+                f" | {float(row['share_of_total']):.2%} ({float(row['share_of_encoder']):.2%}) | "
+                f"{int(row['delta_bytes']) / 2**20:.2f} MB | {row['step_seconds']} s | "
+                f"{float(row['memory_mb']) / 1024:.1f} GB |",
+            ]
+            assert [part for part in wanted if part not in line] == []
