@@ -83,6 +83,15 @@ def hashed(name: str, salt: str) -> str:
     return digest.hexdigest()[:DIGITS]
 
 
+def looks_hashed(names: Iterable[str]) -> bool:
+    """Whether all of some names look like hashes of names, as a nameless run writes them.
+
+    >>> looks_hashed([hashed("Jane Doe", "salt")]), looks_hashed(["Jane Doe"])
+    (True, False)
+    """
+    return all(re.fullmatch(rf"[0-9a-f]{{{DIGITS}}}", name) for name in names)
+
+
 @dataclass(frozen=True)
 class Veil:
     """Names that a command's files must not hold.

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, sam_hq, unet
-from gpsseg.backbones.base import Backbone, Family, Order, Prompt, is_path
+from gpsseg.backbones.base import Backbone, Family, Order, Prompt, Published, is_path
 from gpsseg.errors import UserError, nearest
 
 FAMILIES: tuple[Family, ...] = (
@@ -21,6 +21,17 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 BACKBONES: Mapping[str, Family] = {name: f for f in FAMILIES for name in f.published}
+
+
+def published_as(name: str, weights: str | None = None) -> Published | None:
+    """What is known of a base by its name; None of a pattern, or of a user's own weights.
+
+    Args:
+        name: see ``load_backbone``.
+        weights: likewise.
+    """
+    family = BACKBONES.get(name)
+    return family.published[name] if family and not weights else None
 
 
 def load_backbone(

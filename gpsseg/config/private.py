@@ -68,6 +68,18 @@ def load_salt(folder: Path) -> str:
     return salt
 
 
+def salt_near(folder: Path) -> str | None:
+    """The salt that a folder's names are hashed with: its own, or its run's; None without one.
+
+    An evaluation of a nameless run lies in the run, and has none of its own.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    places = (folder, folder.resolve().parent)
+    return next((load_salt(place) for place in places if (place / FILE).is_file()), None)
+
+
 def read_private(folder: Path) -> dict[str, Any]:
     """The private facts of a run; none where the file was taken away, or is of version 0.1.
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["DIGITS", "FILE", "hashed", "load_salt", "save_salt"]
 
 UNSTATED = "not stated"
+OWN = "own-images"  # what a nameless run calls data of one's own
 SEEDED = "seeded-80-20"  # the split of one's own images, see gpsseg.data.cards.own
 # Settings that may be a file's or folder's name, or that of one that everybody knows.
 PLACES = ("dataset", "split", "backbone", "weights", "cache")
@@ -47,7 +48,7 @@ def anonymous_card(card: Card, salt: str | None) -> Card:
     hide(lambda veil: _with_card(veil, card))
     return dataclasses.replace(
         card,
-        name="own-images",
+        name=OWN,
         title="own images",
         homepage="",
         licence=UNSTATED,
@@ -81,11 +82,16 @@ def anonymous_split(split: Split, salt: str | None, card: Card | None = None) ->
         tuple(anonymous_case(case, salt) for case in part)
         for part in (split.train, split.val, split.test)
     )
+    name = nameless_split(split.name, salt, card)
+    return dataclasses.replace(split, name=name, train=train, val=val, test=test)
+
+
+def nameless_split(name: str, salt: str, card: Card | None) -> str:
+    """What a split of a card's set is called where names are hashed."""
     known = {SEEDED}
     if card is not None and is_bundled(card):
         known |= {str(rule["name"]) for rule in card.splits}
-    name = split.name if split.name in known else f"split {hashed(split.name, salt)[:8]}"
-    return dataclasses.replace(split, name=name, train=train, val=val, test=test)
+    return name if name in known else f"split {hashed(name, salt)[:8]}"
 
 
 def draw_veil(salt: str | None, *configs: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ class Case:
         joined: whether opinions are no votes but further lesions, each in a mask of its own: a
             pixel is foreground where one of all masks says so.
         facts: (column, value) of what else its table or its path says of it, such as its centre.
+        own: its id where that is hashed, to find it by in what others wrote; never written.
     """
 
     id: str
@@ -42,6 +43,12 @@ class Case:
     greys: Greys | None = None
     joined: bool = False
     facts: tuple[tuple[str, str], ...] = ()
+    own: str = field(default="", repr=False, compare=False)
+
+    @property
+    def own_id(self) -> str:
+        """Its id as the set has it, also where ``id`` is a hash of that."""
+        return self.own or self.id
 
 
 def case_image(case: Case) -> np.ndarray:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def anonymous_case(case: Case, salt: str) -> Case:
     """The case with its id and its group hashed; its files stay what they are."""
     group = None if case.group is None else hashed_group(case.group, salt)
-    return dataclasses.replace(case, id=hashed(case.id, salt), group=group)
+    return dataclasses.replace(case, id=hashed(case.id, salt), group=group, own=case.own_id)
 
 
 def hashed_group(group: str, salt: str) -> str:

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.backbones import BACKBONES
+from gpsseg.backbones.registry import published_as
 from gpsseg.config.delta import PushConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.resuming import read_config
-from gpsseg.config.written_scores import Metrics
 from gpsseg.console import say
 from gpsseg.data.cards.own import card_of
 from gpsseg.delta.facts import facts_of
@@ -21,7 +20,6 @@ from gpsseg.delta.opened import Opened, require_run
 from gpsseg.errors import UserError, counted
 from gpsseg.files import sha256_of_file, write_bytes, write_text
 from gpsseg.folders import finish_folder, new_folder
-from gpsseg.reading import read_object
 from gpsseg.report.model_card import Handed, finds, model_card
 from gpsseg.report.paper.texts import markdown
 from gpsseg.runs.drawn import data_of_training, training_facts
@@ -146,15 +144,13 @@ def card_text(opened: Opened, to: RunFolder, repo: str) -> str:
         repo: USER/NAME.
     """
     config = read_config(to.path)
-    scores = read_object(to.metrics, Metrics) if to.metrics.is_file() else {}
-    family = BACKBONES.get(config.backbone)
-    published = family.published[config.backbone] if family and not config.weights else None
-    licence, seen = opened.delta.metadata.get("licence"), scores.get("pretraining")
+    base = published_as(config.backbone, config.weights)
+    licence = opened.delta.metadata.get("licence")
     handed = Handed(
         library="gpsseg",
         finds=finds(card_of(config)),
-        pretraining=seen or (published.pretraining if published else UNKNOWN),
-        licence=licence or (published.licence if published else UNKNOWN),
+        pretraining=base.pretraining if base else UNKNOWN,
+        licence=licence or (base.licence if base else UNKNOWN),
         how=_how(opened, to, repo),
         training=training_facts(opened.path.parent),
         data=data_of_training(opened.path.parent),

@@ -106,7 +106,9 @@ def _changes(parts: Mapping[str, int]) -> str:
 
 def _mean(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What a mean is of; by the hashes of the values, for it tells no names."""
-    yield _line("mean", f"of {counted(len(parts), 'delta')}, each of the values with this SHA-256:")
+    yield _line(
+        "mean", f"of {counted(len(parts), 'training')}, each of the values with this SHA-256:"
+    )
     for part in parts[:MOST]:
         number = part["train_images"]
         images = "unknown how many" if number is None else f"{number:,}"

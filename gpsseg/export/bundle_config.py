@@ -48,10 +48,11 @@ def inference(model: str, read: str, side: int, several: bool) -> dict[str, Any]
         "output_dir": "$os.path.join(@bundle_root, 'masks')",
         "device": "$'cuda:0' if torch.cuda.is_available() else 'cpu'",
         "endings": [".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"],
-        "data": "$[{'image': os.path.join(@dataset_dir, name)} for name in sorted(os.listdir("
-        "@dataset_dir)) if os.path.splitext(name)[1].lower() in @endings]",
+        "reading": f"$runpy.run_path(os.path.join(@bundle_root, '{read}'))",
+        "read": "$@reading['rgb']",
+        "found": "$@reading['pictures'](@dataset_dir, @endings)",
+        "data": "$@found[0]",
         "program": f"$torch.export.load(os.path.join(@bundle_root, '{model}'))",
-        "read": f"$runpy.run_path(os.path.join(@bundle_root, '{read}'))['rgb']",
         "network_def": "$torch.export.unflatten(move_to_device_pass(@program, @device)).eval()",
         "network": "$@network_def",
         "preprocessing": {"_target_": "Compose", "transforms": _preparing(side)},
@@ -70,7 +71,11 @@ def inference(model: str, read: str, side: int, several: bool) -> dict[str, Any]
             "val_handlers": "@handlers",
         },
         "initialize": ["$monai.utils.set_determinism(seed=0)"],
-        "run": ["$@evaluator.run()"],
+        "run": [
+            "$@reading['begin'](@found[2])",
+            "$@evaluator.run()",
+            "$@reading['leave'](@found[1])",
+        ],
     }
 
 

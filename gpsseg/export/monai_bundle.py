@@ -26,10 +26,13 @@ from gpsseg.scratch import scratch_folder
 MODEL = "models/model.pt2"
 CONFIG, META = "configs/inference.json", "configs/metadata.json"
 READ = "scripts/read.py"
-READER = '''"""Reads an image as the network was shown it."""
+READER = '''"""Reads a folder's images as the network was shown them."""
+
+import os
+import sys
 
 import numpy as np
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 RANGES = {ranges}  # what was black and white in the training's pictures of more than 8 bits
 
@@ -58,7 +61,8 @@ def write(tuned: Tuned, folder: Path) -> None:
     for name in ("configs", "models", "docs", "scripts"):
         (folder / name).mkdir()
     _write_json(folder / META, metadata(tuned))
-    write_text(folder / READ, READER.format(ranges=repr(ranges(tuned))) + part_of("read"))
+    texts = [READER.format(ranges=repr(ranges(tuned))), part_of("read"), part_of("folder")]
+    write_text(folder / READ, "\n\n".join(each.strip("\n") + "\n" for each in texts))
     _write_json(folder / CONFIG, inference(MODEL, READ, tuned.side, bool(tuned.classes)))
     program = program_of(tuned.model, tuned.side)
     forget_places(program)
@@ -107,7 +111,7 @@ def metadata(tuned: Tuned) -> dict[str, Any]:
         "authors": "the user of gpsseg who exported it",
         "copyright": f"pre-trained weights: {tuned.model.facts.licence}",
         "data_source": "see README.md",
-        "data_type": "png or jpeg",
+        "data_type": "png, jpeg, bmp or tiff",
         "image_classes": "three channels (RGB) of 8 bits",
         "label_classes": ", ".join(f"{label}: {name}" for label, name in labels.items()),
         "pred_classes": ", ".join(f"{label}: {name}" for label, name in labels.items()),
@@ -201,8 +205,9 @@ def usage(tuned: Tuned) -> str:
         "`pip install monai pytorch-ignite fire pillow`; gpsseg is not needed. In this folder:\n\n"
         f"```\npython -m monai.bundle run --config_file {CONFIG} \\\n"
         "    --dataset_dir IMAGES --output_dir MASKS\n```\n\n"
-        f"It writes the mask of every PNG and JPEG in IMAGES (PNG, {what}, of the image's own "
-        "size). From elsewhere add `--bundle_root THIS_FOLDER`. The network is "
+        f"It writes the mask of every PNG, JPEG, BMP and TIFF in IMAGES (PNG, {what}, of the "
+        "image's own size). What cannot be shown to the network is named, the others go on, and "
+        "the exit status is 3. From elsewhere add `--bundle_root THIS_FOLDER`. The network is "
         f"`{MODEL}`, a program of torch.export for any number of images "
         f"(torch {torch.__version__.partition('+')[0]} wrote it; take that version or a later "
         "one). It and the configs are code: run a bundle only of somebody you trust."

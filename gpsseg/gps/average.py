@@ -44,8 +44,8 @@ def average(deltas: Sequence[Delta], weights: Sequence[float] | None = None) -> 
             then.
 
     Returns:
-        A delta whose metadata say what it is of (``averaged``, by hashes), and what all agree on;
-        of one delta that itself.
+        A delta whose metadata say which trainings it is of (``averaged``, by hashes), and what all
+        agree on; of one delta that itself.
 
     Raises:
         UserError: the bases, the selections or what the networks are shown differ, one comes
@@ -107,7 +107,7 @@ def images_in(metadata: Mapping[str, str]) -> int | None:
 
 
 def parts_in(metadata: Mapping[str, str], name: str) -> list[AveragedPart]:
-    """The deltas that one is the mean of, by its metadata; none of a training's own.
+    """The trainings that a delta is the mean of, by its metadata; none of a training's own.
 
     Raises:
         UserError: what it says of them is damaged; it says of the file ``name``.
@@ -151,7 +151,7 @@ def _refuse_twice(named: Sequence[tuple[str, float, Delta]]) -> None:
     for own, _, delta in named:
         trainings = {
             own,
-            *(part["sha256"] for part in parts_in(delta.metadata, names_of(delta)[0])),
+            *(part["sha256"] for part in _parts_of(delta)),
         }
         for training in trainings & seen.keys():
             first = seen[training]
@@ -181,7 +181,7 @@ def _mean(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
 
 def _metadata(named: Sequence[tuple[str, float, Delta]]) -> dict[str, str]:
     """What the mean tells of itself; of one training alone (its scores, its epochs) nothing."""
-    deltas, whole = [delta for *_, delta in named], math.fsum(weight for _, weight, _ in named)
+    deltas = [delta for *_, delta in named]
     facts = {name: deltas[0].metadata.get(name, "") for name in ("base", "base_hash")}
     for name in ALIKE:
         told = {delta.metadata.get(name) for delta in deltas}
@@ -190,18 +190,35 @@ def _metadata(named: Sequence[tuple[str, float, Delta]]) -> dict[str, str]:
     data = {delta.metadata.get("data") for delta in deltas}
     if SYNTHETIC in data or (len(data) == 1 and None not in data):
         facts["data"] = SYNTHETIC if SYNTHETIC in data else str(data.pop())
-    images = [images_of(delta) for delta in deltas]
+    trainings = _trainings(named)
+    images = [part["train_images"] for part in trainings]
     if all(images):
         facts["train_images"] = str(sum(filter(None, images)))
     if all("settings" in delta.metadata for delta in deltas):
         facts["settings"] = json.dumps(_common([_settings(delta) for delta in deltas]))
-    facts["averaged"] = json.dumps(
-        [
-            {"sha256": sha256, "share": weight / whole, "train_images": images_of(delta)}
-            for sha256, weight, delta in named
-        ]
-    )
+    facts["averaged"] = json.dumps(trainings)
     return facts
+
+
+def _trainings(named: Sequence[tuple[str, float, Delta]]) -> list[dict[str, Any]]:
+    """The trainings that a mean is of, as ``averaged`` tells them: of a part that is a mean, its.
+
+    So a training is told however deep it lies. One that comes by several ways is told once.
+    """
+    whole = math.fsum(weight for _, weight, _ in named)
+    found: dict[str, dict[str, Any]] = {}
+    for own, weight, delta in named:
+        alone = {"sha256": own, "share": 1.0, "train_images": images_of(delta)}
+        parts: list[dict[str, Any]] = [{**part} for part in _parts_of(delta)]
+        for part in parts or [alone]:
+            before = found.get(part["sha256"], {"share": 0.0})["share"]
+            total = before + part["share"] * weight / whole
+            found[part["sha256"]] = part | {"share": min(total, 1.0)}  # above it by rounding alone
+    return [*found.values()]
+
+
+def _parts_of(delta: Delta) -> list[AveragedPart]:
+    return parts_in(delta.metadata, names_of(delta)[0])
 
 
 def _common(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:

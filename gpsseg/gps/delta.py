@@ -115,9 +115,11 @@ class Delta:
         found, expected = model_hash(model, self.free), self.metadata.get("base_hash", "none")
         if found != expected:
             raise UserError(
-                f"This delta was made from {self.metadata.get('base', 'another base')} with hash "
-                f"{expected[:12]}, but the network at hand has hash {found[:12]}. Load that base "
-                "with gpsseg.load_backbone (a delta cannot be applied twice or to another base)."
+                f"{self.path or 'This delta'} was made from "
+                f"{self.metadata.get('base', 'another base')} with hash {expected[:12]}, but the "
+                f"network at hand has hash {found[:12]}. Name that base by --backbone, --weights "
+                "and --prompt, or load it with gpsseg.load_backbone (a delta cannot be applied "
+                "twice or to another base)."
             )
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ image, no file and no place; of a nameless run the veil hides what else would na
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Handed:
     Attributes:
         library: that loads it, as the hub names it.
         finds: what the network marks, such as "polyp".
-        pretraining: what the base may have seen.
+        pretraining: what the base may have seen, for a run whose metrics.json does not say it.
         licence: of the base's weights.
         how: Markdown: how it is loaded, and what it expects.
         checked: a sentence on how it was checked; empty if it was not.
@@ -123,7 +123,9 @@ INTENDED = (
 def _facts(run: Path, handed: Handed) -> tuple[Facts, bool]:
     """What the folder says, and whether it has scores."""
     if RunFolder(run).metrics.is_file():
-        return read_facts(run), True
+        found = read_facts(run)
+        told = {"pretraining": handed.pretraining} | found.metrics
+        return replace(found, of=replace(found.of, metrics=told)), True
     there = RunFolder(run).split
     split = read_object(there, AnySplit) if there.is_file() else {}
     bare = read_contents(run, metrics={})
@@ -197,7 +199,7 @@ def _limits(facts: Facts, scored: bool) -> list[str]:
         told += [said.text for said in say_all(facts, ("groups",)) if "No groups" in said.text]
         if (facts.metrics.get("leaks") or {}).get("pairs"):
             told += [said.text for said in say_all(facts, ("leaks",))]
-    told.append(f"What the base may have seen before: {facts.metrics.get('pretraining') or '?'}")
+    told.append(f"What the base may have seen before: {facts.metrics['pretraining']}")
     return told
 
 

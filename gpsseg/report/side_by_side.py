@@ -10,12 +10,14 @@ from typing import Any
 
 from gpsseg.config.methods import METHOD_TITLES
 from gpsseg.config.report import MOST_RUNS
+from gpsseg.data.anonymous import OWN
 from gpsseg.errors import UserError, counted
 from gpsseg.evaluators import Estimate, holm, paired_comparison
 from gpsseg.report import sections, settings
 from gpsseg.report.caveats import trained_on_drawn
 from gpsseg.report.charts.of_training import overlaid
 from gpsseg.report.contents import CaseRow, Contents, read_contents, require_scores
+from gpsseg.report.nameless import HASHED, apart, is_nameless, with_one_salt
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Run:
     Attributes:
         name: of the folder, told apart from the others'.
         contents: what the folder holds.
+        salt: that its names are hashed by, see ``gpsseg.report.nameless``.
         synthetic: whether its scores are on images that gpsseg drew.
         trained_on_drawn: whether its network was trained on such images, and tested on real ones.
         scores: of its headline protocol.
@@ -33,6 +36,7 @@ class Run:
 
     name: str
     contents: Contents
+    salt: str | None
     synthetic: bool
     trained_on_drawn: bool
     scores: sections.ProtocolScores
@@ -76,26 +80,27 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         name if names.count(name) == 1 else f"{path.parent.name}/{name}"
         for name, path in zip(names, paths, strict=True)
     ]
-    runs = [_read(*pair) for pair in zip(unique, folders, strict=True)]
-    if not any(_is_nameless(run) for run in runs):
-        return runs
-    return [dataclasses.replace(run, name=f"run {n}") for n, run in enumerate(runs, 1)]
+    read = [_read(folder) for folder in folders]
+    if any(is_nameless(contents) for contents in read):  # then nor are folders shown
+        unique = [f"run {n}" for n in range(1, len(read) + 1)]
+    named = with_one_salt(read)
+    return [_run_of(name, *each) for name, each in zip(unique, named, strict=True)]
 
 
-def _is_nameless(run: Run) -> bool:
-    """Whether a run's ids are hashed; then folders, which a user names, are not shown either."""
-    return bool(run.contents.config.get("config", {}).get("anonymous_ids"))
-
-
-def _read(name: str, folder: Path) -> Run:
+def _read(folder: Path) -> Contents:
     contents = read_contents(folder)
     require_scores(contents)
+    return contents
+
+
+def _run_of(name: str, contents: Contents, salt: str | None) -> Run:
     metrics = contents.metrics
     rules = sections.protocols(metrics)
     leaks = metrics.get("leaks") or {"checked": False}
     return Run(
         name=name,
         contents=contents,
+        salt=salt,
         synthetic=str(metrics.get("data")).startswith("synthetic"),
         trained_on_drawn=bool(trained_on_drawn(metrics)),
         scores=next((rule for rule in rules if rule.overlap), rules[0]),
@@ -139,11 +144,16 @@ def unpaired(first: Run, run: Run) -> str:
     see it: it is compared on the images in common, whatever the other's split.
     """
     ours, theirs = first.contents.metrics, run.contents.metrics
-    for key, text in (("data", "one is on real, one on synthetic images"), ("dataset", "")):
-        if ours.get(key) != theirs.get(key):
-            return text or f"they were tested on {ours.get(key)} and {theirs.get(key)}"
+    if ours.get("data") != theirs.get("data"):
+        return "one is on real, one on synthetic images"
+    hidden = apart(first.salt, run.salt)
+    sets = [str(metrics.get("dataset")) for metrics in (ours, theirs)]
+    if sets[0] != sets[1] and not (hidden and OWN in sets):
+        return f"they were tested on {sets[0]} and {sets[1]}"
     splits = [metrics.get("split", {}).get("name") for metrics in (ours, theirs)]
-    if splits[0] != splits[1] and not any("folds" in metrics for metrics in (ours, theirs)):
+    any_split = any("folds" in metrics for metrics in (ours, theirs))
+    any_split |= bool(hidden) and any(HASHED.fullmatch(str(split)) for split in splits)
+    if splits[0] != splits[1] and not any_split:
         return f"they were tested on different splits, {splits[0]} and {splits[1]}"
     told = [sections.prompted(metrics) or "none" for metrics in (ours, theirs)]
     if told[0] != told[1]:
@@ -153,7 +163,7 @@ def unpaired(first: Run, run: Run) -> str:
     mine, other = _by_id(first), _by_id(run)
     common = [name for name in mine if name in other]
     if len(common) < 2:
-        return "they have no two scored images in common"
+        return hidden or "they have no two scored images in common"
     if any(mine[name].size != other[name].size for name in common):
         return "images of one name have different truths"
     return ""

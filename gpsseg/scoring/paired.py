@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.private import load_salt
+from gpsseg.config.private import FILE, salt_near
 from gpsseg.console import say
+from gpsseg.data.formats.filenames import files_below
 from gpsseg.data.splits.split import Case
 from gpsseg.errors import UserError, counted, few
 from gpsseg.evaluators import Estimate, holm, paired_comparison
@@ -17,7 +19,7 @@ from gpsseg.evaluators.words import interval_text, varied_text
 from gpsseg.reading import read_object
 from gpsseg.scoring.given import open_predictions
 from gpsseg.scoring.scored import score_predictions
-from gpsseg.veil import hashed
+from gpsseg.veil import hashed, looks_hashed
 
 SCORES = ("dice", "iou")
 TESTED = "the masks of these two; another training of either may differ by more"
@@ -41,7 +43,10 @@ def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()
     """
     table = RunFolder(folder).per_image
     if table.is_file():
-        rows = _by_our_names(folder, read_scores(table), cases)
+        salt = salt_near(folder)
+        rows = _by_our_names(read_scores(table), cases, salt)
+        if salt is None:
+            _refuse_hashed(folder, [case.id for case in cases], list(rows))
         _refuse_other_images(folder, [case.id for case in cases], list(rows))
         return lambda: rows
     if RunFolder(folder).config.is_file():
@@ -49,16 +54,36 @@ def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()
             f"--against {folder} is a run without per_image.csv: it was stopped before it had a "
             "result. Name a finished run, or a folder of predictions."
         )
-    predictions = open_predictions(folder, cases, "--against", labels)
-    return lambda: {row["id"]: row for row in score_predictions(predictions, ["per-image"]).rows}
+    predictions = open_predictions(folder, _as_files(folder, cases), "--against", labels)
+
+    def scored() -> dict[str, Row]:
+        found = score_predictions(predictions, ["per-image"]).rows
+        return _by_our_names({row["id"]: row for row in found}, cases)
+
+    return scored
 
 
-def _by_our_names(folder: Path, rows: dict[str, Row], cases: Sequence[Case]) -> dict[str, Row]:
-    """Rows of a nameless run by the names that it hashed, where its salt tells them."""
-    if not RunFolder(folder).salt.is_file():
-        return rows
-    salt = load_salt(folder)
-    names = {hashed(case.id, salt): case.id for case in cases}
+def _as_files(folder: Path, cases: Sequence[Case]) -> list[Case]:
+    """Cases by the names of their files: their own, or the hashes that a nameless run wrote."""
+    there = {path.name.partition(".")[0] for path in files_below(folder)}
+    if there & {case.id for case in cases}:
+        return list(cases)
+    return [dataclasses.replace(case, id=case.own_id) for case in cases]
+
+
+def _by_our_names(
+    rows: dict[str, Row], cases: Sequence[Case], salt: str | None = None
+) -> dict[str, Row]:
+    """Rows by the ids that these cases have here: hashes, or their own names.
+
+    Args:
+        rows: by names, or by hashes of the same or another salt.
+        cases: that are scored.
+        salt: that the rows' names are hashed with, where it is known.
+    """
+    names = {case.own_id: case.id for case in cases}
+    if salt is not None:
+        names |= {hashed(case.own_id, salt): case.id for case in cases}
     return {names.get(name, name): row for name, row in rows.items()}
 
 
@@ -86,6 +111,16 @@ def read_scores(table: Path, columns: Sequence[str] = SCORES) -> dict[str, Row]:
         }
         for row in found
     }
+
+
+def _refuse_hashed(folder: Path, mine: Sequence[str], theirs: Sequence[str]) -> None:
+    """Refuse hashed names that nobody can tell, and say that this is why."""
+    if looks_hashed(theirs) and not set(mine) & set(theirs):
+        raise UserError(
+            f"--against {folder} names its images by hashes, and the {FILE} that tells them is "
+            "neither in it nor in the folder above, so that no image of one can be found in the "
+            "other. Put the file back (an evaluation's lies in its run), or name a folder of masks."
+        )
 
 
 def _refuse_other_images(folder: Path, mine: Sequence[str], theirs: Sequence[str]) -> None:

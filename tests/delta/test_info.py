@@ -85,7 +85,7 @@ def test_a_mean_says_of_what_it_is(
         "data       of which set is not known, trained on 150, split not known (the delta does not "
         "say)"
     ]
-    at = lines.index("mean       of 2 deltas, each of the values with this SHA-256:")
+    at = lines.index("mean       of 2 trainings, each of the values with this SHA-256:")
     assert sorted(lines[at + 1 : at + 3]) == sorted(
         f"           {share}  {digest} ({images} training images)"
         for share, digest, images in zip(

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import runpy
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -163,3 +164,32 @@ def test_what_a_killed_process_left_gives_way_and_what_another_writes_stays(
     stay = {".partial-out-00000bad", ".partial-out-0elsewhe"}
     assert {each.name for each in run.parent.iterdir()} == {"run", "out", *stay}
     assert {each.stat().st_mode & 0o777 for each in out.iterdir()} == {0o644}
+
+
+@pytest.mark.parametrize(
+    ("mask", "told"),
+    [
+        ("m.jpg", "should end in .png"),
+        ("m", "should end in .png"),
+        ("i.png", "is the image itself"),
+    ],
+)
+def test_an_example_writes_no_mask_that_is_none_and_over_no_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mask, told
+) -> None:
+    """JPEG changes 0 and 255 into what lies between; it says so before anything is loaded."""
+    from gpsseg.export.script import HEADING, part_of
+
+    places = dict.fromkeys(("packages", "imports", "more"), "")
+    heading = HEADING.format(
+        side=8, prompt="'none'", classes="()", steps="()", ranges="{}", **places
+    )
+    (tmp_path / "segment.py").write_text(heading + part_of("common"))
+    image = tmp_path / "i.png"
+    image.write_bytes(b"kept")
+    monkeypatch.setattr("sys.argv", ["segment.py", str(image), str(tmp_path / mask)])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(tmp_path / "segment.py"), run_name="__main__")
+    assert told in capsys.readouterr().err
+    assert image.read_bytes() == b"kept"
+    assert {path.name for path in tmp_path.iterdir()} == {"i.png", "segment.py"}

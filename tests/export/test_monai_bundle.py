@@ -61,8 +61,61 @@ def test_it_reads_16_bits_by_the_range_of_the_run(small_tuned, tmp_path):
         found = names["rgb"](opened)
     np.testing.assert_array_equal(found, read_image(tmp_path / "deep.png", greys))
     told = json.loads((tmp_path / "configs" / "inference.json").read_text())
-    assert "scripts/read.py" in told["read"]
+    assert "scripts/read.py" in told["reading"]
     assert "@read(image)" in json.dumps(told["preprocessing"])
+
+
+def run_on(bundle: Path, images: Path) -> Path:
+    """What ``monai.bundle run`` does, without a process of its own; the masks' folder."""
+    from monai.bundle import ConfigWorkflow
+
+    masks = images.parent / "masks"
+    places = {"bundle_root": bundle, "dataset_dir": images, "output_dir": masks}
+    workflow = ConfigWorkflow(
+        str(bundle / "configs" / "inference.json"),
+        workflow_type="infer",
+        logging_file=False,
+        **{name: str(path) for name, path in places.items()},
+    )
+    workflow.initialize()
+    workflow.run()
+    return masks
+
+
+def test_what_it_cannot_show_is_named_and_the_others_go_on(bundle, tmp_path, capsys):
+    """As `predict` does, and with its exit status; no trace of MONAI's."""
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.new("RGB", (20, 10)).save(images / "fine.png")
+    Image.fromarray(np.arange(200, dtype=np.uint16).reshape(10, 20)).save(images / "deep.png")
+    (images / "broken.png").write_bytes((images / "fine.png").read_bytes()[:45])
+    (images / "text.jpg").write_text("no image")
+    with pytest.raises(SystemExit) as ended:
+        run_on(bundle, images)
+    assert ended.value.code == 3
+    assert [path.name for path in (tmp_path / "masks").iterdir()] == ["fine.png"]
+    said = capsys.readouterr().err
+    assert "failed: deep.png: The picture has more than 8 bits, and how the training's" in said
+    assert "failed: broken.png: " in said
+    assert "failed: text.jpg: cannot identify image file" in said
+    assert "3 pictures could not be segmented" in said
+
+
+def test_what_it_cannot_begin_is_said_in_one_sentence(bundle, tmp_path):
+    images = tmp_path / "images"
+    with pytest.raises(
+        SystemExit, match=r"images is no folder\. Pass one of pictures as --dataset"
+    ):
+        run_on(bundle, images)
+    images.mkdir()
+    with pytest.raises(SystemExit, match=r"No picture in .* ends in .png, .jpg, .*nothing to seg"):
+        run_on(bundle, images)
+    (images / "a.jpg").write_text("no image")
+    with pytest.raises(SystemExit, match=r"No picture in .* could be shown to the network"):
+        run_on(bundle, images)
+    (images / "a.png").write_text("no image")
+    with pytest.raises(SystemExit, match=r"a.jpg and a.png in .* would write one mask. Rename"):
+        run_on(bundle, images)
 
 
 def test_metadata_say_what_the_schema_of_monai_asks_for(bundle):

@@ -45,8 +45,9 @@ def test_one_delta_or_equal_ones_come_back_bit_for_bit():
 
 def test_a_training_counts_once_also_as_a_part_of_a_mean():
     a, b, c = delta(1.0), delta(2.0), delta(3.0)
-    ab, ac = average([a, b]), average([a, c])
-    for deltas in ([ab, a], [b, ab], [ab, ac]):
+    ab, ac, bc, d = average([a, b]), average([a, c]), average([b, c]), delta(9.0)
+    deep = average([average([ab, c]), d])  # a lies three means deep
+    for deltas in ([ab, a], [b, ab], [ab, ac], [deep, a], [ab, deep], [deep, bc], [deep, ac]):
         with pytest.raises(UserError, match="share a training, which would count twice"):
             average(deltas)
     assert average([ab, a], [1, 1]).sparse["weight"][1].tolist() == [1.25, 1.25]
@@ -123,8 +124,24 @@ def test_drawn_images_are_never_forgotten(first, second, found):
 
 
 def test_a_mean_is_averaged_again():
-    mean = average([delta(1.0, "10"), delta(4.0, "20")])
-    assert average([mean, delta(0.0, "30")]).dense["bias"].tolist() == [1.5, 3.0]
+    """(10 * 1 + 20 * 4 + 30 * 0) / 60; it tells of trainings, of each the share, and of no mean."""
+    parts = delta(1.0, "10"), delta(4.0, "20"), delta(0.0, "30")
+    again = average([average(parts[:2]), parts[2]])
+    assert again.dense["bias"].tolist() == [1.5, 3.0]
+    told = {each["sha256"]: each["share"] for each in json.loads(again.metadata["averaged"])}
+    shares = (1 / 6, 2 / 6, 3 / 6)
+    assert told == {
+        part.sha256: pytest.approx(share) for part, share in zip(parts, shares, strict=True)
+    }
+
+
+def test_a_training_that_comes_twice_on_purpose_is_told_once():
+    """(a + b) / 2 and a, each half: a has three quarters, and its ten images count once."""
+    a, b = delta(1.0), delta(2.0)
+    mean = average([average([a, b]), a], [1, 1])
+    told = {each["sha256"]: each["share"] for each in json.loads(mean.metadata["averaged"])}
+    assert told == {a.sha256: pytest.approx(0.75), b.sha256: pytest.approx(0.25)}
+    assert mean.metadata["train_images"] == "20"
 
 
 def test_random_starts_of_several_seeds_are_told():

@@ -73,6 +73,19 @@ def test_what_it_says(folder: Path) -> None:
     assert str(folder) not in text
 
 
+def test_an_older_run_is_told_of_its_base_by_what_is_known_of_that(folder: Path) -> None:
+    """Of the run's own words and of what is handed on one is taken, at one place."""
+    change(folder, pretraining="Seen so then.")
+    assert "What the base may have seen before: Seen so then." in model_card(folder, HANDED)
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text())
+    del metrics["pretraining"]
+    path.write_text(json.dumps(metrics))
+    text = model_card(folder, HANDED)
+    assert "What the base may have seen before: SA-1B." in text
+    assert "Pre-training: SA-1B." in text
+
+
 @pytest.mark.parametrize(
     ("licence", "data", "expected"),
     [
