@@ -144,6 +144,7 @@ def _open(
     from gpsseg.engine.machine import join_processes, make_machine
     from gpsseg.engine.prepare import prepare
     from gpsseg.processes import by_main
+    from gpsseg.report.caveats import chance_as_good
     from gpsseg.report.thumbnails import collect
     from gpsseg.runs.batch_size import with_batch_size
     from gpsseg.runs.data import open_card, open_data
@@ -188,6 +189,9 @@ def _open(
     )
     prepare(backbone, machine, config.checkpoint_activations)
     say_few_updates(data.split.train, settled)
+    chance = "" if config.resume else chance_as_good(vars(settled), images)
+    if chance:
+        say(f"note: {chance}", style="yellow")
     run = open_run(settled, data, machine.precision, held, start.facts if start else None)
     tracking = Tracking(config.tracker, run, steps_of(data.split.train, settled))
     held.callback(tracking.finish)

@@ -37,7 +37,8 @@ PICTURE = re.compile(
 )
 MARKUP = re.compile(r"(<style.*?</style>|<script.*?</script>|<[^>]*>)", re.DOTALL)
 ATTRIBUTE = re.compile(r'(\s(?:title|alt|aria-label|content|value|href|data-[\w-]+)=")([^"]*)"')
-PROGRAMS = {"layer", "role", "transforms"}  # keys whose values are the program's own words
+# Keys whose values are the program's own words, of which a part may be a name.
+PROGRAMS = {"layer", "role", "transforms", "loss", "criterion"}
 COMMON_WORDS = """
 about above after against all and annotation annotations any area auto axial base batch before best
 bias biases box cache calibration case cases checklist ci95 class classes clinical colour compare

@@ -1,5 +1,6 @@
 """The main job from end to end, on a small synthetic set with the UNet at 64 x 64."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -18,7 +19,7 @@ from gpsseg.config.report import ReportConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.finetune import finetune, tune
+from gpsseg.finetune import Stopwatch, _open, finetune, tune
 from gpsseg.gps import Selection, overlap
 from gpsseg.predict import predict
 from gpsseg.report import report
@@ -80,6 +81,19 @@ def test_the_selection_depends_on_the_batch_size_by_rounding_alone(drawn_kvasir,
     assert other["at_once"] > 2
     chosen = [Selection.load(tmp_path / f"{n}" / "selection.safetensors") for n in (1, 8)]
     assert one["selected"] * (1 - overlap(*chosen)) <= one["within_rounding"]
+
+
+@pytest.mark.parametrize(
+    ("few", "settings", "told"), [(0, {}, True), (-1, {}, False), (0, {"method": "shira"}, False)]
+)
+def test_where_chance_chose_as_well_it_is_said_before_anything_is_scored(
+    drawn_kvasir, tmp_path, capsys, monkeypatch, few, settings, told
+):
+    images, asked = 4, quick(drawn_kvasir, tmp_path / "run", train_size=4, **settings)
+    monkeypatch.setattr("gpsseg.report.caveats.FEW_IMAGES", images + few)
+    with contextlib.ExitStack() as held:
+        _open(asked, None, held, in_memory=False, watch=Stopwatch())
+    assert ("--method shira needs no scoring" in " ".join(capsys.readouterr().out.split())) == told
 
 
 @pytest.mark.parametrize(("decoder_top_k", "warned"), [(5, True), (None, False)])

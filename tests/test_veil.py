@@ -95,5 +95,13 @@ def test_values_are_hidden_and_the_programs_words_are_not() -> None:
     assert hiding("Jane", "O'Hara").markup(page) == hidden
 
 
+def test_settings_stay_readable_whatever_images_are_called() -> None:
+    """A run whose config.json held "HASH-iou" could not be resumed."""
+    with drawn(Veil("salt").hide({"bce": "HASH", "abs": "HASH"})):
+        stored = clean({"loss": "bce-iou", "criterion": "gradient-abs", "id": "bce"})
+    assert stored.pop("id") == "HASH"
+    FinetuneConfig(**stored)
+
+
 def test_control_characters_become_a_sign() -> None:
     assert plain("a\x1b]0;x\x07\x9b\u202e\r\tb\n") == "a\ufffd]0;x\ufffd\ufffd\ufffd\ufffd\tb\n"

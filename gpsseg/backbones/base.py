@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,10 @@ from gpsseg.errors import UserError
 Prompt = Literal["none", "full-box", "box", "point"]
 PROMPTS: tuple[Prompt, ...] = ("none", "full-box", "box", "point")
 UNET_RATES = {"values": 2e-3, "decoder_values": 2e-3, "full": 3e-4, "decoder": 1e-3}
+UNET_OWN_RATES = {  # of the kinds above, with these methods; GPS's, until they are searched for
+    "neuroada": {"values": 2e-3, "decoder": 1e-3},
+    "shira": {"values": 2e-3, "decoder": 1e-3},
+}
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  # from 0..1 to -1..1
 
@@ -125,6 +129,7 @@ class Facts:
         learning_rates: peak rates for "values" (entries GPS selects), "decoder_values" (those of a
             pre-trained decoder), "full" (every weight) and "decoder" (the decoder alone, or densely
             beside GPS).
+        own_rates: method -> those of these rates that it has for itself; see ``rates_of``.
         scratch: roles that start from random weights, not from a checkpoint.
         prompts: all that could be in use.
     """
@@ -141,6 +146,11 @@ class Facts:
     learning_rates: Mapping[str, float]
     scratch: frozenset[str] = frozenset()
     prompts: tuple[Prompt, ...] = ("none",)
+    own_rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def rates_of(self, method: str) -> dict[str, float]:
+        """The default rates of a method, by the kinds of ``learning_rates``: its own go first."""
+        return {**self.learning_rates, **self.own_rates.get(method, {})}
 
     def require_size(self, height: int, width: int) -> None:
         """Refuse images that the network cannot take.

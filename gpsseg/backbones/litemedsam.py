@@ -78,6 +78,10 @@ class LiteMedSAM(Backbone):
                 "full": 3e-5,
                 "decoder": 3e-4,
             },
+            own_rates={  # GPS's, until they are searched for
+                "neuroada": {"values": 5e-4, "decoder_values": 3e-3},
+                "shira": {"values": 5e-4, "decoder_values": 3e-3},
+            },
         )
 
     @property

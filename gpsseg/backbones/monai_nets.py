@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gpsseg.backbones.base import (
     HALF,
+    UNET_OWN_RATES,
     UNET_RATES,
     Backbone,
     Facts,
@@ -135,6 +136,7 @@ def load(order: Order) -> MonaiNet:
             batch_size=4,
             batch_size_on_gpu=8,
             learning_rates=UNET_RATES,
+            own_rates=UNET_OWN_RATES,
             scratch=frozenset() if order.path else frozenset({"encoder", "decoder"}),
         ),
     )

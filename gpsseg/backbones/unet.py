@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gpsseg.backbones.base import (
     HALF,
     IMAGENET,
+    UNET_OWN_RATES,
     UNET_RATES,
     Backbone,
     Facts,
@@ -184,6 +185,7 @@ def _facts(
         batch_size=4,
         batch_size_on_gpu=8,
         learning_rates=UNET_RATES,
+        own_rates=UNET_OWN_RATES,
         scratch=scratch,
     )
 

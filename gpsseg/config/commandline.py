@@ -44,6 +44,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     "training": (
         *("epochs", "time_limit", "batch_size", "accumulate", "lr", "decoder_lr", "weight_decay"),
         *(
+            "loss",
             "decay_to",
             "warmup",
             "validate_every",

@@ -38,7 +38,7 @@ FREE = {
     "workers",
     "cache",
 }
-OF_ALL = ("lr", "decoder_lr", "warmup")  # what every method has
+OF_ALL = ("lr", "decoder_lr", "warmup", "loss")  # what every method has
 OPTIONS = (*OF_SOME, *OF_ALL)  # of --methods
 
 
@@ -215,7 +215,10 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
 def uses(config: CompareConfig, option: str) -> bool:
     """Whether a method has a shared option that it does not set for itself."""
     parsed = [parse_method(text) for text in config.methods]
-    users = [own for name, own in parsed if option in options_of(name) and option not in own]
+    of_all = option not in OF_SOME
+    users = [
+        own for name, own in parsed if (of_all or option in options_of(name)) and option not in own
+    ]
     if option == "selection_images":
         users = [own for own in users if own.get("criterion", config.criterion) not in BLIND]
     return bool(users)
@@ -230,7 +233,7 @@ def _used_by_one(option: str) -> Condition:
 
 
 CONDITIONS: Conditions = {
-    **{option: _used_by_one(option) for option in OF_SOME if option in hints_of(BackboneConfig)},
+    **{name: _used_by_one(name) for name in (*OF_SOME, "loss") if name in hints_of(CompareConfig)},
     "without_box": Condition("--also-on", lambda config: bool(config.also_on)),
     "trial_seeds": Condition(
         "two or more --lr-factors to try", lambda config: len(config.lr_factors) > 1

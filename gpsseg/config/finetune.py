@@ -65,8 +65,8 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
     the machine becomes slower, but never within an epoch: a single one that takes far longer than
     those before still goes past the limit."""
     lr: float | None = None
-    """Peak learning rate. Default: the backbone's. In a pre-trained decoder gps trains the values
-    that it selects at a multiple of it (litemedsam, sam-*: 6 times)."""
+    """Peak learning rate. Default: the backbone's for the method. In a pre-trained decoder gps
+    trains the values that it selects at a multiple of it (litemedsam, sam-*: 6 times)."""
     decoder_lr: float | None = None
     """Peak learning rate in the decoder. Default: for gps, and where the decoder starts from random
     weights, the backbone's; else --lr."""

@@ -6,11 +6,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from gpsseg.config.effects import Condition, Conditions, idle, is_given, refuse_idle
-from gpsseg.config.methods import ADDING_UP
-from gpsseg.config.shared import BackboneConfig, DataConfig
+from gpsseg.config.methods import ADDING_UP, METHOD_OF_CRITERION
+from gpsseg.config.shared import BackboneConfig, DataConfig, LossConfig
 from gpsseg.errors import UserError
 
-CANDIDATES: Conditions = {
+CONDITIONS: Conditions = {
+    "loss": Condition(
+        f"a --criterion that scores by the gradient, which {', '.join(METHOD_OF_CRITERION)} do not",
+        lambda config: config.criterion not in METHOD_OF_CRITERION,
+    ),
     "candidates": Condition(
         f"--criterion {', '.join(ADDING_UP[:-1])} or {ADDING_UP[-1]}, whose sums over several "
         "centres can be added up, --level neuron and no --mix",
@@ -22,7 +26,7 @@ CANDIDATES: Conditions = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectConfig(BackboneConfig, DataConfig):
+class SelectConfig(BackboneConfig, DataConfig, LossConfig):
     """Show what GPS would select: per layer, with counts and shares; nothing is trained.
 
     Example: python -m gpsseg.select --dataset kvasir --top-k 1
@@ -44,7 +48,7 @@ class SelectConfig(BackboneConfig, DataConfig):
         BackboneConfig.__post_init__(self)
         DataConfig.__post_init__(self)
         self._check_merge()
-        refuse_idle(self, CANDIDATES)
+        refuse_idle(self, CONDITIONS)
         if self.candidates and not self.output:
             raise UserError("--candidates goes with --output FOLDER, which takes their file.")
 

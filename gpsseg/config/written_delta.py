@@ -27,6 +27,7 @@ class DeltaSettings(TypedDict, total=False):
     precision: Text
     seed: Count
     method: Text
+    loss: Text
     rank: Count
     top_k: Count | None
     decoder_top_k: Count | Literal["dense"] | None

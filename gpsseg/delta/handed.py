@@ -46,7 +46,7 @@ SETTINGS = (
         "epochs",
         "refresh",
     ),
-    *("lr", "decoder_lr", "accumulate"),
+    *("lr", "decoder_lr", "accumulate", "loss"),
 )
 RESOLVED = ("precision", "greys")
 METRICS = (

@@ -21,6 +21,7 @@ OF_METHOD = (
     "level",
     "biases",
     "refresh",
+    "loss",
 )
 SHORT = 200
 MOST = 20  # parts of a mean that are listed

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import nn
 
+from gpsseg.config.shared import Loss
 from gpsseg.device import free_bytes_of_gpu, give_back_freed
 from gpsseg.engine.machine import MB, Machine, peak_memory_mb, return_freed_memory
 from gpsseg.engine.timing import steps_timed
@@ -77,7 +78,12 @@ def find_batch_size(sizes: Iterable[int], seconds_of: Callable[[int], float | No
 
 
 def step_timer(
-    model: nn.Module, machine: Machine, side: int, prompt: str | None, at_a_time: int = 1
+    model: nn.Module,
+    machine: Machine,
+    side: int,
+    prompt: str | None,
+    at_a_time: int = 1,
+    loss: Loss = "bce-iou",
 ) -> Callable[[int], float | None]:
     """Return: images in a batch -> seconds of a training step, or None if memory would not do.
 
@@ -90,6 +96,7 @@ def step_timer(
         side: of the images in pixels.
         prompt: what the network is told.
         at_a_time: processes that share this machine's memory.
+        loss: its kind.
     """
     needed = 0.0
 
@@ -99,7 +106,7 @@ def step_timer(
             return None
         try:
             before = peak_memory_mb(machine.device, reset=True)
-            seconds = _time_steps(model, machine, size, side, prompt)
+            seconds = _time_steps(model, machine, size, side, prompt, loss)
             needed = 2 * MB * (peak_memory_mb(machine.device) - before)
         except Exception as error:
             if size == 1 or not is_out_of_memory(error):
@@ -114,12 +121,12 @@ def step_timer(
 
 
 def _time_steps(
-    model: nn.Module, machine: Machine, size: int, side: int, prompt: str | None
+    model: nn.Module, machine: Machine, size: int, side: int, prompt: str | None, loss: Loss
 ) -> float:
     """The shortest of a few training steps, with a rate of 0."""
     image = torch.rand(size, 3, side, side)
     batch = {"image": image, "mask": (image[:, :1] > 0.7).float(), "index": torch.arange(size)}
-    _, *seconds = steps_timed(model, machine, [batch] * (1 + STEPS), prompt)
+    _, *seconds = steps_timed(model, machine, [batch] * (1 + STEPS), prompt, loss)
     return min(seconds)
 
 

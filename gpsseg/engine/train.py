@@ -180,7 +180,9 @@ def _loss_of(
     """The loss of an epoch's batches; what is drawn in the epoch is drawn alike in every run."""
     seed = config.seed * 100_003 + epoch
     torch.manual_seed(seed + (machine.part[0] << 40))  # of dropout, if there is any
-    return batch_loss(machine, drawn_for_each(from_truth(config.prompt, varied=True), seed))
+    return batch_loss(
+        machine, drawn_for_each(from_truth(config.prompt, varied=True), seed), config.loss
+    )
 
 
 def _log_stop(error: BaseException, log: Callable[[Mapping[str, Any]], None]) -> None:

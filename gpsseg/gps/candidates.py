@@ -57,6 +57,11 @@ class Candidates:
     path: Path | None = None
 
     @property
+    def loss(self) -> str:
+        """Whose gradients were added up; older files tell none, and there was one."""
+        return self.facts.get("loss", "bce-iou")
+
+    @property
     def sha256(self) -> str:
         """Over all that its file holds."""
         return hash_of(self.tensors, self.metadata)
@@ -211,6 +216,7 @@ def _refuse_other(first: Candidates, other: Candidates) -> None:
     pairs: list[tuple[str, Any, Any]] = [
         (name, first.facts.get(name), other.facts.get(name)) for name in FACTS
     ]
+    pairs.append(("loss", first.loss, other.loss))
     pairs.append(("what trains whole", sorted(first.dense), sorted(other.dense)))
     for what in ("shapes", "top_k"):  # a weight that had no gradient at a centre is in one alone
         here, there = getattr(first, what), getattr(other, what)

@@ -32,7 +32,10 @@ from gpsseg.report.paper.texts import markdown
 OVERLAP = ("mDice", "mIoU", "Dice", "IoU")
 OPEN = ("cc0", "cc-0", "cc by 4", "cc-by 4", "cc-by-4")  # terms of images that bind no network
 NOT_CLINICAL = "NOT FOR DIAGNOSTIC USE: made for research, and no medical device."
-WHAT = ("network", "method", "pretraining", "trained_share", "epoch_kept", "ended_early", "seed")
+WHAT = (
+    *("network", "method", "pretraining", "trained_share", "loss", "epoch_kept", "ended_early"),
+    "seed",
+)
 DATA = ("synthetic", "data_source", "partitions", "groups", "leaks", "preparation")
 SCORES = ("headline_protocol", "calibration", "by_size", "classes")
 

@@ -82,6 +82,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "untrained": caveats.untrained(metrics),
         "adopted": caveats.adopted(metrics),
         "averaged": caveats.averaged(metrics),
+        "chance_as_good": _chance_as_good(contents),
         "base": name_of_base(metrics),
         "baseline": name_of_base(metrics) == "before",
         "method": title_of(metrics.get("method") or ""),
@@ -113,3 +114,15 @@ def _context(contents: Contents) -> dict[str, Any]:
         "not_repeated": settings.not_repeated(contents),
         "seconds": metrics.get("seconds", {}),
     }
+
+
+def _chance_as_good(contents: Contents) -> str:
+    """What is to be said of few training images; of a study by the fold that has most of them."""
+    metrics, train = contents.metrics, contents.split.get("train")
+    if metrics.get("adopted"):
+        return ""  # trained elsewhere, nobody knows how
+    images = [int(fold["train"]) for fold in metrics.get("folds", ()) if fold.get("train")]
+    if not images and train is not None:
+        left_out = sum(each["part"] == "train" for each in metrics.get("skipped", ()))
+        images = [len(train) - left_out]
+    return caveats.chance_as_good(contents.config.get("config", {}), max(images, default=None))

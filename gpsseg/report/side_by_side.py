@@ -233,7 +233,8 @@ def image_rows(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[CaseRow, list
 def context(runs: Sequence[Run]) -> dict[str, Any]:
     """What comparison.html prints."""
     logs = [(run.name, run.contents.log) for run in runs]
-    charts = [overlaid(logs, "val_dice"), overlaid(logs, "loss")]
+    losses = {run.contents.config.get("config", {}).get("loss", "bce-iou") for run in runs}
+    charts = [overlaid(logs, "val_dice"), overlaid(logs, "loss") if len(losses) == 1 else None]
     parts = [sections.trained_parts(run.contents) for run in runs]
     paired, images = image_rows(runs)
     return {

@@ -94,7 +94,7 @@ def measure_batch_size(
         model.to(machine.device)
         prepare(model, machine, config.checkpoint_activations)
         here = processes_here() if machine.device.type == "cpu" else 1
-        timer = step_timer(model, machine, config.image_size, config.prompt, here)
+        timer = step_timer(model, machine, config.image_size, config.prompt, here, config.loss)
         tried = find_batch_size(sizes_to_try(most), timer)
     let_go(model)
     del model, timer

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.methods import OF_SOME
 from gpsseg.config.private import load_salt, save_salt
 from gpsseg.config.resuming import OWN_DATA, PLACES, spelled
 from gpsseg.config.shared import PreparationConfig
@@ -108,13 +109,14 @@ def open_begun(config: PreparationConfig, begins: Beginning, salt: str | None) -
     fixed, path = clean(begins.fixed), begins.settings
     if path.is_file():
         before = read_object(path)
-        changed = [name for name in fixed if not _same(name, before, fixed)]
+        then = _defaults(config) | before
+        changed = [name for name in fixed if not _same(name, then, fixed)]
         if set(changed) <= set(MOVABLE) and changed and _same_images(config, begins, salt):
             write_json(path, before | {name: fixed[name] for name in MOVABLE})
         elif changed:  # names are hashed on one side only, where that itself has changed
             name = "anonymous_ids" if "anonymous_ids" in changed else changed[0]
             raise UserError(
-                f"{begins.folder} was begun with {name} {_typed(before.get(name))}, got "
+                f"{begins.folder} was begun with {name} {_typed(then.get(name))}, got "
                 f"{_typed(fixed[name])}. "
                 "Go on with the same options, or name another --output."
             )
@@ -126,6 +128,18 @@ def open_begun(config: PreparationConfig, begins: Beginning, salt: str | None) -
     if salt is not None:
         save_salt(begins.folder, salt, {"command": sys.argv}, again=True)
     write_json(path, {**fixed, **begins.more})
+
+
+def _defaults(config: Any) -> dict[str, str]:
+    """What options were at in a folder that an older version began, which had none of them.
+
+    Those that only some methods have are not among them: methods may come new to a folder.
+    """
+    return {
+        each.name: str(each.default)
+        for each in dataclasses.fields(config)
+        if each.default is not dataclasses.MISSING and each.name not in OF_SOME
+    }
 
 
 def refuse_other(begins: Beginning) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from gpsseg import gps
 from gpsseg.backbones import Backbone
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.methods import METHOD_OF_CRITERION
 from gpsseg.config.select import SettledSelectConfig
 from gpsseg.config.written import LayersOfCandidates
 from gpsseg.console import say
@@ -72,6 +73,7 @@ class Collector:
             "base": str(self._base["base"]),
             "base_hash": str(self._base["base_hash"]),
             "criterion": self._config.criterion,
+            "loss": self._config.loss,
             "settings": as_json(self._settings),
             "layers": json.dumps(bare),
         }
@@ -88,7 +90,8 @@ def merge_files(places: Sequence[Path]) -> tuple[gps.Selection, Layers, dict[str
 
     Returns:
         The selection; its layers, see ``gpsseg.runs.selection.layer_table``; and how it was made:
-        "criterion", "level", "images" of all, and "merged": "sha256" and "images" of each file.
+        "criterion", "level", "loss", "images" of all, and "merged": "sha256" and "images" of each
+        file.
 
     Raises:
         UserError: a file is not there or is damaged, or they do not go together.
@@ -106,6 +109,8 @@ def merge_files(places: Sequence[Path]) -> tuple[gps.Selection, Layers, dict[str
     _say_precisions(files)
     merged = [{"sha256": file.sha256, "images": file.images} for file in files]
     how = {"criterion": files[0].facts["criterion"], "level": "neuron"}
+    if how["criterion"] not in METHOD_OF_CRITERION:
+        how["loss"] = files[0].loss
     return selection, layers, {**how, "images": sum(f.images for f in files), "merged": merged}
 
 

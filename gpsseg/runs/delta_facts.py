@@ -54,7 +54,7 @@ def facts_of_delta(
         "backbone": last_part(config.backbone),
         "weights": last_part(config.weights) if config.weights else None,
         "precision": precision,
-        **{name: getattr(config, name) for name in ("seed", "method", *has)},
+        **{name: getattr(config, name) for name in ("seed", "method", "loss", *has)},
         **seen_settings(config, data.greys),
     }
     return {

@@ -72,7 +72,7 @@ def images_at_once(
     if min(batch, half) <= 1 or alone:
         return 1
     image = next(iter(make_loader(images, 1, 0, only=[0])))
-    loss = batch_loss(machine, from_truth(config.prompt))
+    loss = batch_loss(machine, from_truth(config.prompt), config.loss)
     trial = copy.deepcopy(backbone)  # as large as the sums of gradients that will come
     for name, parameter in trial.named_parameters():
         parameter.requires_grad_(name in weights)
@@ -137,7 +137,7 @@ def scores_of_halves(
     shown: Iterator[Batch] = itertools.chain.from_iterable(halves)
     shown = itertools.islice(shown, steps)
     shown = progress(shown, description, steps) if description else shown
-    loss = _summed(batch_loss(machine, from_truth(config.prompt)))
+    loss = _summed(batch_loss(machine, from_truth(config.prompt), config.loss))
     running = gps.running_scores(backbone, shown, loss, weights, config.criterion)
     scores = gps.unscored(backbone, weights, config.criterion)
     for before, place in itertools.pairwise((0, *places)):

@@ -12,7 +12,7 @@ from gpsseg import gps
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.methods import BLIND
+from gpsseg.config.methods import BLIND, METHOD_OF_CRITERION
 from gpsseg.config.select import SelectConfig
 from gpsseg.config.shared import BackboneConfig
 from gpsseg.console import say, working
@@ -68,7 +68,7 @@ def choose(
 
     Returns:
         The selection, the same in every process, and how it was made: "criterion", "level",
-        "images" (how many were scored), "at_once" (how many of them in one pass),
+        "loss", "images" (how many were scored), "at_once" (how many of them in one pass),
         "overlap_with_half": the share of it that the first half of them selects too, and
         "within_rounding": see ``gpsseg.gps.within_rounding``.
     """
@@ -114,6 +114,8 @@ def choose(
         )
         say(f"{frozen} frozen: {names}{' ...' if many > 3 else ''}")
     how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
+    if config.criterion not in METHOD_OF_CRITERION:
+        how["loss"] = config.loss
     if config.mix:
         how |= {"mix": config.mix, "mix_share": config.mix_share}
     if config.layers != "all":

@@ -70,7 +70,7 @@ def _batch_size(config: FinetuneConfig, facts: Facts) -> int:
 
 def _rates(config: FinetuneConfig, facts: Facts, decoder_top_k: TopK | None) -> tuple[float, float]:
     """Learning rates of the method in encoder and decoder; the user's goes before its own."""
-    method, defaults = method_of(config.method), facts.learning_rates
+    method, defaults = method_of(config.method), facts.rates_of(config.method)
     rate = config.lr or (config.decoder_lr if config.one_rate else None) or defaults[method.rate]
     if method.selects is not None and decoder_top_k != "dense":
         return rate, rate * defaults["decoder_values"] / defaults["values"]

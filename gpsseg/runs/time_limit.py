@@ -263,7 +263,7 @@ def _step(
     """Seconds of a step, and how many an epoch has."""
     batches = training_batches(data, config, machine)(range(1, 2))
     times: list[float] = []
-    for seconds in steps_timed(model, machine, batches, config.prompt):
+    for seconds in steps_timed(model, machine, batches, config.prompt, config.loss):
         times.append(seconds)
         if len(times) > STEPS or sum(times[1:]) > SECONDS:
             break

@@ -9,6 +9,7 @@ import torch
 
 from gpsseg.backbones import BACKBONES, Backbone, load_backbone, weights
 from gpsseg.backbones.litemedsam import LiteMedSAM
+from gpsseg.config.methods import METHOD_OPTIONS
 from gpsseg.errors import UserError
 from gpsseg.gps import model_hash
 
@@ -75,7 +76,11 @@ def test_facts(backbone: Backbone) -> None:
         assert text
     assert facts.homepage.startswith("https://")
     assert set(facts.learning_rates) == {"values", "decoder_values", "full", "decoder"}
-    assert all(0 < rate < 1 for rate in facts.learning_rates.values())
+    for method in METHOD_OPTIONS:
+        rates = facts.rates_of(method)
+        assert rates.keys() == facts.learning_rates.keys()
+        assert all(0 < rate < 1 for rate in rates.values())
+    assert facts.own_rates.keys() <= METHOD_OPTIONS.keys()
     assert facts.scratch <= set(backbone.parts)
     assert facts.image_multiple == 0 or facts.image_size % facts.image_multiple == 0
 

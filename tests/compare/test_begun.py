@@ -86,6 +86,21 @@ def test_a_comparison_that_version_0_1_began_is_gone_on_with_but_not_in_silence(
     assert "was begun by version 0.1, whose warm-up differs" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("option", "then", "now"), [("loss", "bce-iou", "structure"), ("patience", None, 1)]
+)
+def test_an_option_that_came_later_was_at_its_default(tmp_path, tools, option, then, now):
+    """Else runs with another loss would stand in one table with those that are there."""
+    begun.open_comparison(tools.config(tmp_path / "c"))
+    path = tmp_path / "c" / begun.SETTINGS
+    content = json.loads(path.read_text())
+    del content[option]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"begun with {option} {then}, got {now}"):
+        begun.open_comparison(tools.config(tmp_path / "c", **{option: now}))
+    begun.open_comparison(tools.config(tmp_path / "c"))
+
+
 FACTS = SimpleNamespace(batch_size=2, batch_size_on_gpu=8)
 
 

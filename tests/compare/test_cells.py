@@ -29,6 +29,25 @@ def test_every_method_has_the_same_trials_and_its_own_rates(tmp_path, tools):
     assert (lora.rank, lora.lr, lora.decoder_lr) == (1, 2e-3, 1e-3)
 
 
+def test_any_method_may_have_rates_of_its_own(tmp_path, tools):
+    """By kind, ahead of those that all methods of its kind share; the others have these."""
+    own = {"shira": {"values": 7e-3}, "lora": {"values": 5e-4}, "full": {"full": 1e-5}}
+    own["shira"] |= {"decoder_values": 21e-3, "decoder": 4e-3}
+    beside = dataclasses.replace(SCRATCH, own_rates=own)
+    inside = dataclasses.replace(PRETRAINED, own_rates=own)
+
+    def rates(method, facts):
+        cell = settings_of(Cell(method, 20, 1.0, 0), tools.config(tmp_path), facts)
+        return cell.lr, cell.decoder_lr
+
+    assert rates("shira", beside) == (7e-3, 4e-3)
+    assert rates("shira", inside) == pytest.approx((7e-3, 21e-3))
+    assert rates("shira:lr=1e-3", inside) == pytest.approx((1e-3, 3e-3)), "three times as fast"
+    assert rates("lora", beside) == (5e-4, 1e-3)
+    assert rates("full", inside) == (1e-5, 1e-5)
+    assert rates("gps", inside) == rates("neuroada", inside) == pytest.approx((2e-3, 6e-3))
+
+
 @pytest.mark.parametrize(
     ("method", "rates"),
     [

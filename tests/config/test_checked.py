@@ -77,7 +77,14 @@ LEAST = {
     StudyConfig: {"output": "out"},
     SynthesizeConfig: {"output": "out"},
 }
-PARTS = {"SourceConfig", "PreparationConfig", "DataConfig", "BackboneConfig", "TrainingConfig"}
+PARTS = {
+    "SourceConfig",
+    "PreparationConfig",
+    "DataConfig",
+    "BackboneConfig",
+    "LossConfig",
+    "TrainingConfig",
+}
 NEVER = {(StudyConfig, "resume"), (StudyConfig, "time_limit")}  # whatever their value
 FIELDS = [(kind, name) for kind in LEAST for name in hints_of(kind) if (kind, name) not in NEVER]
 NO_VALUE = object()

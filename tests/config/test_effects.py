@@ -49,7 +49,7 @@ ALWAYS = {
     | PREPARATION
     | BACKBONE
     | TRAINING
-    | {"train_size", "seed", "method", "epochs", "accumulate", "strict"}
+    | {"train_size", "seed", "method", "epochs", "accumulate", "strict", "loss"}
     | {"by", "time_limit", "tracker"},
     GroupsConfig: SOURCE | {"output"},
     InfoConfig: {"dataset"},
@@ -104,6 +104,7 @@ REFUSED = {
     },
     SelectConfig: {
         "selection_images": ({"selection_images": 3, "criterion": "random"}, "looks at images"),
+        "loss": ({"loss": "structure", "criterion": "fps"}, "scores by the gradient"),
         "mix": ({"mix": "taylor", "criterion": "fisher"}, "with their signs"),
         "mix_share": ({"mix_share": 0.1}, "it goes with --mix"),
         "late_share": ({"late_share": 0.1}, "it goes with --layers late"),
@@ -125,6 +126,7 @@ REFUSED = {
             NO_EFFECT,
         ),
         "patience": ({**OUT, "patience": 11}, "it goes with more --epochs"),
+        "loss": ({**OUT, "loss": "structure", "methods": "gps:loss=bce-iou"}, NO_EFFECT),
         "trial_seeds": ({**OUT, "trial_seeds": 2, "lr_factors": 1}, "--lr-factors to try"),
         "baseline": ({**OUT, "baseline": "gsp"}, "Did you mean 'gps'"),
         "also_on": ({**OUT, "also_on": "kvasir"}, "is what is tuned for"),
@@ -237,6 +239,8 @@ def test_an_option_without_effect_is_refused_by_name(kind, name):
         (CompareConfig, {**OUT, "selection_images": 2, "methods": ("gps", "shira")}),
         (CompareConfig, {**OUT, "criterion": "fisher", "methods": ("gps", "neuroada")}),
         (CompareConfig, {**OUT, "methods": ("gps", "lora")}),
+        (CompareConfig, {**OUT, "loss": "structure", "methods": ("gps:loss=bce-iou", "lora")}),
+        (SelectConfig, {"loss": "structure"}),
         (EvaluateConfig, {**RUN, "tolerance": 3, "protocol": "boundary"}),
         (EvaluateConfig, {**RUN, "tolerance": 3, "protocol": "all"}),
         (EvaluateConfig, {**TRUTH, "tolerance": 3}),
@@ -266,6 +270,7 @@ def test_what_has_an_effect_is_taken(kind, options):
         ("gps:rank=1", "--rank 1 has no effect here"),
         ("gps:lr=0", "--lr must be above 0"),
         ("gps:warmup=2", "--warmup is a share"),
+        ("lora:loss=strcture", "--loss must be bce-iou or structure.*Did you mean 'structure'"),
         ("gps:", "Unknown option"),
         ("shira:selection_images=2", "--selection-images 2 has no effect"),
         ("gps:criterion=random", "--criterion random does not. Pass --method shira"),
@@ -294,6 +299,8 @@ def test_two_spellings_of_one_method_are_one():
 def test_shared_options_reach_the_methods_that_have_them():
     config = CompareConfig(output="out", top_k=3, methods=("gps", "gps:top_k=5", "full"))
     assert [config.settings_of(m)["top_k"] for m in config.methods] == [3, 5, None]
+    config = CompareConfig(output="out", loss="structure", methods=("lora:loss=bce-iou", "full"))
+    assert [config.settings_of(m)["loss"] for m in config.methods] == ["bce-iou", "structure"]
 
 
 def test_a_limit_of_time_would_make_folds_unlike():

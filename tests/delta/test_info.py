@@ -16,6 +16,7 @@ from gpsseg.gps import Delta
 
 OLD = Path(__file__).parents[1] / "golden" / "run_0_1"
 SETTINGS = {"backbone": "net", "method": "gps", "image_size": 64, "prompt": "none", "top_k": 2}
+SETTINGS |= {"loss": "structure"}
 SCORES = {
     **{
         "protocol": "per-image",
@@ -58,7 +59,7 @@ def test_it_says_what_the_metadata_say(saved: Any, capsys: pytest.CaptureFixture
     assert "PROMPTED: box from the truth" in said
     assert "SYNTHETIC SAMPLE: they say nothing about real images" in said
     assert "stopped after epoch 2 of 4" in said
-    assert "(GPS), top_k 2" in said
+    assert "(GPS), top_k 2, loss structure\n" in said
     assert said.splitlines()[-1].split() == ["2", "3", "a"]
 
 
@@ -164,7 +165,7 @@ def test_metadata_that_cannot_be_are_named(saved: Any, metadata: Any, sentence: 
 def test_metadata_make_no_terminal_obey(saved: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither by escapes nor by lines that look like others, in any of them."""
     bad = "\x1b[2J\r\nscores     mDice 1.000\u202e"
-    settings = dict.fromkeys(("backbone", "method", "prompt", "precision", "criterion"), bad)
+    settings = dict.fromkeys(("backbone", "method", "prompt", "precision", "loss"), bad)
     settings |= {"image_size": 8, "classes": [bad]}
     scores = SCORES | {"protocol": bad, "prompt": bad, "data": bad}
     names = ("base", "base_hash", "dataset", "title", "data", "split_sha256", "licence")

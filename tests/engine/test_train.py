@@ -10,6 +10,7 @@ from torch import nn
 from gpsseg import gps
 from gpsseg.engine import prepare
 from gpsseg.engine import train as engine
+from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import make_machine
 from gpsseg.errors import TrainingDivergedError
 
@@ -199,6 +200,20 @@ def test_each_parameter_has_its_own_rate(fit, new_model, one_update, machine, tm
     for name, parameter in model.named_parameters():
         step = torch.full_like(parameter, rates[name])
         torch.testing.assert_close((parameter - before[name]).abs(), step, rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_trained_is_the_loss_that_was_asked_for(
+    fit, new_model, one_update, batches, machine, tmp_path
+):
+    for kind in ("bce-iou", "structure"):
+        model, (batch,) = new_model(), batches(1, 1)
+        expected = segmentation_loss(model(batch["image"]), batch["mask"], kind)
+        expected.backward()
+        down = -model.weight.grad.sign() * 0.1  # AdamW's first step
+        history = fit(model, machine, tmp_path / kind, loss=kind, weight_decay=0, **one_update)
+        assert history.epochs[0]["loss"] == pytest.approx(expected.item())
+        moved = model.weight.detach() - new_model().weight.detach()
+        torch.testing.assert_close(moved, down, rtol=1e-3, atol=0)
 
 
 def test_weight_decay_takes_its_share_of_every_weight(

@@ -134,6 +134,7 @@ def test_a_file_is_read_as_it_was_written(tmp_path):
     [
         ({"base_hash": "c"}, "differ in base hash"),
         ({"criterion": "fisher"}, "differ in criterion"),
+        ({"loss": "structure"}, r"differ in loss \('bce-iou' and 'structure'\)"),
         ({"settings": '{"image_size": 64}'}, "with image_size 32 and .* with 64"),
         ({"settings": '{"greys": {"window": [50, 350]}}'}, r"the window \[40, 400\] and"),
     ],

@@ -194,6 +194,18 @@ def test_the_page_is_one_file_of_text(folders, tools, tmp_path):
     assert all("worse: " in str(a["aria-label"]) for a in charts)
 
 
+def test_losses_of_two_kinds_are_drawn_in_no_one_chart(folders, tools, tmp_path):
+    """A run of old does not say which it had; there was one."""
+    path = folders[1] / "config.json"
+    config = json.loads(path.read_text())
+    for kind, drawn in (("bce-iou", True), ("structure", False)):
+        config["config"]["loss"] = kind
+        path.write_text(json.dumps(config))
+        text = page_of(folders, tmp_path / kind, tools).text
+        assert ("Mean training loss" in text) == drawn
+        assert "Validation mDice" in text
+
+
 def test_a_mean_of_networks_is_named_as_one(folders, tools, tmp_path):
     change(folders[1], tools, ensemble={"networks": 5, "flips": False})
     assert page_of(folders, tmp_path, tools).text.count(", the mean of 5 networks") == 1

@@ -58,6 +58,7 @@ def test_what_it_says(folder: Path) -> None:
         "| after | per-image | mDice | 0.450 | [0.400, 0.500] |",
         "lists 1 training image and 10 test images",
         "ab" * 32,
+        "The loss is cross-entropy plus one minus the soft IoU.",
         "What the base may have seen before: ImageNet only.",
         "- Weights of the base: Apache-2.0.",
         "- Images: research only.",

@@ -13,6 +13,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.errors import UserError
 from gpsseg.evaluators.protocols import registry
 from gpsseg.files import bundled
+from gpsseg.report.caveats import FEW_IMAGES
 from gpsseg.report.contents import read_contents
 from gpsseg.report.run import render, write_report
 from gpsseg.report.thumbnails import (
@@ -227,6 +228,30 @@ def test_a_page_of_a_mean_says_of_what(run, tools, networks, flips, said, not_of
     assert f": <b>{said}" in page.partition("</header>")[0]
     assert "<b>All scores of this page are of the mean of" in page
     assert not_of in tools.Page(page).text
+
+
+@pytest.mark.parametrize(
+    ("images", "config", "more", "told"),
+    [
+        (FEW_IMAGES, {}, {}, True),
+        (FEW_IMAGES + 1, {}, {}, False),
+        (FEW_IMAGES + 1, {}, {"skipped": [{"id": "i0", "part": "train", "why": "cut"}]}, True),
+        (FEW_IMAGES + 1, {}, {"skipped": [{"id": "a", "part": "test", "why": "cut"}]}, False),
+        (FEW_IMAGES, {"method": "shira"}, {}, False),
+        (FEW_IMAGES, {"start_from": "selection.safetensors"}, {}, False),
+        (FEW_IMAGES, {"criterion": "random"}, {}, False),
+        (FEW_IMAGES, {}, {"adopted": {"trainings": 2, "train_images": 4}}, False),
+    ],
+)
+def test_where_chance_chose_as_well_the_page_says_so(run, tools, images, config, more, told):
+    write_report(run, with_metrics(run, tools, **more))
+    settings = {"config": {"method": "gps", **config}}
+    tools.write(run, "config.json", settings)
+    tools.write(run, "split.json", {"train": [f"i{n}" for n in range(images)], "val": []})
+    text = tools.Page(write_report(run).read_text(encoding="utf-8")).text
+    said = f"With {FEW_IMAGES} training images the gradient may choose no better than chance: with"
+    assert (said in text) == told
+    assert ("--method shira needs no scoring" in text) == told
 
 
 def test_a_network_that_saw_drawn_images_only_is_marked_on_real_ones(run, tools):

@@ -44,19 +44,20 @@ def test_what_was_measured_is_a_setting_like_any_other(kvasir, tmp_path, monkeyp
 def test_everything_trains_in_what_is_measured_and_the_network_stays(kvasir, monkeypatch):
     backbone, seen = load_backbone(UNET), []
 
-    def timer(model, machine, side, prompt, at_a_time):
-        seen.append((model, side, prompt, at_a_time))
+    def timer(model, machine, *settings):
+        seen.append((model, *settings))
         return lambda size: 1.0 * size
 
     monkeypatch.setattr(batch_size, "step_timer", timer)
     names, machine = [n for n, _ in backbone.named_parameters()], make_machine("cpu", "fp32")
     state = torch.get_rng_state()
-    config = FinetuneConfig(backbone=UNET, method="lora", image_size=64, batch_size="auto")
+    options = {"method": "lora", "image_size": 64, "batch_size": "auto", "loss": "structure"}
+    config = FinetuneConfig(backbone=UNET, **options)
     settled = settle(config, backbone.facts)
     found = batch_size.with_batch_size(backbone, config, settled, 100, machine)
     assert (settled.batch_size, found.batch_size) == (4, 1)
     ((model, *told),) = seen
-    assert told == [64, "none", 1]
+    assert told == [64, "none", 1, "structure"]
     trained = {n for n, parameter in model.named_parameters() if parameter.requires_grad}
     assert any("lora" in name for name in trained), "with the layers of lora"
     assert [n for n, _ in backbone.named_parameters()] == names

@@ -50,7 +50,7 @@ def test_a_nameless_run_s_own_files_are_not_told() -> None:
 
 def test_a_method_tells_its_own_options_alone() -> None:
     settings = json.loads(facts(method="lora", rank=3)["settings"])
-    assert settings["rank"] == 3
+    assert (settings["rank"], settings["loss"]) == (3, "bce-iou")
     assert not {"top_k", "criterion", "lr", "cache", "selection_images"} & settings.keys()
 
 

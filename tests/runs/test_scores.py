@@ -12,6 +12,7 @@ from torch import nn
 from gpsseg import gps
 from gpsseg.config.select import SelectConfig
 from gpsseg.engine.activations import activation_bytes
+from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prepare import tuning_mode
 from gpsseg.runs import scores as module
@@ -52,10 +53,10 @@ def config(**settings):
     return SelectConfig(prompt=None, workers=0, image_size=SIDE, **CPU, **settings)
 
 
-def scored(model, at_once, count=7):
+def scored(model, at_once, count=7, **settings):
     """The scores by the first half of the pictures, and by all."""
     weights, machine = gps.neuron_weights(model), make_machine("cpu", "fp32")
-    halves = scores_of_halves(model, Pictures(count), at_once, weights, config(), machine)
+    halves = scores_of_halves(model, Pictures(count), at_once, weights, config(**settings), machine)
     return [{name: each.rows(name).clone() for name in weights} for each in halves]
 
 
@@ -65,6 +66,20 @@ def test_scores_of_batches_are_those_of_one_image_at_a_time(at_once):
     for alone, together in zip(scored(model, 1), scored(model, at_once), strict=True):
         for name, rows in alone.items():
             torch.testing.assert_close(together[name], rows, rtol=1e-4, atol=1e-6)
+
+
+def test_weights_are_scored_by_the_loss_that_trains_them():
+    pictures, by = Pictures(2), {}
+    for kind in ("bce-iou", "structure"):
+        model = net()
+        for image in range(2):
+            shown = pictures[image]
+            logits = model(shown["image"][None])
+            segmentation_loss(logits, shown["mask"][None], kind).backward()
+        by[kind] = model[0].weight.grad.abs().flatten(1)
+        found = scored(model, 1, 2, loss=kind)[-1]["0.weight"]
+        torch.testing.assert_close(found, by[kind], rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(by["bce-iou"], by["structure"], rtol=0.05)
 
 
 def test_no_batch_reaches_over_the_half():

@@ -47,7 +47,7 @@ def watched(model, pictures, **settings):
 
 def by(model, pictures, which, criterion="gradient", top_k=TOP_K):
     """The selection by some of the pictures alone."""
-    loss = batch_loss(MACHINE, from_truth(None))
+    loss = batch_loss(MACHINE, from_truth(None), "bce-iou")
     loader = make_loader(pictures, 1, 0, only=which)
     return gps.select(model, gps.score(model, loader, loss, [*TOP_K], criterion), top_k)
 

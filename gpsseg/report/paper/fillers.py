@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from gpsseg.report.paper import said_of_clinic, said_of_data, said_of_scores, said_of_training
+from gpsseg.report.paper import (
+    said_of_clinic,
+    said_of_data,
+    said_of_loss,
+    said_of_scores,
+    said_of_training,
+)
 from gpsseg.report.paper.facts import Facts, Filler, Said
 from gpsseg.report.paper.table import marks
 
@@ -34,7 +40,7 @@ FILLERS: Mapping[str, Filler] = {
         said_of_training.selection_images,
         said_of_training.trained_share,
         said_of_training.optimisation,
-        said_of_training.loss,
+        said_of_loss.loss,
         said_of_training.epoch_kept,
         said_of_training.ended_early,
         said_of_training.ensemble,

@@ -175,13 +175,6 @@ def optimisation(facts: Facts) -> Said | None:
     return facts.of_run(f"{text}.", CONFIG)
 
 
-def loss(facts: Facts) -> Said | None:
-    """What was minimised; there is one loss."""
-    if not facts.config:
-        return None
-    return Said("The loss is cross-entropy plus one minus the soft IoU.", ("gpsseg",))
-
-
 def epoch_kept(facts: Facts) -> Said | None:
     """Which epoch's weights were taken, and by what."""
     if facts.folds:

@@ -38,6 +38,22 @@ def shown(number, held):
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (None, "The loss is cross-entropy plus one minus the soft IoU."),
+        ("bce-iou", "The loss is cross-entropy plus one minus the soft IoU."),
+        ("structure", r"The loss is the structure loss: .* \[@wei2020f3net; @fan2020pranet\]"),
+        ("newer", 'The loss is of the kind "newer".'),
+    ],
+)
+def test_the_loss_is_told_also_of_a_run_that_does_not_say(folder, tools, kind, said):
+    config = json.loads((folder / "config.json").read_text())
+    config["config"] |= {"loss": kind} if kind else {}
+    tools.write(folder, "config.json", config)
+    assert re.search(said, tools.paper(folder))
+
+
 @pytest.mark.parametrize("checklist", CHECKLISTS)
 def test_every_number_is_in_the_folder(folder, tools, checklist):
     text = tools.paper(folder, checklist)
