@@ -176,11 +176,9 @@ def test_one_run_at_a_time_has_the_gpu(
 ) -> None:
     asked: list[int | None] = []
     apple.setattr(race, "run_side_by_side", lambda run, jobs, most, stage: asked.append(most) or [])
-    facts: Any = None  # of no cell
-    race.run_cells(CompareConfig(output=tmp_path / "c", device=named), facts, (), False)
-    race.run_cells(
-        CompareConfig(output=tmp_path / "c", device=named, processes=3), facts, (), False
-    )
+    for processes in (None, 3):
+        config = CompareConfig(output=tmp_path / "c", device=named, processes=processes)
+        assert [*race.run_jobs(print, [("a job",)], config, "jobs")] == []
     assert asked == [at_a_time, 3]
 
 

@@ -22,6 +22,7 @@ from gpsseg.runs.method import (
     decays_back,
     identify_base,
     learning_rates,
+    of_selection,
     refuse_without_effect,
 )
 from gpsseg.runs.selection import choose, gps_trains
@@ -198,7 +199,7 @@ def test_random_selections_of_one_seed_are_equal(make_tiny):
     def hash_of(seed, drawn_before):
         net = make_tiny("unet")
         torch.manual_seed(drawn_before)
-        config = gps_config(net, criterion="random", seed=seed)
+        config = of_selection(gps_config(net, method="shira", seed=seed))
         return choose(
             net, CaseDataset([], load_card("kvasir"), 32), config, make_machine("cpu", "fp32")
         )[0].hash

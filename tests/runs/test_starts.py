@@ -142,7 +142,7 @@ def test_a_run_whose_data_were_moved_goes_on_and_is_evaluated(kvasir, tmp_path, 
 
 
 def test_more_accumulation_than_batches_is_said(capsys):
-    config = FinetuneConfig(batch_size=2, accumulate=3)
+    config = FinetuneConfig(batch_size=2, accumulate=3, epochs=1)
     say_few_updates(range(5), config)
     assert capsys.readouterr().out == ""
     say_few_updates(range(4), config)
