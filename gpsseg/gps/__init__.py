@@ -5,10 +5,11 @@ from gpsseg.gps.candidates import Candidates, candidates_of, merged_selection
 from gpsseg.gps.contrastive import supervised_contrastive_loss
 from gpsseg.gps.criteria import CRITERIA
 from gpsseg.gps.delta import AppliedDelta, Delta, extract, model_hash
-from gpsseg.gps.mix import Mixed
+from gpsseg.gps.mix import Mixed, chosen_first
 from gpsseg.gps.neurons import neuron_biases, neuron_weights
+from gpsseg.gps.rounding import within_rounding
 from gpsseg.gps.score import Scores, running_scores, score, unscored
-from gpsseg.gps.select import Selection, check_top_k, overlap, select, within_rounding
+from gpsseg.gps.select import Selection, check_top_k, overlap, select
 from gpsseg.gps.sparse import merge, sparsify, with_dense_gradient
 from gpsseg.gps.stable import SumsOnTheWay, divisions, of_the_same_sums
 from gpsseg.gps.swap import Turns, apply_all
@@ -33,6 +34,7 @@ __all__ = [
     "chance_of_overlap",
     "channels_of",
     "check_top_k",
+    "chosen_first",
     "divisions",
     "doubts_of",
     "extract",

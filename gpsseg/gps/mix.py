@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpsseg.gps.score import Scores
+from gpsseg.gps.select import Selection, selection_at
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,40 @@ class Mixed:
         return self.first.without_gradient
 
     def rows(self, name: str) -> Tensor:
-        """Return float (neurons, inputs): in (1, 2] what is chosen first, in [0, 1] all else.
+        """Return float (neurons, inputs): in [2, 3] what is chosen first, in [0, 1] all else."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed ^ zlib.crc32(name.encode()))
+            other = _up_to_one(self.other.rows(name))
+        first = self.first.rows(name)
+        return torch.where(self._of(first, name), 2 + _up_to_one(first), other)
+
+    def chosen_first(self, name: str) -> Tensor:
+        """Return bool (neurons, inputs): what the first rule chooses."""
+        return self._of(self.first.rows(name), name)
+
+    def numbers_first(self, name: str, neurons: int, inputs: int) -> Tensor:
+        """Return int64 (neurons,): how many entries of each neuron the first rule chooses.
 
         Where K times the share is no whole number neurons differ by one, such that the layer has
         its share.
         """
-        first = _up_to_one(self.first.rows(name))
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed ^ zlib.crc32(name.encode()))
-            other = _up_to_one(self.other.rows(name))
-        neurons, inputs = first.shape
         k = min(self.top_k[name], inputs)
-        steps = torch.arange(neurons + 1, device=first.device, dtype=torch.float64)
+        steps = torch.arange(neurons + 1, dtype=torch.float64)
         taken = (steps * k * (1 - self.share) + 0.5).floor()
-        own = (taken[1:] - taken[:-1]).long()
+        return (taken[1:] - taken[:-1]).long()
+
+    def _of(self, first: Tensor, name: str) -> Tensor:
+        own = self.numbers_first(name, *first.shape).to(first.device)
         rank = first.argsort(dim=1, descending=True).argsort(dim=1)
-        return torch.where(rank < own[:, None], 1 + first, other)
+        return rank < own[:, None]
+
+
+def chosen_first(model: nn.Module, mixed: Mixed) -> Selection:
+    """Select what the first rule of a mix chooses, without what the other one adds."""
+    left_out = set(mixed.without_gradient)
+    names = [name for name in mixed.top_k if name not in left_out]
+    best = {name: mixed.chosen_first(name).flatten().nonzero().flatten() for name in names}
+    return selection_at(model, best)
 
 
 def _up_to_one(rows: Tensor) -> Tensor:

@@ -58,6 +58,17 @@ class Scores:
         return tuple(n for n in self._weights if n not in totals or not totals[n].any())
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The weights that have scores."""
+        left_out = set(self.without_gradient)
+        return tuple(name for name in self._weights if name not in left_out)
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether they look at no image."""
+        return self._criterion.is_blind
+
+    @property
     def totals(self) -> Mapping[str, Tensor]:
         """Weight name -> what was added up so far; none where no batch gave any."""
         return self._totals

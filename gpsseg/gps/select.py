@@ -117,13 +117,23 @@ def select(
     best = {name: _best(scores.rows(name), top_k[name], level) for name in names}
     if level == "net":
         best = _best_of_all(scores, best)
-    shapes = {name: tuple(model.get_parameter(name).shape) for name in names}
+    return selection_at(model, best)
+
+
+def selection_at(model: nn.Module, chosen: Mapping[str, Tensor]) -> Selection:
+    """A selection of entries whose places are known.
+
+    Args:
+        model: whose weights they are of.
+        chosen: weight name -> int64 (n,), positions among its flattened (neurons, inputs).
+    """
+    shapes = {name: tuple(model.get_parameter(name).shape) for name in chosen}
     indices = {}
-    for name, chosen in best.items():
-        positions = torch.arange(math.prod(shapes[name]), device=chosen.device)
+    for name, places in chosen.items():
+        positions = torch.arange(math.prod(shapes[name]), device=places.device)
         rows = as_rows(positions.view(shapes[name]), owner(model, name))
-        indices[name] = rows.flatten()[chosen].sort().values.int()
-    return Selection(indices, {name: shapes[name] for name in indices})
+        indices[name] = rows.flatten()[places].sort().values.int()
+    return Selection(indices, shapes)
 
 
 def overlap(one: Selection, other: Selection) -> float:
@@ -133,42 +143,6 @@ def overlap(one: Selection, other: Selection) -> float:
         if name in other.indices:
             common += int(torch.isin(index, other.indices[name]).sum())
     return common / max(1, sum(len(index) for index in one.indices.values()))
-
-
-def within_rounding(
-    scores: Scored, top_k: Mapping[str, int], level: Level = "neuron", share: float = 1e-4
-) -> int:
-    """Count the selected entries that are as good as equal to the best one that is left out.
-
-    Sums of gradients depend in their last digits on the order in which they are added up, and which
-    of two such entries is selected depends on these. Scores of 0 do not.
-
-    Args:
-        scores: as for ``select``.
-        top_k: as for ``select``.
-        level: as for ``select``.
-        share: of a score, that rounding may change; as it is, that of float32 sums.
-    """
-    left_out = set(scores.without_gradient)
-    rows = {n: scores.rows(n) for n in top_k if n not in left_out}
-    budgets = {n: min(top_k[n], each.shape[1]) for n, each in rows.items()}
-    if level != "neuron":
-        budgets = {n: budgets[n] * len(each) for n, each in rows.items()}
-        rows = {n: each.reshape(1, -1) for n, each in rows.items()}
-    if level == "net" and rows:
-        budget = sum(budgets.values())
-        best = [e.flatten().topk(min(budget + 1, e.numel())).values for e in rows.values()]
-        rows, budgets = {"net": torch.cat(best)[None]}, {"net": budget}
-    return sum(_exchangeable(each, budgets[name], share) for name, each in rows.items())
-
-
-def _exchangeable(rows: Tensor, k: int, share: float) -> int:
-    """Of the best ``k`` of each row, how many are within a share of the next."""
-    if k >= rows.shape[1]:
-        return 0
-    best = rows.topk(k + 1, dim=1).values
-    kept, following = best[:, :k], best[:, k:]
-    return int(((kept - following <= share * kept) & (kept > 0)).sum())
 
 
 def _best(rows: Tensor, k: int, level: Level) -> Tensor:

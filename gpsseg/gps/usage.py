@@ -34,14 +34,21 @@ class Channels:
         return int((self.neurons > 0).sum())
 
 
-def channels_of(model: nn.Module, selection: Selection) -> dict[str, Channels]:
+def channels_of(
+    model: nn.Module, selection: Selection, names: Iterable[str]
+) -> dict[str, Channels]:
     """The input channels of each weight whose neurons have several to choose from.
 
     A channel of a linear layer is one input, one of a convolution its kernel's entries on one map.
     A depthwise convolution is left out: its neurons read one channel each.
+
+    Args:
+        model: the network.
+        selection: of its entries.
+        names: of all weights that could be selected from; it may have no entry of some.
     """
     found = {}
-    for name in selection.indices:
+    for name in names:
         rows, groups = _rows(model, selection, name)
         size = _entries_of_channel(model, name)
         channels = rows.shape[1] // size
@@ -105,9 +112,12 @@ def chance_of_overlap(
 
 
 def share_of_scores(model: nn.Module, scores: Scores, selection: Selection) -> float:
-    """What share of the sum of all scores the selected entries have; 0 where all are 0."""
+    """What share of the sum of all scores the selected entries have; 0 where all are 0.
+
+    All are those of every weight that has scores, also where none of it is selected.
+    """
     kept = every = 0.0
-    for name in selection.indices:
+    for name in scores.names:
         found = scores.rows(name).double()
         kept += float(found[_rows(model, selection, name)[0].to(found.device)].sum())
         every += float(found.sum())

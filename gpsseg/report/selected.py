@@ -27,6 +27,7 @@ def render_selection(content: Json) -> str:
         "synthetic": str(content.get("data")).startswith("synthetic"),
         "about": _about(content),
         "stability": stability,
+        "alone": _alone(content),
         "agreements": _agreements(content),
         "curve": by_images(stability.get("of_images", ()), stability.get("chance", 0)),
         "by_k": by_top_k(content.get("of_top_k", ())),
@@ -48,6 +49,18 @@ def _about(content: Json) -> str:
         + (f", {100 * content['mix_share']:g} % of them by {content['mix']}" if mix else "")
         + f", {by}"
         + (f", as the best {where}" if where else "")
+    )
+
+
+def _alone(content: Json) -> str:
+    """Of which entries of a mix the agreements are."""
+    if not content.get("mix"):
+        return ""
+    entries, criterion = content.get("stability", {}).get("entries", 0), content["criterion"]
+    return (
+        f"Measured is what {criterion} itself chose, {entries:,} entries of the mix. What "
+        f"{content['mix']} added to it is left out: chance with one seed, and the weights' "
+        "magnitude, choose alike whatever the images are."
     )
 
 

@@ -26,12 +26,9 @@ from gpsseg.gps import Selection
 from gpsseg.memory import memory_for
 from gpsseg.processes import of_main, part
 from gpsseg.runs.looks import Look, looks_of, seen_at
+from gpsseg.runs.picked import picked, picked_alone, ties
 from gpsseg.runs.scores import images_at_once, scores_of_halves
 from gpsseg.runs.settle import top_k_of
-
-# Of a score, by which sums may differ that were added up otherwise. Measured: of 75,000 entries
-# batches change none in fp32, and in bf16 4 to 5 %; about as many lie within 1 % of the next.
-ROUNDING = {"fp32": 1e-4, "bf16": 1e-2}
 
 
 class Watch(Protocol):
@@ -67,19 +64,11 @@ def choose(
         watch: looks at the scores on the way, where there is a way.
 
     Returns:
-        The selection, the same in every process, and how it was made: "criterion", "level",
-        "loss", "images" (how many were scored), "at_once" (how many of them in one pass),
-        "overlap_with_half": the share of it that the first half of them selects too, and
-        "within_rounding": see ``gpsseg.gps.within_rounding``.
+        The selection, the same in every process, and how it was made, as in selection.json.
     """
     top_k, whole = gps_trains(backbone, config)
     gps.check_top_k(backbone, top_k)
-    if top_k_of(config, backbone.facts)[1] != "dense" and "decoder" in backbone.facts.scratch:
-        say(
-            "The decoder starts from random weights, and --decoder-top-k leaves most of these as "
-            "they are. Leave the option out to train all of it.",
-            style="bold yellow",
-        )
+    _say_of_random_decoder(backbone, config)
     with working("preparing the network"):
         backbone.to(machine.device)
     tuning_mode(backbone)
@@ -87,49 +76,85 @@ def choose(
         at_once = images_at_once(backbone, images, top_k, whole, config, machine)
     torch.manual_seed(config.seed)  # of dropout and the criterion "random"
     seen = 0 if config.criterion in BLIND else len(images)
+    scores, early = _scored(backbone, images, config, machine, at_once, top_k, watch)
+    with working("choosing weights"), memory_for("selecting", config):
+        selection = picked(backbone, scores, top_k, config)
+        if also is not None:
+            also(scores, top_k)
+    _say_frozen(scores.without_gradient)
+    how = _how(config, seen)
+    if early:  # for selection.json
+        own = picked_alone(backbone, scores, top_k, config) if config.mix else selection
+        how["overlap_with_half"] = gps.overlap(own, early)
+    if seen:
+        how["at_once"] = at_once
+        how["within_rounding"] = ties(scores, top_k, config, machine.precision)
+        _say_ties(how["within_rounding"], selection)
+    return of_main((_whole(selection, whole), how))  # they may differ where scores nearly do not
+
+
+def _say_of_random_decoder(backbone: Backbone, config: BackboneConfig) -> None:
+    if top_k_of(config, backbone.facts)[1] != "dense" and "decoder" in backbone.facts.scratch:
+        say(
+            "The decoder starts from random weights, and --decoder-top-k leaves most of these as "
+            "they are. Leave the option out to train all of it.",
+            style="bold yellow",
+        )
+
+
+def _scored(
+    backbone: Backbone,
+    images: CaseDataset,
+    config: FinetuneConfig | SelectConfig,
+    machine: Machine,
+    at_once: int,
+    top_k: Mapping[str, int],
+    watch: Watch | None,
+) -> tuple[gps.Scores, Selection | None]:
+    """The scores by all images, and what the criterion selects by the first half of them.
+
+    The latter is None where one image, or none, is looked at, or a mix leaves it nothing.
+    """
     asked = config
     if at_once == 1 and isinstance(config, FinetuneConfig):
         asked = dataclasses.replace(config, batch_size=1)  # fewer would not take less memory
     looks = looks_of(len(images), at_once, watch.parts if watch else 1)
     on_the_way = (*(backbone, images, at_once, list(top_k), config, machine), "scoring weights")
-    early = None
+    several, early = config.criterion not in BLIND and len(images) > 1, None
     with memory_for("selecting", asked):
         counts = seen_at(looks, len(images), at_once, machine)
         for scores, look, count in zip(
             scores_of_halves(*on_the_way, looks), looks, counts, strict=False
         ):
-            if seen > 1 and look.ends_half and early is None:
-                early = picked(backbone, scores, top_k, config)
+            if several and look.ends_half and early is None:
+                early = picked_alone(backbone, scores, top_k, config)
             if watch is not None:
                 watch.look(scores, look, count)
-    with working("choosing weights"), memory_for("selecting", config):
-        selection = picked(backbone, scores, top_k, config)
-        if also is not None:
-            also(scores, top_k)
-    if scores.without_gradient:
-        names = ", ".join(scores.without_gradient[:3])
-        many = len(scores.without_gradient)
+    if early and not any(len(index) for index in early.indices.values()):
+        early = None
+    return scores, early
+
+
+def _say_frozen(names: Sequence[str]) -> None:
+    """Say which weights no image gave a gradient."""
+    if names:
         frozen = counted(
-            many, "weight gets no gradient and stays", "weights get no gradient and stay"
+            len(names), "weight gets no gradient and stays", "weights get no gradient and stay"
         )
-        say(f"{frozen} frozen: {names}{' ...' if many > 3 else ''}")
-    how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": seen}
+        more = " ..." if len(names) > 3 else ""
+        say(f"{frozen} frozen: {', '.join(names[:3])}{more}")
+
+
+def _how(config: FinetuneConfig | SelectConfig, images: int) -> dict[str, Any]:
+    """By which rule so many images were selected by; see ``choose``."""
+    how: dict[str, Any] = {"criterion": config.criterion, "level": config.level, "images": images}
     if config.criterion not in METHOD_OF_CRITERION:
         how["loss"] = config.loss
     if config.mix:
         how |= {"mix": config.mix, "mix_share": config.mix_share}
     if config.layers != "all":
         how |= {"chosen_from": config.layers, "late_share": config.late_share}
-    if early:
-        how["overlap_with_half"] = gps.overlap(selection, early)  # for selection.json
-    if seen:
-        how["at_once"] = at_once
-        share = ROUNDING[machine.precision]
-        how["within_rounding"] = gps.within_rounding(
-            _mixed(scores, top_k, config), top_k, config.level, share
-        )
-        _say_ties(how["within_rounding"], selection)
-    return of_main((_whole(selection, whole), how))  # they may differ where scores nearly do not
+    return how
 
 
 def choose_again(
@@ -165,25 +190,6 @@ def _whole(selection: Selection, dense: Sequence[str]) -> Selection:
     """A selection, on the CPU, with what trains whole beside it."""
     indices = {name: index.cpu() for name, index in selection.indices.items()}
     return dataclasses.replace(selection, indices=indices, dense=tuple(dense))
-
-
-def picked(
-    backbone: Backbone,
-    scores: gps.Scores,
-    top_k: Mapping[str, int],
-    config: FinetuneConfig | SelectConfig,
-) -> Selection:
-    """What is selected by these scores, as a configuration says."""
-    return gps.select(backbone, _mixed(scores, top_k, config), top_k, config.level)
-
-
-def _mixed(
-    scores: gps.Scores, top_k: Mapping[str, int], config: FinetuneConfig | SelectConfig
-) -> gps.Scores | gps.Mixed:
-    """The scores that choose: those of the criterion, or mixed with another rule's."""
-    if config.mix is None:
-        return scores
-    return gps.Mixed(scores, scores.by(config.mix), config.mix_share, top_k, config.seed)
 
 
 def _say_ties(ties: int, selection: Selection) -> None:

@@ -1,7 +1,8 @@
 """How firm a selection is, and what it uses: worked out on the way through the images.
 
 By the same sums that score the weights, in the same pass; where the network holds random weights,
-by a network with others on some of the images, too.
+by a network with others on some of the images, too. Of a mix of two rules the overlaps are of what
+the criterion itself chose: the other one's part does not tell images apart.
 """
 
 from __future__ import annotations
@@ -27,17 +28,18 @@ from gpsseg.errors import counted
 from gpsseg.gps import Scores, Selection
 from gpsseg.memory import memory_for
 from gpsseg.processes import part
+from gpsseg.runs.channels import channels
 from gpsseg.runs.looks import Look, looks_of, seen_at
 from gpsseg.runs.method import load_base
+from gpsseg.runs.picked import picked, picked_alone
 from gpsseg.runs.scores import scores_of_halves
-from gpsseg.runs.selection import gps_trains, picked
+from gpsseg.runs.selection import gps_trains
 
 PARTS = 4  # of each half of the images, at most
 MEMORY = 2**30  # bytes of main memory that the sums on the way may take, but for one of them
 DIVISIONS = 5  # into halves, at most
 TOP_KS = (1, 2, 3, 5, 8)
 NUMBER = 4  # bytes
-NAMED = 5  # channels of a layer
 MOST_AGAIN = 64  # images that a network with other random weights is scored on
 
 Json = dict[str, Any]
@@ -78,7 +80,7 @@ class Stability:
         """Take the scores at a place of the way, by so many images; at its end work all out."""
         if part()[0] or self._blind or not images:
             return
-        self._seen.append((images, self._pick(scores)))
+        self._seen.append((images, self._own(scores)))
         if not look.ends_part:
             return
         self._sizes.append(images - sum(self._sizes))
@@ -114,7 +116,8 @@ class Stability:
             card: of their set.
         """
         if not part()[0]:
-            self.found["channels"] = channels(self._backbone, selection)
+            names = list(self._top_k) if self._blind else self._names
+            self.found["channels"] = channels(self._backbone, selection, names)
         if self._blind or not self._backbone.facts.scratch:  # layers for classes are copies
             return
         looks = looks_of(len(images), at_once, self.parts)
@@ -123,9 +126,9 @@ class Stability:
         other = load_base(dataclasses.replace(self._config, seed=seed), card)
         with memory_for("selecting", self._config):
             scores = self._scores_of(other, images, at_once, machine, looks[: place + 1])
-            if part()[0]:
+            if part()[0] or not self.found["stability"]["entries"]:
                 return
-            alike = picked(other, scores, self._top_k, self._config)
+            alike = picked_alone(other, scores, self._top_k, self._config)
         self.found["stability"]["other_seed"] = {
             "seed": seed,
             "images": counts[place],
@@ -150,10 +153,16 @@ class Stability:
         let_go(other)
         return scores
 
-    def _pick(self, scores: Scores, top_k: int | None = None) -> Selection:
-        """The selection by some scores, with its own K or with another everywhere."""
+    def _own(self, scores: Scores, top_k: int | None = None) -> Selection:
+        """What the criterion selects by some scores, with its own K or with another everywhere."""
         wanted = dict.fromkeys(self._top_k, top_k) if top_k else self._top_k
-        return picked(self._backbone, scores, wanted, self._config)
+        return picked_alone(self._backbone, scores, wanted, self._config)
+
+    def _whole(self, scores: Scores, own: Selection, top_k: Mapping[str, int]) -> Selection:
+        """The same with what another rule of a mix adds."""
+        if self._config.mix is None:
+            return own
+        return picked(self._backbone, scores, top_k, self._config)
 
     def _chance(self, selection: Selection) -> float:
         return gps.chance_of_overlap(self._backbone, selection, self._names, self._config.level)
@@ -161,10 +170,13 @@ class Stability:
     def _stability(self, scores: Scores) -> Json:
         """How much the selections by parts of the images have in common."""
         final = self._seen[-1][1]
-        found: Json = {"part_images": self._sizes, "chance": self._chance(final)}
+        entries, chance = _entries(final), self._chance(final)
+        found: Json = {"part_images": self._sizes, "entries": entries, "chance": chance}
+        if not entries:
+            return found
         if len(self._sizes) > 1:
             ways = self._divisions()
-            halves = [map(self._pick, self._sums.halves(scores, half)) for half in ways]
+            halves = [map(self._own, self._sums.halves(scores, half)) for half in ways]
             shares = [gps.overlap(*pair) for pair in halves]
             sizes = [sum(self._sizes[number] for number in half) for half in ways]
             smallest = min(min(size, sum(self._sizes) - size) for size in sizes)
@@ -193,9 +205,10 @@ class Stability:
             halves = self._sums.halves(scores, self._divisions()[0])
         rows = []
         for top_k in sorted(k for k in {*TOP_KS, *self._top_k.values()} if k <= widest):
-            selection = self._pick(scores, top_k)
-            entries = sum(len(index) for index in selection.indices.values())
-            used = channels(self._backbone, selection)
+            own = self._own(scores, top_k)
+            selection = self._whole(scores, own, dict.fromkeys(self._top_k, top_k))
+            entries = _entries(selection)
+            used = channels(self._backbone, selection, self._names)
             row = {
                 "top_k": top_k,
                 "entries": entries,
@@ -203,10 +216,10 @@ class Stability:
                 "score": gps.share_of_scores(self._backbone, scores, selection),
                 "channels": used["used"],
                 "channels_by_chance": used["by_chance"],
-                "chance": self._chance(selection),
+                "chance": self._chance(own),
             }
-            if halves:
-                row["halves"] = gps.overlap(*(self._pick(each, top_k) for each in halves))
+            if halves and _entries(own):
+                row["halves"] = gps.overlap(*(self._own(each, top_k) for each in halves))
             rows.append(row)
         return rows
 
@@ -215,7 +228,8 @@ class Stability:
         config = self._config
         chosen = str(config.criterion)
         own = f"{chosen} with {config.mix}" if config.mix else chosen
-        selections = {own: self._seen[-1][1]}
+        selections = {own: self._whole(scores, self._seen[-1][1], self._top_k)}
+        chance = self._chance(selections[own])
         top_k = {name: self._top_k[name] for name in self._names}
         for name in gps.of_the_same_sums(chosen):
             if name != own:
@@ -224,6 +238,7 @@ class Stability:
         return [
             {
                 "criterion": name,
+                "chance": chance,
                 "overlap": {other: gps.overlap(one, two) for other, two in selections.items()},
             }
             for name, one in selections.items()
@@ -243,46 +258,38 @@ def _place_of_the_other(counts: Sequence[int]) -> int:
     return max((i for i in places if counts[i] <= most), default=places[0])
 
 
+def _entries(selection: Selection) -> int:
+    return sum(len(index) for index in selection.indices.values())
+
+
 def _another(seed: int) -> int:
     """Another seed that is allowed."""
     return seed + 1 if SEED.most is None or seed < SEED.most else seed - 1
 
 
-def channels(backbone: Backbone, selection: Selection) -> Json:
-    """The input channels that a selection uses, in all and of each weight; see docs/files.md."""
-    rows: list[Json] = []
-    for name, found in gps.channels_of(backbone, selection).items():
-        most = found.neurons.topk(min(NAMED, len(found.neurons)))
-        pairs = zip(most.indices.tolist(), most.values.tolist(), strict=True)
-        rows.append(
-            {
-                "weight": name,
-                "inputs": len(found.neurons),
-                "used": found.used,
-                "by_chance": found.by_chance,
-                "neurons": found.selecting,
-                "most": [{"channel": each, "neurons": count} for each, count in pairs if count],
-            }
-        )
-    every = max(1, sum(row["inputs"] for row in rows))
-    shares = {key: sum(row[key] for row in rows) / every for key in ("used", "by_chance")}
-    return {**shares, "weights": rows}
-
-
 def say_stability(found: Mapping[str, Any]) -> None:
-    """Say in a line or two how firm a selection is; of one that looked at no image nothing."""
+    """Say in a line or two how firm a selection is; of one that looked at no image nothing.
+
+    Args:
+        found: as in selection.json.
+    """
     stability = found.get("stability", {})
+    of = "of the selected entries"
+    alike = "of the same entries"
+    if mix := found.get("mix"):
+        itself = counted(stability.get("entries", 0), "entry", "entries")
+        of = alike = f"of the {itself} that {found['criterion']} itself selected, not {mix}"
     if halves := stability.get("halves"):
         several = f", {halves['lowest']:.1%} to {halves['highest']:.1%} by how they are divided"
         say(
             f"stability: halves of the images that share none ({halves['images']} or more each) "
-            f"agree on {halves['overlap']:.1%} of the selected entries"
+            f"agree on {halves['overlap']:.1%} {of}"
             f"{several if halves['divisions'] > 1 else ''}; chance would on "
             f"{stability['chance']:.1%}"
         )
     if other := stability.get("other_seed"):
         say(
             f"stability: with the random weights of seed {other['seed']} the network selects "
-            f"{other['overlap']:.1%} of the same entries by the same "
+            f"{other['overlap']:.1%} {alike} by the same "
             f"{counted(other['images'], 'image')}; chance would {stability['chance']:.1%}"
         )

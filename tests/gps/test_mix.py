@@ -63,6 +63,42 @@ def test_each_neuron_has_k_and_the_layer_its_share(k, share, seed, neurons):
     )
 
 
+def test_what_is_chosen_first_is_above_all_else_also_with_a_score_of_zero():
+    """Half of the neurons have their entry by the gradient, which is zero everywhere."""
+    layer = nn.Linear(3, 8, bias=False)
+    layer.weight.data = torch.tensor([[0.0, 0.0, 5.0]]).repeat(8, 1)
+    total = torch.zeros(8, 3)
+    total[:, 1] = torch.tensor([0.0, 1e-30] * 4)
+    first = scores_of(layer, total)
+    mixed = gps.Mixed(first, first.by("magnitude"), 0.5, {"weight": 1}, 0)
+    rows, own = mixed.rows("weight"), mixed.chosen_first("weight")
+    assert own.sum(dim=1).tolist() == mixed.numbers_first("weight", 8, 3).tolist()
+    assert own.sum() == 4
+    assert rows[own].min() > rows[~own].max()
+    whole = gps.select(layer, mixed, {"weight": 1}).indices["weight"]
+    alone = gps.chosen_first(layer, mixed).indices["weight"]
+    assert torch.isin(alone, whole).all()
+    assert alone.tolist() == own.flatten().nonzero().flatten().tolist()
+
+
+@pytest.mark.parametrize(
+    ("total", "other", "k", "expected"),
+    [
+        ([5.0, 5.0, 1.0, 0.0], "magnitude", 2, 1),  # 5 and 5, of which one is chosen first
+        ([9.0, 5.0, 5.0, 0.0], "magnitude", 2, 0),  # which magnitude does not look at
+        ([9.0, 4.0, 4.0, 0.0], "taylor", 2, 1),  # of what is left by taylor 4 and 4
+        ([9.0, 9.0, 4.0, 4.0], "taylor", 2, 1),  # 9 and 9; then 9 is far above 4
+        ([9.0, 9.0, 9.0, 9.0], "magnitude", 4, 0),  # all are chosen
+    ],
+)
+def test_each_rule_s_ties_are_counted(total, other, k, expected):
+    layer = nn.Linear(4, 1, bias=False)
+    layer.weight.data = torch.ones(1, 4)
+    first = scores_of(layer, torch.tensor([total]))
+    mixed = gps.Mixed(first, first.by(other), 0.5, {"weight": k}, 0)
+    assert gps.within_rounding(mixed, {"weight": k}) == expected
+
+
 def test_a_draw_is_the_seeds_and_disturbs_no_other():
     layer, total = nn.Linear(50, 8, bias=False), torch.rand(8, 50)
     before = torch.get_rng_state()

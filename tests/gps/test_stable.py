@@ -22,6 +22,10 @@ def selected(model, kept):
     return gps.Selection({"0.weight": index}, {"0.weight": tuple(model[0].weight.shape)})
 
 
+def channels(model, selection):
+    return gps.channels_of(model, selection, ["0.weight"])
+
+
 def test_of_two_neurons_one_has_another_winner_by_the_other_images():
     """Gradients of part one: 3 0 and 3 0; of part two: 2 1 and 0 -4; of all: 5 1 and 3 -4."""
     model, on_the_way = layer(2, 2), gps.SumsOnTheWay()
@@ -89,7 +93,7 @@ def test_channels_of_a_linear_layer():
     """Of three neurons two read input 2 and one input 0; three draws of 4 leave out (3/4)^3."""
     model = layer(4, 3)
     kept = [[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
-    found = gps.channels_of(model, selected(model, kept))["0.weight"]
+    found = channels(model, selected(model, kept))["0.weight"]
     assert found.neurons.tolist() == [1, 0, 2, 0]
     assert (found.used, found.selecting) == (2, 3)
     assert found.by_chance == pytest.approx(4 * (1 - 0.75**3))
@@ -98,25 +102,27 @@ def test_channels_of_a_linear_layer():
 def test_channels_of_convolutions():
     """Kernels of two entries: a neuron with 2 of 4 leaves out a channel in 1 of 6 ways."""
     model = nn.Sequential(nn.Conv2d(2, 1, (1, 2), bias=False))
-    found = gps.channels_of(model, selected(model, [[[[0, 0]], [[1, 1]]]]))["0.weight"]
+    found = gps.channels_of(model, selected(model, [[[[0, 0]], [[1, 1]]]]), ["0.weight"])[
+        "0.weight"
+    ]
     assert (found.neurons.tolist(), found.by_chance) == ([0, 1], pytest.approx(2 * 5 / 6))
     grouped = nn.Sequential(nn.Conv2d(4, 2, 1, groups=2, bias=False))
     kept = torch.zeros(2, 2, 1, 1, dtype=torch.bool)
     kept[0, 1] = kept[1, 0] = True
-    found = gps.channels_of(grouped, selected(grouped, kept.tolist()))["0.weight"]
+    found = channels(grouped, selected(grouped, kept.tolist()))["0.weight"]
     assert (found.neurons.tolist(), found.by_chance) == ([0, 1, 1, 0], pytest.approx(2))
     turned = nn.Sequential(nn.ConvTranspose2d(3, 2, 1, bias=False))  # (in, out, 1, 1)
     kept = torch.zeros(3, 2, 1, 1, dtype=torch.bool)
     kept[2, 0] = kept[2, 1] = True
-    found = gps.channels_of(turned, selected(turned, kept.tolist()))["0.weight"]
+    found = channels(turned, selected(turned, kept.tolist()))["0.weight"]
     assert found.neurons.tolist() == [0, 0, 2]
     depthwise = nn.Sequential(nn.Conv2d(2, 2, 3, groups=2, bias=False))
-    assert gps.channels_of(depthwise, selected(depthwise, [[[[1] * 3] * 3]] * 2)) == {}
+    assert channels(depthwise, selected(depthwise, [[[[1] * 3] * 3]] * 2)) == {}
 
 
 def test_a_neuron_that_keeps_all_leaves_no_channel_out():
     model = layer(3, 1)
-    found = gps.channels_of(model, selected(model, [[1, 1, 1]]))["0.weight"]
+    found = channels(model, selected(model, [[1, 1, 1]]))["0.weight"]
     assert (found.used, found.by_chance) == (3, 3)
 
 
@@ -126,6 +132,18 @@ def test_the_share_of_all_score():
     assert gps.share_of_scores(model, found, selected(model, [[1, 0], [1, 0]])) == 0.75
     nothing = scores(model, [[0.0, 0.0], [0.0, 0.0]])
     assert gps.share_of_scores(model, nothing, selected(model, [[1, 0], [1, 0]])) == 0
+
+
+def test_a_weight_of_which_nothing_is_selected_counts_too():
+    """Scores 3 1 and 2 of a second layer: 3 of 6; its only input channels are not used."""
+    model = nn.Sequential(nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False))
+    totals = {"0.weight": torch.tensor([[3.0, -1.0]]), "1.weight": torch.tensor([[2.0, 0.0]])}
+    found = gps.Scores(model, gps.CRITERIA["gradient"], totals, list(totals))
+    one = selected(model, [[1, 0]])
+    assert gps.share_of_scores(model, found, one) == 0.5
+    assert gps.share_of_scores(model, found.of({"0.weight": totals["0.weight"]}), one) == 0.75
+    both = gps.channels_of(model, one, totals)
+    assert [(each.used, each.by_chance) for each in both.values()] == [(1, 1), (0, 0)]
 
 
 def test_criteria_of_the_same_sums():

@@ -18,6 +18,7 @@ CONTENT = {
     "stability": {
         "part_images": [15, 15, 15, 15],
         "chance": 0.0973,
+        "entries": 59184,
         "halves": {"divisions": 3, "images": 30, "overlap": 0.406, "lowest": 0.4, "highest": 0.41},
         "of_images": [{"images": 1, "overlap": 0.3}, {"images": 60, "overlap": 1.0}],
         "other_seed": {"seed": 6, "images": 28, "overlap": 0.429},
@@ -32,6 +33,7 @@ CONTENT = {
     "of_criteria": [
         {
             "criterion": name,
+            "chance": 0.0971,
             "overlap": {other: 1.0 if other == name else 0.518 for other in CRITERIA},
         }
         for name in CRITERIA
@@ -80,6 +82,7 @@ def test_what_is_measured_stands_beside_chance_and_protocol():
         '10.5 % <span class="interval">(29.8 %)</span>',
         '32.1 % <span class="interval">(3.00 %)</span>',
         "51.8 %",
+        "At random: 9.71 %",
         "17.3 % of the input channels are used",
         "52.7 % would be",
         "19 (14)",
@@ -146,6 +149,23 @@ def test_mixes_and_late_layers_are_said():
     page = rendered(mix="random", mix_share=0.25, chosen_from="late", late_share=0.5)
     assert "by the criterion gradient, 25 % of them by random, by 60 training images" in page
     assert "the last 50 % of the encoder" in page
+
+
+def test_of_a_mix_it_is_said_whose_entries_are_measured():
+    assert "itself chose" not in rendered()
+    rows = [dict(row) for row in CONTENT["of_top_k"]]
+    del rows[0]["halves"]
+    page = rendered(
+        **{"mix": "random", "mix_share": 0.5, "of_top_k": rows},
+        stability=CONTENT["stability"] | {"entries": 29592},
+    )
+    assert "what gradient itself chose, 29,592 entries of the mix. What random added" in page
+    assert "two halves of the images; of what gradient itself chose." in page
+    assert "<td>–</td>" in page
+    none = {"part_images": [1, 1], "entries": 0, "chance": 0.0}
+    page = rendered(mix="random", mix_share=0.99, stability=none, overlap_with_half=None)
+    assert "It chose none" in page
+    assert "One image says nothing" not in page
 
 
 def test_charts_say_their_numbers():

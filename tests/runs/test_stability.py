@@ -13,7 +13,8 @@ from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prompts import from_truth
 from gpsseg.runs import selection as choosing
 from gpsseg.runs import stability as module
-from gpsseg.runs.stability import Stability, channels, say_stability
+from gpsseg.runs.channels import channels
+from gpsseg.runs.stability import Stability, say_stability
 
 from .test_scores import CPU, SIDE, Pictures, net
 
@@ -85,17 +86,44 @@ def test_every_criterion_s_sums_can_be_halved(of_net, criterion):
     assert criterion in {row["criterion"] for row in found["of_criteria"]}
 
 
-def test_a_mix_is_mixed_in_halves_too(of_net):
-    """Half of the entries at random, by one seed: halves agree on these at least."""
-    pictures = Pictures(2)
-    alone, _, _ = watched(of_net, pictures)
-    found, selection, _ = watched(of_net, pictures, mix="random", mix_share=0.5)
-    names = [row["criterion"] for row in found["of_criteria"]]
-    assert names[0] == "gradient with random"
-    rows = {row["criterion"]: row["overlap"] for row in found["of_criteria"]}
-    plain = by(of_net, pictures, range(2))
-    assert rows["gradient with random"]["gradient"] == gps.overlap(selection, plain) < 1
-    assert found["stability"]["halves"] != alone["stability"]["halves"]
+@pytest.mark.parametrize("mix", ["random", "magnitude"])
+def test_of_a_mix_only_what_the_criterion_chose_is_measured(of_net, monkeypatch, mix):
+    """The rest is alike whatever the images are. Of 2 and 1 entries the gradient chooses 1."""
+    of_net.facts.scratch = ("decoder",)
+    monkeypatch.setattr(module, "load_base", lambda config, card: net())
+    pictures, own = Pictures(4), dict.fromkeys(TOP_K, 1)
+    found, selection, how = watched(of_net, pictures, mix=mix, mix_share=0.5)
+    stability = found["stability"]
+    every = by(of_net, pictures, range(4), top_k=own)
+    early = [by(of_net, pictures, range(n), top_k=own) for n in range(1, 5)]
+    curve = [gps.overlap(every, each) for each in early]
+    assert [row["overlap"] for row in stability["of_images"]] == curve
+    assert how["overlap_with_half"] == curve[1]
+    ways = gps.divisions([1] * 4, 5, seed=0)
+    both = [[half, [i for i in range(4) if i not in half]] for half in ways]
+    shares = [gps.overlap(*(by(of_net, pictures, w, top_k=own) for w in halves)) for halves in both]
+    assert stability["halves"]["overlap"] == pytest.approx(sum(shares) / len(shares))
+    chance = (8 / 27 + 1 / 8) / 9
+    assert (stability["entries"], stability["chance"]) == (9, pytest.approx(chance))
+    assert stability["other_seed"]["overlap"] == 1
+    two = found["of_top_k"][1]
+    assert (two["entries"], two["halves"], two["chance"]) == (18, shares[0], pytest.approx(chance))
+    first = found["of_criteria"][0]
+    assert first["criterion"] == f"gradient with {mix}"
+    plain = by(of_net, pictures, range(4))
+    assert first["overlap"]["gradient"] == gps.overlap(selection, plain) < 1
+    assert first["chance"] == pytest.approx((8 * 4 / 27 + 1 / 8) / 17), "of all of it"
+
+
+def test_a_mix_in_which_the_criterion_has_no_entry_says_nothing(of_net, capsys):
+    found, _, how = watched(of_net, Pictures(2), mix="random", mix_share=0.99)
+    assert found["stability"]["entries"] == 0
+    assert "halves" not in found["stability"]
+    assert "overlap_with_half" not in how
+    assert all("halves" not in row for row in found["of_top_k"][:1])
+    capsys.readouterr()
+    say_stability({**found, "mix": "random", "criterion": "gradient"})
+    assert capsys.readouterr().out == ""
 
 
 def test_other_criteria_and_other_k_are_those_of_the_same_images(of_net):
@@ -140,6 +168,12 @@ def test_a_network_with_other_random_weights(of_net, monkeypatch):
     assert seeds == [1, 2**32 - 2], "a seed that is allowed"
 
 
+def test_channels_of_a_weight_that_competes_for_nothing_are_not_used(of_net):
+    """8 channels of 3 and of 8: where all that is selected is of the first, 3 of 11 may be."""
+    used = gps.Selection({"0.weight": torch.tensor([0])}, {"0.weight": (8, 3, 3, 3)})
+    assert channels(of_net, used, TOP_K)["used"] == 1 / 11
+
+
 def test_a_selection_s_own_k_is_among_those_shown(of_net, monkeypatch):
     """The widest neurons have 27 inputs."""
     for k, shown in ((9, [1, 2, 3, 5, 8, 9]), (2, [1, 2, 3, 5, 8])):
@@ -160,7 +194,7 @@ def test_one_image_has_no_halves(of_net, capsys):
 
 def test_a_criterion_that_looks_at_no_image_has_channels_alone(of_net, capsys):
     found, selection, _ = watched(of_net, Pictures(4), criterion="magnitude")
-    assert found == {"channels": channels(of_net, selection)}
+    assert found == {"channels": channels(of_net, selection, TOP_K)}
     assert [row["weight"] for row in found["channels"]["weights"]] == ["0.weight", "3.weight"]
     capsys.readouterr()
     say_stability(found)
@@ -184,3 +218,14 @@ def test_it_is_said_in_a_line_with_what_chance_would_give(capsys):
     assert "(30 or more each) agree on 50.0% of the selected entries, 40.0% to 60.0%" in said
     assert "chance would on 10.0%" in said
     assert "seed 1 the network selects 25.0% of the same entries by the same 8 images" in said
+
+
+def test_of_a_mix_it_is_said_which_entries_are_meant(capsys):
+    halves = {"divisions": 1, "images": 30, "overlap": 0.5, "lowest": 0.5, "highest": 0.5}
+    other = {"seed": 1, "images": 8, "overlap": 0.25}
+    stability = {"chance": 0.1, "entries": 9, "halves": halves, "other_seed": other}
+    say_stability({"stability": stability, "criterion": "gradient", "mix": "random"})
+    said = " ".join(capsys.readouterr().out.split())
+    own = "of the 9 entries that gradient itself selected, not random"
+    assert f"agree on 50.0% {own}; chance would on 10.0%" in said
+    assert f"the network selects 25.0% {own}" in said

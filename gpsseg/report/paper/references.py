@@ -21,6 +21,7 @@ ENTRY = re.compile(r"^@\w+\{([^,]+),.*?^\}", re.MULTILINE | re.DOTALL)
 OWN_DATA, OWN_NETWORK, SELF = "dataset", "network", "gpsseg"
 OF_METHODS: Mapping[str, tuple[str, ...]] = {
     "gps": ("zhang2024gps",),
+    "fps": ("yang2025fps",),
     "neuroada": ("neuroada2025",),
     "shira": ("bhardwaj2024shira",),
     "bias": ("benzaken2022bitfit",),
@@ -29,6 +30,11 @@ OF_METHODS: Mapping[str, tuple[str, ...]] = {
     "adapter": ("houlsby2019adapters",),
     "ssf": ("lian2022ssf",),
 }
+OF_CRITERIA: Mapping[str, tuple[str, ...]] = {
+    "gallop": ("choudhary2025gallop",),
+    "fps": ("yang2025fps",),
+}
+OF_REFRESH = ("mrabah2025so",)
 OF_BACKBONES: Mapping[str, tuple[str, ...]] = {  # the beginnings of names, longest first
     "litemedsam": ("ma2024medsam",),
     "medsam": ("ma2024medsam",),
@@ -53,9 +59,25 @@ OF_DATA: Mapping[str, str] = {  # a card's citation, so that a namesake's is not
 }
 
 
-def keys_of_method(name: str) -> tuple[str, ...]:
-    """The works behind a way to tune; none of full fine-tuning and the like."""
-    return ("peft",) if is_peft(name) else OF_METHODS.get(name, ())
+def keys_of_method(name: str, config: Json) -> tuple[str, ...]:
+    """The works behind a way to tune; none of full fine-tuning and the like.
+
+    Args:
+        name: of the method.
+        config: the run's settings, of which some have works of their own.
+
+    >>> keys_of_method("gps", {"criterion": "gallop", "refresh": 5})
+    ('zhang2024gps', 'choudhary2025gallop', 'mrabah2025so')
+    """
+    if is_peft(name):
+        return ("peft",)
+    keys = OF_METHODS.get(name, ())
+    if name == "gps" and not config.get("start_from"):
+        for rule in (config.get("criterion"), config.get("mix")):
+            keys += OF_CRITERIA.get(str(rule), ())
+    if config.get("refresh"):
+        keys += OF_REFRESH
+    return keys
 
 
 def keys_of_backbone(name: str) -> tuple[str, ...]:

@@ -243,6 +243,15 @@ METHODS = [
         {"rank": 8},
         "low-rank adaptation (LoRA), of rank 8 [@hu2022lora; @peft].",
     ),
+    ({"method": "fps"}, {"top_k": 2}, "2 input connections per neuron [@yang2025fps]."),
+    ({}, {"criterion": "gallop"}, " too [@zhang2024gps; @choudhary2025gallop]."),
+    ({}, {"mix": "gallop", "mix_share": 0.5}, " too [@zhang2024gps; @choudhary2025gallop]."),
+    (
+        {},
+        {"refresh": 40},
+        "; it was selected anew after every 40 updates [@zhang2024gps; @mrabah2025so].",
+    ),
+    ({"method": "full"}, {"criterion": "gallop"}, "full fine-tuning."),
     ({"method": "shira"}, {"top_k": 2}, "2 input connections per neuron [@bhardwaj2024shira]."),
     (
         {},
