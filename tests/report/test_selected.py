@@ -160,7 +160,7 @@ def test_of_a_mix_it_is_said_whose_entries_are_measured():
         stability=CONTENT["stability"] | {"entries": 29592},
     )
     assert "what gradient itself chose, 29,592 entries of the mix. What random added" in page
-    assert "two halves of the images; of what gradient itself chose." in page
+    assert "into two halves; of what gradient itself chose." in page
     assert "<td>–</td>" in page
     none = {"part_images": [1, 1], "entries": 0, "chance": 0.0}
     page = rendered(mix="random", mix_share=0.99, stability=none, overlap_with_half=None)
