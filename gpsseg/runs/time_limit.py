@@ -229,8 +229,9 @@ def _what_trains(
         return handed, 0.0
     if config.resume:
         add_layers(model, config)
-        timed = settings is not None and config.refresh
-        seconds = _selected(model, settings, data, machine)[1] if timed else 0.0
+        seconds = 0.0
+        if settings is not None and config.refresh:
+            _, seconds = _selected(model, settings, data, machine)
         return taken_up(model, config), seconds
     if settings is None:
         return gps.Selection({}, {}, tuple(whole)), 0.0
