@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config.finetune import FinetuneConfig, SettledConfig, require_tracker
+from gpsseg.config.finetune import (
+    FinetuneConfig,
+    SettledConfig,
+    require_gradient,
+    require_tracker,
+)
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import NETWORKS, clock, run_command, say
 from gpsseg.scope import part_of_scoped, scoped
@@ -34,6 +39,8 @@ def finetune(config: FinetuneConfig, passed: float = 0.0) -> Path:
     Raises:
         UserError: bad input, named in one sentence; a run folder keeps what there was.
     """
+    if config.resume is None:
+        require_gradient(config.method, config.criterion)
     with contextlib.ExitStack() as held:
         return _test(_tune(config, None, held, in_memory=True, watch=Stopwatch(passed)))
 

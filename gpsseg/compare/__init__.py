@@ -25,7 +25,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
         UserError: bad input; or the folder holds a comparison with other settings.
     """
     from gpsseg.compare.batch_size import with_batch_size
-    from gpsseg.compare.begun import open_comparison, split_as_begun
+    from gpsseg.compare.begun import open_comparison, refuse_new_methods, split_as_begun
     from gpsseg.compare.cells import run_of, trials_of
     from gpsseg.compare.elsewhere import places_of, score_elsewhere
     from gpsseg.compare.images import check_images
@@ -42,6 +42,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     from gpsseg.runs.method import load_base, refuse_without_effect
 
     require_device(config.device)
+    refuse_new_methods(config)
     card = card_of(config)
     runs_of = [FinetuneConfig(**config.settings_of(method)) for method in config.methods]
     backbone = load_base(runs_of[0], card)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from gpsseg.config.compare import FREE, CompareConfig, uses
-from gpsseg.config.methods import OF_SOME
+from gpsseg.config.finetune import require_gradient
+from gpsseg.config.methods import BLIND, OF_SOME, in_a_file_name, known_options
 from gpsseg.config.shared import DataConfig
-from gpsseg.config.written import NamedSplit
+from gpsseg.config.written import ConfigFile, NamedSplit
 from gpsseg.console import say
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.carve import BY_GROUPS
 from gpsseg.data.splits.files import is_split_file
+from gpsseg.errors import UserError
 from gpsseg.files import write_json
 from gpsseg.reading import read_json, read_object
 from gpsseg.runs.begun import Beginning, fixed_settings, open_begun, salt_of_all
@@ -35,7 +40,8 @@ def open_comparison(config: CompareConfig, others: Sequence[DataConfig] = ()) ->
     path = config.output / SETTINGS
     unused = {name for name in OF_SOME if hasattr(config, name) and not uses(config, name)}
     fixed = fixed_settings(config, FREE | unused)
-    begins = Beginning("comparison", path, fixed, SHARES, "cells/*/split.json")
+    first = {*OF_SOME} - shared_by_runs(config.output)
+    begins = Beginning("comparison", path, fixed, SHARES, "cells/*/split.json", first)
     open_begun(config, begins, salt_of_all(config, begins, *others))
     if KEY not in read_json(path):
         say(
@@ -44,6 +50,42 @@ def open_comparison(config: CompareConfig, others: Sequence[DataConfig] = ()) ->
             "another --output to make all of them anew.",
             style="bold yellow",
         )
+
+
+def refuse_new_methods(config: CompareConfig) -> None:
+    """Refuse methods that no longer are; those that have runs in the folder stay what they were.
+
+    Raises:
+        UserError: see ``require_gradient``.
+    """
+    there = {method for method, _ in _runs_of(config.output)}
+    for text in config.methods:
+        if in_a_file_name(text) not in there:
+            settings = config.settings_of(text)
+            try:
+                require_gradient(settings["method"], settings["criterion"])
+            except UserError as error:
+                raise UserError(f"--methods {text}: {error}") from None
+
+
+def shared_by_runs(folder: Path) -> set[str]:
+    """The options of some methods that a run of the comparison has, and not by its method's text.
+
+    Also a run of a method that is no longer among those that are asked for.
+    """
+    found: set[str] = set()
+    for method, run in _runs_of(folder):
+        own = re.findall(r"-(\w+)=", method)
+        idle = ["selection_images"] if run.get("criterion") in BLIND else []
+        found |= {*known_options(run.get("method", "gps"))} - {*own, *idle}
+    return found
+
+
+def _runs_of(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each run of the comparison: its method, as in the name of its folder, and its settings."""
+    for path in sorted(folder.glob("cells/*/config.json")):
+        if cell := re.fullmatch(r"(.+)-(all|n\d+)-lr.+-seed\d+", path.parent.name):
+            yield cell[1], read_object(path, ConfigFile)["config"]
 
 
 def split_as_begun(config: CompareConfig) -> CompareConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from gpsseg.config.durations import seconds_of
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
@@ -35,8 +35,6 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
 
     Example: python -m gpsseg.finetune --dataset kvasir --data-root ~/data --epochs 20
     """
-
-    asked: ClassVar[bool] = True  # by a user, now; what was once asked is taken as it is
 
     method: str = "gps"
     """gps, or another way to tune to compare it with: full (every weight), decoder (that alone),
@@ -103,11 +101,6 @@ class FinetuneConfig(BackboneConfig, DataConfig, TrainingConfig):
         if self.resume:
             return  # what goes with what is asked once the run's own settings are known
         refuse_idle(self, {**METHOD_CONDITIONS, **PATIENCE_CONDITIONS})
-        if self.asked and self.method == "gps" and self.criterion in METHOD_OF_CRITERION:
-            raise UserError(
-                f"--method gps scores by the gradient, alone or with the weight; --criterion "
-                f"{self.criterion} does not. Pass --method {METHOD_OF_CRITERION[self.criterion]}."
-            )
         refuse_idle(self, START_CONDITIONS)
         if self.one_rate and self.lr and self.decoder_lr and self.lr != self.decoder_lr:
             raise UserError(
@@ -128,13 +121,24 @@ class SettledConfig(FinetuneConfig):
     Made by ``gpsseg.runs.settle.settle``.
     """
 
-    asked = False
-
     image_size: int
     epochs: int
     batch_size: int
     lr: float
     decoder_lr: float
+
+
+def require_gradient(method: str, criterion: str) -> None:
+    """Refuse to begin what scores by no gradient as gps; what an older version began goes on.
+
+    Raises:
+        UserError: another method does what is asked for.
+    """
+    if method == "gps" and criterion in METHOD_OF_CRITERION:
+        raise UserError(
+            f"--method gps scores by the gradient, alone or with the weight; --criterion "
+            f"{criterion} does not. Pass --method {METHOD_OF_CRITERION[criterion]}."
+        )
 
 
 def require_tracker(name: str | None) -> None:

@@ -31,14 +31,7 @@ PLACES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class PastConfig(FinetuneConfig):
-    """The settings that a run was started with, perhaps by an older version."""
-
-    asked = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResumedConfig(PastConfig):
+class ResumedConfig(FinetuneConfig):
     """The settings of a run that goes on, with what may be said anew already in place."""
 
 
@@ -71,7 +64,7 @@ def read_config(folder: Path) -> FinetuneConfig:
         values["resume"] = None
         if values["dataset"] == CARD:
             values["dataset"] = str(folder / CARD)
-        return PastConfig(**values)
+        return FinetuneConfig(**values)
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:

@@ -8,17 +8,16 @@ import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from gpsseg.data.dealt import LENT
+from gpsseg.engine.learner import Learner, diverged
 from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.prepare import tuning_mode
-from gpsseg.engine.schedule import Schedule
-from gpsseg.errors import TrainingDivergedError
 
 
 @dataclass(frozen=True)
@@ -48,19 +47,8 @@ def windows(
         yield Step(number, batch, waited, opens, number % accumulate == 0 or number == steps)
 
 
-class Learns(Protocol):
-    """What an epoch trains, see ``gpsseg.engine.learner``: each may be another after an update."""
-
-    ready: nn.Module
-    stepper: Any
-    schedule: Schedule
-
-    def before_update(self, epoch: int, step: int) -> float:
-        """Do what is due before an update's first batch. Returns the seconds that it took."""
-
-
 def train_epoch(
-    learner: Learns,
+    learner: Learner,
     epoch: int,
     batches: Iterable[Step],
     loss_of: Callable[[nn.Module, Batch], Tensor],
@@ -127,15 +115,6 @@ def _scale_gradients(optimizer: Any, factor: float) -> None:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.grad.mul_(factor)
-
-
-def diverged(what: str, epoch: int, step: int) -> TrainingDivergedError:
-    """The error for a loss or weights that are NaN or infinite, as every process finds them."""
-    error = TrainingDivergedError(
-        f"Training diverged: {what} at epoch {epoch}, step {step}. Try a --lr ten times smaller."
-    )
-    error.everywhere = True
-    return error
 
 
 def all_steps(

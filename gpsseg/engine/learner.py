@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from gpsseg.config.finetune import SettledConfig
-from gpsseg.engine.epoch import diverged
 from gpsseg.engine.machine import Machine
 from gpsseg.engine.optimizer import adamw
 from gpsseg.engine.schedule import Schedule
 from gpsseg.engine.state import load_state
+from gpsseg.errors import TrainingDivergedError
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})  # of a training that has its own start
 
@@ -119,6 +119,15 @@ class Learner:
         for name, parameter in self.trained.items():
             if not bool(torch.isfinite(parameter).all()):
                 raise diverged(f"{name} is not finite", epoch, step)
+
+
+def diverged(what: str, epoch: int, step: int) -> TrainingDivergedError:
+    """The error for a loss or weights that are NaN or infinite, as every process finds them."""
+    error = TrainingDivergedError(
+        f"Training diverged: {what} at epoch {epoch}, step {step}. Try a --lr ten times smaller."
+    )
+    error.everywhere = True
+    return error
 
 
 def _groups(

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from gpsseg import gps
-from gpsseg.engine.epoch import diverged
-from gpsseg.engine.learner import Learner, put
+from gpsseg.engine.learner import Learner, diverged, put
 from gpsseg.engine.optimizer import carry_over, correct_by_age
 from gpsseg.engine.refresh_state import read_selections, to_tensors
 from gpsseg.engine.state import load_state
@@ -193,6 +192,7 @@ class Refreshing(Learner):
         self.union = Union.of(self.model, union)
         write(self.model, union.indices, moved)
         self._sparsify(selected)
+        self.at_a_time = 0  # not what trained before this was taken up
         self._make_optimizer()
         sizes: dict[str, tuple[int, ...]] = {
             f"{name}_values": (len(i),) for name, i in self._best_of.indices.items()

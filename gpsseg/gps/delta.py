@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from gpsseg.errors import UserError, name_text
 from gpsseg.files import save_tensors
 from gpsseg.gps.delta_faults import Entries, fault_for, own_fault
-from gpsseg.gps.sparse import sparse_layers
 from gpsseg.gps.tensorfile import hash_of, listed, read_tensors
+from gpsseg.gps.union import entries_of, selected_in, write
 
 
 def model_hash(model: nn.Module, skip: Collection[str] = ()) -> str:
@@ -147,10 +147,9 @@ class Delta:
                 add_layers(model)
             if fault := fault_for(model, self.sparse, self.dense, strict=True):
                 raise self.error(fault)
-            parameters = dict(model.named_parameters())
             replaced = Delta(
-                {n: (i, _entries(parameters[n], i)) for n, (i, _) in self.sparse.items()},
-                {name: parameters[name].clone() for name in self.dense},
+                {n: (i, entries_of(model, n, i)) for n, (i, _) in self.sparse.items()},
+                {name: model.get_parameter(name).clone() for name in self.dense},
             )
         except BaseException:
             take_back()
@@ -209,10 +208,6 @@ def _layers_of(model: nn.Module) -> Callable[[], None]:
     return take_back
 
 
-def _entries(parameter: Tensor, indices: Tensor) -> Tensor:
-    return parameter.reshape(-1)[indices.long().to(parameter.device)].clone()
-
-
 @dataclass(frozen=True)
 class AppliedDelta:
     """A delta at work in ``model``, with the entries it ``replaced``."""
@@ -227,12 +222,10 @@ class AppliedDelta:
 
 @torch.no_grad()
 def _write(model: nn.Module, delta: Delta) -> None:
-    parameters = dict(model.named_parameters())
-    for name, (indices, values) in delta.sparse.items():
-        parameter = parameters[name]
-        parameter.view(-1)[indices.long().to(parameter.device)] = values.to(parameter)
+    indices = {name: index for name, (index, _) in delta.sparse.items()}
+    write(model, indices, {name: values for name, (_, values) in delta.sparse.items()})
     for name, tensor in delta.dense.items():
-        parameters[name].copy_(tensor)
+        model.get_parameter(name).copy_(tensor)
     model.train(model.training)  # layers that cache a function of their weights do so here
 
 
@@ -240,16 +233,11 @@ def extract(
     model: nn.Module, base: str, base_hash: str, free: tuple[str, ...] = (), **metadata: str
 ) -> Delta:
     """Read the delta out of a network that ``sparsify`` prepared and an optimiser trained."""
-    sparse = {}
-    for layer_name, layer in sparse_layers(model):
-        for name in layer.selected_names:
-            index, values = layer._buffers[f"{name}_index"], layer._parameters[f"{name}_values"]
-            path = f"{layer_name}.{name}".lstrip(".")
-            sparse[path] = (index.cpu().int(), values.detach().cpu().clone())
-    values_names = {f"{name}_values" for name in sparse}
-    dense = {
-        name: parameter.detach().cpu().clone()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad and name not in values_names
-    }
+    selection = selected_in(model)
+
+    def now(name: str) -> Tensor:
+        return model.get_parameter(name).detach().cpu().clone()
+
+    sparse = {name: (index, now(f"{name}_values")) for name, index in selection.indices.items()}
+    dense = {name: now(name) for name in selection.dense}
     return Delta(sparse, dense, {"base": base, "base_hash": base_hash, **metadata}, free)

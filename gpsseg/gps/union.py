@@ -88,7 +88,7 @@ def write(model: nn.Module, indices: Mapping[str, Tensor], values: Mapping[str, 
     for name, index in indices.items():
         weight = model.get_parameter(name)
         places = index.to(weight.device, torch.long)
-        weight.data.view(-1).index_copy_(0, places, values[name].to(weight))
+        weight.view(-1).index_copy_(0, places, values[name].to(weight))
 
 
 def selected_in(model: nn.Module) -> Selection:

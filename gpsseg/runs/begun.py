@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
-from gpsseg.config.methods import OF_SOME
 from gpsseg.config.private import load_salt, save_salt
 from gpsseg.config.resuming import OWN_DATA, PLACES, spelled
 from gpsseg.config.shared import PreparationConfig
@@ -41,6 +40,7 @@ class Beginning:
         fixed: settings that all runs share, in one spelling, see ``fixed_settings``.
         more: what else stands in the file when it is new.
         splits: patterns of the split.json of its runs, below the folder.
+        first: names of settings that none of its runs has yet: any value is the first.
     """
 
     what: str
@@ -48,6 +48,7 @@ class Beginning:
     fixed: Mapping[str, str]
     more: Mapping[str, Any] = field(default_factory=dict)
     splits: str = "*/split.json"
+    first: Collection[str] = ()
 
     @property
     def folder(self) -> Path:
@@ -109,7 +110,7 @@ def open_begun(config: PreparationConfig, begins: Beginning, salt: str | None) -
     fixed, path = clean(begins.fixed), begins.settings
     if path.is_file():
         before = read_object(path)
-        then = _defaults(config) | before
+        then = _defaults(config, begins.first) | before
         changed = [name for name in fixed if not _same(name, then, fixed)]
         if set(changed) <= set(MOVABLE) and changed and _same_images(config, begins, salt):
             write_json(path, before | {name: fixed[name] for name in MOVABLE})
@@ -130,15 +131,15 @@ def open_begun(config: PreparationConfig, begins: Beginning, salt: str | None) -
     write_json(path, {**fixed, **begins.more})
 
 
-def _defaults(config: Any) -> dict[str, str]:
+def _defaults(config: Any, first: Collection[str]) -> dict[str, str]:
     """What options were at in a folder that an older version began, which had none of them.
 
-    Those that only some methods have are not among them: methods may come new to a folder.
+    Those that none of its runs has, see ``Beginning``, are not among them.
     """
     return {
         each.name: str(each.default)
         for each in dataclasses.fields(config)
-        if each.default is not dataclasses.MISSING and each.name not in OF_SOME
+        if each.default is not dataclasses.MISSING and each.name not in first
     }
 
 

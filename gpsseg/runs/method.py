@@ -20,6 +20,7 @@ from gpsseg.config.select import SelectConfig
 from gpsseg.console import say, working
 from gpsseg.data.cards.card import Card
 from gpsseg.engine.machine import Machine
+from gpsseg.engine.refresh_state import read_selections
 from gpsseg.errors import counted
 from gpsseg.files import last_part
 from gpsseg.gps import Selection
@@ -155,7 +156,7 @@ def select_or_take_up(
     """
     if config.resume:
         add_layers(backbone, config)
-        selection = gps.Selection.load(RunFolder(config.resume).selection)
+        selection = taken_up(backbone, config)
         layers = layer_table(backbone, selection)
     else:
         selection, how = what_trains(backbone, config, data, machine, handed)
@@ -165,6 +166,24 @@ def select_or_take_up(
     every = counted(config.refresh, "update") if config.refresh else ""
     say(f"{counts_sentence(counts)}{f'; selected anew after every {every}' if every else ''}")
     return selection, counts
+
+
+def taken_up(backbone: Backbone, config: FinetuneConfig) -> Selection:
+    """What trains in the run to resume; where it selects anew, when its resume point was written.
+
+    Its file then has the union of all selections, see ``gpsseg.engine.refresh``.
+
+    Args:
+        backbone: plain, with the method's layers.
+        config: of the run.
+    """
+    assert config.resume
+    run = RunFolder(config.resume)
+    selection = Selection.load(run.selection)
+    if not config.refresh:
+        return selection
+    (now, *_), _ = read_selections(run.resume_point, backbone, selection.dense)
+    return now
 
 
 def added_and_whole(backbone: Backbone, config: FinetuneConfig) -> list[str]:

@@ -13,7 +13,6 @@ from gpsseg import gps
 from gpsseg.backbones import Backbone
 from gpsseg.config.durations import about, seconds_of, typed_up
 from gpsseg.config.finetune import SettledConfig
-from gpsseg.config.folder import RunFolder
 from gpsseg.console import say, working
 from gpsseg.data.case import Case
 from gpsseg.device import draws_kept, give_back_freed
@@ -26,7 +25,7 @@ from gpsseg.errors import UserError, counted
 from gpsseg.memory import memory_for
 from gpsseg.processes import by_main, of_main
 from gpsseg.runs.data import Data
-from gpsseg.runs.method import add_layers, added_and_whole, of_selection
+from gpsseg.runs.method import add_layers, added_and_whole, of_selection, taken_up
 from gpsseg.runs.scores import images_at_once, scored_images, scores_of_halves
 from gpsseg.runs.selection import gps_trains
 from gpsseg.runs.training import training_batches
@@ -203,14 +202,13 @@ def measure(
         step, steps = _step(model, config, data, machine)
         if config.refresh:  # a step's share of selecting anew
             step += selecting / (config.refresh * config.accumulate)
+        ahead = 0.0 if config.resume else selecting
         validating, testing = _scoring(model, data, score)
     let_go(model)
     del model
     give_back_freed(machine.device)
     val, test = len(data.split.val), len(data.split.test)
-    return of_main(
-        Costs(selecting, step, steps, val * validating, test * testing + finishing + PAGE)
-    )
+    return of_main(Costs(ahead, step, steps, val * validating, test * testing + finishing + PAGE))
 
 
 def _what_trains(
@@ -220,7 +218,10 @@ def _what_trains(
     machine: Machine,
     handed: gps.Selection | None,
 ) -> tuple[gps.Selection, float]:
-    """What trains, by a few images where it is selected; and how long the whole selection takes."""
+    """What trains, by a few images where it is selected; and how long the whole selection takes.
+
+    A run that goes on has selected; how long that takes is timed where it selects anew.
+    """
     settings = of_selection(config)
     whole = [] if config.resume or settings is not None else added_and_whole(model, config)
     prepare(model, machine, config.checkpoint_activations)
@@ -228,7 +229,10 @@ def _what_trains(
         return handed, 0.0
     if config.resume:
         add_layers(model, config)
-        return gps.Selection.load(RunFolder(config.resume).selection), 0.0
+        seconds = 0.0
+        if settings is not None and config.refresh:
+            _, seconds = _selected(model, settings, data, machine)
+        return taken_up(model, config), seconds
     if settings is None:
         return gps.Selection({}, {}, tuple(whole)), 0.0
     return _selected(model, settings, data, machine)

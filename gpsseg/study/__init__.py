@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gpsseg.config.finetune import require_tracker
+from gpsseg.config.finetune import require_gradient, require_tracker
 from gpsseg.config.folder import StudyFolder
 from gpsseg.config.study import FREE, StudyConfig
 from gpsseg.ending import goes_on_again
@@ -41,6 +41,8 @@ def study(config: StudyConfig) -> Path:
     require_device(config.device)
     require_tracker(config.tracker)
     folder = StudyFolder(config.output)
+    if not folder.is_study:
+        require_gradient(config.method, config.criterion)
     more = {"folds": config.folds, "command": sys.argv}
     begins = Beginning("study", folder.settings, fixed_settings(config, FREE), more)
     refuse_other(begins)

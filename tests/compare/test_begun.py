@@ -101,6 +101,59 @@ def test_an_option_that_came_later_was_at_its_default(tmp_path, tools, option, t
     begun.open_comparison(tools.config(tmp_path / "c"))
 
 
+def begun_without(options, folder, tools, *cells):
+    """A comparison of a version that had none of these options, with finished runs of gps."""
+    config = tools.config(folder, methods=("gps", "lora"))
+    begun.open_comparison(config)
+    path = folder / begun.SETTINGS
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in content.items() if k not in options}))
+    for method in cells:
+        tools.finished(config, cell := Cell(method, None, 1.0, 0), [0.5])
+        path = folder / "cells" / cell.name / "config.json"
+        path.write_text(json.dumps({"config": {"method": method.partition(":")[0]}}))
+
+
+@pytest.mark.parametrize(
+    ("option", "then", "now"),
+    [("layers", "all", "late"), ("mix", None, "random"), ("biases", "layers", "all")],
+)
+def test_an_option_of_some_methods_was_at_its_default_where_one_of_them_has_runs(
+    tmp_path, tools, option, then, now
+):
+    """Finished runs of gps would else stand for what they are not; also if gps is left out now."""
+    begun_without([option], tmp_path / "c", tools, "gps")
+    for methods in (("gps", "lora"), ("gps:top_k=3", "lora")):
+        with pytest.raises(UserError, match=f"begun with {option} {then}, got {now}"):
+            begun.open_comparison(tools.config(tmp_path / "c", methods=methods, **{option: now}))
+    begun.open_comparison(tools.config(tmp_path / "c"))
+
+
+def test_an_option_may_come_new_where_every_run_sets_it_itself_or_has_none(tmp_path, tools):
+    names = ("layers", "late_share", "selection_images")
+    runs = ("gps:layers=all,late_share=0.5,criterion=random", "lora", "peft:loha,rank=4")
+    begun_without(names, tmp_path / "c", tools, *runs)
+    cell = tmp_path / "c" / "cells" / Cell(runs[0], None, 1.0, 0).name / "config.json"
+    cell.write_text(json.dumps({"config": {"method": "gps", "criterion": "random"}}))
+    new = {"layers": "late", "late_share": 0.25, "selection_images": 7}
+    begun.open_comparison(tools.config(tmp_path / "c", **new))
+
+
+def test_what_an_older_version_began_goes_on_though_it_may_no_longer_be_begun(tmp_path, tools):
+    """gps by no gradient; what comes new to the folder is not taken, nor any where none is."""
+    text = "gps:criterion=random,top_k=2"
+    old = tools.config(tmp_path / "c", methods=(text, "lora"))
+    with pytest.raises(UserError, match=f"--methods {text}: .* Pass --method shira"):
+        begun.refuse_new_methods(old)
+    tools.finished(old, Cell(text, None, 1.0, 0), [0.5])
+    begun.refuse_new_methods(tools.config(tmp_path / "c", methods=(text, "lora", "shira")))
+    assert FinetuneConfig(**old.settings_of(text)).criterion == "random"
+    with pytest.raises(UserError, match="gps:criterion=random: --method gps scores by"):
+        begun.refuse_new_methods(
+            tools.config(tmp_path / "c", methods=(text, "gps:criterion=random"))
+        )
+
+
 FACTS = SimpleNamespace(batch_size=2, batch_size_on_gpu=8)
 
 

@@ -41,7 +41,7 @@ from gpsseg.config.export import ExportConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
-from gpsseg.config.resuming import PastConfig, ResumedConfig
+from gpsseg.config.resuming import ResumedConfig
 from gpsseg.config.select import SelectConfig, SettledSelectConfig
 from gpsseg.config.slices import SlicesConfig
 from gpsseg.config.study import StudyConfig
@@ -111,10 +111,7 @@ def test_no_configuration_is_forgotten():
         found |= {k for k in content if isinstance(k, type) and dataclasses.is_dataclass(k)}
     names = {kind.__name__ for kind in found if kind.__name__.endswith("Config")}
     names -= {SettledConfig.__name__, SettledSelectConfig.__name__}  # made of those, not typed
-    assert names - PARTS == {kind.__name__ for kind in LEAST} | {
-        ResumedConfig.__name__,
-        PastConfig.__name__,
-    }
+    assert names - PARTS == {kind.__name__ for kind in LEAST} | {ResumedConfig.__name__}
 
 
 @pytest.mark.parametrize("kind", LEAST)

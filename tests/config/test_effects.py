@@ -273,7 +273,6 @@ def test_what_has_an_effect_is_taken(kind, options):
         ("lora:loss=strcture", "--loss must be bce-iou or structure.*Did you mean 'structure'"),
         ("gps:", "Unknown option"),
         ("shira:selection_images=2", "--selection-images 2 has no effect"),
-        ("gps:criterion=random", "--criterion random does not. Pass --method shira"),
         ("gps:mix_share=0.2", "--mix-share 0.2 has no effect"),
         ("gps:mix=random,mix_share=1.0", "--mix-share must be above 0 and below 1, got 1.0"),
         ("gps:mix=random,level=net", "--mix random has no effect here: it goes with --level"),

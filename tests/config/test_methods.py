@@ -5,9 +5,11 @@ import torch
 from torch import nn
 
 from gpsseg.benchmark.measure import PREPARE
+from gpsseg.compare import compare
 from gpsseg.config.benchmark import MEASURED
+from gpsseg.config.compare import CompareConfig
 from gpsseg.config.evaluate import PROTOCOLS, WITH_TOLERANCE
-from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.finetune import FinetuneConfig, require_gradient
 from gpsseg.config.methods import (
     BLIND,
     METHOD_OF_CRITERION,
@@ -20,9 +22,12 @@ from gpsseg.config.methods import (
 )
 from gpsseg.config.peft_tuners import SERVED
 from gpsseg.config.select import SelectConfig
+from gpsseg.config.study import StudyConfig
 from gpsseg.errors import UserError
 from gpsseg.evaluators import registry
+from gpsseg.finetune import finetune
 from gpsseg.gps.criteria import CRITERIA
+from gpsseg.study import study
 from gpsseg.tuning import METHODS
 
 
@@ -48,7 +53,7 @@ def fixed_criterion(method):
     return method.selects["criterion"]
 
 
-def test_gps_scores_by_the_gradient_alone():
+def test_gps_scores_by_the_gradient_alone(tmp_path):
     """Each criterion without one is another method's, which the sentence names."""
     without = {name for name, how in CRITERIA.items() if how.of_gradient is None}
     assert set(METHOD_OF_CRITERION) == without
@@ -56,10 +61,16 @@ def test_gps_scores_by_the_gradient_alone():
         if criterion in without:
             other = METHOD_OF_CRITERION[criterion]
             with pytest.raises(UserError, match=f"Pass --method {other}"):
-                FinetuneConfig(criterion=criterion)
+                finetune(FinetuneConfig(criterion=criterion))
+            with pytest.raises(UserError, match=f"Pass --method {other}"):
+                study(StudyConfig(criterion=criterion, output=tmp_path / "s"))
+            methods = ("full", f"gps:criterion={criterion}")
+            with pytest.raises(UserError, match=f"methods gps:.*Pass --method {other}"):
+                compare(CompareConfig(methods=methods, output=tmp_path / "c"))
             assert SelectConfig(criterion=criterion).criterion == criterion
         else:
-            assert FinetuneConfig(criterion=criterion).criterion == criterion
+            require_gradient("gps", criterion)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_methods_with_a_rank_are_those_that_it_changes():

@@ -1,15 +1,18 @@
 """Selecting anew in a run: by the same images and rule, and what its files then tell."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from gpsseg import gps
 from gpsseg.backbones import load_backbone
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
 from gpsseg.engine.machine import make_machine
+from gpsseg.engine.refresh_state import to_tensors
 from gpsseg.evaluators.words import refresh_words
 from gpsseg.gps import Selection
 from gpsseg.runs.data import open_data
@@ -59,6 +62,24 @@ def test_the_same_network_selects_the_same_again_and_the_union_is_told(asked, tm
     assert json.loads(again.facts["trainable"])["refreshes"] == 3
     assert again.facts["selection_hash"] == union.hash
     assert refresh_words(again.counts) in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_run_that_goes_on_says_what_trains_and_not_what_ever_did(asked, tmp_path, capsys):
+    """Its file of the selection has the union; what its resume point has trains."""
+    backbone = load_backbone(UNET, random_weights=True)
+    name = gps.neuron_weights(backbone)[0]
+    shapes = {name: tuple(backbone.get_parameter(name).shape)}
+    now, union = (Selection({name: torch.arange(n).int()}, shapes) for n in (3, 8))
+    run = RunFolder(tmp_path)
+    union.save(run.selection)
+    tensors = to_tensors((now, union, now), {name: torch.zeros(8)})
+    run.resume_point.parent.mkdir()
+    save_file({key: tensor.clone() for key, tensor in tensors.items()}, run.resume_point)
+    config = settle(replace(asked, resume=tmp_path), backbone.facts)
+    selection, counts = select_or_take_up(backbone, config, None, make_machine("cpu", "fp32"), run)
+    assert selection.hash == now.hash
+    assert counts["total"] == 3
+    assert "training 3 of" in capsys.readouterr().out
 
 
 def test_whatever_may_be_selected_later_has_a_rate_and_decays_as_it_should(asked):

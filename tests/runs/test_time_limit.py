@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpsseg import Delta, load_backbone, processes
+from gpsseg import Delta, gps, load_backbone, processes
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.engine.machine import make_machine
@@ -167,6 +167,22 @@ def test_what_is_timed_trains_what_the_method_does(runs, monkeypatch, method, tr
     assert (costs.step, costs.steps) == (0.5, 3)
     assert costs.scoring > 7 + len(data.split.test) * 0.001
     assert (costs.selection > 0) == ("gps" in method.values() or "neuroada" in method.values())
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_step_has_its_share_of_selecting_anew(monkeypatch, tmp_path, goes_on):
+    """8 s after every 2 updates of 2 batches each are 2 s a step, also where a run goes on."""
+    backbone, machine = load_backbone(UNET, random_weights=True), make_machine("cpu", "fp32")
+    selection = gps.Selection({}, {}, ())
+    monkeypatch.setattr(time_limit, "_step", lambda *_: (0.5, 3))
+    monkeypatch.setattr(time_limit, "_scoring", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr(time_limit, "_selected", lambda *_: (selection, 8.0))
+    monkeypatch.setattr(time_limit, "taken_up", lambda *_: selection)
+    how = {"refresh": 2, "accumulate": 2, "image_size": 32, "resume": tmp_path if goes_on else None}
+    config = settle(FinetuneConfig(backbone=UNET, **how), backbone.facts)
+    data: Any = SimpleNamespace(split=SimpleNamespace(val=[], test=[]))
+    costs = measure(backbone, config, data, machine, lambda *_: None, 0.0)
+    assert (costs.step, costs.selection) == (2.5, 0.0 if goes_on else 8.0)
 
 
 def test_an_end_by_patience_is_a_result_and_no_stop(runs, tmp_path, capsys):

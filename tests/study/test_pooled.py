@@ -245,6 +245,15 @@ def test_a_study_goes_on_with_the_same_settings_only(
         study(tools.config(table, tmp_path / "s", folds=3, by=("group",)))
     with pytest.raises(UserError, match="begun with seed 0, got 1"):
         study(tools.config(table, tmp_path / "s", folds=3, seed=1))
+    del written["layers"]  # as an older version wrote it, which had no such option
+    (tmp_path / "s" / "study.json").write_text(json.dumps(written))
+    with pytest.raises(UserError, match="begun with layers all, got late"):
+        study(tools.config(table, tmp_path / "s", folds=3, layers="late"))
+    own = {"criterion": "random", "selection_images": None}
+    old = written | {name: str(value) for name, value in own.items()}
+    (tmp_path / "s" / "study.json").write_text(json.dumps(old))
+    with pytest.raises(KeyboardInterrupt):  # which can no longer be begun, but be gone on with
+        study(tools.config(table, tmp_path / "s", folds=3, **own))
 
 
 def test_scores_of_classes_are_pooled_too(tmp_path: Path, tools: SimpleNamespace) -> None:
