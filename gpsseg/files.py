@@ -87,9 +87,9 @@ def write_yaml(path: Path, value: Any, heading: str = "") -> None:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV with one row an image (UTF-8), atomically."""
+    """Write a CSV (UTF-8), atomically: all rows' columns, blank in a row that has not one."""
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(rows[0]))
+    writer = csv.DictWriter(table, [*dict.fromkeys(name for row in rows for name in row)])
     writer.writeheader()
     writer.writerows({name: _cell(cell) for name, cell in row.items()} for row in clean(rows))
     _put(path, table.getvalue())

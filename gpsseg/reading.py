@@ -134,7 +134,7 @@ def read_object(path: Path, hint: Any = dict[str, Any]) -> Any:
     return fitted(content, hint, str(path))
 
 
-def fitted(content: Any, hint: Any, place: str, fix: str = BACK) -> Any:
+def fitted(content: Any, hint: Any, place: str, fix: str = BACK, none: str = "None") -> Any:
     """What a file holds, as a hint wants it.
 
     Args:
@@ -142,6 +142,7 @@ def fitted(content: Any, hint: Any, place: str, fix: str = BACK) -> Any:
         hint: see ``gpsseg.config.fitting``.
         place: what to call it in the error.
         fix: how to mend it.
+        none: what to call a value that is not there.
 
     Raises:
         UserError: it is something else.
@@ -154,9 +155,8 @@ def fitted(content: Any, hint: Any, place: str, fix: str = BACK) -> Any:
                 f"{place} holds {shown(content)}, expected {unfit.expected}. {fix}"
             ) from None
         where = ".".join(few([key]) for key in unfit.where)
-        raise UserError(
-            f"{place}: {where} is {shown(unfit.value)}, expected {unfit.expected}. {fix}"
-        ) from None
+        found = none if unfit.value is None else shown(unfit.value)
+        raise UserError(f"{place}: {where} is {found}, expected {unfit.expected}. {fix}") from None
 
 
 def read_log(path: Path, hint: Any = dict[str, Any]) -> list[Any]:

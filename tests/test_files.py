@@ -10,9 +10,9 @@ import pytest
 from gpsseg.config.report import ReportConfig
 from gpsseg.errors import UserError
 from gpsseg.faults import DiskError
-from gpsseg.files import write_json, write_text
+from gpsseg.files import write_json, write_rows, write_text
 from gpsseg.folders import finish_folder, new_folder, new_run_folder
-from gpsseg.reading import read_json
+from gpsseg.reading import read_json, read_table
 from gpsseg.writing import replacing
 
 
@@ -43,6 +43,18 @@ def test_json_files(tmp_path: Path) -> None:
         read_json(tmp_path / "half.json")
     with pytest.raises(UserError, match=r"gone\.json cannot be read: No such file"):
         read_json(tmp_path / "gone.json")
+
+
+def test_a_table_has_the_columns_of_all_its_rows(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.csv", [{"id": "x", "b": 1}, {"id": "y", "c": 2}, {"b": 3, "id": "z"}])
+    assert read_table(tmp_path / "a.csv") == (
+        ["id", "b", "c"],
+        [
+            {"id": "x", "b": "1", "c": ""},
+            {"id": "y", "b": "", "c": "2"},
+            {"id": "z", "b": "3", "c": ""},
+        ],
+    )
 
 
 def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

@@ -58,15 +58,16 @@ def with_kept(
     """
     if not places:
         return dict(result)
-    others = dict.fromkeys(place.other for place in places if place.other)
-    leaks = {other: leaks_of(runs, config, other) for other in others}
+    cell, leaks = run_of(next(iter(picked.values())), config), {}
+    for other, place in {place.other: place for place in places if place.other}.items():
+        skipped = read_object(place.of_cell(cell).metrics, Metrics).get("skipped", ())
+        leaks[other] = leaks_of(runs, config, other, skipped)
     rows = [{**row, "kept": []} for row in result["rows"]]
     kept = []
     for place in places:
         base = _untuned(config, facts, place)
         for row, entry in zip(rows, _entries(config, place, picked, base), strict=True):
             row["kept"].append(entry)
-        cell = run_of(next(iter(picked.values())), config)
         told = _facts(place, place.of_cell(cell), base, facts)
         kept.append(told | ({"leaks": leaks[place.other]} if place.other else {}))
     return {**result, "rows": rows, "kept": kept}

@@ -16,10 +16,12 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.effects import idle
 from gpsseg.config.private import load_salt
 from gpsseg.config.shared import DataConfig
+from gpsseg.config.written import SkippedFile
 from gpsseg.console import say
 from gpsseg.data.cards.own import card_of
+from gpsseg.data.splits.drawn import Skipped
 from gpsseg.data.splits.split import Split, uncarved
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, counted
 from gpsseg.runs.data import find_split, open_card
 from gpsseg.runs.leaks import check_runs
 from gpsseg.runs.looked import look_at_all
@@ -106,8 +108,18 @@ def _open(config: CompareConfig, asked: OtherSet, salt: str | None) -> Other:
     return Other(asked, name, test)
 
 
-def leaks_of(runs: Sequence[Path], config: CompareConfig, other: Other) -> dict[str, Any]:
-    """Compare all that the runs were trained on with the test images of another set."""
-    say(f"leak check against {other.asked.text}, {len(other.split.test)} test images")
+def leaks_of(
+    runs: Sequence[Path], config: CompareConfig, other: Other, skipped: Sequence[SkippedFile]
+) -> dict[str, Any]:
+    """Compare all that the runs were trained on with the test images of another set.
+
+    Args:
+        runs: their folders.
+        config: of the comparison.
+        other: the set.
+        skipped: its images that were not scored, as they cannot be used.
+    """
+    test = other.split.without([Skipped(**each) for each in skipped]).test
+    say(f"leak check against {other.asked.text}, {counted(len(test), 'test image')}")
     same_set = other.asked.dataset == config.dataset and not (config.images or config.table)
-    return check_runs(runs, config, other.split.test, names=same_set)
+    return check_runs(runs, config, test, names=same_set)

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, TypedDict
 
-from gpsseg.config.fitting import Count, Score, Text
+from gpsseg.config.fitting import Count, Score, Text, Unfit
 from gpsseg.config.written_scores import Ends, with_ends
+
+MOST = 1e12  # no time in seconds and no memory in MB is more
+
+
+def _measured(value: float) -> float:
+    if 0 <= value < MOST:
+        return value
+    raise Unfit("a number, 0 or more")
+
+
+def _in_order(ends: Ends) -> Ends:
+    if ends is None or -math.inf < ends[0] <= ends[1] < math.inf:
+        return ends
+    raise Unfit("two numbers, the lower first")
+
+
+Measured = Annotated[float, _measured]
 
 
 class RowFacts(TypedDict, total=False):
@@ -27,12 +45,12 @@ class Row(RowFacts):
     train_size: Count
     seeds: Count
     dice: Score
-    dice_ci95: Ends
+    dice_ci95: Annotated[Ends, _in_order]
     share_of_encoder: Score
     share_of_total: Score
     delta_bytes: Count
-    step_seconds: float | None
-    memory_mb: float
+    step_seconds: Measured | None
+    memory_mb: Measured
 
 
 ComparedRow = Annotated[Row, with_ends]

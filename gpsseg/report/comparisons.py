@@ -79,10 +79,10 @@ def _row(line: Mapping[str, str], path: Path, number: int) -> Row:
         )
     row = {name: cell if name in WORDS else value_in(cell) for name, cell in line.items()}
     low, high = (row.pop(name) for name in ends)
-    row["dice_ci95"] = None if low is None else (low, high)
+    row["dice_ci95"] = None if low is None and high is None else (low, high)
     filled = {name: value for name, value in row.items() if value is not None and value != ""}
     needed = {"dice_ci95": row["dice_ci95"], "step_seconds": row.get("step_seconds")}
-    fit: Row = fitted({**needed, **filled}, ComparedRow, place)
+    fit: Row = fitted({**needed, **filled}, ComparedRow, place, none="empty")
     return fit
 
 

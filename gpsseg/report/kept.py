@@ -175,10 +175,24 @@ def kept_markdown(result: Json) -> str:
             lines.append("| " + " | ".join([UNTUNED, *cells]) + " |")
         for row in kept.rows:
             lines.append("| " + " | ".join([row["method"], *map(_score, row["kept"])]) + " |")
+        lines += ["", *_against(kept)]
         title = f"## Gained and kept, {counted(kept.size, 'training image')}"
         parts.append("\n".join([title, "", *lines]) + "\n")
     notes = [f"{note}  " for note in kept_notes(result)]
     return "\n".join(["", *parts, *notes]) + "\n" if parts else ""
+
+
+def _against(kept: Kept) -> list[str]:
+    """The differences between methods in each place, a sentence each, where there are any."""
+    found = []
+    for i, name in enumerate(kept.names):
+        tests = [(r["method"], t) for r in kept.rows if (t := r["kept"][i].get("against"))]
+        told = "; ".join(
+            f"{method} {t['difference']:+.3f} {interval_text(t['ci95'], '+.3f')}, {t['verdict']}"
+            for method, t in tests
+        )
+        found += [f"{name}, against {tests[0][1]['method']}: {told}.  "] if tests else []
+    return found
 
 
 def kept_rows(result: Json) -> list[dict[str, Any]]:
@@ -214,5 +228,7 @@ def _tests(entry: Json) -> dict[str, Any]:
         found = entry.get(test) or {}
         for name in ("difference", "p", "p_holm"):
             flat[f"{test}_{name}"] = found.get(name)
+        if test == "against":
+            flat["against_verdict"] = found.get("verdict")
         flat[f"{test}_ci95_low"], flat[f"{test}_ci95_high"] = found.get("ci95") or (None, None)
     return flat

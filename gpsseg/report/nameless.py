@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from gpsseg.config.private import FILE, salt_near
 from gpsseg.data.anonymous import OWN, nameless_prompt, nameless_split
 from gpsseg.data.cards.card import card_names, load_card
 from gpsseg.data.nameless import hashed_group
+from gpsseg.data.splits.drawn import hash_of_ids
+from gpsseg.data.splits.files import PARTS
 from gpsseg.report.contents import Contents
 from gpsseg.veil import hashed, looks_hashed
 
@@ -68,7 +71,9 @@ def apart(salt: str | None, other: str | None) -> str:
 
 def _renamed(contents: Contents, plain: Sequence[Contents], salt: str, to: str) -> Contents:
     """A folder with its names, or their hashes by a salt, hashed by the salt ``to``."""
-    ids = _hashes((case.id for p in plain for case in p.cases), hashed, salt, to)
+    listed = (name for p in plain for part in PARTS for name in p.split.get(part, ()))
+    tested = (case.id for p in plain for case in p.cases)
+    ids = _hashes((*tested, *listed), hashed, salt, to)
     groups = _hashes((case.group for p in plain for case in p.cases), hashed_group, salt, to)
     cases = tuple(
         dataclasses.replace(
@@ -80,12 +85,24 @@ def _renamed(contents: Contents, plain: Sequence[Contents], salt: str, to: str) 
     bundled = metrics.get("dataset") in card_names()
     card = load_card(metrics["dataset"]) if bundled else None
     splits = _hashes(told, lambda name, by: nameless_split(name, by, card), salt, to)
-    changed = {} if bundled else {"dataset": OWN}
+    changed: dict[str, Any] = {} if bundled else {"dataset": OWN}
     if split := metrics.get("split", {}):
         changed["split"] = split | {"name": splits.get(split.get("name"), split.get("name"))}
+        if salt != to:
+            changed["split"]["sha256"] = _split_hash(contents, ids)
     if prompt := metrics.get("prompt"):
         changed["prompt"] = nameless_prompt(prompt)
     return dataclasses.replace(contents, cases=cases, metrics=metrics | changed)
+
+
+def _split_hash(contents: Contents, ids: Mapping[str, str]) -> str | None:
+    """The hash of a folder's split with other ids; None where nobody can tell."""
+    parts = {part: contents.split.get(part, []) for part in PARTS}
+    if hash_of_ids(parts) != contents.metrics["split"].get("sha256"):  # an evaluation lists none
+        return None
+    if any(name not in ids for names in parts.values() for name in names):
+        return None
+    return hash_of_ids({part: [ids[name] for name in names] for part, names in parts.items()})
 
 
 def _hashes(

@@ -172,8 +172,12 @@ def unpaired(first: Run, run: Run) -> str:
 def _notes(first: Run, run: Run, common: int) -> tuple[str, ...]:
     hashes = {r.contents.metrics.get("split", {}).get("sha256") for r in (first, run)}
     most = max(len(_by_id(first)), len(_by_id(run)))
+    if None in hashes:
+        told = "whether they were trained and validated on the same images cannot be told"
+    else:
+        told = "trained or validated on different images" if len(hashes) > 1 else ""
     return (
-        *(("trained or validated on different images",) if len(hashes) > 1 else ()),
+        *((told,) if told else ()),
         *(
             (f"{counted(most - common, 'image is', 'images are')} in one run only",)
             if most > common

@@ -16,7 +16,8 @@ from gpsseg.compare.rows import rank
 from gpsseg.config.also_on import parse_other
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.folder import RunFolder
-from gpsseg.data.splits.split import Split
+from gpsseg.data.cards.card import load_card
+from gpsseg.data.splits.split import Split, make_split
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
@@ -150,14 +151,35 @@ def test_what_is_refused_before_anything_is_run(both, never, tmp_path, tools):
         compare(tools.config(tmp_path / "c", also_on=("isic2017",), without_box=True, **settings))
 
 
-def finished_at(folder, dice, prompt="full-box"):
+def finished_at(folder, dice, prompt="full-box", **more):
     """Scores of one network: metrics.json and per_image.csv."""
     folder.path.mkdir(parents=True)
     facts = {"dataset": "isic2017", "title": "ISIC", "prompt": prompt, "images": len(dice)}
-    facts |= {"data": "real", "split": {"name": "official", "sha256": "cd"}}
+    facts |= {"data": "real", "split": {"name": "official", "sha256": "cd"}, **more}
     folder.metrics.write_text(json.dumps(facts))
     lines = [f"image-{i:04},,{d},{d / 2}" for i, d in enumerate(dice)]
     folder.per_image.write_text("\n".join(["id,group,dice,iou", *lines]))
+
+
+def test_what_was_skipped_elsewhere_is_not_looked_at_for_leaks(both, tmp_path, tools):
+    settings = tools.config(tmp_path, methods=("gps",), seeds=(0,), data_root=both)
+    facts = Facts("net", "-", "-", "-", 64, 0, "none", 1, 1, {}, scratch=frozenset({"decoder"}))
+    theirs = make_split(load_card("isic2017"), both, training=False).test
+    (tmp_path / "empty.jpg").touch()
+    bad = dataclasses.replace(theirs[0], image=tmp_path / "empty.jpg")
+    split = Split("official", "real", tmp_path, (), (), (bad, *theirs[1:]))
+    places = places_of(settings, facts, [Other(parse_other("isic2017"), "isic", split)])
+    cell = Cell("gps", None, 1.0, 0)
+    run = RunFolder(settings.output / "cells" / cell.name)
+    tools.finished(settings, cell, [0.5, 0.6])
+    own = make_split(load_card("kvasir"), both)
+    run.split.write_text(json.dumps({"name": own.name, "sha256": own.sha256, **own.ids}))
+    skipped = [{"id": bad.id, "part": "test", "why": "is an empty file"}]
+    finished_at(places[1].of_cell(run), [0.5] * (len(theirs) - 1), skipped=skipped)
+    picked = {(None, "gps"): cell}
+    result = rank(settings, {group: [cell] for group in picked}, picked)
+    leaks = with_kept(result, settings, facts, places, picked, [run.path])["kept"][1]["leaks"]
+    assert (leaks["checked"], leaks["test"]) == (True, len(theirs) - 1)
 
 
 def test_differences_to_the_untuned_network_pair_images_and_vary_seeds(tmp_path, tools):

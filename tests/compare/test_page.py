@@ -81,6 +81,23 @@ def test_all_files_are_written_and_the_page_says_synthetic(ranked, tmp_path):
     assert "1 diverged" in html
 
 
+def test_what_some_rows_alone_have_is_a_column(tmp_path, tools):
+    """A method that is selected anew counts more, wherever it stands among the others."""
+    settings = tools.config(tmp_path, methods=("full", "gps:refresh=2"), seeds=(0,))
+    cells = [Cell(method, None, 1.0, 0) for method in settings.methods]
+    for cell in cells:
+        tools.finished(settings, cell, [0.5, 0.7, 0.9])
+    path = tmp_path / "cells" / cells[1].name / "cell.json"
+    cell = json.loads(path.read_text())
+    cell["trainable"] |= {"at_a_time": 2, "refreshes": 2}
+    path.write_text(json.dumps(cell))
+    picked = {(None, cell.method): cell for cell in cells}
+    write_ranking(tmp_path, rank(settings, {group: [c] for group, c in picked.items()}, picked))
+    rows = list(csv.DictReader((tmp_path / "compare.csv").open()))
+    assert [row["refreshes"] for row in rows] == ["", "2"]
+    assert (tmp_path / "compare.html").is_file()
+
+
 def test_the_page_says_how_the_rates_were_picked_or_that_none_were(ranked):
     assert "default learning rates times 0.3, 1.0, with seed 0" in page(ranked)
     settings = ranked["settings"] | {"lr_factors": (1.0,)}

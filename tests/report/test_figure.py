@@ -128,11 +128,13 @@ def test_what_has_no_number_is_left_out_and_named(tmp_path):
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -1.0, 1e308])
-def test_a_number_that_has_no_place_is_left_out(tmp_path, odd):
-    folder = written(tmp_path / "c", ROW | {"memory_mb": odd, "step_seconds": odd}, FULL)
-    _, root = drawn(tmp_path, folder)
-    told = [each.text.partition(":")[0] for each in root.iter(f"{SVG}title")]
-    assert [told.count(name) for name in ("gps (gradient)", "full")] == [2, 4]
+def test_a_number_that_nobody_can_have_measured_is_refused(tmp_path, odd):
+    for name in ("memory_mb", "step_seconds"):
+        folder = written(tmp_path / name, ROW | {name: odd}, FULL)
+        with pytest.raises(
+            UserError, match=rf"rows\.0\.{name} is .*, expected a number, 0 or more"
+        ):
+            drawn(tmp_path, folder)
 
 
 def test_the_figure_s_folder_is_made(tmp_path):
@@ -163,6 +165,17 @@ def test_a_table_draws_what_its_comparison_does(tmp_path):
     table.write_text(re.sub(r",9,", ",,", table.read_text()))
     (group,) = read_groups(table)
     assert "decoder" not in group.rows[0]
+    whole = table.read_text()
+    for old, new, why in (
+        (",0.6,", ",,", r"dice is empty, expected a number"),
+        (",120,", ",,", "units is empty"),
+        (",0.5,0.7,", ",0.9,0.1,", "dice_ci95 is .*, expected two numbers, the lower first"),
+        (",0.5,0.7,", ",,0.7,", "dice_ci95"),
+        (",1024.0,", ",inf,", "memory_mb is inf"),
+    ):
+        table.write_text(whole.replace(old, new, 1))
+        with pytest.raises(UserError, match=f"one.csv, row 2: {why}"):
+            read_groups(table)
 
 
 @pytest.mark.parametrize(

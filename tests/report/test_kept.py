@@ -79,3 +79,14 @@ def test_sets_of_one_title_are_told_apart_by_split_or_number():
     assert told == ["own images (a)", "own images (b) no. 1", "own images (b) no. 2"]
     drawn = place_names([{"title": "A", "prompt": "none", "data": "synthetic sample"}])
     assert drawn == ["A, SYNTHETIC SAMPLE"]
+
+
+def test_differences_between_methods_are_in_table_and_text():
+    found = result()
+    test = {"method": "gps", "difference": -0.15, "ci95": [-0.2, -0.1], "p": 0.01, "p_holm": 0.01}
+    found["rows"][1]["kept"][1]["against"] = test | {"verdict": "behind"}
+    text = kept_markdown(found)
+    assert text.count("against gps") == 1
+    told = "Skin, PROMPTED: box from the truth, against gps: full -0.150 [-0.200, -0.100], behind."
+    assert told in text
+    assert [row["against_verdict"] for row in kept_rows(found)] == [None] * 5 + ["behind"]

@@ -9,6 +9,7 @@ import pytest
 from gpsseg.config.private import save_salt
 from gpsseg.data.anonymous import nameless_split
 from gpsseg.data.nameless import hashed_group
+from gpsseg.data.splits.drawn import hash_of_ids
 from gpsseg.report.side_by_side import pair_runs, read_runs
 from gpsseg.veil import hashed
 
@@ -59,6 +60,35 @@ def test_a_nameless_runs_evaluation_is_paired_by_the_salt_of_its_run(folders, to
     (inside / "config.json").unlink()
     (pairing,) = pair_runs(read_runs([folders["plain"], inside]))
     assert (pairing.why_not, pairing.images) == ("", 10)
+
+
+UNKNOWN = "whether they were trained and validated on the same images cannot be told"
+
+
+@pytest.mark.parametrize("order", ["plain one two", "one plain two"])
+@pytest.mark.parametrize(
+    ("trained", "note"),
+    [
+        ("a", ()),
+        ("b", ("trained or validated on different images",)),
+        (None, (UNKNOWN,)),
+    ],
+)
+def test_training_images_are_compared_by_their_names(folders, tools, order, trained, note) -> None:
+    """Not by the split's hash, which is over names in one run and over hashes in the other."""
+    for name, folder in folders.items():
+        images = [trained or "a"] if name == "plain" else ["a"]
+        parts = {"train": images, "val": [], "test": [f"case-{i}" for i in range(10)]}
+        if name in SALTS:
+            parts = {part: [hashed(n, SALTS[name]) for n in parts[part]] for part in parts}
+        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics["split"]["sha256"] = hash_of_ids(parts)
+        tools.write(folder, "metrics.json", metrics)
+        tools.write(folder, "split.json", {"name": "official", **parts})
+    if trained is None:
+        (folders["plain"] / "split.json").unlink()
+    pairings = pair_runs(read_runs([folders[name] for name in order.split()]))
+    assert pairings[0].notes == note
 
 
 @pytest.mark.parametrize(

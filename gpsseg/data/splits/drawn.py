@@ -72,4 +72,9 @@ class Split:
     @property
     def sha256(self) -> str:
         """SHA-256 over the ids of each part: equal means the same split."""
-        return hashlib.sha256(json.dumps(self.ids, sort_keys=True).encode()).hexdigest()
+        return hash_of_ids(self.ids)
+
+
+def hash_of_ids(ids: Mapping[str, Sequence[str]]) -> str:
+    """SHA-256 over the ids of each part."""
+    return hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()

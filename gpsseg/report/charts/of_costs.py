@@ -15,7 +15,6 @@ Row = Mapping[str, Any]
 FRAME = Frame(width=193, height=176, left=23, right=12, top=8, bottom=42)
 FIRST = Frame(width=216, height=176, left=46, right=12, top=8, bottom=42)  # with the scores' axis
 COLOURS = 8  # `.run0` to `.run7` of charts.css
-MOST = 1e12  # of a number that is drawn: no share, size, time or memory is more
 WIDE = 12  # largest over smallest from which a logarithmic axis goes by tens, not by twos
 
 
@@ -81,7 +80,7 @@ def _panel(
     between: tuple[float, float],
     frame: Frame,
 ) -> Chart:
-    shown = [(value, row) for row in rows if 0 < (value := cost.of(row) or 0) < MOST]
+    shown = [(value, row) for row in rows if (value := cost.of(row) or 0) > 0]
     told = [f"{row['name']}: {_score(row)} at {cost.text(value)}" for value, row in shown]
     drawn = [row["name"] for _, row in shown]
     left_out = [row["name"] for row in rows if row["name"] not in drawn]
