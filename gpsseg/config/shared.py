@@ -192,12 +192,12 @@ class BackboneConfig:
     """Let another rule choose a part of each neuron's entries, --mix-share of them, among those
     that --criterion has not chosen. Default: none."""
     mix_share: float = 0.5
-    """Of the entries that --mix chooses, between 0 and 1."""
+    """Of the entries that --mix chooses, above 0 and below 1."""
     layers: Literal["all", "late"] = "all"
     """Which layers of the encoder are selected from: all, or the late ones alone, with their
     biases, --late-share of them."""
     late_share: float = 0.5
-    """How many of the encoder's layers are late, the last ones, between 0 and 1."""
+    """How many of the encoder's layers are late, the last ones, above 0 and below 1."""
     level: Literal["neuron", "layer", "net"] = "neuron"
     """Where entries compete: within their neuron (the paper's), their layer, or the whole network;
     as many are selected in all."""
@@ -220,7 +220,7 @@ class BackboneConfig:
         for name in ("mix_share", "late_share"):
             if not 0 < getattr(self, name) < 1:
                 flag = f"--{name.replace('_', '-')}"
-                raise UserError(f"{flag} must lie between 0 and 1, got {getattr(self, name)}.")
+                raise UserError(f"{flag} must be above 0 and below 1, got {getattr(self, name)}.")
         if not getattr(self, "resume", None):
             refuse_idle(self, SELECTION_CONDITIONS)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gpsseg.config.methods import title_of
 from gpsseg.errors import counted, told
+from gpsseg.evaluators.words import refresh_words
 
 UNKNOWN = "not known (the delta does not say)"
 OF_METHOD = (
@@ -41,6 +42,8 @@ def lines_of(known: Mapping[str, Any], layers: bool) -> Iterator[str]:
     yield _line("method", _method(known["settings"]))
     yield _line("shown", _shown(known["settings"]))
     yield _line("changes", _changes(parts))
+    if again := refresh_words(known["trainable"] or {}):
+        yield _line("", again)
     for role in ("encoder", "decoder"):
         if (counts := known["trainable"]) and role in counts:
             share = counts.get(f"share_of_{role}")
@@ -79,7 +82,10 @@ def _method(settings: Mapping[str, Any] | None) -> str:
     if not settings or "method" not in settings:
         return UNKNOWN
     method = told(settings["method"])
-    options = [f"{name} {told(settings[name])}" for name in OF_METHOD if settings.get(name)]
+    idle = {"mix_share"} if not settings.get("mix") else set()
+    idle |= {"layers", "late_share"} if settings.get("layers") != "late" else set()
+    given = [name for name in OF_METHOD if settings.get(name) and name not in idle]
+    options = [f"{name} {told(settings[name])}" for name in given]
     return ", ".join([title_of(method), *options])
 
 

@@ -275,7 +275,7 @@ def test_what_has_an_effect_is_taken(kind, options):
         ("shira:selection_images=2", "--selection-images 2 has no effect"),
         ("gps:criterion=random", "--criterion random does not. Pass --method shira"),
         ("gps:mix_share=0.2", "--mix-share 0.2 has no effect"),
-        ("gps:mix=random,mix_share=1.0", "--mix-share must lie between 0 and 1, got 1.0"),
+        ("gps:mix=random,mix_share=1.0", "--mix-share must be above 0 and below 1, got 1.0"),
         ("gps:mix=random,level=net", "--mix random has no effect here: it goes with --level"),
         ("gps:mix=taylor,criterion=fisher", "adds up gradients with their signs"),
         ("gps:mix=fps", "--mix must be"),

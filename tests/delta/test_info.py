@@ -63,6 +63,20 @@ def test_it_says_what_the_metadata_say(saved: Any, capsys: pytest.CaptureFixture
     assert said.splitlines()[-1].split() == ["2", "3", "a"]
 
 
+def test_it_says_how_many_train_at_a_time_and_no_option_that_did_nothing(
+    saved: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {"encoder": 9, "decoder": 0, "total": 9, "at_a_time": 4, "refreshes": 2}
+    idle = {"method": "gps", "mix_share": 0.5, "layers": "all", "late_share": 0.5, "refresh": 3}
+    info(InfoConfig(delta=saved(trainable=json.dumps(counts), settings=json.dumps(idle))))
+    said = capsys.readouterr().out
+    assert "4 numbers trained at a time, selected anew 2 times\n" in said
+    assert "(GPS), refresh 3\n" in said
+    info(InfoConfig(delta=saved(settings=json.dumps(idle | {"mix": "random", "layers": "late"}))))
+    said = capsys.readouterr().out
+    assert "mix random, mix_share 0.5, layers late, late_share 0.5, refresh 3\n" in said
+
+
 def test_a_mean_says_of_what_it_is(
     saved: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
