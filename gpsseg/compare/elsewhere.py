@@ -10,7 +10,7 @@ from typing import Any
 from gpsseg.backbones import Backbone, Facts
 from gpsseg.backbones.base import Prompt
 from gpsseg.compare.cells import TESTED, Cell, run_of, settings_of
-from gpsseg.compare.others import Other
+from gpsseg.compare.others import Other, settings_elsewhere
 from gpsseg.compare.race import run_jobs
 from gpsseg.compare.rows import scores_of
 from gpsseg.config.compare import CompareConfig
@@ -22,7 +22,6 @@ from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prompts import prompt_label
 from gpsseg.files import write_json, write_rows
 from gpsseg.runs.data import Data, open_data
-from gpsseg.runs.elsewhere import settings_on
 from gpsseg.runs.greys import greys_of
 from gpsseg.runs.members import load_all
 from gpsseg.runs.pool import one_of_several
@@ -148,9 +147,7 @@ def _job(
         return
     settings = settings_of(cell, config, facts)
     if other is not None:
-        asked = other.asked.dataset, config.data_root, other.asked.split
-        settings = settings_on(settings, *asked)
-        settings = dataclasses.replace(settings, seed=config.seeds[0])
+        settings = settings_elsewhere(settings, config, other.asked)
     yield settings, dataclasses.replace(task, into=missing)
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gpsseg.backbones import Facts
 from gpsseg.compare.cells import Cell, run_of
 from gpsseg.compare.elsewhere import Place, has_untuned
@@ -16,6 +14,7 @@ from gpsseg.compare.rows import (
     Group,
     SeedScores,
     compare_with_baseline,
+    paired_tests,
     scores_of,
     scores_of_seeds,
 )
@@ -23,10 +22,9 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.folder import ComparisonFolder, RunFolder
 from gpsseg.config.written_scores import Metrics
 from gpsseg.errors import UserError
-from gpsseg.evaluators import holm, mean_estimate, paired_comparison
+from gpsseg.evaluators import mean_estimate
 from gpsseg.reading import read_object
 from gpsseg.scoring.network import before_is
-from gpsseg.scoring.paired import difference
 
 PROTOCOL = "per-image"
 FACTS = ("data", "dataset", "title", "citation", "licence", "split", "images", "prompt", "skipped")
@@ -142,19 +140,11 @@ def _compare_with_untuned(
     """
     groups = [group for group in entries if group[0] == size]
     for group in groups:
-        tuned = scores[group]
-        if tuned.ids != base.ids:
+        if scores[group].ids != base.ids:
             raise UserError(
                 f"{group[1]} and the untuned network were scored on different images. Remove "
                 f"{ComparisonFolder(config.output).untuned.path} and start again."
             )
-        before = np.broadcast_to(base.dice, tuned.dice.shape)
-        found = paired_comparison(tuned.dice, before, tuned.groups)
-        entries[group]["untuned"] = {
-            "dice": float(base.dice.mean()),
-            **difference(found),
-            **found.varied,
-        }
-    adjusted = holm([entries[group]["untuned"]["p"] for group in groups])
-    for group, p in zip(groups, adjusted, strict=True):
-        entries[group]["untuned"]["p_holm"] = p
+    tests = paired_tests([scores[group].dice for group in groups], base)
+    for group, test in zip(groups, tests, strict=True):
+        entries[group]["untuned"] = {"dice": float(base.dice.mean()), **test}

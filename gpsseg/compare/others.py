@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -14,8 +15,9 @@ from gpsseg.backbones import Facts
 from gpsseg.config.also_on import OtherSet, parse_other
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.effects import idle
+from gpsseg.config.elsewhere import Config, is_own_set, settings_on
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.private import load_salt
-from gpsseg.config.shared import DataConfig
 from gpsseg.config.written import SkippedFile
 from gpsseg.console import say
 from gpsseg.data.cards.own import card_of
@@ -42,20 +44,27 @@ class Other:
     split: Split
 
 
-def data_of(config: CompareConfig, other: OtherSet) -> DataConfig:
+def settings_elsewhere(trained: Config, config: CompareConfig, other: OtherSet) -> Config:
+    """The settings of a run with another set in its own's place, in all that is done with that set.
+
+    Without a split of its own it is the set's best, also of the set that the runs are tuned for.
+
+    Args:
+        trained: of the run.
+        config: of the comparison.
+        other: the set.
+    """
+    trained = dataclasses.replace(trained, split=None, train_size=None, seed=config.seeds[0])
+    return settings_on(trained, other.dataset, config.data_root, other.split)
+
+
+def data_of(config: CompareConfig, other: OtherSet) -> FinetuneConfig:
     """Where the images of another set lie, and how they are split."""
-    return DataConfig(
-        dataset=other.dataset,
-        data_root=config.data_root,
-        split=other.split,
-        anonymous_ids=config.anonymous_ids,
-        val_share=config.val_share,
-        on_bad_image=config.on_bad_image,
-        seed=config.seeds[0],
-    )
+    run = FinetuneConfig(**config.settings_of(config.methods[0]))
+    return settings_elsewhere(run, config, other)
 
 
-def asked_for(config: CompareConfig) -> list[DataConfig]:
+def asked_for(config: CompareConfig) -> list[FinetuneConfig]:
     """The data of all other sets, for who hides their places."""
     return [data_of(config, parse_other(text)) for text in config.also_on]
 
@@ -121,5 +130,4 @@ def leaks_of(
     """
     test = other.split.without([Skipped(**each) for each in skipped]).test
     say(f"leak check against {other.asked.text}, {counted(len(test), 'test image')}")
-    same_set = other.asked.dataset == config.dataset and not (config.images or config.table)
-    return check_runs(runs, config, test, names=same_set)
+    return check_runs(runs, config, test, names=is_own_set(config, other.asked.dataset))

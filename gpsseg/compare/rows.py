@@ -170,17 +170,26 @@ def compare_with_baseline(
     if base not in scores:
         return
     others = [group for group in rows if group[0] == size and group != base]
-    for group in others:
-        found = paired_comparison(scores[group].dice, scores[base].dice, scores[base].groups)
-        rows[group]["against"] = {
-            "method": config.baseline,
-            **difference(found),
-            **found.varied,
-        }
-        rows[group]["against"]["verdict"] = verdict(rows[group]["against"])
-    adjusted = holm([rows[group]["against"]["p"] for group in others])
-    for group, p in zip(others, adjusted, strict=True):
-        rows[group]["against"]["p_holm"] = p
+    tests = paired_tests([scores[group].dice for group in others], scores[base])
+    for group, test in zip(others, tests, strict=True):
+        rows[group]["against"] = {"method": config.baseline, **test}
+
+
+def paired_tests(dice: Sequence[np.ndarray], base: SeedScores) -> list[dict[str, Any]]:
+    """What networks' scores differ by from one's, what that says, and p adjusted over all of them.
+
+    Args:
+        dice: (seeds, images) of each, on the images of ``base``.
+        base: to compare with; of one network alone the same for every seed.
+    """
+    tests = []
+    for of_one in dice:
+        before = np.broadcast_to(base.dice, of_one.shape)
+        found = paired_comparison(of_one, before, base.groups)
+        test = {**difference(found), **found.varied}
+        tests.append(test | {"verdict": verdict(test)})
+    adjusted = holm([test["p"] for test in tests])
+    return [test | {"p_holm": p} for test, p in zip(tests, adjusted, strict=True)]
 
 
 def scores_of(run: RunFolder) -> SeedScores:

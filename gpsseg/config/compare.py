@@ -10,10 +10,11 @@ from typing import Any
 from gpsseg.config.also_on import parse_other
 from gpsseg.config.checked import hints_of
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
+from gpsseg.config.elsewhere import is_own_set
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.methods import BLIND, OF_SOME, options_of
 from gpsseg.config.peft_tuners import is_peft
-from gpsseg.config.resuming import spelled
+from gpsseg.config.resuming import same, spelled
 from gpsseg.config.shared import (
     PATIENCE_CONDITIONS,
     BackboneConfig,
@@ -115,7 +116,7 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
     methods: tuple[str, ...] = ("gps", "full", "decoder", "lora")
     """Methods as finetune's --method, perhaps with options of finetune:
     NAME:OPTION=VALUE,OPTION=VALUE, such as gps:top_k=8,criterion=fisher, lora:rank=1 or
-    peft:loha,rank=4,lr=0.01 (lr, decoder_lr and warmup are finetune's, the others the tuner's)."""
+    peft:loha,rank=4,lr=0.01 (lr, decoder_lr, warmup and loss are finetune's, others are PEFT's)."""
     train_sizes: tuple[int, ...] = ()
     """Numbers of training images, each a seeded subset. Default: all. Of four or more, with two
     seeds or more, a learning curve says what twice the largest would bring."""
@@ -179,12 +180,11 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
 
     def _check_other_sets(self) -> None:
         """Refuse another set that comes twice, or is the one that is tuned for."""
-        own = None if self.images or self.table else (spelled(self.dataset), spelled(self.split))
         seen: dict[tuple[str, str], str] = {}
         for text in self.also_on:
             other = parse_other(text)
             key = spelled(other.dataset), spelled(other.split)
-            if key == own:
+            if is_own_set(self, other.dataset) and same("split", other.split, self.split):
                 raise UserError(
                     f"--also-on {text} is what is tuned for, and is scored anyway. Leave it out, "
                     "or name another set or split of it."

@@ -56,7 +56,19 @@ class Row(RowFacts):
 ComparedRow = Annotated[Row, with_ends]
 
 
-class ComparedFile(TypedDict):
+class ComparedSettings(TypedDict, total=False):
+    """What was asked for."""
+
+    criterion: Text
+
+
+class ComparedFacts(TypedDict, total=False):
+    """What a compare.json need not have."""
+
+    settings: ComparedSettings
+
+
+class ComparedFile(ComparedFacts):
     """A comparison."""
 
     data: Text

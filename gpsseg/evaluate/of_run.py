@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.effects import idle
+from gpsseg.config.elsewhere import is_own_set, settings_on
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import StudyFolder
@@ -28,7 +29,6 @@ from gpsseg.report.thumbnails import collect, leak_pictures
 from gpsseg.runs.adopted import adopted_of
 from gpsseg.runs.data import Data, open_data
 from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn, training_facts
-from gpsseg.runs.elsewhere import settings_on
 from gpsseg.runs.folder import require_data_root
 from gpsseg.runs.greys import greys_of, say_other_cut
 from gpsseg.runs.kept import AnotherSetError
@@ -72,7 +72,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     labels = labels_by(config.by, data.split, salt)
     check_prompts_file(config.prompts, trained.prompt, [case.image for case in test])
     say_other_cut(data.greys, test)
-    same_set = _same_set(config, trained)
+    same_set = is_own_set(trained, config.dataset)
     if same_set and StudyFolder(run).is_study:
         refuse_seen(run, runs, trained, test, salt)
     networks = load_all([run], config.untrained, with_base=config.untuned)[0]
@@ -207,7 +207,8 @@ def _data_of(
     opened = functools.partial(
         open_data, where, salt, parts=("test",), training=False, greys=greys_of(runs[0])
     )
-    if config.split is None and _same_set(config, trained) and not StudyFolder(run).is_study:
+    same_set = is_own_set(trained, config.dataset)
+    if config.split is None and same_set and not StudyFolder(run).is_study:
         try:
             return opened(run=run)
         except AnotherSetError:
@@ -219,13 +220,9 @@ def _data_of(
 def _moved(config: EvaluateConfig, trained: FinetuneConfig) -> FinetuneConfig:
     """A run whose training images are looked for where its data are now, if they were moved."""
     gone = trained.data_root is not None and not trained.data_root.exists()
-    if gone and config.data_root and config.dataset in (None, trained.dataset):
+    if gone and config.data_root and is_own_set(trained, config.dataset):
         return dataclasses.replace(trained, data_root=config.data_root)
     return trained
-
-
-def _same_set(config: EvaluateConfig, trained: FinetuneConfig) -> bool:
-    return config.dataset in (None, trained.dataset)
 
 
 def _name_of_data(trained: FinetuneConfig, salt: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from gpsseg.errors import counted
 
 LEVEL = 0.02  # of mDice; ways to tune that differ by less are as good as each other: a choice
+UNDECIDED = "not told apart"
 TRAINED_ON_DRAWN = (
     "the training images were drawn by gpsseg, so that what this network finds says nothing about "
     "one that was trained on real images"
@@ -37,24 +38,32 @@ def refresh_words(counts: Mapping[str, Any]) -> str:
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-    """What the 95 % interval of a difference between two methods' mean Dice says.
+    """What the 95 % interval of a difference between two networks' mean Dice says.
 
-    An interval that lies inside +-``LEVEL`` and leaves out 0 as well says level: the methods differ
-    by less than matters. One seed's interval knows nothing of other trainings, which is added.
+    An interval that lies inside +-``LEVEL`` and leaves out 0 as well says level: the two differ by
+    less than matters.
 
     >>> verdict({"ci95": [-0.004, 0.019]}), verdict({"ci95": [0.001, 0.113]})
     ('level', 'ahead')
-    >>> verdict({"ci95": [-0.031, -0.011], "seeds": 1}), verdict({"ci95": None})
-    ('behind (one seed)', 'not told apart')
+    >>> verdict({"ci95": [-0.031, -0.011]}), verdict({"ci95": None})
+    ('behind', 'not told apart')
     """
     low, high = found["ci95"] or (-math.inf, math.inf)
     if low >= -LEVEL and high <= LEVEL:
-        word = "level"
-    elif low > 0 or high < 0:
-        word = "ahead" if low > 0 else "behind"
-    else:
-        return "not told apart"
-    return word + (" (one seed)" if found.get("seeds") == 1 else "")
+        return "level"
+    if low > 0 or high < 0:
+        return "ahead" if low > 0 else "behind"
+    return UNDECIDED
+
+
+def verdict_text(found: Mapping[str, Any]) -> str:
+    """The "verdict" of a difference as it is shown; one seed knows nothing of other trainings.
+
+    >>> verdict_text({"verdict": "ahead", "seeds": 1}), verdict_text({"verdict": "level"})
+    ('ahead (one seed)', 'level')
+    """
+    told = found["verdict"] != UNDECIDED and found.get("seeds") == 1
+    return f"{found['verdict']}{' (one seed)' * told}"
 
 
 def verdicts_text() -> str:

@@ -20,6 +20,7 @@ from gpsseg.evaluators.words import (
     p_text,
     refresh_words,
     varied_text,
+    verdict_text,
     verdicts_text,
 )
 from gpsseg.files import write_json, write_rows, write_text
@@ -33,7 +34,6 @@ from gpsseg.report.kept import (
     kept_notes,
     kept_of,
     kept_rows,
-    verdict,
 )
 from gpsseg.report.page import fill_template
 from gpsseg.report.sections import leak_sentences
@@ -98,7 +98,7 @@ def cells_of(row: Row) -> list[str]:
         f"{row['iou']:.3f}",
         *_lesions(row),
         _difference(against) if against else "",
-        against["verdict"] if against else "",
+        verdict_text(against) if against else "",
         p_text(against["p_holm"]) if against else "",
         f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%}){_ever(row)}",
         f"{row['delta_bytes'] / 2**20:.2f} MB",
@@ -185,7 +185,7 @@ def page(result: Mapping[str, Any]) -> str:
         "kept_notes": kept_notes(result),
         "kept_charts": kept_charts(kept),
         "change": change_text,
-        "verdict": verdict,
+        "verdict": verdict_text,
         "skipped": skipped(result),
         "leaks": [sentence for sentence in leak_sentences(result.get("leaks")) if sentence],
     }

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.methods import METHOD_OF_CRITERION
 from gpsseg.config.written_compare import ComparedFile, ComparedRow
 from gpsseg.errors import UserError
 from gpsseg.reading import fitted, read_object, read_table, value_in
 
 Row = Mapping[str, Any]
+USUAL = "gradient"
+CRITERION_OF_METHOD = {method: name for name, method in METHOD_OF_CRITERION.items()}
 WORDS = ("method", "criterion", "dataset", "backbone", "resampled", "ungrouped", "data", "title")
 
 
@@ -46,7 +49,7 @@ def read_groups(path: Path) -> list[Group]:
     for row in content["rows"]:
         data, title = row.get("data", content["data"]), row.get("title", content["title"])
         key = (data, title, row["backbone"], row["train_size"])
-        groups.setdefault(key, []).append({**row, "name": _name(row)})
+        groups.setdefault(key, []).append({**row, "name": _name(row, content["criterion"])})
     if not groups:
         raise UserError(f"{path} holds no row, expected one for each method. Compare again.")
     return [
@@ -59,14 +62,16 @@ def _content(path: Path) -> tuple[Any, str]:
     """What stands there, as in compare.json, and what it is called."""
     if path.suffix.lower() == ".csv":
         rows = [_row(line, path, i) for i, line in enumerate(read_table(path)[1], 2)]
-        return {"rows": rows, "data": "", "title": ""}, path.stem
+        return {"rows": rows, "data": "", "title": "", "criterion": USUAL}, path.stem
     file = path / "compare.json" if path.is_dir() else path
     if path.is_dir() and not file.is_file():
         raise UserError(
             f"{path} has no compare.json, expected the folder of a finished comparison. The "
             "command that began it, given again, finishes it."
         )
-    return read_object(file, ComparedFile), file.resolve().parent.name
+    content = read_object(file, ComparedFile)
+    usual = content.get("settings", {}).get("criterion", USUAL)
+    return {**content, "criterion": usual}, file.resolve().parent.name
 
 
 def _row(line: Mapping[str, str], path: Path, number: int) -> Row:
@@ -86,7 +91,15 @@ def _row(line: Mapping[str, str], path: Path, number: int) -> Row:
     return fit
 
 
-def _name(row: Row) -> str:
-    """A method with the criterion by which it selects, where its name does not have that."""
-    criterion, method = row.get("criterion"), str(row["method"])
-    return f"{method} ({criterion})" if criterion and "criterion=" not in method else method
+def _name(row: Row, usual: str) -> str:
+    """A method with the criterion by which it selects, where its name does not have that.
+
+    Args:
+        row: of a method; one of an older version does not say the criterion.
+        usual: the criterion of gps in the comparison.
+    """
+    method = str(row["method"])
+    kind = method.partition(":")[0]
+    criterion = row.get("criterion") or {"gps": usual, **CRITERION_OF_METHOD}.get(kind)
+    told = criterion in (None, kind) or "criterion=" in method
+    return method if told else f"{method} ({criterion})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpsseg.errors import counted
-from gpsseg.evaluators.words import interval_text, varied_text
+from gpsseg.evaluators.words import interval_text, varied_text, verdicts_text
 from gpsseg.report.sections import leak_sentences
 from gpsseg.report.skipped import skipped
 
@@ -86,18 +86,6 @@ def _told(prompt: str) -> str:
     return f", PROMPTED: {prompt}" if " from " in prompt else f", {prompt}"
 
 
-def verdict(entry: Json) -> str:
-    """What became of the untuned network's score, by the interval of the difference.
-
-    >>> verdict({"untuned": {"ci95": [0.1, 0.2]}}), verdict({"untuned": {"ci95": [-0.1, 0.2]}})
-    ('better', 'not told apart')
-    """
-    ends = entry["untuned"]["ci95"]
-    if ends is None:
-        return "no interval"
-    return "better" if ends[0] > 0 else "worse" if ends[1] < 0 else "not told apart"
-
-
 def change_text(entry: Json) -> str:
     """The difference to the untuned network, with its interval."""
     found = entry["untuned"]
@@ -148,6 +136,8 @@ def kept_notes(result: Json) -> list[str]:
             "Untuned is the network before its tuning on the same images, told the same; "
             "differences to it are taken image by image and seed by seed."
         )
+        if not any(row.get("against") for row in result["rows"]):  # else the table says it
+            notes.append(verdicts_text())
     notes.append(f"95 % intervals are over {' or '.join(over)}.")
     if any(" from the truth" in place["prompt"] for place in kept):
         notes.append(
@@ -226,7 +216,7 @@ def _tests(entry: Json) -> dict[str, Any]:
     flat = {}
     for test in ("against", UNTUNED):
         found = entry.get(test) or {}
-        for name in ("difference", "p", "p_holm"):
+        for name in ("difference", "p", "p_holm", "verdict"):
             flat[f"{test}_{name}"] = found.get(name)
         if test == "against":
             flat["against_verdict"] = found.get("verdict")

@@ -11,7 +11,7 @@ from gpsseg.compare import compare
 from gpsseg.compare.cells import Cell
 from gpsseg.compare.elsewhere import _jobs, places_of
 from gpsseg.compare.kept import with_kept
-from gpsseg.compare.others import Other
+from gpsseg.compare.others import Other, data_of, open_others
 from gpsseg.compare.rows import rank
 from gpsseg.config.also_on import parse_other
 from gpsseg.config.evaluate import EvaluateConfig
@@ -21,6 +21,7 @@ from gpsseg.data.splits.split import Split, make_split
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
+from gpsseg.runs.data import find_split, open_card
 
 QUICK = {"image_size": 64, "epochs": 1, "val_share": 0.3, "seeds": (0,), "lr_factors": (1.0,)}
 QUICK |= {"workers": 0, "device": "cpu", "precision": "fp32", "cache": "off"}
@@ -151,6 +152,37 @@ def test_what_is_refused_before_anything_is_run(both, never, tmp_path, tools):
         compare(tools.config(tmp_path / "c", also_on=("isic2017",), without_box=True, **settings))
 
 
+def test_what_is_scored_elsewhere_is_what_was_looked_at_and_checked_for_leaks(
+    both, tmp_path, tools
+):
+    """The set's best split, beside runs on a file of few; not the test images of that file."""
+    names = (both / "Kvasir-SEG" / "splits" / "train.txt").read_text().split()
+    few = tmp_path / "few.json"
+    few.write_text(json.dumps({"train": names[2:], "val": [], "test": names[:2]}))
+    settings = tools.config(
+        tmp_path / "c", data_root=both, split=str(few), also_on=("kvasir",), seeds=(3, 4)
+    )
+    (other,) = open_others(settings)
+    rates = {"values": 1e-3, "decoder_values": 1e-3}
+    facts = Facts("net", "-", "-", "-", 64, 0, "none", 1, 1, rates, prompts=("none",))
+    places = places_of(settings, facts, [other])
+    jobs = [*_jobs(settings, facts, places, [Cell("gps", 4, 1.0, 4)])]
+    scored = [job for job, task in jobs if not task.own]
+    assert len(scored) == 2, "of the run and of the untuned network"
+    for job in scored:
+        split = find_split(open_card(job, None), job, training=False)
+        assert split.ids["test"] == other.split.ids["test"]
+        assert not {*split.ids["test"]} & {*names}
+
+
+def test_of_the_tuned_set_the_same_classes_are_foreground_of_another_all(tmp_path, tools):
+    settings = tools.config(
+        tmp_path, split="a.json", classes=("polyp",), also_on=("kvasir", "isic2017")
+    )
+    of_classes = [data_of(settings, parse_other(text)).classes for text in settings.also_on]
+    assert of_classes == [("polyp",), ()]
+
+
 def finished_at(folder, dice, prompt="full-box", **more):
     """Scores of one network: metrics.json and per_image.csv."""
     folder.path.mkdir(parents=True)
@@ -211,6 +243,8 @@ def test_differences_to_the_untuned_network_pair_images_and_vary_seeds(tmp_path,
     low, high = gps["kept"][0]["untuned"]["ci95"]
     assert low < 0 < 0.3 < high, "two seeds that differ by .2 leave much open, images nothing"
     assert gps["kept"][0]["untuned"]["seeds"] == 2
+    tests = [entry[name] for entry in gps["kept"] for name in ("against", "untuned")]
+    assert {test["verdict"] for test in tests} == {"not told apart"}
 
     drawn = dataclasses.replace(facts, scratch=frozenset({"decoder"}))
     result = with_kept(result, settings, drawn, [own, boxed], picked, [])

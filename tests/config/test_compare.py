@@ -2,7 +2,8 @@
 
 import pytest
 
-from gpsseg.config.compare import CompareConfig, parse_method
+from gpsseg.config.commandline import option_help
+from gpsseg.config.compare import OF_ALL, CompareConfig, parse_method
 from gpsseg.errors import UserError
 
 
@@ -38,6 +39,11 @@ def test_a_wrong_method_is_one_clear_sentence(text, said):
 def test_wrong_options_are_refused(tmp_path, settings, said):
     with pytest.raises(UserError, match=said):
         CompareConfig(output=tmp_path, **{"methods": ("gps", "full"), "seeds": (0, 1)} | settings)
+
+
+def test_help_names_all_that_is_finetunes_beside_a_tuner_of_peft():
+    told = option_help(CompareConfig)["methods"]
+    assert [name for name in OF_ALL if name not in told] == []
 
 
 def test_patience_is_that_of_every_method(tmp_path):

@@ -249,3 +249,28 @@ def test_the_transcribed_tables_say_what_their_pages_say():
                 f"{float(row['memory_mb']) / 1024:.1f} GB |",
             ]
             assert [part for part in wanted if part not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "criterion", "settings", "name"),
+    [
+        ("gps", "gradient", {}, "gps (gradient)"),
+        ("gps", None, {}, "gps (gradient)"),
+        ("gps:top_k=8", None, {"criterion": "fisher"}, "gps:top_k=8 (fisher)"),
+        ("gps:criterion=taylor", None, {}, "gps:criterion=taylor"),
+        ("neuroada", None, {"criterion": "fisher"}, "neuroada (magnitude)"),
+        ("shira:top_k=2", None, {}, "shira:top_k=2 (random)"),
+        ("fps", "fps", {}, "fps"),
+        ("fps", None, {}, "fps"),
+        ("full", None, {"criterion": "fisher"}, "full"),
+    ],
+)
+def test_a_method_has_one_name_whether_its_comparison_says_the_criterion_or_is_older(
+    tmp_path, method, criterion, settings, name
+):
+    folder = written(tmp_path / "c", {**ROW, "method": method, "criterion": criterion})
+    content = json.loads((folder / "compare.json").read_text())
+    if criterion is None:
+        del content["rows"][0]["criterion"]
+    (folder / "compare.json").write_text(json.dumps(content | {"settings": settings}))
+    assert read_groups(folder)[0].rows[0]["name"] == name
