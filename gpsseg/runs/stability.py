@@ -105,8 +105,7 @@ class Stability:
     ) -> None:
         """Add what a finished selection tells; every process must ask.
 
-        Where another seed makes another network, that selects by some of the images too: by no
-        more than half of them, if one batch is no more.
+        Where another seed makes another network, that selects too: by half of the images or fewer.
 
         Args:
             selection: the result.
@@ -118,7 +117,7 @@ class Stability:
         if not part()[0]:
             names = list(self._top_k) if self._blind else self._names
             self.found["channels"] = channels(self._backbone, selection, names)
-        if self._blind or not self._backbone.facts.scratch:  # layers for classes are copies
+        if self._blind or not self._sees_random_weights():
             return
         looks = looks_of(len(images), at_once, self.parts)
         counts = seen_at(looks, len(images), at_once, machine)
@@ -134,6 +133,12 @@ class Stability:
             "images": counts[place],
             "overlap": gps.overlap(dict(self._seen)[counts[place]], alike),
         }
+
+    def _sees_random_weights(self) -> bool:
+        """Whether another seed could select otherwise; layers added for classes are copies."""
+        scratch, roles = self._backbone.facts.scratch, self._backbone.roles()
+        forward = gps.CRITERIA[self._config.criterion].of_input  # knows nothing of what comes later
+        return not scratch.isdisjoint({roles[n] for n in self._top_k} if forward else scratch)
 
     def _scores_of(
         self,

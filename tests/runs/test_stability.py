@@ -33,7 +33,8 @@ def of_net(monkeypatch):
         monkeypatch.setattr(each, "gps_trains", lambda *args: (TOP_K, []))
     monkeypatch.setattr(choosing, "images_at_once", lambda *args: 1)
     model = net()
-    model.facts = SimpleNamespace(scratch=(), batch_size=1)
+    model.facts = SimpleNamespace(scratch=frozenset(), batch_size=1)
+    model.roles = lambda: dict.fromkeys(dict(model.named_parameters()), "encoder")
     return model
 
 
@@ -89,7 +90,7 @@ def test_every_criterion_s_sums_can_be_halved(of_net, criterion):
 @pytest.mark.parametrize("mix", ["random", "magnitude"])
 def test_of_a_mix_only_what_the_criterion_chose_is_measured(of_net, monkeypatch, mix):
     """The rest is alike whatever the images are. Of 2 and 1 entries the gradient chooses 1."""
-    of_net.facts.scratch = ("decoder",)
+    of_net.facts.scratch = frozenset({"decoder"})
     monkeypatch.setattr(module, "load_base", lambda config, card: net())
     pictures, own = Pictures(4), dict.fromkeys(TOP_K, 1)
     found, selection, how = watched(of_net, pictures, mix=mix, mix_share=0.5)
@@ -149,7 +150,7 @@ def test_other_criteria_and_other_k_are_those_of_the_same_images(of_net):
 
 def test_a_network_with_other_random_weights(of_net, monkeypatch):
     """It scores no more than half of the images; the same weights select the same."""
-    of_net.facts.scratch = ("decoder",)
+    of_net.facts.scratch = frozenset({"decoder"})
     pictures, seeds = Pictures(6), []
 
     def other(config, card):
@@ -166,6 +167,8 @@ def test_a_network_with_other_random_weights(of_net, monkeypatch):
     found, _, _ = watched(of_net, pictures, criterion="taylor", seed=2**32 - 1)
     assert 0 < found["stability"]["other_seed"]["overlap"] < 1
     assert seeds == [1, 2**32 - 2], "a seed that is allowed"
+    found, _, _ = watched(of_net, pictures, criterion="fps")
+    assert "other_seed" not in found["stability"], "forward passes do not see the decoder's weights"
 
 
 def test_channels_of_a_weight_that_competes_for_nothing_are_not_used(of_net):
