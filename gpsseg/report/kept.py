@@ -218,7 +218,5 @@ def _tests(entry: Json) -> dict[str, Any]:
         found = entry.get(test) or {}
         for name in ("difference", "p", "p_holm", "verdict"):
             flat[f"{test}_{name}"] = found.get(name)
-        if test == "against":
-            flat["against_verdict"] = found.get("verdict")
         flat[f"{test}_ci95_low"], flat[f"{test}_ci95_high"] = found.get("ci95") or (None, None)
     return flat
