@@ -37,7 +37,8 @@ class ReportConfig:
     Example: python -m gpsseg.report --run runs/first --checklist claim --output paper/first.md
 
     Or draw finished comparisons: mDice against what trains, the delta's size, a step's time and the
-    peak memory, a row of charts for each number of training images, as one SVG.
+    peak memory, a row of charts for each number of training images, and what was gained against
+    what was kept where it was made with --also-on, as one SVG.
 
     Example: python -m gpsseg.report --comparisons compared --output figure.svg
 

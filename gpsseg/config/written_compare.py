@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from gpsseg.config.fitting import Count, Score, Text, Unfit
+from gpsseg.config.written import SplitName
 from gpsseg.config.written_scores import Ends, with_ends
 
 MOST = 1e12  # no time in seconds and no memory in MB is more
@@ -17,6 +18,12 @@ def _measured(value: float) -> float:
     raise Unfit("a number, 0 or more")
 
 
+def _measured_change(value: float) -> float:
+    if -1 <= value <= 1:
+        return value
+    raise Unfit("a number from -1 to 1")
+
+
 def _in_order(ends: Ends) -> Ends:
     if ends is None or -math.inf < ends[0] <= ends[1] < math.inf:
         return ends
@@ -26,9 +33,47 @@ def _in_order(ends: Ends) -> Ends:
 Measured = Annotated[float, _measured]
 
 
+class Difference(TypedDict):
+    """To the untuned network."""
+
+    difference: Annotated[float, _measured_change]
+    ci95: Annotated[Ends, _in_order]
+
+
+class KeptFacts(TypedDict, total=False):
+    """What a score elsewhere need not have."""
+
+    untuned: Difference
+
+
+class KeptScore(KeptFacts):
+    """A method's score in one place, see ``KeptPlace``."""
+
+    dice: Score
+    dice_ci95: Annotated[Ends, _in_order]
+
+
+class PlaceFacts(TypedDict, total=False):
+    """What a place need not have."""
+
+    data: Text
+    split: SplitName
+    untuned: dict[str, Any]
+
+
+class KeptPlace(PlaceFacts):
+    """A set and what the networks were told there."""
+
+    title: Text
+    prompt: Text
+    usual: bool
+    images: Count
+
+
 class RowFacts(TypedDict, total=False):
     """What a row of compare.json need not have."""
 
+    kept: list[KeptScore]
     criterion: Text | None
     decoder: Count | None
     resampled: Text
@@ -66,6 +111,7 @@ class ComparedFacts(TypedDict, total=False):
     """What a compare.json need not have."""
 
     settings: ComparedSettings
+    kept: list[KeptPlace]
 
 
 class ComparedFile(ComparedFacts):

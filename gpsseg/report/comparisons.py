@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from gpsseg.config.methods import METHOD_OF_CRITERION
 from gpsseg.config.written_compare import ComparedFile, ComparedRow
 from gpsseg.errors import UserError
 from gpsseg.reading import fitted, read_object, read_table, value_in
+from gpsseg.report.kept import Kept, kept_of
 
 Row = Mapping[str, Any]
 USUAL = "gradient"
@@ -27,12 +28,14 @@ class Group:
         synthetic: whether the images are drawn.
         title: of the data set.
         rows: as in compare.json, each with its "name": method and criterion.
+        kept: what they scored elsewhere, see ``gpsseg.report.kept``; empty without it.
     """
 
     comparison: str
     synthetic: bool
     title: str
     rows: tuple[Row, ...]
+    kept: tuple[Kept, ...] = ()
 
 
 def read_groups(path: Path) -> list[Group]:
@@ -53,9 +56,16 @@ def read_groups(path: Path) -> list[Group]:
     if not groups:
         raise UserError(f"{path} holds no row, expected one for each method. Compare again.")
     return [
-        Group(called, data.startswith("synthetic"), title, tuple(rows))
+        Group(called, data.startswith("synthetic"), title, tuple(rows), _kept(content, rows))
         for (data, title, *_), rows in groups.items()
     ]
+
+
+def _kept(content: Row, rows: Sequence[Row]) -> tuple[Kept, ...]:
+    places = content.get("kept", [])
+    if any(len(row.get("kept", ())) != len(places) for row in rows):
+        return ()
+    return tuple(kept_of({"kept": places, "rows": rows}))
 
 
 def _content(path: Path) -> tuple[Any, str]:

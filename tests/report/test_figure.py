@@ -116,6 +116,35 @@ def test_sizes_and_comparisons_have_rows_of_their_own_and_one_legend(tmp_path):
     assert len(root.findall(f"{SVG}svg")) == 12
 
 
+def test_what_was_kept_on_other_sets_has_a_chart_for_each_place(tmp_path):
+    def score(dice, change):
+        of_base = {"difference": change, "ci95": [change - 0.02, change + 0.02]}
+        return {"dice": dice, "dice_ci95": [dice - 0.1, dice + 0.1], "untuned": of_base}
+
+    folder = written(
+        tmp_path / "small",
+        ROW | {"kept": [score(0.6, 0.3), score(0.8, -0.05)]},
+        FULL | {"kept": [score(0.65, 0.35), score(0.7, -0.15)]},
+    )
+    content = json.loads((folder / "compare.json").read_text())
+    base = {"dice": 0.3, "dice_ci95": [0.2, 0.4]}
+    own = {"title": "Kvasir-SEG", "prompt": "none", "usual": True, "images": 120}
+    other = {"title": "Skin", "prompt": "box from the truth", "usual": False, "images": 60}
+    content["kept"] = [own | {"untuned": base}, other | {"untuned": base}]
+    (folder / "compare.json").write_text(json.dumps(content))
+    _, root = drawn(tmp_path, folder)
+    said = texts(root)
+    assert "Gained against kept: Skin, PROMPTED: box from the truth, 20 training images" in said
+    assert "60 images; 95 % intervals as above" in said
+    told = [each.text for each in root.iter(f"{SVG}title")]
+    full = "+0.350 [+0.330, +0.370] where tuned for, -0.150 [-0.170, -0.130] here"
+    assert f"full: {full}" in told
+    content["rows"][0]["kept"].pop()
+    (folder / "compare.json").write_text(json.dumps(content))
+    (tmp_path / "figure.svg").unlink()
+    assert not any("kept" in text for text in texts(drawn(tmp_path, folder)[1]))
+
+
 def test_what_has_no_number_is_left_out_and_named(tmp_path):
     """A decoder alone leaves the encoder; a run of no step has no time."""
     alone = FULL | {"method": "decoder", "share_of_encoder": 0.0, "step_seconds": None}
