@@ -15,6 +15,8 @@ SELECTING = ("top_k", "decoder_top_k", "biases", "layers", "late_share")
 BLIND = ("magnitude", "random")  # criteria that look at no image
 # Criteria whose sums over parts of the images add up; a test holds them equal to gpsseg.gps.
 ADDING_UP = ("gradient", "gradient-abs", "fisher", "taylor", "gallop", "fps")
+# Criteria that add up gradients with their signs: of their sums others of them can be made.
+SIGNED = ("gradient", "taylor", "channel-normalised", "gallop")
 # Criteria without a gradient -> the method that selects by them; gps always scores by it.
 METHOD_OF_CRITERION: Mapping[str, str] = {"magnitude": "neuroada", "random": "shira", "fps": "fps"}
 
@@ -46,6 +48,11 @@ METHOD_TITLES: Mapping[str, str] = {
     "neuroada": "selection by magnitude (NeuroAda)",
     "shira": "selection at random (SHiRA)",
 }
+# What a method and its settings are to whoever is handed a delta, in the order in which it is said.
+TOLD = (
+    *("rank", "top_k", "decoder_top_k", "criterion", "mix", "mix_share", "layers", "late_share"),
+    *("level", "biases", "refresh", "loss"),
+)
 OF_SOME = tuple(dict.fromkeys(name for names in METHOD_OPTIONS.values() for name in names))
 
 

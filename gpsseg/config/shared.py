@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
-from gpsseg.config.methods import READS_IMAGES
+from gpsseg.config.methods import READS_IMAGES, SIGNED
 from gpsseg.errors import UserError
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -49,7 +49,7 @@ SELECTION_CONDITIONS: Conditions = {
     "selection_images": READS_IMAGES,
     "mix": Condition(
         "--level neuron, and a --criterion other than it that adds up gradients with their signs "
-        "(gradient, taylor, channel-normalised or gallop)",
+        f"({', '.join(SIGNED[:-1])} or {SIGNED[-1]})",
         lambda config: config.level == "neuron" and _mixes(config),
     ),
     "mix_share": Condition("--mix", lambda config: config.mix is not None),
@@ -64,8 +64,7 @@ PATIENCE_CONDITIONS: Conditions = {
 
 
 def _mixes(config: Any) -> bool:
-    signed = ("gradient", "taylor", "channel-normalised", "gallop")
-    return config.criterion in signed and config.mix != config.criterion
+    return config.criterion in SIGNED and config.mix != config.criterion
 
 
 def _may_run_out(config: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from gpsseg.backbones.base import is_path
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.methods import TOLD
 from gpsseg.config.private import CARD, HIDDEN
 from gpsseg.config.resuming import read_config
 from gpsseg.config.written import AnyConfig, Json
@@ -30,23 +31,8 @@ HIDDEN_FILE = "own-file.pth"  # what a nameless run's file is called
 # places, or of the machine.
 SETTINGS = (
     *("batch_size", "weight_decay", "decay_to", "warmup", "dataset", "classes", "separate_classes"),
-    *("anonymous_ids", "image_size", "seed", "backbone", "weights", "prompt", "top_k"),
-    *(
-        "decoder_top_k",
-        "criterion",
-        "mix",
-        "mix_share",
-        "layers",
-        "late_share",
-        "level",
-        "biases",
-        "precision",
-        "method",
-        "rank",
-        "epochs",
-        "refresh",
-    ),
-    *("lr", "decoder_lr", "accumulate", "loss"),
+    *("anonymous_ids", "image_size", "seed", "backbone", "weights", "prompt", "precision"),
+    *("method", *TOLD, "epochs", "lr", "decoder_lr", "accumulate"),
 )
 RESOLVED = ("precision", "greys")
 METRICS = (

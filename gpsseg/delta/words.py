@@ -5,25 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gpsseg.config.methods import title_of
+from gpsseg.config.methods import TOLD, title_of
 from gpsseg.errors import counted, told
 from gpsseg.evaluators.words import refresh_words
 
 UNKNOWN = "not known (the delta does not say)"
-OF_METHOD = (
-    "rank",
-    "top_k",
-    "decoder_top_k",
-    "criterion",
-    "mix",
-    "mix_share",
-    "layers",
-    "late_share",
-    "level",
-    "biases",
-    "refresh",
-    "loss",
-)
 SHORT = 200
 MOST = 20  # parts of a mean that are listed
 
@@ -84,7 +70,7 @@ def _method(settings: Mapping[str, Any] | None) -> str:
     method = told(settings["method"])
     idle = {"mix_share"} if not settings.get("mix") else set()
     idle |= {"layers", "late_share"} if settings.get("layers") != "late" else set()
-    given = [name for name in OF_METHOD if settings.get(name) and name not in idle]
+    given = [name for name in TOLD if settings.get(name) and name not in idle]
     options = [f"{name} {told(settings[name])}" for name in given]
     return ", ".join([title_of(method), *options])
 

@@ -16,6 +16,8 @@ from gpsseg.config.methods import (
     METHOD_OPTIONS,
     OF_SOME,
     SELECTING,
+    SIGNED,
+    TOLD,
     known_options,
     options_of,
     title_of,
@@ -98,6 +100,14 @@ def test_the_methods_with_a_rank_are_those_that_it_changes():
 
 def test_blind_criteria_are_those_that_look_at_no_image():
     assert set(BLIND) == {name for name, how in CRITERIA.items() if how.is_blind}
+
+
+def test_criteria_that_can_be_mixed_into_are_those_whose_gradients_keep_their_signs():
+    assert set(SIGNED) == {name for name, how in CRITERIA.items() if how.takes_batches}
+
+
+def test_no_option_of_a_method_is_forgotten_where_a_delta_is_told_of():
+    assert set(TOLD) == {*OF_SOME, "loss"} - {"selection_images"}
 
 
 def test_protocols_and_measured_methods():
