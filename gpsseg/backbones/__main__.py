@@ -9,7 +9,7 @@ from gpsseg.config.backbones import ListBackbonesConfig
 from gpsseg.console import run_command, say
 
 if TYPE_CHECKING:
-    from gpsseg.backbones.base import Published
+    from gpsseg.backbones.family import Published
 
 HEAD = ("backbone", "parameters", "weights here", "input in pixels", "licence")
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,8 +14,8 @@ from torch import Tensor, nn
 
 from gpsseg.errors import UserError
 
-Prompt = Literal["none", "full-box", "box", "point"]
-PROMPTS: tuple[Prompt, ...] = ("none", "full-box", "box", "point")
+Prompt = Literal["none", "full-box", "box", "point", "text"]
+PROMPTS: tuple[Prompt, ...] = ("none", "full-box", "box", "point")  # of the SAM families
 UNET_RATES = {"values": 2e-3, "decoder_values": 2e-3, "full": 3e-4, "decoder": 1e-3}
 UNET_OWN_RATES = {  # of the kinds above, with these methods; GPS's, until they are searched for
     "neuroada": {"values": 2e-3, "decoder": 1e-3},
@@ -24,91 +23,6 @@ UNET_OWN_RATES = {  # of the kinds above, with these methods; GPS's, until they 
 }
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  # from 0..1 to -1..1
-
-
-@dataclass(frozen=True)
-class Order:
-    """What ``load_backbone`` was asked for, and what its arguments say is described there."""
-
-    name: str
-    prompt: Prompt | None = None
-    weights: str | None = None
-    random_weights: bool = False
-    classes: int = 1
-
-    @property
-    def path(self) -> Path | None:
-        """The user's own file or folder of weights, if one is named."""
-        if self.weights and self.weights != "random":
-            return Path(self.weights)
-        return Path(self.name) if is_path(self.name) else None
-
-    def choose_prompt(self, takes: Sequence[Prompt], default: Prompt) -> Prompt:
-        """The prompt asked for, or the default.
-
-        Raises:
-            UserError: the backbone does not take it.
-        """
-        if self.prompt is None or self.prompt in takes:
-            return self.prompt or default
-        known = "no prompt" if set(takes) == {"none"} else f"the prompts {', '.join(takes)}"
-        raise UserError(
-            f"{self.name} takes {known}, got --prompt {self.prompt}. Leave the option out."
-        )
-
-    def refuse_classes(self) -> None:
-        """Refuse several classes.
-
-        Raises:
-            UserError: there are several.
-        """
-        if self.classes != 1:
-            raise UserError(
-                f"{self.name} segments one foreground, got {self.classes - 1} classes. Take "
-                "another backbone, such as litemedsam, or leave out --separate-classes."
-            )
-
-
-@dataclass(frozen=True)
-class Published:
-    """A backbone with a name of its own, as ``python -m gpsseg.backbones`` lists it.
-
-    Attributes:
-        parameters: how many numbers the network holds.
-        input: the sizes it takes, in words.
-        licence: of the weights.
-        homepage: where network and weights come from.
-        pretraining: what the weights were trained on, and which test images that may include.
-        source: where the weights come from, in words.
-        present: whether they are on this machine; looks, and never downloads.
-    """
-
-    parameters: int
-    input: str
-    licence: str
-    homepage: str
-    pretraining: str
-    source: str
-    present: Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Family:
-    """Networks of one kind: what one file of this folder adds to ``registry.FAMILIES``.
-
-    Attributes:
-        title: what they are.
-        pattern: how names look that are not in ``published``; empty if there are none.
-        published: the backbones with names of their own.
-        takes: whether a name that is in no ``published`` is one of this family.
-        load: builds what was ordered.
-    """
-
-    title: str
-    pattern: str
-    published: Mapping[str, Published]
-    takes: Callable[[str], bool]
-    load: Callable[[Order], Backbone]
 
 
 @dataclass(frozen=True)
@@ -123,7 +37,8 @@ class Facts:
         image_size: side of the square input in pixels.
         image_multiple: other sides must be a multiple of this; 0 means there is no other side.
         prompt: what is in use: "none"; "full-box", the box around the whole image, which knows
-            nothing of the truth; "box" or "point", which somebody or the truth must give.
+            nothing of the truth; "box" or "point", which somebody or the truth must give; "text",
+            which is ``text`` for every image.
         batch_size: default; 2 GB of activations an image is much on a laptop, a few MB is not.
         batch_size_on_gpu: the same where a GPU trains, which few images leave idle.
         learning_rates: peak rates for "values" (entries GPS selects), "decoder_values" (those of a
@@ -132,6 +47,7 @@ class Facts:
         own_rates: method -> those of these rates that it has for itself; see ``rates_of``.
         scratch: roles that start from random weights, not from a checkpoint.
         prompts: all that could be in use.
+        text: the words that name the foreground, where ``prompt`` is "text".
     """
 
     name: str
@@ -147,6 +63,7 @@ class Facts:
     scratch: frozenset[str] = frozenset()
     prompts: tuple[Prompt, ...] = ("none",)
     own_rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    text: str = ""
 
     def rates_of(self, method: str) -> dict[str, float]:
         """The default rates of a method, by the kinds of ``learning_rates``: its own go first."""
@@ -232,8 +149,12 @@ class Backbone(nn.Module, ABC):
         """Parts of the decoder that no checkpoint holds, because it knew other classes."""
         return ()
 
-    def tell(self, prompt: Prompt) -> None:
-        """Let the network be told something else from now on; ``facts.prompt`` says what.
+    def tell(self, prompt: Prompt, text: str = "") -> None:
+        """Let the network be told something else from now on; ``facts`` say what.
+
+        Args:
+            prompt: of ``facts.prompts``.
+            text: the words, where that is "text".
 
         Raises:
             UserError: it does not take that.
@@ -241,7 +162,7 @@ class Backbone(nn.Module, ABC):
         if prompt not in self.facts.prompts:
             known = ", ".join(self.facts.prompts)
             raise UserError(f"{self.facts.name} takes the prompts {known}, got {prompt}.")
-        self.facts = dataclasses.replace(self.facts, prompt=prompt)
+        self.facts = dataclasses.replace(self.facts, prompt=prompt, text=text)
 
     def normalised(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] as the network's first layer takes it, see ``statistics``."""
@@ -258,13 +179,6 @@ class Backbone(nn.Module, ABC):
         """Return parameter name -> role."""
         owner = {id(p): role for role, part in self.parts.items() for p in part.parameters()}
         return {name: owner[id(parameter)] for name, parameter in self.named_parameters()}
-
-
-def is_path(name: str) -> bool:
-    """Whether a backbone's name is a file or folder: it is there, or it is written like one."""
-    path = Path(name)
-    written = path.suffix in (".pth", ".pt", ".bin", ".safetensors", ".ckpt")
-    return written or path.is_absolute() or len(path.parts) > 1 or path.is_dir()
 
 
 def stretched(image: Tensor) -> Tensor:

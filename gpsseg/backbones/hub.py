@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.backbones.base import Published
+from gpsseg.backbones.family import Published
 from gpsseg.errors import UserError
 
 WITH_PIP = "litemedsam and unet-efficientnet-lite0 come with pip and need no network"

@@ -13,15 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpsseg.backbones.base import (
-    PROMPTS,
-    Backbone,
-    Facts,
-    Family,
-    Order,
-    Prompt,
-    Published,
-)
+from gpsseg.backbones.base import PROMPTS, Backbone, Facts, Prompt
+from gpsseg.backbones.family import Family, Order, Published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.weights import fill_weights, is_packaged, packaged_weights, read_checkpoint
 

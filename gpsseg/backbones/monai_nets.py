@@ -13,16 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gpsseg.backbones.base import (
-    HALF,
-    UNET_OWN_RATES,
-    UNET_RATES,
-    Backbone,
-    Facts,
-    Family,
-    Order,
-    repeated_blocks,
-)
+from gpsseg.backbones.base import HALF, UNET_OWN_RATES, UNET_RATES, Backbone, Facts, repeated_blocks
+from gpsseg.backbones.family import Family, Order
 from gpsseg.backbones.weights import fill_weights, read_checkpoint
 from gpsseg.errors import UserError, look_up
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, sam_hq, unet
-from gpsseg.backbones.base import Backbone, Family, Order, Prompt, Published, is_path
+from gpsseg.backbones.base import Backbone, Prompt
+from gpsseg.backbones.family import Family, Order, Published, is_path
 from gpsseg.errors import UserError, nearest
 
 FAMILIES: tuple[Family, ...] = (
@@ -41,6 +42,7 @@ def load_backbone(
     random_weights: bool = False,
     weights: str | None = None,
     classes: int = 1,
+    text: str = "",
 ) -> Backbone:
     """Load a backbone with its pre-trained weights, in evaluation mode, on the CPU.
 
@@ -53,12 +55,13 @@ def load_backbone(
         weights: your own checkpoint for the network of this name: of all of it, or of a UNet's
             encoder; "random" starts from random weights.
         classes: C of the logits: 1, or the background and every class.
+        text: the words of the prompt "text"; see ``Facts.text``.
 
     Raises:
         UserError: the name is unknown (the nearest is suggested), or its weights are not in place.
     """
     family = require_names(name, weights)
-    order = Order(name, prompt, weights, random_weights or weights == "random", classes)
+    order = Order(name, prompt, weights, random_weights or weights == "random", classes, text)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return family.load(order).eval()

@@ -15,15 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gpsseg.backbones.attention import plain_where_faster
-from gpsseg.backbones.base import (
-    IMAGENET,
-    PROMPTS,
-    Backbone,
-    Family,
-    Order,
-    Prompt,
-    full_precision,
-)
+from gpsseg.backbones.base import IMAGENET, PROMPTS, Backbone, Prompt, full_precision
+from gpsseg.backbones.family import Family, Order
 from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points

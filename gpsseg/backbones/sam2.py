@@ -19,12 +19,11 @@ from gpsseg.backbones.base import (
     IMAGENET,
     PROMPTS,
     Backbone,
-    Family,
-    Order,
     Prompt,
     full_precision,
     repeated_blocks,
 )
+from gpsseg.backbones.family import Family, Order
 from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points

@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gpsseg.backbones.base import PROMPTS, Family, Order, Prompt
+from gpsseg.backbones.base import PROMPTS, Prompt
+from gpsseg.backbones.family import Family, Order
 from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.sam import ENCODERS, Sam, random_sam
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type

@@ -21,11 +21,9 @@ from gpsseg.backbones.base import (
     UNET_RATES,
     Backbone,
     Facts,
-    Family,
-    Order,
-    Published,
     repeated_blocks,
 )
+from gpsseg.backbones.family import Family, Order, Published
 from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.weights import (
     fill_encoder,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gpsseg.backbones import Backbone, load_backbone
-from gpsseg.backbones.base import is_path
+from gpsseg.backbones.family import is_path
 from gpsseg.config.peft_tuners import is_peft
 from gpsseg.config.resuming import read_config
 from gpsseg.console import working

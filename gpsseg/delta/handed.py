@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpsseg.backbones.base import is_path
+from gpsseg.backbones.family import is_path
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import TOLD
 from gpsseg.config.private import CARD, HIDDEN

@@ -1,0 +1,103 @@
+"""What a file of this folder adds to the registry, and what it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpsseg.backbones.base import Backbone, Prompt
+from gpsseg.errors import UserError
+
+
+@dataclass(frozen=True)
+class Order:
+    """What ``load_backbone`` was asked for; its arguments are described there."""
+
+    name: str
+    prompt: Prompt | None = None
+    weights: str | None = None
+    random_weights: bool = False
+    classes: int = 1
+    text: str = ""
+
+    @property
+    def path(self) -> Path | None:
+        """The user's own file or folder of weights, if one is named."""
+        if self.weights and self.weights != "random":
+            return Path(self.weights)
+        return Path(self.name) if is_path(self.name) else None
+
+    def choose_prompt(self, takes: Sequence[Prompt], default: Prompt) -> Prompt:
+        """The prompt asked for, or the default.
+
+        Raises:
+            UserError: the backbone does not take it.
+        """
+        if self.prompt is None or self.prompt in takes:
+            return self.prompt or default
+        known = "no prompt" if set(takes) == {"none"} else f"the prompts {', '.join(takes)}"
+        raise UserError(
+            f"{self.name} takes {known}, got --prompt {self.prompt}. Leave the option out."
+        )
+
+    def refuse_classes(self) -> None:
+        """Refuse several classes.
+
+        Raises:
+            UserError: there are several.
+        """
+        if self.classes != 1:
+            raise UserError(
+                f"{self.name} segments one foreground, got {self.classes - 1} classes. Take "
+                "another backbone, such as litemedsam, or leave out --separate-classes."
+            )
+
+
+@dataclass(frozen=True)
+class Published:
+    """A backbone with a name of its own, as ``python -m gpsseg.backbones`` lists it.
+
+    Attributes:
+        parameters: how many numbers the network holds.
+        input: the sizes it takes, in words.
+        licence: of the weights.
+        homepage: where network and weights come from.
+        pretraining: what the weights were trained on, and which test images that may include.
+        source: where the weights come from, in words.
+        present: whether they are on this machine; looks, and never downloads.
+    """
+
+    parameters: int
+    input: str
+    licence: str
+    homepage: str
+    pretraining: str
+    source: str
+    present: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks of one kind: what one file of this folder adds to ``registry.FAMILIES``.
+
+    Attributes:
+        title: what they are.
+        pattern: how names look that are not in ``published``; empty if there are none.
+        published: the backbones with names of their own.
+        takes: whether a name that is in no ``published`` is one of this family.
+        load: builds what was ordered.
+    """
+
+    title: str
+    pattern: str
+    published: Mapping[str, Published]
+    takes: Callable[[str], bool]
+    load: Callable[[Order], Backbone]
+
+
+def is_path(name: str) -> bool:
+    """Whether a backbone's name is a file or folder: it is there, or it is written like one."""
+    path = Path(name)
+    written = path.suffix in (".pth", ".pt", ".bin", ".safetensors", ".ckpt")
+    return written or path.is_absolute() or len(path.parts) > 1 or path.is_dir()
