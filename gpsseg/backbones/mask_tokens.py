@@ -4,7 +4,8 @@ SAM's decoder makes one mask of each of its mask tokens: the token attends to th
 network of its own (the hypernetwork) turns it into the weights of a last 1x1 convolution (Kirillov
 et al., 2023, appendix A). The pre-trained tokens stay: the first is for the single mask, the others
 are for ambiguous prompts. Every class gets a further token and hypernetwork, copies of the first's.
-So nothing is random, and each class begins with what the network segments untuned.
+So nothing is random, no class is preferred, and each begins near what the network segments untuned
+(not at it: tokens attend to one another, and there are more of them).
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
+from gpsseg.data.formats.dicom_codes import Segment
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.data.sources import Failures, Source
 from gpsseg.errors import UserError
@@ -31,6 +32,7 @@ class Plan:
         table: of the masks' numbers, where there is an uncertainty.
         task: the number of the run or study, of several, whose network it is.
         label: what a mask marks.
+        segments: what its labels mean in a DICOM-SEG.
     """
 
     source: Source
@@ -41,6 +43,7 @@ class Plan:
     table: Path | None = None
     task: int = 0
     label: str = "lesion"
+    segments: tuple[Segment, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
