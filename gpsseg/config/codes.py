@@ -69,7 +69,9 @@ def parse_codes(texts: Iterable[str], option: str = "--codes") -> dict[str, Codi
         name, equals, code = text.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise UserError(f"{option} {shown(text)}: no class, expected CLASS=SCHEME:VALUE:MEANING.")
+            raise UserError(
+                f"{option} {shown(text)}: no class, expected CLASS=SCHEME:VALUE:MEANING."
+            )
         if name in found:
             raise UserError(f"{option} names {shown(name)} twice, expected one code a class.")
         try:

@@ -180,7 +180,11 @@ def begin(tasks: Sequence[Task]) -> None:
             by_main(functools.partial(check_numbers, task.config.output / TABLE))
     for task in sorted(tasks, key=lambda each: not (each.config.output / PREDICTED).exists()):
         with drawn(current() if task.nameless else None):
-            by_main(functools.partial(keep_settings, task.config, task.card, task.nameless, task.segments))
+            by_main(
+                functools.partial(
+                    keep_settings, task.config, task.card, task.nameless, task.segments
+                )
+            )
 
 
 def task_names(folders: Sequence[Path]) -> list[str]:

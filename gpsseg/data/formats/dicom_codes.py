@@ -1,4 +1,4 @@
-"""Which code a class has in a DICOM-SEG: as it was named, or as pydicom's dictionary knows its name.
+"""Which code a class has in a DICOM-SEG: as it was named, or as pydicom's dictionary knows it.
 
 DICOM lists which property types go with which category (PS3.16, context groups 7191 to 7198). A
 class is looked up by its whole name there; nothing is guessed.

@@ -31,7 +31,7 @@ def test_a_name_is_looked_up_whole(name: str, kind: str, category: str) -> None:
 
 
 def test_a_name_that_only_resembles_one_is_not_guessed() -> None:
-    with pytest.raises(UserError, match='no code is known for \'livers\'.*--codes "livers=SCHEME'):
+    with pytest.raises(UserError, match=r"no code is known for 'livers'.*--codes .livers=SCHEME"):
         segments_of(["livers"], {})
 
 

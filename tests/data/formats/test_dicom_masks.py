@@ -64,12 +64,19 @@ def test_each_class_is_a_segment_with_its_code(written: SimpleNamespace, tmp_pat
 
     labels = np.random.default_rng(2).integers(0, 4, SHAPE).astype(np.uint8)
     labels[labels == 2] = 0
-    classes = segments_of(["liver", "spleen", "my lesions"], parse_codes(["my lesions=99X:7:Mine;SCT:49755003:Morphologically Abnormal Structure"]))
+    classes = segments_of(
+        ["liver", "spleen", "my lesions"],
+        parse_codes(["my lesions=99X:7:Mine;SCT:49755003:Morphologically Abnormal Structure"]),
+    )
     path = tmp_path / "several.dcm"
     write_dicom_seg(path, labels, sources_of(written), classes, "0")
     theirs = highdicom.seg.segread(path)
     np.testing.assert_array_equal(theirs.get_volume(combine_segments=True).array.shape, SHAPE)
-    assert [each.SegmentLabel for each in theirs.SegmentSequence] == ["liver", "spleen", "my lesions"]
+    assert [each.SegmentLabel for each in theirs.SegmentSequence] == [
+        "liver",
+        "spleen",
+        "my lesions",
+    ]
     assert [
         (each.segmented_property_category.value, each.segmented_property_type.value)
         for each in map(theirs.get_segment_description, (1, 2, 3))
