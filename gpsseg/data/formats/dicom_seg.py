@@ -73,6 +73,7 @@ def write_dicom_seg(
                 f"({type(error).__name__}: tags are missing, or they share no frame of "
                 "reference). Pass --format nrrd."
             ) from None
+        segmentation.SpecificCharacterSet = "ISO_IR 192"  # UTF-8, for labels and patients alike
         with replacing(path) as partial:
             segmentation.save_as(partial)
 
@@ -97,7 +98,7 @@ def _segmentation(
     described = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
-            segment_label=segment.label[:64],
+            segment_label=segment.label.replace("\\", "/")[:64],
             segmented_property_category=_concept(segment.coding.category),
             segmented_property_type=_concept(segment.coding.kind),
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,

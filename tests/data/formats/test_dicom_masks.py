@@ -24,6 +24,7 @@ from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 
 SHAPE = (4, 6, 8)
+ABNORMAL = "SCT:49755003:Morphologically Abnormal Structure"
 POLYP = segments_of(["polyp"], {})
 
 
@@ -66,7 +67,7 @@ def test_each_class_is_a_segment_with_its_code(written: SimpleNamespace, tmp_pat
     labels[labels == 2] = 0
     classes = segments_of(
         ["liver", "spleen", "my lesions"],
-        parse_codes(["my lesions=99X:7:Mine;SCT:49755003:Morphologically Abnormal Structure"]),
+        parse_codes([f"my lesions=99X:7:Mine;{ABNORMAL}"]),
     )
     path = tmp_path / "several.dcm"
     write_dicom_seg(path, labels, sources_of(written), classes, "0")
@@ -91,6 +92,19 @@ def test_each_class_is_a_segment_with_its_code(written: SimpleNamespace, tmp_pat
     grid = RAS @ written.volume.affine[:, [2, 1, 0, 3]]
     ours = placed(found, SHAPE[::-1], grid, path)
     np.testing.assert_array_equal(ours.transpose(2, 1, 0), labels)
+
+
+def test_labels_and_meanings_of_any_script_are_kept(
+    written: SimpleNamespace, tmp_path: Path
+) -> None:
+    from pydicom import dcmread
+
+    path, source = tmp_path / "a.dcm", sources_of(written)
+    codes = parse_codes([f"肝\\臓=99X:1:größer;{ABNORMAL}"])
+    write_dicom_seg(path, written.mask, source, segments_of(["肝\\臓"], codes), "0")
+    (segment,) = dcmread(path).SegmentSequence
+    assert segment.SegmentLabel == "肝/臓"
+    assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "größer"
 
 
 def test_a_truth_that_runs_the_other_way_and_reaches_farther(written: SimpleNamespace) -> None:
