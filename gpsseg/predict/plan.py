@@ -31,8 +31,7 @@ class Plan:
         probability, overlay, uncertainty: the same, where they are asked for.
         table: of the masks' numbers, where there is an uncertainty.
         task: the number of the run or study, of several, whose network it is.
-        label: what a mask marks.
-        segments: what its labels mean in a DICOM-SEG.
+        segments: what a mask's labels mean in a DICOM-SEG.
     """
 
     source: Source
@@ -42,7 +41,6 @@ class Plan:
     uncertainty: Path | None = None
     table: Path | None = None
     task: int = 0
-    label: str = "lesion"
     segments: tuple[Segment, ...] = ()
 
     @property

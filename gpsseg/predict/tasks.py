@@ -132,10 +132,8 @@ def open_tasks(
         hidden = network.config.anonymous_ids
         card, prompt = card_of(network.config), network.model.facts.prompt
         card = anonymous_card(card, salt) if hidden else card
-        plans = [
-            dataclasses.replace(plan, label=card.foreground, segments=segments[number])
-            for plan in inputs.plans[number]
-        ]
+        own_plans, own_segments = inputs.plans[number], segments[number]
+        plans = [dataclasses.replace(plan, segments=own_segments) for plan in own_plans]
         with _naming(name):
             refuse_prompts(own, prompt, [plans[i] for i in left])
             refuse_uncertainty(own, prompt)

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
-from gpsseg.config.evaluate import EvaluateConfig
+from gpsseg.data.case import Case
+from gpsseg.data.formats.masks import Labels
 from gpsseg.errors import UserError
-from gpsseg.evaluate import evaluate
 from gpsseg.files import write_json
+from gpsseg.scoring.given import open_predictions
+from gpsseg.scoring.scored import GivenScores, score_predictions
 
 VALUES = {"a": 1, "b": 7}
 COLOURS = {"a": [255, 0, 0], "b": [0, 0, 255]}
@@ -53,38 +54,26 @@ def palette(numbers: np.ndarray, colours: np.ndarray) -> Image.Image:
 
 @pytest.fixture
 def score(tmp_path: Path) -> Score:
-    """Score predictions/ against a set of one image, x, whose classes have values or colours."""
+    """Score predictions/ against the image x, of a set whose classes have values or colours."""
 
-    def run(classes: Mapping[str, Any] = VALUES, **options: Any) -> dict[str, Any]:
-        for part in ("images", "masks"):
-            (tmp_path / "set" / part).mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", SHAPE[::-1], "gray").save(tmp_path / "set/images/x.png")
+    def run(classes: Mapping[str, Any] = VALUES, labels: tuple[int, ...] = ()) -> GivenScores:
         coloured = classes is COLOURS
         true = in_colour(truth()) if coloured else as_values(truth(), *classes.values())
-        Image.fromarray(true).save(tmp_path / "set/masks/x.png")
-        rule = {"images": "images/*.png", "masks_in": "masks"}
-        card = {
-            **dict.fromkeys(("title", "homepage", "licence", "citation"), "none"),
-            **{"folder": "set", "root": str(tmp_path / "set"), "foreground": "spot"},
-            **{"classes": dict(classes), "splits": [{"name": "all", "test": rule}]},
-            "transforms": "rgb",
-        }
-        (tmp_path / "set.yaml").write_text(yaml.safe_dump(card, sort_keys=False))
-        return evaluate(
-            EvaluateConfig(
-                predictions=tmp_path / "predictions",
-                dataset=str(tmp_path / "set.yaml"),
-                output=options.pop("output", tmp_path / "out"),
-                **options,
-            )
+        Image.fromarray(true).save(tmp_path / "x.png")
+        values = tuple(tuple(v) if coloured else (v,) for v in classes.values())
+        case = Case("x", tmp_path / "x.png", tmp_path / "x.png", labels=Labels(values, (0, 1)))
+        folder, names = tmp_path / "predictions", tuple(classes)
+        return score_predictions(
+            open_predictions(folder, [case], labels=labels, names=names), ["per-image"]
         )
 
     (tmp_path / "predictions").mkdir()
     return run
 
 
-def classes_of(metrics: dict[str, Any]) -> dict[str, float]:
-    return {name: one["dice"] for name, one in metrics["classes"]["after"].items()}
+def classes_of(scored: GivenScores) -> dict[str, float]:
+    assert scored.classes is not None
+    return {name: one["dice"] for name, one in scored.classes.summary().items()}
 
 
 def channels(numbers: np.ndarray) -> np.ndarray:
@@ -114,10 +103,10 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
 def test_each_class_is_scored_by_its_name(score: Score, tmp_path: Path, kind: str) -> None:
     """2 * 8 / (8 + 16) of a and all of b; together 2 * 24 / (24 + 32)."""
     WRITERS[kind](tmp_path / "predictions" / f"x.{kind.partition('.')[2]}")
-    metrics = score()
-    assert classes_of(metrics) == {"a": HALF, "b": 1}
-    assert metrics["after"]["per-image"]["dice"] == pytest.approx(2 * 24 / (24 + 32))
-    assert "labels" not in metrics
+    scored = score()
+    assert classes_of(scored) == {"a": HALF, "b": 1}
+    assert scored.summary["per-image"]["dice"] == pytest.approx(2 * 24 / (24 + 32))
+    assert scored.rows[0]["dice_a"] == HALF
 
 
 @pytest.mark.parametrize("kind", ["colours", "palette", "numbers"])
@@ -137,9 +126,9 @@ def test_masks_of_two_levels_are_of_all_classes(
     score: Score, tmp_path: Path, classes: Mapping[str, Any], level: int
 ) -> None:
     Image.fromarray((guess() > 0) * np.uint8(level)).save(tmp_path / "predictions/x.png")
-    metrics = score(classes)
-    assert "classes" not in metrics
-    assert metrics["after"]["per-image"]["dice"] == pytest.approx(2 * 24 / (24 + 32))
+    scored = score(classes)
+    assert scored.classes is None
+    assert scored.summary["per-image"]["dice"] == pytest.approx(2 * 24 / (24 + 32))
 
 
 def test_a_class_that_is_nowhere_scores_nothing_and_predict_json_says_which_it_is(
@@ -148,14 +137,14 @@ def test_a_class_that_is_nowhere_scores_nothing_and_predict_json_says_which_it_i
     """A mask of 0 and 2 alone would say nothing of classes."""
     only = truth() * (truth() == 2)
     Image.fromarray(only).save(tmp_path / "predictions/x.png")
-    assert "classes" not in score(output=tmp_path / "alone")
+    assert score().classes is None
     write_json(tmp_path / "predictions/predict.json", {"labels": {"a": 1, "b": 2}})
-    assert classes_of(score(output=tmp_path / "named")) == {"a": 0, "b": 1}
+    assert classes_of(score()) == {"a": 0, "b": 1}
     write_json(tmp_path / "predictions/predict.json", {"labels": {"b": 1, "a": 2}})
-    assert classes_of(score(output=tmp_path / "turned")) == {"a": 0, "b": 0}
+    assert classes_of(score()) == {"a": 0, "b": 0}
     write_json(tmp_path / "predictions/predict.json", {"labels": {"a": 1, "c": 2}})
     with pytest.raises(UserError, match=r"tells apart a, c, and is c no class that is scored"):
-        score(output=tmp_path / "foreign")
+        score()
 
 
 def test_an_empty_mask_of_ours(score: Score, tmp_path: Path) -> None:
@@ -169,9 +158,8 @@ def test_a_value_that_is_no_class(score: Score, tmp_path: Path, capsys: Any) -> 
     values[-1] = 30
     Image.fromarray(values).save(tmp_path / "predictions/x.png")
     with pytest.raises(UserError, match=r"hold 10, 20, 30, no class of .* values are 1 a, 7 b\."):
-        score(output=tmp_path / "no")
-    found = score(labels=(10, 20))
-    assert classes_of(found) == {"a": HALF, "b": 1}
+        score()
+    assert classes_of(score(labels=(10, 20))) == {"a": HALF, "b": 1}
     assert "the values 30 are none of the labels, and count as background" in (
         capsys.readouterr().out.replace("\n", " ")
     )
@@ -199,9 +187,7 @@ def test_another_size_is_resized_class_by_class(score: Score, tmp_path: Path) ->
     assert classes_of(score()) == {"a": HALF, "b": 1}
 
 
-def test_segments_are_known_by_name(
-    score: Score, tmp_path: Path, maker: ModuleType, tools: SimpleNamespace
-) -> None:
+def test_segments_are_known_by_name(score: Score, tmp_path: Path, maker: ModuleType) -> None:
     """Whatever their numbers: here b is the first."""
     pytest.importorskip("highdicom")
     from gpsseg.config.codes import parse_codes
