@@ -152,11 +152,11 @@ def _by_values(
         values, source = card, "the data card's values"
     elif held <= set(numbers):
         values, source = numbers, "numbers in the data card's order"
-    elif max(held) >= SMALL:
+    elif max(held) >= SMALL and len(held & {*(card or numbers), *numbers}) < 2:
         return None  # greys, which may be votes
     else:
         known = [f"{v} {name}" for v, name in zip(card or numbers, names, strict=True)]
-        foreign = sorted(held - {*(card or numbers)})
+        foreign = sorted(held - every - set(numbers)) or sorted(held - {*(card or numbers)})
         raise UserError(
             f"{place}: the files hold {listed(foreign)}, no class of the data card, whose values "
             f"are {_list(known)}. Name the values of these classes by --labels, in their order; "

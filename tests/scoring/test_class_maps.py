@@ -165,6 +165,16 @@ def test_a_value_that_is_no_class(score: Score, tmp_path: Path, capsys: Any) -> 
     )
 
 
+def test_what_a_tool_leaves_open_is_no_grey(score: Score, tmp_path: Path) -> None:
+    """255 beside classes is no class of the card; with the classes' values it is background."""
+    values = guess()
+    values[-1] = 255
+    Image.fromarray(values).save(tmp_path / "predictions/x.png")
+    with pytest.raises(UserError, match="the files hold 255, no class"):
+        score()
+    assert classes_of(score(labels=(1, 2))) == {"a": HALF, "b": 1}
+
+
 @pytest.mark.parametrize(
     ("values", "why"),
     [
