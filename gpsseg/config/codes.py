@@ -55,7 +55,7 @@ def parse_coding(text: str) -> Coding:
     parts = [_code(part) for part in text.split(";")]
     if len(parts) > 2:
         raise ValueError(f"{len(parts)} codes, {EXPECTED}")
-    return Coding(*parts)
+    return Coding(parts[0], parts[1] if len(parts) == 2 else None)
 
 
 def parse_codes(texts: Iterable[str], option: str = "--codes") -> dict[str, Coding]:

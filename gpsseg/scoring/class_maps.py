@@ -7,7 +7,7 @@ them and no other. Masks of two levels and single probability maps tell nothing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -141,7 +141,7 @@ def _by_values(
     place: str, looks: Sequence[Look], labels: Labels, names: Sequence[str]
 ) -> ClassMaps | None:
     """The classes by the values that all files hold together."""
-    held = frozenset().union(*(look.values for look in looks)) - {0}
+    held = {value for look in looks for value in look.values} - {0}
     if len(held) < 2:
         return None
     chosen = [labels.classes[index] for index in labels.chosen]
@@ -200,5 +200,5 @@ def _of_channels(path: Path, classes: int) -> Stored:
     return Stored(label_map(read_channels(path, classes)))
 
 
-def _list(names: object) -> str:
-    return ", ".join(map(str, names))  # type: ignore[call-overload]
+def _list(names: Iterable[object]) -> str:
+    return ", ".join(map(str, names))

@@ -132,7 +132,7 @@ def score_labels(predictions: Predictions, at: Thresholds = USUAL) -> dict[str, 
 
     Of volumes it holds the protocol "volume", too, whose distances are in mm.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     protocols = resolve_protocols([], predictions.axes)
     for label in predictions.labels:
         one = replace(
@@ -145,8 +145,8 @@ def score_labels(predictions: Predictions, at: Thresholds = USUAL) -> dict[str, 
             else predictions.true,
         )
         scored = score_predictions(one, protocols, at=at, what=f"evaluating label {label}")
-        found[str(label)], *further = (scored.summary[name] for name in protocols)
-        found[str(label)] |= dict(zip(protocols[1:], further, strict=True))
+        further = {name: scored.summary[name] for name in protocols[1:]}
+        found[str(label)] = {**scored.summary["per-image"], **further}
     return found
 
 
