@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpsseg.backbones.lookalikes import looks_like
 from gpsseg.backbones.renaming import ONCE, PROMPTS_AND_MASKS, TWICE, Names, count
 from gpsseg.backbones.weights import fill_weights, read_checkpoint
 from gpsseg.errors import UserError
@@ -33,6 +34,10 @@ NAMES = Names(
     heads=r"iou_prediction_head|output_hypernetworks_mlps\.\d+",
     own_heads=r"iou_prediction_head|output_hypernetworks_mlps\.\d+",
 )
+INSTEAD = (
+    " For a folder written by save_pretrained pass the folder; for a UNet pass --backbone "
+    "unet:ENCODER --weights."
+)
 BUFFERS = ("pixel_mean", "pixel_std")
 
 
@@ -50,15 +55,16 @@ def read_original(path: Path) -> Any:
     except (KeyError, ValueError, StopIteration, ZeroDivisionError):
         raise UserError(
             f"{path} is not an original SAM checkpoint: expected tensors such as "
-            "image_encoder.pos_embed, as in sam_vit_b_01ec64.pth. For a folder written by "
-            "save_pretrained pass the folder; for a UNet pass --backbone unet:ENCODER --weights."
+            "image_encoder.pos_embed, as in sam_vit_b_01ec64.pth."
+            f"{looks_like(tensors, 'sam') or INSTEAD}"
         ) from None
     renamed = rename(tensors)
     if ONCE in renamed:
         renamed[TWICE] = renamed[ONCE]
     with torch.device("meta"):  # no time and memory for random weights that are replaced anyway
         net = SamModel(config)
-    fill_weights(net, renamed, path, "a SAM checkpoint without additions", assign=True)
+    what = "a SAM checkpoint without additions"
+    fill_weights(net, renamed, path, what, True, NAMES.back, "sam")
     net.tie_weights()
     return net
 
