@@ -204,7 +204,7 @@ def load(order: Order) -> Sam:
     pretraining = MEDICAL if medical else SA1B
     if order.path:
         net = _own(order.path)
-        _require_encoder(order, net)
+        require_encoder(order, net)
         if order.name in PARAMETERS:
             pretraining = f"{pretraining} {TUNED}"
         elif order.path.name not in ORIGINALS.values():
@@ -228,9 +228,9 @@ def _own(path: Path) -> Any:
     return pretrained(SamModel, path, "a SAM", ["sam"]) if path.is_dir() else read_original(path)
 
 
-def _require_encoder(order: Order, net: Any) -> None:
-    """Refuse weights of another size than the name says."""
-    expected = ENCODERS.get(order.name)
+def require_encoder(order: Order, net: Any) -> None:
+    """Refuse weights of SAM or SAM-HQ of another size than the name says."""
+    expected = ENCODERS.get(order.name.replace("-hq", ""))
     found = net.config.vision_config.hidden_size
     if expected and found != expected["hidden_size"]:
         raise UserError(

@@ -33,7 +33,6 @@ UNSEEN: Mapping[tuple[tuple[int, ...], int], dict[str, Any]] = {
 }
 TRUNK, DECODER = "image_encoder.trunk", "sam_mask_decoder"
 INSTEAD = " For a folder written by save_pretrained pass the folder."
-NO_SAM2 = (KeyError, ValueError, IndexError, ZeroDivisionError)
 
 
 def is_medical(path: Path) -> bool:
@@ -48,13 +47,17 @@ def read_original(path: Path) -> Any:
         UserError: the file cannot be read, is no SAM 2, or of no published size; tensors that
             SAM 2 has not are named.
     """
-    from transformers import Sam2Model
+    from transformers import Sam2Config, Sam2Model
 
     tensors = read_checkpoint(path)
-    config = image_config(tensors, path)
+    try:
+        with torch.device("meta"):  # no time and memory for weights that are replaced anyway
+            net = Sam2Model(Sam2Config(**_shared(tensors, path)))
+    except UserError:
+        raise
+    except Exception:  # odd tensors make odd settings, at which the library fails in every way
+        raise UserError(_other(tensors, path)) from None
     own = without_memory(rename(tensors))
-    with torch.device("meta"):  # no time and memory for random weights that are replaced anyway
-        net = Sam2Model(config)
     what = "a SAM 2 checkpoint without additions"
     fill_weights(net, own, path, what, True, original_names, "sam2")
     return net
@@ -71,10 +74,22 @@ def video_tensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
     from transformers import Sam2VideoModel
 
     tensors = read_checkpoint(path)
-    config = video_config(tensors, path)
+    try:
+        shared = _shared(tensors, path)
+    except UserError:
+        raise
+    except Exception:
+        raise UserError(_other(tensors, path)) from None
+    try:
+        config = _video_config(tensors, shared)
+        with torch.device("meta"):
+            net = Sam2VideoModel(config)
+    except Exception:
+        raise UserError(
+            f"{path} holds SAM 2 without its memory, which follows objects through a video. Pass "
+            "the whole checkpoint, such as sam2.1_hiera_tiny.pt."
+        ) from None
     own = rename(tensors)
-    with torch.device("meta"):
-        net = Sam2VideoModel(config)
     what = "a SAM 2 checkpoint with its memory"
     fill_weights(net, own, path, what, True, original_names, "sam2")
     return config, own
@@ -122,43 +137,14 @@ def require_version(path: Path, name: str) -> None:
         )
 
 
-def image_config(tensors: Mapping[str, Tensor], path: Path) -> Any:
-    """Read a ``Sam2Config`` off the shapes of the original tensors.
-
-    Raises:
-        UserError: it is not SAM 2, or its encoder is of no published size.
-    """
-    from transformers import Sam2Config
-
-    try:
-        return Sam2Config(**_shared(tensors, path))
-    except NO_SAM2:
-        raise UserError(_other(tensors, path)) from None
-
-
-def video_config(tensors: Mapping[str, Tensor], path: Path) -> Any:
-    """Read a ``Sam2VideoConfig`` off the shapes of the original tensors.
-
-    Raises:
-        UserError: it is not SAM 2 with its memory, or its encoder is of no published size.
-    """
+def _video_config(tensors: Mapping[str, Tensor], shared: dict[str, Any]) -> Any:
+    """Read a ``Sam2VideoConfig`` off the shapes of the original tensors."""
     from transformers import Sam2VideoConfig
 
-    try:
-        shared = _shared(tensors, path)
-    except NO_SAM2:
-        raise UserError(_other(tensors, path)) from None
-    try:
-        memory = _memory(tensors)
-    except NO_SAM2:
-        raise UserError(
-            f"{path} holds SAM 2 without its memory, which follows objects through a video. Pass "
-            "the whole checkpoint, such as sam2.1_hiera_tiny.pt."
-        ) from None
     side = shared["prompt_encoder_config"]["image_size"]
     rope = [side // 16, side // 16]
     return Sam2VideoConfig(
-        **shared, **memory, image_size=side, memory_attention_rope_feat_sizes=rope
+        **shared, **_memory(tensors), image_size=side, memory_attention_rope_feat_sizes=rope
     )
 
 
