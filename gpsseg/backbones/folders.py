@@ -50,6 +50,6 @@ def pretrained(model: Any, folder: Path, what: str, types: Sequence[str], own: b
         found += [f"have {len(extra)} that the network has not: {few(extra)}"] if extra else []
         raise UserError(
             f"{folder} is not a folder of {what}: its weights {' and '.join(found)}."
-            f"{looks_like(extra)}"
+            f"{looks_like(dict.fromkeys(extra, ()))}"
         )
     return net

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-Reader = Literal["", "sam", "sam-hq", "sam2", "tinyvit", "smp", "monai"]
+Reader = Literal["", "sam", "sam-hq", "sam2", "lite", "mobile", "smp", "monai"]
 UNET = "pass it with --weights beside --backbone ARCHITECTURE:ENCODER, such as unet:resnet34"
 
 
@@ -17,7 +17,7 @@ class Look:
 
     Attributes:
         words: whose it is, and where one can help, what to do.
-        has: patterns, each of which the beginning of some name fits.
+        has: patterns, each of which the beginning of some "name (shape)" fits.
         reader: who reads such a file; empty if nobody does.
     """
 
@@ -26,6 +26,7 @@ class Look:
     reader: Reader = ""
 
 
+FIRST = r"image_encoder\.patch_embed\.seq\.0\.c\.weight"
 _VIT = r"(image_encoder\.blocks|vision_encoder\.layers)\.\d+\."  # of the original, of transformers
 _TUNED = "gpsseg does not build these additions; it tunes the plain checkpoint itself"
 LOOKS = (  # the more particular first
@@ -37,7 +38,7 @@ LOOKS = (  # the more particular first
     Look(
         "the LoRA matrices of SAMed or another SAM, which are of no use without the SAM that they "
         f"were trained in: {_TUNED}",
-        (r"w_a_\d+$", r"w_b_\d+$"),
+        (r"w_a_\d+ ", r"w_b_\d+ "),
     ),
     Look(
         f"a network with LoRA matrices beside its own: merge them into it first, or take the plain "
@@ -76,9 +77,18 @@ LOOKS = (  # the more particular first
         (r"mask_decoder\.final_output_upscaling_layers\.",),
     ),
     Look(
-        "SAM with a TinyViT, as MobileSAM and LiteMedSAM are: pass it as --backbone itself",
+        "MobileSAM: pass it as --backbone itself",
+        (r"mask_decoder\.", r"image_encoder\.layers\.\d+\.blocks\.", FIRST + r" \(\d+, 3, 3, 3\)"),
+        "mobile",
+    ),
+    Look(
+        "LiteMedSAM: pass it as --backbone itself, or beside --backbone litemedsam",
+        (r"mask_decoder\.", r"image_encoder\.layers\.\d+\.blocks\.", FIRST + r" \(\d+, 3, 1, 1\)"),
+        "lite",
+    ),
+    Look(
+        "SAM with a TinyViT of another size than MobileSAM's and LiteMedSAM's",
         (r"mask_decoder\.", r"image_encoder\.layers\.\d+\.blocks\."),
-        "tinyvit",
     ),
     Look(
         "SAM: pass it as --backbone itself",
@@ -125,27 +135,30 @@ LOOKS = (  # the more particular first
 )
 
 
-def look_of(names: Iterable[str]) -> Look | None:
-    """Find out how a checkpoint looks by its tensors' names; None: like nothing known.
+def look_of(tensors: Mapping[str, Any]) -> Look | None:
+    """Find out how a checkpoint looks; None: like nothing known.
 
-    >>> look_of(["image_encoder.blocks.0.Adapter.channel.0.weight"]).words[:9]
+    Args:
+        tensors: name -> tensor, or its shape.
+
+    >>> look_of({"image_encoder.blocks.0.Adapter.channel.0.weight": (4, 4)}).words[:9]
     'SAM-Med2D'
     """
-    known = list(names)
+    known = [f"{name} {tuple(getattr(held, 'shape', held))}" for name, held in tensors.items()]
     for look in LOOKS:
-        if all(any(re.match(pattern, name) for name in known) for pattern in look.has):
+        if all(any(re.match(pattern, line) for line in known) for pattern in look.has):
             return look
     return None
 
 
-def looks_like(names: Iterable[str], asked: Reader = "") -> str:
+def looks_like(tensors: Mapping[str, Any], asked: Reader = "") -> str:
     """A sentence, with a space before it, that says how a refused checkpoint looks.
 
     Args:
-        names: of its tensors.
+        tensors: see ``look_of``.
         asked: who refuses it: that it looks like its own is no news.
     """
-    look = look_of(names)
+    look = look_of(tensors)
     if look is None or (asked and look.reader == asked):
         return ""
     return f" It looks like {look.words}."

@@ -18,7 +18,7 @@ from torch import Tensor
 from gpsseg.backbones.lookalikes import looks_like
 from gpsseg.backbones.renaming import ONCE, TWICE, count
 from gpsseg.backbones.sam2_names import NAMES, is_memory, joined, split
-from gpsseg.backbones.weights import fill_weights, read_checkpoint, tensor_names
+from gpsseg.backbones.weights import fill_weights, read_checkpoint, tensor_shapes
 from gpsseg.errors import UserError
 
 DECODER_HEADS = 8
@@ -127,7 +127,7 @@ def require_version(path: Path, name: str) -> None:
     Raises:
         UserError: it is of the other version.
     """
-    names = tensor_names(path)
+    names = tensor_shapes(path)
     found = "sam2.1" if "no_obj_embed_spatial" in names else "sam2"
     version, dash, size = name.partition("-hiera-")
     if "maskmem_tpos_enc" in names and version != found:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gpsseg.backbones.base import PROMPTS, Facts, Prompt
 from gpsseg.backbones.lookalikes import Reader, look_of
-from gpsseg.backbones.weights import folder_config, tensor_names
+from gpsseg.backbones.weights import folder_config, tensor_shapes
 
 UNKNOWN = "A checkpoint of the user's own; what it was trained on is not known to gpsseg."
 TUNED = "Then whatever the given checkpoint was tuned on, which is not known to gpsseg."
@@ -45,7 +45,7 @@ def reader_of(name: str) -> Reader | None:
     path = Path(name)
     if not path.is_file():
         return None
-    look = look_of(tensor_names(path))
+    look = look_of(tensor_shapes(path))
     return look.reader if look else ""
 
 

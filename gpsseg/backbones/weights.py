@@ -89,8 +89,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
 
 
-def tensor_names(path: Path) -> tuple[str, ...]:
-    """The names of a checkpoint's tensors as ``read_checkpoint`` gives them, without its numbers.
+def tensor_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
+    """The tensors of a checkpoint as ``read_checkpoint`` gives them, without their numbers.
 
     Raises:
         UserError: as ``read_checkpoint``.
@@ -98,13 +98,14 @@ def tensor_names(path: Path) -> tuple[str, ...]:
     try:
         known = path.stat()
     except OSError:
-        return tuple(read_checkpoint(path))
-    return _names_of(path, known.st_mtime_ns, known.st_size)
+        return {name: tuple(t.shape) for name, t in read_checkpoint(path).items()}
+    return _shapes_of(path, known.st_mtime_ns, known.st_size)
 
 
 @functools.lru_cache(maxsize=4)  # a command asks several times, and old files are read whole
-def _names_of(path: Path, changed: int, size: int) -> tuple[str, ...]:
-    return tuple(_unwrapped(_read(path, lazily=True), path))
+def _shapes_of(path: Path, changed: int, size: int) -> Mapping[str, tuple[int, ...]]:
+    tensors = _unwrapped(_read(path, lazily=True), path)
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _unwrapped(found: Any, path: Path) -> dict[str, Tensor]:
@@ -201,7 +202,7 @@ def fill_weights(
     extra = [name for name in tensors if name not in own]
     called = {mine: name for name, mine in original({n: n for n in (*own, *tensors)}).items()}
     missing, extra = ([called.get(n, n) for n in names] for names in (missing, extra))
-    looks = looks_like([called.get(name, name) for name in tensors], reader)
+    looks = looks_like({called.get(n, n): tensor for n, tensor in tensors.items()}, reader)
     if missing or extra:
         found = [f"lacks {len(missing)} tensors: {few(missing)}"] if missing else []
         found += [f"has {len(extra)} that the network has not: {few(extra)}"] if extra else []
