@@ -209,12 +209,12 @@ def _folder(folder: Path, own: bool = True) -> Any:
 
 
 def _require_size(order: Order, net: Any) -> None:
-    """Refuse weights of another network than the name says.
+    """Refuse a checkpoint of another network than the name says.
 
     Raises:
         UserError: they are of another size, of EdgeTAM, or of the other version of SAM 2.
     """
-    if order.name not in REPOSITORIES:
+    if order.name not in REPOSITORIES or order.path is None or order.path.is_dir():
         return
     with torch.device("meta"):
         named = random_net(order.name)
@@ -223,11 +223,9 @@ def _require_size(order: Order, net: Any) -> None:
     if wrong:
         raise UserError(
             f"{order.path} holds another network than {order.name}: {few(sorted(wrong))} are of "
-            "another shape or missing. Pass the file or folder itself as --backbone."
+            "another shape or missing. Pass the file itself as --backbone."
         )
-    assert order.path is not None
-    if order.path.is_file():
-        require_version(order.path, order.name)
+    require_version(order.path, order.name)
 
 
 def random_net(name: str) -> Any:

@@ -79,7 +79,8 @@ def load(order: Order) -> SamHQ:
     pretraining = (f"{HQ44K} {TUNED}" if named else UNKNOWN) if order.path else HQ44K
     if order.path:
         net = _own(order.path)
-        require_encoder(order, net)
+        if order.path.is_file():
+            require_encoder(order, net)
     elif order.random_weights:
         net = random_sam(config_of(order.name), SamHQModel)
     else:

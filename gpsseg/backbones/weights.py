@@ -81,9 +81,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         )
     tensors = _unwrapped(_read(path), path)
     strange = [n for n, t in tensors.items() if t.is_meta or t.layout != torch.strided]
-    if strange or any(t.is_complex() or t.is_quantized for t in tensors.values()):
+    strange += [n for n, t in tensors.items() if t.is_complex() or t.is_quantized]
+    if strange:
         raise UserError(
-            f"{path} holds tensors of which gpsseg can make no weights: {few(strange or tensors)}. "
+            f"{path} holds tensors of which gpsseg can make no weights: {few(strange)}. "
             "Save plain, dense ones: torch.save(model.float().state_dict(), path)."
         )
     return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}

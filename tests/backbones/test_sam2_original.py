@@ -154,6 +154,8 @@ def test_a_video_model_is_filled_whole_and_its_version_is_known(whole, make_tiny
     assert config.enable_occlusion_spatial_embedding
     assert (config.num_maskmem, config.memory_attention_rope_feat_sizes) == (7, [64, 64])
     Sam2VideoModel(config).load_state_dict(tensors, strict=True)
+    whole.save_pretrained(tmp_path / "folder")  # as the hub has it: the memory is no addition
+    load_backbone(str(tmp_path / "folder"))
 
     older = {"enable_occlusion_spatial_embedding": False}
     older["enable_temporal_pos_encoding_for_object_pointers"] = False
