@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -85,8 +86,11 @@ class Sam3(Backbone):
             encoder = [vision, net.text_encoder, net.text_projection]
             decoder = [net.detr_encoder, net.detr_decoder, net.dot_product_scoring]
             decoder += [net.mask_decoder]
+            pixels = net.mask_decoder.pixel_decoder
+            steps = len(vision.neck.fpn_layers) - 2  # up from the coarsest level in use
             idle = [vision.neck.fpn_layers[-1], net.text_encoder.text_projection]
             idle += [net.detr_decoder.box_head, net.mask_decoder.semantic_projection]
+            idle += [*pixels.conv_layers[steps:], *pixels.norms[steps:]]
         else:
             encoder, decoder = [vision.backbone, head.neck], [head.mask_decoder]
             idle = [head.neck.fpn_layers[-1]]
@@ -117,27 +121,51 @@ class Sam3(Backbone):
         """See ``Backbone.forward``. Masks are enlarged from two sevenths of the side."""
         self.facts.require_size(*image.shape[-2:])
         self.facts.require_prompt(prompt, image.shape[0])
+        seen = self.normalised(image)
         if self.facts.prompt == "text":
-            return self._of_words(image)
-        pyramid = self._pyramid(self.normalised(image))
+            size = image.shape[-2], image.shape[-1]
+            return united(*self._instances(self._pyramid(seen, self.net.vision_encoder.neck)), size)
+        pyramid = self._pyramid(seen, self.head.neck)
         masks = decoded(self.head, pyramid, image, self.facts.prompt, prompt)
         return F.interpolate(masks, image.shape[-2:], mode="bilinear")
 
-    def _of_words(self, image: Tensor) -> Tensor:
-        """The union of what the detector finds. The words are the same for all images."""
-        words = self.net.get_text_features(input_ids=self.tokens, return_dict=True)
-        words.pooler_output = words.pooler_output.expand(image.shape[0], -1, -1)
-        found = self.net(pixel_values=self.normalised(image), text_embeds=words)
-        size = image.shape[-2], image.shape[-1]
-        return united(found.pred_masks, found.pred_logits, found.presence_logits, size)
-
-    def _pyramid(self, image: Tensor) -> list[Tensor]:
-        """The tracker's pyramid, fine to coarse, without the level that nothing looks at."""
+    def _pyramid(self, image: Tensor, neck: Any) -> list[Tensor]:
+        """(B, C, h, w) features, fine to coarse, without a level that nothing looks at."""
         features = self.net.vision_encoder.backbone(image).last_hidden_state
         patch = self.facts.image_multiple
         grid = image.shape[-2] // patch, image.shape[-1] // patch
         features = features.transpose(1, 2).unflatten(2, grid)
-        return [layer(features) for layer in self.head.neck.fpn_layers[:-1]]
+        return [layer(features) for layer in neck.fpn_layers[:-1]]
+
+    def _instances(self, pyramid: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """What the detector finds of the words, as ``united`` takes it.
+
+        As in ``Sam3Model``, without what only boxes need. The words are read once for all images,
+        and have no padding, so that there is nothing to mask.
+        """
+        net, coarse = self.net, pyramid[-1]
+        words = net.get_text_features(input_ids=self.tokens, return_dict=True).pooler_output
+        words = words.expand(coarse.shape[0], -1, -1)
+        encoding = net.vision_encoder.neck.position_encoding
+        where = encoding(coarse.shape, coarse.device, coarse.dtype)
+        encoded = net.detr_encoder(
+            vision_features=[coarse], text_features=words, vision_pos_embeds=[where]
+        ).last_hidden_state
+        found = net.detr_decoder(
+            vision_features=encoded,
+            text_features=words,
+            vision_pos_encoding=where.flatten(2).transpose(1, 2),
+            spatial_shapes=torch.tensor([coarse.shape[-2:]]),  # read by the processor
+        )
+        queries = found.intermediate_hidden_states[-1]
+        masks = net.mask_decoder(
+            decoder_queries=queries,
+            backbone_features=pyramid,
+            encoder_hidden_states=encoded,
+            prompt_features=words,
+        ).pred_masks
+        scores = net.dot_product_scoring(queries[None], words)[0, ..., 0]
+        return masks, scores, found.presence_logits[-1]
 
 
 def _facts(name: str, vision: Any, pretraining: str, with_head: bool) -> Facts:

@@ -61,11 +61,8 @@ def test_the_rule_of_the_union():
     torch.manual_seed(0)
     masks, scores = torch.randn(4, 40, 9, 9) * 4 - 3, torch.randn(4, 40) * 2 - 3
     presence = torch.tensor([[9.0], [3.0], [0.0], [-9.0]])  # the third: exactly a half at most
-    masks[0, 0] = 0  # exactly a half, which is not in the mask
     scores[2, 0] = 200.0
-    out = SimpleNamespace(
-        pred_masks=masks, pred_logits=scores, presence_logits=presence, pred_boxes=scores[..., None]
-    )
+    out = SimpleNamespace(pred_masks=masks, pred_logits=scores, presence_logits=presence)
     out.pred_boxes = torch.zeros(4, 40, 4)
     union, kept = post_process(out, 30)
     assert kept[0] > 1 < kept[1]
