@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpsseg.config.finetune import SettledConfig
+from gpsseg.config.select import SettledSelectConfig
 from gpsseg.console import progress
 from gpsseg.data.cache import cache_folder
 from gpsseg.data.cards.card import Card
@@ -112,7 +113,7 @@ def score_cases(
     model: Backbone,
     cases: Sequence[Case],
     card: Card,
-    config: SettledConfig,
+    config: SettledConfig | SettledSelectConfig,
     machine: Machine,
     description: str | None = "evaluating",
     protocols: Sequence[str] = PROTOCOLS,
@@ -184,7 +185,7 @@ def _inputs(
     model: Backbone,
     cases: Sequence[Case],
     card: Card,
-    config: SettledConfig,
+    config: SettledConfig | SettledSelectConfig,
     prompts: Path | None,
     machine: Machine,
     held: Held | None = None,
@@ -198,7 +199,8 @@ def _inputs(
     images = [dataclasses.replace(case, mask=None) for case in cases] if blind else cases
     cache = held or cache_folder(config.cache)
     dataset = CaseDataset(images, card, config.image_size, cache=cache)
-    own, at_once = shared_out(range(len(cases))), machine.share_of(config.batch_size)
+    batch = getattr(config, "batch_size", None) or model.facts.batch_size  # `select` has none
+    own, at_once = shared_out(range(len(cases))), machine.share_of(batch)
     return make_loader(dataset, at_once, config.workers, only=own), machine, prompter
 
 
