@@ -178,6 +178,7 @@ def _open(
     loaded = watch.passed - began
     refuse_without_effect(backbone, config)
     start = open_start(config, backbone)
+    config = start.asked_alike(config) if start else config
     settled = settle(config, backbone.facts, bool(start and start.decoder_is_whole(backbone)))
     prepared = preparation(settled, card, backbone.facts, in_memory)
     data = open_data(config, salt, run=config.resume, card=card, preparation=prepared, by=config.by)

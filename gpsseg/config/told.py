@@ -6,6 +6,8 @@ image ("box from the truth"), and words, the same for all images ("text prompt: 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 BY_WORDS = "text prompt: "
 
 
@@ -47,3 +49,14 @@ def mark(label: object) -> str:
     if somebody := given(label):
         return f"PROMPTED: {somebody}"
     return str(label) if asked(label) else ""
+
+
+def together(labels: Iterable[str]) -> str:
+    """One label for several networks; those asked by different words have all of these.
+
+    >>> together(["none", "none"]), together(["text prompt: polyp", "text prompt: lump"])
+    ('none', 'text prompt: polyp or lump')
+    """
+    different = dict.fromkeys(labels)
+    words = [asked(label) for label in different]
+    return words_label(" or ".join(words)) if all(words) else next(iter(different))

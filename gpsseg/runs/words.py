@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,18 @@ def ask_by(backbone: Backbone, config: BackboneConfig, word: str) -> None:
         if not word:
             raise UserError(f"{facts.name} {NEEDED}")
         backbone.tell("text", word)
+
+
+def asked_with(model: Backbone, put: Callable[[], None], text: Sequence[str]) -> Callable[[], None]:
+    """What puts values in place, and lets the network be asked by their word, if it is by any."""
+    if not text:
+        return put
+
+    def put_and_tell() -> None:
+        put()
+        model.tell("text", text[0])
+
+    return put_and_tell
 
 
 def words_of(run: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from gpsseg.evaluators.uncertainty import uncertainty_of
 from gpsseg.memory import memory_for
 from gpsseg.processes import shared_out, together
 from gpsseg.scoring.facts import data_facts
+from gpsseg.scoring.nothing import finding_nothing
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone, Facts
@@ -269,6 +270,9 @@ def metrics_of(
         details["calibration"] = after.scorer.calibration()
     if before is not None:
         details["before_is"] = before_is(facts)
+    if facts.prompt == "text":
+        rows = {name: each.scorer.rows() for name, each in scored.items()}
+        details |= finding_nothing(facts.text, rows)
     summaries = {name: each.scorer.summary() for name, each in scored.items()}
     return _provenance(card, split, config, facts, prompts) | summaries | details
 
@@ -281,7 +285,7 @@ def _provenance(
         "images": len(split.test),
         "seed": config.seed,
         "backbone": config.backbone,
-        "prompt": prompt_label(facts.prompt, prompts),
+        "prompt": prompt_label(facts.prompt, prompts, facts.text),
         "pretraining": facts.pretraining,
         "method": config.method,
         "processor": processor_of(config.device),

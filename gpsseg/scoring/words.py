@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpsseg.config.finetune import SettledConfig
@@ -17,9 +17,9 @@ from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
 from gpsseg.data.held import Held
 from gpsseg.engine.machine import Machine
-from gpsseg.errors import counted
-from gpsseg.evaluators.summary import Row
+from gpsseg.evaluators.words import words_sentence
 from gpsseg.scoring.network import kept_truth, score_cases
+from gpsseg.scoring.nothing import empty_answers
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone
@@ -58,10 +58,10 @@ def choose_word(
     Raises:
         UserError: a word is longer than the network can read.
     """
-    if len(config.text) < 2:
-        return config, {}
     for word in config.text:  # before any image is read
         model.tell("text", word)
+    if len(config.text) < 2:
+        return config, {}
     cases = list(train)
     random.Random(config.seed).shuffle(cases)
     cases, truth = cases[:MOST], kept_truth()
@@ -79,28 +79,3 @@ def choose_word(
     words = {"chosen": chosen, "images": len(cases), "dice": dice, "nothing": nothing}
     say(words_sentence(words))
     return dataclasses.replace(config, text=(chosen,)), words
-
-
-def words_sentence(words: Mapping[str, Any]) -> str:
-    """How a word was chosen, for a console and a page.
-
-    >>> words_sentence({"chosen": "polyp", "images": 2, "nothing": {"polyp": 0, "lump": 1},
-    ...                 "dice": {"polyp": 0.5, "lump": 0.25}})
-    'asked by the word "polyp", chosen on 2 training images by the mean Dice of the untuned \
-network: polyp 0.500, lump 0.250 (found nothing in 1 of them)'
-    """
-    told = []
-    for word, score in words["dice"].items():
-        empty = words["nothing"].get(word)
-        none = f" (found nothing in {empty} of them)" if empty else ""
-        told.append(f"{word} {score:.3f}{none}")
-    return (
-        f'asked by the word "{words["chosen"]}", chosen on '
-        f"{counted(words['images'], 'training image')} by the mean Dice of the untuned network: "
-        f"{', '.join(told)}"
-    )
-
-
-def empty_answers(rows: Sequence[Row]) -> int:
-    """In how many images nothing was found."""
-    return sum(not row["prediction_pixels"] for row in rows)
