@@ -116,6 +116,9 @@ def tiny_sam3_video():
     for parameter in net.parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.2)
+    detector = net.detector_model
+    nn.init.constant_(detector.detr_decoder.presence_head.layer3.bias, 3.0)  # something is there
+    nn.init.normal_(detector.dot_product_scoring.text_proj.weight, std=2.0)  # scores are not flat
     torch.set_rng_state(state)
     return net.eval()
 
