@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -155,7 +156,7 @@ class Sam3(Backbone):
             vision_features=encoded,
             text_features=words,
             vision_pos_encoding=where.flatten(2).transpose(1, 2),
-            spatial_shapes=torch.tensor([coarse.shape[-2:]]),  # read by the processor
+            spatial_shapes=np.array([coarse.shape[-2:]]),  # numbers, also where torch.export traces
         )
         queries = found.intermediate_hidden_states[-1]
         masks = net.mask_decoder(

@@ -40,7 +40,9 @@ def united(masks: Tensor, scores: Tensor, presence: Tensor, size: tuple[int, int
     with full_precision(masks):
         masks, scores, presence = masks.float(), scores.float(), presence.float()
         odds = score_odds(scores, presence)
-        at_once = max(1, PIXELS // (masks.shape[0] * size[0] * size[1]))
+        at_once = masks.shape[1]  # in a graph, which is for any number of images
+        if not torch.compiler.is_exporting():
+            at_once = max(1, PIXELS // (masks.shape[0] * size[0] * size[1]))
         union = masks.new_full((masks.shape[0], *size), -torch.inf)
         for first in range(0, masks.shape[1], at_once):
             part = slice(first, first + at_once)
