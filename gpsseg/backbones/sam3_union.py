@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from gpsseg.backbones.base import full_precision
 
 KEPT = 0.5  # instances of a higher score are in the mask
-PIXELS = 2**24  # how many are enlarged at once
+PIXELS = 2**23  # how many are enlarged at once, an image
 LEAST = 1e-30  # a probability's logarithm stays finite, and keeps its gradient
 TINY = 1e-7
 
@@ -40,9 +40,7 @@ def united(masks: Tensor, scores: Tensor, presence: Tensor, size: tuple[int, int
     with full_precision(masks):
         masks, scores, presence = masks.float(), scores.float(), presence.float()
         odds = score_odds(scores, presence)
-        at_once = masks.shape[1]  # in a graph, which is for any number of images
-        if not torch.compiler.is_exporting():
-            at_once = max(1, PIXELS // (masks.shape[0] * size[0] * size[1]))
+        at_once = max(1, PIXELS // (size[0] * size[1]))  # of any number of images, as a graph is
         union = masks.new_full((masks.shape[0], *size), -torch.inf)
         for first in range(0, masks.shape[1], at_once):
             part = slice(first, first + at_once)
