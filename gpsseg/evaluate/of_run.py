@@ -42,6 +42,7 @@ from gpsseg.runs.members import (
 )
 from gpsseg.runs.salt import keep_salt, salt_for_evaluation
 from gpsseg.runs.seen import refuse_copies, refuse_seen
+from gpsseg.runs.words import words_of
 from gpsseg.scoring.network import Picture, Scored, metrics_of, score_cases
 from gpsseg.scoring.paired import open_other
 from gpsseg.scoring.scored import resolve_protocols
@@ -98,6 +99,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     metrics = {
         **metrics_of(*told, prompts=config.prompts),
         **_origin(run, trained, drawn, salt),
+        **({} if networks.is_study else words_of(run)),
         "leaks": leaks,
         **_of_doubt(views, after),
     }
