@@ -1,4 +1,4 @@
-"""SAM 3 as a folder of transformers: its detector, its tokenizer, and the words it was tuned with."""
+"""SAM 3 as a folder of transformers: its detector, its tokenizer, and the words it knows."""
 
 from __future__ import annotations
 

@@ -53,28 +53,34 @@ def test_the_best_word_is_settled_and_all_are_told(scored):
     model = Asked()
     config, told = choose(model, "polyp", "growth", "lump", "xyz")
     assert config.text == (model.facts.text,) == ("growth",), "of equals the first"
-    assert told["chosen"] == "growth" and told["images"] == 50
+    assert told["chosen"] == "growth"
+    assert told["images"] == 50
     assert told["dice"] == {name: DICE[name] for name in ("polyp", "growth", "lump", "xyz")}
     assert told["nothing"] == {"polyp": 0, "growth": 0, "lump": 0, "xyz": 50}
     said = words_sentence(told)
-    assert "polyp 0.250" in said and "50 training images" in said
+    assert "polyp 0.250" in said
+    assert "50 training images" in said
     assert "xyz 0.000 (found nothing in 50 of them)" in said
 
 
 def test_every_word_sees_the_same_training_images_drawn_by_the_seed(scored):
     choose(Asked(), "polyp", "lump")
     (_, first), (_, second) = scored
-    assert first == second and len(set(first)) == 50 and set(first) <= set(range(80))
+    assert first == second
+    assert len(set(first)) == 50
+    assert set(first) <= set(range(80))
     choose(Asked(), "polyp", "lump", seed=1)
     assert scored[-1][1] != first
 
 
 def test_one_word_and_none_need_no_image(scored):
     model = Asked()
-    assert choose(model, "lump")[1] == {} and model.facts.text == "lump"
+    assert choose(model, "lump")[1] == {}
+    assert model.facts.text == "lump"
     model.facts = facts("none", "")
     settled = settle(FinetuneConfig(backbone="sam3"), model.facts)
-    assert settled.text == () and words.choose_word(model, settled, [], None, None)[1] == {}
+    assert settled.text == ()
+    assert words.choose_word(model, settled, [], None, None)[1] == {}
     assert scored == []
 
 
