@@ -117,8 +117,13 @@ def tiny_sam3_video():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.2)
     detector = net.detector_model
-    nn.init.constant_(detector.detr_decoder.presence_head.layer3.bias, 3.0)  # something is there
-    nn.init.normal_(detector.dot_product_scoring.text_proj.weight, std=2.0)  # scores are not flat
+    presence = detector.detr_decoder.presence_head.layer3
+    nn.init.normal_(presence.weight, std=0.02)
+    nn.init.constant_(presence.bias, 3.0)  # something is there
+    scoring = detector.dot_product_scoring
+    nn.init.constant_(scoring.text_proj.bias, 1.0)  # and some of it is what is asked for
+    nn.init.constant_(scoring.query_proj.bias, 0.3)
+    nn.init.normal_(scoring.query_proj.weight, std=0.4)
     torch.set_rng_state(state)
     return net.eval()
 

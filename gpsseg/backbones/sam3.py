@@ -1,8 +1,8 @@
 """Segment Anything 3 (Carion et al., 2025) on single images, by way of transformers.
 
 Asked by words, its detector finds every instance of them, and ``sam3_union`` makes one mask of
-these. Asked by a box or a point, or not at all, the head of its tracker answers, as SAM 2 does. Both
-see the image through one encoder. What follows objects through a video is not loaded.
+these. Asked by a box or a point, or not at all, the head of its tracker answers, as SAM 2 does.
+Both see the image through one encoder. What follows objects through a video is not loaded.
 """
 
 from __future__ import annotations

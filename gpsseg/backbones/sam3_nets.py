@@ -35,7 +35,8 @@ class TrackerHead(nn.Module):
         super().__init__()
         vision = detector.vision_config.to_dict()
         vision["backbone_config"]["num_hidden_layers"] = 0  # only the pyramid is kept
-        kept = {n: settings[n] for n in ("prompt_encoder_config", "mask_decoder_config")}
+        heads = ("prompt_encoder_config", "mask_decoder_config")
+        kept = {name: settings[name] for name in heads if name in settings}  # else as published
         net = Sam3TrackerModel(Sam3TrackerConfig(vision_config=vision, **kept))
         self.neck = net.vision_encoder.neck
         self.mask_decoder = net.mask_decoder
@@ -108,14 +109,15 @@ def _no_folder(folder: Path, why: str) -> UserError:
 def _read_head(folder: Path, net: Any) -> TrackerHead | None:
     from safetensors import safe_open
 
-    settings = folder_config(str(folder)).get("tracker_config")
+    settings = folder_config(str(folder)).get("tracker_config") or {}
     tensors: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            names = [name for name in file.keys() if name.startswith(HEAD)]
+            all_names = file.keys()
+            names = [name for name in all_names if name.startswith(HEAD)]
             tensors |= {_own_name(name): file.get_tensor(name).float() for name in names}
     tensors = {name: t for name, t in tensors.items() if not MEMORY.match(name)}
-    if not isinstance(settings, dict) or not tensors:
+    if not tensors:
         return None
     try:
         head = TrackerHead(net.config, settings)

@@ -56,10 +56,7 @@ def tokens_of(text: str, tokenizer: Any, config: Any, name: str) -> Tensor:
             f"{name} with --prompt text is told by words what to segment, got none. Pass them, "
             'such as --text "polyp".'
         )
-    if tokenizer is None:
-        ids = _any_tokens(text, config)
-    else:
-        ids = tokenizer(text)["input_ids"]
+    ids = tokenizer(text)["input_ids"] if tokenizer else _any_tokens(text, config)
     most = config.max_position_embeddings
     if len(ids) > most:
         raise UserError(
