@@ -1,4 +1,4 @@
-"""``--format transformers``: save_pretrained of SAM, SAM-HQ, SAM 2 and EdgeTAM.
+"""``--format transformers``: save_pretrained of SAM, SAM-HQ, SAM 2, EdgeTAM and SAM 3.
 
 The network is written for the size of images that it was tuned on: where that is another than in
 pre-training, gpsseg interpolates SAM's positions at every pass, and here they are stored so. Mask
@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from gpsseg.backbones.mask_tokens import InOrder, MaskTokens
 from gpsseg.backbones.sam import Sam
 from gpsseg.backbones.sam2 import Sam2
+from gpsseg.backbones.sam3 import Sam3
+from gpsseg.export import sam3_folder
 from gpsseg.export.format import Format, Tuned
 from gpsseg.export.script import BY_TORCH, maps_by_script, quietly, write_script
 
@@ -27,14 +29,17 @@ LAST = -1000.0  # a guess at a mask's IoU below all that a head makes; these are
 
 def fault(tuned: Tuned) -> str:
     """Why not."""
-    if isinstance(tuned.model, Sam | Sam2):
-        return ""
-    return f"it is for SAM, SAM-HQ, SAM 2 and EdgeTAM, and this is {tuned.model.facts.name}"
+    if isinstance(tuned.model, Sam | Sam2 | Sam3):
+        return sam3_folder.fault(tuned)
+    return f"it is for SAM, SAM-HQ, SAM 2, EdgeTAM and SAM 3, and this is {tuned.model.facts.name}"
 
 
 def write(tuned: Tuned, folder: Path) -> None:
     """Write config.json, model.safetensors and the example."""
     model: Any = tuned.model
+    if isinstance(model, Sam3):
+        sam3_folder.write(tuned, folder)
+        return
     kind, packages = type(model.net).__name__, f"torch torchvision {LIBRARY}"
     packages += " timm" if kind.startswith("EdgeTam") else ""
     net = as_published(model, tuned.side)
@@ -151,7 +156,7 @@ def usage(tuned: Tuned) -> str:
         f'network = {kind}.from_pretrained("THIS_FOLDER").eval()  # or the name of a repository\n'
         "```\n\nThere is no processor in this folder: the library's own keep an image's "
         "proportions or resize otherwise, and `segment.py` prepares images as in training."
-        f"{several}"
+        f"{several}{sam3_folder.usage(tuned)}"
     )
 
 

@@ -47,7 +47,8 @@ def ask_by(backbone: Backbone, config: BackboneConfig, word: str) -> None:
         word: see ``first_word``.
 
     Raises:
-        UserError: it cannot, and a word was given; or it is, and there is no word.
+        UserError: it cannot, and a word was given; or it is, and there is no word, or one that is
+            longer than it reads.
     """
     facts = backbone.facts
     if config.text and "text" not in facts.prompts:
@@ -60,7 +61,8 @@ def ask_by(backbone: Backbone, config: BackboneConfig, word: str) -> None:
     if config.text or facts.prompt == "text":
         if not word:
             raise UserError(f"{facts.name} {NEEDED}")
-        backbone.tell("text", word)
+        for each in reversed(config.text or (word,)):  # refuses one that it cannot read
+            backbone.tell("text", each)
 
 
 def asked_with(model: Backbone, put: Callable[[], None], text: Sequence[str]) -> Callable[[], None]:

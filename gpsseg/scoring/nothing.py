@@ -27,7 +27,7 @@ def finding_nothing(word: str, rows: Mapping[str, Rows]) -> dict[str, Any]:
     for name in found:
         images = counted(len(rows[name]), "image")
         say(
-            f'note: the word "{word}" found nothing in {images} of {images} ({name})',
+            f'note: the word "{word}" found nothing in {len(rows[name])} of {images} ({name})',
             style="yellow",
         )
     return {"found_nothing": found} if found else {}

@@ -99,6 +99,7 @@ REFUSED = {
         "refresh": ({"refresh": 3, "method": "neuroada"}, "--method gps, fps or shira"),
         "patience": ({"patience": 3}, "it goes with more --epochs"),
         "lr": ({"method": "decoder", "lr": 1e-3, "decoder_lr": 1e-4}, "are one rate"),
+        "text": ({"prompt": "box", "text": "polyp"}, "it goes with --prompt text"),
         "output": ({"output": "a", "resume": "b"}, None),  # see test_resuming.py
         "resume": ({"resume": "b"}, None),
     },
@@ -108,6 +109,7 @@ REFUSED = {
         "mix": ({"mix": "taylor", "criterion": "fisher"}, "with their signs"),
         "mix_share": ({"mix_share": 0.1}, "it goes with --mix"),
         "late_share": ({"late_share": 0.1}, "it goes with --layers late"),
+        "text": ({"prompt": "none", "text": "polyp"}, "it goes with --prompt text"),
         "candidates": ({**OUT, "candidates": 8, "level": "net"}, "--level neuron and no --mix"),
         "merge": ({"merge": ("a", "b"), "seed": 1}, "--merge has all from its files"),
     },
@@ -126,6 +128,7 @@ REFUSED = {
             NO_EFFECT,
         ),
         "patience": ({**OUT, "patience": 11}, "it goes with more --epochs"),
+        "text": ({**OUT, "prompt": "point", "text": "polyp"}, "it goes with --prompt text"),
         "loss": ({**OUT, "loss": "structure", "methods": "gps:loss=bce-iou"}, NO_EFFECT),
         "trial_seeds": ({**OUT, "trial_seeds": 2, "lr_factors": 1}, "--lr-factors to try"),
         "baseline": ({**OUT, "baseline": "gsp"}, "Did you mean 'gps'"),
