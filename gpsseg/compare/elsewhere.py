@@ -20,6 +20,7 @@ from gpsseg.config.private import load_salt
 from gpsseg.console import say
 from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prompts import prompt_label
+from gpsseg.evaluators.words import UNTUNED
 from gpsseg.files import write_json, write_rows
 from gpsseg.runs.data import Data, open_data
 from gpsseg.runs.greys import greys_of
@@ -198,4 +199,4 @@ def _score(
     metrics: dict[str, Any] = metrics_of(data.card, data.split, config, model.facts, after)
     make_folder(folder.path)
     write_rows(folder.per_image, after.rows)
-    write_json(folder.metrics, metrics | ({"method": "untuned"} if untuned else {}))
+    write_json(folder.metrics, metrics | ({"method": UNTUNED} if untuned else {}))
