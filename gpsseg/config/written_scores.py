@@ -225,6 +225,10 @@ class Metrics(TypedDict, total=False):
     pretraining: Text | None
     prompt: Text | None
     before_is: Text | None
+    base: Text
+    base_hash: Text
+    image_size: Count
+    precision: Text
     before: dict[str, Summary]
     after: dict[str, Summary]
     classes: Classes

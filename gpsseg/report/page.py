@@ -17,6 +17,7 @@ from gpsseg.evaluators.words import (
     interval_text,
     interval_words,
     mean_words,
+    name_of_result,
     p_text,
     refresh_words,
     varied_text,
@@ -66,6 +67,7 @@ def _environment() -> Environment:
         "varied": varied_text,
         "interval_words": interval_words,
         "mean_words": mean_words,
+        "name_of_result": name_of_result,
         "refresh_words": refresh_words,
         "counted": counted,
     }

@@ -44,7 +44,15 @@ ALWAYS = {
     | TRAINING
     | {"output", "methods", "train_sizes", "seeds", "lr_factors", "epochs", "processes"},
     DownloadConfig: {"dataset", "output", "accept_licence", "keep_archives"},
-    EvaluateConfig: {"run", "predictions", "anonymous_ids", "protocol", "against", "output"},
+    EvaluateConfig: {
+        "run",
+        "backbone",
+        "predictions",
+        "anonymous_ids",
+        "protocol",
+        "against",
+        "output",
+    },
     FinetuneConfig: SOURCE
     | PREPARATION
     | BACKBONE
@@ -145,7 +153,12 @@ REFUSED = {
         "lesion_pixels": ({**RUN, "protocol": "micro", "lesion_pixels": 9}, "lesions or clinical"),
         "by": ({**TRUTH, "by": "sex"}, r"a folder of masks \(--truth\) has none"),
         "labels": ({**RUN, "labels": (1,)}, "it goes with --predictions"),
-        "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run"),
+        "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run or --backbone"),
+        "weights": ({**RUN, "weights": "mine.pth"}, "goes with --backbone"),
+        "prompt": ({**RUN, "prompt": "box"}, "goes with --backbone"),
+        "image_size": ({**RUN, "image_size": 64}, "goes with --backbone"),
+        "precision": ({**TRUTH, "precision": "fp32"}, "goes with --backbone"),
+        "seed": ({**RUN, "seed": 1}, "goes with --backbone"),
         "truth": ({**RUN, "truth": "truth"}, "goes with --predictions"),
         "data_root": ({**TRUTH, "data_root": "data"}, "goes with --dataset"),
         "split": ({**TRUTH, "split": "official"}, "goes with --dataset"),
