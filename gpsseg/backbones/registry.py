@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, sam_hq, unet
+from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, sam3, sam_hq, unet
 from gpsseg.backbones.base import Backbone, Prompt
 from gpsseg.backbones.family import Family, Order, Published, is_path
 from gpsseg.errors import UserError, nearest
@@ -17,6 +17,7 @@ FAMILIES: tuple[Family, ...] = (
     sam.FAMILY,
     sam_hq.FAMILY,
     sam2.FAMILY,
+    sam3.FAMILY,
     unet.FAMILY,
     monai_nets.FAMILY,
 )

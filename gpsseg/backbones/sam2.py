@@ -11,22 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gpsseg.backbones.base import (
-    IMAGENET,
-    PROMPTS,
-    Backbone,
-    Prompt,
-    full_precision,
-    repeated_blocks,
-)
+from gpsseg.backbones.base import IMAGENET, PROMPTS, Backbone, Prompt, repeated_blocks
 from gpsseg.backbones.family import Family, Order
 from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
-from gpsseg.backbones.positions import image_positions, prompt_points
+from gpsseg.backbones.sam2_head import decoded
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
 from gpsseg.errors import UserError, shown
 
@@ -132,38 +124,11 @@ class Sam2(Backbone):
         """See ``Backbone.forward``. As in SAM 2, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
         self.facts.require_prompt(prompt, image.shape[0])
-        net, decoder = self.net, self.net.mask_decoder
-        pyramid = net.vision_encoder(self.normalised(image)).fpn_hidden_states
-        fine, middle, coarse = pyramid
-        features = coarse + net.no_memory_embedding.view(1, -1, 1, 1)
-        with full_precision(image):
-            positions = image_positions(net, features)
-            sparse = self._tokens(image, prompt)
-        dense = net.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1).expand(features.shape)
-        logits, *_ = decoder(
-            image_embeddings=features,
-            image_positional_embeddings=positions,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=self.classes > 1,
-            high_resolution_features=[decoder.conv_s0(fine), decoder.conv_s1(middle)],
-        )
-        logits = class_logits(logits[:, 0], self.classes)
+        pyramid = self.net.vision_encoder(self.normalised(image)).fpn_hidden_states
+        several = self.classes > 1
+        logits = decoded(self.net, pyramid, image, self.facts.prompt, prompt, several)
+        logits = class_logits(logits, self.classes)
         return F.interpolate(logits, image.shape[-2:], mode="bilinear")
-
-    def _tokens(self, image: Tensor, given: Tensor | None) -> Tensor:
-        """Embed the prompt: (B, 1, tokens, 256). The last token says that no more points come.
-
-        Without a prompt there are two of that kind, as in SAM 2's own training.
-        """
-        encoder = self.net.prompt_encoder
-        end = encoder.not_a_point_embed.weight.expand(image.shape[0], 1, 1, -1)
-        where = prompt_points(self.facts.prompt, image, given)
-        if where is None:
-            return end.expand(-1, -1, 2, -1)
-        kind = encoder.point_embed.weight
-        label = kind[1:2] if self.facts.prompt == "point" else kind[2:4]
-        return torch.cat([encoder.shared_embedding(where) + label, end], dim=2)
 
 
 def load(order: Order) -> Sam2:

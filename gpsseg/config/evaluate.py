@@ -39,7 +39,7 @@ _OF_UNTUNED = Condition(
     lambda config: config.backbone is not None,
 )
 # Settings of an untuned network, by finetune's names.
-OF_BACKBONE = ("weights", "prompt", "image_size", "precision", "seed")
+OF_BACKBONE = ("weights", "prompt", "text", "image_size", "precision", "seed")
 CONDITIONS: Conditions = {
     **dict.fromkeys(OF_BACKBONE, _OF_UNTUNED),
     "strict": Condition(
@@ -119,8 +119,11 @@ class EvaluateConfig:
     """Folder of the true masks, for --predictions on images that are in no data card."""
     weights: str | None = None
     """Your own checkpoint for the network that --backbone names, as for finetune."""
-    prompt: Literal["none", "full-box", "box", "point"] | None = None
+    prompt: Literal["none", "full-box", "box", "point", "text"] | None = None
     """What the network of --backbone is told, as for finetune. Default: its own."""
+    text: tuple[str, ...] = ()
+    """The words that name the foreground to --backbone (sam3), as for finetune: of several the one
+    is scored that is the best on training images. Default: what the data card calls it."""
     image_size: int | None = None
     """Side in pixels of the square input of --backbone. Default: its own."""
     precision: Precision = "auto"

@@ -35,12 +35,22 @@ class Greys(TypedDict, total=False):
     labels: list[int]
 
 
+class Words(TypedDict):
+    """How a word that a network is asked by was chosen among several, on training images."""
+
+    chosen: Text
+    images: Count
+    dice: dict[str, Score]
+    nothing: dict[str, Count]
+
+
 class Resolved(TypedDict, total=False):
     """What a run decided that its settings left open."""
 
     processes: Count
     greys: Greys | None
     started_from: dict[str, Text]
+    words: Words
 
 
 class ResolvedConfig(ConfigFile):

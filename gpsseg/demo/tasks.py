@@ -103,7 +103,7 @@ def _about(network: TunedNetwork, metrics: dict[str, Any]) -> str:
     method = title_of(config.method)
     facts = [("Network", last_part(config.backbone)), ("Tuned by", method)]
     if network.prompt != "none":
-        facts.append(("Prompt", network.prompt))
+        facts.append(("Prompt", " ".join([network.prompt, *config.text])))
     if network.classes:
         facts.append(("Labels", ", ".join(f"{i} {n}" for i, n in enumerate(network.classes, 1))))
     scores = metrics.get("after", {}).get(RULE, {})

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gpsseg.config.told import words_label
 from gpsseg.engine.prompt_files import COLUMNS, in_pixels, prompts_for, shares_of
 from gpsseg.errors import UserError
 
@@ -49,12 +50,21 @@ def check_prompts(backbone: Backbone, file: Path | None) -> None:
         )
 
 
-def prompt_label(prompt: str, file: Path | None = None) -> str:
+def prompt_label(prompt: str, file: Path | None = None, text: str = "") -> str:
     """What metrics.json, console and report call it.
+
+    Args:
+        prompt: see ``Facts.prompt``.
+        file: of prompts, if there is one.
+        text: the words, where it is them.
 
     >>> prompt_label("full-box"), prompt_label("box"), prompt_label("box", Path("a/mine.csv"))
     ('full-box', 'box from the truth', 'box from mine.csv')
+    >>> prompt_label("text", text="polyp")
+    'text prompt: polyp'
     """
+    if prompt == "text":
+        return words_label(text)
     if not is_prompted(prompt):
         return prompt
     return f"{prompt} from {file.name if file else 'the truth'}"

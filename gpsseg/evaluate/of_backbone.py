@@ -13,6 +13,7 @@ from gpsseg.data.splits.columns import labels_by
 from gpsseg.engine.inference import Views
 from gpsseg.engine.machine import join_processes, make_machine
 from gpsseg.engine.prompts import check_prompts_file
+from gpsseg.errors import UserError
 from gpsseg.evaluate.finish import finish, hide_opponents
 from gpsseg.evaluate.network import doubt_facts, refuse_prompts, score_test
 from gpsseg.evaluators.words import UNTUNED
@@ -20,13 +21,14 @@ from gpsseg.folders import new_run_folder, refuse_existing
 from gpsseg.processes import by_main, gathered
 from gpsseg.report.thumbnails import collect
 from gpsseg.runs.batch_size import usual_batch_size
-from gpsseg.runs.data import open_card, open_data
+from gpsseg.runs.data import Data, open_card, open_data
 from gpsseg.runs.folder import in_a_name
 from gpsseg.runs.method import base_of, load_base, require_backbone
 from gpsseg.runs.settle import settle
 from gpsseg.scoring.network import before_is, metrics_of
 from gpsseg.scoring.paired import open_other
 from gpsseg.scoring.scored import resolve_protocols
+from gpsseg.scoring.words import choose_word
 
 # Settings of the data and the machine, by the same names in finetune.
 SHARED = ("backbone", "dataset", "data_root", "split", "anonymous_ids", "device", "batch_size")
@@ -53,8 +55,10 @@ def evaluate_backbone(config: EvaluateConfig) -> dict[str, Any]:
     model = load_base(asked, card)
     refuse_prompts(config, model)
     settled = _settled(asked, model.facts)
-    data = open_data(settled, salt, parts=("test",), training=False, card=card, by=config.by)
+    parts = ("train", "test") if len(settled.text) > 1 else ("test",)
+    data = open_data(settled, salt, parts=parts, training=False, card=card, by=config.by)
     test = data.split.test
+    settled, words = _choose_word(model, settled, data)
     check_prompts_file(config.prompts, settled.prompt, [case.image for case in test])
     hide_opponents(config)
     others = {folder: open_other(folder, test) for folder in config.against}
@@ -70,6 +74,7 @@ def evaluate_backbone(config: EvaluateConfig) -> dict[str, Any]:
         **metrics_of(data.card, data.split, settled, model.facts, scored, prompts=config.prompts),
         "method": UNTUNED,
         **_base_facts(model, settled),
+        **({"words": words} if words else {}),
         **doubt_facts(views, scored),
     }
     labels, shown = labels_by(config.by, data.split, salt), gathered(thumbnails)
@@ -90,6 +95,23 @@ def _settled(asked: FinetuneConfig, facts: Facts) -> SettledConfig:
     on_gpu = make_machine(asked.device, asked.precision).device.type != "cpu"
     size = usual_batch_size(facts, on_gpu, facts.batch_size_on_gpu)
     return dataclasses.replace(settled, batch_size=size)
+
+
+def _choose_word(
+    model: Backbone, settled: SettledConfig, data: Data
+) -> tuple[SettledConfig, dict[str, Any]]:
+    """Ask by the best of several words on the training images; see ``choose_word``.
+
+    Raises:
+        UserError: there are several words, and no training images.
+    """
+    if len(settled.text) > 1 and not data.split.train:
+        raise UserError(
+            f"--text {' '.join(settled.text)}: of several words the one is taken that is the best "
+            f"on training images, and split {data.split.name} has none. Pass one of them."
+        )
+    machine = make_machine(settled.device, settled.precision)
+    return choose_word(model, settled, data.split.train, data.card, machine)
 
 
 def _base_facts(model: Backbone, settled: SettledConfig) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from gpsseg.runs.members import (
 )
 from gpsseg.runs.salt import keep_salt, salt_for_evaluation
 from gpsseg.runs.seen import refuse_copies, refuse_seen
+from gpsseg.runs.words import words_of
 from gpsseg.scoring.network import metrics_of
 from gpsseg.scoring.paired import open_other
 from gpsseg.scoring.scored import resolve_protocols
@@ -97,6 +98,7 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     metrics = {
         **metrics_of(*told, prompts=config.prompts),
         **_origin(run, trained, drawn, salt),
+        **({} if networks.is_study else words_of(run)),
         "leaks": leaks,
         **doubt_facts(views, after),
     }

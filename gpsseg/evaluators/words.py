@@ -243,3 +243,23 @@ def coverage_words(found: Mapping[str, Any]) -> str:
         f"{interval_text(found.get('aurc_ci95'))} (images in an order by chance "
         f"{found['aurc_random']:.3f}, by their true errors {found['aurc_perfect']:.3f})"
     )
+
+
+def words_sentence(words: Mapping[str, Any]) -> str:
+    """How the word that a network is asked by was chosen, by "words" of metrics.json.
+
+    >>> words_sentence({"chosen": "polyp", "images": 2, "nothing": {"polyp": 0, "lump": 1},
+    ...                 "dice": {"polyp": 0.5, "lump": 0.25}})
+    'asked by the word "polyp", chosen on 2 training images by the mean Dice of the untuned \
+network: polyp 0.500, lump 0.250 (found nothing in 1 of them)'
+    """
+    told = []
+    for word, score in words["dice"].items():
+        empty = words["nothing"].get(word)
+        none = f" (found nothing in {empty} of them)" if empty else ""
+        told.append(f"{word} {score:.3f}{none}")
+    return (
+        f'asked by the word "{words["chosen"]}", chosen on '
+        f"{counted(words['images'], 'training image')} by the mean Dice of the untuned network: "
+        f"{', '.join(told)}"
+    )

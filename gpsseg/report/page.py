@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from gpsseg.config.told import mark
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import (
     interval_text,
@@ -21,6 +22,7 @@ from gpsseg.evaluators.words import (
     p_text,
     refresh_words,
     varied_text,
+    words_sentence,
 )
 
 HERE = Path(__file__).resolve().parent
@@ -70,6 +72,8 @@ def _environment() -> Environment:
         "name_of_result": name_of_result,
         "refresh_words": refresh_words,
         "counted": counted,
+        "mark": mark,
+        "words_sentence": words_sentence,
     }
     return environment
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import title_of
+from gpsseg.config.told import asked
 from gpsseg.console import working
 from gpsseg.evaluators.words import name_of_base, refresh_words
 from gpsseg.files import write_text
@@ -77,6 +78,9 @@ def _context(contents: Contents) -> dict[str, Any]:
         "synthetic": str(metrics.get("data")).startswith("synthetic"),
         "metrics": metrics,
         "prompted": sections.prompted(metrics),
+        "asked": asked(metrics.get("prompt")),
+        "words": sections.words(metrics),
+        "found_nothing": sections.found_nothing(metrics),
         "skipped": skipped(metrics),
         "trained_on_drawn": caveats.trained_on_drawn(metrics),
         "untrained": caveats.untrained(metrics),

@@ -9,6 +9,7 @@ from typing import Any
 
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import FILE, salt_near
+from gpsseg.config.told import mark
 from gpsseg.console import say
 from gpsseg.data.formats.filenames import files_below
 from gpsseg.data.splits.split import Case
@@ -170,10 +171,10 @@ def difference(found: Estimate) -> dict[str, Any]:
 
 
 def _told(folder: Path) -> str:
-    """The prompt that the other side needed from somebody; empty if none."""
+    """What the other side's network was told of each image, or by which words; empty if nothing."""
     metrics = RunFolder(folder).metrics
     prompt = str(read_object(metrics).get("prompt", "")) if metrics.is_file() else ""
-    return prompt if " from " in prompt else ""
+    return prompt if mark(prompt) else ""
 
 
 def say_paired(paired: Sequence[Mapping[str, Any]]) -> None:
@@ -187,7 +188,7 @@ def say_paired(paired: Sequence[Mapping[str, Any]]) -> None:
                 p += f", Holm {found['p_holm']:.2g}"
             ends = interval_text(found["ci95"], "+.3f")
             parts.append(f"{label} {found['difference']:+.3f} {ends} ({p})")
-        told = f" (PROMPTED: {entry['prompt']})" if "prompt" in entry else ""
+        told = f" ({mark(entry['prompt'])})" if "prompt" in entry else ""
         say(f"against {entry['against']}{told}: {'   '.join(parts)}", style="bold")
         why = f"; {entry['dice']['why']}" if "why" in entry["dice"] else ""
         say(f"{'':<8}over {varied_text(entry)}{why}. Tested are {entry['tested']}.")

@@ -156,6 +156,7 @@ REFUSED = {
         "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run or --backbone"),
         "weights": ({**RUN, "weights": "mine.pth"}, "goes with --backbone"),
         "prompt": ({**RUN, "prompt": "box"}, "goes with --backbone"),
+        "text": ({**RUN, "text": "polyp"}, "goes with --backbone"),
         "image_size": ({**RUN, "image_size": 64}, "goes with --backbone"),
         "precision": ({**TRUTH, "precision": "fp32"}, "goes with --backbone"),
         "seed": ({**RUN, "seed": 1}, "goes with --backbone"),
