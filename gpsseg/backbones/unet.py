@@ -23,7 +23,7 @@ from gpsseg.backbones.base import (
     Facts,
     repeated_blocks,
 )
-from gpsseg.backbones.family import Family, Order, Published
+from gpsseg.backbones.family import Family, Order, Published, Weights
 from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.weights import (
     fill_encoder,
@@ -210,9 +210,14 @@ def _load_weights(order: Order, net: Any, encoder: str) -> tuple[str, frozenset[
     instead = f"--weights FOLDER/{repository.files[0]} beside --backbone {order.name}"
     folder = fetch(repository, order.name, instead)
     fill_encoder(net.encoder, read_checkpoint(folder / repository.files[0]), repository.repo)
+    return _pretraining_by(repository), decoder
+
+
+def _pretraining_by(repository: Repository) -> str:
+    """What a network has seen whose encoder's weights come from the hub."""
     known = any(word in repository.repo for word in ("imagenet", "in1k", "in12k", "in22k"))
     images = f"{IMAGES} ({repository.repo})" if known else f"see {repository.repo} on the hub"
-    return PRETRAINING.format(encoder=images), decoder
+    return PRETRAINING.format(encoder=images)
 
 
 def repository_of(encoder: str) -> Repository:
@@ -288,10 +293,27 @@ def _takes(name: str) -> bool:
     return pair or bool(_folder_config(name))
 
 
+def _weights(name: str) -> Weights | None:
+    """Where the weights of a pair's encoder come from; None if there are none."""
+    try:
+        repository = repository_of(find_encoder(name.partition(":")[2]))
+    except UserError:
+        return None
+    instead = f"--weights FOLDER/{repository.files[0]}"
+    return Weights(
+        repository.source,
+        repository.present,
+        repository.urls,
+        instead,
+        pretraining=_pretraining_by(repository),
+    )
+
+
 FAMILY = Family(
     title="UNet family of segmentation_models.pytorch",
     pattern="ARCHITECTURE:ENCODER, such as unet:resnet50",
     published={LITE: PUBLISHED},
     takes=_takes,
     load=load,
+    weights=_weights,
 )

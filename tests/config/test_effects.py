@@ -61,7 +61,7 @@ ALWAYS = {
     | {"by", "time_limit", "tracker"},
     GroupsConfig: SOURCE | {"output"},
     InfoConfig: {"dataset"},
-    ListBackbonesConfig: {"missing"},
+    ListBackbonesConfig: {"details"},
     ListConfig: {"data_root"},
     NewConfig: {"output", "title", "foreground"},
     PredictConfig: {

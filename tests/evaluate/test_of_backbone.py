@@ -72,3 +72,20 @@ def test_one_thing_is_scored_and_on_a_data_set() -> None:
     for idle in ("untuned", "untrained", "strict"):
         with pytest.raises(UserError, match=f"--{idle} has no effect here: it goes with --run"):
             EvaluateConfig(backbone=UNET, dataset="kvasir", **{idle: True})
+
+
+def test_a_network_is_asked_by_the_best_of_several_words(
+    drawn_kvasir: Path, sam3_folder: Path, tmp_path: Path
+) -> None:
+    words = ("polyp", "mole")
+    options = {"image_size": None, "text": words, "prompt": "text"}
+    metrics = of_unet(drawn_kvasir, tmp_path / "out", backbone=str(sam3_folder), **options)
+    chosen = metrics["words"]["chosen"]
+    assert set(metrics["words"]["dice"]) == set(words)
+    assert metrics["prompt"] == f"text prompt: {chosen}"
+    alone = {**options, "text": (chosen,)}
+    again = of_unet(drawn_kvasir, tmp_path / "one", backbone=str(sam3_folder), **alone)
+    assert again["after"] == metrics["after"]
+    assert "words" not in again
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"text prompt: {chosen}" in page
