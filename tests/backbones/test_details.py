@@ -14,7 +14,7 @@ from gpsseg.errors import UserError
 @pytest.fixture(autouse=True)
 def nothing_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", None)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 def test_every_backbone_says_whence_it_comes_and_what_it_costs(
