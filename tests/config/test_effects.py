@@ -165,6 +165,9 @@ REFUSED = {
         "split": ({**TRUTH, "split": "official"}, "goes with --dataset"),
         "dataset": ({**TRUTH, "dataset": "kvasir"}, "expected one beside --predictions"),
     },
+    ListBackbonesConfig: {
+        "missing": ({"details": "sam3", "missing": False}, "it goes with the list"),
+    },
     PredictConfig: {
         "tile": ({**SCANS, "prompts": "b.csv", "tile": 64}, "for a whole picture"),
         "tta": ({**SCANS, "prompts": "b.csv", "tta": "flips"}, "for a whole picture"),
