@@ -46,7 +46,12 @@ class Repository:
 
 
 def published(
-    repository: Repository, parameters: int, sides: int, homepage: str, pretraining: str
+    repository: Repository,
+    parameters: int,
+    sides: int,
+    homepage: str,
+    pretraining: str,
+    instead: str = "--weights FOLDER",
 ) -> Published:
     """What is said of a network of the SAM families on the hub.
 
@@ -56,6 +61,7 @@ def published(
         sides: images may be of any multiple of so many pixels.
         homepage: of its authors.
         pretraining: what it has seen.
+        instead: see ``Weights``.
     """
     return Published(
         parameters=parameters,
@@ -65,6 +71,8 @@ def published(
         pretraining=pretraining,
         source=repository.source,
         present=repository.present,
+        urls=lambda: repository.urls,
+        instead=instead,
     )
 
 

@@ -265,6 +265,7 @@ FAMILY = Family(
             16,
             MEDSAM_HOMEPAGE if name == "medsam" else HOMEPAGE,
             MEDICAL if name == "medsam" else SA1B,
+            f"--weights FOLDER, or --weights {ORIGINALS[name]} if you have it",
         )
         for name, repository in REPOSITORIES.items()
     },

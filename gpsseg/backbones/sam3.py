@@ -28,6 +28,10 @@ from gpsseg.errors import UserError
 NAME = "sam3"
 HOMEPAGE = "https://github.com/facebookresearch/sam3"
 LICENCE = "SAM License (Meta's own; gated)"
+GATED = (
+    "yes: log in at https://huggingface.co/facebook/sam3, accept the SAM License there, and once "
+    "that is granted give this machine a token (`hf auth login`, or HF_TOKEN)"
+)
 SACO = (
     "SA-Co: photographs and videos with the masks of 4 million noun phrases, and other people's "
     "sets; medical images among them are not ruled out, so a score on a public set may be "
@@ -214,6 +218,8 @@ FAMILY = Family(
             pretraining=SACO,
             source=REPOSITORY.source,
             present=REPOSITORY.present,
+            urls=lambda: REPOSITORY.urls,
+            gated=GATED,
         )
     },
     takes=lambda name: model_type(name) in ("sam3", "sam3_video"),

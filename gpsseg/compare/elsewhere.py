@@ -22,6 +22,7 @@ from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.own import card_of
 from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prompts import prompt_label
+from gpsseg.evaluators.words import UNTUNED
 from gpsseg.files import write_json, write_rows
 from gpsseg.runs.data import Data, open_data
 from gpsseg.runs.greys import greys_of
@@ -217,4 +218,4 @@ def _score(
     metrics: dict[str, Any] = metrics_of(data.card, data.split, config, model.facts, after)
     make_folder(folder.path)
     write_rows(folder.per_image, after.rows)
-    write_json(folder.metrics, metrics | ({"method": "untuned"} if untuned else {}))
+    write_json(folder.metrics, metrics | ({"method": UNTUNED} if untuned else {}))

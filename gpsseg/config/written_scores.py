@@ -229,6 +229,10 @@ class Metrics(TypedDict, total=False):
     words: Words
     found_nothing: list[Literal["before", "after"]]
     before_is: Text | None
+    base: Text
+    base_hash: Text
+    image_size: Count
+    precision: Text
     before: dict[str, Summary]
     after: dict[str, Summary]
     classes: Classes

@@ -45,8 +45,8 @@ def check_prompts(backbone: Backbone, file: Path | None) -> None:
     """
     if file and not is_prompted(backbone.facts.prompt):
         raise UserError(
-            f"--prompts {file.name}: this run was trained with --prompt {backbone.facts.prompt}, "
-            "which takes none from a file. Leave the option out, or train with --prompt box."
+            f"--prompts {file.name}: this network is told --prompt {backbone.facts.prompt}, which "
+            "takes none from a file. Leave the option out, or take a network with --prompt box."
         )
 
 

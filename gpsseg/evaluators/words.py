@@ -10,6 +10,7 @@ from gpsseg.errors import counted
 
 LEVEL = 0.02  # of mDice; ways to tune that differ by less are as good as each other: a choice
 UNDECIDED = "not told apart"
+UNTUNED = "untuned"  # the "method" of metrics.json where a network was scored as it comes
 TRAINED_ON_DRAWN = (
     "the training images were drawn by gpsseg, so that what this network finds says nothing about "
     "one that was trained on real images"
@@ -134,6 +135,20 @@ def name_of_base(metrics: Mapping[str, Any]) -> str:
         told = "untrained network" if pretraining == "None: random weights." else ""
         told = told or ("untrained decoder" if "Decoder: random weights" in pretraining else "")
     return told if told.startswith("untrained") else "before"
+
+
+def name_of_result(metrics: Mapping[str, Any]) -> str:
+    """What the scores "after" of an evaluation's metrics.json are called.
+
+    >>> name_of_result({"method": "gps"}), name_of_result({"method": "untuned", "before_is": ""})
+    ('test', 'untuned')
+    >>> name_of_result({"method": "untuned", "before_is": "untrained decoder"})
+    'untrained decoder'
+    """
+    if metrics.get("method") != UNTUNED:
+        return "test"
+    base = name_of_base(metrics)
+    return base if base.startswith("untrained") else UNTUNED
 
 
 def members_words(found: Mapping[str, Any]) -> str:

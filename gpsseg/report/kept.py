@@ -8,12 +8,11 @@ from typing import Any
 
 from gpsseg.config.told import given, mark
 from gpsseg.errors import counted
-from gpsseg.evaluators.words import interval_text, varied_text, verdicts_text
+from gpsseg.evaluators.words import UNTUNED, interval_text, varied_text, verdicts_text
 from gpsseg.report.sections import leak_sentences
 from gpsseg.report.skipped import skipped
 
 Json = Mapping[str, Any]
-UNTUNED = "untuned"
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "trained_on_drawn": caveats.trained_on_drawn(metrics),
         "untrained": caveats.untrained(metrics),
         "adopted": caveats.adopted(metrics),
+        "untuned": caveats.untuned(metrics),
         "averaged": caveats.averaged(metrics),
         "chance_as_good": _chance_as_good(contents),
         "base": name_of_base(metrics),

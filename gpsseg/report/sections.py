@@ -245,6 +245,8 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ),
         ("Seed", metrics.get("seed")),
         ("Backbone", metrics.get("backbone")),
+        ("Base", metrics.get("base")),
+        ("Input", _input(metrics)),
         ("Prompt", metrics.get("prompt")),
         ("Method", title_of(metrics.get("method") or "")),
         ("Processor", metrics.get("processor")),
@@ -255,6 +257,14 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ("Epoch kept", metrics.get("best_epoch")),
     ]
     return [(name, value) for name, value in rows if value not in (None, "")]
+
+
+def _input(metrics: Json) -> str:
+    """What a network without a run was shown, and how it computed."""
+    if "image_size" not in metrics or "precision" not in metrics:
+        return ""
+    size = metrics["image_size"]
+    return f"{size} x {size} pixels, {metrics['precision']}"
 
 
 def prompted(metrics: Json) -> str:

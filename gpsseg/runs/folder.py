@@ -126,9 +126,7 @@ def _begin(
     config: SettledConfig, data: Data, resolved: dict[str, Any], held: ExitStack
 ) -> RunFolder:
     card, split, salt = data.card, data.split, data.salt
-    name = _in_a_name(config.backbone)
-    if salt is not None and _findable(config.backbone) != config.backbone:
-        name = "own-backbone"
+    name = in_a_name(config.backbone, salt)
     own = bool(config.images or config.table) or config.dataset != card.name
     facts: dict[str, Any] = {}
     if salt is not None and own:  # before a start is cleared, whose copy of the card it may be
@@ -201,12 +199,16 @@ def _findable(name: str | None) -> str | None:
     return str(Path(name).resolve()) if name and there else name
 
 
-def _in_a_name(backbone: str) -> str:
+def in_a_name(backbone: str, salt: str | None = None) -> str:
     """A backbone as part of a folder's name: a path's last part, and a dash for a colon.
 
-    >>> _in_a_name("unet:resnet50"), _in_a_name("weights/medsam_vit_b.pth")
+    With a salt a file or folder of one's own is not named.
+
+    >>> in_a_name("unet:resnet50"), in_a_name("weights/medsam_vit_b.pth")
     ('unet-resnet50', 'medsam_vit_b')
     """
+    if salt is not None and _findable(backbone) != backbone:
+        return "own-backbone"
     path = Path(backbone)
     return (path.stem if path.exists() or path.suffix == ".pth" else path.name).replace(":", "-")
 

@@ -44,7 +44,15 @@ ALWAYS = {
     | TRAINING
     | {"output", "methods", "train_sizes", "seeds", "lr_factors", "epochs", "processes"},
     DownloadConfig: {"dataset", "output", "accept_licence", "keep_archives"},
-    EvaluateConfig: {"run", "predictions", "anonymous_ids", "protocol", "against", "output"},
+    EvaluateConfig: {
+        "run",
+        "backbone",
+        "predictions",
+        "anonymous_ids",
+        "protocol",
+        "against",
+        "output",
+    },
     FinetuneConfig: SOURCE
     | PREPARATION
     | BACKBONE
@@ -53,7 +61,7 @@ ALWAYS = {
     | {"by", "time_limit", "tracker"},
     GroupsConfig: SOURCE | {"output"},
     InfoConfig: {"dataset"},
-    ListBackbonesConfig: {"missing"},
+    ListBackbonesConfig: {"details"},
     ListConfig: {"data_root"},
     NewConfig: {"output", "title", "foreground"},
     PredictConfig: {
@@ -148,11 +156,20 @@ REFUSED = {
         "lesion_pixels": ({**RUN, "protocol": "micro", "lesion_pixels": 9}, "lesions or clinical"),
         "by": ({**TRUTH, "by": "sex"}, r"a folder of masks \(--truth\) has none"),
         "labels": ({**RUN, "labels": (1,)}, "it goes with --predictions"),
-        "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run"),
+        "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run or --backbone"),
+        "weights": ({**RUN, "weights": "mine.pth"}, "goes with --backbone"),
+        "prompt": ({**RUN, "prompt": "box"}, "goes with --backbone"),
+        "text": ({**RUN, "text": "polyp"}, "goes with --backbone"),
+        "image_size": ({**RUN, "image_size": 64}, "goes with --backbone"),
+        "precision": ({**TRUTH, "precision": "fp32"}, "goes with --backbone"),
+        "seed": ({**RUN, "seed": 1}, "goes with --backbone"),
         "truth": ({**RUN, "truth": "truth"}, "goes with --predictions"),
         "data_root": ({**TRUTH, "data_root": "data"}, "goes with --dataset"),
         "split": ({**TRUTH, "split": "official"}, "goes with --dataset"),
         "dataset": ({**TRUTH, "dataset": "kvasir"}, "expected one beside --predictions"),
+    },
+    ListBackbonesConfig: {
+        "missing": ({"details": "sam3", "missing": False}, "it goes with the list"),
     },
     PredictConfig: {
         "tile": ({**SCANS, "prompts": "b.csv", "tile": 64}, "for a whole picture"),
