@@ -20,6 +20,7 @@ from gpsseg.backbones.base import Backbone
 from gpsseg.backbones.family import Order
 from gpsseg.backbones.hub import fetch
 from gpsseg.backbones.sam2 import EDGETAM, REPOSITORIES, Sam2
+from gpsseg.backbones.sam2_original import video_tensors
 from gpsseg.backbones.sam_kind import model_type
 from gpsseg.errors import UserError, few, shown
 
@@ -87,7 +88,9 @@ class Track:
         kind = kinds.get(video.config.model_type, Sam2VideoInferenceSession)
         place = memory.backbone.net.no_memory_embedding.device
         self.memory, self.start = memory, 0
-        self.session: Any = kind(inference_device=place, inference_state_device=place)
+        self.session: Any = kind(
+            inference_device=place, inference_state_device=place, dtype=torch.float32
+        )
         self.session.processed_frames = range(frames)  # it asks how many; their pixels are ours
 
     def begin(self, seen: dict[str, list[Tensor]], index: int, mask: Tensor) -> None:
@@ -178,13 +181,19 @@ def load_memory(backbone: Backbone, weights: str | None, size: int) -> Memory:
 
 
 def _video_net(folder: Path, size: int) -> Any:
-    """The network of a folder with all that remembers.
+    """The network of a folder, or of an original .pt, with all that remembers.
 
     Raises:
         UserError: it holds none of it, or not all.
     """
     from transformers import EdgeTamVideoModel, Sam2VideoModel
 
+    if folder.is_file():
+        told, tensors = video_tensors(folder)
+        with torch.device("meta"):  # no time for random weights that are replaced anyway
+            net = Sam2VideoModel(_sized(told, size))
+        net.load_state_dict(tensors, strict=True, assign=True)
+        return net
     kind = model_type(str(folder))
     if not kind.endswith("_video"):
         raise UserError(
@@ -195,7 +204,7 @@ def _video_net(folder: Path, size: int) -> Any:
     model: Any = EdgeTamVideoModel if kind.startswith(EDGETAM) else Sam2VideoModel
     try:
         config = _sized(model.config_class.from_pretrained(folder), size)
-        net, told = model.from_pretrained(
+        net, found = model.from_pretrained(
             folder, config=config, local_files_only=True, output_loading_info=True
         )
     except Exception as error:  # odd settings make the library fail in every way there is
@@ -203,7 +212,7 @@ def _video_net(folder: Path, size: int) -> Any:
             f"{folder}, which this run began with, is no SAM 2 with a memory "
             f"({shown(str(error))}). {INSTEAD}"
         ) from None
-    missing = [n for n in sorted(told["missing_keys"]) if not n.startswith(SHARED)]
+    missing = [n for n in sorted(found["missing_keys"]) if not n.startswith(SHARED)]
     if missing:
         raise UserError(
             f"{folder}, which this run began with, lacks {len(missing)} tensors of SAM 2's memory: "

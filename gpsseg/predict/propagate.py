@@ -27,7 +27,7 @@ from gpsseg.engine.prompts import answer
 from gpsseg.errors import UserError
 from gpsseg.faults import is_out_of_memory, stops_all
 from gpsseg.predict.frames import Film, Reading
-from gpsseg.predict.numbers import FRAMES, note_number
+from gpsseg.predict.numbers import note_number
 from gpsseg.predict.plan import Plan
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.predict.stripes import Stripe, cut

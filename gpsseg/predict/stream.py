@@ -72,9 +72,12 @@ def segment_all(tasks: Sequence[Task], failures: Failures) -> list[Plan]:
     """
     ways, before = _ways(tasks), len(failures)
     own = dealt_out(_by_source(tasks))
-    most = max(task.segmenter.batch_size for task in tasks)
+    config = tasks[0].config
+    if config.propagate is None:
+        most = max(task.segmenter.batch_size for task in tasks)
+        config = dataclasses.replace(config, batch_size=most)
     try:
-        with memory_for("predicting", dataclasses.replace(tasks[0].config, batch_size=most)):
+        with memory_for("predicting", config):
             _write(tasks, own, ways, failures)
     except DiskError as error:
         raise error.again("give the same command with --resume: what is finished stays") from None
