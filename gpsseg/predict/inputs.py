@@ -77,9 +77,7 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     return inputs
 
 
-def _of_many(
-    config: PredictConfig, sources: Sequence[Source], failures: Failures
-) -> Sequence[Source]:
+def _of_many(config: PredictConfig, sources: list[Source], failures: Failures) -> list[Source]:
     """What can be propagated through; single pictures are added to the failures."""
     if config.propagate is None:
         return sources

@@ -111,9 +111,9 @@ def open_tasks(
     prompters, begins = [], []
     for name, folder, plans in zip(asked, folders, inputs.plans, strict=True):
         with _naming(name):
-            prompt = members.first_config(folder).prompt
-            prompters.append(prompter_of(config, prompt, plans))
-            begins.append(begins_of(config, prompt, plans))
+            asks = members.first_config(folder).prompt
+            prompters.append(prompter_of(config, asks, plans))
+            begins.append(begins_of(config, asks, plans))
     networks = members.load_all(folders, config.untrained)
     _say_networks(networks)
     for folder in folders:

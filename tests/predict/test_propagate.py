@@ -105,7 +105,7 @@ def test_a_video_is_followed_both_ways_in_the_order_of_its_frames(
     monkeypatch.setattr(gpsseg.predict.propagate, "HELD", 3 * 64 * 64 * 3 + 1)  # three frames
     (folder,) = run_of(backbone)(clip, propagate=asked, save_probabilities=True, overlays=True)
     found = soft(tmp_path / "out" / "clip_probability")
-    assert list(sorted(found)) == list(range(13))
+    assert sorted(found) == list(range(13))
     for index, expected in enumerate(by_itself(backbone, pictures, start)):
         np.testing.assert_allclose(found[index], expected, atol=1)
     masks = soft(folder)
@@ -143,7 +143,7 @@ def test_a_volume_keeps_its_place_and_other_pictures_are_named(
     (tmp_path / "in" / "bad.mp4").write_bytes(b"no video")
     with pytest.raises(SomeFailedError) as caught:
         run_of(backbone)(tmp_path / "in", propagate=1, save_probabilities=True)
-    said = dict((path.name, why) for path, why in caught.value.failed)
+    said = {path.name: why for path, why in caught.value.failed}
     assert "is a single picture, and --propagate goes with" in said["alone.png"]
     assert "holds no frame" in said["bad.mp4"]
     written = nibabel.load(tmp_path / "out" / "ct_probability.nii.gz")
@@ -235,7 +235,7 @@ def test_folds_networks_without_memory_and_pictures_are_refused(
         PredictConfig(run=study, input=tmp_path, output=tmp_path, propagate="auto")
     model.facts.name = "unet-x"
     go, clip = run_of(model), video(tmp_path / "clip.avi", 2)
-    with pytest.raises(UserError, match="this run's network, unet-x, has none. Leave out --propa"):
+    with pytest.raises(UserError, match=r"this run's network, unet-x, has none. Leave out --propa"):
         go(clip)
     with pytest.raises(UserError, match="it goes with volumes and videos, and --input holds none"):
         go(tools.picture(tmp_path / "a.png", tools.blob()))
