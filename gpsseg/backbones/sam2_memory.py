@@ -83,12 +83,12 @@ class Track:
     def __init__(self, memory: Memory, frames: int):
         from transformers import EdgeTamVideoInferenceSession, Sam2VideoInferenceSession
 
-        kinds = {"edgetam_video": EdgeTamVideoInferenceSession}
-        video = memory.video
-        kind = kinds.get(video.config.model_type, Sam2VideoInferenceSession)
+        video: Any = memory.video
+        edge = video.config.model_type.startswith(EDGETAM)
+        kind: Any = EdgeTamVideoInferenceSession if edge else Sam2VideoInferenceSession
         place = memory.backbone.net.no_memory_embedding.device
         self.memory, self.start = memory, 0
-        self.session: Any = kind(
+        self.session = kind(
             inference_device=place, inference_state_device=place, dtype=torch.float32
         )
         self.session.processed_frames = range(frames)  # it asks how many; their pixels are ours
@@ -190,8 +190,7 @@ def _video_net(folder: Path, size: int) -> Any:
 
     if folder.is_file():
         told, tensors = video_tensors(folder)
-        with torch.device("meta"):  # no time for random weights that are replaced anyway
-            net = Sam2VideoModel(_sized(told, size))
+        net = Sam2VideoModel(_sized(told, size))  # not on "meta": some buffers are in no file
         net.load_state_dict(tensors, strict=True, assign=True)
         return net
     kind = model_type(str(folder))

@@ -130,7 +130,7 @@ def open_film(
 
         def frames() -> Iterator[Reading]:
             read = read_video(source.path) if video else read_pages(source.path, rule, reaches)
-            return (lambda pixels=pixels: pixels for pixels in read)
+            return (partial(_itself, pixels) for pixels in read)
 
         return Film(writers, frames, None if video else source.frames)
     volume = read_shown(source, window, greys)
@@ -148,6 +148,11 @@ def open_film(
         return (partial(to_rgb, values, low, high, volume.inverted) for values in slices)
 
     return Film(writers, shown, len(slices))
+
+
+def _itself(pixels: np.ndarray) -> np.ndarray:
+    """A picture that is read already."""
+    return pixels
 
 
 def _missing(writers: Sequence[Writer], pictures: Iterable[Reading]) -> Iterator[Frame]:

@@ -34,7 +34,7 @@ from gpsseg.predict.stripes import Stripe, cut
 from gpsseg.predict.writer import Writer, note_failure
 from gpsseg.runs.members import Networks
 
-HELD = 2**28  # bytes of frames that are read again together
+HELD = 2**27  # bytes of frames that are read again together
 
 
 @dataclass(frozen=True)
