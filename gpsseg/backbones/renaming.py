@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -64,7 +65,7 @@ class Names:
             found[name] = tensor
         return found
 
-    def back(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def back(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Undo ``forwards``; what transformers has twice is kept once."""
         layer = re.compile(rf"(.*(?:{self.own_heads}))\.(proj_in|proj_out|layers\.\d+)\.(.*)")
         between = [match for match in map(layer.fullmatch, tensors) if match]

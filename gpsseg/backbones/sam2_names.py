@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,12 +84,12 @@ def joined(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def split(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo ``joined``."""
+def split(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo ``joined``; values that are no tensors are kept as they are."""
     steps = [int(match[1] or -1) for match in map(OWN_STEP.fullmatch, tensors) if match]
-    found: dict[str, Tensor] = {}
+    found: dict[str, Any] = {}
     for name, tensor in tensors.items():
-        if name == f"{POINTS}.weight":
+        if name == f"{POINTS}.weight" and isinstance(tensor, Tensor):
             rows = {f"{POINTS}.{i}.weight": row[None] for i, row in enumerate(tensor)}
             found.update(rows)
             continue

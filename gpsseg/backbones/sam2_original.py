@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpsseg.backbones.lookalikes import looks_like
 from gpsseg.backbones.renaming import ONCE, TWICE, count
 from gpsseg.backbones.sam2_names import NAMES, is_memory, joined, split
-from gpsseg.backbones.weights import fill_weights, read_checkpoint
+from gpsseg.backbones.weights import fill_weights, read_checkpoint, tensor_shapes
 from gpsseg.errors import UserError
 
 DECODER_HEADS = 8
@@ -31,7 +32,7 @@ UNSEEN: Mapping[tuple[tuple[int, ...], int], dict[str, Any]] = {
     ((2, 6, 36, 4), 144): {"heads": 2, "global": [23, 33, 43], "windows": [8, 4, 16, 8]},
 }
 TRUNK, DECODER = "image_encoder.trunk", "sam_mask_decoder"
-NO_SAM2 = (KeyError, ValueError, IndexError, ZeroDivisionError)
+INSTEAD = " For a folder written by save_pretrained pass the folder."
 
 
 def is_medical(path: Path) -> bool:
@@ -46,14 +47,19 @@ def read_original(path: Path) -> Any:
         UserError: the file cannot be read, is no SAM 2, or of no published size; tensors that
             SAM 2 has not are named.
     """
-    from transformers import Sam2Model
+    from transformers import Sam2Config, Sam2Model
 
     tensors = read_checkpoint(path)
-    config = image_config(tensors, path)
+    try:
+        with torch.device("meta"):  # no time and memory for weights that are replaced anyway
+            net = Sam2Model(Sam2Config(**_shared(tensors, path)))
+    except UserError:
+        raise
+    except Exception:  # odd tensors make odd settings, at which the library fails in every way
+        raise UserError(_other(tensors, path)) from None
     own = without_memory(rename(tensors))
-    with torch.device("meta"):  # no time and memory for random weights that are replaced anyway
-        net = Sam2Model(config)
-    fill_weights(net, own, path, "a SAM 2 checkpoint without additions", assign=True)
+    what = "a SAM 2 checkpoint without additions"
+    fill_weights(net, own, path, what, True, original_names, "sam2")
     return net
 
 
@@ -68,11 +74,24 @@ def video_tensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
     from transformers import Sam2VideoModel
 
     tensors = read_checkpoint(path)
-    config = video_config(tensors, path)
+    try:
+        shared = _shared(tensors, path)
+    except UserError:
+        raise
+    except Exception:
+        raise UserError(_other(tensors, path)) from None
+    try:
+        config = _video_config(tensors, shared)
+        with torch.device("meta"):
+            net = Sam2VideoModel(config)
+    except Exception:
+        raise UserError(
+            f"{path} holds SAM 2 without its memory, which follows objects through a video. Pass "
+            "the whole checkpoint, such as sam2.1_hiera_tiny.pt."
+        ) from None
     own = rename(tensors)
-    with torch.device("meta"):
-        net = Sam2VideoModel(config)
-    fill_weights(net, own, path, "a SAM 2 checkpoint with its memory", assign=True)
+    what = "a SAM 2 checkpoint with its memory"
+    fill_weights(net, own, path, what, True, original_names, "sam2")
     return config, own
 
 
@@ -88,7 +107,7 @@ def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
-def original_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def original_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Undo ``rename``: give the tensors of a ``Sam2Model`` or video model their original names.
 
     >>> list(original_names({"vision_encoder.backbone.blocks.0.layer_norm1.bias": torch.zeros(1)}))
@@ -102,58 +121,38 @@ def without_memory(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in own.items() if not is_memory(name)}
 
 
-def version_of(tensors: Mapping[str, Tensor]) -> str:
-    """ "sam2" or "sam2.1" by what only the latter's memory has; empty where there is no memory."""
-    if not any(is_memory(name) for name in rename(tensors)):
-        return ""
-    return "sam2.1" if "no_obj_embed_spatial" in tensors else "sam2"
-
-
-def image_config(tensors: Mapping[str, Tensor], path: Path) -> Any:
-    """Read a ``Sam2Config`` off the shapes of the original tensors.
+def require_version(path: Path, name: str) -> None:
+    """Refuse SAM 2 by the name of SAM 2.1 and the reverse, where the file's memory tells.
 
     Raises:
-        UserError: it is not SAM 2, or its encoder is of no published size.
+        UserError: it is of the other version.
     """
-    from transformers import Sam2Config
+    names = tensor_shapes(path)
+    found = "sam2.1" if "no_obj_embed_spatial" in names else "sam2"
+    version, dash, size = name.partition("-hiera-")
+    if "maskmem_tpos_enc" in names and version != found:
+        raise UserError(
+            f"{path} holds {found}, not {version}. Pass --backbone {found}{dash}{size} with it, or "
+            "the file itself as --backbone."
+        )
 
-    try:
-        return Sam2Config(**_shared(tensors, path))
-    except NO_SAM2:
-        raise UserError(_other(path)) from None
 
-
-def video_config(tensors: Mapping[str, Tensor], path: Path) -> Any:
-    """Read a ``Sam2VideoConfig`` off the shapes of the original tensors.
-
-    Raises:
-        UserError: it is not SAM 2 with its memory, or its encoder is of no published size.
-    """
+def _video_config(tensors: Mapping[str, Tensor], shared: dict[str, Any]) -> Any:
+    """Read a ``Sam2VideoConfig`` off the shapes of the original tensors."""
     from transformers import Sam2VideoConfig
 
-    try:
-        shared = _shared(tensors, path)
-    except NO_SAM2:
-        raise UserError(_other(path)) from None
-    try:
-        memory = _memory(tensors)
-    except NO_SAM2:
-        raise UserError(
-            f"{path} holds SAM 2 without its memory, which follows objects through a video. Pass "
-            "the whole checkpoint, such as sam2.1_hiera_tiny.pt."
-        ) from None
     side = shared["prompt_encoder_config"]["image_size"]
     rope = [side // 16, side // 16]
     return Sam2VideoConfig(
-        **shared, **memory, image_size=side, memory_attention_rope_feat_sizes=rope
+        **shared, **_memory(tensors), image_size=side, memory_attention_rope_feat_sizes=rope
     )
 
 
-def _other(path: Path) -> str:
+def _other(tensors: Mapping[str, Tensor], path: Path) -> str:
     return (
         f"{path} is not an original SAM 2 checkpoint: expected tensors such as "
-        f"{TRUNK}.pos_embed_window, as in sam2.1_hiera_tiny.pt. For a folder written by "
-        "save_pretrained pass the folder."
+        f"{TRUNK}.pos_embed_window, as in sam2.1_hiera_tiny.pt."
+        f"{looks_like(tensors, 'sam2') or INSTEAD}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of the original segment-anything code (.pth) as a transformers ``SamModel``.
+"""Checkpoints of the original segment-anything and SAM-HQ code (.pth) by way of transformers.
 
 The network's size is read off the tensors; so fine-tuned checkpoints, and such of other sizes, load
 too. Only the number of the decoder's attention heads cannot be seen; it is 8 in all of them.
@@ -6,18 +6,32 @@ too. Only the number of the decoder's attention heads cannot be seen; it is 8 in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gpsseg.backbones.lookalikes import Reader, looks_like
 from gpsseg.backbones.renaming import ONCE, PROMPTS_AND_MASKS, TWICE, Names, count
 from gpsseg.backbones.weights import fill_weights, read_checkpoint
 from gpsseg.errors import UserError
 
 DECODER_HEADS = 8
+HQ = (  # what SAM-HQ's decoder has more
+    ("mask_decoder.hf_token.", "mask_decoder.hq_token.", ""),
+    ("mask_decoder.hf_mlp.", "mask_decoder.hq_mask_mlp.", ""),
+    ("mask_decoder.compress_vit_feat.0.", "mask_decoder.compress_vit_conv1.", ""),
+    ("mask_decoder.compress_vit_feat.1.", "mask_decoder.compress_vit_norm.", ""),
+    ("mask_decoder.compress_vit_feat.3.", "mask_decoder.compress_vit_conv2.", ""),
+    ("mask_decoder.embedding_encoder.0.", "mask_decoder.encoder_conv1.", ""),
+    ("mask_decoder.embedding_encoder.1.", "mask_decoder.encoder_norm.", ""),
+    ("mask_decoder.embedding_encoder.3.", "mask_decoder.encoder_conv2.", ""),
+    ("mask_decoder.embedding_maskfeature.0.", "mask_decoder.mask_conv1.", ""),
+    ("mask_decoder.embedding_maskfeature.1.", "mask_decoder.mask_norm.", ""),
+    ("mask_decoder.embedding_maskfeature.3.", "mask_decoder.mask_conv2.", ""),
+)
 NAMES = Names(
     renamed=(
         ("image_encoder.", "vision_encoder.", ""),
@@ -29,10 +43,19 @@ NAMES = Names(
         ("neck.2.", "neck.conv2.", ""),
         ("neck.3.", "neck.layer_norm2.", ""),
         *PROMPTS_AND_MASKS,
+        *HQ,
     ),
-    heads=r"iou_prediction_head|output_hypernetworks_mlps\.\d+",
-    own_heads=r"iou_prediction_head|output_hypernetworks_mlps\.\d+",
+    heads=r"iou_prediction_head|output_hypernetworks_mlps\.\d+|hf_mlp",
+    own_heads=r"iou_prediction_head|output_hypernetworks_mlps\.\d+|hq_mask_mlp",
 )
+INSTEAD = (
+    " For a folder written by save_pretrained pass the folder; for a UNet pass --backbone "
+    "unet:ENCODER --weights."
+)
+EXPECTED: Mapping[str, tuple[str, str]] = {
+    "sam": ("SAM", "sam_vit_b_01ec64.pth"),
+    "sam-hq": ("SAM-HQ", "sam_hq_vit_b.pth"),
+}
 BUFFERS = ("pixel_mean", "pixel_std")
 
 
@@ -42,23 +65,44 @@ def read_original(path: Path) -> Any:
     Raises:
         UserError: the file cannot be read, or is no SAM; an adapter's tensors are named.
     """
-    from transformers import SamModel
+    from transformers import SamConfig, SamModel
 
+    return _read(path, SamModel, lambda tensors: SamConfig(**settings_of(tensors)), "sam")
+
+
+def read_original_hq(path: Path) -> Any:
+    """Build a ``SamHQModel`` from a checkpoint in SAM-HQ's own names.
+
+    Raises:
+        UserError: as ``read_original``.
+    """
+    from transformers import SamHQConfig, SamHQModel
+
+    def config_of(tensors: Mapping[str, Tensor]) -> Any:
+        settings = settings_of(tensors)
+        early = tensors["mask_decoder.compress_vit_feat.0.weight"]
+        settings["mask_decoder_config"]["vit_dim"] = len(early)
+        return SamHQConfig(**settings)
+
+    return _read(path, SamHQModel, config_of, "sam-hq")
+
+
+def _read(path: Path, model: Any, config_of: Callable[..., Any], reader: Reader) -> Any:
+    kind, file = EXPECTED[reader]
     tensors = {n: t for n, t in read_checkpoint(path).items() if n not in BUFFERS}
     try:
-        config = config_of(tensors)
-    except (KeyError, ValueError, StopIteration, ZeroDivisionError):
+        with torch.device("meta"):  # no time and memory for weights that are replaced anyway
+            net = model(config_of(tensors))
+    except Exception:  # odd tensors make odd settings, at which the library fails in every way
         raise UserError(
-            f"{path} is not an original SAM checkpoint: expected tensors such as "
-            "image_encoder.pos_embed, as in sam_vit_b_01ec64.pth. For a folder written by "
-            "save_pretrained pass the folder; for a UNet pass --backbone unet:ENCODER --weights."
+            f"{path} is not an original {kind} checkpoint: expected tensors such as "
+            f"image_encoder.pos_embed, as in {file}.{looks_like(tensors, reader) or INSTEAD}"
         ) from None
     renamed = rename(tensors)
     if ONCE in renamed:
         renamed[TWICE] = renamed[ONCE]
-    with torch.device("meta"):  # no time and memory for random weights that are replaced anyway
-        net = SamModel(config)
-    fill_weights(net, renamed, path, "a SAM checkpoint without additions", assign=True)
+    what = f"a {kind} checkpoint without additions"
+    fill_weights(net, renamed, path, what, True, NAMES.back, reader)
     net.tie_weights()
     return net
 
@@ -81,14 +125,12 @@ def original_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return NAMES.back(tensors)
 
 
-def config_of(tensors: Mapping[str, Tensor]) -> Any:
-    """Read a ``SamConfig`` off the shapes of the original tensors.
+def settings_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read what a ``SamConfig`` is made of off the shapes of the original tensors.
 
     Raises:
-        KeyError, ValueError, StopIteration: it is not SAM.
+        Exception: of any kind, where it is not SAM.
     """
-    from transformers import SamConfig
-
     grid, patch = (
         tensors["image_encoder.pos_embed"],
         tensors["image_encoder.patch_embed.proj.weight"],
@@ -97,15 +139,15 @@ def config_of(tensors: Mapping[str, Tensor]) -> Any:
     mask_tokens = tensors["mask_decoder.mask_tokens.weight"]
     hidden = mask_tokens.shape[1]
     inner = tensors["mask_decoder.transformer.layers.0.cross_attn_token_to_image.q_proj.weight"]
-    return SamConfig(
-        vision_config=_encoder(tensors, image_size),
-        prompt_encoder_config={
+    return {
+        "vision_config": _encoder(tensors, image_size),
+        "prompt_encoder_config": {
             "hidden_size": hidden,
             "image_size": image_size,
             "patch_size": patch.shape[-1],
             "mask_input_channels": len(tensors["prompt_encoder.mask_downscaling.3.weight"]),
         },
-        mask_decoder_config={
+        "mask_decoder_config": {
             "hidden_size": hidden,
             "mlp_dim": len(tensors["mask_decoder.transformer.layers.0.mlp.lin1.weight"]),
             "num_hidden_layers": count(tensors, r"mask_decoder\.transformer\.layers\.(\d+)\."),
@@ -116,7 +158,7 @@ def config_of(tensors: Mapping[str, Tensor]) -> Any:
             "iou_head_hidden_dim": len(tensors["mask_decoder.iou_prediction_head.layers.0.weight"]),
             "layer_norm_eps": 1e-5,  # of the original; transformers' own default is 1e-6
         },
-    )
+    }
 
 
 def _encoder(tensors: Mapping[str, Tensor], image_size: int) -> dict[str, Any]:

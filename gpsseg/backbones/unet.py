@@ -194,7 +194,8 @@ def _load_weights(order: Order, net: Any, encoder: str) -> tuple[str, frozenset[
     if order.path:
         tensors = read_checkpoint(order.path)
         if any(name.startswith("segmentation_head.") for name in tensors):
-            fill_weights(net, tensors, order.path, f"a checkpoint of {order.name}")
+            what = f"a checkpoint of {order.name}"
+            fill_weights(net, tensors, order.path, what, reader="smp")
             return "A checkpoint of the user's own; its training is not known.", frozenset()
         fill_encoder(net.encoder, tensors, str(order.path))
         return PRETRAINING.format(encoder="a file of the user's own"), decoder
