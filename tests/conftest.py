@@ -152,6 +152,20 @@ def golden() -> ModuleType:
     return _module("test_golden")
 
 
+@pytest.fixture(scope="session")
+def tiny_video() -> ModuleType:
+    """The functions of tiny_video.py."""
+    return _module("tiny_video")
+
+
+@pytest.fixture(scope="session")
+def video_weights(tiny_video: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of SAM 2 with its memory, random."""
+    folder = tmp_path_factory.mktemp("weights") / "sam2-video"
+    tiny_video.random_video_net().save_pretrained(folder)
+    return folder
+
+
 def _module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec

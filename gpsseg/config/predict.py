@@ -10,7 +10,7 @@ from typing import Literal
 from gpsseg.config.again import AGAIN
 from gpsseg.config.checked import check_types
 from gpsseg.config.codes import parse_codes
-from gpsseg.config.effects import Condition, Conditions, idle, refuse_idle
+from gpsseg.config.effects import Condition, Conditions, idle, is_given, refuse_idle
 from gpsseg.config.folder import StudyFolder
 from gpsseg.errors import UserError
 
@@ -65,7 +65,9 @@ class PredictConfig:
     files are never overwritten."""
     prompts: Path | None = None
     """CSV (image, x0, y0, x1, y1 or image, x, y) or JSON ({"image": [...]}) with a box or point in
-    pixels for every image, for a run trained with --prompt box or point."""
+    pixels for every image, for a run trained with --prompt box or point. With --propagate of every
+    video and volume, where a column frame (JSON: {"image": {"frame": 0, ...}}) may name its
+    frame."""
     resume: bool = False
     """Go on with a prediction that was stopped: what is finished is skipped."""
     format: Literal["auto", "nifti", "nrrd", "mha", "dicom-seg"] = "auto"
@@ -78,6 +80,11 @@ class PredictConfig:
     axis: Literal["auto", "axial", "coronal", "sagittal"] | None = None
     """How volumes are cut into slices. auto: as they were stored. Default: as the slices that the
     run was trained on, or else auto."""
+    propagate: int | Literal["auto"] | None = None
+    """Follow the mask of one frame through each video and volume, forwards and backwards, by the
+    memory of SAM 2 (or EdgeTAM), instead of segmenting frame by frame. The frame's number, 0 is the
+    first (of a volume a slice, as --axis cuts it); auto: the one that --prompts names for the
+    file, or else the middle one. A run with a box or point takes it of this frame alone."""
     window: tuple[float, float] | None = None
     """Centre and width of the greys shown to the network, for volumes and DICOM (CT, soft tissue:
     40 400). Default: that of the slices that the run was trained on, or else the file's own, or
@@ -111,6 +118,7 @@ class PredictConfig:
         if not self.run:
             raise UserError("--run needs the folder of a finished run, or of a study.")
         refuse_idle(self, CONDITIONS)
+        self._refuse_with_propagate()
         studies = any(StudyFolder(run).is_study for run in self.run)
         if self.uncertainty and self.tta == "flips" and not studies:
             why = "of a single run, --uncertainty averages over the mirror images already"
@@ -119,6 +127,22 @@ class PredictConfig:
             raise UserError("--input needs a file, a folder or a pattern.")
         check_window(self.window)
         parse_codes(self.codes)
+
+    def _refuse_with_propagate(self) -> None:
+        """Refuse what does not go with --propagate.
+
+        Raises:
+            UserError: a study, or options that would do nothing.
+        """
+        if self.propagate is None:
+            return
+        why = "--propagate follows one network's mask through whole frames, one after the other"
+        for name in ("tile", "tta", "uncertainty", "batch_size"):
+            if is_given(self, name):
+                raise idle(name, getattr(self, name), why)
+        if study := next((run for run in self.run if StudyFolder(run).is_study), None):
+            first = StudyFolder(study).run_of(1).path
+            raise UserError(f"{study} is a study, and {why}. Name one of its folds: --run {first}.")
 
 
 def check_window(window: tuple[float, float] | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from gpsseg.config.codes import parse_codes, parse_coding
@@ -16,6 +17,7 @@ from gpsseg.data.formats.dicom_codes import Segment, segments_of
 from gpsseg.data.formats.filenames import PREDICTED
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.sources import Source
+from gpsseg.engine.prompt_files import frames_for
 from gpsseg.engine.prompts import Prompter, check_prompts, from_file, is_prompted
 from gpsseg.errors import UserError, look_up
 from gpsseg.files import sha256_of_file, write_json
@@ -86,6 +88,26 @@ def prompter_of(
     return from_file(config.prompts, prompt, [plan.source.path for plan in plans], needed)
 
 
+def begins_of(config: PredictConfig, prompt: str | None, plans: Sequence[Plan]) -> dict[Path, int]:
+    """Of each source from which frame its mask is to be followed, as the prompts name it.
+
+    Raises:
+        UserError: the file cannot be read, or names another frame than --propagate.
+    """
+    if config.prompts is None or config.propagate is None or not is_prompted(prompt):
+        return {}
+    assert prompt is not None
+    paths = [plan.source.path for plan in plans]
+    found = frames_for(config.prompts, prompt, paths)
+    for i, frame in found.items():
+        if config.propagate not in ("auto", frame):
+            raise UserError(
+                f"--propagate {config.propagate}: {config.prompts.name} names frame {frame} for "
+                f"{paths[i].name}. Pass --propagate auto, or leave out the column frame."
+            )
+    return {paths[i]: frame for i, frame in found.items()}
+
+
 def refuse_unprompted(config: PredictConfig, names: Sequence[str], networks: Sequence[Any]) -> None:
     """Refuse a file of prompts that no network takes, and say which ones take none.
 
@@ -119,10 +141,11 @@ def refuse_prompts(config: PredictConfig, prompt: str, plans: Sequence[Plan]) ->
             f"This run needs a {prompt} for every image. Pass --prompts FILE, a CSV with a row "
             "for each (see --help)."
         )
-    if config.tile or config.tta != "none" or any(p.source.kind != "image" for p in plans):
+    many = config.propagate is None and any(p.source.kind != "image" for p in plans)
+    if config.tile or config.tta != "none" or many:
         raise UserError(
             f"A {prompt} is given for a whole picture: leave out --tile and --tta, and pass "
-            "pictures, no volumes or videos."
+            "pictures; volumes and videos only with --propagate and a SAM 2."
         )
 
 
@@ -183,7 +206,9 @@ def keep_settings(
         UserError: the folder holds masks that were made otherwise.
     """
     names = ("format", "axis", "window", "tta", "tile", "save_probabilities", "overlays")
-    more = {"uncertainty": True} if config.uncertainty else {}
+    more: dict[str, Any] = {"uncertainty": True} if config.uncertainty else {}
+    if config.propagate is not None:
+        more["propagate"] = config.propagate
     settings = {
         "run": "a nameless run" if nameless else config.run[0].resolve().name,
         "delta_sha256": delta_hash(config.run[0]),
@@ -205,7 +230,7 @@ def keep_settings(
         return
     there = read_object(path)
     # The delta says which run it was, whatever its folder is called by now.
-    at_times = ("labels", "untrained", "window", "uncertainty")
+    at_times = ("labels", "untrained", "window", "uncertainty", "propagate")
     compared = dict.fromkeys([*settings, *at_times])
     compared.pop("run")
     if "codes" not in there:  # as version 0.1 and the first of 0.2 wrote them

@@ -22,10 +22,11 @@ from gpsseg.data.formats.greys import Greys
 from gpsseg.engine.prompts import is_prompted
 from gpsseg.errors import UserError
 from gpsseg.predict.inputs import Inputs
-from gpsseg.predict.numbers import TABLE, check_numbers
+from gpsseg.predict.numbers import check_numbers, tables_of
 from gpsseg.predict.options import (
     ITSELF,
     as_trained,
+    begins_of,
     keep_settings,
     prompter_of,
     refuse_foreign_codes,
@@ -35,6 +36,7 @@ from gpsseg.predict.options import (
     segments_for,
 )
 from gpsseg.predict.plan import Plan
+from gpsseg.predict.propagate import Propagation, propagation_of
 from gpsseg.predict.segmenter import Segmenter, make_segmenter
 from gpsseg.processes import by_main
 from gpsseg.runs import members
@@ -54,6 +56,7 @@ class Task:
         nameless: whether its run names nothing.
         greys: how its run's images were shown.
         segmenter: its network.
+        propagation: by what it follows masks, and from where, if it does.
         plans: of all sources, in their order.
         left: positions in ``plans`` of what was not finished when the main process looked.
     """
@@ -63,6 +66,7 @@ class Task:
     nameless: bool
     greys: Greys
     segmenter: Segmenter
+    propagation: Propagation | None
     plans: Sequence[Plan]
     left: Sequence[int]
 
@@ -111,13 +115,15 @@ def open_tasks(
         UserError: a run cannot be taken, or not with these options; nothing was written.
     """
     folders = [own.run[0] for own in asked.values()]
-    prompters, segments = [], []
+    prompters, segments, begins = [], [], []
     cards = [card_of(members.first_config(folder)) for folder in folders]
     refuse_foreign_codes(config, cards)
     for name, folder, plans, card in zip(asked, folders, inputs.plans, cards, strict=True):
         with _naming(name):
-            prompters.append(prompter_of(config, members.first_config(folder).prompt, plans))
+            asks = members.first_config(folder).prompt
+            prompters.append(prompter_of(config, asks, plans))
             segments.append(segments_for(config, card))
+            begins.append(begins_of(config, asks, plans))
     networks = members.load_all(folders, config.untrained)
     _say_networks(networks)
     for folder in folders:
@@ -143,7 +149,9 @@ def open_tasks(
         own = as_trained(own, greys, inputs.sources, name)
         pictures = [plan.source.path for plan in plans]
         segmenter = make_segmenter(own, network, card, prompters[number], pictures)
-        tasks.append(Task(own, card, hidden, greys, segmenter, plans, left))
+        with _naming(name):
+            propagation = propagation_of(own, network, segmenter, begins[number])
+        tasks.append(Task(own, card, hidden, greys, segmenter, propagation, plans, left))
     return tasks
 
 
@@ -174,8 +182,8 @@ def begin(tasks: Sequence[Task]) -> None:
     """
     for task in tasks:
         make_folder(task.config.output)
-        if task.config.uncertainty:
-            by_main(functools.partial(check_numbers, task.config.output / TABLE))
+        for table in tables_of(task.config):
+            by_main(functools.partial(check_numbers, table))
     for task in sorted(tasks, key=lambda each: not (each.config.output / PREDICTED).exists()):
         with drawn(current() if task.nameless else None):
             by_main(

@@ -66,7 +66,7 @@ ALWAYS = {
     NewConfig: {"output", "title", "foreground"},
     PredictConfig: {
         *("run", "input", "output", "resume", "save_probabilities", "overlays", "batch_size"),
-        *("device", "untrained"),
+        *("device", "untrained", "propagate"),
     },
     ReportConfig: {"compare", "comparisons", "output", "run"},
     SelectConfig: SOURCE
