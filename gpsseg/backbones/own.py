@@ -274,16 +274,31 @@ def _fault_of(answer: Any, side: int, classes: int) -> str:
     return ""
 
 
+def refuse_files_of_code(name: str) -> None:
+    """Refuse a name that is a file of code, or a traced program, and say what to pass instead.
+
+    Raises:
+        UserError: it is.
+    """
+    module, colon, attribute = name.rpartition(":") if ":" in name else (name, "", "")
+    path = Path(module)
+    if path.suffix == ".py":
+        raise UserError(
+            f"--backbone {name} is a file of code, expected MODULE:CALLABLE. Pass "
+            f"{path.stem}:{attribute or 'build'}, and work in the folder that holds {path.name}."
+        )
+    if Path(name).suffix in (".pt2", ".ts"):
+        raise UserError(
+            f"--backbone {name} is a traced program, which cannot be tuned. Pass MODULE:CALLABLE, "
+            f"the code that builds the network. {SEE}"
+        )
+
+
 def hint(name: str) -> str:
     """What to say of a name that nothing is found by; empty where it does not look like code."""
-    module, colon, attribute = name.partition(":")
-    if Path(module).suffix == ".py" and (colon or Path(module).is_file()):
-        call = f"{Path(module).stem}:{attribute or 'build'}"
-        return f" For code of your own pass {call}, and work in the folder that holds {module}."
-    if Path(name).suffix in (".pt2", ".ts"):
-        return " A traced program cannot be tuned: pass MODULE:CALLABLE, the code that builds it."
     if not is_code_name(name):
         return ""
+    module = name.partition(":")[0]
     near = nearest(module, [path.stem for path in Path.cwd().glob("*.py")])
     return f" There is no module {module} in {Path.cwd()} or where Python looks (PYTHONPATH).{near}"
 

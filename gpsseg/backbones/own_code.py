@@ -146,8 +146,7 @@ def raised(code: Code, what: str, error: BaseException, fix: str = "") -> BaseEx
         return error
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if Path(f.filename).resolve().is_relative_to(code.root)]
-    last = own or frames
-    place = f" ({last[-1].filename}, line {last[-1].lineno})" if last else ""
+    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({error.filename}, line {error.lineno})"
     text = str(error).strip().partition("\n")[0]

@@ -96,10 +96,11 @@ def find_family(name: str) -> Family:
     """
     if name in BACKBONES:
         return BACKBONES[name]
+    own.refuse_files_of_code(name)
     if is_path(name) and not Path(name).exists():
         raise UserError(
-            f"--backbone {name} does not exist.{own.hint(name)} Pass a checkpoint (.pth), a folder "
-            "written by save_pretrained, or a name from `python -m gpsseg.backbones`."
+            f"--backbone {name} does not exist. Pass a checkpoint (.pth), a folder written by "
+            "save_pretrained, or a name from `python -m gpsseg.backbones`."
         )
     for family in FAMILIES:
         if family.takes(name):
