@@ -280,8 +280,8 @@ def refuse_files_of_code(name: str) -> None:
     Raises:
         UserError: it is.
     """
-    module, colon, attribute = name.rpartition(":") if ":" in name else (name, "", "")
-    path = Path(module)
+    file, _, attribute = name.rpartition(":") if ":" in name else (name, "", "")
+    path = Path(file)
     if path.suffix == ".py":
         raise UserError(
             f"--backbone {name} is a file of code, expected MODULE:CALLABLE. Pass "

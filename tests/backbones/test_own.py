@@ -108,7 +108,7 @@ def test_what_it_says_is_what_is_known(write: Callable[..., str]) -> None:
         ("    return net", "    return [net]", "returned list, expected a torch.nn.Module"),
         ("    return net", "    return torch.jit.script(net)", "returned RecursiveScriptModule"),
         ("    return net", "    return net.to('meta')", "has no values yet"),
-        ("    return net", "    del net.gpsseg; return net", r"gpsseg is missing. Set net.gpsseg = "),
+        ("    return net", "    del net.gpsseg; return net", r"gpsseg is missing. Set net.gpss"),
         (SAID, "net.gpsseg = {}", "does not say decoder and encoder and pretrained. See docs/back"),
         ('"decoder"', '"decodr"', "does not say decoder"),
         ("image_multiple", "multiple", "says multiple, which is not known. Did you mean 'image_"),

@@ -76,7 +76,7 @@ def test_a_run_s_code_is_not_run_unless_it_was_named(place: Any, sent: Path) -> 
     load_backbone("clinicnet:Toy")
     assert has_run(here)
     for use in (lambda: load_networks(sent), lambda: load_base_of(open_delta(sent))):
-        with pytest.raises(UserError, match="was made from unet-efficientnet-lite0 .*hash"):
+        with pytest.raises(UserError, match=r"was made from unet-efficientnet-lite0 .*hash"):
             use()
 
 
@@ -140,7 +140,7 @@ def test_a_pulled_delta_s_code_is_named_by_who_pulls_it(place: Any, sent: Path) 
         settle_base(own, None, None)
     with pytest.raises(UserError, match="--backbone clinicnet:Toy has no effect here"):
         settle_base(Base(None, None), "clinicnet:Toy", None)
-    with pytest.raises(UserError, match="Unknown backbone 'clinic:Toy'.*no module clinic in"):
+    with pytest.raises(UserError, match=r"Unknown backbone 'clinic:Toy'.*no module clinic in"):
         settle_base(own, "clinic:Toy", None)
     with pytest.raises(UserError, match=REFUSED):
         require_named_before("clinicnet:Toy")
