@@ -136,6 +136,7 @@ def test_what_it_says_is_what_is_known(write: Callable[..., str]) -> None:
          "in training, is tuple of 2, expected logits"),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 def test_what_is_wrong_is_said_in_one_sentence(
     write: Callable[..., str], old: str, new: str, said: str
 ) -> None:

@@ -4,13 +4,18 @@ import torch
 from torch import nn
 
 
-def stage(before, after):
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, stride=2, padding=1),
-        nn.BatchNorm2d(after),
-        nn.GELU(),
-        nn.Conv2d(after, after, 3, padding=1),
-    )
+class Stage(nn.Module):
+    """Half the size."""
+
+    def __init__(self, before, after):
+        super().__init__()
+        self.down = nn.Conv2d(before, after, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(after)
+        self.mix = nn.Conv2d(after, after, 3, padding=1)
+
+    def forward(self, x):
+        x = self.norm(self.down(x))
+        return x + self.mix(nn.functional.gelu(x))
 
 
 class Toy(nn.Module):
@@ -29,7 +34,7 @@ class Toy(nn.Module):
     def __init__(self, classes):
         super().__init__()
         self.shift = nn.Parameter(torch.zeros(3, 1, 1))
-        self.stages = nn.Sequential(nn.Sequential(stage(3, 8), stage(8, 16)))
+        self.stages = nn.Sequential(Stage(3, 8), Stage(8, 16))
         self.head = nn.Sequential(nn.Conv2d(16, 8, 1), nn.GELU(), nn.Conv2d(8, classes, 1))
 
     def forward(self, image):
