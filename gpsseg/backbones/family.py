@@ -100,4 +100,4 @@ def is_path(name: str) -> bool:
     """Whether a backbone's name is a file or folder: it is there, or it is written like one."""
     path = Path(name)
     written = path.suffix in (".pth", ".pt", ".bin", ".safetensors", ".ckpt")
-    return written or path.is_absolute() or len(path.parts) > 1 or path.exists()
+    return written or path.is_absolute() or len(path.parts) > 1 or path.is_dir()

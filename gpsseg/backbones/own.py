@@ -8,7 +8,6 @@ backbone. It is run because the user names it; what a run names, see ``own_trust
 from __future__ import annotations
 
 import contextlib
-import copy
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,16 +24,14 @@ from gpsseg.backbones.base import (
     Backbone,
     Facts,
     repeated_blocks,
-    tuning_mode,
 )
 from gpsseg.backbones.family import Family, Order
 from gpsseg.backbones.own_code import Code, callable_of, find_code, is_code_name, raised
 from gpsseg.backbones.own_said import ROLES, SEE, Said, parts_named, said_by
+from gpsseg.backbones.own_tried import logits_in, try_out
 from gpsseg.backbones.own_trust import note
 from gpsseg.backbones.weights import fill_weights, read_checkpoint
 from gpsseg.errors import UserError, few, nearest
-
-ANSWERS = ("logits", "out")  # of what transformers and torchvision return, the logits
 
 
 class OwnNet(Backbone):
@@ -74,20 +71,6 @@ class OwnNet(Backbone):
         return F.interpolate(logits, image.shape[-2:], mode="bilinear")
 
 
-def logits_in(answer: Any) -> Any:
-    """The logits in what a network returns: itself, or where transformers and torchvision put them.
-
-    >>> logits_in({"out": 1, "aux": 2}), logits_in(3)
-    (1, 3)
-    """
-    for name in ANSWERS:
-        if isinstance(answer, Mapping) and name in answer:
-            return answer[name]
-        if not isinstance(answer, Tensor) and hasattr(answer, name):
-            return getattr(answer, name)
-    return answer
-
-
 def load(order: Order) -> OwnNet:
     """Build a network by the user's code.
 
@@ -98,9 +81,22 @@ def load(order: Order) -> OwnNet:
     code = find_code(order.name)
     if code is None:
         raise UserError(f"Unknown backbone '{order.name}'.{hint(order.name)}")
-    net = _built(code, order.classes)
-    note(code)
-    said = said_by(net, order.name)
+    with torch.device("cpu"):  # also what the module makes as it is imported
+        net = _built(code, order.classes)
+        note(code)
+        said = said_by(net, order.name)
+        _fill(net, order, said)
+        model = OwnNet(net, said, _facts(order, code, said))
+        try_out(model, code, order.classes)
+    return model
+
+
+def _fill(net: nn.Module, order: Order, said: Said) -> None:
+    """Give the network the weights of the user's file, if there is one.
+
+    Raises:
+        UserError: it is of another network, or random weights are asked of pre-trained ones.
+    """
     if order.path:
         tensors = with_prefix(read_checkpoint(order.path), net)
         fill_weights(net, tensors, order.path, f"a checkpoint of {order.name}")
@@ -110,9 +106,6 @@ def load(order: Order) -> OwnNet:
             "comes pre-trained out of its own code. Leave the option out, or name code that "
             "builds it without."
         )
-    model = OwnNet(net, said, _facts(order, code, said))
-    try_out(model, code, order.classes)
-    return model
 
 
 def _built(code: Code, classes: int) -> nn.Module:
@@ -196,82 +189,6 @@ def _facts(order: Order, code: Code, said: Said) -> Facts:
         scratch=frozenset(scratch),
         code=code.version,
     )
-
-
-def try_out(model: OwnNet, code: Code, classes: int) -> None:
-    """Refuse a network that cannot learn: by its answer to one image of noise, and the gradients.
-
-    Raises:
-        UserError: it fails, answers with something else than logits, or a part gets no gradient.
-    """
-    side = model.facts.image_size
-    image, buffers = torch.rand(1, 3, side, side), copy.deepcopy(dict(model.named_buffers()))
-    with torch.no_grad():
-        _answer(model, image, code, classes)
-    tuning_mode(model)
-    with torch.enable_grad():
-        answer = _answer(model, image, code, classes)
-        try:
-            answer.square().mean().backward()
-        except Exception as error:
-            fix = "Leave out what changes a tensor in place."
-            raise raised(code, "the gradient of the network's answer", error, fix) from None
-    roles = model.roles()
-    reached = {roles[n] for n, p in model.named_parameters() if p.grad is not None}
-    if missing := [role for role in ROLES if role not in reached]:
-        raise UserError(
-            f"--backbone {code.name}: no parameter of the {' or '.join(missing)} gets a gradient, "
-            "so nothing in it could be tuned. Is its output detached, or computed under no_grad?"
-        )
-    model.zero_grad(set_to_none=True)
-    model.eval()
-    for name, buffer in buffers.items():  # which some layers count in
-        model.get_buffer(name).copy_(buffer)
-
-
-def _answer(model: OwnNet, image: Tensor, code: Code, classes: int) -> Tensor:
-    """The logits of an image, as the network returns them.
-
-    Raises:
-        UserError: there are none.
-    """
-    mode = "in training" if model.training else "in evaluation mode"
-    shape = tuple(image.shape)
-    try:
-        answer = logits_in(model.net(model.normalised(image)))
-    except (Exception, SystemExit) as error:
-        what = f"its network, {mode} and of RGB images {shape},"
-        raise raised(code, what, error) from None
-    if fault := _fault_of(answer, shape[-1], classes):
-        raise UserError(
-            f"--backbone {code.name}: the answer of its network to {shape}, {mode}, is {fault}. "
-            f"{SEE}"
-        )
-    found: Tensor = answer
-    return found
-
-
-def _fault_of(answer: Any, side: int, classes: int) -> str:
-    """What is wrong with an answer to one image, as the end of a sentence; empty if nothing is."""
-    expected = f"expected logits (1, {classes}, {side}, {side})"
-    if not isinstance(answer, Tensor):
-        length = f" of {len(answer)}" if isinstance(answer, list | tuple | Mapping) else ""
-        return (
-            f"{type(answer).__name__}{length}, {expected} as a tensor, or as .logits or "
-            '["out"] of what it returns'
-        )
-    shape = tuple(answer.shape)
-    if len(shape) != 4 or shape[:2] != (1, classes) or not 1 <= min(shape[2:]) <= max(shape[2:]):
-        return f"a tensor {shape}, {expected}: {classes} is the number that the code is called with"
-    if shape[2] != shape[3] or shape[2] > side:
-        return f"a tensor {shape}, {expected}, or smaller ones, which are enlarged"
-    if not answer.is_floating_point():
-        return f"of type {answer.dtype}, {expected} in real numbers, before any threshold"
-    if not torch.isfinite(answer).all():
-        return f"not finite (NaN or infinite), {expected}"
-    if torch.is_grad_enabled() and not answer.requires_grad:
-        return f"without a gradient, {expected} that training can follow back (no no_grad, detach)"
-    return ""
 
 
 def refuse_files_of_code(name: str) -> None:
