@@ -39,6 +39,8 @@ class SamHQ(Sam):
         name: as on the command line.
         prompt: see ``Facts.prompt``.
         pretraining: see ``Facts.pretraining``.
+        classes: C of the logits. Each class has a mask of its own by SAM's way, and the finer mask,
+            which is added to it, is of all classes together.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class SamHQ(Sam):
         name: str = "sam-hq-vit-base",
         prompt: Prompt = "none",
         pretraining: str = HQ44K,
+        classes: int = 1,
     ):
-        super().__init__(net, name, prompt, pretraining=pretraining)
+        super().__init__(net, name, prompt, pretraining=pretraining, classes=classes)
         size, multiple = self.facts.image_size, self.facts.image_multiple
         self.facts = facts_of_sam(name, HOMEPAGE, pretraining, size, multiple, prompt)
 
@@ -56,7 +59,7 @@ class SamHQ(Sam):
         """See ``Sam.decode``."""
         masks, iou, *_ = self.net.mask_decoder(
             **embeddings,
-            multimask_output=False,
+            multimask_output=self.classes > 1,
             hq_token_only=False,
             intermediate_embeddings=[early],
         )
@@ -67,12 +70,10 @@ def load(order: Order) -> SamHQ:
     """Build SAM-HQ from the hub, from a folder that save_pretrained wrote, or at random.
 
     Raises:
-        UserError: the weights are not on this machine and the hub cannot be reached, or several
-            classes were asked for: its further masks come in no fixed order.
+        UserError: the weights are not on this machine and the hub cannot be reached.
     """
     from transformers import SamHQModel
 
-    order.refuse_classes()
     prompt = order.choose_prompt(PROMPTS, "none")
     named = order.name in REPOSITORIES
     pretraining = (f"{HQ44K} {TUNED}" if named else UNKNOWN) if order.path else HQ44K
@@ -83,7 +84,7 @@ def load(order: Order) -> SamHQ:
     else:
         instead = f"--backbone {order.name} --weights FOLDER"
         net = _pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
-    return SamHQ(net, order.name, prompt, pretraining)
+    return SamHQ(net, order.name, prompt, pretraining, order.classes)
 
 
 def config_of(name: str) -> Any:

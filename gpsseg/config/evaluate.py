@@ -103,7 +103,9 @@ class EvaluateConfig:
     labels: tuple[int, ...] = ()
     """Which values are foreground, of --predictions (and --truth) that are label maps of several
     classes. With several, each is scored by itself, too. Masks of two levels (0 and 1, or 0 and
-    255), and probability maps that lie there without masks, mark all of these labels together."""
+    255), and probability maps that lie there without masks, mark all of these labels together.
+    A data set's classes are found without it; it names their values where these are others, in the
+    order of the data card."""
     anonymous_ids: bool = False
     """Write hashes instead of image names into the results. A run that was made so stays so."""
     protocol: tuple[str, ...] = ("per-image", "micro", "clinical", "lesions")

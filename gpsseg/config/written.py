@@ -49,6 +49,12 @@ class ResolvedConfig(ConfigFile):
     resolved: Resolved
 
 
+class PredictedFile(TypedDict, total=False):
+    """predict.json."""
+
+    labels: dict[str, Count]
+
+
 class AveragedPart(TypedDict):
     """One of the deltas that a mean is of, in the mean's metadata and in adopted.json."""
 

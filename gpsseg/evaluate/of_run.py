@@ -79,7 +79,8 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     _refuse_mirrored_prompts(config, networks)
     check_prompts(networks.model, config.prompts)
     hide_opponents(config)
-    others = {folder: open_other(folder, test) for folder in config.against}
+    names = data.card.told_apart
+    others = {folder: open_other(folder, test, names=names) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     leaks, seen = check_run(runs, trained, test, config.strict, salt, same_set)
     if networks.is_study:

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gpsseg.backbones.mask_tokens import MaskTokens
+from gpsseg.backbones.mask_tokens import InOrder, MaskTokens
 from gpsseg.backbones.sam import Sam
 from gpsseg.backbones.sam2 import Sam2
 from gpsseg.export.format import Format, Tuned
 from gpsseg.export.script import BY_TORCH, maps_by_script, quietly, write_script
 
 LIBRARY = "transformers"
+LAST = -1000.0  # a guess at a mask's IoU below all that a head makes; these are about 0 to 1
 
 
 def fault(tuned: Tuned) -> str:
@@ -113,16 +114,23 @@ def _with_classes(
     """Tokens of classes as the library's own, which come last among all.
 
     The head that guesses each mask's quality was tuned for none of them; they get the first one's.
+    Where the library sorts masks by these guesses, theirs fall below all others' one by one.
     """
     place = "mask_decoder."
     named = {name: t for name, t in tensors.items() if not name.startswith(f"{place}mask_tokens.")}
     tokens: Any = decoder.mask_tokens
     assert isinstance(tokens, MaskTokens)
     named[f"{place}mask_tokens.weight"] = tokens.weight
-    last = f"{place}iou_prediction_head.proj_out."
-    for name in (f"{last}weight", f"{last}bias"):
-        first = named[name][:1]
-        named[name] = torch.cat([named[name], *[first] * (classes - 1)])
+    head = f"{place}iou_prediction_head."
+    if sorted_by := isinstance(decoder.iou_prediction_head, InOrder):
+        named = {name.replace(f"{head}pretrained.", head): t for name, t in named.items()}
+    weight, bias = f"{head}proj_out.weight", f"{head}proj_out.bias"
+    first, shift = named[weight][:1], named[bias][:1]
+    if sorted_by:
+        first, shift = torch.zeros_like(first), torch.full_like(shift, LAST)
+    lower = [shift * (1 + number * sorted_by) for number in range(classes - 1)]
+    named[weight] = torch.cat([named[weight], *[first] * (classes - 1)])
+    named[bias] = torch.cat([named[bias], *lower])
     return named
 
 

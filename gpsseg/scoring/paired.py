@@ -27,13 +27,19 @@ Row = Mapping[str, Any]
 Others = Callable[[], dict[str, Row]]
 
 
-def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()) -> Others:
+def open_other(
+    folder: Path,
+    cases: Sequence[Case],
+    labels: tuple[int, ...] = (),
+    names: tuple[str, ...] = (),
+) -> Others:
     """Find the other side's scores, and check that it has the same images.
 
     Args:
         folder: of a run or an evaluation (its per_image.csv is read), or of predictions.
         cases: the images that are scored.
         labels: which values of predictions are foreground, of label maps.
+        names: of the data set's classes, as for ``open_predictions``.
 
     Returns:
         A function that gives the rows by id; it scores predictions only when it is called.
@@ -54,7 +60,8 @@ def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()
             f"--against {folder} is a run without per_image.csv: it was stopped before it had a "
             "result. Name a finished run, or a folder of predictions."
         )
-    predictions = open_predictions(folder, _as_files(folder, cases), "--against", labels)
+    files = _as_files(folder, cases)
+    predictions = open_predictions(folder, files, "--against", labels, names)
 
     def scored() -> dict[str, Row]:
         found = score_predictions(predictions, ["per-image"]).rows

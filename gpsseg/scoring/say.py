@@ -97,6 +97,8 @@ def say_labels(labels: Mapping[str, Any]) -> None:
             f"label {name}: mean Dice {score['dice']:.3f} {interval_text(score['dice_ci95'])}, IoU "
             f"{score['iou']:.3f} {interval_text(score['iou_ci95'])}"
         )
+        if "volume" in score:
+            say_protocols({"volume": score["volume"]})
 
 
 def say_protocols(summary: dict[str, Any]) -> None:

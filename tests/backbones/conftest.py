@@ -98,7 +98,7 @@ def sam_hq(prompt="none", classes=1):
     settings["mask_decoder_config"]["vit_dim"] = 24
     net = random_sam(SamHQConfig(**settings), SamHQModel)
     random_weights(net.mask_decoder)
-    return SamHQ(net, prompt=prompt)
+    return SamHQ(net, prompt=prompt, classes=classes)
 
 
 def sam2(prompt="none", classes=1):
@@ -226,7 +226,15 @@ def make_tiny():
     return make
 
 
-SEVERAL = ("litemedsam", "sam", "sam2", "edgetam", "unet", "own")  # also tested with three classes
+SEVERAL = (
+    "litemedsam",
+    "sam",
+    "sam-hq",
+    "sam2",
+    "edgetam",
+    "unet",
+    "own",
+)  # also tested with three classes
 
 
 def _with_classes(family: str) -> Any:

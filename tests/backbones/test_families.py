@@ -166,7 +166,7 @@ def test_a_box_or_point_steers_the_answer(make_tiny, family):
             model(image)
 
 
-@pytest.mark.parametrize("family", [name for name in SAM_LIKE if name != "sam-hq"])
+@pytest.mark.parametrize("family", SAM_LIKE)
 def test_classes_start_alike(make_tiny, family):
     """Nothing is random and none is preferred; the background's logits are 0."""
     one = make_tiny(family)
