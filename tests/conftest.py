@@ -177,9 +177,10 @@ def _module(name: str) -> ModuleType:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Prepared images never go to the cache of whoever runs the tests."""
+    """Prepared images never go to the cache of whoever runs the tests, nor what is trusted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GPSSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("GPSSEG_TRUST", str(tmp_path_factory.mktemp("trust")))
         yield
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.backbones.family import is_path
+from gpsseg.backbones.registry import is_code
 from gpsseg.config.peft_tuners import is_peft
 from gpsseg.config.resuming import read_config
 from gpsseg.console import working
@@ -20,8 +21,8 @@ from gpsseg.delta.facts import facts_of
 from gpsseg.delta.opened import Opened
 from gpsseg.errors import UserError, told
 from gpsseg.files import save_tensors, sha256_of_file, write_bytes
+from gpsseg.runs.known_base import base_of_run
 from gpsseg.runs.merged import merged
-from gpsseg.runs.method import load_base
 from gpsseg.scratch import scratch_folder
 from gpsseg.tuning import METHODS
 from gpsseg.writing import make_folder
@@ -36,8 +37,7 @@ def load_base_of(opened: Opened) -> Backbone:
     if opened.run is None:
         base = _by_its_settings(opened)
     else:
-        config = read_config(opened.run.path)
-        base = load_base(config, card_of(config) if config.separate_classes else None)
+        base = base_of_run(read_config(opened.run.path), [opened.delta])
     with working("comparing the base with the delta's"):
         opened.delta.refuse_other_base(base)
     return base
@@ -52,6 +52,8 @@ def _by_its_settings(opened: Opened) -> Backbone:
         why = "does not say what its base is"
     elif is_path(name):
         why = f"was made from a file of its author's ({told(name)})"
+    elif is_code(name):
+        why = f"was made from code of its author's ({told(name)})"
     elif weights not in (None, "random"):
         why = f"was made from weights of its author's ({told(weights)})"
     elif settings.get("separate_classes"):

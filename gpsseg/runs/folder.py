@@ -12,6 +12,7 @@ from typing import Any
 
 from gpsseg import __version__
 from gpsseg.backbones import BACKBONES
+from gpsseg.backbones.registry import require_named_before
 from gpsseg.config import resuming
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
@@ -232,6 +233,7 @@ def settings_to_resume(config: FinetuneConfig) -> FinetuneConfig:
         stored = read_config(run)
         config = resuming.resumed(stored, config, FinetuneConfig())
     require_data_root(config)
+    require_named_before(config.backbone)
     if has_resume_point(run):
         return config
     if not is_unfinished_start(run):

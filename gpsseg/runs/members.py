@@ -29,7 +29,8 @@ from gpsseg.gps.alike import SEEN_ALIKE
 from gpsseg.processes import by_main
 from gpsseg.reading import read_object
 from gpsseg.runs.greys import greys_of
-from gpsseg.runs.method import add_layers, load_base
+from gpsseg.runs.known_base import base_of_run
+from gpsseg.runs.method import add_layers
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import (
     check_trained,
@@ -269,7 +270,7 @@ def _load(sources: Sequence[Source], with_base: bool) -> tuple[Backbone, Turns |
     """The network of those that take turns in it; there is nobody to take turns with one delta."""
     config = sources[0].config
     deltas = [delta for source in sources for delta in source.deltas]
-    model = load_base(config, card_of(config) if config.separate_classes else None)
+    model = base_of_run(config, deltas)
     what = RunFolder(sources[0].runs[0]).delta.name if len(deltas) == 1 else f"{len(deltas)} deltas"
     with working(f"applying {what}"):
         if len(deltas) > 1 or with_base:

@@ -277,7 +277,8 @@ def base_of(
         free = tuple(n for n in roles if n in chosen and roles[n] in scratch)
         base_hash = gps.model_hash(backbone, free)
     weights = f"weights {last_part(config.weights)}, " if config.weights else ""
-    settings = f"{weights}prompt {backbone.facts.prompt}, seed {config.seed}"
+    code = f"code {backbone.facts.code}, " if backbone.facts.code else ""
+    settings = f"{code}{weights}prompt {backbone.facts.prompt}, seed {config.seed}"
     return {
         "base": f"{last_part(config.backbone)} ({settings})",
         "base_hash": base_hash,

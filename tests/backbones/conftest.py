@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,6 +177,9 @@ def litemedsam(prompt="full-box", classes=1):
     return LiteMedSAM(prompt, MedSAMLite(encoder, decoder, prompts), classes)
 
 
+sys.path.append(str(Path(__file__).parent))  # where toy_network.py lies
+
+
 def named(name: str) -> Callable[..., Backbone]:
     def build(prompt="none", classes=1):
         return load_backbone(name, prompt, weights="random", classes=classes)
@@ -212,6 +217,7 @@ TINY: dict[str, Callable[..., Backbone]] = {
         "SwinUNETR", feature_size=12, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)
     ),
     "monai-dynunet": monai("DynUNet", filters=(4, 4, 8, 8, 8, 8)),
+    "own": named("toy_network:Toy"),
 }
 
 
@@ -241,6 +247,7 @@ SEVERAL = (
     "sam2",
     "edgetam",
     "unet",
+    "own",
 )  # also tested with three classes
 
 
