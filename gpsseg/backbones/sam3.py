@@ -70,7 +70,8 @@ class Sam3(Backbone):
         pretraining: str = SACO,
     ):
         super().__init__()
-        self.net, self.head, self.tokenizer = net, head, tokenizer
+        self.net, self.tokenizer = net, tokenizer
+        self.head: Any = head  # a TrackerHead or None, whose prompts are then not taken
         self.statistics = HALF
         take_any_size(net.vision_encoder)
         self.register_buffer("tokens", None, persistent=False)

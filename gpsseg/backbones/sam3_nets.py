@@ -86,8 +86,9 @@ def read_networks(folder: Path) -> tuple[Any, TrackerHead | None]:
     """
     from transformers import Sam3Model
 
+    kind: Any = Sam3Model
     try:
-        net, found = Sam3Model.from_pretrained(
+        net, found = kind.from_pretrained(
             folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
         )
     except Exception as error:  # odd settings make the library fail in every way there is
