@@ -74,7 +74,9 @@ def built_for() -> str:
     built = [f"{kind} {version}" for kind, version in kinds.items() if version]
     if torch.backends.mps.is_built():
         built.append("Apple's GPUs")
-    return f"{' and '.join(built) or 'the CPU alone'}; CPU: {torch.backends.cpu.get_cpu_capability()}"
+    return (
+        f"{' and '.join(built) or 'the CPU alone'}; CPU: {torch.backends.cpu.get_cpu_capability()}"
+    )
 
 
 def computes_in_bf16(device: torch.device) -> bool:

@@ -69,7 +69,8 @@ def _told(ask: Callable[[], Facts], name: str) -> Facts:
 
 def _of_software() -> Facts:
     source = "a wheel" if bundled("pipelines").parent == PACKAGE else "a checkout"
-    needed, extras = [], []
+    needed: list[str] = []
+    extras: list[str] = []
     for name, extra in _libraries():
         absent = f"{name} no (extra {extra})" if extra else f"{name} MISSING"
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import datetime
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
