@@ -20,8 +20,8 @@ from gpsseg.files import PACKAGE, bundled, write_text
 from gpsseg.folders import refuse_existing
 from gpsseg.memory import free_memory
 from gpsseg.processor import processor
+from gpsseg.writing import make_folder
 
-NAME = re.compile(r"[\w.:+-]+")  # what no path of any system is, beside a word of a pattern
 FOR_DEVELOPERS = {"test", "dev", "docs"}  # extras that say nothing of what a user can do
 
 
@@ -46,6 +46,7 @@ def info(config: AboutConfig) -> str:
         say(line)
     text = "\n".join([*lines, ""])
     if config.output:
+        make_folder(config.output.parent)
         write_text(config.output, text)
         say("written to", place=config.output)
     return text
@@ -144,16 +145,18 @@ def _of_backbones() -> Facts:
 
 
 def _of_backbone(name: str) -> Facts:
-    """What is known of the network in question; a user's own file has no name here."""
-    from gpsseg.backbones.family import is_path
+    """What is known of the network in question; one of the user's own has no name here."""
+    from gpsseg.backbones import unet
     from gpsseg.backbones.registry import find_family
 
     family = find_family(name)
     published = family.published.get(name)
     if published is None:
-        own = is_path(name) or not NAME.fullmatch(name)
-        called = "a file or folder of one's own" if own else name
-        return [("backbone", f"{called}, of the family {family.title}")]
+        known = name in family.pattern or (
+            family is unet.FAMILY and _knows(unet.find_encoder, name.partition(":")[2])
+        )
+        called = name if known else "one's own"
+        return [("backbone", f"{called}, of the family: {family.title}")]
     there = "here" if published.present() else "NOT here"
     return [
         (
@@ -162,6 +165,14 @@ def _of_backbone(name: str) -> Facts:
             f"licence {published.licence}; weights {there} ({published.source})",
         )
     ]
+
+
+def _knows(find: Callable[[str], str], name: str) -> bool:
+    """Whether a library has something of this name, so that it is nobody's own."""
+    try:
+        return bool(find(name))
+    except UserError:
+        return False
 
 
 if __name__ == "__main__":

@@ -61,13 +61,15 @@ def test_a_planted_place_is_found(text: str) -> None:
     assert PLACES.search(text)
 
 
-def test_a_file_of_ones_own_has_no_name(somebody: Path, monkeypatch) -> None:
-    for name in (f"{CANARY}.pth", f"unet:C:\\{CANARY}"):
-        monkeypatch.setattr("gpsseg.backbones.registry.is_path", lambda name: False)
-        monkeypatch.setattr("gpsseg.backbones.registry.FAMILIES", (takes_all(),))
-        assert "- backbone: a file or folder of one's own, of the family any" in info(
-            AboutConfig(backbone=name)
-        )
+def test_a_network_of_ones_own_has_no_name(somebody: Path, monkeypatch) -> None:
+    told = info(AboutConfig(backbone="unet:resnet34"))
+    assert "- backbone: unet:resnet34, of the family: UNet family" in told
+    assert "- backbone: monai:DynUNet, of the" in info(AboutConfig(backbone="monai:DynUNet"))
+    assert "- backbone: one's own, of" in info(AboutConfig(backbone=f"unet:{CANARY}"))
+    monkeypatch.setattr("gpsseg.backbones.registry.FAMILIES", (takes_all(),))
+    monkeypatch.setattr("gpsseg.backbones.registry.is_path", lambda name: False)
+    for name in (f"{CANARY}.pth", f"C:\\{CANARY}", f"{CANARY}.networks:build", "folder"):
+        assert "- backbone: one's own, of the family: any\n" in info(AboutConfig(backbone=name))
 
 
 def takes_all() -> SimpleNamespace:
@@ -75,7 +77,7 @@ def takes_all() -> SimpleNamespace:
 
 
 def test_it_tells_what_a_helper_asks(tmp_path: Path) -> None:
-    file = tmp_path / "about.md"
+    file = tmp_path / "new" / "about.md"
     text = info(AboutConfig(backbone="litemedsam", output=file))
     assert file.read_text(encoding="utf-8") == text
     facts = dict(re.findall(r"^- ([^:]+): (.+)$", text, re.MULTILINE))

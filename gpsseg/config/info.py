@@ -22,7 +22,7 @@ class AboutConfig:
 
     backbone: str | None = None
     """Also what is known of this network: a name from `python -m gpsseg.backbones`, or as
-    finetune's option of this name. A file of yours is not named."""
+    finetune's option of this name. One of your own is not named."""
     output: Path | None = None
     """File for the same text (Markdown); must not exist. Default: print only."""
 
