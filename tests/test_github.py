@@ -108,7 +108,9 @@ def test_every_python_that_is_named_is_tested() -> None:
     assert named[0] == PROJECT["requires-python"].removeprefix(">=")
     for path, job in (("tests", "tests"), ("release", "try")):
         matrix = read(GITHUB / f"workflows/{path}.yml")["jobs"][job]["strategy"]["matrix"]
-        assert matrix["python"] == named
+        assert (
+            matrix["python"][: len(named)] == named
+        )  # and what comes next, to be named once it passes
 
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
