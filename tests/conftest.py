@@ -135,6 +135,18 @@ def crasher() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def sam3_tiny() -> ModuleType:
+    """The functions of sam3_tiny.py."""
+    return _module("sam3_tiny")
+
+
+@pytest.fixture(scope="session")
+def sam3_folder(sam3_tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SAM 3 with random weights, as facebook/sam3 is laid out; only to be read."""
+    return sam3_tiny.write_sam3(tmp_path_factory.mktemp("weights") / "sam3")
+
+
+@pytest.fixture(scope="session")
 def golden() -> ModuleType:
     """The functions of test_golden.py."""
     return _module("test_golden")

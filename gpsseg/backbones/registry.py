@@ -7,16 +7,19 @@ from pathlib import Path
 
 import torch
 
-from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, sam_hq, unet
+from gpsseg.backbones import litemedsam, mobilesam, monai_nets, sam, sam2, sam3, sam_hq, unet
 from gpsseg.backbones.base import Backbone, Prompt
 from gpsseg.backbones.family import Family, Order, Published, is_path
-from gpsseg.errors import UserError, nearest
+from gpsseg.backbones.weights import folder_config
+from gpsseg.errors import UserError, name_text, nearest
 
 FAMILIES: tuple[Family, ...] = (
     litemedsam.FAMILY,
+    mobilesam.FAMILY,
     sam.FAMILY,
     sam_hq.FAMILY,
     sam2.FAMILY,
+    sam3.FAMILY,
     unet.FAMILY,
     monai_nets.FAMILY,
 )
@@ -101,9 +104,12 @@ def find_family(name: str) -> Family:
         if family.takes(name):
             return family
     if is_path(name):
+        kind = folder_config(name).get("model_type")
+        told = f": its config.json says that it is a {name_text(kind)}" if kind else ""
         raise UserError(
-            f"--backbone {name} is of no known family. Expected an original SAM checkpoint, or a "
-            "folder with the config.json of a SAM, SAM 2 or segmentation-models-pytorch network."
+            f"--backbone {name} is of no known family{told}. Expected an original SAM checkpoint, "
+            "or a folder with the config.json of a SAM, SAM 2 or segmentation-models-pytorch "
+            "network."
         )
     patterns = ", ".join(family.pattern for family in FAMILIES if family.pattern)
     raise UserError(

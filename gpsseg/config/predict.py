@@ -9,6 +9,7 @@ from typing import Literal
 
 from gpsseg.config.again import AGAIN
 from gpsseg.config.checked import check_types
+from gpsseg.config.codes import parse_codes
 from gpsseg.config.effects import Condition, Conditions, idle, refuse_idle
 from gpsseg.config.folder import StudyFolder
 from gpsseg.errors import UserError
@@ -21,7 +22,11 @@ _VIEWED = Condition(
     "runs without --prompts, whose members are mirror images, or with the folder of a study",
     lambda config: config.prompts is None or any(StudyFolder(run).is_study for run in config.run),
 )
-CONDITIONS: Conditions = {"tile": _WHOLE, "tta": _WHOLE, "uncertainty": _VIEWED}
+_CODED = Condition("--format dicom-seg", lambda config: config.format == "dicom-seg")
+CONDITIONS: Conditions = {
+    **{"tile": _WHOLE, "tta": _WHOLE},
+    **{"uncertainty": _VIEWED, "codes": _CODED},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,8 @@ class PredictConfig:
 
     A file that cannot be used is reported, the others go on, and the exit status is 3. Patient tags
     of DICOM are never written or shown, except into a DICOM-SEG, which must name its source.
-    Where a run tells classes apart, masks hold their labels 1, 2, ... (predict.json names them) and
+    Where a run tells classes apart, masks hold their labels 1, 2, ... (predict.json names them, a
+    DICOM-SEG has a segment for each) and
     probabilities are of any class.
     Overlays show the pixels as they are, also names that a device has burned into them. The masks
     and the console name the new images, also of a run with --anonymous-ids.
@@ -65,6 +71,10 @@ class PredictConfig:
     format: Literal["auto", "nifti", "nrrd", "mha", "dicom-seg"] = "auto"
     """Of volumes' masks. auto: as the input, NRRD for DICOM. dicom-seg refers to the source series
     and names its patient, as the standard demands (pip install 'gpsseg[dicom-seg]')."""
+    codes: tuple[str, ...] = ()
+    """Of dicom-seg: what a class is, as CLASS=SCHEME:VALUE:MEANING, such as
+    "liver=SCT:10200004:Liver", and perhaps the same of its category after a semicolon. Default: the
+    data card's `codes`, or what DICOM's lists know by the whole name of the class."""
     axis: Literal["auto", "axial", "coronal", "sagittal"] | None = None
     """How volumes are cut into slices. auto: as they were stored. Default: as the slices that the
     run was trained on, or else auto."""
@@ -108,6 +118,7 @@ class PredictConfig:
         if not self.input:
             raise UserError("--input needs a file, a folder or a pattern.")
         check_window(self.window)
+        parse_codes(self.codes)
 
 
 def check_window(window: tuple[float, float] | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,16 @@ def _by_its_settings(opened: Opened) -> Backbone:
         raise UserError(f"{opened.path} {why}. Pass the folder of its run.")
     with working(f"loading {told(name)}"):
         seed = settings.get("seed", 0)
-        return load_backbone(name, settings.get("prompt"), seed, weights=weights)
+        return load_backbone(
+            *(name, settings.get("prompt"), seed),
+            weights=weights,
+            text=_word(settings),
+        )
+
+
+def _word(settings: Mapping[str, Any]) -> str:
+    """By which the network is asked; empty if by none."""
+    return str(next(iter(settings.get("text") or ()), ""))
 
 
 def _adds_layers(method: str) -> bool:
@@ -113,7 +124,9 @@ def write_weights(opened: Opened, model: Backbone, output: Path) -> str:
         _check(order, file, weights)
         make_folder(output.parent)
         write_bytes(output, file.read_bytes())
-    prompt = "" if model.facts.prompt == "none" else f" --prompt {model.facts.prompt}"
+    facts = model.facts
+    prompt = "" if facts.prompt == "none" else f" --prompt {facts.prompt}"
+    prompt += f" --text {shlex.quote(told(facts.text))}" if facts.prompt == "text" else ""
     return f"--backbone {told(order['name'])} --weights {output}{prompt}"
 
 
@@ -121,10 +134,12 @@ def _order(opened: Opened) -> dict[str, Any]:
     """What the base was loaded by, see ``gpsseg.backbones.load_backbone``."""
     if opened.run is None:
         settings = facts_of(opened)["settings"] or {}
-        return {"name": settings["backbone"], "prompt": settings.get("prompt"), "classes": 1}
+        named = {"name": settings["backbone"], "prompt": settings.get("prompt")}
+        return {**named, "classes": 1, "text": _word(settings)}
     config = read_config(opened.run.path)
     classes = card_of(config).logits if config.separate_classes else 1
-    return {"name": config.backbone, "prompt": config.prompt, "classes": classes}
+    named = {"name": config.backbone, "prompt": config.prompt, "classes": classes}
+    return {**named, "text": _word(vars(config))}
 
 
 def _net(model: Any) -> Any:

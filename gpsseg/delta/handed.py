@@ -31,15 +31,25 @@ HIDDEN_FILE = "own-file.pth"  # what a nameless run's file is called
 # places, or of the machine.
 SETTINGS = (
     *("batch_size", "weight_decay", "decay_to", "warmup", "dataset", "classes", "separate_classes"),
-    *("anonymous_ids", "image_size", "seed", "backbone", "weights", "prompt", "precision"),
+    *("anonymous_ids", "image_size", "seed", "backbone", "weights", "prompt", "text", "precision"),
     *("method", *TOLD, "epochs", "lr", "decoder_lr", "accumulate"),
 )
 RESOLVED = ("precision", "greys")
 METRICS = (
     *("data", "trained_on_data", "dataset", "title", "citation", "homepage", "licence", "split"),
-    *("images", "seed", "backbone", "prompt", "pretraining", "method", "before", "before_is"),
+    *(
+        "images",
+        "seed",
+        "backbone",
+        "prompt",
+        "words",
+        "pretraining",
+        "method",
+        "before",
+        "before_is",
+    ),
     *("after", "classes", "labels", "strata", "calibration", "trainable", "best_epoch"),
-    *("untrained", "training", "leaks"),
+    *("found_nothing", "untrained", "training", "leaks"),
 )
 LEAKS = ("checked", "train", "test", "leaking", "without_group", "note")
 LIBRARY = re.compile(r"[\w.+-]{1,60}", re.ASCII)

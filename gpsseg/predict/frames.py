@@ -270,7 +270,7 @@ def _volume_targets(plan: Plan, volume: Volume, slicing: Slicing) -> Targets:
 
     def make(path: Path) -> Target:
         if plan.source.kind == "volume" or path.suffix == ".dcm":
-            return VolumeTarget(path, volume, slicing, plan.source, plan.label)
+            return VolumeTarget(path, volume, slicing, plan.source, plan.segments)
         return FolderTarget(path) if plan.source.kind == "frames" else PictureTarget(path)
 
     return _targets(plan, make)

@@ -6,16 +6,18 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from gpsseg.config.codes import parse_codes, parse_coding
 from gpsseg.config.effects import idle
 from gpsseg.config.folder import StudyFolder
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.data.cards.card import Card
+from gpsseg.data.formats.dicom_codes import Segment, segments_of
 from gpsseg.data.formats.filenames import PREDICTED
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.sources import Source
 from gpsseg.engine.prompts import Prompter, check_prompts, from_file, is_prompted
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, look_up
 from gpsseg.files import sha256_of_file, write_json
 from gpsseg.predict.plan import Plan
 from gpsseg.reading import read_object
@@ -139,20 +141,40 @@ def refuse_uncertainty(config: PredictConfig, prompt: str) -> None:
         )
 
 
-def refuse_dicom_seg(config: PredictConfig, card: Card) -> None:
-    """Refuse labels of several classes in a format that is written for one.
+def refuse_foreign_codes(config: PredictConfig, cards: Sequence[Card]) -> None:
+    """Refuse a code for a class that no run finds.
 
     Raises:
-        UserError: that is what was asked for.
+        UserError: there is one; the nearest class is suggested.
     """
-    if config.format == "dicom-seg" and card.told_apart:
-        raise UserError(
-            f"--format dicom-seg is written with one segment, this run tells "
-            f"{len(card.told_apart)} classes apart. Leave --format out, or pass nrrd."
-        )
+    names = [name for card in cards for name in _marked(card)]
+    for name in parse_codes(config.codes):
+        look_up(name, dict.fromkeys(names), "class of --codes")
 
 
-def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
+def segments_for(config: PredictConfig, card: Card) -> tuple[Segment, ...]:
+    """What the labels of a run's DICOM-SEG mean, which is said; nothing for other formats.
+
+    Raises:
+        UserError: a class has no code, or a code no category.
+    """
+    if config.format != "dicom-seg":
+        return ()
+    named = {name: parse_coding(text) for name, text in card.codes.items()}
+    found = segments_of(_marked(card), {**named, **parse_codes(config.codes)})
+    for segment in found:
+        say(f"DICOM-SEG: {segment.label} is coded as {segment.coding}.")
+    return found
+
+
+def _marked(card: Card) -> tuple[str, ...]:
+    """What the labels 1, 2, ... of a run's masks mean."""
+    return card.told_apart or (card.foreground,)
+
+
+def keep_settings(
+    config: PredictConfig, card: Card, nameless: bool, segments: Sequence[Segment] = ()
+) -> None:
     """Keep beside the masks what they were made with; never mix two ways in one folder.
 
     The folder of a nameless run is not named.
@@ -171,6 +193,8 @@ def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
     }
     if card.told_apart:
         settings["labels"] = {name: i for i, name in enumerate(card.told_apart, start=1)}
+    if segments:
+        settings["codes"] = {each.label: str(each.coding) for each in segments}
     if config.untrained:
         settings["untrained"] = True
     if config.window is not None:
@@ -184,6 +208,8 @@ def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
     at_times = ("labels", "untrained", "window", "uncertainty")
     compared = dict.fromkeys([*settings, *at_times])
     compared.pop("run")
+    if "codes" not in there:  # as version 0.1 and the first of 0.2 wrote them
+        compared.pop("codes", None)
     other = [n for n in compared if there.get(n) != settings.get(n)]
     if other:
         raise UserError(

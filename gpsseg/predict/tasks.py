@@ -16,6 +16,7 @@ from gpsseg.console import say
 from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.own import card_of
+from gpsseg.data.formats.dicom_codes import Segment
 from gpsseg.data.formats.filenames import PREDICTED
 from gpsseg.data.formats.greys import Greys
 from gpsseg.engine.prompts import is_prompted
@@ -27,10 +28,11 @@ from gpsseg.predict.options import (
     as_trained,
     keep_settings,
     prompter_of,
-    refuse_dicom_seg,
+    refuse_foreign_codes,
     refuse_prompts,
     refuse_uncertainty,
     refuse_unprompted,
+    segments_for,
 )
 from gpsseg.predict.plan import Plan
 from gpsseg.predict.segmenter import Segmenter, make_segmenter
@@ -63,6 +65,11 @@ class Task:
     segmenter: Segmenter
     plans: Sequence[Plan]
     left: Sequence[int]
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What the labels of its DICOM-SEG mean."""
+        return self.plans[0].segments if self.plans else ()
 
     @property
     def todo(self) -> list[Plan]:
@@ -104,10 +111,13 @@ def open_tasks(
         UserError: a run cannot be taken, or not with these options; nothing was written.
     """
     folders = [own.run[0] for own in asked.values()]
-    prompters = []
-    for name, folder, plans in zip(asked, folders, inputs.plans, strict=True):
+    prompters, segments = [], []
+    cards = [card_of(members.first_config(folder)) for folder in folders]
+    refuse_foreign_codes(config, cards)
+    for name, folder, plans, card in zip(asked, folders, inputs.plans, cards, strict=True):
         with _naming(name):
             prompters.append(prompter_of(config, members.first_config(folder).prompt, plans))
+            segments.append(segments_for(config, card))
     networks = members.load_all(folders, config.untrained)
     _say_networks(networks)
     for folder in folders:
@@ -122,9 +132,9 @@ def open_tasks(
         hidden = network.config.anonymous_ids
         card, prompt = card_of(network.config), network.model.facts.prompt
         card = anonymous_card(card, salt) if hidden else card
-        plans = [dataclasses.replace(plan, label=card.foreground) for plan in inputs.plans[number]]
+        own_plans, own_segments = inputs.plans[number], segments[number]
+        plans = [dataclasses.replace(plan, segments=own_segments) for plan in own_plans]
         with _naming(name):
-            refuse_dicom_seg(own, card)
             refuse_prompts(own, prompt, [plans[i] for i in left])
             refuse_uncertainty(own, prompt)
         greys = greys_of(network.runs[0])
@@ -168,7 +178,11 @@ def begin(tasks: Sequence[Task]) -> None:
             by_main(functools.partial(check_numbers, task.config.output / TABLE))
     for task in sorted(tasks, key=lambda each: not (each.config.output / PREDICTED).exists()):
         with drawn(current() if task.nameless else None):
-            by_main(functools.partial(keep_settings, task.config, task.card, task.nameless))
+            by_main(
+                functools.partial(
+                    keep_settings, task.config, task.card, task.nameless, task.segments
+                )
+            )
 
 
 def task_names(folders: Sequence[Path]) -> list[str]:

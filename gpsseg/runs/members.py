@@ -35,11 +35,12 @@ from gpsseg.runs.trained import (
     check_trained,
     require_delta,
 )
+from gpsseg.runs.words import asked_with
 from gpsseg.tuning import method_of
 
 ONE = (  # settings that decide what a network is and what it is shown
     *("backbone", "weights", "precision", "anonymous_ids"),
-    *SEEN_ALIKE,
+    *(name for name in SEEN_ALIKE if name != "text"),  # each fold is asked by a word of its own
 )
 
 
@@ -237,8 +238,11 @@ def load_all(
             continue
         place = sum(len(each.deltas) for each in same[: same.index(source)])
         own = turns.members[place : place + len(source.deltas)]
+        words = [read_config(run).text for run in source.runs]
+        members = [asked_with(model, *each) for each in zip(own, words, strict=True)]
+        base = asked_with(model, turns.base, settled.text)
         found.append(
-            Networks(source.folder, source.runs, settled, model, own, turns.base, turns.lock)
+            Networks(source.folder, source.runs, settled, model, members, base, turns.lock)
         )
     return tuple(found)
 

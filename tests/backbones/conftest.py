@@ -96,7 +96,7 @@ def sam_hq(prompt="none", classes=1):
     settings["mask_decoder_config"]["vit_dim"] = 24
     net = random_sam(SamHQConfig(**settings), SamHQModel)
     random_weights(net.mask_decoder)
-    return SamHQ(net, prompt=prompt)
+    return SamHQ(net, prompt=prompt, classes=classes)
 
 
 def sam2(prompt="none", classes=1):
@@ -129,6 +129,19 @@ def edgetam(prompt="none", classes=1):
     }
     net = EdgeTamModel(EdgeTamConfig(vision_config=vision, **tiny_heads()))
     return Sam2(random_weights(net), name="edgetam", prompt=prompt, classes=classes)
+
+
+def sam3(prompt="none", classes=1):
+    from pathlib import Path
+    from runpy import run_path
+
+    from gpsseg.backbones.sam3 import Sam3
+    from gpsseg.backbones.sam3_nets import TrackerHead
+
+    tiny = run_path(str(Path(__file__).parents[1] / "sam3_tiny.py"))
+    net = tiny["tiny_sam3_video"]().detector_model
+    head = random_weights(TrackerHead(net.config, tiny["tiny_tracker_settings"]()))
+    return Sam3(net, head, None, prompt=prompt)
 
 
 def litemedsam(prompt="full-box", classes=1):
@@ -189,6 +202,7 @@ TINY: dict[str, Callable[..., Backbone]] = {
     "sam-hq": sam_hq,
     "sam2": sam2,
     "edgetam": edgetam,
+    "sam3": sam3,
     "unet": named("unet:tu-lcnet_035"),
     "unetplusplus": named("unetplusplus:tu-lcnet_035"),
     "deeplabv3plus": named("deeplabv3plus:mobilenet_v2"),
@@ -220,7 +234,14 @@ def make_tiny():
     return make
 
 
-SEVERAL = ("litemedsam", "sam", "sam2", "edgetam", "unet")  # also tested with three classes
+SEVERAL = (
+    "litemedsam",
+    "sam",
+    "sam-hq",
+    "sam2",
+    "edgetam",
+    "unet",
+)  # also tested with three classes
 
 
 def _with_classes(family: str) -> Any:
@@ -232,4 +253,5 @@ def _with_classes(family: str) -> Any:
 @pytest.fixture(params=[*TINY, *map(_with_classes, SEVERAL)])
 def tiny(request, make_tiny) -> Backbone:
     family, *several = request.param.split(" with ")
-    return make_tiny(family, "full-box" if "lite" in family else "none", 3 if several else 1)
+    prompt = {"litemedsam": "full-box", "sam3": "text"}.get(family, "none")
+    return make_tiny(family, prompt, 3 if several else 1)
