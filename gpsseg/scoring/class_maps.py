@@ -7,11 +7,13 @@ them and no other. Masks of two levels and single probability maps tell nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from gpsseg.config.written import PredictedFile
 from gpsseg.console import say
@@ -36,14 +38,19 @@ class ClassMaps:
     """How they do.
 
     Attributes:
-        names: of the classes.
-        values: which stands for each in what ``read`` gives.
+        names: of all classes that are scored, in the order of the truth's numbers.
+        values: which stands for each in what ``read`` gives; None of a class that is not told.
         read: reads a file.
     """
 
     names: tuple[str, ...]
-    values: tuple[int, ...]
+    values: tuple[int | None, ...]
     read: Reader
+
+    @property
+    def told(self) -> dict[int, int]:
+        """The truth's number of each class that is told -> the value that stands for it."""
+        return {n: value for n, value in enumerate(self.values, start=1) if value is not None}
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Look:
         path: of the file.
         kind: "values", "colours" or "channels"; "" where it tells no classes apart.
         values: that are there.
-        segments: names of a DICOM-SEG's.
+        segments: names of a DICOM-SEG's; empty of any other file.
     """
 
     path: Path
@@ -101,7 +108,7 @@ def find_classes(
         return None
     place = f"{option} {folder}"
     if own := own_labels(folder):
-        return _named(place, own, names, PREDICTED)
+        return _named(place, own, names)
     paths = [path for case in cases for path in pairs.all_of(case)]
     with ThreadPoolExecutor() as pool:
         looks = list(pool.map(partial(_look, labels=labels, classes=1 + len(names)), paths))
@@ -116,25 +123,55 @@ def find_classes(
         return ClassMaps(tuple(names), numbers, partial(_of_colours, labels=labels))
     if not kinds <= {"values", "plain"}:
         return None
-    segments = {look.segments for look in looks if look.segments}
-    if len(segments) == 1 and set(named := next(iter(segments))) <= set(names):
-        numbered = {name: number for number, name in enumerate(named, start=1)}
-        if len(numbered) == len(named):
-            return _named(place, numbered, names, "its segments' names")
+    if any(name in names for look in looks for name in look.segments):
+        return _by_segments(place, looks, names)
     return _by_values(place, looks, labels, names)
 
 
-def _named(place: str, own: Mapping[str, int], names: Sequence[str], source: str) -> ClassMaps:
+def _named(place: str, own: Mapping[str, int], names: Sequence[str]) -> ClassMaps:
     """The classes that are scored, by the numbers that were named for them."""
     if foreign := [name for name in own if name not in names]:
         raise UserError(
-            f"{place}: by {source} it tells apart {few(own, 10)}, and "
+            f"{place}: by {PREDICTED} it tells apart {few(own, 10)}, and "
             f"{'is' if len(foreign) == 1 else 'are'} {few(foreign, 10)} no class that is scored: "
             f"{few(names, 10)}. Name the values of these by --labels, in their order."
         )
-    there = tuple(name for name in names if name in own)
-    say(f"note: {place}: by {source}, {_list(f'{own[name]} is {name}' for name in there)}.")
-    return ClassMaps(there, tuple(own[name] for name in there), read_numbers)
+    there = _list(f"{own[name]} is {name}" for name in names if name in own)
+    say(f"note: {place}: by {PREDICTED}, {there}.{_lacking(own, names)}")
+    return ClassMaps(tuple(names), tuple(own.get(name) for name in names), read_numbers)
+
+
+def _by_segments(place: str, looks: Sequence[Look], names: Sequence[str]) -> ClassMaps:
+    """The classes by the names of segments, which are each file's own, as are their numbers.
+
+    Raises:
+        UserError: files of another kind, which name nothing, are among them.
+    """
+    if nameless := [
+        look.path.name for look in looks if look.kind == "values" and not look.segments
+    ]:
+        raise UserError(
+            f"{place}: the segments of some files are called as classes are, and "
+            f"{few(nameless)} cannot say what its values are, expected one kind of file. Save all "
+            "as DICOM-SEG, or put them into folders of their own."
+        )
+    held = dict.fromkeys(name for look in looks for name in look.segments)
+    there = _list(name for name in names if name in held)
+    say(f"note: {place}: by its segments' names: {there}.{_lacking(held, names)}")
+    if foreign := [name for name in held if name not in names]:
+        say(
+            f"note: {place}: the segments {few(foreign, 10)} are no class that is scored, and "
+            "count as background.",
+            style="yellow",
+        )
+    numbers = {name: number for number, name in enumerate(names, start=1)}
+    return ClassMaps(tuple(names), tuple(numbers.values()), partial(_of_segments, numbers=numbers))
+
+
+def _lacking(told: Collection[str], names: Sequence[str]) -> str:
+    """What to say of classes that are scored and that no file can hold; empty where none is."""
+    lacking = [name for name in names if name not in told]
+    return f" It has no {few(lacking, 10)}, which counts as not found." if lacking else ""
 
 
 def _by_values(
@@ -187,13 +224,30 @@ def _look(path: Path, labels: Labels, classes: int) -> Look:
     found = None if stored.lossy else few_values(stored.values)
     if found is None or any(value != int(value) for value in found):
         return Look(path)
-    segments = stored.part.names if stored.part is not None else ()
+    segments = tuple(stored.part.names.values()) if stored.part is not None else ()
     values = frozenset(int(value) for value in found)
     return Look(path, "plain" if values <= {0} else "values", values, segments)
 
 
 def _of_colours(path: Path, labels: Labels) -> Stored:
     return Stored(read_labels(path, labels))
+
+
+def _of_segments(path: Path, numbers: Mapping[str, int]) -> Stored:
+    """A DICOM-SEG by the classes' numbers, whatever its segments' are; others as stored."""
+    stored = read_numbers(path)
+    if stored.part is None:
+        return stored
+
+    def numbered(values: np.ndarray, names: Mapping[int, str]) -> np.ndarray:
+        found = np.zeros(values.shape, np.uint16)
+        for own, name in names.items():
+            found[values == own] = numbers.get(name, 0)
+        return found
+
+    names = stored.part.names
+    part = replace(stored.part, values=numbered(stored.part.values, names))
+    return replace(stored, values=numbered(stored.values, names), part=part)
 
 
 def _of_channels(path: Path, classes: int) -> Stored:

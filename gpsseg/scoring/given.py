@@ -91,7 +91,7 @@ class Predictions:
             return None
         classes = np.zeros(stored[0].shape, np.uint8)
         for values in stored:
-            for number, value in enumerate(self.maps.values, start=1):
+            for number, value in self.maps.told.items():
                 classes[(values == value) & (classes == 0)] = number
         return classes
 
@@ -121,7 +121,7 @@ def open_predictions(
     if maps is None and not labels and len(names) > 1:
         pairs = pair(folder, cases, option)
     read = maps.read if maps else None
-    values = maps.values if maps else labels
+    values = tuple(maps.told.values()) if maps else labels
     with ThreadPoolExecutor() as pool:
         tasks = pool.map(lambda case: check_pair(case, pairs.all_of(case), values, read), cases)
         looks = list(progress(tasks, "checking predictions", len(cases)))

@@ -211,3 +211,69 @@ def test_segments_are_known_by_name(score: Score, tmp_path: Path, maker: ModuleT
     segments = segments_of(["b", "a"], codes)
     write_dicom_seg(tmp_path / "predictions/x.dcm", turned, [source], segments, "0")
     assert classes_of(score()) == {"a": HALF, "b": 1}
+
+
+THREE = {"a": 3, "b": 5, "c": 9}
+
+
+@pytest.fixture
+def score_three(tmp_path: Path) -> Callable[..., dict[str, float]]:
+    """Score predictions/ against images that show all of a, b and c, each on 16 pixels."""
+    numbers = truth()
+    numbers[8:12, :4] = 3
+    (tmp_path / "predictions").mkdir()
+
+    def run(*ids: str) -> dict[str, float]:
+        Image.fromarray(as_values(numbers, *THREE.values())).save(tmp_path / "truth.png")
+        labels = Labels(tuple((value,) for value in THREE.values()), (0, 1, 2))
+        cases = [Case(i, tmp_path / f"{i}.png", tmp_path / "truth.png", labels=labels) for i in ids]
+        opened = open_predictions(tmp_path / "predictions", cases, names=tuple(THREE))
+        return classes_of(score_predictions(opened, ["per-image"]))
+
+    return run
+
+
+@pytest.mark.parametrize("own", [{"b": 1, "c": 2}, {"c": 7, "b": 1}, {"b": 2, "c": 3}])
+def test_masks_of_some_classes_are_scored_under_the_cards_numbers(
+    score_three: Callable[..., dict[str, float]], tmp_path: Path, own: dict[str, int]
+) -> None:
+    """All of b and c is found, and nothing of a, which the network does not know."""
+    values = as_values(truth() * (truth() == 2), 0, own["b"])
+    values[8:12, :4] = own["c"]
+    Image.fromarray(values).save(tmp_path / "predictions/x.png")
+    write_json(tmp_path / "predictions/predict.json", {"labels": own})
+    assert score_three("x") == {"a": 0, "b": 1, "c": 1}
+
+
+def test_each_file_names_segments_of_its_own(
+    score_three: Callable[..., dict[str, float]],
+    tmp_path: Path,
+    maker: ModuleType,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """x: c and b, found. y: b, found, and what is no class where a is. z: c alone, found."""
+    pytest.importorskip("highdicom")
+    from gpsseg.config.codes import parse_codes
+    from gpsseg.data.formats.dicom_codes import segments_of
+    from gpsseg.data.formats.dicom_seg import write_dicom_seg
+
+    maker.write_series(tmp_path / "ct", np.zeros((1, *SHAPE), np.int16))
+    (source,) = (tmp_path / "ct").iterdir()
+    codes = parse_codes([f"{name}=SCT:10200004:Liver" for name in ("b", "c", "other")])
+    numbers = truth()
+    numbers[8:12, :4] = 3
+    for name, segments in {"x": "c b", "y": "other b", "z": "c"}.items():
+        values = np.zeros(SHAPE, np.uint8)
+        for own, segment in enumerate(segments.split(), start=1):
+            values[numbers == {"other": 1, "b": 2, "c": 3}[segment]] = own
+        made = segments_of(segments.split(), codes)
+        write_dicom_seg(tmp_path / f"predictions/{name}.dcm", values[None], [source], made, "0")
+    assert score_three("x") == {"a": 0, "b": 1, "c": 1}
+    assert score_three("z") == {"a": 0, "b": 0, "c": 1}
+    assert score_three("x", "y", "z") == {"a": 0, "b": pytest.approx(2 / 3), "c": 2 / 3}
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "segments other are no class that is scored, and count as background" in said
+    assert "It has no a, which counts as not found." in said
+    Image.fromarray(truth()).save(tmp_path / "predictions/w.png")
+    with pytest.raises(UserError, match=r"w\.png cannot say what its values are"):
+        score_three("x", "w")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,14 +31,13 @@ class Segmented:
             numbers of segments, 0 is background.
         affine: (4, 4), index -> RAS mm.
         spacing: mm a voxel along each axis.
-        names: what the segments 1, 2, ... are called; empty where there is one, or they have other
-            numbers.
+        names: what each number in values is called.
     """
 
     values: np.ndarray
     affine: np.ndarray
     spacing: tuple[float, ...]
-    names: tuple[str, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def is_segmentation(path: Path) -> bool:
@@ -174,11 +173,12 @@ def _segmented(data: Any, path: Path) -> Segmented:
     return Segmented(values.transpose(2, 1, 0), RAS @ affine, spacing, _names(data))
 
 
-def _names(data: Any) -> tuple[str, ...]:
-    """What several segments are called, by their numbers."""
+def _names(data: Any) -> dict[int, str]:
+    """What the segments are called, by their numbers; the only one has 1, whatever its number."""
     found = {int(s.SegmentNumber): str(s.get("SegmentLabel", "")) for s in data.SegmentSequence}
-    several = len(found) > 1 and sorted(found) == list(range(1, 1 + len(found)))
-    return tuple(found[number] for number in sorted(found)) if several else ()
+    if len(found) == 1:
+        return dict(enumerate(found.values(), start=1))
+    return {number: name for number, name in found.items() if number > 0}  # 0 is background
 
 
 def _places(along: np.ndarray, thickness: float, path: Path) -> tuple[np.ndarray, float]:

@@ -88,7 +88,7 @@ def test_each_class_is_a_segment_with_its_code(written: SimpleNamespace, tmp_pat
     pixels = theirs.get_pixels_by_source_instance(uids, combine_segments=True)
     np.testing.assert_array_equal(pixels, labels)
     found = read_segmentation(path)
-    assert found.names == ("liver", "spleen", "my lesions")
+    assert found.names == {1: "liver", 2: "spleen", 3: "my lesions"}
     grid = RAS @ written.volume.affine[:, [2, 1, 0, 3]]
     ours = placed(found, SHAPE[::-1], grid, path)
     np.testing.assert_array_equal(ours.transpose(2, 1, 0), labels)
