@@ -60,3 +60,12 @@ def together(labels: Iterable[str]) -> str:
     different = dict.fromkeys(labels)
     words = [asked(label) for label in different]
     return words_label(" or ".join(words)) if all(words) else next(iter(different))
+
+
+def together_asked(words: Iterable[str]) -> str:
+    """The words of several networks as one.
+
+    >>> together_asked(["lump", "polyp", "lump"])
+    'lump or polyp'
+    """
+    return asked(together(words_label(each) for each in words))

@@ -10,7 +10,6 @@ Neurocomputing 2019).
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -52,10 +51,6 @@ class Views:
         if len(self.networks) > 1:
             return len(self.networks)
         return len(MIRRORED) if self.flips else 1
-
-    def of_one(self, network: Callable[[], None]) -> Views:
-        """The same of one network, of which nothing is asked for apart."""
-        return dataclasses.replace(self, networks=(network,), apart=False)
 
 
 AS_IT_IS = Views()

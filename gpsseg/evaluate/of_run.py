@@ -33,12 +33,12 @@ from gpsseg.runs.greys import greys_of, say_other_cut
 from gpsseg.runs.kept import AnotherSetError
 from gpsseg.runs.leaks import check_run
 from gpsseg.runs.members import (
-    Networks,
     first_config,
     load_all,
     runs_of,
     split_aside,
 )
+from gpsseg.runs.networks import Networks
 from gpsseg.runs.salt import keep_salt, salt_for_evaluation
 from gpsseg.runs.seen import refuse_copies, refuse_seen
 from gpsseg.runs.words import words_of
@@ -93,9 +93,9 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     how = config, networks.model, settled, data, protocols
     before = None
     if config.untuned and networks.base:
-        before = score_test(*how, views.of_one(networks.base), "evaluating the base")
+        before = score_test(*how, networks.views_of_base(views.flips), "evaluating the base")
     after = score_test(*how, views, "evaluating", picture)
-    told = data.card, data.split, settled, networks.model.facts, after, before
+    told = data.card, data.split, settled, networks.facts, after, before
     metrics = {
         **metrics_of(*told, prompts=config.prompts),
         **_origin(run, trained, drawn, salt),

@@ -15,7 +15,7 @@ from gpsseg.errors import UserError, one_line
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.export.format import MOST_PIXELS, MOST_PROBABILITY, Answer, Format, Picture, Tuned
 from gpsseg.predict.segmenter import Segmenter
-from gpsseg.runs.members import Networks
+from gpsseg.runs.networks import Networks
 
 
 @dataclass(frozen=True)

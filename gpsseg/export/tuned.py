@@ -10,8 +10,8 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.errors import UserError
 from gpsseg.export.format import Format, Tuned
 from gpsseg.runs.greys import greys_of
-from gpsseg.runs.members import Networks
 from gpsseg.runs.merged import merge
+from gpsseg.runs.networks import Networks
 
 
 def open_tuned(config: ExportConfig, networks: Networks) -> tuple[Tuned, str | None]:

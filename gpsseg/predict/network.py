@@ -21,7 +21,8 @@ from gpsseg.evaluators import foreground, label_map
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.runs.drawn import data_of_training, say_trained_on_drawn
 from gpsseg.runs.greys import greys_of
-from gpsseg.runs.members import Networks, load_all
+from gpsseg.runs.members import load_all
+from gpsseg.runs.networks import Networks
 
 EIGHT_BITS = Greys()  # of a run whose images had no more
 

@@ -32,7 +32,7 @@ from gpsseg.predict.plan import Plan
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.predict.stripes import Stripe, cut
 from gpsseg.predict.writer import Writer, note_failure
-from gpsseg.runs.members import Networks
+from gpsseg.runs.networks import Networks
 
 HELD = 2**27  # bytes of frames that are read again together
 

@@ -26,7 +26,7 @@ from gpsseg.faults import is_out_of_memory
 from gpsseg.predict.frames import Frame
 from gpsseg.predict.reading import Shown
 from gpsseg.predict.stripes import Stripe, cut, from_tiles, stacked, taken_apart
-from gpsseg.runs.members import Networks
+from gpsseg.runs.networks import Networks
 
 
 @dataclass(frozen=True)

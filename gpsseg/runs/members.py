@@ -6,22 +6,19 @@ those that were tuned from one base take turns in one network.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpsseg.backbones import Backbone
-from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder, StudyFolder, goes_on_by
 from gpsseg.config.private import HIDDEN, load_salt
 from gpsseg.config.resuming import read_config
 from gpsseg.config.written import FoldedStudy
 from gpsseg.console import working
 from gpsseg.data.cards.own import card_of
-from gpsseg.engine.inference import Views
 from gpsseg.errors import UserError, counted
 from gpsseg.files import sha256_of_file
 from gpsseg.gps import Delta, Turns, apply_all
@@ -31,6 +28,7 @@ from gpsseg.reading import read_object
 from gpsseg.runs.greys import greys_of
 from gpsseg.runs.known_base import base_of_run
 from gpsseg.runs.method import add_layers
+from gpsseg.runs.networks import Networks
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import (
     check_trained,
@@ -43,40 +41,6 @@ ONE = (  # settings that decide what a network is and what it is shown
     *("backbone", "weights", "precision", "anonymous_ids"),
     *(name for name in SEEN_ALIKE if name != "text"),  # each fold is asked by a word of its own
 )
-
-
-@dataclass(frozen=True)
-class Networks:
-    """What predicts.
-
-    Attributes:
-        folder: of the run or the study.
-        runs: the folders of the run, or of the study's folds.
-        config: the first one's settings, which all of them share as far as they decide what the
-            network is.
-        model: the network; the first one's values are in place, if no others take turns in it.
-        members: each puts one's values in place, in the order of ``runs``; nothing of a single run
-            that has its network for itself.
-        base: puts the base's own values back; None of a run that has its network for itself.
-        lock: of the network.
-    """
-
-    folder: Path
-    runs: Sequence[Path]
-    config: SettledConfig
-    model: Backbone
-    members: Sequence[Callable[[], None]] = ()
-    base: Callable[[], None] | None = None
-    lock: AbstractContextManager[Any] = field(default_factory=contextlib.nullcontext)
-
-    @property
-    def is_study(self) -> bool:
-        """Whether these are the folds of a study."""
-        return len(self.members) > 1
-
-    def views(self, flips: bool = False, apart: bool = False) -> Views:
-        """Over what the map of a picture is averaged, see ``Views``."""
-        return Views(self.members, flips, apart, self.lock)
 
 
 def runs_of(folder: Path) -> tuple[Path, ...]:
@@ -242,9 +206,9 @@ def load_all(
         words = [read_config(run).text for run in source.runs]
         members = [asked_with(model, *each) for each in zip(own, words, strict=True)]
         base = asked_with(model, turns.base, settled.text)
-        found.append(
-            Networks(source.folder, source.runs, settled, model, members, base, turns.lock)
-        )
+        told = tuple(text[0] for text in words if text)
+        own_turns = members, base, turns.lock, told
+        found.append(Networks(source.folder, source.runs, settled, model, *own_turns))
     return tuple(found)
 
 

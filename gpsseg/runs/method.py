@@ -34,6 +34,7 @@ from gpsseg.runs.selection import (
     save_selection,
     trainable_counts,
 )
+from gpsseg.runs.start_from import word_to_start_from
 from gpsseg.runs.words import ask_by, first_word
 from gpsseg.tuning import method_of
 from gpsseg.tuning.peft_tuner import reach_of
@@ -82,7 +83,8 @@ def _in_a_block(parameter: Any, backbone: Backbone) -> bool:
 
 def load_base(config: FinetuneConfig | SelectConfig, card: Card | None) -> Backbone:
     """The untuned network, with as many logits as the data need; one without a card."""
-    classes, word = card.logits if card else 1, first_word(config, card)
+    classes = card.logits if card else 1
+    word = first_word(config, card, word_to_start_from(config))
     with working(f"loading {config.backbone}"):
         backbone = load_backbone(
             *(config.backbone, config.prompt, config.seed),

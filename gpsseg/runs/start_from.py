@@ -13,6 +13,7 @@ from torch import Tensor
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder, StudyFolder
+from gpsseg.config.select import SelectConfig
 from gpsseg.config.written import ResolvedConfig
 from gpsseg.console import say
 from gpsseg.data.formats.greys import Greys
@@ -74,6 +75,19 @@ class Start:
         added = set(backbone.added_parameters())
         decoder = {n for n, role in backbone.roles().items() if role == "decoder"} - added
         return bool(decoder) and decoder <= set(self.selection.dense)
+
+
+def word_to_start_from(config: FinetuneConfig | SelectConfig) -> str:
+    """The word of the delta that a run starts from, before there is a network; empty without one.
+
+    Raises:
+        UserError: there is no such file, or it cannot be read.
+    """
+    if not isinstance(config, FinetuneConfig) or config.start_from is None or config.resume:
+        return ""
+    path = _file_of(config.start_from)
+    _, metadata = by_main(lambda: read_tensors(path, "delta or selection"))
+    return next(iter(settings_of(metadata, str(path)).get("text") or ()), "")
 
 
 def open_start(config: FinetuneConfig, backbone: Backbone) -> Start | None:

@@ -1,4 +1,4 @@
-"""By which word a network is asked for the foreground: the user's, or the data card's own."""
+"""By which word a network is asked for the foreground: the user's, a start's, or the card's."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ NEEDED = (
 )
 
 
-def first_word(config: BackboneConfig, card: Card | None) -> str:
+def first_word(config: BackboneConfig, card: Card | None, started: str = "") -> str:
     """The first of the words asked for, else what the card calls the foreground; perhaps empty.
 
     Args:
         config: as given, or settled.
         card: of the images; None of a run whose settings have its word.
+        started: the word of the values that a run starts from, which counts before the card's.
 
     Raises:
         UserError: there is none, and it is words that are to be asked by.
     """
     own = card.foreground if card and card.foreground != NO_WORD else ""
-    word = config.text[0] if config.text else own
+    word = config.text[0] if config.text else started or own
     if config.prompt == "text" and not word:
         raise UserError(f"--prompt text: {config.backbone} {NEEDED}")
     return word

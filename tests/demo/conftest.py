@@ -26,7 +26,7 @@ from gpsseg.engine.inference import Views
 from gpsseg.engine.machine import make_machine
 from gpsseg.predict.network import TunedNetwork
 from gpsseg.predict.segmenter import Segmenter
-from gpsseg.runs.members import Networks
+from gpsseg.runs.networks import Networks
 
 SIZE = 32
 

@@ -111,7 +111,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     import gpsseg.export.tuned
     import gpsseg.runs.members
     from gpsseg.data.cards.card import load_card
-    from gpsseg.runs.members import Networks
+    from gpsseg.runs.networks import Networks
 
     def make(model: Any, classes: tuple[str, ...] = (), **more: Any) -> Path:
         run, settled = tmp_path / "run", {"image_size": SIDE, "batch_size": 2, "epochs": 1}

@@ -15,7 +15,7 @@ import gpsseg.runs.members
 from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.predict import predict
-from gpsseg.runs.members import Networks
+from gpsseg.runs.networks import Networks
 
 SIZE = 32
 

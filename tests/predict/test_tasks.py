@@ -25,7 +25,7 @@ from gpsseg.gps import Delta, model_hash
 from gpsseg.predict import predict
 from gpsseg.predict.network import TunedNetwork
 from gpsseg.predict.tasks import task_names
-from gpsseg.runs.members import Networks
+from gpsseg.runs.networks import Networks
 
 OPTIONS = {"save_probabilities": True, "overlays": True}
 Make = Callable[..., Path]

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
+import torch
 
 from gpsseg.backbones.base import Backbone, Facts
 from gpsseg.compare.elsewhere import word_on
@@ -12,9 +14,14 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.formats.greys import Greys
 from gpsseg.delta.words import scores_words
+from gpsseg.engine.prompts import prompt_label
 from gpsseg.errors import UserError
+from gpsseg.files import save_tensors
 from gpsseg.gps import Selection
+from gpsseg.runs import method
 from gpsseg.runs.delta_facts import seen_settings
+from gpsseg.runs.method import load_base
+from gpsseg.runs.networks import Networks
 from gpsseg.runs.settle import settle
 from gpsseg.runs.start_from import Start
 from gpsseg.runs.words import ask_by, asked_with, first_word, words_asked, words_of
@@ -125,6 +132,42 @@ def test_a_delta_tells_its_word_and_goes_on_with_it():
     start.refuse_seen_otherwise(settled(text="lump"), Greys())
     with pytest.raises(UserError, match="with the same --text everywhere"):
         start.refuse_seen_otherwise(settled(text="polyp"), Greys())
+
+
+def test_a_network_is_asked_by_the_word_of_the_delta_that_it_starts_from(tmp_path, monkeypatch):
+    """Also where the card has none, and rather than by the card's."""
+    monkeypatch.setattr(method, "load_backbone", lambda *_, **__: Asked())
+    metadata = {"base_hash": "0", "settings": json.dumps({"text": ["lump"]})}
+    save_tensors(tmp_path / "a.safetensors", {"x": torch.zeros(1)}, metadata)
+    start = {"prompt": "text", "start_from": tmp_path / "a.safetensors"}
+    kvasir = load_card("kvasir")
+    for card in (kvasir, dataclasses.replace(kvasir, foreground="foreground")):
+        assert load_base(asked(**start), card).facts.text == "lump"
+    assert load_base(asked(**start, text="growth"), kvasir).facts.text == "growth"
+    assert load_base(asked(prompt="text"), kvasir).facts.text == "polyp"
+
+
+def test_folds_of_several_words_are_named_by_all_and_their_base_is_asked_by_each():
+    model, put = Asked(), []
+    base = asked_with(model, lambda: put.append("base"), ("lump",))
+    words = ("lump", "polyp", "lump")
+    folds = Networks(Path(), (), settled(), model, (base,) * 3, base, words=words)
+    assert metrics_label(folds) == "text prompt: lump or polyp"
+    heard = []
+    for turn in folds.views_of_base().networks:
+        turn()
+        heard.append(model.facts.text)
+    assert (heard, set(put)) == (["lump", "polyp", "lump"], {"base"})
+    alike = dataclasses.replace(folds, words=("lump", "lump"))
+    assert metrics_label(alike) == "text prompt: lump"
+    assert len(alike.views_of_base().networks) == 1
+    silent = dataclasses.replace(folds, words=())
+    assert silent.facts == model.facts
+    assert silent.views_of_base().networks == (base,)
+
+
+def metrics_label(networks):
+    return prompt_label(networks.facts.prompt, text=networks.facts.text)
 
 
 def test_another_set_is_asked_by_its_own_word():
