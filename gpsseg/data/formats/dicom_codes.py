@@ -15,10 +15,13 @@ from typing import Any
 from gpsseg.config.codes import Code, Coding
 from gpsseg.errors import UserError, shown
 
-CATEGORIES = {  # context group -> name of the category that its types are of
-    7194: "MorphologicallyAbnormalStructure",
+# Context group -> name of the category that its types are of. The first one counts of a type that
+# several list: what lies in a healthy body, too, is called no abnormality.
+CATEGORIES = {
     7192: "AnatomicalStructure",
     7191: "Tissue",
+    7196: "SpatialAndRelationalConcept",
+    7194: "MorphologicallyAbnormalStructure",
     7193: "PhysicalObject",
     7197: "BodySubstance",
     7198: "Substance",

@@ -4,7 +4,7 @@ import pytest
 
 from gpsseg.config.codes import parse_codes
 from gpsseg.config.predict import PredictConfig
-from gpsseg.data.formats.dicom_codes import segments_of
+from gpsseg.data.formats.dicom_codes import CATEGORIES, segments_of
 from gpsseg.errors import UserError
 
 ABNORMAL = "SCT:49755003:Morphologically Abnormal Structure"
@@ -18,6 +18,8 @@ ABNORMAL = "SCT:49755003:Morphologically Abnormal Structure"
         ("neoplasm", "SCT:108369006:Neoplasm", "49755003"),
         ("tumor", "SCT:108369006:Tumor", "49755003"),
         ("bone", "SCT:3138006:Bone", "85756007"),
+        ("background", "DCM:125040:Background", "309825002"),
+        ("lymph node", "SCT:59441001:Lymph Node", "91723000"),
         ("skin lesion", "SCT:95324001:Skin lesion", "49755003"),
         ("polyp", "SCT:52988006:Lesion", "49755003"),
         ("foreground", "SCT:52988006:Lesion", "49755003"),
@@ -28,6 +30,29 @@ def test_a_name_is_looked_up_whole(name: str, kind: str, category: str) -> None:
     assert (segment.label, str(segment.coding.kind)) == (name, kind)
     assert segment.coding.category is not None
     assert segment.coding.category.value == category
+
+
+def test_what_several_groups_list_is_anatomy_or_at_least_no_abnormality() -> None:
+    """DICOM lists a vein as an anatomical structure and as a tissue, say."""
+    from pydicom.sr.codedict import codes
+
+    listed = {n: {t.value for t in getattr(codes, f"cid{n}").concepts.values()} for n in CATEGORIES}
+    twice = [
+        kind
+        for number in CATEGORIES
+        for kind in getattr(codes, f"cid{number}").concepts.values()
+        if sum(kind.value in its for its in listed.values()) > 1
+    ]
+    assert {"Vein", "Artery", "Background", "Tissue"} <= {kind.meaning for kind in twice}
+    for kind in twice:
+        (segment,) = segments_of([kind.meaning], {})
+        found = (segment.coding.kind.value, getattr(segment.coding.category, "meaning", None))
+        if kind.value in listed[7192]:
+            assert found == (kind.value, "Anatomical Structure")
+        assert found[1] != "Morphologically Abnormal Structure"
+    assert segments_of(["background"], parse_codes(["background=DCM:125040:Background"])) == (
+        segments_of(["background"], {})
+    )
 
 
 def test_a_name_that_only_resembles_one_is_not_guessed() -> None:
