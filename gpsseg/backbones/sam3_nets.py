@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gpsseg.backbones.weights import fill_weights, folder_config
 from gpsseg.errors import UserError, few, shown
+from gpsseg.faults import pass_want_of_memory
 
 NEEDED = "config.json and model.safetensors of facebook/sam3"
 HEAD = ("tracker_model.", "tracker_neck.")
@@ -92,6 +93,7 @@ def read_networks(folder: Path) -> tuple[Any, TrackerHead | None]:
             folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
         )
     except Exception as error:  # odd settings make the library fail in every way there is
+        pass_want_of_memory(error)
         raise _no_folder(folder, shown(str(error))) from None
     missing = sorted(found["missing_keys"])
     if missing:
@@ -123,6 +125,7 @@ def _read_head(folder: Path, net: Any) -> TrackerHead | None:
     try:
         head = TrackerHead(net.config, settings)
     except Exception as error:  # likewise
+        pass_want_of_memory(error)
         raise _no_folder(folder, f"tracker_config: {shown(str(error))}") from None
     fill_weights(head, tensors, folder, "a folder of SAM 3 with a whole tracker")
     return head
