@@ -12,9 +12,9 @@ from gpsseg.data.cards.card import Card
 from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prompts import Prompter
 from gpsseg.errors import UserError, one_line
-from gpsseg.faults import pass_want_of_memory
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.export.format import MOST_PIXELS, MOST_PROBABILITY, Answer, Format, Picture, Tuned
+from gpsseg.faults import pass_want_of_memory
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.runs.members import Networks
 
