@@ -264,8 +264,6 @@ def test_the_published_size():
 def test_relatives_are_told_by_their_names(tmp_path, kind, says, named):
     """Whose folders would else be said to lack hundreds of tensors, or to be of nothing known."""
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    order = {"name": "sam3", "weights": str(tmp_path)} if named else {"name": str(tmp_path)}
     with pytest.raises(UserError, match=rf"holds {says} \({kind}\).*whole folder of facebook/sam3"):
-        if named:
-            load_backbone("sam3", weights=str(tmp_path), text="polyp")
-        else:
-            load_backbone(str(tmp_path), text="polyp")
+        load_backbone(**order, text="polyp")
