@@ -39,7 +39,8 @@ STEPS: Mapping[
     "sam-vit-base": Step(5.8, 7.5, "1024 px, batch 1, fp32", "NVIDIA H200, dense decoder"),
 }
 IMAGES: Mapping[str, str] = {  # where a step is too large for the machine that measured
-    "sam3": "5.0 GB in all, 182 s (1008 px, fp32; CPU, two busy cores, random weights, November 2026)"
+    "sam3": "5.0 GB in all, 182 s (1008 px, fp32; CPU, two busy cores, random weights, "
+    "November 2026)"
 }
 
 
