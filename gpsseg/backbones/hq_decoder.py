@@ -1,7 +1,7 @@
 """SAM-HQ's mask decoder, run part by part (Ke et al., 2023, section 3.2).
 
-In transformers (5.1 to 5.24) ``SamHQMaskDecoder`` drops what its transformer makes of the image, and
-takes the encoder's features for it, height and width swapped; so its own forward pass is not asked.
+In transformers (5.1 to 5.24) ``SamHQMaskDecoder`` drops what its transformer makes of the image,
+and takes the encoder's features for it, height and width swapped; so its forward is not asked.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ def answers(
 
     Args:
         decoder: a transformers ``SamHQMaskDecoder``.
-        features, positions, dense: (B, C, h, w).
+        features: (B, C, h, w), as the encoder made them.
+        positions: (B, C, h, w), where each of them lies.
         sparse: (B, 1, n, C) tokens of the prompt, if any.
+        dense: (B, C, h, w), which is added to the features.
 
     Returns:
         (B, tokens, C): that of the IoU, those of the masks, the finer mask's, the prompt's; and the
@@ -39,15 +41,13 @@ def answers(
     return tokens[:, 0], image[:, 0].transpose(1, 2).reshape(features.shape)
 
 
-def pictures(
-    decoder: Any, image: Tensor, features: Tensor, early: Tensor
-) -> tuple[Tensor, Tensor]:
+def pictures(decoder: Any, image: Tensor, features: Tensor, early: Tensor) -> tuple[Tensor, Tensor]:
     """What masks are read off: SAM's picture, and the finer one; both (B, C / 8, 4 h, 4 w).
 
     Args:
         decoder: a transformers ``SamHQMaskDecoder``.
         image: see ``answers``.
-        features: (B, C, h, w), as the encoder made them.
+        features: see ``answers``.
         early: (B, h, w, width of the ViT), its first global layer's output.
     """
     bend = decoder.activation
@@ -66,7 +66,8 @@ def masks(decoder: Any, tokens: Tensor, plain: Tensor, fine: Tensor, classes: in
     Args:
         decoder: a transformers ``SamHQMaskDecoder``, see ``mask_tokens.add_classes``.
         tokens: see ``answers``.
-        plain, fine: see ``pictures``.
+        plain: see ``pictures``.
+        fine: likewise.
         classes: C, the background included; its tokens come last among SAM's.
     """
     networks = decoder.output_hypernetworks_mlps

@@ -1,7 +1,7 @@
 """SAM-HQ (Ke et al., 2023) by way of transformers: SAM with a decoder for finer masks.
 
 The encoders are SAM's. The decoder has a further token, whose mask also draws on what the encoder's
-first global attention layer saw; it is added to SAM's own mask, as its authors' code does by default.
+first global attention layer saw; it is added to SAM's own mask, as in its authors' code by default.
 """
 
 from __future__ import annotations
