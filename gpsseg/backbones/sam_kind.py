@@ -9,6 +9,7 @@ from gpsseg.backbones.lookalikes import Reader, look_of
 from gpsseg.backbones.weights import folder_config, tensor_shapes
 
 UNKNOWN = "A checkpoint of the user's own; what it was trained on is not known to gpsseg."
+OWN_LICENCE = "the checkpoint's own"
 TUNED = "Then whatever the given checkpoint was tuned on, which is not known to gpsseg."
 
 
@@ -18,7 +19,7 @@ def facts_of_sam(
     """What all of SAM's kind have in common, SAM 2 too; see ``Facts``."""
     return Facts(
         name=name,
-        licence="the checkpoint's own" if pretraining == UNKNOWN else "Apache-2.0",
+        licence=OWN_LICENCE if pretraining == UNKNOWN else "Apache-2.0",
         homepage=homepage,
         pretraining=pretraining,
         image_size=size,

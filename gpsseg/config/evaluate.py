@@ -201,8 +201,9 @@ class EvaluateConfig:
                 "true masks."
             )
         if self.run and self.truth:
+            mend = "Leave --truth out" if self.dataset else "Pass --dataset"
             raise UserError(
-                "--truth goes with --predictions; a run is scored on a data set. Pass --dataset, "
+                f"--truth goes with --predictions; a run is scored on a data set. {mend}, "
                 "or write masks with `python -m gpsseg.predict` and score these."
             )
         for name in ("data_root", "split"):
@@ -230,10 +231,14 @@ class EvaluateConfig:
                 "comes, or --predictions FOLDER for masks that any tool made."
             )
         if self.backbone is not None and (self.truth or not self.dataset):
-            got = "--truth" if self.truth else "none"
+            got = "--truth, which goes with --predictions" if self.truth else "none"
+            mend = "Leave --truth out" if self.dataset else "Pass --dataset NAME instead"
+            if not self.truth:
+                mend = "Pass --dataset NAME"
+            if not self.dataset:
+                mend += ", or a data card of your own images: see `python -m gpsseg.datasets new`"
             raise UserError(
-                f"--backbone is scored on the test images of a data set, got {got}. Pass --dataset "
-                "NAME, or a data card of your own images: see `python -m gpsseg.datasets new`."
+                f"--backbone is scored on the test images of a data set, got {got}. {mend}."
             )
 
     def refuse_idle_tolerance(self, protocols: Iterable[str]) -> None:

@@ -207,8 +207,8 @@ def settle_base(own: Base, backbone: str | None, weights: str | None) -> Base:
         code = name == "backbone" and path is not None and is_code(path)
         if path and not code and not Path(path).exists():
             raise UserError(f"--{name} {path} does not exist. Pass the base's file.")
-    whole = weights and str(Path(weights).resolve())
+    whole = weights and str(Path(weights).absolute())  # a link keeps its name
     if backbone and is_code(backbone):
         name_code(backbone)
         return Base(backbone, whole)
-    return Base(backbone and str(Path(backbone).resolve()), whole)
+    return Base(backbone and str(Path(backbone).absolute()), whole)

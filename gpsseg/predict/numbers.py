@@ -48,20 +48,21 @@ def _parts(table: Path) -> str:
 
 
 def write_numbers(table: Path) -> None:
-    """Write a table: a row a mask that is there, the largest number (the most uncertain) first.
+    """Write a table: a row a mask that is there, the most uncertain first; frames by their masks.
 
     It names the masks as they are called, also behind a veil: they lie beside it. The numbers of
     frames whose video is not complete are kept for who goes on with it.
     """
     folder, known = table.parent, dict(_numbers(table))
     there = {mask: number for mask, number in known.items() if (folder / mask).exists()}
-    rows = [
-        {
-            "mask": mask,
-            COLUMN[table.name]: f"{number:.6f}" if table.name == TABLE else f"{number:g}",
-        }
-        for mask, number in sorted(there.items(), key=lambda row: (-row[1], row[0]))
-    ]
+    if table.name == TABLE:
+        shown = sorted(there.items(), key=lambda row: (-row[1], row[0]))
+        rows = [{"mask": mask, COLUMN[TABLE]: f"{number:.6f}"} for mask, number in shown]
+    else:
+        rows = [
+            {"mask": mask, COLUMN[FRAMES]: f"{number:.0f}"}
+            for mask, number in sorted(there.items())
+        ]
     if rows:
         with drawn(None):
             write_rows(table, rows)

@@ -195,9 +195,17 @@ def _keep_place(run: Path, config: SettledConfig, split: Split) -> None:
 
 
 def _findable(name: str | None) -> str | None:
-    """A file's or folder's whole path; any other name as it is, also if a folder is called so."""
-    there = name is not None and name not in BACKBONES and Path(name).exists()
-    return str(Path(name).resolve()) if name and there else name
+    """A file's or folder's whole path; any other name as it is, also if a folder is called so.
+
+    A link keeps its name, by which a checkpoint may be known; what it leads to is named by a hash
+    in the cache of a hub.
+    """
+    return str(Path(name).absolute()) if name and _is_place(name) else name
+
+
+def _is_place(name: str) -> bool:
+    """Whether a backbone's name is that of a file or folder of one's own."""
+    return name not in BACKBONES and Path(name).exists()
 
 
 def in_a_name(backbone: str, salt: str | None = None) -> str:
@@ -208,7 +216,7 @@ def in_a_name(backbone: str, salt: str | None = None) -> str:
     >>> in_a_name("unet:resnet50"), in_a_name("weights/medsam_vit_b.pth")
     ('unet-resnet50', 'medsam_vit_b')
     """
-    if salt is not None and _findable(backbone) != backbone:
+    if salt is not None and _is_place(backbone):
         return "own-backbone"
     path = Path(backbone)
     return (path.stem if path.exists() or path.suffix == ".pth" else path.name).replace(":", "-")

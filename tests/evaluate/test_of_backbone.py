@@ -69,6 +69,12 @@ def test_one_thing_is_scored_and_on_a_data_set() -> None:
     for lacking in ({}, {"truth": Path("masks")}):
         with pytest.raises(UserError, match="on the test images of a data set, got"):
             EvaluateConfig(backbone=UNET, **lacking)
+    truth = {"truth": Path("masks")}
+    for network in ({"backbone": UNET}, {"run": Path("run")}):
+        with pytest.raises(UserError, match=r"--truth.* --predictions.* Leave --truth out"):
+            EvaluateConfig(**network, dataset="kvasir", **truth)
+        with pytest.raises(UserError, match=r"--truth.* --predictions.* Pass --dataset"):
+            EvaluateConfig(**network, **truth)
     for idle in ("untuned", "untrained", "strict"):
         with pytest.raises(UserError, match=f"--{idle} has no effect here: it goes with --run"):
             EvaluateConfig(backbone=UNET, dataset="kvasir", **{idle: True})

@@ -155,6 +155,17 @@ def test_the_numbers_of_frames_outlive_a_prediction_that_could_not_complete_thei
     assert not list(tmp_path.glob(".unc*"))
 
 
+def test_frames_are_whole_numbers_in_the_order_of_their_masks(tmp_path: Path) -> None:
+    written = tmp_path / "propagated.csv"
+    for name, frame in (("b", 1234567), ("c", 20), ("a", 3)):
+        (tmp_path / name).touch()
+        note_number(written, tmp_path / name, frame)
+    for _ in range(2):  # read again, as by a prediction that adds to it
+        write_numbers(written)
+        text = written.read_text(encoding="utf-8-sig").split()
+        assert text == ["mask,frame", "a,3", "b,1234567", "c,20"]
+
+
 def test_a_second_prediction_into_the_folder_adds_its_rows(
     go: Go, grey: Grey, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from gpsseg.files import write_json, write_rows
 from gpsseg.reading import read_object, read_table
 from gpsseg.report import report
 from gpsseg.report.contents import read_contents
+from gpsseg.runs import folder
 from gpsseg.runs.folder import read_config
 from gpsseg.scoring.paired import read_scores
 
@@ -172,3 +173,25 @@ def test_every_file_may_be_read_by_whom_the_umask_lets_read(tmp_path, umask, mod
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     names = ("delta.safetensors", "mask.png", "metrics.json", "report.html")
     assert modes == dict.fromkeys(names, mode)
+
+
+def test_a_checkpoint_keeps_the_name_of_its_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a hub's cache the file itself is called by a hash, which says nothing of the network."""
+    (tmp_path / "0a1b2c").touch()
+    (tmp_path / "MedSAM2_latest.pt").symlink_to(tmp_path / "0a1b2c")
+    monkeypatch.chdir(tmp_path)
+    whole = str(tmp_path / "MedSAM2_latest.pt")
+    assert [folder._findable(n) for n in ("MedSAM2_latest.pt", whole)] == [whole, whole]
+    assert [folder._findable(name) for name in ("sam-vit-base", None)] == ["sam-vit-base", None]
+
+
+def test_a_nameless_run_is_not_called_by_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Jane Doe.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    names = "Jane Doe.pth", str(tmp_path / "Jane Doe.pth")
+    assert [folder.in_a_name(name, "salt") for name in names] == ["own-backbone"] * 2
+    assert folder.in_a_name("sam-vit-base", "salt") == "sam-vit-base"

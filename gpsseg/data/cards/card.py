@@ -114,8 +114,12 @@ def load_card(dataset: str) -> Card:
     if dataset.endswith((".yaml", ".yml")):
         path = Path(dataset)
     else:
-        if option := _option_for(Path(dataset)):
-            raise UserError(f"--dataset takes a data card, got {dataset}. Pass it by {option}.")
+        if given := _given_as(Path(dataset)):
+            raise UserError(
+                f"--dataset takes a data card, got {dataset}. Write one by `python -m "
+                f"gpsseg.datasets new {given}`; commands that have these options, such as "
+                "finetune, take it by them without a card."
+            )
         known = {name: bundled("pipelines") / f"{name}.yaml" for name in card_names()}
         path = look_up(dataset, known, "data set")
     private = read_private(path.parent).get("card") if path.name == CARD else None
@@ -163,11 +167,13 @@ def _shared_transforms(name: str, path: Path) -> dict[str, list[dict[str, Any]]]
         raise UserError(f"The data card {path}: {error}") from None
 
 
-def _option_for(path: Path) -> str:
-    """The option that takes what was given as a card, or an empty string."""
+def _given_as(path: Path) -> str:
+    """The options that take what was given as a card, or an empty string."""
     if path.suffix.lower() in (".csv", ".parquet", ".pq", ".json") and path.is_file():
-        return "--table"
-    return "--images (and --masks)" if len(path.parts) > 1 and path.is_dir() else ""
+        return f"--table {path}"
+    if len(path.parts) > 1 and path.is_dir():
+        return f"--images {path} --masks MASKS"
+    return ""
 
 
 def _root(root: str, path: Path) -> Path:

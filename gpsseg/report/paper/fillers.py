@@ -10,6 +10,7 @@ from gpsseg.report.paper import (
     said_of_data,
     said_of_loss,
     said_of_method,
+    said_of_prompts,
     said_of_scores,
     said_of_training,
 )
@@ -31,7 +32,7 @@ FILLERS: Mapping[str, Filler] = {
         said_of_data.preparation,
         said_of_data.scored_size,
         said_of_data.augmentation,
-        said_of_data.prompts,
+        said_of_prompts.prompts,
         said_of_data.sizes,
         said_of_data.independence,
         said_of_training.network,

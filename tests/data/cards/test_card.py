@@ -89,9 +89,11 @@ def test_unknown_name_suggests_the_nearest() -> None:
 def test_a_table_or_a_folder_given_as_a_card_names_its_option(tmp_path: Path) -> None:
     table = tmp_path / "cases.csv"
     table.write_text("image,mask\n")
-    with pytest.raises(UserError, match=r"got .*cases\.csv\. Pass it by --table"):
+    with pytest.raises(UserError, match=r"cases\.csv\. Write .* new --table .*cases\.csv`"):
         load_card(str(table))
-    with pytest.raises(UserError, match="Pass it by --images"):
+    with pytest.raises(
+        UserError, match=r"new --images .* --masks MASKS`; commands that have these"
+    ):
         load_card(str(tmp_path))
 
 
