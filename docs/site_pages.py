@@ -56,7 +56,13 @@ def moved(markdown: str, folder: Path) -> str:
         path = Path(os.path.normpath(folder / target))
         if path.is_relative_to(TOP / "docs"):
             page = path.relative_to(TOP / "docs")
-            if "examples" in page.parts or path.suffix not in (".md", ".svg", ".png", ".csv"):
+            if "examples" in page.parts or path.suffix not in (
+                ".md",
+                ".svg",
+                ".png",
+                ".csv",
+                ".ipynb",
+            ):
                 return text
         elif path.parent == TOP and path.name in names:
             page = Path(names[path.name])
