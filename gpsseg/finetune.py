@@ -166,6 +166,7 @@ def _open(
     from gpsseg.runs.tracking import Tracking
     from gpsseg.runs.training import say_few_updates, steps_of
     from gpsseg.scoring.network import few_scored
+    from gpsseg.scoring.words import choose_word
 
     require_tracker(config.tracker)
     join_processes(config.device)
@@ -177,6 +178,7 @@ def _open(
     loaded = watch.passed - began
     refuse_without_effect(backbone, config)
     start = open_start(config, backbone)
+    config = start.asked_alike(config) if start else config
     settled = settle(config, backbone.facts, bool(start and start.decoder_is_whole(backbone)))
     prepared = preparation(settled, card, backbone.facts, in_memory)
     data = open_data(config, salt, run=config.resume, card=card, preparation=prepared, by=config.by)
@@ -186,6 +188,9 @@ def _open(
     if config.strict or config.time_limit:  # with a limit now, so that what is left is known
         leaks = check_leaks(data.split.seen, data.split.test, strict=config.strict)
     machine = make_machine(config.device, config.precision)
+    settled, words = choose_word(
+        *(backbone, settled, data.split.train, data.card, machine, data.held)
+    )
     handed, images = start.selection if start else None, len(data.split.train)
     settled = with_batch_size(backbone, config, settled, images, machine, handed)
     _, picture = collect(len(data.split.test))
@@ -199,7 +204,8 @@ def _open(
     chance = "" if config.resume else chance_as_good(vars(settled), images)
     if chance:
         say(f"note: {chance}", style="yellow")
-    run = open_run(settled, data, machine.precision, held, start.facts if start else None)
+    facts = start.facts if start else None
+    run = open_run(settled, data, machine.precision, held, facts, words)
     tracking = Tracking(config.tracker, run, steps_of(data.split.train, settled))
     held.callback(tracking.finish)
     made: dict[str, Any] = {"run": run, "config": settled, "data": data, "machine": machine}
@@ -223,6 +229,7 @@ def _test(tuned: Tuned) -> Path:
     from gpsseg.runs.method import load_base
     from gpsseg.runs.trained import facts_of, training_of
     from gpsseg.runs.tuned import apply_delta
+    from gpsseg.runs.words import words_of
     from gpsseg.scoring.by import by_metrics, with_labels
     from gpsseg.scoring.network import metrics_of, score_cases
     from gpsseg.scoring.say import say_before_and_after
@@ -243,6 +250,7 @@ def _test(tuned: Tuned) -> Path:
     write_rows(run.per_image, rows)
     metrics = metrics_of(data.card, data.split, config, model.facts, after, before) | {
         **by_metrics(rows),
+        **words_of(run.path),
         **facts_of(training_of(tuned.history, config.epochs)),
         "trainable": tuned.trainable,
         "best_epoch": tuned.history.best_epoch,

@@ -33,6 +33,7 @@ def select(config: SelectConfig) -> Selection:
     from gpsseg.runs.settle import settle_selection
     from gpsseg.runs.stability import Stability
     from gpsseg.scoring.facts import data_facts
+    from gpsseg.scoring.words import choose_word
 
     join_processes(config.device)
     salt = salt_of(config)
@@ -44,6 +45,7 @@ def select(config: SelectConfig) -> Selection:
     check_candidates(settled)
     data = open_data(config, salt, parts=("train",), card=card)
     machine = make_machine(config.device, config.precision)
+    settled, words = choose_word(backbone, settled, data.split.train, card, machine)
     collector = None
     if settled.candidates:
         collector = Collector(backbone, settled, data.greys, machine.precision)
@@ -60,6 +62,8 @@ def select(config: SelectConfig) -> Selection:
     layers = layer_table(backbone, selection)
     options = ("backbone", "top_k", "decoder_top_k", "seed", "image_size")
     facts = {name: getattr(settled, name) for name in options}
+    if settled.text:
+        facts |= {"text": settled.text[0]} | ({"words": words} if words else {})
     facts |= {"precision": machine.precision, **data_facts(card, data.split)}
     _tell(selection, layers, {**how, **stability.found, **facts}, output)
     if output and collector:

@@ -135,9 +135,35 @@ def crasher() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def sam3_tiny() -> ModuleType:
+    """The functions of sam3_tiny.py."""
+    return _module("sam3_tiny")
+
+
+@pytest.fixture(scope="session")
+def sam3_folder(sam3_tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SAM 3 with random weights, as facebook/sam3 is laid out; only to be read."""
+    return sam3_tiny.write_sam3(tmp_path_factory.mktemp("weights") / "sam3")
+
+
+@pytest.fixture(scope="session")
 def golden() -> ModuleType:
     """The functions of test_golden.py."""
     return _module("test_golden")
+
+
+@pytest.fixture(scope="session")
+def tiny_video() -> ModuleType:
+    """The functions of tiny_video.py."""
+    return _module("tiny_video")
+
+
+@pytest.fixture(scope="session")
+def video_weights(tiny_video: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of SAM 2 with its memory, random."""
+    folder = tmp_path_factory.mktemp("weights") / "sam2-video"
+    tiny_video.random_video_net().save_pretrained(folder)
+    return folder
 
 
 def _module(name: str) -> ModuleType:
@@ -151,9 +177,10 @@ def _module(name: str) -> ModuleType:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Prepared images never go to the cache of whoever runs the tests."""
+    """Prepared images never go to the cache of whoever runs the tests, nor what is trusted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GPSSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("GPSSEG_TRUST", str(tmp_path_factory.mktemp("trust")))
         yield
 
 

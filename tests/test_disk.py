@@ -62,7 +62,7 @@ WRITERS = {
     "a.nii.gz": volume,
     "a.nrrd": volume,
     "a.mha": volume,
-    "a.dcm": lambda path: dicom_seg.write_dicom_seg(path, NOISE[..., 0] > 9, [path], "x", "1"),
+    "a.dcm": lambda path: dicom_seg.write_dicom_seg(path, NOISE[..., 0] > 9, [path], (), "1"),
 }
 
 

@@ -105,6 +105,19 @@ def test_a_sparse_decoder_on_random_weights_is_advised_against(
     assert ("leaves most of these as they are" in capsys.readouterr().out) == warned
 
 
+def test_without_a_run_an_untrained_decoder_scores_what_it_does_before_one(
+    run, drawn_kvasir, tmp_path
+):
+    asked = {"dataset": "kvasir", "data_root": drawn_kvasir, "image_size": 64, "device": "cpu"}
+    alone = evaluate(EvaluateConfig(backbone=UNET, output=tmp_path / "out", **asked))
+    before, split = read(run, "metrics.json")["before"], read(run, "metrics.json")["split"]
+    assert alone["split"] == split
+    shared = before.keys() & alone["after"].keys()
+    assert {"per-image", "micro", "lesions"} <= shared
+    for name in shared:
+        assert {key: alone["after"][name][key] for key in before[name]} == before[name]
+
+
 def test_metrics_name_protocol_data_split_and_seed(run):
     metrics = read(run, "metrics.json")
     assert metrics["data"] == "synthetic sample"

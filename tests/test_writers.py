@@ -12,6 +12,7 @@ WRITERS = {
     "ending.py": "nowhere, where nobody takes what was printed",
     "writing.py": "bytes of the filter's files",
     "config/private.py": "salt.txt, the one private file",
+    "backbones/own_trust.py": "which code its user has named, in that user's own folder",
     "runs/starts.py": "locks a folder",
     "data/cache.py": "arrays under a hash",
     "data/formats/dicom_seg.py": "refers to its source, as the standard demands",

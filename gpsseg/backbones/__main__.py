@@ -15,9 +15,21 @@ HEAD = ("backbone", "parameters", "weights here", "input in pixels", "licence")
 
 
 def list_backbones(config: ListBackbonesConfig) -> list[str]:
-    """Print a table of every family's backbones, with what they share below; return the names."""
+    """Print a table of every family's backbones, with what they share below; return the names.
+
+    Of one alone, print what is known of it.
+
+    Raises:
+        UserError: there is no such backbone.
+    """
+    from gpsseg.backbones.details import details_of
     from gpsseg.backbones.registry import FAMILIES
 
+    if config.details is not None:
+        say(config.details, style="bold")
+        for label, text in details_of(config.details).items():
+            say(f"  {label.ljust(12)}  {text}")
+        return [config.details]
     here = {name: p.present() for family in FAMILIES for name, p in family.published.items()}
     rows = {
         name: _row(name, published, here[name])

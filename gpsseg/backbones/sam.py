@@ -17,12 +17,13 @@ from torch.nn import functional as F
 from gpsseg.backbones.attention import plain_where_faster
 from gpsseg.backbones.base import IMAGENET, PROMPTS, Backbone, Prompt, full_precision
 from gpsseg.backbones.family import Family, Order
+from gpsseg.backbones.folders import pretrained
 from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
 from gpsseg.backbones.positions import image_positions, prompt_points
-from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
+from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type, reader_of
 from gpsseg.backbones.sam_original import read_original
-from gpsseg.errors import UserError, shown
+from gpsseg.errors import UserError
 
 HOMEPAGE = "https://github.com/facebookresearch/segment-anything"
 MEDSAM_HOMEPAGE = "https://github.com/bowang-lab/MedSAM"
@@ -64,6 +65,7 @@ ENCODERS: Mapping[str, dict[str, Any]] = {
         "global_attn_indexes": [7, 15, 23, 31],
     },
 }
+ELSE = ("sam", "", "smp", "monai")  # who reads a file that is no other SAM's; some are refused
 PARAMETERS = {
     "sam-vit-base": 93_735_728,
     "sam-vit-large": 312_343_088,
@@ -202,7 +204,7 @@ def load(order: Order) -> Sam:
     pretraining = MEDICAL if medical else SA1B
     if order.path:
         net = _own(order.path)
-        _require_encoder(order, net)
+        require_encoder(order, net)
         if order.name in PARAMETERS:
             pretraining = f"{pretraining} {TUNED}"
         elif order.path.name not in ORIGINALS.values():
@@ -214,7 +216,8 @@ def load(order: Order) -> Sam:
         instead = (
             f"--backbone {order.name} --weights FOLDER, or --weights {original} if you have it"
         )
-        net = SamModel.from_pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
+        folder = fetch(REPOSITORIES[order.name], order.name, instead)
+        net = pretrained(SamModel, folder, "a SAM", ["sam"], own=False)
     return Sam(net, order.name, prompt, medical, pretraining, order.classes)
 
 
@@ -222,21 +225,12 @@ def _own(path: Path) -> Any:
     """A ``SamModel`` from a folder that save_pretrained wrote, or from an original checkpoint."""
     from transformers import SamModel
 
-    if not path.is_dir():
-        return read_original(path)
-    try:
-        return SamModel.from_pretrained(path, local_files_only=True)
-    except Exception as error:  # odd settings make the library fail in every way there is
-        why = shown(str(error))
-        raise UserError(
-            f"{path} is not a folder of a SAM that save_pretrained wrote ({why}). It needs "
-            "config.json and model.safetensors."
-        ) from None
+    return pretrained(SamModel, path, "a SAM", ["sam"]) if path.is_dir() else read_original(path)
 
 
-def _require_encoder(order: Order, net: Any) -> None:
-    """Refuse weights of another size than the name says."""
-    expected = ENCODERS.get(order.name)
+def require_encoder(order: Order, net: Any) -> None:
+    """Refuse weights of SAM or SAM-HQ of another size than the name says."""
+    expected = ENCODERS.get(order.name.replace("-hq", ""))
     found = net.config.vision_config.hidden_size
     if expected and found != expected["hidden_size"]:
         raise UserError(
@@ -271,9 +265,10 @@ FAMILY = Family(
             16,
             MEDSAM_HOMEPAGE if name == "medsam" else HOMEPAGE,
             MEDICAL if name == "medsam" else SA1B,
+            f"--weights FOLDER, or --weights {ORIGINALS[name]} if you have it",
         )
         for name, repository in REPOSITORIES.items()
     },
-    takes=lambda name: Path(name).is_file() or model_type(name) == "sam",
+    takes=lambda name: reader_of(name) in ELSE or model_type(name) == "sam",
     load=load,
 )

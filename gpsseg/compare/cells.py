@@ -23,6 +23,7 @@ from gpsseg.runs.members import load_networks
 from gpsseg.runs.pool import one_of_several
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import facts_of, training_of_run
+from gpsseg.runs.words import words_of
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import metrics_of, score_cases
 from gpsseg.writing import remove_folder
@@ -168,4 +169,5 @@ def _test(job: SettledConfig, run: RunFolder, salt: str | None) -> None:
     after = score_cases(model, test, data.card, config, machine, protocols=TESTED)
     write_rows(run.per_image, after.rows)
     metrics = metrics_of(data.card, data.split, config, model.facts, after)
-    write_json(run.metrics, metrics | facts_of(training_of_run(run.path, config.epochs)))
+    training = facts_of(training_of_run(run.path, config.epochs))
+    write_json(run.metrics, {**metrics, **words_of(run.path), **training})

@@ -18,13 +18,17 @@ from gpsseg.config.finetune import SettledConfig
 from gpsseg.config.folder import ComparisonFolder, RunFolder
 from gpsseg.config.private import load_salt
 from gpsseg.console import say
+from gpsseg.data.cards.card import Card
+from gpsseg.data.cards.own import card_of
 from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prompts import prompt_label
+from gpsseg.evaluators.words import UNTUNED
 from gpsseg.files import write_json, write_rows
 from gpsseg.runs.data import Data, open_data
 from gpsseg.runs.greys import greys_of
 from gpsseg.runs.members import load_all
 from gpsseg.runs.pool import one_of_several
+from gpsseg.runs.words import NO_WORD
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import metrics_of, score_cases
 from gpsseg.writing import make_folder
@@ -174,9 +178,25 @@ def score_task(config: SettledConfig, task: Task, threads: int) -> list[RunFolde
         if networks.base is not None:
             networks.base()
         for prompt, folder in task.into:
-            networks.model.tell(prompt)
+            networks.model.tell(prompt, word_on(networks.config, data.card, prompt))
             _score(networks.model, networks.config, data, folder, task.untuned)
     return [folder for _, folder in task.into]
+
+
+def word_on(config: SettledConfig, card: Card, prompt: Prompt) -> str:
+    """By which word a network is asked on a set, if it is asked by any.
+
+    The run's; what another set's card calls a foreground of another name.
+
+    Args:
+        config: of the run.
+        card: of the set.
+        prompt: what it is told.
+    """
+    if prompt != "text":
+        return ""
+    same = card.foreground in (card_of(config).foreground, NO_WORD)
+    return config.text[0] if same else card.foreground
 
 
 def _data(config: SettledConfig, task: Task, salt: str | None) -> Data:
@@ -193,9 +213,9 @@ def _score(
 ) -> None:
     """Score the test images, and write what is found."""
     machine = make_machine(config.device, config.precision)
-    test, told = data.split.test, prompt_label(model.facts.prompt)
+    test, told = data.split.test, prompt_label(model.facts.prompt, text=model.facts.text)
     after = score_cases(model, test, data.card, config, machine, f"told {told}", TESTED)
     metrics: dict[str, Any] = metrics_of(data.card, data.split, config, model.facts, after)
     make_folder(folder.path)
     write_rows(folder.per_image, after.rows)
-    write_json(folder.metrics, metrics | ({"method": "untuned"} if untuned else {}))
+    write_json(folder.metrics, metrics | ({"method": UNTUNED} if untuned else {}))

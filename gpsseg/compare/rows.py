@@ -17,6 +17,7 @@ from gpsseg.compare.curve import curves_of
 from gpsseg.compare.lesions import lesion_columns
 from gpsseg.config.compare import CompareConfig, parse_method
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.told import together
 from gpsseg.config.written import CellFile, ConfigFile, ListedSplit, ResolvedConfig
 from gpsseg.config.written_scores import DatasetOfMetrics, Metrics
 from gpsseg.engine.machine import processor_of
@@ -69,10 +70,13 @@ def rank(
     for size in dict.fromkeys(size for size, _ in picked):
         compare_with_baseline(config, size, rows, scores)
     curves = curves_of(list(rows.values()))
-    first = read_object(run_of(next(iter(picked.values())), config).metrics, Metrics)
+    tested = [run_of(c, config).metrics for cell in picked.values() for c in _seeds(config, cell)]
+    every = [read_object(path, Metrics) for path in tested]
+    first = every[0]
     facts = ("data", "title", "citation", "licence", "split", "images", "prompt", "pretraining")
     return {
         **{name: first.get(name) for name in facts},
+        **_words(every),
         **{name: first[name] for name in ("skipped",) if name in first},
         "protocol": "per-image",
         "classes": list(classes_of(first)),
@@ -83,6 +87,17 @@ def rank(
         "rows": list(rows.values()),
         **({"curves": curves} if curves else {}),
     }
+
+
+def _words(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the tested networks were told, and how those that chose among words chose."""
+    labels = [metrics["prompt"] for metrics in every if metrics.get("prompt")]
+    words: list[Any] = []
+    for metrics in every:
+        if metrics.get("words") not in (None, *words):
+            words.append(metrics["words"])
+    told = {"prompt": together(labels)} if labels else {}
+    return {**told, **({"words": words} if words else {})}
 
 
 def _settings(config: CompareConfig) -> dict[str, Any]:
@@ -256,4 +271,5 @@ def _resolved(config: CompareConfig, cell: Cell) -> dict[str, Any]:
     """What the backbone chose where the options left it the choice."""
     run = read_object(run_of(cell, config).config, ResolvedConfig)
     names = ("image_size", "batch_size", "prompt")
-    return {name: run["config"][name] for name in names} | run["resolved"]
+    chosen = {name: value for name, value in run["resolved"].items() if name != "words"}
+    return {name: run["config"][name] for name in names} | chosen

@@ -68,6 +68,7 @@ LIMITS: Mapping[str, Limit] = {
     "patience": Limit(1),
     "port": Limit(0, 65535, hint="Leave it out."),
     "processes": Limit(1, 1024),
+    "propagate": Limit(0, said="auto, or a frame's number from 0"),
     "rank": Limit(1, 4096),
     "refresh": Limit(1),
     "rounds": Limit(1),

@@ -35,7 +35,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
         *("workers", "cache", "strict"),
     ),
     "network": (
-        *("backbone", "weights", "prompt", "method", "rank", "top_k", "decoder_top_k"),
+        *("backbone", "weights", "prompt", "text", "method", "rank", "top_k", "decoder_top_k"),
         *("criterion", "mix", "mix_share", "layers", "late_share", "level", "biases"),
         *("selection_images", "candidates", "start_from"),
         "refresh",

@@ -171,7 +171,7 @@ class PullConfig:
     lies."""
     backbone: str | None = None
     """Your own file or folder of the base, where the delta was trained on a checkpoint named as
-    --backbone: it is not in the repository."""
+    --backbone, or MODULE:CALLABLE, where on code: it is not in the repository."""
     weights: str | None = None
     """The same, where it was named as --weights."""
 

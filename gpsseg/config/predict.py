@@ -9,7 +9,8 @@ from typing import Literal
 
 from gpsseg.config.again import AGAIN
 from gpsseg.config.checked import check_types
-from gpsseg.config.effects import Condition, Conditions, idle, refuse_idle
+from gpsseg.config.codes import parse_codes
+from gpsseg.config.effects import Condition, Conditions, idle, is_given, refuse_idle
 from gpsseg.config.folder import StudyFolder
 from gpsseg.errors import UserError
 
@@ -21,7 +22,11 @@ _VIEWED = Condition(
     "runs without --prompts, whose members are mirror images, or with the folder of a study",
     lambda config: config.prompts is None or any(StudyFolder(run).is_study for run in config.run),
 )
-CONDITIONS: Conditions = {"tile": _WHOLE, "tta": _WHOLE, "uncertainty": _VIEWED}
+_CODED = Condition("--format dicom-seg", lambda config: config.format == "dicom-seg")
+CONDITIONS: Conditions = {
+    **{"tile": _WHOLE, "tta": _WHOLE},
+    **{"uncertainty": _VIEWED, "codes": _CODED},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,8 @@ class PredictConfig:
 
     A file that cannot be used is reported, the others go on, and the exit status is 3. Patient tags
     of DICOM are never written or shown, except into a DICOM-SEG, which must name its source.
-    Where a run tells classes apart, masks hold their labels 1, 2, ... (predict.json names them) and
+    Where a run tells classes apart, masks hold their labels 1, 2, ... (predict.json names them, a
+    DICOM-SEG has a segment for each) and
     probabilities are of any class.
     Overlays show the pixels as they are, also names that a device has burned into them. The masks
     and the console name the new images, also of a run with --anonymous-ids.
@@ -59,15 +65,26 @@ class PredictConfig:
     files are never overwritten."""
     prompts: Path | None = None
     """CSV (image, x0, y0, x1, y1 or image, x, y) or JSON ({"image": [...]}) with a box or point in
-    pixels for every image, for a run trained with --prompt box or point."""
+    pixels for every image, for a run trained with --prompt box or point. With --propagate of every
+    video and volume, where a column frame (JSON: {"image": {"frame": 0, ...}}) may name its
+    frame."""
     resume: bool = False
     """Go on with a prediction that was stopped: what is finished is skipped."""
     format: Literal["auto", "nifti", "nrrd", "mha", "dicom-seg"] = "auto"
     """Of volumes' masks. auto: as the input, NRRD for DICOM. dicom-seg refers to the source series
     and names its patient, as the standard demands (pip install 'gpsseg[dicom-seg]')."""
+    codes: tuple[str, ...] = ()
+    """Of dicom-seg: what a class is, as CLASS=SCHEME:VALUE:MEANING, such as
+    "liver=SCT:10200004:Liver", and perhaps the same of its category after a semicolon. Default: the
+    data card's `codes`, or what DICOM's lists know by the whole name of the class."""
     axis: Literal["auto", "axial", "coronal", "sagittal"] | None = None
     """How volumes are cut into slices. auto: as they were stored. Default: as the slices that the
     run was trained on, or else auto."""
+    propagate: int | Literal["auto"] | None = None
+    """Follow the mask of one frame through each video and volume, forwards and backwards, by the
+    memory of SAM 2 (or EdgeTAM), instead of segmenting frame by frame. The frame's number, 0 is the
+    first (of a volume a slice, as --axis cuts it); auto: the one that --prompts names for the
+    file, or else the middle one. A run with a box or point takes it of this frame alone."""
     window: tuple[float, float] | None = None
     """Centre and width of the greys shown to the network, for volumes and DICOM (CT, soft tissue:
     40 400). Default: that of the slices that the run was trained on, or else the file's own, or
@@ -101,6 +118,7 @@ class PredictConfig:
         if not self.run:
             raise UserError("--run needs the folder of a finished run, or of a study.")
         refuse_idle(self, CONDITIONS)
+        self._refuse_with_propagate()
         studies = any(StudyFolder(run).is_study for run in self.run)
         if self.uncertainty and self.tta == "flips" and not studies:
             why = "of a single run, --uncertainty averages over the mirror images already"
@@ -108,6 +126,23 @@ class PredictConfig:
         if not self.input:
             raise UserError("--input needs a file, a folder or a pattern.")
         check_window(self.window)
+        parse_codes(self.codes)
+
+    def _refuse_with_propagate(self) -> None:
+        """Refuse what does not go with --propagate.
+
+        Raises:
+            UserError: a study, or options that would do nothing.
+        """
+        if self.propagate is None:
+            return
+        why = "--propagate follows one network's mask through whole frames, one after the other"
+        for name in ("tile", "tta", "uncertainty", "batch_size"):
+            if is_given(self, name):
+                raise idle(name, getattr(self, name), why)
+        if study := next((run for run in self.run if StudyFolder(run).is_study), None):
+            first = StudyFolder(study).run_of(1).path
+            raise UserError(f"{study} is a study, and {why}. Name one of its folds: --run {first}.")
 
 
 def check_window(window: tuple[float, float] | None) -> None:

@@ -55,6 +55,9 @@ SELECTION_CONDITIONS: Conditions = {
     "mix_share": Condition("--mix", lambda config: config.mix is not None),
     "late_share": Condition("--layers late", lambda config: config.layers == "late"),
 }
+WORD_CONDITIONS: Conditions = {
+    "text": Condition("--prompt text", lambda config: config.prompt in (None, "text")),
+}
 PATIENCE_CONDITIONS: Conditions = {
     "patience": Condition(
         "more --epochs: it ends a training if at least two more than so many are validated",
@@ -170,14 +173,21 @@ class BackboneConfig:
 
     backbone: str = "litemedsam"
     """A name from `python -m gpsseg.backbones`, such as litemedsam or sam-vit-base; a pair such as
-    unet:resnet50; a SAM checkpoint (.pth); or a folder written by save_pretrained."""
+    unet:resnet50; a SAM checkpoint (.pth); a folder written by save_pretrained; or code of your own
+    that returns a network, such as mypackage.module:build (docs/backbone-of-your-own.md)."""
     weights: str | None = None
     """Your own checkpoint for the network that --backbone names: of all of it, or of a UNet's
     encoder. `random` starts from random weights. Default: the published ones."""
-    prompt: Literal["none", "full-box", "box", "point"] | None = None
+    prompt: Literal["none", "full-box", "box", "point", "text"] | None = None
     """What a SAM backbone is told: nothing; the whole image as its box, which knows nothing of the
-    truth; or a box or point from the truth (with --prompts from a file), and then every score is
-    labelled as prompted. Default: the backbone's own (litemedsam and medsam: full-box)."""
+    truth; a box or point from the truth (with --prompts from a file), and then every score is
+    labelled as prompted; or words (sam3), the same for every image, and every score names them.
+    Default: the backbone's own (litemedsam and medsam: full-box)."""
+    text: tuple[str, ...] = ()
+    """The words that name the foreground to a backbone that is asked by them (sam3). Several are
+    synonyms, such as --text polyp "colorectal polyp": each is scored with the untuned network on at
+    most 50 training images, drawn by the seed; the best is used, and all of them are reported.
+    Default: what the data card calls the foreground."""
     top_k: int | None = None
     """Input connections kept per neuron in the encoder. Default: 1, as in the paper; 3 beside a
     decoder that starts from random weights."""
@@ -220,8 +230,25 @@ class BackboneConfig:
             if not 0 < getattr(self, name) < 1:
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(f"{flag} must be above 0 and below 1, got {getattr(self, name)}.")
+        refuse_words(self.text)
         if not getattr(self, "resume", None):
-            refuse_idle(self, SELECTION_CONDITIONS)
+            refuse_idle(self, {**SELECTION_CONDITIONS, **WORD_CONDITIONS})
+
+
+def refuse_words(text: tuple[str, ...]) -> None:
+    """Refuse words that say nothing, or the same twice.
+
+    Raises:
+        UserError: that is what was given.
+    """
+    for place, word in enumerate(text):
+        if not word.strip() or not word.isprintable():
+            raise UserError(
+                f"--text takes words that name the foreground, such as polyp, got {word!r}. Leave "
+                "it out."
+            )
+        if word in text[:place]:
+            raise UserError(f"--text {word} comes twice. Leave one out.")
 
 
 @dataclass(frozen=True, kw_only=True)

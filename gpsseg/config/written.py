@@ -35,18 +35,34 @@ class Greys(TypedDict, total=False):
     labels: list[int]
 
 
+class Words(TypedDict):
+    """How a word that a network is asked by was chosen among several, on training images."""
+
+    chosen: Text
+    images: Count
+    dice: dict[str, Score]
+    nothing: dict[str, Count]
+
+
 class Resolved(TypedDict, total=False):
     """What a run decided that its settings left open."""
 
     processes: Count
     greys: Greys | None
     started_from: dict[str, Text]
+    words: Words
 
 
 class ResolvedConfig(ConfigFile):
     """The same of a run that has decided."""
 
     resolved: Resolved
+
+
+class PredictedFile(TypedDict, total=False):
+    """predict.json."""
+
+    labels: dict[str, Count]
 
 
 class AveragedPart(TypedDict):

@@ -23,6 +23,7 @@ class DeltaSettings(TypedDict, total=False):
     backbone: Text
     weights: Text | None
     prompt: Text | None
+    text: list[Text]
     image_size: Count
     precision: Text
     seed: Count

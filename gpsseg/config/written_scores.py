@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypedDict
 
 from gpsseg.config.fitting import Count, Score, Text, within
-from gpsseg.config.written import Json, Selected, SkippedFile, SplitName
+from gpsseg.config.written import Json, Selected, SkippedFile, SplitName, Words
 
 Ends = tuple[float, float] | None  # of an interval
 
@@ -179,6 +179,8 @@ class FoldScores(CountedScores, total=False):
     best_epoch: Count | None
     untrained: bool
     training: Text
+    prompt: Text
+    words: Words
     share_of_total: Score | None
     seconds: float
 
@@ -224,7 +226,13 @@ class Metrics(TypedDict, total=False):
     method: Text | None
     pretraining: Text | None
     prompt: Text | None
+    words: Words
+    found_nothing: list[Literal["before", "after"]]
     before_is: Text | None
+    base: Text
+    base_hash: Text
+    image_size: Count
+    precision: Text
     before: dict[str, Summary]
     after: dict[str, Summary]
     classes: Classes

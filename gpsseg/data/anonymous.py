@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpsseg.config.private import FILE as FILE
 from gpsseg.config.private import HIDDEN, load_salt, save_salt
+from gpsseg.config.told import given
 from gpsseg.data.cards.card import Card, card_names, is_bundled
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.scope import draw, hide
@@ -187,7 +188,7 @@ def nameless_prompt(prompt: str) -> str:
     >>> nameless_prompt("box from mine.csv"), nameless_prompt("box from the truth")
     ('box from a file', 'box from the truth')
     """
-    kind, told, source = prompt.partition(" from ")
+    kind, told, source = given(prompt).partition(" from ")
     return f"{kind} from a file" if told and source != "the truth" else prompt
 
 

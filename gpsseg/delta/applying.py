@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from gpsseg.backbones import Backbone, load_backbone
 from gpsseg.backbones.family import is_path
+from gpsseg.backbones.registry import is_code
 from gpsseg.config.peft_tuners import is_peft
 from gpsseg.config.resuming import read_config
 from gpsseg.console import working
@@ -18,8 +21,8 @@ from gpsseg.delta.facts import facts_of
 from gpsseg.delta.opened import Opened
 from gpsseg.errors import UserError, told
 from gpsseg.files import save_tensors, sha256_of_file, write_bytes
+from gpsseg.runs.known_base import base_of_run
 from gpsseg.runs.merged import merged
-from gpsseg.runs.method import load_base
 from gpsseg.scratch import scratch_folder
 from gpsseg.tuning import METHODS
 from gpsseg.writing import make_folder
@@ -34,8 +37,7 @@ def load_base_of(opened: Opened) -> Backbone:
     if opened.run is None:
         base = _by_its_settings(opened)
     else:
-        config = read_config(opened.run.path)
-        base = load_base(config, card_of(config) if config.separate_classes else None)
+        base = base_of_run(read_config(opened.run.path), [opened.delta])
     with working("comparing the base with the delta's"):
         opened.delta.refuse_other_base(base)
     return base
@@ -50,6 +52,8 @@ def _by_its_settings(opened: Opened) -> Backbone:
         why = "does not say what its base is"
     elif is_path(name):
         why = f"was made from a file of its author's ({told(name)})"
+    elif is_code(name):
+        why = f"was made from code of its author's ({told(name)})"
     elif weights not in (None, "random"):
         why = f"was made from weights of its author's ({told(weights)})"
     elif settings.get("separate_classes"):
@@ -62,7 +66,16 @@ def _by_its_settings(opened: Opened) -> Backbone:
         raise UserError(f"{opened.path} {why}. Pass the folder of its run.")
     with working(f"loading {told(name)}"):
         seed = settings.get("seed", 0)
-        return load_backbone(name, settings.get("prompt"), seed, weights=weights)
+        return load_backbone(
+            *(name, settings.get("prompt"), seed),
+            weights=weights,
+            text=_word(settings),
+        )
+
+
+def _word(settings: Mapping[str, Any]) -> str:
+    """By which the network is asked; empty if by none."""
+    return str(next(iter(settings.get("text") or ()), ""))
 
 
 def _adds_layers(method: str) -> bool:
@@ -113,7 +126,9 @@ def write_weights(opened: Opened, model: Backbone, output: Path) -> str:
         _check(order, file, weights)
         make_folder(output.parent)
         write_bytes(output, file.read_bytes())
-    prompt = "" if model.facts.prompt == "none" else f" --prompt {model.facts.prompt}"
+    facts = model.facts
+    prompt = "" if facts.prompt == "none" else f" --prompt {facts.prompt}"
+    prompt += f" --text {shlex.quote(told(facts.text))}" if facts.prompt == "text" else ""
     return f"--backbone {told(order['name'])} --weights {output}{prompt}"
 
 
@@ -121,10 +136,12 @@ def _order(opened: Opened) -> dict[str, Any]:
     """What the base was loaded by, see ``gpsseg.backbones.load_backbone``."""
     if opened.run is None:
         settings = facts_of(opened)["settings"] or {}
-        return {"name": settings["backbone"], "prompt": settings.get("prompt"), "classes": 1}
+        named = {"name": settings["backbone"], "prompt": settings.get("prompt")}
+        return {**named, "classes": 1, "text": _word(settings)}
     config = read_config(opened.run.path)
     classes = card_of(config).logits if config.separate_classes else 1
-    return {"name": config.backbone, "prompt": config.prompt, "classes": classes}
+    named = {"name": config.backbone, "prompt": config.prompt, "classes": classes}
+    return {**named, "text": _word(vars(config))}
 
 
 def _net(model: Any) -> Any:

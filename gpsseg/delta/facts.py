@@ -45,7 +45,17 @@ OBJECTS: Mapping[str, Any] = {
 }
 # Settings of the run that a delta from elsewhere lies in: how it is used here, not how it was made.
 OF_USE = (
-    *("backbone", "weights", "prompt", "image_size", "precision", "method", "rank", "classes"),
+    *(
+        "backbone",
+        "weights",
+        "prompt",
+        "text",
+        "image_size",
+        "precision",
+        "method",
+        "rank",
+        "classes",
+    ),
     "separate_classes",
 )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.backbones.family import is_path
+from gpsseg.backbones.registry import is_code, name_code
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import TOLD
 from gpsseg.config.private import CARD, HIDDEN
@@ -31,15 +32,25 @@ HIDDEN_FILE = "own-file.pth"  # what a nameless run's file is called
 # places, or of the machine.
 SETTINGS = (
     *("batch_size", "weight_decay", "decay_to", "warmup", "dataset", "classes", "separate_classes"),
-    *("anonymous_ids", "image_size", "seed", "backbone", "weights", "prompt", "precision"),
+    *("anonymous_ids", "image_size", "seed", "backbone", "weights", "prompt", "text", "precision"),
     *("method", *TOLD, "epochs", "lr", "decoder_lr", "accumulate"),
 )
 RESOLVED = ("precision", "greys")
 METRICS = (
     *("data", "trained_on_data", "dataset", "title", "citation", "homepage", "licence", "split"),
-    *("images", "seed", "backbone", "prompt", "pretraining", "method", "before", "before_is"),
+    *(
+        "images",
+        "seed",
+        "backbone",
+        "prompt",
+        "words",
+        "pretraining",
+        "method",
+        "before",
+        "before_is",
+    ),
     *("after", "classes", "labels", "strata", "calibration", "trainable", "best_epoch"),
-    *("untrained", "training", "leaks"),
+    *("found_nothing", "untrained", "training", "leaks"),
 )
 LEAKS = ("checked", "train", "test", "leaking", "without_group", "note")
 LIBRARY = re.compile(r"[\w.+-]{1,60}", re.ASCII)
@@ -156,7 +167,8 @@ def own_base(run: RunFolder) -> Base:
 
 
 def _is_own(backbone: str) -> bool:
-    return is_path(backbone) or bool(re.search(r"[/\\]", backbone)) or backbone == HIDDEN
+    place = is_path(backbone) or bool(re.search(r"[/\\]", backbone)) or backbone == HIDDEN
+    return place or is_code(backbone)
 
 
 def name_of(place: str) -> str:
@@ -180,15 +192,23 @@ def settle_base(own: Base, backbone: str | None, weights: str | None) -> Base:
     for field in dataclasses.fields(Base):
         name, wanted, path = field.name, getattr(own, field.name), getattr(given, field.name)
         if wanted and not path:
+            kind, as_what = "file", "its place on this machine"
+            if is_code(wanted):
+                kind, as_what = "code", "its MODULE:CALLABLE, where you trust it"
             raise UserError(
-                f"The delta was trained on its author's own file {told(wanted)}, which is not in "
-                f"the repository. Get it, and pass --{name} with its place on this machine."
+                f"The delta was trained on its author's own {kind} {told(wanted)}, which is not in "
+                f"the repository. Get it, and pass --{name} with {as_what}."
             )
         if path and not wanted:
             raise UserError(
                 f"--{name} {path} has no effect here: the delta's base is a published one. Leave "
                 "it out."
             )
-        if path and not Path(path).exists():
+        code = name == "backbone" and path is not None and is_code(path)
+        if path and not code and not Path(path).exists():
             raise UserError(f"--{name} {path} does not exist. Pass the base's file.")
-    return Base(*(path and str(Path(path).resolve()) for path in (backbone, weights)))
+    whole = weights and str(Path(weights).resolve())
+    if backbone and is_code(backbone):
+        name_code(backbone)
+        return Base(backbone, whole)
+    return Base(backbone and str(Path(backbone).resolve()), whole)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gpsseg.config.methods import TOLD, title_of
+from gpsseg.config.told import mark
 from gpsseg.errors import counted, told
 from gpsseg.evaluators.words import refresh_words
 
@@ -80,6 +81,8 @@ def _shown(settings: Mapping[str, Any] | None) -> str:
         return UNKNOWN
     size = settings["image_size"]
     words = [f"images of {size} x {size}", f"prompt {told(settings.get('prompt') or 'none')}"]
+    if settings.get("text"):  # without it the delta is of no use elsewhere
+        words[-1] += f": {told(settings['text'][0])}"
     words += [f"computed in {told(settings['precision'])}"] if "precision" in settings else []
     if settings.get("classes"):
         apart = "told apart" if settings.get("separate_classes") else "as one"
@@ -149,8 +152,7 @@ def scores_words(scores: Mapping[str, Any] | None) -> str:
     of = "" if number is None else f" on {counted(number, 'test image')}"
     words = [f"{' '.join(parts)}{of}", f"protocol {told(scores.get('protocol', '?'))}"]
     if prompt := scores.get("prompt"):
-        given = "PROMPTED: " if " from " in prompt else "prompt "
-        words.append(f"{given}{told(prompt)}")
+        words.append(told(mark(prompt) or f"prompt {prompt}"))
     if "synthetic" in scores.get("data", ""):
         words.append("SYNTHETIC SAMPLE: they say nothing about real images")
     return ", ".join(words)

@@ -71,7 +71,7 @@ def open_pictures(task: Task, number: int, dropped: Dropped, folder: Path) -> Op
     config = PredictConfig(run=(network.folder,), input=(source.path,), output=results)
     config = as_trained(config, network.greys, [source], task.name)
     (plan,) = plan_outputs([source], config)
-    plan = dataclasses.replace(plan, mask=_called_mask(plan.mask, source.name), label=task.label)
+    plan = dataclasses.replace(plan, mask=_called_mask(plan.mask, source.name))
     failures: Failures = []
     reaches, flat = Reaches(network.greys), list[str]()
     axis = config.axis or "auto"

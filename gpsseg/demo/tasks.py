@@ -10,7 +10,6 @@ from typing import Any
 from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.methods import title_of
 from gpsseg.config.written_scores import Metrics
-from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.place import SYNTHETIC
 from gpsseg.engine.prompts import is_prompted
 from gpsseg.errors import counted, name_text
@@ -37,7 +36,6 @@ class Task:
     Attributes:
         name: what the page calls it.
         network: that was tuned.
-        label: what a mask marks.
         base_title: what stands above what the base finds.
         about: of its scores, as HTML.
         warning: that it saw drawn images only or is untrained, as HTML; empty where it is neither.
@@ -45,7 +43,6 @@ class Task:
 
     name: str
     network: TunedNetwork
-    label: str
     base_title: str
     about: str
     warning: str
@@ -83,7 +80,6 @@ def _task(network: TunedNetwork, name: str) -> Task:
     return Task(
         name,
         network,
-        card_of(network.config).foreground,
         UNTRAINED.get(name_of_base(metrics), "Base, before tuning"),
         _about(network, metrics) + _of_study(network, metrics),
         _warning(drawn, metrics),
@@ -103,7 +99,7 @@ def _about(network: TunedNetwork, metrics: dict[str, Any]) -> str:
     method = title_of(config.method)
     facts = [("Network", last_part(config.backbone)), ("Tuned by", method)]
     if network.prompt != "none":
-        facts.append(("Prompt", network.prompt))
+        facts.append(("Prompt", " ".join([network.prompt, *config.text])))
     if network.classes:
         facts.append(("Labels", ", ".join(f"{i} {n}" for i, n in enumerate(network.classes, 1))))
     scores = metrics.get("after", {}).get(RULE, {})

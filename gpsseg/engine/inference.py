@@ -112,13 +112,8 @@ def predict_all(
                 for of_one in seen
             ]
             whole, members = _averaged(maps)
-            if not bool(torch.isfinite(whole).all()):
-                raise TrainingDivergedError(
-                    "The network's probabilities are not finite: its weights are too large. Train "
-                    "with a --lr ten times smaller."
-                )
-            apart = _foregrounds(members, size) if views.apart else None
-            yield Found(index, _native(whole, size)[0].squeeze(0).cpu().numpy(), apart)
+            found = at_native(whole, size)
+            yield Found(index, found, _foregrounds(members, size) if views.apart else None)
 
 
 def _nothing() -> None:
@@ -133,6 +128,21 @@ def _averaged(maps: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Sequence[Tensor
 
 def _mean(maps: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(maps)).mean(0) if len(maps) > 1 else maps[0]
+
+
+def at_native(whole: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """A (1, C, H, W) map of probabilities at an image's (height, width), see ``Found``.
+
+    Raises:
+        TrainingDivergedError: one is NaN.
+    """
+    if not bool(torch.isfinite(whole).all()):
+        raise TrainingDivergedError(
+            "The network's probabilities are not finite: its weights are too large. Train with a "
+            "--lr ten times smaller."
+        )
+    found: np.ndarray = _native(whole, size)[0].squeeze(0).cpu().numpy()
+    return found
 
 
 def _native(maps: Tensor, size: tuple[int, int]) -> Tensor:

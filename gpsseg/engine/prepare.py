@@ -6,10 +6,10 @@ import functools
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from gpsseg.backbones import Backbone
+from gpsseg.backbones.base import tuning_mode as tuning_mode
 from gpsseg.device import drawn_again
 from gpsseg.engine.machine import Machine
 
@@ -34,14 +34,6 @@ def let_go(model: nn.Module) -> None:
     """
     for layer in model.modules():
         layer.__dict__.pop("forward", None)
-
-
-def tuning_mode(model: nn.Module) -> None:
-    """Training mode, but with normalisation by the running statistics of pre-training."""
-    model.train()
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()
 
 
 def gradient_bytes(model: nn.Module) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpsseg.data.formats.filenames import DICOM, one_form
 from gpsseg.data.formats.headers import picture_size
 from gpsseg.data.formats.images import EXTENSIONS
+from gpsseg.data.formats.video import ENDINGS as VIDEOS
+from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.errors import UserError, few, name_text, shown
 from gpsseg.reading import csv_rows, parse_json, read_text
 
@@ -27,13 +29,37 @@ def read_prompts(path: Path, prompt: str) -> dict[str, Numbers]:
             prompts in pixels.
     """
     found: dict[str, Numbers] = {}
-    for name, values in _rows(path, COLUMNS[prompt]):
+    for name, values, _ in _rows(path, COLUMNS[prompt]):
         numbers = in_pixels(values, prompt, f"{path}: the {prompt} of {name_text(name)}")
-        key = one_form(name.strip().replace("\\", "/")).removeprefix("./")
+        key = _key(name)
         if key in found:
             raise _twice(path, key, prompt)
         found[key] = numbers
     return found
+
+
+def read_frames(path: Path, prompt: str) -> dict[str, int]:
+    """Read video or volume, as it is written there -> the frame that its prompt is for, from 0.
+
+    Raises:
+        UserError: the file cannot be read, or a frame is no such number.
+    """
+    found = {}
+    for name, _, frame in _rows(path, COLUMNS[prompt]):
+        if frame is None or str(frame).strip() == "":
+            continue
+        text = str(frame).strip()
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise UserError(
+                f"{path}: the frame of {name_text(name)} is {shown(frame)}, expected a whole "
+                "number: 0 is the first."
+            )
+        found[_key(name)] = int(text)
+    return found
+
+
+def _key(name: str) -> str:
+    return one_form(name.strip().replace("\\", "/")).removeprefix("./")
 
 
 def in_pixels(values: Sequence[Any], prompt: str, what: str) -> Numbers:
@@ -84,7 +110,7 @@ def prompts_for(
     owners = _owners(images)
     chosen: dict[int, tuple[str, Numbers]] = {}
     for name, numbers in given.items():
-        fits = next((found for key in _keys(name) if (found := owners.get(key))), set())
+        fits = _fitting(name, owners)
         if len(fits) > 1:
             several = few(images[i] for i in sorted(fits))
             raise UserError(
@@ -105,6 +131,24 @@ def prompts_for(
         if size is not None:
             shares_of(chosen[i][1], prompt, size, f"{path}: the {prompt} of {images[i].name}")
     return {i: chosen[i][1] for i in wanted}
+
+
+def frames_for(path: Path, prompt: str, sources: Sequence[Path]) -> dict[int, int]:
+    """The frames that the prompts of videos and volumes are for, where the file names them.
+
+    Args:
+        path: of the file; a CSV may have the column frame, a JSON {"image": {"frame": 0, ...}}.
+        prompt: "box" or "point".
+        sources: all that a name may mean.
+
+    Returns:
+        The number of the frame of each that has one, by its place; the first is 0.
+
+    Raises:
+        UserError: as ``read_frames``.
+    """
+    owners, given = _owners(sources), read_frames(path, prompt)
+    return {i: frame for name, frame in given.items() for i in _fitting(name, owners)}
 
 
 def shares_of(numbers: Numbers, prompt: str, size: tuple[float, float], what: str) -> list[float]:
@@ -175,6 +219,11 @@ def _owners(images: Sequence[Path]) -> dict[tuple[bool, str], set[int]]:
     return owners
 
 
+def _fitting(name: str, owners: Mapping[tuple[bool, str], set[int]]) -> set[int]:
+    """Which images a name means."""
+    return next((found for key in _keys(name) if (found := owners.get(key))), set())
+
+
 def _keys(name: str) -> Iterator[tuple[bool, str]]:
     """What a name in the file may mean, the most exact first."""
     yield True, name
@@ -184,12 +233,15 @@ def _keys(name: str) -> Iterator[tuple[bool, str]]:
 
 
 def _ending(name: str) -> str:
-    """The ending of a picture (or of DICOM), or an empty string: in scan.2 the 2 is none."""
+    """The ending of what can be segmented, or an empty string: in scan.2 the 2 is none."""
+    if of_volume := volume_ending(Path(name)):
+        return name[-len(of_volume) :]
     ending = Path(name).suffix
-    return ending if ending.lower() in (*EXTENSIONS, *DICOM) else ""
+    return ending if ending.lower() in (*EXTENSIONS, *DICOM, *VIDEOS) else ""
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, Any]]:
+def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, Any, Any]]:
+    """Name, numbers and frame (None without) of each row."""
     text = read_text(path, "--prompts ")
     if path.suffix.lower() == ".json":
         return _json_rows(path, text, columns)
@@ -202,13 +254,20 @@ def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, Any]]:
             f"image,{','.join(columns)} and a row for each image."
         )
     rows = [dict(zip(names, [*line, *[None] * len(names)], strict=False)) for _, line in lines[1:]]
-    return [(row["image"] or "", [row[column] for column in columns]) for row in rows]
+    return [
+        (row["image"] or "", [row[column] for column in columns], row.get("frame")) for row in rows
+    ]
 
 
-def _json_rows(path: Path, text: str, columns: Sequence[str]) -> list[tuple[str, Any]]:
+def _json_rows(path: Path, text: str, columns: Sequence[str]) -> list[tuple[str, Any, Any]]:
     content = parse_json(text, str(path))
     if not isinstance(content, dict):
         raise UserError(
             f'{path} holds {shown(content)}, expected {{"image": [{", ".join(columns)}]}}.'
         )
-    return list(content.items())
+    return [
+        (name, [row.get(column) for column in columns], row.get("frame"))
+        if isinstance(row, dict)
+        else (name, row, None)
+        for name, row in content.items()
+    ]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gpsseg.config.told import words_label
 from gpsseg.engine.prompt_files import COLUMNS, in_pixels, prompts_for, shares_of
 from gpsseg.errors import UserError
 
@@ -44,17 +45,26 @@ def check_prompts(backbone: Backbone, file: Path | None) -> None:
     """
     if file and not is_prompted(backbone.facts.prompt):
         raise UserError(
-            f"--prompts {file.name}: this run was trained with --prompt {backbone.facts.prompt}, "
-            "which takes none from a file. Leave the option out, or train with --prompt box."
+            f"--prompts {file.name}: this network is told --prompt {backbone.facts.prompt}, which "
+            "takes none from a file. Leave the option out, or take a network with --prompt box."
         )
 
 
-def prompt_label(prompt: str, file: Path | None = None) -> str:
+def prompt_label(prompt: str, file: Path | None = None, text: str = "") -> str:
     """What metrics.json, console and report call it.
+
+    Args:
+        prompt: see ``Facts.prompt``.
+        file: of prompts, if there is one.
+        text: the words, where it is them.
 
     >>> prompt_label("full-box"), prompt_label("box"), prompt_label("box", Path("a/mine.csv"))
     ('full-box', 'box from the truth', 'box from mine.csv')
+    >>> prompt_label("text", text="polyp")
+    'text prompt: polyp'
     """
+    if prompt == "text":
+        return words_label(text)
     if not is_prompted(prompt):
         return prompt
     return f"{prompt} from {file.name if file else 'the truth'}"

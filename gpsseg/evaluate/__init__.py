@@ -1,4 +1,4 @@
-"""`python -m gpsseg.evaluate`: score a run, or any tool's predictions, under named protocols."""
+"""`python -m gpsseg.evaluate`: score networks, or any tool's predictions, under named protocols."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpsseg.scope import scoped
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Write metrics.json, per_image.csv and report.html, and return the metrics.
 
-    Several processes share out the images of a run; folders of predictions are the main one's.
+    Several processes share out the images of a network; folders of predictions are the main one's.
 
     Raises:
         UserError: see ``EvaluateConfig``; nothing is written unless every file could be read.
@@ -24,6 +24,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         from gpsseg.evaluate.of_run import evaluate_run
 
         return evaluate_run(config, config.run)
+    if config.backbone is not None:
+        import_at_once(NETWORKS)
+        from gpsseg.evaluate.of_backbone import evaluate_backbone
+
+        return evaluate_backbone(config)
     if not goes_on_alone():  # it is one process's job
         return {}
     from gpsseg.evaluate.of_predictions import evaluate_predictions

@@ -15,7 +15,7 @@ from gpsseg.data.nameless import hashed_group, hide_files
 from gpsseg.data.splits.columns import Labels
 from gpsseg.errors import counted
 from gpsseg.evaluators import Thresholds
-from gpsseg.evaluators.words import name_of_base
+from gpsseg.evaluators.words import name_of_base, name_of_result
 from gpsseg.files import write_json, write_rows
 from gpsseg.folders import finish_folder
 from gpsseg.report.run import write_report
@@ -75,7 +75,7 @@ def finish(
     base = name_of_base(metrics)
     if "before" in metrics:
         say_scores(base, metrics["before"], metrics.get("prompt"))
-    say_scores("test", metrics["after"], metrics.get("prompt"))
+    say_scores(name_of_result(metrics), metrics["after"], metrics.get("prompt"))
     say_labels(metrics.get("labels", {}))
     say_classes(metrics.get("classes", {}), base)
     say_protocols(metrics["after"])

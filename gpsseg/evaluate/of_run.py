@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gpsseg.config.effects import idle
 from gpsseg.config.elsewhere import is_own_set, settings_on
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
@@ -18,11 +17,11 @@ from gpsseg.data.anonymous import anonymous_card, draw_veil
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.columns import labels_by
 from gpsseg.engine.inference import Views
-from gpsseg.engine.machine import join_processes, make_machine
-from gpsseg.engine.prompts import check_prompts, check_prompts_file, is_prompted
+from gpsseg.engine.machine import join_processes
+from gpsseg.engine.prompts import check_prompts_file
 from gpsseg.errors import UserError
-from gpsseg.evaluate.finish import finish, hide_opponents, thresholds_of
-from gpsseg.evaluators.uncertainty import worth_of_rows
+from gpsseg.evaluate.finish import finish, hide_opponents
+from gpsseg.evaluate.network import doubt_facts, refuse_prompts, score_test
 from gpsseg.folders import new_folder
 from gpsseg.processes import by_main, gathered
 from gpsseg.report.thumbnails import collect, leak_pictures
@@ -42,7 +41,8 @@ from gpsseg.runs.members import (
 )
 from gpsseg.runs.salt import keep_salt, salt_for_evaluation
 from gpsseg.runs.seen import refuse_copies, refuse_seen
-from gpsseg.scoring.network import Picture, Scored, metrics_of, score_cases
+from gpsseg.runs.words import words_of
+from gpsseg.scoring.network import metrics_of
 from gpsseg.scoring.paired import open_other
 from gpsseg.scoring.scored import resolve_protocols
 
@@ -76,10 +76,10 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     if same_set and StudyFolder(run).is_study:
         refuse_seen(run, runs, trained, test, salt)
     networks = load_all([run], config.untrained, with_base=config.untuned)[0]
-    _refuse_mirrored_prompts(config, networks)
-    check_prompts(networks.model, config.prompts)
+    refuse_prompts(config, networks.model)
     hide_opponents(config)
-    others = {folder: open_other(folder, test) for folder in config.against}
+    names = data.card.told_apart
+    others = {folder: open_other(folder, test, names=names) for folder in config.against}
     stamp = time.strftime("%Y%m%d-%H%M%S")
     leaks, seen = check_run(runs, trained, test, config.strict, salt, same_set)
     if networks.is_study:
@@ -90,15 +90,18 @@ def evaluate_run(config: EvaluateConfig, run: Path) -> dict[str, Any]:
     thumbnails, picture = collect(len(test))
     settled = _settled(config, networks)
     views = _views(config, networks)
-    how = config, networks, settled, data, protocols
-    before = _score(*how, views.of_one(networks.base)) if config.untuned and networks.base else None
-    after = _score(*how, views, picture)
+    how = config, networks.model, settled, data, protocols
+    before = None
+    if config.untuned and networks.base:
+        before = score_test(*how, views.of_one(networks.base), "evaluating the base")
+    after = score_test(*how, views, "evaluating", picture)
     told = data.card, data.split, settled, networks.model.facts, after, before
     metrics = {
         **metrics_of(*told, prompts=config.prompts),
         **_origin(run, trained, drawn, salt),
+        **({} if networks.is_study else words_of(run)),
         "leaks": leaks,
-        **_of_doubt(views, after),
+        **doubt_facts(views, after),
     }
     shown = gathered(thumbnails)
 
@@ -126,48 +129,9 @@ def _settled(config: EvaluateConfig, networks: Networks) -> SettledConfig:
     return dataclasses.replace(networks.config, batch_size=batch_size, device=config.device)
 
 
-def _refuse_mirrored_prompts(config: EvaluateConfig, networks: Networks) -> None:
-    """Refuse mirror images where the network is told where to look in the image.
-
-    Raises:
-        UserError: that is what was asked for.
-    """
-    prompt = networks.model.facts.prompt
-    if config.uncertainty and is_prompted(prompt):
-        why = f"its members would be mirror images, and a {prompt} is given for the image as it is"
-        raise idle("uncertainty", True, why)
-
-
 def _views(config: EvaluateConfig, networks: Networks) -> Views:
     """What is averaged and compared: a study's folds; of a single run mirror images, if asked."""
     return networks.views(config.uncertainty, networks.is_study or config.uncertainty)
-
-
-def _score(
-    config: EvaluateConfig,
-    networks: Networks,
-    settled: SettledConfig,
-    data: Data,
-    protocols: Sequence[str],
-    views: Views,
-    picture: Picture | None = None,
-) -> Scored:
-    """Predict and score the test images under all that was asked for; to show them too, or not."""
-    return score_cases(
-        networks.model,
-        data.split.test,
-        data.card,
-        settled,
-        make_machine(config.device, settled.precision),
-        protocols=protocols,
-        description="evaluating" if picture else "evaluating the base",
-        picture=picture,
-        pool=picture is not None,
-        saliency=True,
-        prompts=config.prompts,
-        at=thresholds_of(config),
-        views=views,
-    )
 
 
 def _origin(
@@ -181,17 +145,6 @@ def _origin(
         **({} if own is None else {"trained_on": own}),
         **({} if drawn is None else {"trained_on_data": drawn}),
         **training_facts(run),
-    }
-
-
-def _of_doubt(views: Views, after: Scored) -> dict[str, Any]:
-    """What metrics.json says of a mean: over what, and whether disagreement tells of errors."""
-    if not views.apart:
-        return {}
-    of = "folds" if len(views.networks) > 1 else "flips"
-    return {
-        "ensemble": {"networks": len(views.networks) or 1, "flips": views.flips},
-        "uncertainty": {"members": views.members, "of": of, **worth_of_rows(after.rows)},
     }
 
 

@@ -10,6 +10,7 @@ from gpsseg.errors import counted
 
 LEVEL = 0.02  # of mDice; ways to tune that differ by less are as good as each other: a choice
 UNDECIDED = "not told apart"
+UNTUNED = "untuned"  # the "method" of metrics.json where a network was scored as it comes
 TRAINED_ON_DRAWN = (
     "the training images were drawn by gpsseg, so that what this network finds says nothing about "
     "one that was trained on real images"
@@ -136,6 +137,20 @@ def name_of_base(metrics: Mapping[str, Any]) -> str:
     return told if told.startswith("untrained") else "before"
 
 
+def name_of_result(metrics: Mapping[str, Any]) -> str:
+    """What the scores "after" of an evaluation's metrics.json are called.
+
+    >>> name_of_result({"method": "gps"}), name_of_result({"method": "untuned", "before_is": ""})
+    ('test', 'untuned')
+    >>> name_of_result({"method": "untuned", "before_is": "untrained decoder"})
+    'untrained decoder'
+    """
+    if metrics.get("method") != UNTUNED:
+        return "test"
+    base = name_of_base(metrics)
+    return base if base.startswith("untrained") else UNTUNED
+
+
 def members_words(found: Mapping[str, Any]) -> str:
     """Whose masks are compared, by the "uncertainty" of metrics.json.
 
@@ -227,4 +242,24 @@ def coverage_words(found: Mapping[str, Any]) -> str:
         f"area under the risk-coverage curve {found['aurc']:.3f} "
         f"{interval_text(found.get('aurc_ci95'))} (images in an order by chance "
         f"{found['aurc_random']:.3f}, by their true errors {found['aurc_perfect']:.3f})"
+    )
+
+
+def words_sentence(words: Mapping[str, Any]) -> str:
+    """How the word that a network is asked by was chosen, by "words" of metrics.json.
+
+    >>> words_sentence({"chosen": "polyp", "images": 2, "nothing": {"polyp": 0, "lump": 1},
+    ...                 "dice": {"polyp": 0.5, "lump": 0.25}})
+    'asked by the word "polyp", chosen on 2 training images by the mean Dice of the untuned \
+network: polyp 0.500, lump 0.250 (found nothing in 1 of them)'
+    """
+    told = []
+    for word, score in words["dice"].items():
+        empty = words["nothing"].get(word)
+        none = f" (found nothing in {empty} of them)" if empty else ""
+        told.append(f"{word} {score:.3f}{none}")
+    return (
+        f'asked by the word "{words["chosen"]}", chosen on '
+        f"{counted(words['images'], 'training image')} by the mean Dice of the untuned network: "
+        f"{', '.join(told)}"
     )

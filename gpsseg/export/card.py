@@ -22,6 +22,7 @@ PROMPTS = {
     "full-box": "the whole image as its box, the same for every image: it segments by itself",
     "box": "a box around what is to be marked, which somebody must give for every image",
     "point": "a point in what is to be marked, which somebody must give for every image",
+    "text": 'the words "{text}", the same for every image, which are part of what was written',
 }
 LICENCE = """Network and pre-trained weights: {name}
 Licence: {licence}
@@ -88,7 +89,8 @@ def _expects(chosen: Format, tuned: Tuned) -> list[str]:
         )
     if stored := to_stored(tuned.greys):
         lines.append(f"Images of more than 8 bits were shown by this range: {greys_text(stored)}.")
-    lines.append(f"Prompt: it was tuned to be told {PROMPTS[tuned.prompt]}.")
+    prompt = PROMPTS[tuned.prompt].replace("{text}", tuned.model.facts.text)
+    lines.append(f"Prompt: it was tuned to be told {prompt}.")
     lines.append(
         "Output: "
         + ("" if chosen.whole else "logits; enlarged bilinearly to the input's size, made ")

@@ -50,7 +50,11 @@ def write(tuned: Tuned, folder: Path) -> None:
 
 def metadata(tuned: Tuned) -> Mapping[str, str]:
     """What the file says of itself in its metadata_props: all that its user must know."""
-    told = {"none": "none", "full-box": "none: the box around the image is part of the graph"}
+    told = {
+        "none": "none",
+        "full-box": "none: the box around the image is part of the graph",
+        "text": f'none: the words "{tuned.model.facts.text}" are part of the graph',
+    }
     wanted = {
         "box": "prompt (N, 4): corners x0, y0, x1, y1 as shares of width and height",
         "point": "prompt (N, 2): x, y of a point in the foreground as shares of width and height",

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gpsseg.backbones.litemedsam import LiteMedSAM
 from gpsseg.backbones.sam import Sam
+from gpsseg.backbones.sam2 import Sam2
 from gpsseg.backbones.sam_hq import SamHQ
 from gpsseg.backbones.sam_original import original_names
 from gpsseg.export.format import Format, Tuned
@@ -36,7 +37,9 @@ def fault(tuned: Tuned) -> str:
     if not isinstance(model, LiteMedSAM) and (
         not isinstance(model, Sam) or isinstance(model, SamHQ)
     ):
-        return f"it is for SAM, MedSAM and LiteMedSAM, and this is {name}"
+        memory = isinstance(model, Sam2)
+        why = "; a file for SAM 2's own code holds the videos' memory too, which was not tuned"
+        return f"it is for SAM, MedSAM and LiteMedSAM, and this is {name}{why if memory else ''}"
     if tuned.classes:
         return (
             f"the original {_package(tuned)} knows SAM's own mask tokens, and none for each of "

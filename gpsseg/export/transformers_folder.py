@@ -1,4 +1,4 @@
-"""``--format transformers``: save_pretrained of SAM, SAM-HQ, SAM 2 and EdgeTAM.
+"""``--format transformers``: save_pretrained of SAM, SAM-HQ, SAM 2, EdgeTAM and SAM 3.
 
 The network is written for the size of images that it was tuned on: where that is another than in
 pre-training, gpsseg interpolates SAM's positions at every pass, and here they are stored so. Mask
@@ -15,25 +15,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gpsseg.backbones.mask_tokens import MaskTokens
+from gpsseg.backbones.mask_tokens import InOrder, MaskTokens
 from gpsseg.backbones.sam import Sam
 from gpsseg.backbones.sam2 import Sam2
+from gpsseg.backbones.sam3 import Sam3
+from gpsseg.export import sam3_folder
 from gpsseg.export.format import Format, Tuned
 from gpsseg.export.script import BY_TORCH, maps_by_script, quietly, write_script
 
 LIBRARY = "transformers"
+LAST = -1000.0  # a guess at a mask's IoU below all that a head makes; these are about 0 to 1
 
 
 def fault(tuned: Tuned) -> str:
     """Why not."""
-    if isinstance(tuned.model, Sam | Sam2):
-        return ""
-    return f"it is for SAM, SAM-HQ, SAM 2 and EdgeTAM, and this is {tuned.model.facts.name}"
+    if isinstance(tuned.model, Sam | Sam2 | Sam3):
+        return sam3_folder.fault(tuned)
+    return f"it is for SAM, SAM-HQ, SAM 2, EdgeTAM and SAM 3, and this is {tuned.model.facts.name}"
 
 
 def write(tuned: Tuned, folder: Path) -> None:
     """Write config.json, model.safetensors and the example."""
     model: Any = tuned.model
+    if isinstance(model, Sam3):
+        sam3_folder.write(tuned, folder)
+        return
     kind, packages = type(model.net).__name__, f"torch torchvision {LIBRARY}"
     packages += " timm" if kind.startswith("EdgeTam") else ""
     net = as_published(model, tuned.side)
@@ -113,16 +119,23 @@ def _with_classes(
     """Tokens of classes as the library's own, which come last among all.
 
     The head that guesses each mask's quality was tuned for none of them; they get the first one's.
+    Where the library sorts masks by these guesses, theirs fall below all others' one by one.
     """
     place = "mask_decoder."
     named = {name: t for name, t in tensors.items() if not name.startswith(f"{place}mask_tokens.")}
     tokens: Any = decoder.mask_tokens
     assert isinstance(tokens, MaskTokens)
     named[f"{place}mask_tokens.weight"] = tokens.weight
-    last = f"{place}iou_prediction_head.proj_out."
-    for name in (f"{last}weight", f"{last}bias"):
-        first = named[name][:1]
-        named[name] = torch.cat([named[name], *[first] * (classes - 1)])
+    head = f"{place}iou_prediction_head."
+    if sorted_by := isinstance(decoder.iou_prediction_head, InOrder):
+        named = {name.replace(f"{head}pretrained.", head): t for name, t in named.items()}
+    weight, bias = f"{head}proj_out.weight", f"{head}proj_out.bias"
+    first, shift = named[weight][:1], named[bias][:1]
+    if sorted_by:
+        first, shift = torch.zeros_like(first), torch.full_like(shift, LAST)
+    lower = [shift * (1 + number * sorted_by) for number in range(classes - 1)]
+    named[weight] = torch.cat([named[weight], *[first] * (classes - 1)])
+    named[bias] = torch.cat([named[bias], *lower])
     return named
 
 
@@ -143,7 +156,7 @@ def usage(tuned: Tuned) -> str:
         f'network = {kind}.from_pretrained("THIS_FOLDER").eval()  # or the name of a repository\n'
         "```\n\nThere is no processor in this folder: the library's own keep an image's "
         "proportions or resize otherwise, and `segment.py` prepares images as in training."
-        f"{several}"
+        f"{several}{sam3_folder.usage(tuned)}"
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a delta's own file is read without this one
     from gpsseg.gps.delta import Delta
 
 PICTURES = ("prompt", "image_size", "classes", "separate_classes")  # what a network is shown
-SEEN_ALIKE = ("method", "rank", *PICTURES)  # settings that all must share
+SEEN_ALIKE = ("method", "rank", *PICTURES, "text")  # settings that all must share
 GREYS = "greys"  # a setting of images of more than 8 bits: what is black and white in them
 RANGES = ("whole", "real", "window")  # of it
 Names = Sequence[str] | None

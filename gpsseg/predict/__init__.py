@@ -26,7 +26,7 @@ def predict(config: PredictConfig) -> list[Path]:
     """
     from gpsseg.engine.machine import join_processes
     from gpsseg.predict.inputs import find_inputs
-    from gpsseg.predict.numbers import TABLE, write_numbers
+    from gpsseg.predict.numbers import tables_of, write_numbers
     from gpsseg.predict.stream import segment_all, some_failed
     from gpsseg.predict.tasks import apart, begin, open_tasks
     from gpsseg.processes import by_main, wait_for_all
@@ -38,9 +38,9 @@ def predict(config: PredictConfig) -> list[Path]:
     begin(tasks)
     wait_for_all()  # who comes late must not find what the others have written
     now = segment_all(tasks, inputs.failures)
-    if config.uncertainty:
-        for task in tasks:
-            by_main(functools.partial(write_numbers, task.config.output / TABLE))
+    for task in tasks:
+        for table in tables_of(task.config):
+            by_main(functools.partial(write_numbers, table))
     left = {plan.mask for plan in inputs.todo} - {plan.mask for plan in now}
     masks = [plan.mask for own in inputs.plans for plan in own if plan.mask not in left]
     say(f"{counted(len(masks), 'mask')}, not for diagnostic use, written to", place=config.output)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from gpsseg.console import say
 from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.headers import pixel_count
@@ -20,128 +19,14 @@ from gpsseg.data.formats.video import read_video
 from gpsseg.data.formats.volumes import Volume
 from gpsseg.data.shown import read_shown, shown_range
 from gpsseg.data.sources import Failures
-from gpsseg.errors import one_line
-from gpsseg.evaluators import foreground, label_map
-from gpsseg.evaluators.uncertainty import SCALE, Agreement, disagreement
-from gpsseg.faults import DiskError, fault_of, stops_all
-from gpsseg.predict.numbers import note_number
 from gpsseg.predict.plan import Plan
-from gpsseg.predict.stripes import Stripe
 from gpsseg.predict.targets import FolderTarget, PictureTarget, Target, VolumeTarget
-from gpsseg.report.overlays import draw_overlay
+from gpsseg.predict.writer import Writer
 from gpsseg.writing import make_folder
 
 LARGE = 30 * 10**6  # pixels; while such a picture is read it takes up to 0.8 GB
 AS_STORED = Slicing((0, 1, 2), ())
-
-
-@dataclass(eq=False)
-class Writer:
-    """Takes the probability map of every picture of one source.
-
-    Attributes:
-        plan: what is written.
-        failures: is given (path, why) if something goes wrong.
-        mask, probability, overlay, uncertainty: where pictures go.
-        failed: whether the results are not to appear under their names.
-    """
-
-    plan: Plan
-    failures: Failures
-    mask: Target
-    probability: Target | None = None
-    overlay: Target | None = None
-    uncertainty: Target | None = None
-    failed: bool = field(default=False, init=False)
-    _agreement: Agreement = field(default_factory=Agreement, init=False)
-
-    @property
-    def _beside(self) -> list[Target]:
-        """Where pictures go besides the mask."""
-        others = (self.overlay, self.probability, self.uncertainty)
-        return [target for target in others if target is not None]
-
-    def has(self, index: int) -> bool:
-        """Whether a frame's results are there already, from a prediction that was stopped."""
-        targets = (*self._beside, self.mask)
-        return all(isinstance(t, FolderTarget) and t.place(index).exists() for t in targets)
-
-    def put(self, index: int, pixels: np.ndarray | None, stripes: Iterable[Stripe]) -> None:
-        """Take one picture.
-
-        Args:
-            index: its number within the source.
-            pixels: (H, W, 3) uint8 RGB, what the network was shown; for the overlay.
-            stripes: of its probability map, from top to bottom; >= 0.5 is foreground. Of several
-                classes labels are written, see ``label_map``.
-        """
-        rows: list[tuple[np.ndarray | None, ...]] = []
-        for stripe in stripes:
-            labels = label_map(stripe.probability) if stripe.probability.ndim == 3 else None
-            part = foreground(stripe.probability)
-            shades = None if self.probability is None else _levels(part, 255)
-            rows.append((labels, part >= 0.5, shades, self._doubt(stripe)))
-        labels, mask, shades, doubt = map(_joined, zip(*rows, strict=True))
-        assert mask is not None
-        if self.overlay is not None and (mask.any() or self.plan.source.kind != "volume"):
-            assert pixels is not None
-            self.overlay.put(index, draw_overlay(pixels, mask))
-        if self.probability is not None:
-            assert shades is not None
-            self.probability.put(index, shades)
-        if self.uncertainty is not None:
-            assert doubt is not None
-            self.uncertainty.put(index, doubt)
-            self._note(index)
-        self.mask.put(index, mask if labels is None else labels)
-
-    def _doubt(self, stripe: Stripe) -> np.ndarray | None:
-        """The levels of a stripe's uncertainty, whose masks are counted."""
-        if self.uncertainty is None:
-            return None
-        assert stripe.members is not None
-        self._agreement.add(stripe.members)
-        return _levels(disagreement(stripe.members), SCALE)
-
-    def _note(self, index: int | None = None) -> None:
-        """Keep the number of a picture, or of a volume when all of its slices have come."""
-        if self.plan.table is None or (index is not None) == (self.plan.source.kind == "volume"):
-            return
-        mask = self.plan.mask
-        if isinstance(self.mask, FolderTarget) and index is not None:
-            mask = mask / self.mask.name(index)
-        note_number(self.plan.table, mask, self._agreement.uncertainty)
-        self._agreement = Agreement()
-
-    def finish(self) -> None:
-        """All pictures have come. The mask comes last: where it is, all is."""
-        if self.plan.source.kind == "volume":
-            self._note()
-        for target in (*self._beside, self.mask):
-            target.finish()
-
-    def fail(self, error: BaseException) -> None:
-        """Say that the source cannot be segmented.
-
-        Raises:
-            DiskError: the disk is full; nothing else could be written either.
-        """
-        if stops_all(error):
-            raise error
-        if not self.failed:
-            note_failure(self.failures, self.plan.source.path, error)
-        self.failed = True
-
-
-def _levels(values: np.ndarray, scale: int) -> np.ndarray:
-    """Numbers as the levels of an 8-bit picture."""
-    return (values * scale).round().astype(np.uint8)
-
-
-def _joined(rows: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    """A picture of its stripes; None if there is none of these."""
-    there = [stripe for stripe in rows if stripe is not None]
-    return np.concatenate(there) if there else None
+Reading = Callable[[], np.ndarray]  # of a picture: (H, W, 3) uint8 RGB
 
 
 @dataclass(frozen=True)
@@ -170,15 +55,19 @@ class Frame:
             writer.fail(error)
 
 
-def note_failure(failures: Failures, path: Path, error: BaseException) -> None:
-    """Say and remember that a file cannot be used, and name it."""
-    why = error.what if isinstance(error, DiskError) else fault_of(path, error)
-    name = one_line(str(path))
-    if name not in why:
-        why = f"{name}: {why}"
-    if (path, why) not in failures:  # one task has said so
-        failures.append((path, why))
-        say("failed:", style="yellow", place=why)
+@dataclass(frozen=True)
+class Film:
+    """The pictures of a source that follow one another: a video's frames, a volume's slices.
+
+    Attributes:
+        writers: of the source, one of each plan.
+        pictures: begins anew each time; each gives its picture as (H, W, 3) uint8 RGB.
+        count: how many there are; None of a video, whose header may be wrong.
+    """
+
+    writers: Sequence[Writer]
+    pictures: Callable[[], Iterable[Reading]]
+    count: int | None
 
 
 def open_source(
@@ -205,22 +94,45 @@ def open_source(
         UserError: the source cannot be read, or not to its end.
     """
     source, rule = plans[0].source, greys.of_pictures if greys else None
+    if source.kind != "image" or source.headers:
+        film = open_film(plans, failures, axis, window, greys, flat, reaches)
+        yield from _missing(film.writers, film.pictures())
+        return
     for plan in plans:
         make_folder(plan.mask.parent)
-    if source.kind == "image" and not source.headers:
-        writers = [Writer(plan, failures, *_targets(plan, PictureTarget)) for plan in plans]
-        reading = partial(read_image, source.path)
-        if rule is not None:
-            reading = partial(reading, greys=rule, reaches=reaches)
-        yield Frame(writers, 0, reading, pixel_count(source.path) > LARGE)
-        return
+    writers = [Writer(plan, failures, *_targets(plan, PictureTarget)) for plan in plans]
+    reading = partial(read_image, source.path)
+    if rule is not None:
+        reading = partial(reading, greys=rule, reaches=reaches)
+    yield Frame(writers, 0, reading, pixel_count(source.path) > LARGE)
+
+
+def open_film(
+    plans: Sequence[Plan],
+    failures: Failures,
+    axis: str = "auto",
+    window: tuple[float, float] | None = None,
+    greys: Greys | None = None,
+    flat: list[str] | None = None,
+    reaches: Reaches | None = None,
+) -> Film:
+    """Open a source of several pictures, or of DICOM; the arguments are those of ``open_source``.
+
+    Raises:
+        UserError: a volume cannot be read; a video may fail while its frames are taken.
+    """
+    source, rule = plans[0].source, greys.of_pictures if greys else None
+    for plan in plans:
+        make_folder(plan.mask.parent)
     if source.kind == "frames" and not source.headers:
         writers = [Writer(plan, failures, *_targets(plan, FolderTarget)) for plan in plans]
         video = source.path.suffix.lower() in VIDEOS
-        read = read_video(source.path) if video else read_pages(source.path, rule, reaches)
-        pictures = (lambda pixels=pixels: pixels for pixels in read)
-        yield from _missing(writers, pictures)
-        return
+
+        def frames() -> Iterator[Reading]:
+            read = read_video(source.path) if video else read_pages(source.path, rule, reaches)
+            return (partial(_itself, pixels) for pixels in read)
+
+        return Film(writers, frames, None if video else source.frames)
     volume = read_shown(source, window, greys)
     slicing = (
         slicing_of(volume, axis, [] if flat is None else flat)
@@ -231,13 +143,19 @@ def open_source(
     (low, high), slices = shown_range(source, volume, window, greys), slicing.view(volume.values)
     if reaches is not None and greys is not None and (low, high) == greys.whole:
         reaches.add(source.path, volume.values)
-    shown = (partial(to_rgb, values, low, high, volume.inverted) for values in slices)
-    yield from _missing(writers, shown)
+
+    def shown() -> Iterator[Reading]:
+        return (partial(to_rgb, values, low, high, volume.inverted) for values in slices)
+
+    return Film(writers, shown, len(slices))
 
 
-def _missing(
-    writers: Sequence[Writer], pictures: Iterable[Callable[[], np.ndarray]]
-) -> Iterator[Frame]:
+def _itself(pixels: np.ndarray) -> np.ndarray:
+    """A picture that is read already."""
+    return pixels
+
+
+def _missing(writers: Sequence[Writer], pictures: Iterable[Reading]) -> Iterator[Frame]:
     """The pictures that a writer does not have; where there is none, the source is finished."""
     left: set[int] = set()
     for index, read in enumerate(pictures):
@@ -270,7 +188,7 @@ def _volume_targets(plan: Plan, volume: Volume, slicing: Slicing) -> Targets:
 
     def make(path: Path) -> Target:
         if plan.source.kind == "volume" or path.suffix == ".dcm":
-            return VolumeTarget(path, volume, slicing, plan.source, plan.label)
+            return VolumeTarget(path, volume, slicing, plan.source, plan.segments)
         return FolderTarget(path) if plan.source.kind == "frames" else PictureTarget(path)
 
     return _targets(plan, make)

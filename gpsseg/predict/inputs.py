@@ -58,6 +58,7 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     rest: list[Path] = []
     sources, failures = find_sources(config.input, config.output, rest)
     _refuse_idle(config, sources, failures)
+    sources = _of_many(config, sources, failures)
     if left := left_out(rest, config.input[0]):
         say("note:", style="yellow", place=left.removeprefix("note: "))
     plans = []
@@ -76,6 +77,16 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     return inputs
 
 
+def _of_many(config: PredictConfig, sources: list[Source], failures: Failures) -> list[Source]:
+    """What can be propagated through; single pictures are added to the failures."""
+    if config.propagate is None:
+        return sources
+    why = "is a single picture, and --propagate goes with volumes and videos"
+    single = [source.path for source in sources if source.kind == "image"]
+    failures += [(path, f"{path} {why}. Segment it apart, without.") for path in single]
+    return [source for source in sources if source.kind != "image"]
+
+
 def _refuse_idle(config: PredictConfig, sources: Sequence[Source], failures: Failures) -> None:
     """Refuse options for volumes and DICOM where there are none.
 
@@ -86,7 +97,9 @@ def _refuse_idle(config: PredictConfig, sources: Sequence[Source], failures: Fai
         return
     volumes = any(source.kind == "volume" for source in sources)
     grey = volumes or any(source.headers for source in sources)
+    many = any(source.kind != "image" for source in sources)
     for name, there, what in (
+        ("propagate", many, "volumes and videos"),
         ("window", grey, "volumes and DICOM"),
         ("axis", volumes, "volumes"),
         ("format", volumes or config.format == "dicom-seg", "volumes"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpsseg.predict.frames import Writer
 from gpsseg.predict.reading import Shown
 from gpsseg.predict.segmenter import Segmenter, stops_prediction
+from gpsseg.predict.writer import Writer
 
 
 class Lane:

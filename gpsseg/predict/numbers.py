@@ -1,4 +1,4 @@
-"""uncertainty.csv: a number for every mask, which outlives a kill as the masks do.
+"""uncertainty.csv, propagated.csv: a number for every mask, which outlives a kill as the masks do.
 
 While masks are written each process appends to a hidden file of its own; what all have is then put
 together with what was there before.
@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from gpsseg.config.predict import PredictConfig
 from gpsseg.errors import UserError
 from gpsseg.files import write_rows
 from gpsseg.predict.targets import partial_folder
@@ -18,25 +19,36 @@ from gpsseg.reading import read_log, read_table
 from gpsseg.scope import drawn
 from gpsseg.writing import append, remove_file
 
-TABLE = "uncertainty.csv"
-PARTS = ".uncertainty-*.jsonl"
+TABLE, FRAMES = "uncertainty.csv", "propagated.csv"
+COLUMN = {TABLE: "uncertainty", FRAMES: "frame"}  # of the numbers
 
 
-def note_number(table: Path, mask: Path, uncertainty: float) -> None:
+def tables_of(config: PredictConfig) -> list[Path]:
+    """The tables that a prediction writes."""
+    asked = {TABLE: config.uncertainty, FRAMES: config.propagate is not None}
+    return [config.output / name for name, there in asked.items() if there]
+
+
+def note_number(table: Path, mask: Path, number: float) -> None:
     """Keep the number of a mask that is about to be there.
 
     Args:
-        table: uncertainty.csv, in the folder of the prediction.
-        mask: the file, in this folder or below.
-        uncertainty: in [0, 1].
+        table: uncertainty.csv or propagated.csv, in the folder of the prediction.
+        mask: the file or folder, in this folder or below.
+        number: its uncertainty in [0, 1], or the frame that it was propagated from.
     """
-    place = table.with_name(PARTS.replace("*", str(part()[0])))
-    line = {"mask": mask.relative_to(table.parent).as_posix(), "uncertainty": uncertainty}
+    place = table.with_name(_parts(table).replace("*", str(part()[0])))
+    line = {"mask": mask.relative_to(table.parent).as_posix(), COLUMN[table.name]: number}
     append(place, json.dumps(line) + "\n")
 
 
+def _parts(table: Path) -> str:
+    """How the hidden files are called."""
+    return f".{table.stem}-*.jsonl"
+
+
 def write_numbers(table: Path) -> None:
-    """Write uncertainty.csv: a row a mask that is there, the most uncertain first.
+    """Write a table: a row a mask that is there, the largest number (the most uncertain) first.
 
     It names the masks as they are called, also behind a veil: they lie beside it. The numbers of
     frames whose video is not complete are kept for who goes on with it.
@@ -44,13 +56,16 @@ def write_numbers(table: Path) -> None:
     folder, known = table.parent, dict(_numbers(table))
     there = {mask: number for mask, number in known.items() if (folder / mask).exists()}
     rows = [
-        {"mask": mask, "uncertainty": f"{number:.6f}"}
+        {
+            "mask": mask,
+            COLUMN[table.name]: f"{number:.6f}" if table.name == TABLE else f"{number:g}",
+        }
         for mask, number in sorted(there.items(), key=lambda row: (-row[1], row[0]))
     ]
     if rows:
         with drawn(None):
             write_rows(table, rows)
-    for place in folder.glob(PARTS):
+    for place in folder.glob(_parts(table)):
         remove_file(place)
     for mask, number in known.items():
         if mask not in there and partial_folder((folder / mask).parent).is_dir():
@@ -69,13 +84,14 @@ def check_numbers(table: Path) -> None:
 def _numbers(table: Path) -> Iterator[tuple[str, float]]:
     """What was written before, and then what is new."""
     lines = read_table(table)[1] if table.is_file() else []
-    for place in sorted(table.parent.glob(PARTS)):
+    column = COLUMN[table.name]
+    for place in sorted(table.parent.glob(_parts(table))):
         lines += read_log(place)
     for line in lines:
         try:
-            yield str(line["mask"]), float(line["uncertainty"])
+            yield str(line["mask"]), float(line[column])
         except (KeyError, ValueError):
             raise UserError(
-                f"{table} has no columns mask and uncertainty with a number in each row, expected "
+                f"{table} has no columns mask and {column} with a number in each row, expected "
                 "the file as gpsseg wrote it. Put it back, or name another --output."
             ) from None

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from gpsseg.config.codes import parse_codes, parse_coding
 from gpsseg.config.effects import idle
 from gpsseg.config.folder import StudyFolder
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.data.cards.card import Card
+from gpsseg.data.formats.dicom_codes import Segment, segments_of
 from gpsseg.data.formats.filenames import PREDICTED
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.sources import Source
+from gpsseg.engine.prompt_files import frames_for
 from gpsseg.engine.prompts import Prompter, check_prompts, from_file, is_prompted
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, look_up
 from gpsseg.files import sha256_of_file, write_json
 from gpsseg.predict.plan import Plan
 from gpsseg.reading import read_object
@@ -84,6 +88,26 @@ def prompter_of(
     return from_file(config.prompts, prompt, [plan.source.path for plan in plans], needed)
 
 
+def begins_of(config: PredictConfig, prompt: str | None, plans: Sequence[Plan]) -> dict[Path, int]:
+    """Of each source from which frame its mask is to be followed, as the prompts name it.
+
+    Raises:
+        UserError: the file cannot be read, or names another frame than --propagate.
+    """
+    if config.prompts is None or config.propagate is None or not is_prompted(prompt):
+        return {}
+    assert prompt is not None
+    paths = [plan.source.path for plan in plans]
+    found = frames_for(config.prompts, prompt, paths)
+    for i, frame in found.items():
+        if config.propagate not in ("auto", frame):
+            raise UserError(
+                f"--propagate {config.propagate}: {config.prompts.name} names frame {frame} for "
+                f"{paths[i].name}. Pass --propagate auto, or leave out the column frame."
+            )
+    return {paths[i]: frame for i, frame in found.items()}
+
+
 def refuse_unprompted(config: PredictConfig, names: Sequence[str], networks: Sequence[Any]) -> None:
     """Refuse a file of prompts that no network takes, and say which ones take none.
 
@@ -117,10 +141,11 @@ def refuse_prompts(config: PredictConfig, prompt: str, plans: Sequence[Plan]) ->
             f"This run needs a {prompt} for every image. Pass --prompts FILE, a CSV with a row "
             "for each (see --help)."
         )
-    if config.tile or config.tta != "none" or any(p.source.kind != "image" for p in plans):
+    many = config.propagate is None and any(p.source.kind != "image" for p in plans)
+    if config.tile or config.tta != "none" or many:
         raise UserError(
             f"A {prompt} is given for a whole picture: leave out --tile and --tta, and pass "
-            "pictures, no volumes or videos."
+            "pictures; volumes and videos only with --propagate and a SAM 2."
         )
 
 
@@ -139,20 +164,40 @@ def refuse_uncertainty(config: PredictConfig, prompt: str) -> None:
         )
 
 
-def refuse_dicom_seg(config: PredictConfig, card: Card) -> None:
-    """Refuse labels of several classes in a format that is written for one.
+def refuse_foreign_codes(config: PredictConfig, cards: Sequence[Card]) -> None:
+    """Refuse a code for a class that no run finds.
 
     Raises:
-        UserError: that is what was asked for.
+        UserError: there is one; the nearest class is suggested.
     """
-    if config.format == "dicom-seg" and card.told_apart:
-        raise UserError(
-            f"--format dicom-seg is written with one segment, this run tells "
-            f"{len(card.told_apart)} classes apart. Leave --format out, or pass nrrd."
-        )
+    names = [name for card in cards for name in _marked(card)]
+    for name in parse_codes(config.codes):
+        look_up(name, dict.fromkeys(names), "class of --codes")
 
 
-def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
+def segments_for(config: PredictConfig, card: Card) -> tuple[Segment, ...]:
+    """What the labels of a run's DICOM-SEG mean, which is said; nothing for other formats.
+
+    Raises:
+        UserError: a class has no code, or a code no category.
+    """
+    if config.format != "dicom-seg":
+        return ()
+    named = {name: parse_coding(text) for name, text in card.codes.items()}
+    found = segments_of(_marked(card), {**named, **parse_codes(config.codes)})
+    for segment in found:
+        say(f"DICOM-SEG: {segment.label} is coded as {segment.coding}.")
+    return found
+
+
+def _marked(card: Card) -> tuple[str, ...]:
+    """What the labels 1, 2, ... of a run's masks mean."""
+    return card.told_apart or (card.foreground,)
+
+
+def keep_settings(
+    config: PredictConfig, card: Card, nameless: bool, segments: Sequence[Segment] = ()
+) -> None:
     """Keep beside the masks what they were made with; never mix two ways in one folder.
 
     The folder of a nameless run is not named.
@@ -161,7 +206,9 @@ def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
         UserError: the folder holds masks that were made otherwise.
     """
     names = ("format", "axis", "window", "tta", "tile", "save_probabilities", "overlays")
-    more = {"uncertainty": True} if config.uncertainty else {}
+    more: dict[str, Any] = {"uncertainty": True} if config.uncertainty else {}
+    if config.propagate is not None:
+        more["propagate"] = config.propagate
     settings = {
         "run": "a nameless run" if nameless else config.run[0].resolve().name,
         "delta_sha256": delta_hash(config.run[0]),
@@ -171,6 +218,8 @@ def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
     }
     if card.told_apart:
         settings["labels"] = {name: i for i, name in enumerate(card.told_apart, start=1)}
+    if segments:
+        settings["codes"] = {each.label: str(each.coding) for each in segments}
     if config.untrained:
         settings["untrained"] = True
     if config.window is not None:
@@ -181,9 +230,11 @@ def keep_settings(config: PredictConfig, card: Card, nameless: bool) -> None:
         return
     there = read_object(path)
     # The delta says which run it was, whatever its folder is called by now.
-    at_times = ("labels", "untrained", "window", "uncertainty")
+    at_times = ("labels", "untrained", "window", "uncertainty", "propagate")
     compared = dict.fromkeys([*settings, *at_times])
     compared.pop("run")
+    if "codes" not in there:  # as version 0.1 and the first of 0.2 wrote them
+        compared.pop("codes", None)
     other = [n for n in compared if there.get(n) != settings.get(n)]
     if other:
         raise UserError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
+from gpsseg.data.formats.dicom_codes import Segment
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.data.sources import Failures, Source
 from gpsseg.errors import UserError
@@ -30,7 +31,7 @@ class Plan:
         probability, overlay, uncertainty: the same, where they are asked for.
         table: of the masks' numbers, where there is an uncertainty.
         task: the number of the run or study, of several, whose network it is.
-        label: what a mask marks.
+        segments: what a mask's labels mean in a DICOM-SEG.
     """
 
     source: Source
@@ -40,7 +41,7 @@ class Plan:
     uncertainty: Path | None = None
     table: Path | None = None
     task: int = 0
-    label: str = "lesion"
+    segments: tuple[Segment, ...] = ()
 
     @property
     def paths(self) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,14 @@ from gpsseg.data.sources import Failures
 from gpsseg.errors import SomeFailedError, counted
 from gpsseg.faults import DiskError, stops_all
 from gpsseg.memory import memory_for
-from gpsseg.predict.frames import Frame, note_failure, open_source
+from gpsseg.predict.frames import Frame, open_film, open_source
 from gpsseg.predict.lanes import Lane
+from gpsseg.predict.numbers import FRAMES
 from gpsseg.predict.plan import Plan
-from gpsseg.predict.reading import Reader, Shown
+from gpsseg.predict.propagate import follow
+from gpsseg.predict.reading import Reader
 from gpsseg.predict.tasks import Task
+from gpsseg.predict.writer import note_failure
 from gpsseg.processes import dealt_out, gathered
 
 MOST_TOLD = 10
@@ -68,10 +72,13 @@ def segment_all(tasks: Sequence[Task], failures: Failures) -> list[Plan]:
     """
     ways, before = _ways(tasks), len(failures)
     own = dealt_out(_by_source(tasks))
-    most = max(task.segmenter.batch_size for task in tasks)
+    config = tasks[0].config
+    if config.propagate is None:
+        most = max(task.segmenter.batch_size for task in tasks)
+        config = dataclasses.replace(config, batch_size=most)
     try:
-        with memory_for("predicting", dataclasses.replace(tasks[0].config, batch_size=most)):
-            _write(tasks, _frames(own, ways, failures), own)
+        with memory_for("predicting", config):
+            _write(tasks, own, ways, failures)
     except DiskError as error:
         raise error.again("give the same command with --resume: what is finished stays") from None
     for note in dict.fromkeys(note for way in ways for note in way.notes()):
@@ -151,22 +158,46 @@ def _opened(plans: Sequence[Plan], way: Way, failures: Failures) -> Iterator[Fra
 
 
 def _write(
-    tasks: Sequence[Task], frames: Iterable[Frame], sources: Sequence[Sequence[Plan]]
+    tasks: Sequence[Task],
+    sources: Sequence[Sequence[Plan]],
+    ways: Sequence[Way],
+    failures: Failures,
 ) -> None:
     """Lead every picture through all tasks that need it."""
+    if tasks[0].propagation is not None:
+        steps = _followed(tasks, sources, ways, failures)
+    else:
+        steps = _through(tasks, _frames(sources, ways, failures))
     counts = [plan.source.frames for plans in sources for plan in plans]
     total = None if None in counts else sum(count or 0 for count in counts)
+    for _ in progress(steps, "predicting", total):
+        pass
+
+
+def _followed(
+    tasks: Sequence[Task],
+    sources: Sequence[Sequence[Plan]],
+    ways: Sequence[Way],
+    failures: Failures,
+) -> Iterator[None]:
+    """Yield once for every frame that a mask was followed into; one source after the other."""
+    for plan in (plan for plans in sources for plan in plans):
+        task = tasks[plan.task]
+        way = next(way for way in ways if plan.task in way.tasks)
+        shown = task.config.axis or "auto", task.config.window, way.greys, way.flat, way.reaches
+        film = functools.partial(open_film, [plan], failures, *shown)
+        assert task.propagation is not None
+        table = task.config.output / FRAMES
+        yield from follow(plan, film, task.segmenter, task.propagation, table, failures)
+
+
+def _through(tasks: Sequence[Task], frames: Iterable[Frame]) -> Iterator[None]:
+    """Yield once for every picture that is through a lane."""
     segmenters = [task.segmenter for task in tasks]
     depth = 2 * max(segmenter.batch_size for segmenter in segmenters)
     reader = Reader([(each.way, each.prepare) for each in segmenters], segmenters[0].tile, depth)
     lanes = [Lane(number, segmenter) for number, segmenter in enumerate(segmenters)]
-    for _ in progress(_through(lanes, reader.read(frames)), "predicting", total):
-        pass
-
-
-def _through(lanes: Sequence[Lane], pictures: Iterable[Shown]) -> Iterator[None]:
-    """Yield once for every picture that is through a lane."""
-    for shown in pictures:
+    for shown in reader.read(frames):
         for lane in lanes:
             yield from lane.take(shown)
         del shown

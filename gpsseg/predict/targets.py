@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from gpsseg import __version__
+from gpsseg.data.formats.dicom_codes import Segment
 from gpsseg.data.formats.dicom_seg import write_dicom_seg
 from gpsseg.data.formats.images import save_picture
 from gpsseg.data.formats.slicing import Slicing
@@ -84,11 +86,18 @@ class VolumeTarget:
         volume: gives the grid.
         slicing: how it was cut.
         source: whose mask it is.
-        label: what the mask marks.
+        segments: what the labels of a DICOM-SEG mean.
     """
 
-    def __init__(self, path: Path, volume: Volume, slicing: Slicing, source: Source, label: str):
-        self.path, self.volume, self.source, self.label = path, volume, source, label
+    def __init__(
+        self,
+        path: Path,
+        volume: Volume,
+        slicing: Slicing,
+        source: Source,
+        segments: Sequence[Segment] = (),
+    ):
+        self.path, self.volume, self.source, self.segments = path, volume, source, segments
         self.values = np.zeros(volume.shape, np.uint8)
         self.slices = slicing.view(self.values)
 
@@ -100,6 +109,6 @@ class VolumeTarget:
         """Write the volume."""
         if self.path.suffix == ".dcm":
             files = [header.path for header in self.source.headers]
-            write_dicom_seg(self.path, self.values > 0, files, self.label, __version__)
+            write_dicom_seg(self.path, self.values, files, self.segments, __version__)
         else:
             write_volume(self.path, self.values, self.volume)

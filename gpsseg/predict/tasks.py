@@ -16,23 +16,27 @@ from gpsseg.console import say
 from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.own import card_of
+from gpsseg.data.formats.dicom_codes import Segment
 from gpsseg.data.formats.filenames import PREDICTED
 from gpsseg.data.formats.greys import Greys
 from gpsseg.engine.prompts import is_prompted
 from gpsseg.errors import UserError
 from gpsseg.predict.inputs import Inputs
-from gpsseg.predict.numbers import TABLE, check_numbers
+from gpsseg.predict.numbers import check_numbers, tables_of
 from gpsseg.predict.options import (
     ITSELF,
     as_trained,
+    begins_of,
     keep_settings,
     prompter_of,
-    refuse_dicom_seg,
+    refuse_foreign_codes,
     refuse_prompts,
     refuse_uncertainty,
     refuse_unprompted,
+    segments_for,
 )
 from gpsseg.predict.plan import Plan
+from gpsseg.predict.propagate import Propagation, propagation_of
 from gpsseg.predict.segmenter import Segmenter, make_segmenter
 from gpsseg.processes import by_main
 from gpsseg.runs import members
@@ -52,6 +56,7 @@ class Task:
         nameless: whether its run names nothing.
         greys: how its run's images were shown.
         segmenter: its network.
+        propagation: by what it follows masks, and from where, if it does.
         plans: of all sources, in their order.
         left: positions in ``plans`` of what was not finished when the main process looked.
     """
@@ -61,8 +66,14 @@ class Task:
     nameless: bool
     greys: Greys
     segmenter: Segmenter
+    propagation: Propagation | None
     plans: Sequence[Plan]
     left: Sequence[int]
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What the labels of its DICOM-SEG mean."""
+        return self.plans[0].segments if self.plans else ()
 
     @property
     def todo(self) -> list[Plan]:
@@ -104,10 +115,15 @@ def open_tasks(
         UserError: a run cannot be taken, or not with these options; nothing was written.
     """
     folders = [own.run[0] for own in asked.values()]
-    prompters = []
-    for name, folder, plans in zip(asked, folders, inputs.plans, strict=True):
+    prompters, segments, begins = [], [], []
+    cards = [card_of(members.first_config(folder)) for folder in folders]
+    refuse_foreign_codes(config, cards)
+    for name, folder, plans, card in zip(asked, folders, inputs.plans, cards, strict=True):
         with _naming(name):
-            prompters.append(prompter_of(config, members.first_config(folder).prompt, plans))
+            asks = members.first_config(folder).prompt
+            prompters.append(prompter_of(config, asks, plans))
+            segments.append(segments_for(config, card))
+            begins.append(begins_of(config, asks, plans))
     networks = members.load_all(folders, config.untrained)
     _say_networks(networks)
     for folder in folders:
@@ -122,9 +138,9 @@ def open_tasks(
         hidden = network.config.anonymous_ids
         card, prompt = card_of(network.config), network.model.facts.prompt
         card = anonymous_card(card, salt) if hidden else card
-        plans = [dataclasses.replace(plan, label=card.foreground) for plan in inputs.plans[number]]
+        own_plans, own_segments = inputs.plans[number], segments[number]
+        plans = [dataclasses.replace(plan, segments=own_segments) for plan in own_plans]
         with _naming(name):
-            refuse_dicom_seg(own, card)
             refuse_prompts(own, prompt, [plans[i] for i in left])
             refuse_uncertainty(own, prompt)
         greys = greys_of(network.runs[0])
@@ -133,7 +149,9 @@ def open_tasks(
         own = as_trained(own, greys, inputs.sources, name)
         pictures = [plan.source.path for plan in plans]
         segmenter = make_segmenter(own, network, card, prompters[number], pictures)
-        tasks.append(Task(own, card, hidden, greys, segmenter, plans, left))
+        with _naming(name):
+            propagation = propagation_of(own, network, segmenter, begins[number])
+        tasks.append(Task(own, card, hidden, greys, segmenter, propagation, plans, left))
     return tasks
 
 
@@ -164,11 +182,15 @@ def begin(tasks: Sequence[Task]) -> None:
     """
     for task in tasks:
         make_folder(task.config.output)
-        if task.config.uncertainty:
-            by_main(functools.partial(check_numbers, task.config.output / TABLE))
+        for table in tables_of(task.config):
+            by_main(functools.partial(check_numbers, table))
     for task in sorted(tasks, key=lambda each: not (each.config.output / PREDICTED).exists()):
         with drawn(current() if task.nameless else None):
-            by_main(functools.partial(keep_settings, task.config, task.card, task.nameless))
+            by_main(
+                functools.partial(
+                    keep_settings, task.config, task.card, task.nameless, task.segments
+                )
+            )
 
 
 def task_names(folders: Sequence[Path]) -> list[str]:

@@ -7,7 +7,13 @@ from typing import Any
 
 from gpsseg.config.methods import METHOD_OF_CRITERION
 from gpsseg.errors import counted
-from gpsseg.evaluators.words import TRAINED_ON_DRAWN, mean_words, trained_elsewhere
+from gpsseg.evaluators.words import (
+    TRAINED_ON_DRAWN,
+    UNTUNED,
+    mean_words,
+    name_of_base,
+    trained_elsewhere,
+)
 
 STOPPED = "the training was stopped before its first validation"
 # Training images up to which chance chose as well as the gradient, by RESULTS.md: with 20 of
@@ -43,6 +49,27 @@ def trained_on_drawn(metrics: Mapping[str, Any]) -> str:
 def adopted(metrics: Mapping[str, Any]) -> str:
     """That the weights are of trainings elsewhere, and not of the run whose settings they have."""
     return trained_elsewhere(metrics["adopted"]) if metrics.get("adopted") else ""
+
+
+def untuned(metrics: Mapping[str, Any]) -> str:
+    """That a network was scored as it comes, and whether that is a baseline; else empty.
+
+    >>> untuned({"method": "untuned", "before_is": "pre-trained network"})
+    'Nothing was trained here: it is scored as it comes.'
+    >>> untuned({"method": "untuned", "before_is": "untrained decoder", "seed": 3})[51:]
+    ' Its decoder has random weights (seed 3): what it finds is no baseline.'
+    >>> untuned({"method": "gps"})
+    ''
+    """
+    if metrics.get("method") != UNTUNED:
+        return ""
+    told = "Nothing was trained here: it is scored as it comes."
+    base = name_of_base(metrics)
+    if not base.startswith("untrained"):
+        return told
+    what = "Its decoder has" if base == "untrained decoder" else "All of it has"
+    seed = f" (seed {metrics['seed']})" if "seed" in metrics else ""
+    return f"{told} {what} random weights{seed}: what it finds is no baseline."
 
 
 def untrained(metrics: Mapping[str, Any]) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpsseg.config.told import given, mark
 from gpsseg.errors import counted
-from gpsseg.evaluators.words import interval_text, varied_text, verdicts_text
+from gpsseg.evaluators.words import UNTUNED, interval_text, varied_text, verdicts_text
 from gpsseg.report.sections import leak_sentences
 from gpsseg.report.skipped import skipped
 
 Json = Mapping[str, Any]
-UNTUNED = "untuned"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _is_drawn(place: Json) -> bool:
 def _told(prompt: str) -> str:
     if prompt == "none":
         return ""
-    return f", PROMPTED: {prompt}" if " from " in prompt else f", {prompt}"
+    return f", {mark(prompt) or prompt}"
 
 
 def change_text(entry: Json) -> str:
@@ -139,7 +139,7 @@ def kept_notes(result: Json) -> list[str]:
         if not any(row.get("against") for row in result["rows"]):  # else the table says it
             notes.append(verdicts_text())
     notes.append(f"95 % intervals are over {' or '.join(over)}.")
-    if any(" from the truth" in place["prompt"] for place in kept):
+    if any(given(place["prompt"]) for place in kept):
         notes.append(
             "PROMPTED scores are told where the lesion is, by the box around the truth: they say "
             "how well a lesion that somebody found is outlined, and no run was tuned for them "

@@ -16,6 +16,7 @@ import yaml
 from gpsseg import __version__
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import title_of
+from gpsseg.config.told import asked
 from gpsseg.config.written import AnySplit
 from gpsseg.data.cards.card import Card, card_names
 from gpsseg.data.cards.own import UNSTATED
@@ -195,6 +196,8 @@ def _limits(facts: Facts, scored: bool) -> list[str]:
     ]
     if prompt := sections.prompted(facts.metrics):
         told.append(f"It was told a {prompt}; with worse ones, its masks are worse.")
+    if word := asked(facts.metrics.get("prompt")):
+        told.append(f'It was asked by the words "{word}"; what it finds by others is not known.')
     if scored:
         told += [said.text for said in say_all(facts, ("groups",)) if "No groups" in said.text]
         if (facts.metrics.get("leaks") or {}).get("pairs"):

@@ -12,14 +12,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from gpsseg.config.told import mark
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import (
     interval_text,
     interval_words,
     mean_words,
+    name_of_result,
     p_text,
     refresh_words,
     varied_text,
+    words_sentence,
 )
 
 HERE = Path(__file__).resolve().parent
@@ -66,8 +69,11 @@ def _environment() -> Environment:
         "varied": varied_text,
         "interval_words": interval_words,
         "mean_words": mean_words,
+        "name_of_result": name_of_result,
         "refresh_words": refresh_words,
         "counted": counted,
+        "mark": mark,
+        "words_sentence": words_sentence,
     }
     return environment
 

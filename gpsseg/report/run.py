@@ -8,6 +8,7 @@ from typing import Any
 
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import title_of
+from gpsseg.config.told import asked
 from gpsseg.console import working
 from gpsseg.evaluators.words import name_of_base, refresh_words
 from gpsseg.files import write_text
@@ -77,10 +78,14 @@ def _context(contents: Contents) -> dict[str, Any]:
         "synthetic": str(metrics.get("data")).startswith("synthetic"),
         "metrics": metrics,
         "prompted": sections.prompted(metrics),
+        "asked": asked(metrics.get("prompt")),
+        "words": sections.words(metrics),
+        "found_nothing": sections.found_nothing(metrics),
         "skipped": skipped(metrics),
         "trained_on_drawn": caveats.trained_on_drawn(metrics),
         "untrained": caveats.untrained(metrics),
         "adopted": caveats.adopted(metrics),
+        "untuned": caveats.untuned(metrics),
         "averaged": caveats.averaged(metrics),
         "chance_as_good": _chance_as_good(contents),
         "base": name_of_base(metrics),

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpsseg.config.methods import title_of
+from gpsseg.config.told import given
 from gpsseg.errors import counted
 from gpsseg.evaluators import registry
-from gpsseg.evaluators.words import interval_words, name_of_base, refresh_words
+from gpsseg.evaluators.words import interval_words, name_of_base, refresh_words, words_sentence
 from gpsseg.report.contents import CaseRow, Contents, Json
 from gpsseg.report.scores import Score, name_of_score, score_of
 from gpsseg.report.thumbnails import LeakPicture
@@ -244,6 +245,8 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
         ),
         ("Seed", metrics.get("seed")),
         ("Backbone", metrics.get("backbone")),
+        ("Base", metrics.get("base")),
+        ("Input", _input(metrics)),
         ("Prompt", metrics.get("prompt")),
         ("Method", title_of(metrics.get("method") or "")),
         ("Processor", metrics.get("processor")),
@@ -256,10 +259,36 @@ def facts(contents: Contents) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in rows if value not in (None, "")]
 
 
+def _input(metrics: Json) -> str:
+    """What a network without a run was shown, and how it computed."""
+    if "image_size" not in metrics or "precision" not in metrics:
+        return ""
+    size = metrics["image_size"]
+    return f"{size} x {size} pixels, {metrics['precision']}"
+
+
 def prompted(metrics: Json) -> str:
     """What somebody had to tell the network, "box from the truth"; empty where nobody did."""
-    prompt = str(metrics.get("prompt", ""))
-    return prompt if " from " in prompt else ""
+    return given(metrics.get("prompt"))
+
+
+def words(metrics: Json) -> list[str]:
+    """How the word that the network was asked by was chosen; of a study for each fold."""
+    whole = [words_sentence(metrics["words"])] if metrics.get("words") else []
+    return whole + [
+        f"fold {fold['fold']} was {words_sentence(fold['words'])}"
+        for fold in metrics.get("folds", ())
+        if fold.get("words")
+    ]
+
+
+def found_nothing(metrics: Json) -> str:
+    """That a network that was asked by words found nothing in any image; empty if it did."""
+    names = [
+        name_of_base(metrics) if n == "before" else n for n in metrics.get("found_nothing", ())
+    ]
+    when = f" ({' and '.join(names)})" if "before" in metrics and names else ""
+    return f"In none of the test images anything was found{when}." if names else ""
 
 
 def title(metrics: Json) -> str:

@@ -89,6 +89,7 @@ def seen_settings(config: SettledConfig | SettledSelectConfig, greys: Greys) -> 
     """
     ranges = {name: value for name, value in to_stored(greys).items() if name in RANGES}
     told = {name: getattr(config, name) for name in PICTURES}
+    told |= {"text": config.text} if config.text else {}
     return told | ({GREYS: ranges} if ranges else {})
 
 

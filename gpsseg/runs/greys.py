@@ -61,7 +61,7 @@ def check_split(
     if bad or split.skipped:
         split = leave_out(split, bad, anonymous)
     seen = {case: each.greys for case, each in found if not each.error}
-    seen |= _unchecked(split, parts, seen, skip)
+    seen |= _unchecked(split, parts, seen, skip, stored)
     known = [case for case in (*split.train, *split.val) if case in seen]
     greys = stored or _with_cut(settle_greys(seen[case] for case in known), known)
     if any(seen.values()):
@@ -74,13 +74,21 @@ def check_split(
 
 
 def _unchecked(
-    split: Split, parts: Sequence[str], seen: Mapping[Case, Depth | None], skip: bool
+    split: Split,
+    parts: Sequence[str],
+    seen: Mapping[Case, Depth | None],
+    skip: bool,
+    stored: Greys | None,
 ) -> dict[Case, Depth | None]:
-    """What validation images hold that are not checked, where training images are deep ones."""
-    if "train" not in parts or "val" in parts or not any(seen.values()):
+    """What images hold that settle greys and are not checked, where those checked are deep ones.
+
+    Where training images are not checked either, they are read unless a rule stands already.
+    """
+    if not any(seen.values()) or ("train" not in parts and stored is not None):
         return {}
     found: dict[Case, Depth | None] = {}
-    for case in split.val:
+    others = [part for part in ("train", "val") if part not in parts]
+    for case in (case for part in others for case in getattr(split, part)):
         try:
             found[case] = depth_of(read_picture(case.image))
         except UserError:
@@ -124,7 +132,9 @@ def say_range(greys: Greys) -> None:
             "all of them alike."
         )
     else:
-        say("Images of more than 8 bits: the run was trained on none, so each goes by itself.")
+        say(
+            "Images of more than 8 bits: none is among the training images, so each goes by itself."
+        )
 
 
 def save_cut(table: Path, greys: Greys) -> None:

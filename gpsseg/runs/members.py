@@ -29,17 +29,19 @@ from gpsseg.gps.alike import SEEN_ALIKE
 from gpsseg.processes import by_main
 from gpsseg.reading import read_object
 from gpsseg.runs.greys import greys_of
-from gpsseg.runs.method import add_layers, load_base
+from gpsseg.runs.known_base import base_of_run
+from gpsseg.runs.method import add_layers
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import (
     check_trained,
     require_delta,
 )
+from gpsseg.runs.words import asked_with
 from gpsseg.tuning import method_of
 
 ONE = (  # settings that decide what a network is and what it is shown
     *("backbone", "weights", "precision", "anonymous_ids"),
-    *SEEN_ALIKE,
+    *(name for name in SEEN_ALIKE if name != "text"),  # each fold is asked by a word of its own
 )
 
 
@@ -237,8 +239,11 @@ def load_all(
             continue
         place = sum(len(each.deltas) for each in same[: same.index(source)])
         own = turns.members[place : place + len(source.deltas)]
+        words = [read_config(run).text for run in source.runs]
+        members = [asked_with(model, *each) for each in zip(own, words, strict=True)]
+        base = asked_with(model, turns.base, settled.text)
         found.append(
-            Networks(source.folder, source.runs, settled, model, own, turns.base, turns.lock)
+            Networks(source.folder, source.runs, settled, model, members, base, turns.lock)
         )
     return tuple(found)
 
@@ -265,7 +270,7 @@ def _load(sources: Sequence[Source], with_base: bool) -> tuple[Backbone, Turns |
     """The network of those that take turns in it; there is nobody to take turns with one delta."""
     config = sources[0].config
     deltas = [delta for source in sources for delta in source.deltas]
-    model = load_base(config, card_of(config) if config.separate_classes else None)
+    model = base_of_run(config, deltas)
     what = RunFolder(sources[0].runs[0]).delta.name if len(deltas) == 1 else f"{len(deltas)} deltas"
     with working(f"applying {what}"):
         if len(deltas) > 1 or with_base:

@@ -34,6 +34,7 @@ from gpsseg.runs.selection import (
     save_selection,
     trainable_counts,
 )
+from gpsseg.runs.words import ask_by, first_word
 from gpsseg.tuning import method_of
 from gpsseg.tuning.peft_tuner import reach_of
 
@@ -81,11 +82,16 @@ def _in_a_block(parameter: Any, backbone: Backbone) -> bool:
 
 def load_base(config: FinetuneConfig | SelectConfig, card: Card | None) -> Backbone:
     """The untuned network, with as many logits as the data need; one without a card."""
-    classes = card.logits if card else 1
+    classes, word = card.logits if card else 1, first_word(config, card)
     with working(f"loading {config.backbone}"):
-        return load_backbone(
-            config.backbone, config.prompt, config.seed, weights=config.weights, classes=classes
+        backbone = load_backbone(
+            *(config.backbone, config.prompt, config.seed),
+            weights=config.weights,
+            classes=classes,
+            text=word,
         )
+    ask_by(backbone, config, word)
+    return backbone
 
 
 def add_layers(backbone: Backbone, config: FinetuneConfig) -> None:
@@ -271,7 +277,8 @@ def base_of(
         free = tuple(n for n in roles if n in chosen and roles[n] in scratch)
         base_hash = gps.model_hash(backbone, free)
     weights = f"weights {last_part(config.weights)}, " if config.weights else ""
-    settings = f"{weights}prompt {backbone.facts.prompt}, seed {config.seed}"
+    code = f"code {backbone.facts.code}, " if backbone.facts.code else ""
+    settings = f"{code}{weights}prompt {backbone.facts.prompt}, seed {config.seed}"
     return {
         "base": f"{last_part(config.backbone)} ({settings})",
         "base_hash": base_hash,

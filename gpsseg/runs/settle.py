@@ -61,7 +61,8 @@ def top_k_of(config: BackboneConfig, facts: Facts) -> tuple[int, TopK]:
 def _of_backbone(config: FinetuneConfig | SelectConfig, facts: Facts) -> dict[str, Any]:
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
-    return {"image_size": size, "prompt": facts.prompt}
+    words = (config.text or (facts.text,)) if facts.prompt == "text" else ()
+    return {"image_size": size, "prompt": facts.prompt, "text": words}
 
 
 def _batch_size(config: FinetuneConfig, facts: Facts) -> int:

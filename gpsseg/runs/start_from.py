@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,13 @@ class Start:
         """
         own = {"method": config.method, **seen_settings(config, greys)}
         refuse_seen_otherwise(self.settings, own, (self.place, "this run"))
+
+    def asked_alike(self, config: FinetuneConfig) -> FinetuneConfig:
+        """The settings of a run that is asked by these values' word, where the user names none."""
+        word = self.settings.get("text")
+        if config.text or not word or config.prompt not in (None, "text"):
+            return config
+        return dataclasses.replace(config, text=tuple(word))
 
     def decoder_is_whole(self, backbone: Backbone) -> bool:
         """Whether a network's decoder trains whole, and not by entries."""

@@ -21,7 +21,25 @@ from gpsseg.data.formats.readings import Rule, Survey, only_level, settle_readin
 from gpsseg.data.formats.stored import Stored
 from gpsseg.data.pairs import Pairs, pair
 from gpsseg.errors import UserError, counted, few
+from gpsseg.scoring.class_maps import ClassMaps, find_classes, read_numbers
 from gpsseg.scoring.pair_checks import PairCheck, check_pair, largest, read_pair, truth_of
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prediction and its truth.
+
+    Attributes:
+        values: float in [0, 1], uint8 0..255 or bool, at the prediction's own size.
+        truth: bool.
+        header: of the truth.
+        classes: of values, 0 is background and n the n-th class; None where none are told apart.
+    """
+
+    values: np.ndarray
+    truth: np.ndarray
+    header: Stored
+    classes: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ class Predictions:
         truths: what the masks of the truth are like.
         labels: which values are foreground, of label maps; empty for masks and probabilities.
         parted: whether the predictions tell several labels apart.
+        maps: how they tell a data set's classes apart; None where they do not.
     """
 
     place: str
@@ -51,22 +70,30 @@ class Predictions:
     truths: tuple[MaskFacts, ...] = ()
     labels: tuple[int, ...] = ()
     parted: bool = False
+    maps: ClassMaps | None = None
 
     @property
     def soft(self) -> bool:
         """Whether they are probabilities; False for masks."""
         return bool(self.rule.scales)
 
-    def read(self, case: Case) -> tuple[np.ndarray, np.ndarray, Stored]:
-        """A case's prediction, its truth as bool, and the truth's header.
-
-        The prediction is float in [0, 1], uint8 0..255 or bool, at its own size; several files of
-        a case are joined.
-        """
-        truth, predicted = read_pair(case, self.pairs.all_of(case), numbers=bool(self.labels))
+    def read(self, case: Case) -> Pair:
+        """A case's prediction and its truth; several files of a case are joined."""
+        read = self.maps.read if self.maps else None
+        truth, predicted = read_pair(case, self.pairs.all_of(case), bool(self.labels), read)
         marked, header = truth_of(case, truth, self.true)
-        maps = [self.rule.read(stored, path) for path, stored in predicted]
-        return largest(maps), marked.mask, header
+        found = largest([self.rule.read(stored, path) for path, stored in predicted])
+        return Pair(found, marked.mask, header, self._classes([s.values for _, s in predicted]))
+
+    def _classes(self, stored: Sequence[np.ndarray]) -> np.ndarray | None:
+        """Numbers of classes; where several files mark a pixel, the first one counts."""
+        if self.maps is None:
+            return None
+        classes = np.zeros(stored[0].shape, np.uint8)
+        for values in stored:
+            for number, value in enumerate(self.maps.values, start=1):
+                classes[(values == value) & (classes == 0)] = number
+        return classes
 
 
 def open_predictions(
@@ -74,6 +101,7 @@ def open_predictions(
     cases: Sequence[Case],
     option: str = "--predictions",
     labels: tuple[int, ...] = (),
+    names: tuple[str, ...] = (),
 ) -> Predictions:
     """Pair a folder with the truth, read every file once, and say what is worth knowing.
 
@@ -82,14 +110,20 @@ def open_predictions(
         cases: the truth.
         option: what messages call the folder.
         labels: which values are foreground, of label maps.
+        names: of the data set's classes; as many labels are those of these classes.
 
     Raises:
         UserError: a prediction is missing, unclear, unreadable or out of range, or does not fit
             its truth (up to 10 files are named), or nothing holds the labels.
     """
-    pairs = pair(folder, cases, option, masks_first=bool(labels))
+    pairs = pair(folder, cases, option, masks_first=bool(labels or len(names) > 1))
+    maps = None if labels else find_classes(folder, cases, pairs, names, option)
+    if maps is None and not labels and len(names) > 1:
+        pairs = pair(folder, cases, option)
+    read = maps.read if maps else None
+    values = maps.values if maps else labels
     with ThreadPoolExecutor() as pool:
-        tasks = pool.map(lambda case: check_pair(case, pairs.all_of(case), labels), cases)
+        tasks = pool.map(lambda case: check_pair(case, pairs.all_of(case), values, read), cases)
         looks = list(progress(tasks, "checking predictions", len(cases)))
     faults = [(c.id, each.fault) for c, each in zip(cases, looks, strict=True) if each.fault]
     if faults:
@@ -102,7 +136,9 @@ def open_predictions(
     place = f"{option} {folder}"
     surveys = [each for look in looks for each in look.surveys]
     seen = [look.truth for look in looks if look.truth]
-    if labels:
+    if maps:
+        rule, true = Rule(values), Rule()
+    elif labels:
         rule, true = _labelled(place, labels, looks, surveys)
     else:
         rule, notes = settle_reading(place, surveys)
@@ -114,8 +150,10 @@ def open_predictions(
     moved = tuple(case.id for case, look in zip(cases, looks, strict=True) if look.moved)
     truths = tuple(_grounded(each, true) for each in seen)
     parted = len(labels) > 1 and _parted(place, rule, true, surveys)
+    if parted and rule.labels and len({*labels}) == len(names) and only_level(surveys) is None:
+        maps = ClassMaps(names, labels, read_numbers)
     predictions = Predictions(
-        place, cases, pairs, axes.pop(), rule, true, moved, truths, labels, parted
+        place, cases, pairs, axes.pop(), rule, true, moved, truths, values, parted, maps
     )
     _say_notes(predictions, folder)
     return predictions
@@ -158,6 +196,13 @@ def _labelled(
         there = {value for each in truths for value in each.values or ()}
         if lacking := [label for label in labels if label not in there]:
             say(f"note: no mask holds the labels {listed(lacking)}.", style="yellow")
+    further = {value for each in surveys for value in each.values or ()} - {0, *labels}
+    if rule is not None and rule.labels and further:
+        say(
+            f"note: {place}: the values {listed(sorted(further))} are none of the labels, and "
+            "count as background.",
+            style="yellow",
+        )
     return rule or Rule(labels), true
 
 

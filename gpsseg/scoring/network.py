@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpsseg.config.finetune import SettledConfig
+from gpsseg.config.select import SettledSelectConfig
 from gpsseg.console import progress
 from gpsseg.data.cache import cache_folder
 from gpsseg.data.cards.card import Card
@@ -27,6 +28,7 @@ from gpsseg.evaluators.uncertainty import uncertainty_of
 from gpsseg.memory import memory_for
 from gpsseg.processes import shared_out, together
 from gpsseg.scoring.facts import data_facts
+from gpsseg.scoring.nothing import finding_nothing
 
 if TYPE_CHECKING:
     from gpsseg.backbones import Backbone, Facts
@@ -112,7 +114,7 @@ def score_cases(
     model: Backbone,
     cases: Sequence[Case],
     card: Card,
-    config: SettledConfig,
+    config: SettledConfig | SettledSelectConfig,
     machine: Machine,
     description: str | None = "evaluating",
     protocols: Sequence[str] = PROTOCOLS,
@@ -184,7 +186,7 @@ def _inputs(
     model: Backbone,
     cases: Sequence[Case],
     card: Card,
-    config: SettledConfig,
+    config: SettledConfig | SettledSelectConfig,
     prompts: Path | None,
     machine: Machine,
     held: Held | None = None,
@@ -198,7 +200,8 @@ def _inputs(
     images = [dataclasses.replace(case, mask=None) for case in cases] if blind else cases
     cache = held or cache_folder(config.cache)
     dataset = CaseDataset(images, card, config.image_size, cache=cache)
-    own, at_once = shared_out(range(len(cases))), machine.share_of(config.batch_size)
+    batch = getattr(config, "batch_size", None) or model.facts.batch_size  # `select` has none
+    own, at_once = shared_out(range(len(cases))), machine.share_of(batch)
     return make_loader(dataset, at_once, config.workers, only=own), machine, prompter
 
 
@@ -267,6 +270,9 @@ def metrics_of(
         details["calibration"] = after.scorer.calibration()
     if before is not None:
         details["before_is"] = before_is(facts)
+    if facts.prompt == "text":
+        rows = {name: each.scorer.rows() for name, each in scored.items()}
+        details |= finding_nothing(facts.text, rows)
     summaries = {name: each.scorer.summary() for name, each in scored.items()}
     return _provenance(card, split, config, facts, prompts) | summaries | details
 
@@ -279,7 +285,7 @@ def _provenance(
         "images": len(split.test),
         "seed": config.seed,
         "backbone": config.backbone,
-        "prompt": prompt_label(facts.prompt, prompts),
+        "prompt": prompt_label(facts.prompt, prompts, facts.text),
         "pretraining": facts.pretraining,
         "method": config.method,
         "processor": processor_of(config.device),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from gpsseg.errors import UserError
 from gpsseg.faults import fault_of, naming
 
 Files = list[tuple[Path, Stored]]
+Reader = Callable[[Path], Stored]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class PairCheck:
     truth: MaskFacts | None = None
 
 
-def read_pair(case: Case, paths: Sequence[Path], numbers: bool) -> tuple[Files, Files]:
+def read_pair(
+    case: Case, paths: Sequence[Path], numbers: bool, read: Reader | None = None
+) -> tuple[Files, Files]:
     """The files of a case's truth and of its prediction, on one grid.
 
     Of a data card's maps of classes, and of annotators' votes, the truth has no files here.
@@ -53,20 +57,23 @@ def read_pair(case: Case, paths: Sequence[Path], numbers: bool) -> tuple[Files, 
         paths: of the prediction.
         numbers: whether palettes are read by their numbers, as maps of classes are, and not by
             their colours.
+        read: reads a prediction's files, where they are read otherwise than the truth's.
 
     Raises:
         UserError: one cannot be read, or does not lie on the voxels of the others.
     """
     assert case.mask is not None
     own = case.labels is None and (case.joined or not case.opinions)
-    names = [*((case.mask, *case.opinions) if own else ()), *paths]
+    masks = [case.mask, *case.opinions] if own else []
+    first, names = len(masks), [*masks, *paths]
+    usual = partial(read_stored, numbers=numbers)
     files = []
-    for path in names:
+    for i, path in enumerate(names):
         with naming(path):
-            files.append((path, read_stored(path, numbers)))
+            stored_as = read if read is not None and i >= first else usual
+            files.append((path, stored_as(path)))
     stored = on_one_grid(files)
     both = list(zip(names, stored, strict=True))
-    first = len(both) - len(paths)
     return both[:first], both[first:]
 
 
@@ -90,11 +97,13 @@ def truth_of(case: Case, files: Files, rule: Rule) -> tuple[Marked, Stored]:
     return joined(paths, [rule.look(stored, path) for path, stored in files], votes=False), header
 
 
-def check_pair(case: Case, paths: Sequence[Path], labels: tuple[int, ...]) -> PairCheck:
+def check_pair(
+    case: Case, paths: Sequence[Path], labels: tuple[int, ...], read: Reader | None = None
+) -> PairCheck:
     """Read one prediction with its truth; whatever is wrong with them is a fault."""
     assert case.mask is not None
     try:
-        truth, predicted = read_pair(case, paths, numbers=bool(labels))
+        truth, predicted = read_pair(case, paths, bool(labels), read)
         truths = tuple(survey(path, stored, labels) for path, stored in truth) if labels else ()
         rule = Rule() if all(each.plain for each in truths) else Rule(labels)
         marked, header = truth_of(case, truth, rule)

@@ -9,6 +9,7 @@ from typing import Any
 
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import FILE, salt_near
+from gpsseg.config.told import mark
 from gpsseg.console import say
 from gpsseg.data.formats.filenames import files_below
 from gpsseg.data.splits.split import Case
@@ -27,13 +28,19 @@ Row = Mapping[str, Any]
 Others = Callable[[], dict[str, Row]]
 
 
-def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()) -> Others:
+def open_other(
+    folder: Path,
+    cases: Sequence[Case],
+    labels: tuple[int, ...] = (),
+    names: tuple[str, ...] = (),
+) -> Others:
     """Find the other side's scores, and check that it has the same images.
 
     Args:
         folder: of a run or an evaluation (its per_image.csv is read), or of predictions.
         cases: the images that are scored.
         labels: which values of predictions are foreground, of label maps.
+        names: of the data set's classes, as for ``open_predictions``.
 
     Returns:
         A function that gives the rows by id; it scores predictions only when it is called.
@@ -54,7 +61,8 @@ def open_other(folder: Path, cases: Sequence[Case], labels: tuple[int, ...] = ()
             f"--against {folder} is a run without per_image.csv: it was stopped before it had a "
             "result. Name a finished run, or a folder of predictions."
         )
-    predictions = open_predictions(folder, _as_files(folder, cases), "--against", labels)
+    files = _as_files(folder, cases)
+    predictions = open_predictions(folder, files, "--against", labels, names)
 
     def scored() -> dict[str, Row]:
         found = score_predictions(predictions, ["per-image"]).rows
@@ -170,10 +178,10 @@ def difference(found: Estimate) -> dict[str, Any]:
 
 
 def _told(folder: Path) -> str:
-    """The prompt that the other side needed from somebody; empty if none."""
+    """What the other side's network was told of each image, or by which words; empty if nothing."""
     metrics = RunFolder(folder).metrics
     prompt = str(read_object(metrics).get("prompt", "")) if metrics.is_file() else ""
-    return prompt if " from " in prompt else ""
+    return prompt if mark(prompt) else ""
 
 
 def say_paired(paired: Sequence[Mapping[str, Any]]) -> None:
@@ -187,7 +195,7 @@ def say_paired(paired: Sequence[Mapping[str, Any]]) -> None:
                 p += f", Holm {found['p_holm']:.2g}"
             ends = interval_text(found["ci95"], "+.3f")
             parts.append(f"{label} {found['difference']:+.3f} {ends} ({p})")
-        told = f" (PROMPTED: {entry['prompt']})" if "prompt" in entry else ""
+        told = f" ({mark(entry['prompt'])})" if "prompt" in entry else ""
         say(f"against {entry['against']}{told}: {'   '.join(parts)}", style="bold")
         why = f"; {entry['dice']['why']}" if "why" in entry["dice"] else ""
         say(f"{'':<8}over {varied_text(entry)}{why}. Tested are {entry['tested']}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gpsseg.config.told import mark
 from gpsseg.console import say
 from gpsseg.errors import counted
 from gpsseg.evaluators.uncertainty import most_uncertain
@@ -23,8 +24,8 @@ MOST_VALUES = 20  # lines of a column; each patient may be a value
 
 
 def say_scores(name: str, summary: dict[str, Any], prompt: str | None = None) -> None:
-    """Print mDice and mIoU with their intervals, and a prompt that somebody had to give."""
-    told = f", PROMPTED: {prompt}" if prompt and " from " in prompt else ""
+    """Print mDice and mIoU with their intervals, and what the network was told, if anything."""
+    told = f", {mark(prompt)}" if mark(prompt) else ""
     score = summary["per-image"]
     say(
         f"{name:<7} mDice {score['dice']:.3f} {interval_text(score['dice_ci95'])}   mIoU "
@@ -97,6 +98,8 @@ def say_labels(labels: Mapping[str, Any]) -> None:
             f"label {name}: mean Dice {score['dice']:.3f} {interval_text(score['dice_ci95'])}, IoU "
             f"{score['iou']:.3f} {interval_text(score['iou_ci95'])}"
         )
+        if "volume" in score:
+            say_protocols({"volume": score["volume"]})
 
 
 def say_protocols(summary: dict[str, Any]) -> None:

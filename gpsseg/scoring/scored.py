@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from gpsseg.console import progress, say
-from gpsseg.data.case import Case
+from gpsseg.data.case import Case, case_labels
 from gpsseg.data.checks.notices import FRAMED, FULL, border_share
 from gpsseg.data.formats.slicing import Slicing, find_slicing, own_plane
 from gpsseg.data.formats.volumes import RAS
 from gpsseg.errors import UserError, counted, few
-from gpsseg.evaluators import USUAL, Scorer, Thresholds, registry
+from gpsseg.evaluators import USUAL, ClassTable, Scorer, Thresholds, label_map, registry
 from gpsseg.evaluators.resize import resize_bilinear
 from gpsseg.scoring.given import Predictions
 
@@ -57,12 +57,14 @@ class GivenScores:
         rows: one flat dict an image.
         resized: ids of the predictions that did not have their truth's size.
         scorer: holds the pooled histogram.
+        classes: the scores of a data set's classes, where the predictions tell them apart.
     """
 
     summary: dict[str, dict[str, Any]]
     rows: list[dict[str, Any]]
     resized: tuple[str, ...]
     scorer: Scorer
+    classes: ClassTable | None = None
 
 
 def score_predictions(
@@ -83,13 +85,17 @@ def score_predictions(
         what: is done, for the progress bar.
     """
     scorer = Scorer(protocols, at, saliency=True, pool=True)
+    classes = ClassTable(predictions.maps.names) if predictions.maps else None
     resized, framed = [], []
     for case in progress(predictions.cases, what, len(predictions.cases)):
-        values, truth, header = predictions.read(case)
+        pair = predictions.read(case)
+        values, truth, header = pair.values, pair.truth, pair.header
         if values.shape != truth.shape:
             resized.append(case.id)
             values = _resized(values, truth.shape)
         scorer.add(case.id, values, truth, case.group, header.spacing)
+        if classes is not None and pair.classes is not None:
+            classes.add(_resized_classes(pair.classes, truth.shape), case_labels(case), case.group)
         mask = values >= (128 if values.dtype == np.uint8 else 0.5)
         if not predictions.rule.labels and _is_framed(mask, truth):
             framed.append(case.id)
@@ -112,16 +118,22 @@ def score_predictions(
             style="yellow",
         )
     summary, rows = scorer.summary(), scorer.rows()
+    if classes is not None:
+        rows = [{**row, **scores} for row, scores in zip(rows, classes.rows, strict=True)]
     if resized and "isic" in summary:
         why = ISIC_OMITTED.format(count=len(resized), images=len(rows))
         summary["isic"] = {"omitted": why}
         rows = [{k: v for k, v in row.items() if not k.startswith("isic_")} for row in rows]
-    return GivenScores(summary, rows, tuple(resized), scorer)
+    return GivenScores(summary, rows, tuple(resized), scorer, classes)
 
 
-def score_labels(predictions: Predictions) -> dict[str, dict[str, Any]]:
-    """Score each label of label maps by itself: label -> protocol per-image."""
-    found = {}
+def score_labels(predictions: Predictions, at: Thresholds = USUAL) -> dict[str, dict[str, Any]]:
+    """Score each label of label maps by itself: label -> protocol per-image.
+
+    Of volumes it holds the protocol "volume", too, whose distances are in mm.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    protocols = resolve_protocols([], predictions.axes)
     for label in predictions.labels:
         one = replace(
             predictions,
@@ -132,8 +144,9 @@ def score_labels(predictions: Predictions) -> dict[str, dict[str, Any]]:
             if predictions.true.labels
             else predictions.true,
         )
-        scored = score_predictions(one, ["per-image"], what=f"evaluating label {label}")
-        found[str(label)] = scored.summary["per-image"]
+        scored = score_predictions(one, protocols, at=at, what=f"evaluating label {label}")
+        further = {name: scored.summary[name] for name in protocols[1:]}
+        found[str(label)] = {**scored.summary["per-image"], **further}
     return found
 
 
@@ -173,6 +186,16 @@ def _resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     scale = 255 if values.dtype == np.uint8 else 1
     resized = resize_bilinear(values.astype(np.float64), (shape[0], shape[1]))
     return (resized / scale).clip(0, 1)
+
+
+def _resized_classes(classes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of classes at another size: each is resized bilinearly, and the largest counts."""
+    if classes.shape == shape:
+        return classes
+    numbers = range(max(2, int(classes.max()) + 1))
+    one_by_one = [(classes == number).astype(np.float64) for number in numbers]
+    size = shape[0], shape[1]
+    return label_map(np.stack([resize_bilinear(one, size) for one in one_by_one]))
 
 
 def _is_framed(mask: np.ndarray, truth: np.ndarray) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.told import asked, together
 from gpsseg.config.written import ListedSplit
 from gpsseg.config.written_scores import Metrics
 from gpsseg.data.case import Case
@@ -113,6 +114,7 @@ def pooled_metrics(folds: Sequence[Fold], split_name: str) -> Json:
         listed = [read_object(fold.run.split, ListedSplit) for fold in folds]
     return {
         **{name: first[name] for name in SHARED if name in first},
+        **_told(folds),
         "split": {"name": split_name, "sha256": _hash(listed)},
         **({"skipped": skipped} if skipped else {}),
         "images": len(rows),
@@ -129,6 +131,12 @@ def pooled_metrics(folds: Sequence[Fold], split_name: str) -> Json:
     }
 
 
+def _told(folds: Sequence[Fold]) -> Json:
+    """What the networks were told: folds may have chosen different words."""
+    labels = [fold.metrics["prompt"] for fold in folds if fold.metrics.get("prompt")]
+    return {"prompt": together(labels)} if labels else {}
+
+
 def _hash(splits: Sequence[Json]) -> str:
     """SHA-256 over those of the folds' splits, in their order."""
     return hashlib.sha256("".join(str(each["sha256"]) for each in splits).encode()).hexdigest()
@@ -137,6 +145,7 @@ def _hash(splits: Sequence[Json]) -> str:
 def _of_fold(fold: Fold, split: Json) -> Json:
     """The line of a fold: how many images, and its own scores beside what all folds pool."""
     scores, metrics = fold.metrics["after"]["per-image"], fold.metrics
+    told = {"prompt": metrics["prompt"]} if asked(metrics.get("prompt")) else {}
     facts = ("resampled", "units", "seeds", "ungrouped", "no_interval")
     return {
         "fold": fold.number,
@@ -144,7 +153,8 @@ def _of_fold(fold: Fold, split: Json) -> Json:
         **{part: len(split[part]) for part in ("train", "val")},
         **{name: scores[name] for name in ("dice", "dice_ci95", "iou", "iou_ci95")},
         **{name: scores[name] for name in facts if name in scores},
-        **{k: metrics[k] for k in ("best_epoch", "untrained", "training") if k in metrics},
+        **{k: metrics[k] for k in ("best_epoch", "untrained", "training", "words") if k in metrics},
+        **told,
         "share_of_total": metrics["trainable"]["share_of_total"],
         "seconds": round(sum(metrics["seconds"].values()), 2),
     }

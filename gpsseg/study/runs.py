@@ -41,7 +41,7 @@ from gpsseg.study.folds import FoldCases
 from gpsseg.study.kept import run_anew
 
 # Of a run's settings: what each fold has for itself, and where things lie on a machine.
-OWN = {*FREE, *MOVABLE, "dataset", "split"}
+OWN = {*FREE, *MOVABLE, "dataset", "split", "text"}
 
 
 def require_network(config: StudyConfig) -> Facts:

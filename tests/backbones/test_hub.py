@@ -38,6 +38,11 @@ def small_hub(make_tiny, tmp_path, monkeypatch, empty_cache):
             asked.append(self.path)
             start = "/facebook/sam-vit-base/resolve/"
             file = tmp_path / "served" / self.path.rpartition("/")[2]
+            if self.path.startswith("/facebook/sam3/"):  # gated
+                self.send_response(403 if "Authorization" in self.headers else 401)
+                self.send_header("X-Error-Code", "GatedRepo")
+                self.end_headers()
+                return
             if not self.path.startswith(start) or not file.is_file():
                 self.send_response(404)
                 self.send_header("X-Error-Code", "RepoNotFound")
@@ -84,6 +89,22 @@ def test_a_hub_without_the_file(small_hub):
 
 
 @pytest.mark.parametrize(
+    ("token", "who"),
+    [(None, "answers 401: nobody is logged in here"), ("hf_x", "answers 403: the account that")],
+)
+def test_a_gated_hub_says_what_to_accept_where(small_hub, monkeypatch, tmp_path, token, who):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(UserError) as caught:
+        load_backbone("sam3", text="polyp")
+    for part in (who, "/facebook/sam3, accept the licence", "`hf auth login`", "--weights FOLDER"):
+        assert part in str(caught.value)
+    assert "hf_x" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "file", "instead"),
     [
         ("sam-vit-base", "facebook/sam-vit-base/resolve/main/model.safetensors", "sam_vit_b_01ec"),
@@ -93,6 +114,7 @@ def test_a_hub_without_the_file(small_hub):
             ".p",
         ),
         ("sam2.1-hiera-tiny", "facebook/sam2.1-hiera-tiny/resolve/main", "--weights FOLDER"),
+        ("sam3", "facebook/sam3/resolve/main/vocab.json", "--backbone sam3 --weights FOLDER"),
         ("unet:resnet18", "smp-hub/resnet18.imagenet/resolve/3f2325ff", "--weights FOLDER/model"),
     ],
 )

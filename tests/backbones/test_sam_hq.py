@@ -39,8 +39,24 @@ def test_a_folder_written_by_save_pretrained(make_tiny, tmp_path):
     torch.testing.assert_close(again(image), model(image))
     with pytest.raises(UserError, match="multiple of 16, got 72x72"):
         again(torch.rand(1, 3, 72, 72))
-    with pytest.raises(UserError, match="segments one foreground, got 2 classes"):
-        load_backbone(str(tmp_path / "mine"), classes=3)
+    assert load_backbone(str(tmp_path / "mine"), classes=3)(image).shape == (1, 3, 96, 96)
+
+
+@torch.no_grad()
+def test_each_class_keeps_its_place_and_has_a_share_of_the_finer_mask(make_tiny):
+    """The library sorts further masks by the quality it expects of them, but not the classes'."""
+    several, image = make_tiny("sam-hq", "none", 3), torch.rand(2, 3, 64, 64)
+    before = several(image)
+    decoder = several.net.mask_decoder
+    for parameter in decoder.output_hypernetworks_mlps[-1].parameters():
+        parameter.zero_()
+    _, first, second = several(image).unbind(1)
+    torch.testing.assert_close(first, before[:, 1])
+    for parameter in decoder.hq_mask_mlp.parameters():
+        parameter.zero_()
+    _, plain, nothing = several(image).unbind(1)
+    assert (nothing == 0).all(), "the second class's own mask and the finer one are gone"
+    torch.testing.assert_close(plain + second, first, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", list(sam_hq.REPOSITORIES))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gpsseg.backbones import load_backbone
-from gpsseg.backbones.weights import read_checkpoint
+from gpsseg.backbones.weights import fill_weights, read_checkpoint
 from gpsseg.errors import UserError
 
 
@@ -50,3 +50,39 @@ def test_tensors_come_out_of_what_they_are_wrapped_in(tmp_path: Path) -> None:
         "a": (torch.float32, [1, 1]),
         "b": (torch.int64, [0, 1, 2]),
     }
+
+
+def test_what_holds_no_dense_named_tensors_is_refused(tmp_path: Path) -> None:
+    path, name = tmp_path / "a.pth", "encoder.conv.weight"
+    for content, said in (
+        ({name: [1.0, 2.0], "encoder.conv.bias": torch.zeros(1)}, "lists, such as encoder.conv"),
+        ({1: torch.zeros(1)}, "holds no named tensors"),
+        ({name: torch.eye(2).to_sparse(), "b.c": torch.zeros(1)}, "can make no weights: conv"),
+        ({name: torch.zeros(2, device="meta"), "encoder.d": torch.zeros(1)}, "can make no weights"),
+        ({name: torch.zeros(2, dtype=torch.complex64)}, "can make no weights"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(UserError, match=said.replace("conv", r"\S*conv")):
+            read_checkpoint(path)
+    whole = tmp_path / "b.pth"
+    torch.save({name: torch.zeros(1000)}, whole)
+    for content, said in ((b"", "it is empty"), (whole.read_bytes()[:900], "not a readable")):
+        for ending in (".pth", ".pt", ".safetensors"):
+            short = tmp_path / f"short{ending}"
+            short.write_bytes(content)
+            for read in (read_checkpoint, lambda each: load_backbone(str(each))):
+                with pytest.raises(UserError, match=said):
+                    read(short)
+
+
+def test_the_wrapping_that_has_tensors_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"model": {"name": "vit_b"}, "state_dict": {"a": torch.ones(1)}}, path)
+    assert list(read_checkpoint(path)) == ["a"]
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
+    net = torch.nn.Linear(2, 1)
+    state = {"weight": torch.zeros(1, 2, dtype=torch.int8), "bias": torch.zeros(1)}
+    with pytest.raises(UserError, match=r"weight holds torch\.int8, expected torch\.float32"):
+        fill_weights(net, state, "a.pth", "a line")

@@ -44,7 +44,15 @@ ALWAYS = {
     | TRAINING
     | {"output", "methods", "train_sizes", "seeds", "lr_factors", "epochs", "processes"},
     DownloadConfig: {"dataset", "output", "accept_licence", "keep_archives"},
-    EvaluateConfig: {"run", "predictions", "anonymous_ids", "protocol", "against", "output"},
+    EvaluateConfig: {
+        "run",
+        "backbone",
+        "predictions",
+        "anonymous_ids",
+        "protocol",
+        "against",
+        "output",
+    },
     FinetuneConfig: SOURCE
     | PREPARATION
     | BACKBONE
@@ -53,12 +61,12 @@ ALWAYS = {
     | {"by", "time_limit", "tracker"},
     GroupsConfig: SOURCE | {"output"},
     InfoConfig: {"dataset"},
-    ListBackbonesConfig: {"missing"},
+    ListBackbonesConfig: {"details"},
     ListConfig: {"data_root"},
     NewConfig: {"output", "title", "foreground"},
     PredictConfig: {
         *("run", "input", "output", "resume", "save_probabilities", "overlays", "batch_size"),
-        *("device", "untrained"),
+        *("device", "untrained", "propagate"),
     },
     ReportConfig: {"compare", "comparisons", "output", "run"},
     SelectConfig: SOURCE
@@ -99,6 +107,7 @@ REFUSED = {
         "refresh": ({"refresh": 3, "method": "neuroada"}, "--method gps, fps or shira"),
         "patience": ({"patience": 3}, "it goes with more --epochs"),
         "lr": ({"method": "decoder", "lr": 1e-3, "decoder_lr": 1e-4}, "are one rate"),
+        "text": ({"prompt": "box", "text": "polyp"}, "it goes with --prompt text"),
         "output": ({"output": "a", "resume": "b"}, None),  # see test_resuming.py
         "resume": ({"resume": "b"}, None),
     },
@@ -108,6 +117,7 @@ REFUSED = {
         "mix": ({"mix": "taylor", "criterion": "fisher"}, "with their signs"),
         "mix_share": ({"mix_share": 0.1}, "it goes with --mix"),
         "late_share": ({"late_share": 0.1}, "it goes with --layers late"),
+        "text": ({"prompt": "none", "text": "polyp"}, "it goes with --prompt text"),
         "candidates": ({**OUT, "candidates": 8, "level": "net"}, "--level neuron and no --mix"),
         "merge": ({"merge": ("a", "b"), "seed": 1}, "--merge has all from its files"),
     },
@@ -126,6 +136,7 @@ REFUSED = {
             NO_EFFECT,
         ),
         "patience": ({**OUT, "patience": 11}, "it goes with more --epochs"),
+        "text": ({**OUT, "prompt": "point", "text": "polyp"}, "it goes with --prompt text"),
         "loss": ({**OUT, "loss": "structure", "methods": "gps:loss=bce-iou"}, NO_EFFECT),
         "trial_seeds": ({**OUT, "trial_seeds": 2, "lr_factors": 1}, "--lr-factors to try"),
         "baseline": ({**OUT, "baseline": "gsp"}, "Did you mean 'gps'"),
@@ -145,11 +156,20 @@ REFUSED = {
         "lesion_pixels": ({**RUN, "protocol": "micro", "lesion_pixels": 9}, "lesions or clinical"),
         "by": ({**TRUTH, "by": "sex"}, r"a folder of masks \(--truth\) has none"),
         "labels": ({**RUN, "labels": (1,)}, "it goes with --predictions"),
-        "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run"),
+        "prompts": ({**TRUTH, "prompts": "boxes.csv"}, "goes with --run or --backbone"),
+        "weights": ({**RUN, "weights": "mine.pth"}, "goes with --backbone"),
+        "prompt": ({**RUN, "prompt": "box"}, "goes with --backbone"),
+        "text": ({**RUN, "text": "polyp"}, "goes with --backbone"),
+        "image_size": ({**RUN, "image_size": 64}, "goes with --backbone"),
+        "precision": ({**TRUTH, "precision": "fp32"}, "goes with --backbone"),
+        "seed": ({**RUN, "seed": 1}, "goes with --backbone"),
         "truth": ({**RUN, "truth": "truth"}, "goes with --predictions"),
         "data_root": ({**TRUTH, "data_root": "data"}, "goes with --dataset"),
         "split": ({**TRUTH, "split": "official"}, "goes with --dataset"),
         "dataset": ({**TRUTH, "dataset": "kvasir"}, "expected one beside --predictions"),
+    },
+    ListBackbonesConfig: {
+        "missing": ({"details": "sam3", "missing": False}, "it goes with the list"),
     },
     PredictConfig: {
         "tile": ({**SCANS, "prompts": "b.csv", "tile": 64}, "for a whole picture"),

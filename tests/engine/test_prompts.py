@@ -182,6 +182,32 @@ def test_a_prompted_score_says_so_everywhere(prompted_run, capsys):
     assert "told where to look" in report
 
 
+def test_without_a_run_the_scores_are_those_of_its_base(prompted_run, tmp_path, capsys):
+    from gpsseg.config.evaluate import EvaluateConfig
+    from gpsseg.evaluate import evaluate
+    from gpsseg.gps import Delta
+
+    run, data = prompted_run
+    of_run = evaluate(EvaluateConfig(run=run, untuned=True, output=tmp_path / "run", device="cpu"))
+    told = {"backbone": str(run.parent / "tiny-sam"), "prompt": "box", "precision": "fp32"}
+    shown = {"dataset": "kvasir", "data_root": data, "against": run, "device": "cpu"}
+    capsys.readouterr()
+    alone = evaluate(EvaluateConfig(**told, **shown, output=tmp_path / "alone"))
+    assert alone["after"] == of_run["before"]
+    assert alone["split"] == of_run["split"]
+    assert (alone["prompt"], alone["before_is"]) == ("box from the truth", "pre-trained network")
+    assert alone["base_hash"] == Delta.load(run / "delta.safetensors").metadata["base_hash"]
+    (pair,) = alone["paired"]
+    lost = of_run["before"]["per-image"]["dice"] - of_run["after"]["per-image"]["dice"]
+    assert pair["dice"]["difference"] == pytest.approx(lost)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "untuned mDice" in said
+    assert "PROMPTED: box from the truth" in said
+    assert "prompted by a box from the truth" in (tmp_path / "alone" / "report.html").read_text()
+    with pytest.raises(UserError, match="a box is given for the image as it is"):
+        evaluate(EvaluateConfig(**told, **shown, uncertainty=True, output=tmp_path / "flips"))
+
+
 def test_boxes_from_a_file_at_inference(prompted_run, tmp_path, capsys):
     from PIL import Image
 
@@ -234,5 +260,5 @@ def test_prompts_for_a_network_that_takes_none():
     from gpsseg.backbones import load_backbone
 
     backbone = load_backbone("unet:lcnet_035", weights="random")
-    with pytest.raises(UserError, match="trained with --prompt none, which takes none"):
+    with pytest.raises(UserError, match="told --prompt none, which takes none"):
         prompts.check_prompts(backbone, Path("mine.csv"))

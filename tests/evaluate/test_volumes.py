@@ -29,6 +29,27 @@ def test_volumes_are_scored_in_millimetres(tmp_path: Path, tools: SimpleNamespac
         )
 
 
+def test_each_label_of_volumes_is_scored_in_millimetres(
+    tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    """The first label lies 3 mm off along z, all of the second is found."""
+    nibabel = pytest.importorskip("nibabel")
+    for name, start in (("truth", 1), ("mine", 2)):
+        values = np.zeros((6, 8, 5), np.uint8)
+        values[1:3, 2:4, start : start + 2] = 1
+        values[4, 5, 1:3] = 2
+        (tmp_path / name).mkdir()
+        nibabel.save(
+            nibabel.Nifti1Image(values, np.diag([1, 1, 3.0, 1])), tmp_path / name / "v.nii.gz"
+        )
+    found = tools.run(
+        (tmp_path / "mine", tmp_path / "truth"), labels=(1, 2), protocol=("volume",), tolerance=3.5
+    )["labels"]
+    assert (found["1"]["dice"], found["2"]["dice"]) == (0.5, 1)
+    first, second = found["1"]["volume"], found["2"]["volume"]
+    assert (first["unit"], first["hd95"], first["nsd"], second["hd95"]) == ("mm", 3, 1, 0)
+
+
 def test_a_volume_is_pictured_by_the_slice_with_most_of_the_lesion(
     tmp_path: Path, tools: SimpleNamespace
 ) -> None:

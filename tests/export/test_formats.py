@@ -42,7 +42,7 @@ def test_transformers_reads_its_own(
     assert str(run.parent) not in "".join(each.read_text("latin-1") for each in out.iterdir())
 
 
-@pytest.mark.parametrize("family", ["sam", "sam2"])
+@pytest.mark.parametrize("family", ["sam", "sam-hq", "sam2"])
 def test_classes_are_further_masks_to_transformers(
     networks: ModuleType, stand_in: Callable[..., Path], exported: Exported, family: str
 ) -> None:

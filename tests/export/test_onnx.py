@@ -38,6 +38,7 @@ KINDS = [
         ("litemedsam", "box", 3),
         ("sam", "none", 3),
         ("sam-hq", "full-box", 1),
+        ("sam-hq", "none", 3),
         ("sam2", "point", 1),
         ("edgetam", "none", 1),
         ("unetplusplus", "none", 1),

@@ -55,7 +55,7 @@ def stand_in(
 def settled(**more: Any) -> SettledConfig:
     """The settings of a run whose network is a stand-in."""
     common = {"image_size": SIZE, "batch_size": 2, "epochs": 1, "lr": 1e-3, "decoder_lr": 1e-3}
-    return SettledConfig(**common, workers=0, **more)
+    return SettledConfig(workers=0, **{**common, **more})
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`predict` on DICOM, with a network that marks what is bright."""
 
+import dataclasses
 import gzip
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +8,15 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
+from gpsseg.data.cards.card import load_card, save_card
 from gpsseg.data.formats.dicom import read_header
 from gpsseg.data.formats.dicom_series import group_headers, read_dicom
 from gpsseg.data.formats.volumes import read_volume
 from gpsseg.errors import SomeFailedError, UserError
+from gpsseg.reading import read_json
 
 
 @pytest.fixture
@@ -235,6 +240,68 @@ def test_what_cannot_become_a_dicom_seg_is_said_before_anything_is_written(
     with pytest.raises(UserError, match=r"clip\.dcm holds frames without a place in space"):
         go(tmp_path / "clip.dcm", format="dicom-seg")
     assert not (tmp_path / "out").exists()
+
+
+class Two(nn.Module):
+    """Dark is liver, bright is mine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.facts = SimpleNamespace(prompt="none")
+
+    def forward(self, image: Tensor) -> Tensor:
+        grey = (image.mean(1, keepdim=True) - 0.5) * 100
+        return torch.cat([torch.zeros_like(grey), -grey, grey], dim=1)
+
+
+@pytest.fixture
+def two(
+    go: Callable[..., list[Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    tools: SimpleNamespace,
+) -> Callable[..., list[Path]]:
+    """Predict with a run that tells liver and mine apart."""
+    card = dataclasses.replace(load_card("kvasir"), name="two", classes={"liver": 1, "mine": 2})
+    save_card(card, tmp_path / "two.yaml")
+    config = tools.settled(
+        precision="fp32", dataset=str(tmp_path / "two.yaml"), separate_classes=True
+    )
+    tools.stand_in(monkeypatch, config, Two())
+    return go
+
+
+def test_a_segment_for_each_class_with_its_code(
+    two: Callable[..., list[Path]],
+    maker: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    ct_values: np.ndarray,
+) -> None:
+    """The label map is the NRRD's; a class without a code is refused before anything is written."""
+    highdicom = pytest.importorskip("highdicom")
+    maker.write_series(tmp_path / "ct", ct_values)
+    (labels,) = two(tmp_path / "ct", output=tmp_path / "nrrd")
+    with pytest.raises(UserError, match="no code is known for 'mine'"):
+        two(tmp_path / "ct", format="dicom-seg")
+    with pytest.raises(UserError, match="Unknown class of --codes 'lever'"):
+        two(tmp_path / "ct", format="dicom-seg", codes="lever=SCT:10200004:Liver")
+    assert not (tmp_path / "out").exists()
+    mine = "mine=99MINE:1:My finding;SCT:49755003:Morphologically Abnormal Structure"
+    (path,) = two(tmp_path / "ct", format="dicom-seg", codes=mine)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "liver is coded as SCT:10200004:Liver;SCT:91723000:Anatomical Structure." in said
+    seg = highdicom.seg.segread(path)
+    kinds = [seg.get_segment_description(n).segmented_property_type.value for n in (1, 2)]
+    assert kinds == ["10200004", "1"]
+    found = seg.get_volume(combine_segments=True).array
+    expected = read_volume(labels).values
+    assert set(np.unique(expected)) == {1, 2}
+    assert (found == expected).all() or (found[::-1] == expected).all()
+    kept = read_json(tmp_path / "out/predict.json")
+    assert kept["codes"]["mine"] == mine.removeprefix("mine=")
+    with pytest.raises(UserError, match="made otherwise: codes was"):
+        two(tmp_path / "ct", format="dicom-seg", codes=mine.replace(":1:", ":2:"), resume=True)
 
 
 def test_a_missing_extra_is_named(

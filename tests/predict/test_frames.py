@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 
 from gpsseg.data.sources import Source
-from gpsseg.predict.frames import Writer
 from gpsseg.predict.plan import Plan
 from gpsseg.predict.stripes import Stripe
 from gpsseg.predict.targets import PictureTarget
+from gpsseg.predict.writer import Writer
 
 
 def test_half_is_foreground(tmp_path: Path, tools: SimpleNamespace) -> None:

@@ -45,6 +45,21 @@ def test_a_set_has_one_range_that_the_test_images_do_not_settle(
     assert {case.greys for case in again.test} == {greys}
 
 
+def test_training_images_settle_the_range_where_test_images_alone_are_checked(
+    tmp_path: Path, grey_files: ModuleType
+) -> None:
+    """Of a network without a run: it sees what a run would see; nothing else is read for 8 bits."""
+    tops = (900, 4000, 700, 9000)
+    cases = as_set(
+        grey_files, tmp_path, [(grey_files.RAMP * top).astype(np.uint16) for top in tops]
+    )
+    whole = split_of(tmp_path, cases[:3], cases[3:])
+    assert check_split(whole, parts=("test",)) == check_split(whole)
+    eight = as_set(grey_files, tmp_path / "8", [(grey_files.RAMP * 255).astype(np.uint8)] * 3)
+    eight[0].image.write_bytes(b"never read")
+    check_split(split_of(tmp_path, eight[:2], eight[2:]), parts=("test",))
+
+
 def test_test_images_settle_nothing_of_a_run_that_learned_from_8_bits(
     tmp_path: Path, grey_files: ModuleType
 ) -> None:

@@ -27,14 +27,7 @@ REQUIRED = (
     "transforms",
 )
 OPTIONAL = (
-    "name",
-    "root",
-    "allows",
-    "note",
-    "sources",
-    "get",
-    "group",
-    "classes",
+    *("name", "root", "allows", "note", "sources", "get", "group", "classes", "codes"),
     "synthetic",
 )
 
@@ -58,6 +51,7 @@ class Card:
         get: how to get the set where there is no direct link.
         group: which cases belong together, see ``gpsseg.data.cards.groups.with_groups``.
         classes: name -> value or colour in a label map.
+        codes: class, or what the mask marks -> its code for DICOM-SEG, see ``config.codes``.
         chosen: which classes are foreground; all of them where empty.
         separate: whether a network is to tell them apart.
         synthetic: what ``datasets synthesize`` draws: {"scene", "names", "split"}.
@@ -79,6 +73,7 @@ class Card:
     get: str = ""
     group: dict[str, Any] | None = None
     classes: dict[str, Any] = field(default_factory=dict)
+    codes: dict[str, str] = field(default_factory=dict)
     chosen: tuple[str, ...] = ()
     separate: bool = False
     synthetic: dict[str, Any] = field(default_factory=dict)
@@ -215,7 +210,7 @@ def is_bundled(card: Card) -> bool:
     if card.root is not None or card.name not in card_names():
         return False
     ours = load_card(card.name)
-    chosen = {"foreground", "classes", "chosen", "separate", "transforms"}
+    chosen = {"foreground", "classes", "codes", "chosen", "separate", "transforms"}
     told = [f.name for f in dataclasses.fields(Card) if f.name not in chosen]
     return all(getattr(card, name) == getattr(ours, name) for name in told)
 

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from gpsseg.config.codes import parse_coding
 from gpsseg.data.cards.allowed import READER, reads_files, steps_fault
 from gpsseg.data.cards.patterns import long_name_fault, pattern_fault
 from gpsseg.errors import few, name_text, shown, told
@@ -65,6 +66,7 @@ def card_fault(content: Mapping[str, Any]) -> str:
         or _transforms_fault(content["transforms"])
         or _group_fault(content.get("group"))
         or _class_fault(content)
+        or _code_fault(content)
         or _source_fault(content)
     )
 
@@ -191,6 +193,24 @@ def _class_fault(content: Mapping[str, Any]) -> str:
         return f"classes holds {told(flat)}, expected whole numbers: a value, or [red, green, blue]"
     if any(isinstance(v, list) and len(v) not in (1, 3) for v in values):
         return f"classes holds {told(values)}, expected one number each, or [red, green, blue]"
+    return ""
+
+
+def _code_fault(content: Mapping[str, Any]) -> str:
+    """Say what is wrong with the codes of a card's classes, or return an empty string."""
+    found = content.get("codes") or {}
+    if not isinstance(found, dict):
+        return f"codes is {told(found)}, expected a class and its code each"
+    known = [content["foreground"], *(content.get("classes") or {})]
+    for name, text in found.items():
+        if name not in known:
+            return f"codes names {told(name)}, expected one of {few(known, 10)}"
+        if not isinstance(text, str):
+            return f"the code of {told(name)} is {told(text)}, expected SCHEME:VALUE:MEANING"
+        try:
+            parse_coding(text)
+        except ValueError as error:
+            return f"the code of {told(name)}: {error}"
     return ""
 
 

@@ -33,6 +33,8 @@ group       which images belong together, so that no patient is in training and 
             as patient12_3.png write  group: {id: "(patient\\d+)_.*"}
             or  group: {csv: patients.csv, key: image, value: patient}
 classes     for masks of several classes: {liver: 1, tumour: 2} or {polyp: [255, 0, 0]}
+codes       what each is in a DICOM-SEG: {tumour: "SCT:108369006:Tumor"}; names in plain English are
+            looked up
 transforms  rgb, or lists of your own as in pipelines/transforms/rgb.yaml"""
 
 

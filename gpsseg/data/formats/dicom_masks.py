@@ -31,11 +31,14 @@ class Segmented:
             numbers of segments, 0 is background.
         affine: (4, 4), index -> RAS mm.
         spacing: mm a voxel along each axis.
+        names: what the segments 1, 2, ... are called; empty where there is one, or they have other
+            numbers.
     """
 
     values: np.ndarray
     affine: np.ndarray
     spacing: tuple[float, ...]
+    names: tuple[str, ...] = ()
 
 
 def is_segmentation(path: Path) -> bool:
@@ -167,7 +170,15 @@ def _segmented(data: Any, path: Path) -> Segmented:
     normal = np.cross(right, down)
     affine[:3] = np.stack([right * column, down * row, normal * step, first], axis=1)
     values = _joined(data, frames, places, groups[1])
-    return Segmented(values.transpose(2, 1, 0), RAS @ affine, (column, row, step))
+    spacing = (column, row, step)
+    return Segmented(values.transpose(2, 1, 0), RAS @ affine, spacing, _names(data))
+
+
+def _names(data: Any) -> tuple[str, ...]:
+    """What several segments are called, by their numbers."""
+    found = {int(s.SegmentNumber): str(s.get("SegmentLabel", "")) for s in data.SegmentSequence}
+    several = len(found) > 1 and sorted(found) == list(range(1, 1 + len(found)))
+    return tuple(found[number] for number in sorted(found)) if several else ()
 
 
 def _places(along: np.ndarray, thickness: float, path: Path) -> tuple[np.ndarray, float]:

@@ -1,4 +1,4 @@
-"""DICOM-SEG: a mask as a DICOM object that refers to its source images, by highdicom.
+"""DICOM-SEG: masks as a DICOM object that refers to its source images, by highdicom.
 
 As the standard demands, such a file names the patient of its source. It is the only thing gpsseg
 writes that does.
@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from gpsseg.config.codes import Code
+from gpsseg.data.formats.dicom_codes import Segment
 from gpsseg.data.formats.dicom_frames import read_frames
 from gpsseg.errors import UserError
 from gpsseg.writing import replacing
@@ -41,16 +43,20 @@ def require_highdicom() -> None:
 
 
 def write_dicom_seg(
-    path: Path, mask: np.ndarray, sources: Sequence[Path], label: str, version: str
+    path: Path,
+    labels: np.ndarray,
+    sources: Sequence[Path],
+    segments: Sequence[Segment],
+    version: str,
 ) -> None:
     """Write a binary DICOM-SEG that refers to the images it was made of, atomically.
 
     Args:
         path: of the new file.
-        mask: (D, H, W) bool, in the order of ``sources``, or of an enhanced file's frames as they
-            lie in space.
+        labels: (D, H, W) whole numbers, 0 is background and n the n-th segment; in the order of
+            ``sources``, or of an enhanced file's frames as they lie in space.
         sources: the DICOM files.
-        label: of the segment: what the mask marks.
+        segments: what the labels 1, 2, ... mean.
         version: of gpsseg.
 
     Raises:
@@ -60,25 +66,28 @@ def write_dicom_seg(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings quote the file
         try:
-            segmentation = _segmentation(mask, sources, label, version)
+            segmentation = _segmentation(labels, sources, segments, version)
         except Exception as error:  # the text may quote the file
             raise UserError(
                 f"{sources[0].parent}: no DICOM-SEG can refer to these images "
                 f"({type(error).__name__}: tags are missing, or they share no frame of "
                 "reference). Pass --format nrrd."
             ) from None
+        segmentation.SpecificCharacterSet = "ISO_IR 192"  # UTF-8, for labels and patients alike
         with replacing(path) as partial:
             segmentation.save_as(partial)
 
 
-def _segmentation(mask: np.ndarray, sources: Sequence[Path], label: str, version: str) -> Any:
+def _segmentation(
+    labels: np.ndarray, sources: Sequence[Path], segments: Sequence[Segment], version: str
+) -> Any:
     import highdicom
     from pydicom import dcmread
     from pydicom.sr.codedict import codes
 
     images = [dcmread(source, stop_before_pixels=True) for source in sources]
-    if len(sources) == 1 and len(mask) > 1:  # the frames of an enhanced file, as they lie in space
-        mask = mask[np.argsort(read_frames(sources[0]).order)]
+    if len(sources) == 1 and len(labels) > 1:  # an enhanced file's frames, as they lie in space
+        labels = labels[np.argsort(read_frames(sources[0]).order)]
     for image in images:
         for name in REQUIRED:
             if name not in image:
@@ -86,19 +95,22 @@ def _segmentation(mask: np.ndarray, sources: Sequence[Path], label: str, version
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="gpsseg", version=version, family=codes.DCM.ArtificialIntelligence
     )
-    segment = highdicom.seg.SegmentDescription(
-        segment_number=1,
-        segment_label=label[:64],
-        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=codes.SCT.Lesion,
-        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=algorithm,
-    )
+    described = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=segment.label.replace("\\", "/")[:64],
+            segmented_property_category=_concept(segment.coding.category),
+            segmented_property_type=_concept(segment.coding.kind),
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        for number, segment in enumerate(segments, start=1)
+    ]
     return highdicom.seg.Segmentation(
         source_images=images,
-        pixel_array=mask.astype(np.uint8),
+        pixel_array=labels.astype(np.uint8),
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[segment],
+        segment_descriptions=described,
         series_instance_uid=highdicom.UID(),
         series_number=9000,
         sop_instance_uid=highdicom.UID(),
@@ -110,3 +122,11 @@ def _segmentation(mask: np.ndarray, sources: Sequence[Path], label: str, version
         series_description="Segmentation by gpsseg. Not for diagnostic use.",
         omit_empty_frames=False,
     )
+
+
+def _concept(code: Code | None) -> Any:
+    """A code as highdicom takes it."""
+    from highdicom.sr import CodedConcept
+
+    assert code is not None, "settled with the segments"
+    return CodedConcept(code.value, code.scheme, code.meaning)

@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.data.formats import colours
+from gpsseg.data.formats.distinct import distinct_colours
+from gpsseg.data.formats.filenames import image_endings
 from gpsseg.data.formats.images import decode
 from gpsseg.data.formats.levels import BY_LABELS, Marked, by_labels, mark, whole
+from gpsseg.data.formats.maps import ending
 from gpsseg.data.formats.stored import Stored, read_stored, size_text
 from gpsseg.errors import UserError
 from gpsseg.faults import naming
@@ -96,6 +99,24 @@ def read_labels(path: Path, labels: Labels | None = None) -> np.ndarray:
     for number, index in enumerate(labels.chosen, start=1):
         numbers[1 + index] = number
     return numbers[_read_classes(path, labels)]
+
+
+def holds_colours(path: Path, labels: Labels) -> bool:
+    """Whether a picture holds colours, and classes have these; a palette's must be the classes'.
+
+    Raises:
+        UserError: it cannot be decoded.
+    """
+    if len(labels.classes[0]) != 3 or ending(path) not in image_endings():
+        return False
+    picture = decode(path, colours.MODES)
+    if picture.mode in colours.PLAIN:
+        return False
+    pixels = np.asarray(colours.hide_transparent(picture))
+    if picture.mode != "P":
+        return bool(np.ptp(pixels, axis=2).max() > colours.TINT)
+    there = {tuple(colour) for colour in distinct_colours(pixels)[0].tolist()}
+    return there <= {(0, 0, 0), *labels.classes} and len(there) > 1
 
 
 def joined(paths: Sequence[Path], looks: Sequence[Marked], votes: bool) -> Marked:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpsseg.errors import counted
-from gpsseg.evaluators.words import interval_text
+from gpsseg.evaluators.words import UNTUNED, interval_text
 from gpsseg.report.charts.plot import Chart, Plot, drawing
-from gpsseg.report.kept import UNTUNED, Kept
+from gpsseg.report.kept import Kept
 
 Json = Mapping[str, Any]
 Point = tuple[float, Sequence[float] | None]  # a score or a difference, and its interval

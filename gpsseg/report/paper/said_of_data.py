@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from gpsseg.config.told import asked
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import varied_text
 from gpsseg.report.contents import Json
 from gpsseg.report.paper.facts import CARD, CONFIG, METRICS, PER_IMAGE, SPLIT, STUDY, Facts, Said
 from gpsseg.report.paper.references import keys_of_data
-from gpsseg.report.sections import leak_sentences, prompted, title
+from gpsseg.report.sections import leak_sentences, prompted, title, words
 from gpsseg.report.settings import greys_text
 from gpsseg.report.skipped import skipped
 
@@ -260,6 +261,13 @@ def prompts(facts: Facts) -> Said | None:
         )
     if facts.metrics.get("prompt") in (None, ""):
         return None
+    if word := asked(facts.metrics["prompt"]):
+        chosen = "".join(f" It was {each}." for each in words(facts.metrics) if not facts.folds)
+        return facts.said(
+            f'TEXT PROMPT: at test time the network was asked by the words "{word}", the same for '
+            f"every image, and was told nothing of the true masks.{chosen}",
+            METRICS,
+        )
     return facts.said("At test time the network was told nothing of the true masks.", METRICS)
 
 

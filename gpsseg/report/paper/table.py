@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpsseg.config.told import asked
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import interval_text, name_of_base
 from gpsseg.report import sections
@@ -106,6 +107,8 @@ def marks(facts: Facts) -> list[str]:
         told.append("SYNTHETIC SAMPLE: these scores say nothing about real images.")
     if prompt := sections.prompted(facts.metrics):
         told.append(f"PROMPTED: the network was given a {prompt}.")
+    if word := asked(facts.metrics.get("prompt")):
+        told.append(f'TEXT PROMPT: the network was asked by the words "{word}" in every image.')
     if why := trained_on_drawn(facts.metrics):
         told.append(f"TRAINED ON THE SYNTHETIC SAMPLE: {why}.")
     if why := untrained(facts.metrics):

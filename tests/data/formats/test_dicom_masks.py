@@ -8,8 +8,10 @@ import nibabel
 import numpy as np
 import pytest
 
+from gpsseg.config.codes import parse_codes
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.data.formats.dicom import read_header
+from gpsseg.data.formats.dicom_codes import segments_of
 from gpsseg.data.formats.dicom_masks import is_segmentation, placed, read_segmentation, union
 from gpsseg.data.formats.dicom_seg import write_dicom_seg
 from gpsseg.data.formats.dicom_series import group_headers, read_dicom
@@ -22,6 +24,8 @@ from gpsseg.errors import UserError
 from gpsseg.evaluate import evaluate
 
 SHAPE = (4, 6, 8)
+ABNORMAL = "SCT:49755003:Morphologically Abnormal Structure"
+POLYP = segments_of(["polyp"], {})
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def written(maker: ModuleType, tmp_path: Path) -> SimpleNamespace:
     mask = np.random.default_rng(1).random(SHAPE) > 0.7
     (tmp_path / "seg").mkdir()
     path = tmp_path / "seg" / "ct.dcm"
-    write_dicom_seg(path, mask, [header.path for header in group], "polyp", "0")
+    write_dicom_seg(path, mask, [header.path for header in group], POLYP, "0")
     return SimpleNamespace(path=path, mask=mask, volume=read_dicom(group, tmp_path), files=files)
 
 
@@ -53,6 +57,54 @@ def test_what_predict_writes_lies_on_the_grid_of_its_nrrd(
     found = on_one_grid([(tmp_path / "truth.nrrd", truth), (written.path, seg)])[1]
     np.testing.assert_array_equal(found.values, truth.values > 0)
     np.testing.assert_allclose(found.affine, truth.affine)
+
+
+def test_each_class_is_a_segment_with_its_code(written: SimpleNamespace, tmp_path: Path) -> None:
+    """What is read back is the label map, by us and by highdicom; the second class is nowhere."""
+    import highdicom
+
+    labels = np.random.default_rng(2).integers(0, 4, SHAPE).astype(np.uint8)
+    labels[labels == 2] = 0
+    classes = segments_of(
+        ["liver", "spleen", "my lesions"],
+        parse_codes([f"my lesions=99X:7:Mine;{ABNORMAL}"]),
+    )
+    path = tmp_path / "several.dcm"
+    write_dicom_seg(path, labels, sources_of(written), classes, "0")
+    theirs = highdicom.seg.segread(path)
+    np.testing.assert_array_equal(theirs.get_volume(combine_segments=True).array.shape, SHAPE)
+    assert [each.SegmentLabel for each in theirs.SegmentSequence] == [
+        "liver",
+        "spleen",
+        "my lesions",
+    ]
+    assert [
+        (each.segmented_property_category.value, each.segmented_property_type.value)
+        for each in map(theirs.get_segment_description, (1, 2, 3))
+    ] == [("91723000", "10200004"), ("91723000", "78961009"), ("49755003", "7")]
+    from pydicom import dcmread
+
+    uids = [dcmread(source).SOPInstanceUID for source in sources_of(written)]
+    pixels = theirs.get_pixels_by_source_instance(uids, combine_segments=True)
+    np.testing.assert_array_equal(pixels, labels)
+    found = read_segmentation(path)
+    assert found.names == ("liver", "spleen", "my lesions")
+    grid = RAS @ written.volume.affine[:, [2, 1, 0, 3]]
+    ours = placed(found, SHAPE[::-1], grid, path)
+    np.testing.assert_array_equal(ours.transpose(2, 1, 0), labels)
+
+
+def test_labels_and_meanings_of_any_script_are_kept(
+    written: SimpleNamespace, tmp_path: Path
+) -> None:
+    from pydicom import dcmread
+
+    path, source = tmp_path / "a.dcm", sources_of(written)
+    codes = parse_codes([f"肝\\臓=99X:1:größer;{ABNORMAL}"])
+    write_dicom_seg(path, written.mask, source, segments_of(["肝\\臓"], codes), "0")
+    (segment,) = dcmread(path).SegmentSequence
+    assert segment.SegmentLabel == "肝/臓"
+    assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "größer"
 
 
 def test_a_truth_that_runs_the_other_way_and_reaches_farther(written: SimpleNamespace) -> None:
@@ -194,7 +246,7 @@ def test_what_is_none(tmp_path: Path) -> None:
 def test_a_mask_of_one_image_is_flat(written: SimpleNamespace, tmp_path: Path) -> None:
     (group,) = group_headers(read_header(file) for file in written.files)
     one = tmp_path / "one.dcm"
-    write_dicom_seg(one, written.mask[:1], [group[0].path], "polyp", "0")
+    write_dicom_seg(one, written.mask[:1], [group[0].path], POLYP, "0")
     stored = read_stored(one)
     np.testing.assert_array_equal(stored.values, written.mask[0])
     image = nibabel.Nifti1Image(np.zeros(SHAPE[:0:-1], np.uint8), stored.affine)

@@ -1,0 +1,55 @@
+"""Networks from folders that transformers' save_pretrained wrote, with nothing left to chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gpsseg.backbones.lookalikes import looks_like
+from gpsseg.backbones.sam_kind import model_type
+from gpsseg.errors import UserError, few, name_text, shown
+
+
+def pretrained(model: Any, folder: Path, what: str, types: Sequence[str], own: bool = True) -> Any:
+    """Load a network from a folder; transformers would leave what it does not find random.
+
+    Args:
+        model: of transformers' classes.
+        folder: with config.json and the weights.
+        what: it holds, for the error, such as "a SAM".
+        types: what its config.json may say it is.
+        own: the user's own folder, and not one of the hub's: tensors that the network has not are
+            then refused, as an adapter would be.
+
+    Raises:
+        UserError: it holds another network, or cannot be read; or tensors are missing, or extra.
+    """
+    kind = model_type(str(folder))
+    if kind and kind not in types:
+        raise UserError(
+            f"{folder} is not a folder of {what} that save_pretrained wrote: its config.json says "
+            f"that it is a {name_text(kind)}, expected {' or '.join(types)}."
+        )
+    try:
+        net, told = model.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
+        )
+    except Exception as error:  # odd settings make the library fail in every way there is
+        why = shown(str(error))
+        raise UserError(
+            f"{folder} is not a folder of {what} that save_pretrained wrote ({why}). It needs "
+            "config.json and model.safetensors; an original checkpoint is passed as a file."
+        ) from None
+    missing = sorted(told["missing_keys"])
+    extra = sorted(told["unexpected_keys"]) if own else []
+    if missing or extra:
+        found = [f"lack {len(missing)} tensors: {few(missing)}"] if missing else []
+        found += [f"have {len(extra)} that the network has not: {few(extra)}"] if extra else []
+        raise UserError(
+            f"{folder} is not a folder of {what}: its weights {' and '.join(found)}."
+            f"{looks_like(dict.fromkeys(extra, ()))}"
+        )
+    return net

@@ -1,0 +1,62 @@
+"""Probabilities of several classes, a channel each, in one .npy file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gpsseg.data.formats.room import refuse_without_room
+from gpsseg.errors import UserError, shown
+
+SLACK = 0.02  # how far from 1 the probabilities of a pixel may add up, in half precision
+
+
+def is_channels(path: Path) -> bool:
+    """Whether a file holds three axes, none of which has length 1; by its header."""
+    if path.suffix.lower() != ".npy":
+        return False
+    try:
+        shape = np.load(path, "r", allow_pickle=False).shape
+    except Exception:  # damaged, which is said where it is read
+        return False
+    return len([length for length in shape if length != 1]) == 3
+
+
+def read_channels(path: Path, classes: int) -> np.ndarray:
+    """Read (C, H, W) probabilities, float32; the classes may be the first axis or the last.
+
+    Args:
+        path: of a .npy file.
+        classes: C, the background included.
+
+    Raises:
+        UserError: it cannot be read, has another number of channels, or these do not add up to 1.
+    """
+    try:
+        mapped = np.load(path, "r", allow_pickle=False)
+        refuse_without_room(path, mapped.nbytes, f"{mapped.nbytes:,} bytes of values")
+        values = np.array(mapped).squeeze()
+    except UserError:
+        raise
+    except Exception as error:  # a damaged header fails in many ways
+        raise UserError(
+            f"{path} cannot be read ({shown(str(error))}). Write it again with numpy.save."
+        ) from None
+    if values.ndim == 3 and values.shape[0] != classes and values.shape[2] == classes:
+        values = np.moveaxis(values, 2, 0)
+    if values.ndim != 3 or values.shape[0] != classes:
+        raise UserError(
+            f"{path} has the shape {values.shape}, expected {classes} channels first or last: the "
+            f"background, then the {classes - 1} classes of the data card."
+        )
+    if values.dtype.kind != "f":
+        raise UserError(f"{path} holds {values.dtype}, expected probabilities as floats.")
+    values = values.astype(np.float32)
+    off = np.abs(values.sum(axis=0) - 1)
+    if not (np.isfinite(values).all() and values.min() >= -SLACK and off.max() <= SLACK):
+        raise UserError(
+            f"{path} holds no probabilities that add up to 1 in each pixel over its {classes} "
+            "channels. Apply the softmax to logits, and keep the background's channel."
+        )
+    return values
