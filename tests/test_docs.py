@@ -24,7 +24,9 @@ CELLS = ["".join(c["source"]) for c in NOTEBOOK["cells"] if c["cell_type"] == "c
 ELSEWHERE = {  # page -> the test that runs its Python, as it needs more than a folder
     "backbone-of-your-own.md": "backbones/test_own_page.py",
     "classification.md": "gps/test_classifiers.py",
+    "delta.md": "test_readme.py",
     "elsewhere.md": "export/test_elsewhere.py",
+    "python.md": "test_readme.py",
 }
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")}
 BLOCKS = {name: re.findall(r"```python\n(.*?)```", text, re.S) for name, text in TEXTS.items()}
