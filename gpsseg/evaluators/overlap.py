@@ -36,12 +36,12 @@ def iou(tp: Number, fp: Number, fn: Number, empty: float = 1.0) -> Floats:
 
 
 def recall(tp: Number, fn: Number, empty: float = 1.0) -> Floats:
-    """Share of the truth that was found, TP / (TP + FN); `empty` where there is no truth."""
+    """Share of the truth that was found, TP / (TP + FN), of counts (...); `empty` where no truth is."""
     return ratio(np.asarray(tp), np.asarray(tp) + fn, empty)
 
 
 def ratio(part: npt.ArrayLike, whole: npt.ArrayLike, empty: float) -> Floats:
-    """``part / whole``, and `empty` where the whole is 0."""
+    """``part / whole``, (...) both, and `empty` where the whole is 0."""
     whole = np.asarray(whole, dtype=np.float64)
     quotient = np.full(whole.shape, empty)
     return np.divide(part, whole, out=quotient, where=whole > 0)

@@ -78,7 +78,7 @@ def _nearest(edge: Mask, other: Mask, points: Floats, targets: Floats) -> Floats
 
 
 def joint_box(first: Mask, second: Mask) -> tuple[slice, ...]:
-    """The smallest box that holds both masks, as slices; empty slices where both are empty."""
+    """The smallest box that holds two masks (...), as slices; empty slices where both are empty."""
     either = first | second
     box = []
     for axis in range(either.ndim):
@@ -89,7 +89,7 @@ def joint_box(first: Mask, second: Mask) -> tuple[slice, ...]:
 
 
 def outline(mask: Mask) -> Mask:
-    """The pixels of a mask with a face neighbour outside it (the array's outside included).
+    """The pixels of a mask (...) with a face neighbour outside it (the array's outside included).
 
     Equal to ``mask & ~scipy.ndimage.binary_erosion(mask)``.
     """

@@ -57,7 +57,7 @@ def _sum_groups(table: Floats, groups: Sequence[str | None]) -> Floats:
 
 
 def unit_labels(groups: Sequence[str | None]) -> npt.NDArray[np.int64]:
-    """The unit of each image, numbered from 0; an image without a group is its own."""
+    """The unit of each image, (n,) numbered from 0; an image without a group is its own."""
     units: dict[object, int] = {}
     names = (i if group is None else (group,) for i, group in enumerate(groups))
     return np.array([units.setdefault(name, len(units)) for name in names])

@@ -84,7 +84,7 @@ def promised_bytes(path: Path) -> int:
 
 
 def read_odd_tiff(path: Path) -> list[np.ndarray]:
-    """The pages of a TIFF that Pillow does not know (real or signed colours, 64 bits).
+    """The pages (H, W) or (H, W, 3) of a TIFF that Pillow does not know (real or signed colours, 64 bits).
 
     None of any other file.
 
