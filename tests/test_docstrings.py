@@ -16,8 +16,10 @@ INNER = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
 SIDE = r"(\.\.\.|\d*[A-Za-z]\w*|\d+)( ?[*+/-] ?\w+)*"
 SHAPE = re.compile(  # "(B, 3, H, W)", "(n,)", "(...)", in words, or another place that says it
     rf"\({SIDE},\)|\({SIDE}(, {SIDE})+,?\)|\(\.\.\.\)"
-    r"|\b(scalar|one number|shape|shaped)\b|^(See|As) `"
+    r"|\b([Ss]calar|one number|shape|shaped)\b|^(See|As) `"
 )
+
+OF_ANOTHER = re.compile(r"\b(see|from) `|\bthe same\b")  # in an argument's own entry
 
 
 def public_functions(tree, path=()):
@@ -27,8 +29,7 @@ def public_functions(tree, path=()):
             yield ".".join((*path, node.name)), node
             yield from public_functions(node, (*path, node.name))
         elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            if not any("overload" in ast.unparse(d) for d in node.decorator_list):
-                yield ".".join((*path, node.name)), node
+            yield ".".join((*path, node.name)), node
 
 
 def raised(function):
@@ -41,11 +42,22 @@ def raised(function):
         if isinstance(node, ast.Try) and any(catches_all(each) for each in node.handlers):
             todo += [*node.handlers, *node.orelse, *node.finalbody]
             continue
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            told = node.exc.func
-            for one in (told.body, told.orelse) if isinstance(told, ast.IfExp) else (told,):
-                yield ast.unparse(one).rpartition(".")[2]
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            yield from made_by(node.exc)
         todo.extend(ast.iter_child_nodes(node))
+
+
+def made_by(value):
+    """Names of the classes or functions that make what is raised; none of a variable."""
+    if isinstance(value, ast.IfExp):
+        return [*made_by(value.body), *made_by(value.orelse)]
+    if isinstance(value, ast.Call):
+        chosen = value.func
+        makers = [chosen.body, chosen.orelse] if isinstance(chosen, ast.IfExp) else [chosen]
+    else:
+        makers = [value]
+    names = [ast.unparse(maker).rpartition(".")[2] for maker in makers]
+    return [name for name in names if isinstance(value, ast.Call) or name[0].isupper()]
 
 
 def catches_all(handler):
@@ -56,12 +68,10 @@ def catches_all(handler):
 def arrays(function):
     """What the signature calls an array: names of arguments, and "return"."""
     told = function.args
-    for argument in (*told.posonlyargs, *told.args, *told.kwonlyargs, told.vararg, told.kwarg):
-        if argument is not None and argument.annotation is not None:
-            if is_array(argument.annotation):
-                yield argument.arg
-    if function.returns is not None and is_array(function.returns):
-        yield "return"
+    given = [*told.posonlyargs, *told.args, *told.kwonlyargs, told.vararg, told.kwarg]
+    types = {each.arg: each.annotation for each in given if each is not None}
+    types["return"] = function.returns
+    return [name for name, annotation in types.items() if annotation and is_array(annotation)]
 
 
 def is_array(annotation):
@@ -82,9 +92,13 @@ def faults(name, node, of_class=""):
         known = error[:1].isupper()  # else a function makes it: any error may be named
         if not re.search(rf"\b{error}\b" if known else r"\w:", section):
             yield f"{name}: raises {error}, unsaid"
-    named = [*arrays(node)]
-    if named and not SHAPE.search(text + of_class):
-        yield f"{name}: no shape of {', '.join(named)}"
+    told = re.search(r"^Args:\n((?:(?: .*)?\n)+)", text + "\n", re.M)
+    entries = dict(re.findall(r"^    (\w+): ((?:.|\n {6,})+)", told[1] if told else "", re.M))
+    entries["return"] = text.replace(told[1], "") if told else ""
+    for each in arrays(node):
+        entry = entries.get(each, "")
+        if not SHAPE.search(entry or text + of_class) and not OF_ANOTHER.search(entry):
+            yield f"{name}: no shape of {each}"
 
 
 def faults_of(text):
@@ -97,11 +111,64 @@ def faults_of(text):
         yield from faults(name, node, classes.get(name.rpartition(".")[0], ""))
 
 
-@pytest.mark.parametrize("room", sorted({p.parent for p in PACKAGE.rglob("*.py")}), ids=str)
+ROOMS = sorted({path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")})
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=str)
 def test_public_functions_say_what_they_do_and_raise_and_of_which_shape(room):
     found = [
         f"{path.name}: {fault}"
-        for path in sorted(room.glob("*.py"))
+        for path in sorted((PACKAGE / room).glob("*.py"))
         for fault in faults_of(path.read_text(encoding="utf-8"))
     ]
     assert not found, "\n".join(found)
+
+
+GOOD = '''
+def halves(mask: np.ndarray, at: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a mask in two, (H, at) and (H, W - at).
+
+    Args:
+        mask: (H, W) bool.
+        at: a column.
+
+    Raises:
+        UserError: there is no such column.
+    """
+    if at >= mask.shape[1]:
+        raise UserError("...")
+    return mask[:, :at], mask[:, at:]
+'''
+
+
+@pytest.mark.parametrize(
+    ("without", "fault"),
+    [
+        ("", None),
+        ("(H, W) ", "halves: no shape of mask"),
+        (", (H, at) and (H, W - at)", "halves: no shape of return"),
+        ("UserError: there", "halves: raises UserError, unsaid"),
+        (GOOD[GOOD.index('    """') : GOOD.index("    if")], "halves: no docstring"),
+    ],
+)
+def test_what_a_docstring_lacks_is_found(without, fault):
+    assert without in GOOD
+    assert [*faults_of(GOOD.replace(without, "", 1))] == ([fault] if fault else [])
+
+
+@pytest.mark.parametrize(
+    ("raising", "names"),
+    [
+        ("raise UserError('no')", ["UserError"]),
+        ("raise (UserError if there else gone.MachineError)('no')", ["UserError", "MachineError"]),
+        ("raise disk_error(path) from None", ["disk_error"]),
+        ("raise StopIteration", ["StopIteration"]),
+        ("raise error", []),
+        ("raise", []),
+        ("def inner():\n  raise UserError('no')", []),
+        ("try:\n  raise UserError('no')\nexcept Exception:\n  pass", []),
+        ("try:\n  pass\nexcept OSError:\n  raise UserError('no')", ["UserError"]),
+    ],
+)
+def test_what_a_body_raises(raising, names):
+    assert [*raised(ast.parse(raising))] == names

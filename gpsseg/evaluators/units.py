@@ -17,13 +17,13 @@ def unit_totals(columns: npt.ArrayLike, groups: Groups = None) -> Floats:
     """Sum columns over each independent unit.
 
     Args:
-        columns: ([seeds,] images, C) finite numbers.
+        columns: (images, C) finite numbers, or (seeds, images, C).
         groups: (images,) names; images of one name are one unit, an image named None is its
             own unit. None: every image is its own unit.
 
     Returns:
-        ([seeds,] units, C + 1) float64: the sums and the number of images, in an order that does
-        not depend on that of the images.
+        (units, C + 1) float64, or (seeds, units, C + 1): the sums and the number of images, in an
+        order that does not depend on that of the images.
 
     Raises:
         UserError: no image, a value that is not finite, or as many groups as there are not images.

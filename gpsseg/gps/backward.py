@@ -48,7 +48,7 @@ class SelectedEntries(Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, values: Tensor, index: Tensor) -> Tensor:
-        """The weight, (out, ...), unchanged; ``index`` (n,) is kept: places of the n values in it."""
+        """The weight (out, ...) unchanged; ``index`` (n,) are the places of the n values in it."""
         ctx.save_for_backward(index)
         return weight.view_as(weight)
 
@@ -72,7 +72,7 @@ class SelectedLinear(Function):
         channels: Tensor,
         gather: Tensor,
     ) -> Tensor:
-        """``x @ weight.T + bias``: (..., in) -> (..., out); only the columns that hold chosen entries are kept.
+        """``x @ weight.T + bias``, (..., out); only columns with chosen entries are kept.
 
         Args:
             ctx: autograd's.
@@ -90,7 +90,7 @@ class SelectedLinear(Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Of ``dy`` (..., out): the gradients of ``x``, ``bias`` and ``values``, each if it is needed."""
+        """Of ``dy`` (..., out): the gradients of ``x``, ``bias`` and ``values``, if needed."""
         kept, weight, gather = ctx.saved_tensors
         dx = db = dvalues = None
         flat = dy.flatten(0, -2)

@@ -65,7 +65,9 @@ def part_alone(total: Tensor, weight: Tensor) -> Tensor:
 
 
 def times_weight(total: Tensor, weight: Tensor) -> Tensor:
-    """First-order Taylor, (groups, neurons, inputs): how much the loss changes, were the weight zero.
+    """First-order Taylor: about how much the loss changes if the weight were zero.
+
+    Both and the result are (groups, neurons, inputs).
 
     Source:
         Molchanov et al., Importance estimation for neural network pruning, CVPR 2019, section 3.1.
@@ -79,7 +81,9 @@ def part_times_weight(total: Tensor, weight: Tensor) -> Tensor:
 
 
 def per_weight(total: Tensor, weight: Tensor) -> Tensor:
-    """Large gradients of small weights, (groups, neurons, inputs); they moved little in pre-training.
+    """Large gradients of small weights, which moved little in pre-training.
+
+    Both and the result are (groups, neurons, inputs).
 
     Source:
         GaLLoP, 2510.19778.
@@ -107,7 +111,7 @@ def magnitude(total: Tensor, weight: Tensor) -> Tensor:
 
 
 def chance(total: Tensor, weight: Tensor) -> Tensor:
-    """A draw (groups, neurons, inputs) from torch's random state: the control of every other criterion."""
+    """A draw from torch's random state, (groups, neurons, inputs): the other criteria's control."""
     return torch.rand(weight.shape).to(weight.device)
 
 

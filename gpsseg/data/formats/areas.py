@@ -35,7 +35,7 @@ def inner_levels(values: np.ndarray, found: np.ndarray) -> list[float]:
 
     Args:
         values: (H, W) or (D, H, W).
-        found: the distinct values, sorted.
+        found: (n,) the distinct values, sorted.
     """
     from scipy import ndimage
 

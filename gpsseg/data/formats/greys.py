@@ -81,7 +81,7 @@ class Depth:
 
 
 def depth_of(values: np.ndarray) -> Depth | None:
-    """Look at a picture as it is stored, (H, W) or (H, W, 3); None for 8 bits, of which all is known."""
+    """Look at a picture (H, W) or (H, W, 3) as it is stored; None for 8 bits: all is known."""
     if values.dtype.itemsize == 1:
         return None
     counted = finite(values)

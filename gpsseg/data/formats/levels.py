@@ -238,7 +238,7 @@ def _shaded(
 
 
 def is_shaded(values: np.ndarray) -> bool:
-    """Whether a JPEG (H, W) holds shades, as a probability map does, and not areas of a few levels."""
+    """Whether a JPEG (H, W) holds shades, as a probability map, and not areas of a few levels."""
     held = distinct(values)
     if len(held[0]) <= 2 or _has_two_ends(held, 0.9):
         return False

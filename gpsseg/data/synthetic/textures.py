@@ -169,7 +169,7 @@ def dome(
 def stalked(
     rng: np.random.Generator, shape: Shape, centre: tuple[float, float], radius: float
 ) -> np.ndarray:
-    """A pedunculated polyp: a round head on a bent stalk that thins towards it: (H, W) as `dome`."""
+    """A pedunculated polyp: a head on a bent stalk that thins towards it: (H, W) as `dome`."""
     head = dome(rng, shape, centre, 0.85 * radius)
     angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
     y, x = grid(shape)
