@@ -21,9 +21,9 @@ class Examples(griffe.Extension):
 
 
 def headed(text: str) -> str:
-    """A docstring with its examples under a heading.
+    r"""A docstring with its examples under a heading.
 
-    >>> print(headed("What.\\n\\n>>> 1 + 1\\n2"))
+    >>> print(headed("What.\n\n>>> 1 + 1\n2"))
     What.
     <BLANKLINE>
     Examples:

@@ -1,5 +1,6 @@
 """The how-to pages of docs/, done as they say: lines put into the package, cards, commands."""
 
+import importlib
 import re
 import runpy
 import shlex
@@ -195,3 +196,22 @@ def test_what_else_a_card_can_say(clinic):
     assert of_classes.classes == {"liver": 1, "tumour": 2}
     several = find_cases(by_several, None).cases
     assert {len((case.mask, *case.opinions)) for case in several} == {3}
+
+
+def targets():
+    """Page -> what it shows of the package."""
+    pages = (ROOT / "docs" / "api").glob("*.md")
+    return {p.stem: re.findall(r"^::: ([\w.]+)$", p.read_text("utf-8"), re.M) for p in pages}
+
+
+@pytest.mark.parametrize("room", ["gpsseg", "gpsseg.gps", "gpsseg.evaluators"])
+def test_all_that_a_room_gives_is_on_its_page(room):
+    names = {name.rpartition(".")[2] for name in targets()[room.rpartition(".")[2]]}
+    assert not set(importlib.import_module(room).__all__) - names - {"__version__"}
+
+
+def test_what_an_api_page_shows_is_there_and_is_no_module():
+    for name in (name for names in targets().values() for name in names):
+        home, _, last = name.rpartition(".")
+        found = getattr(importlib.import_module(home), last)
+        assert not isinstance(found, ModuleType) or home == "gpsseg", name
