@@ -35,6 +35,7 @@ STAGES: Mapping[str, Mapping[str, str]] = {  # of the work -> command -> what it
     "this machine": {
         "benchmark": "what a training step of each method costs here",
         "backbones": "the networks: size, licence, whether they are here",
+        "info": "versions and machine without any name, to paste where you ask for help",
     },
 }
 COMMANDS: Mapping[str, str] = {n: use for stage in STAGES.values() for n, use in stage.items()}

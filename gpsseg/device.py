@@ -55,6 +55,30 @@ def gpu_name(device: str) -> str | None:
     return torch.cuda.get_device_name(None if device == "auto" else device)
 
 
+def gpus() -> list[str]:
+    """Every GPU that torch can use here: name, memory and kind, whether it computes in bf16."""
+    if count_of("mps"):
+        return [f"{gpu_name('auto')} (shares the processor's memory)"]
+    found = (torch.cuda.get_device_properties(number) for number in range(count_of("cuda")))
+    able = "" if computes_in_bf16(torch.device("cuda")) else "no "
+    return [
+        f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GB, compute capability "
+        f"{gpu.major}.{gpu.minor}, {able}bf16"
+        for gpu in (found if count_of("cuda") else ())
+    ]
+
+
+def built_for() -> str:
+    """What torch was built for, such as "CUDA 13.0", and which processor's instructions it uses."""
+    kinds = {"CUDA": torch.version.cuda, "ROCm": torch.version.hip}
+    built = [f"{kind} {version}" for kind, version in kinds.items() if version]
+    if torch.backends.mps.is_built():
+        built.append("Apple's GPUs")
+    return (
+        f"{' and '.join(built) or 'the CPU alone'}; CPU: {torch.backends.cpu.get_cpu_capability()}"
+    )
+
+
 def computes_in_bf16(device: torch.device) -> bool:
     """Whether the processor has bf16 arithmetic; emulated, bf16 is slower than fp32.
 

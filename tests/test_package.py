@@ -63,10 +63,11 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 def test_the_archive_of_the_sources_holds_all_that_is_kept(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    folders = ("gpsseg", "tests", "docs", ".ci", *BESIDE)
+    folders = ("gpsseg", "tests", "docs", ".ci", ".github", *BESIDE)
     expected = {f"{folder}/{name}" for folder in folders for name in files_of(ROOT / folder)}
     expected |= {"pyproject.toml", "README.md", "RESULTS.md", "CHANGELOG.md", "CONTRIBUTING.md"}
     expected |= {"LICENSE", "CITATION.cff", ".gitignore", ".pre-commit-config.yaml"}
+    expected |= {"Dockerfile", ".dockerignore"}
     assert names == expected | {"PKG-INFO"}
 
 
@@ -87,8 +88,19 @@ def test_the_metadata_are_such_as_an_index_takes(wheel: Path) -> None:
 
 
 def test_the_version_is_one() -> None:
+    """It is said in two places, the package and the citation; the metadata take the first."""
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["version"] == PROJECT["project"]["version"] == gpsseg.__version__
+    assert citation["version"] == gpsseg.__version__
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert PROJECT["tool"]["hatch"]["version"]["path"] == "gpsseg/__init__.py"
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.findall(r"^## (\S+) \((.+)\)$", changes, re.MULTILINE)[0]
+    release = gpsseg.__version__.partition(".dev")[0]
+    assert newest[0] == release
+    if release == gpsseg.__version__:  # released: on a day, which the citation gives as well
+        assert newest[1] == str(citation["date-released"])
+    else:
+        assert newest[1] == "unreleased"
 
 
 def test_the_citation_is_whole_and_names_the_paper() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import datetime
-import os
-import platform
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -34,6 +32,7 @@ from gpsseg.device import (
 )
 from gpsseg.errors import UserError, counted
 from gpsseg.processes import started
+from gpsseg.processor import processor
 
 Batch = Mapping[str, Tensor]
 MB = 2**20
@@ -133,11 +132,7 @@ def processor_of(device: str) -> str:
     """What computes on a device, such as "NVIDIA H100", "Apple M4" or "AMD EPYC 7763, 8 cores"."""
     if gpu := gpu_name(device):
         return gpu
-    name, info = platform.processor(), Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
-        name = next(lines, f": {name}").partition(":")[2].strip()
-    return f"{name or platform.machine()}, {counted(os.cpu_count() or 1, 'core')}"
+    return processor()
 
 
 def make_machine(device: str = "auto", precision: str = "auto") -> Machine:

@@ -39,6 +39,7 @@ from gpsseg.config.demo import DemoConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.export import ExportConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.info import AboutConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.config.report import ReportConfig
 from gpsseg.config.resuming import ResumedConfig
@@ -49,6 +50,7 @@ from gpsseg.errors import UserError
 
 # The least that each command can be asked.
 LEAST = {
+    AboutConfig: {},
     ApplyConfig: {"delta": "run", "output": "out.safetensors"},
     AverageConfig: {"deltas": ("a", "b"), "output": "out.safetensors"},
     BenchmarkConfig: {},
