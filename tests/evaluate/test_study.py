@@ -123,5 +123,5 @@ def test_a_single_run_has_its_mirror_images_where_asked(study_of: Make, tmp_path
 
 
 def test_of_a_study_it_need_not_be_asked_for(study_of: Make) -> None:
-    with pytest.raises(UserError, match=r"--uncertainty has no effect here: it goes with .* the --run of one"):
+    with pytest.raises(UserError, match=r"--uncertainty has no effect here: .* the --run of one"):
         EvaluateConfig(uncertainty=True, run=study_of({}, {}))
