@@ -41,6 +41,12 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
+def pass_want_of_memory(error: Exception) -> None:
+    """Let an error that says nothing of what was read, but that memory ran out, go on its way."""
+    if is_out_of_memory(error):
+        raise error
+
+
 class DiskError(UserError):
     """Something could not be written; what was finished before it stays.
 

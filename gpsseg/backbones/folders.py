@@ -14,6 +14,7 @@ from gpsseg.backbones.lookalikes import looks_like
 from gpsseg.backbones.sam_kind import model_type
 from gpsseg.backbones.weights import refuse_infinite
 from gpsseg.errors import UserError, few, name_text, shown
+from gpsseg.faults import pass_want_of_memory
 
 
 def pretrained(model: Any, folder: Path, what: str, types: Sequence[str], own: bool = True) -> Any:
@@ -43,6 +44,7 @@ def pretrained(model: Any, folder: Path, what: str, types: Sequence[str], own: b
                 folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
             )
     except Exception as error:  # odd settings make the library fail in every way there is
+        pass_want_of_memory(error)
         why = shown(str(error))
         raise UserError(
             f"{folder} is not a folder of {what} that save_pretrained wrote ({why}). It needs "

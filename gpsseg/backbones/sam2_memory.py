@@ -23,6 +23,7 @@ from gpsseg.backbones.sam2 import EDGETAM, REPOSITORIES, Sam2
 from gpsseg.backbones.sam2_original import video_tensors
 from gpsseg.backbones.sam_kind import model_type
 from gpsseg.errors import UserError, few, shown
+from gpsseg.faults import pass_want_of_memory
 
 PATCH = 16  # pixels of the coarsest features, along each axis
 WINDOWS = 16  # along each axis, that EdgeTAM sums its memory up in
@@ -207,6 +208,7 @@ def _video_net(folder: Path, size: int) -> Any:
             folder, config=config, local_files_only=True, output_loading_info=True
         )
     except Exception as error:  # odd settings make the library fail in every way there is
+        pass_want_of_memory(error)
         raise UserError(
             f"{folder}, which this run began with, is no SAM 2 with a memory "
             f"({shown(str(error))}). {INSTEAD}"

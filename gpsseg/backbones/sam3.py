@@ -19,7 +19,13 @@ from gpsseg.backbones.base import HALF, PROMPTS, Backbone, Facts, Prompt
 from gpsseg.backbones.family import Family, Order, Published
 from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.sam2_head import decoded
-from gpsseg.backbones.sam3_nets import TrackerHead, random_networks, read_networks, take_any_size
+from gpsseg.backbones.sam3_nets import (
+    RELATIVES,
+    TrackerHead,
+    random_networks,
+    read_networks,
+    take_any_size,
+)
 from gpsseg.backbones.sam3_text import read_tokenizer, tokens_of
 from gpsseg.backbones.sam3_union import united
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
@@ -223,6 +229,6 @@ FAMILY = Family(
             gated=GATED,
         )
     },
-    takes=lambda name: model_type(name) in ("sam3", "sam3_video"),
+    takes=lambda name: model_type(name) in ("sam3", "sam3_video", *RELATIVES),
     load=load,
 )

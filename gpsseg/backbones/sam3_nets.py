@@ -9,11 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gpsseg.backbones.sam_kind import model_type
 from gpsseg.backbones.weights import fill_weights, folder_config
 from gpsseg.errors import UserError, few, shown
+from gpsseg.faults import pass_want_of_memory
 
 NEEDED = "config.json and model.safetensors of facebook/sam3"
 HEAD = ("tracker_model.", "tracker_neck.")
+RELATIVES = {  # by what their config.json says they are, which nobody here loads
+    "sam3_tracker": "SAM 3's tracker without its detector",
+    "sam3_tracker_video": "SAM 3's tracker without its detector",
+    "sam3_lite_text": "SAM3-LiteText, whose text encoder is another",
+}
 MEMORY = re.compile(  # of the tracker: what follows objects through a video
     r"(memory_(attention|encoder|temporal_positional_encoding)|mask_downsample|object_pointer_proj"
     r"|temporal_positional_encoding_projection_layer|no_memory_positional_encoding"
@@ -82,16 +89,23 @@ def read_networks(folder: Path) -> tuple[Any, TrackerHead | None]:
     """The detector in a folder, and the tracker's head if it is there too.
 
     Raises:
-        UserError: the folder is not one of SAM 3, or lacks weights.
+        UserError: the folder is not one of SAM 3, or of a relative, or lacks weights.
     """
     from transformers import Sam3Model
 
+    relative = model_type(str(folder))
+    if relative in RELATIVES:
+        raise UserError(
+            f"{folder} holds {RELATIVES[relative]} ({relative}), which gpsseg does not load. Pass "
+            "a whole folder of facebook/sam3."
+        )
     kind: Any = Sam3Model
     try:
         net, found = kind.from_pretrained(
             folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
         )
     except Exception as error:  # odd settings make the library fail in every way there is
+        pass_want_of_memory(error)
         raise _no_folder(folder, shown(str(error))) from None
     missing = sorted(found["missing_keys"])
     if missing:
@@ -123,6 +137,7 @@ def _read_head(folder: Path, net: Any) -> TrackerHead | None:
     try:
         head = TrackerHead(net.config, settings)
     except Exception as error:  # likewise
+        pass_want_of_memory(error)
         raise _no_folder(folder, f"tracker_config: {shown(str(error))}") from None
     fill_weights(head, tensors, folder, "a folder of SAM 3 with a whole tracker")
     return head

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gpsseg.backbones.first_bytes import kind_of
 from gpsseg.backbones.lookalikes import Reader, looks_like
 from gpsseg.errors import UserError, few, name_text, shown
-from gpsseg.faults import no_file
+from gpsseg.faults import no_file, pass_want_of_memory
 from gpsseg.files import sha256_of_file
 from gpsseg.reading import read_json
 
@@ -164,6 +164,7 @@ def _read(path: Path, lazily: bool = False) -> Any:
     except UserError:
         raise
     except Exception as error:  # damaged files make the readers fail in every way there is
+        pass_want_of_memory(error)
         if isinstance(error, pickle.UnpicklingError) and OBJECTS.search(str(error)):
             raise UserError(
                 f"{path} holds Python objects besides tensors, and gpsseg runs no code from a "

@@ -14,6 +14,7 @@ from gpsseg.engine.prompts import Prompter
 from gpsseg.errors import UserError, one_line
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.export.format import MOST_PIXELS, MOST_PROBABILITY, Answer, Format, Picture, Tuned
+from gpsseg.faults import pass_want_of_memory
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.runs.members import Networks
 
@@ -71,6 +72,7 @@ def check(
     except UserError:
         raise
     except Exception as error:  # libraries refuse in every way there is
+        pass_want_of_memory(error)
         raise UserError(
             f"--format {chosen.name}: {chosen.library} cannot read what was written "
             f"({type(error).__name__}: {one_line(str(error))[:300]}), so nothing was left. Please "

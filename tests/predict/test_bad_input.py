@@ -208,4 +208,4 @@ def test_what_the_network_fails_on_is_not_said_to_be_the_files_fault(
         assert f"{name}: the network failed on it (RuntimeError: shapes do not match)" in said[name]
         assert said[name].count("shapes do not match") == 1
         assert "Copy it again" not in said[name]
-    assert "network" not in said["c.png"]
+    assert "c.png is not a readable image" in said["c.png"]
