@@ -132,3 +132,15 @@ def test_a_folder_is_loaded_without_the_librarys_warnings(
     (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(UserError, match=r"model\.safetensors is a Git LFS pointer"):
         pretrained(Sam2Model, tmp_path, "SAM 2", ["sam2", "sam2_video"])
+
+
+def test_a_unets_folder_is_looked_at_too(make_tiny, tmp_path: Path) -> None:
+    net = make_tiny("unet").net
+    with torch.no_grad():
+        next(net.parameters()).view(-1)[0] = float("inf")
+    net.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="NaN or infinite: "):
+        load_backbone(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(UserError, match=r"model\.safetensors is a Git LFS pointer"):
+        load_backbone(str(tmp_path))
