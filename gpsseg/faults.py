@@ -179,7 +179,11 @@ def no_file(path: Path) -> str:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Turn any error of what is done with a file into a ``UserError`` that names it."""
+    """Turn any error of what is done with a file into a ``UserError`` that names it.
+
+    Raises:
+        UserError: anything failed.
+    """
     try:
         yield
     except UserError:

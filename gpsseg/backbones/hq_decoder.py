@@ -48,7 +48,7 @@ def pictures(decoder: Any, image: Tensor, features: Tensor, early: Tensor) -> tu
         decoder: a transformers ``SamHQMaskDecoder``.
         image: see ``answers``.
         features: see ``answers``.
-        early: (B, h, w, width of the ViT), its first global layer's output.
+        early: (B, h, w, D) output of the ViT's first global layer.
     """
     bend = decoder.activation
     plain = bend(decoder.upscale_layer_norm(decoder.upscale_conv1(image)))
@@ -67,7 +67,7 @@ def masks(decoder: Any, tokens: Tensor, plain: Tensor, fine: Tensor, classes: in
         decoder: a transformers ``SamHQMaskDecoder``, see ``mask_tokens.add_classes``.
         tokens: see ``answers``.
         plain: see ``pictures``.
-        fine: likewise.
+        fine: see ``pictures``.
         classes: C, the background included; its tokens come last among SAM's.
     """
     networks = decoder.output_hypernetworks_mlps
