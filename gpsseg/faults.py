@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, one_line
 
+WORDS = 400  # characters of what a network's error says
 SAME = "give the same command again"
 NO_MEMORY = ("OutOfMemoryError", "BrokenProcessPool")  # torch's; of a process that was ended
 # What libraries say where they raise no MemoryError, and of processes that the system ended.
@@ -102,6 +103,31 @@ class MachineError(UserError):
     """It was the machine that could not, now, and not the file, which may be sound."""
 
 
+class NetworkError(UserError):
+    """It was the network that failed on a picture, and not the picture's file, which was read."""
+
+
+@contextlib.contextmanager
+def by_network() -> Iterator[None]:
+    """Turn an unforeseen error of a network into one that says whose it is, and not of a file.
+
+    Raises:
+        NetworkError: with what the error says; want of memory stays what it is.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if is_machines(error) or stops_all(error):
+            raise
+        why = one_line(str(error)).strip()[:WORDS]
+        said = f"{type(error).__name__}: {why}" if why else type(error).__name__
+        raise NetworkError(
+            f"the network failed on it ({said}). Its file was read and need not be copied again."
+        ) from error
+
+
 MACHINES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.ESTALE)
 
 
@@ -131,6 +157,14 @@ def fault_of(path: Path, error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{path} cannot be used: {error.strerror}."
     return f"{path} cannot be used ({type(error).__name__}). Copy it again from its source."
+
+
+def is_there(path: Path | str) -> bool:
+    """Whether there is anything at a path of the user's, who may have passed any text."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte; a link to itself
+        return False
 
 
 def no_file(path: Path) -> str:

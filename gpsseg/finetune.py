@@ -8,12 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpsseg.config.finetune import (
-    FinetuneConfig,
-    SettledConfig,
-    require_gradient,
-    require_tracker,
-)
+from gpsseg.config.finetune import FinetuneConfig, SettledConfig, require_gradient, require_tracker
 from gpsseg.config.folder import RunFolder
 from gpsseg.console import NETWORKS, clock, run_command, say
 from gpsseg.scope import part_of_scoped, scoped

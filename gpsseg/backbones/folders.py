@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from gpsseg.backbones.first_bytes import require_weights
 from gpsseg.backbones.lookalikes import looks_like
 from gpsseg.backbones.sam_kind import model_type
+from gpsseg.backbones.weights import refuse_infinite
 from gpsseg.errors import UserError, few, name_text, shown
 from gpsseg.faults import pass_want_of_memory
 
@@ -34,10 +37,12 @@ def pretrained(model: Any, folder: Path, what: str, types: Sequence[str], own: b
             f"{folder} is not a folder of {what} that save_pretrained wrote: its config.json says "
             f"that it is a {name_text(kind)}, expected {' or '.join(types)}."
         )
+    require_weights(folder)
     try:
-        net, told = model.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
-        )
+        with quietly():
+            net, told = model.from_pretrained(
+                folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
+            )
     except Exception as error:  # odd settings make the library fail in every way there is
         pass_want_of_memory(error)
         why = shown(str(error))
@@ -54,4 +59,21 @@ def pretrained(model: Any, folder: Path, what: str, types: Sequence[str], own: b
             f"{folder} is not a folder of {what}: its weights {' and '.join(found)}."
             f"{looks_like(dict.fromkeys(extra, ()))}"
         )
+    refuse_infinite(dict(net.named_parameters()), folder)
     return net
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Let transformers warn of nothing within a block: what a network lacks is looked at here.
+
+    It would say of a folder of sam2_video, which is documented, that it is no sam2.
+    """
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 
@@ -14,6 +13,7 @@ from gpsseg.backbones.own_code import find_code, is_code_name, make_importable
 from gpsseg.backbones.own_trust import note, require_noted
 from gpsseg.backbones.weights import folder_config
 from gpsseg.errors import UserError, name_text, nearest
+from gpsseg.faults import is_there
 
 FAMILIES: tuple[Family, ...] = (
     litemedsam.FAMILY,
@@ -81,7 +81,7 @@ def require_names(name: str, weights: str | None) -> Family:
         UserError: the name is unknown, ``weights`` does not exist, or both are checkpoints.
     """
     family = find_family(name)
-    if weights and weights != "random" and not Path(weights).exists():
+    if weights and weights != "random" and not is_there(weights):
         raise UserError(f"--weights {weights} does not exist. Pass a checkpoint, or `random`.")
     if weights and name not in BACKBONES and is_path(name):
         raise UserError(
@@ -100,7 +100,7 @@ def find_family(name: str) -> Family:
     if name in BACKBONES:
         return BACKBONES[name]
     own.refuse_files_of_code(name)
-    if is_path(name) and not Path(name).exists():
+    if is_path(name) and not is_there(name):
         raise UserError(
             f"--backbone {name} does not exist. Pass a checkpoint (.pth), a folder written by "
             "save_pretrained, or a name from `python -m gpsseg.backbones`."

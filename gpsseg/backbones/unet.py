@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from gpsseg.backbones.base import (
     repeated_blocks,
 )
 from gpsseg.backbones.family import Family, Order, Published, Weights
+from gpsseg.backbones.first_bytes import require_weights
 from gpsseg.backbones.hub import fetch
 from gpsseg.backbones.unet_hub import (
     IMAGES,
@@ -39,6 +41,7 @@ from gpsseg.backbones.weights import (
     is_packaged,
     packaged_weights,
     read_checkpoint,
+    refuse_infinite,
 )
 from gpsseg.errors import UserError, look_up, nearest, shown
 from gpsseg.faults import pass_want_of_memory
@@ -241,6 +244,7 @@ def _from_folder(order: Order) -> UNet:
             f"{order.name} takes {shown(config.get('in_channels'))} channels and segments "
             f"{shown(config.get('classes'))} classes, expected 3 and {order.classes}."
         )
+    require_weights(Path(order.name))
     try:
         net = smp.from_pretrained(order.name)
         encoder = str(config["encoder_name"])
@@ -250,6 +254,7 @@ def _from_folder(order: Order) -> UNet:
             f"{order.name} is not a folder of a UNet that save_pretrained wrote "
             f"({shown(str(error))}). It needs config.json and model.safetensors."
         ) from None
+    refuse_infinite(dict(net.named_parameters()), order.name)
     pretraining = "A checkpoint of the user's own; its training is not known."
     facts = _facts(order, "none", encoder, pretraining, frozenset())
     return UNet(net, facts, *normalisation(encoder))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
-import zipfile
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gpsseg.backbones.first_bytes import kind_of
 from gpsseg.backbones.lookalikes import Reader, looks_like
 from gpsseg.errors import UserError, few, name_text, shown
 from gpsseg.faults import no_file, pass_want_of_memory
@@ -28,6 +29,11 @@ WRAPPINGS = (
     "network_weights",
     "module",
     "ema",
+)
+
+# What torch says of a sound file that would have to run code, and not of a damaged one.
+OBJECTS = re.compile(
+    r"GLOBAL|Can only (create|build)|REDUCE|Trying to call reduce|must be imported"
 )
 
 
@@ -145,22 +151,26 @@ def _has_tensors(held: Any) -> bool:
 def _read(path: Path, lazily: bool = False) -> Any:
     """What a file holds. Lazily: its numbers are read once they are used, and may never be."""
     try:
-        if path.stat().st_size == 0:
-            raise EOFError("it is empty")
-        if path.suffix == ".safetensors":
+        kind = kind_of(path)
+        if kind == "safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        mapped = lazily and zipfile.is_zipfile(path)
+        if path.suffix.lower() == ".safetensors":  # which torch would believe
+            with path.open("rb") as file:
+                return torch.load(file, map_location="cpu", weights_only=True)
+        mapped = lazily and kind == "zip"
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError:
-        raise UserError(
-            f"{path} holds Python objects besides tensors, and gpsseg runs no code from a file. "
-            "Where you trust it, load it and save its state_dict alone: "
-            "torch.save(model.state_dict(), path)."
-        ) from None
+    except UserError:
+        raise
     except Exception as error:  # damaged files make the readers fail in every way there is
         pass_want_of_memory(error)
+        if isinstance(error, pickle.UnpicklingError) and OBJECTS.search(str(error)):
+            raise UserError(
+                f"{path} holds Python objects besides tensors, and gpsseg runs no code from a "
+                "file. Where you trust it, load it and save its state_dict alone: "
+                "torch.save(model.state_dict(), path)."
+            ) from None
         raise UserError(
             f"{path} is not a readable checkpoint ({shown(str(error))}). Copy it again "
             "from its source."
@@ -221,7 +231,24 @@ def fill_weights(
                 f"{path} is not {what}: {name_text(called.get(name, name))} holds {tensor.dtype}, "
                 f"expected {mine.dtype}."
             )
+    refuse_infinite({called.get(n, n): tensor for n, tensor in tensors.items()}, path)
     net.load_state_dict(tensors, strict=False, assign=assign)
+
+
+def refuse_infinite(tensors: Mapping[str, Tensor], path: Path | str) -> None:
+    """Refuse weights that are NaN or infinite, by which nothing can be computed.
+
+    Raises:
+        UserError: some are; the text names their tensors.
+    """
+    floats = {n: t for n, t in tensors.items() if t.is_floating_point() and not t.is_meta}
+    # A sum is read once and held nowhere; only one that is not finite is looked at again.
+    odd = [n for n, t in floats.items() if not t.sum().isfinite() and not t.isfinite().all()]
+    if odd:
+        raise UserError(
+            f"{path} holds weights that are NaN or infinite: {few(odd)}. Its training diverged, or "
+            "it was saved in too low a precision: pass an earlier checkpoint."
+        )
 
 
 def fill_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

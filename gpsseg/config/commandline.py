@@ -24,6 +24,7 @@ from gpsseg.config.finetune import FinetuneConfig, require_tracker
 from gpsseg.config.folder import StudyFolder
 from gpsseg.config.resuming import parsed_again, require_run
 from gpsseg.errors import UserError
+from gpsseg.faults import is_there
 
 # Heading -> its options, whatever the command; what is in none stands first. One heading alone
 # would say nothing, so a command with few options has none.
@@ -115,7 +116,7 @@ def _refuse_absent(config: Any) -> None:
             if name == "run":
                 if not StudyFolder(place).is_study:
                     require_run(place)
-            elif not place.exists():
+            elif not is_there(place):
                 option = f"--{name.replace('_', '-')} " if name in ("merge", "start_from") else ""
                 raise UserError(f"{option}{place} does not exist. Pass {PLACES[name]}.")
 

@@ -15,6 +15,7 @@ from gpsseg.config.methods import BLIND, OF_SOME, known_options
 from gpsseg.config.private import CARD, FILE, HIDDEN, read_private
 from gpsseg.config.written import ConfigFile
 from gpsseg.errors import UserError, shown
+from gpsseg.faults import is_there
 from gpsseg.reading import read_object
 
 OWN_DATA = ("images", "masks", "table")
@@ -200,5 +201,5 @@ def spelled(place: object) -> str:
     """
     text = str(place)
     path = Path(os.path.expanduser(text))
-    is_place = isinstance(place, Path) or len(path.parts) > 1 or (path.suffix and path.exists())
+    is_place = isinstance(place, Path) or len(path.parts) > 1 or (path.suffix and is_there(path))
     return str(path.resolve()) if is_place else text

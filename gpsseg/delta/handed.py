@@ -23,6 +23,7 @@ from gpsseg.config.written_scores import Metrics
 from gpsseg.data.anonymous import UNSTATED, nameless_prompt, public_card
 from gpsseg.data.cards.card import card_names, load_public_card, save_card
 from gpsseg.errors import UserError, shown, told
+from gpsseg.faults import is_there
 from gpsseg.files import last_part, sha256_of_file, write_json
 from gpsseg.reading import read_object
 
@@ -205,7 +206,7 @@ def settle_base(own: Base, backbone: str | None, weights: str | None) -> Base:
                 "it out."
             )
         code = name == "backbone" and path is not None and is_code(path)
-        if path and not code and not Path(path).exists():
+        if path and not code and not is_there(path):
             raise UserError(f"--{name} {path} does not exist. Pass the base's file.")
     whole = weights and str(Path(weights).absolute())  # a link keeps its name
     if backbone and is_code(backbone):

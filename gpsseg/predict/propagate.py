@@ -25,7 +25,7 @@ from gpsseg.engine.inference import at_native, probability
 from gpsseg.engine.machine import Batch
 from gpsseg.engine.prompts import answer
 from gpsseg.errors import UserError
-from gpsseg.faults import is_out_of_memory, stops_all
+from gpsseg.faults import by_network, is_out_of_memory, stops_all
 from gpsseg.predict.frames import Film, Reading
 from gpsseg.predict.numbers import note_number
 from gpsseg.predict.plan import Plan
@@ -175,12 +175,13 @@ class _Following:
         path = self.writer.plan.source.path
         shown = {**segmenter.prepare(pixels), "index": segmenter.numbers.get(path, 0)}
         batch = segmenter.machine.place(default_collate([shown]))
-        with segmenter.machine.autocast():
+        with by_network(), segmenter.machine.autocast():
             seen = self.memory.see(batch["image"])
         if index == self.start:
             found = self._begun(seen, batch)
         else:
-            found = probability(self.track.follow(seen, index, index < self.start))
+            with by_network():
+                found = probability(self.track.follow(seen, index, index < self.start))
         if not self.writer.has(index):
             whole = at_native(found, (pixels.shape[0], pixels.shape[1]))
             self.writer.put(index, pixels, map(Stripe, cut(whole)))
@@ -192,7 +193,7 @@ class _Following:
             UserError: it is empty.
         """
         segmenter = self.segmenter
-        with segmenter.machine.autocast():
+        with by_network(), segmenter.machine.autocast():
             found = probability(answer(segmenter.model, batch, segmenter.prompter))
         mask = found >= 0.5
         if not bool(mask.any()):
@@ -201,5 +202,6 @@ class _Following:
                 "so that there is nothing to follow. Pass --propagate with the number of a frame "
                 "that shows the lesion (0 is the first)."
             )
-        self.track.begin(seen, self.start, mask)
+        with by_network():
+            self.track.begin(seen, self.start, mask)
         return found

@@ -22,7 +22,7 @@ from gpsseg.data.loader import prepare_picture
 from gpsseg.engine.inference import AS_IT_IS, Views, predict_all
 from gpsseg.engine.machine import Machine, make_machine
 from gpsseg.engine.prompts import Prompter, no_prompt
-from gpsseg.faults import is_out_of_memory
+from gpsseg.faults import by_network, is_out_of_memory
 from gpsseg.predict.frames import Frame
 from gpsseg.predict.reading import Shown
 from gpsseg.predict.stripes import Stripe, cut, from_tiles, stacked, taken_apart
@@ -128,9 +128,10 @@ class Segmenter:
             return
         batch = default_collate([{"index": 0, **one} for one in prepared])
         prompter = prompter or self.prompter
-        for found in predict_all(self.model, [batch], self.machine, prompter, self.views):
-            members = found.members
-            yield found.probability if members is None else stacked(found.probability, members)
+        with by_network():
+            for found in predict_all(self.model, [batch], self.machine, prompter, self.views):
+                members = found.members
+                yield found.probability if members is None else stacked(found.probability, members)
 
     def _stripes(self, stripes: Iterable[np.ndarray]) -> Iterator[Stripe]:
         members = self.views.members if self.views.apart else 0

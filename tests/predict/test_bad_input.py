@@ -181,3 +181,31 @@ def test_want_of_memory_ends_a_prediction_but_a_large_picture_fails_alone(
         go(tmp_path / "in", output=tmp_path / "third", **options)
     monkeypatch.setattr(type(model), "forward", forward)
     assert len(go(tmp_path / "in", output=tmp_path / "third", resume=True, **options)) == 3
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": 32}])
+def test_what_the_network_fails_on_is_not_said_to_be_the_files_fault(
+    options: dict[str, int],
+    go: Callable[..., list[Path]],
+    model: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tools: SimpleNamespace,
+) -> None:
+    for name in ("a", "b"):
+        tools.picture(tmp_path / "in" / f"{name}.png", tools.blob(shape=(64, 64)))
+    (tmp_path / "in" / "c.png").write_bytes(b"no picture")
+
+    def fail(self: Any, image: Any) -> Any:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(type(model), "forward", fail)
+    with pytest.raises(SomeFailedError) as caught:
+        go(tmp_path / "in", **options)
+    assert caught.value.status == 3
+    said = {path.name: why for path, why in caught.value.failed}
+    for name in ("a.png", "b.png"):
+        assert f"{name}: the network failed on it (RuntimeError: shapes do not match)" in said[name]
+        assert said[name].count("shapes do not match") == 1
+        assert "Copy it again" not in said[name]
+    assert "c.png is not a readable image" in said["c.png"]

@@ -217,6 +217,24 @@ def test_a_frame_in_which_nothing_is_found(
     assert not (tmp_path / "out" / "clip").exists()
 
 
+def test_what_the_memory_fails_on_is_not_said_to_be_the_videos_fault(
+    run_of: Callable[..., Predict],
+    video_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(self: Any, *_: Any) -> Any:
+        raise RuntimeError("shapes do not match")
+
+    go, clip = run_of(sam2(video_weights)), video(tmp_path / "clip.avi", 2)
+    said = r"clip\.avi: the network failed on it \(RuntimeError: shapes do not match\)"
+    for place in ("Memory.see", "Track.follow", "Track.begin"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"gpsseg.backbones.sam2_memory.{place}", fail)
+            with pytest.raises(SomeFailedError, match=said):
+                go(clip, output=tmp_path / place)
+
+
 @pytest.mark.parametrize("options", [{"tta": "flips"}, {"tile": 64}, {"uncertainty": True}])
 def test_what_does_not_go_with_it(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"has no effect here: --propagate follows one network's"):

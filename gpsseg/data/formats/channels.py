@@ -26,6 +26,8 @@ def is_channels(path: Path) -> bool:
 def read_channels(path: Path, classes: int) -> np.ndarray:
     """Read (C, H, W) probabilities, float32; the classes may be the first axis or the last.
 
+    Whole numbers and bool are taken where they are one-hot.
+
     Args:
         path: of a .npy file.
         classes: C, the background included.
@@ -50,9 +52,16 @@ def read_channels(path: Path, classes: int) -> np.ndarray:
             f"{path} has the shape {values.shape}, expected {classes} channels first or last: the "
             f"background, then the {classes - 1} classes of the data card."
         )
-    if values.dtype.kind != "f":
-        raise UserError(f"{path} holds {values.dtype}, expected probabilities as floats.")
+    kind = values.dtype
+    if kind.kind not in "fbui":
+        raise UserError(f"{path} holds {kind}, expected probabilities: astype('float32').")
     values = values.astype(np.float32)
+    if kind.kind != "f" and not ((values.sum(axis=0) == 1).all() and values.min() == 0):
+        raise UserError(
+            f"{path} holds {kind} that are not one 1 in each pixel over its {classes} channels, "
+            "and 0 in the others. Pass the softmax's probabilities as floats, or one-hot classes "
+            "with the background's channel."
+        )
     off = np.abs(values.sum(axis=0) - 1)
     if not (np.isfinite(values).all() and values.min() >= -SLACK and off.max() <= SLACK):
         raise UserError(

@@ -3,7 +3,7 @@
 Greys are taken as they are. One colour on black, whichever, counts by its brightest channel. Any
 other colours (on white, or several) do not say which is foreground, and are refused. Transparency
 that is the same everywhere means nothing; where it varies and the colour does not, it is the mask;
-where both vary, they must mark the same.
+where both vary, they must mark the same (of a map of classes: everything but 0).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NoReturn
 import numpy as np
 from PIL import Image, ImageChops
 
-from gpsseg.data.formats.distinct import BLOCK, distinct_colours, percent
+from gpsseg.data.formats.distinct import BLOCK, FEW, distinct, distinct_colours, percent
 from gpsseg.data.formats.levels import ADVICE, mark
 from gpsseg.errors import UserError
 
@@ -119,6 +119,8 @@ def _with_alpha(image: Image.Image, path: Path) -> np.ndarray:
     lossy = is_lossy(image)
     try:
         colour = _indices(image, _colours(full.convert("RGB"), path, lossy))
+        if not lossy and _same_classes(colour, mark(alpha, path).mask):
+            return colour
         seen = mark(colour, path, lossy).mask
     except UserError:
         return _alpha_of_one_colour(full, alpha, path)
@@ -130,6 +132,11 @@ def _with_alpha(image: Image.Image, path: Path) -> np.ndarray:
     if ((mark(alpha, path).mask == seen) | edge).all():
         return colour
     _refuse_alpha(path)
+
+
+def _same_classes(values: np.ndarray, opaque: np.ndarray) -> bool:
+    """Whether values (H, W) are several levels, as of classes, just where they are opaque."""
+    return np.array_equal(values > 0, opaque) and 2 < len(distinct(values)[0]) <= FEW
 
 
 def _alpha_of_one_colour(full: Image.Image, alpha: np.ndarray, path: Path) -> np.ndarray:

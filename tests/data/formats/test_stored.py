@@ -175,3 +175,24 @@ def test_a_coloured_volume_is_a_mask_as_a_coloured_picture_is(tmp_path: Path) ->
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), path)
     expected = np.stack([LESION] * 3, axis=2)
     np.testing.assert_array_equal(foreground_of(read_stored(path), path).mask, expected)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("extent", [1, 6])  # of the third class, which may be a few pixels
+def test_a_map_of_classes_that_is_transparent_where_none_is(
+    tmp_path: Path, mode: str, extent: int
+) -> None:
+    classes = CLASSES.copy()
+    classes[20 : 20 + extent, 14:16] = 3
+    classes[~LESION] = 0
+    picture = Image.fromarray(classes).convert(mode)
+    picture.putalpha(Image.fromarray(LESION.astype(np.uint8) * 255))
+    picture.save(tmp_path / "m.png")
+    three = Labels(((1,), (2,), (3,)), (0, 1, 2))
+    np.testing.assert_array_equal(read_labels(tmp_path / "m.png", three), classes)
+    with pytest.raises(UserError, match="class"):  # as of the same map without transparency
+        read_mask(tmp_path / "m.png")
+    picture.putalpha(Image.fromarray(np.roll(LESION, 9).astype(np.uint8) * 255))
+    picture.save(tmp_path / "other.png")
+    with pytest.raises(UserError, match="do not mark the same"):
+        read_labels(tmp_path / "other.png", three)
