@@ -19,7 +19,13 @@ from gpsseg.backbones.base import HALF, PROMPTS, Backbone, Facts, Prompt
 from gpsseg.backbones.family import Family, Order, Published
 from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.sam2_head import decoded
-from gpsseg.backbones.sam3_nets import TrackerHead, random_networks, read_networks, take_any_size
+from gpsseg.backbones.sam3_nets import (
+    TYPES,
+    TrackerHead,
+    random_networks,
+    read_networks,
+    take_any_size,
+)
 from gpsseg.backbones.sam3_text import read_tokenizer, tokens_of
 from gpsseg.backbones.sam3_union import united
 from gpsseg.backbones.sam_kind import TUNED, UNKNOWN, facts_of_sam, model_type
@@ -196,7 +202,7 @@ def load(order: Order) -> Sam3:
         text = order.text or ANYTHING
         return Sam3(*random_networks(), None, order.name, prompt, text, pretraining)
     folder = order.path or fetch(REPOSITORY, NAME, f"--backbone {NAME} --weights FOLDER")
-    net, head = read_networks(folder)
+    net, head = read_networks(folder, own=order.path is not None)
     if prompt != "text" and head is None:
         raise UserError(
             f"{folder} holds SAM 3's detector without its tracker, which --prompt {prompt} is for. "
@@ -223,6 +229,6 @@ FAMILY = Family(
             gated=GATED,
         )
     },
-    takes=lambda name: model_type(name) in ("sam3", "sam3_video"),
+    takes=lambda name: model_type(name) in TYPES,
     load=load,
 )
