@@ -172,7 +172,9 @@ def load_memory(backbone: Backbone, weights: str | None, size: int) -> Memory:
             f"EdgeTAM's memory takes sides that are a multiple of {WINDOWS * PATCH}, this run was "
             f"trained with --image-size {size}. {INSTEAD}"
         )
-    order = Order(name, weights=weights, random_weights=weights == "random")
+    order = Order(
+        name, weights=weights, random_weights=weights == "random", listed=name in REPOSITORIES
+    )
     if order.random_weights:
         raise UserError(
             f"This run began with random weights, which hold no memory that was trained. {INSTEAD}"

@@ -47,7 +47,7 @@ REPOSITORY = Repository(
     "facebook/sam3", files=("config.json", "model.safetensors", "vocab.json", "merges.txt")
 )
 PARAMETERS = 852_400_071  # with the tracker's head, without its memory
-ANYTHING = "anything"  # what random weights are told: they know no words
+ANYTHING = "anything"  # told to random weights, which know no words, and to what is measured
 
 
 class Sam3(Backbone):
