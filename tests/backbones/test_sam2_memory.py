@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gpsseg.backbones import load_backbone, sam2_memory
+from gpsseg.backbones import load_backbone, sam2_original
 from gpsseg.backbones.sam2_memory import load_memory
 from gpsseg.errors import UserError
 
 FRAMES, START = 13, 6
+BLOCKS = {"heads": 1, "global": [3], "windows": [8, 4, 2, 2]}
 
 
 def film() -> Tensor:
@@ -71,9 +72,11 @@ def test_a_network_takes_another_size_and_an_original_checkpoint(
 
     net = Sam2VideoModel.from_pretrained(video_weights)
     original = tmp_path / "mine.pt"
-    original.write_bytes(b"")
-    told = net.config, net.state_dict()
-    monkeypatch.setattr(sam2_memory, "video_tensors", lambda path: told)
+    monkeypatch.setitem(sam2_original.UNSEEN, ((1, 1, 2, 1), 8), BLOCKS)  # which nobody publishes
+    monkeypatch.setattr(sam2_original, "DECODER_HEADS", 2)
+    once = net.prompt_encoder.shared_embedding.positional_embedding  # the original has it once
+    net.shared_image_embedding.positional_embedding.data.copy_(once)
+    torch.save({"model": sam2_original.original_names(net.state_dict())}, original)
     backbone, image = load_backbone(str(video_weights)), film()[:2].repeat(1, 1, 2, 2)
     found = []
     for weights in (None, str(original)):
