@@ -21,6 +21,9 @@ def main() -> None:
     """Run the command that is named first; without one, list them.
 
     A command is run as ``python -m`` runs it, so that the processes that it starts find it.
+
+    Raises:
+        SystemExit: there is no such command, or nobody reads what is printed.
     """
     first, *rest = sys.argv[1:] or ["--help"]
     if first in COMMANDS:

@@ -46,6 +46,9 @@ def say(text: str, style: str = "", place: Path | str = "") -> None:
     A command that writes no names prints none either: here, so that no caller has to think of it.
     ``place`` follows as it is, as the user's own word: where the result lies, or what is to be
     known of a new image.
+
+    Raises:
+        DiskError: the console is a file, and its disk is full.
     """
     if not is_main_process():
         return
@@ -193,6 +196,9 @@ def run_command(
     A user's mistake is one sentence on stderr and exit status 2, and so is want of memory; where
     only some of the files could be used, it is 3; Ctrl-C is exit status 130. Of several processes
     one tells it.
+
+    Raises:
+        SystemExit: the command failed or was stopped; with its status.
     """
     prog, config = called(name), None
     if not shared_out and not goes_on_alone():

@@ -172,7 +172,7 @@ def draws_kept(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def random_state(device: torch.device) -> torch.Tensor:
-    """From what networks on a device draw at random; another one as soon as something was drawn."""
+    """(n,) uint8 from which networks on a device draw; others as soon as something was drawn."""
     if device.type == "cuda":
         return torch.cuda.get_rng_state(device)
     return torch.mps.get_rng_state() if device.type == "mps" else torch.get_rng_state()

@@ -83,7 +83,11 @@ def ending_of(error: BaseException) -> Ending | None:
 
 @contextlib.contextmanager
 def goes_on_again() -> Iterator[None]:
-    """Let Ctrl-C say of a command of several runs that it is gone on with by itself."""
+    """Let Ctrl-C say of a command of several runs that it is gone on with by itself.
+
+    Raises:
+        KeyboardInterrupt: that one, with what to do.
+    """
     try:
         yield
     except KeyboardInterrupt:

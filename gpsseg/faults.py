@@ -40,6 +40,12 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
+def pass_want_of_memory(error: Exception) -> None:
+    """Let an error that says nothing of what was read, but that memory ran out, go on its way."""
+    if is_out_of_memory(error):
+        raise error
+
+
 class DiskError(UserError):
     """Something could not be written; what was finished before it stays.
 
@@ -139,7 +145,11 @@ def no_file(path: Path) -> str:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Turn any error of what is done with a file into a ``UserError`` that names it."""
+    """Turn any error of what is done with a file into a ``UserError`` that names it.
+
+    Raises:
+        UserError: anything failed.
+    """
     try:
         yield
     except UserError:

@@ -32,7 +32,9 @@ HELPS = (  # in the order in which they help
     "tile",
     "workers",
     "processes",
+    "backbone",
 )
+SMALLEST = "unet-efficientnet-lite0"  # of the backbones
 NO_WAY = "there is no setting left to lower: use a machine with more memory"
 STAYS = {
     "training": "What is finished stays: --resume RUN goes on after the last epoch.",
@@ -128,6 +130,8 @@ def sentence(stage: str, settings: Mapping[str, Any], ended: str = "", within: s
 def _can_be_lowered(name: str, value: Any) -> bool:
     if name == "checkpoint_activations":
         return not value
+    if name == "backbone":
+        return value not in (None, SMALLEST)
     if name == "workers":
         return bool(value)
     return name not in ("batch_size", "processes") or value != 1
@@ -137,6 +141,8 @@ def _way(name: str, settings: Mapping[str, Any]) -> str:
     option, value = f"--{name.replace('_', '-')}", settings[name]
     if name == "checkpoint_activations":
         return f"pass {option} (now off)"
+    if name == "backbone":
+        return f"take a smaller {option} (`python -m gpsseg.backbones` lists them with their sizes)"
     if name == "tile" and value is None:
         return f"pass {option} 1024 (now off)"
     now = "by itself" if value is None else value

@@ -41,6 +41,9 @@ def writing_to(path: Path) -> Iterator[None]:
     """Turn the system's errors into a ``DiskError`` that names a file by its final name.
 
     What is read within the block is blamed too: let its errors be others'.
+
+    Raises:
+        DiskError: the system refused.
     """
     try:
         yield
@@ -142,7 +145,11 @@ def flush_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def cannot_be_made(path: Path) -> Iterator[None]:
-    """Turn the system's errors into a ``DiskError`` that names a folder that is to be made."""
+    """Turn the system's errors into a ``DiskError`` that names a folder that is to be made.
+
+    Raises:
+        DiskError: it cannot be.
+    """
     try:
         yield
     except OSError as error:

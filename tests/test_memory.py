@@ -15,12 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from gpsseg import console
 from gpsseg.config.compare import CompareConfig
+from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.loader import CaseDataset
 from gpsseg.errors import UserError
 from gpsseg.faults import fault_of, is_out_of_memory
-from gpsseg.memory import OutOfMemoryError, _control_groups, free_memory, memory_for
+from gpsseg.memory import SMALLEST, OutOfMemoryError, _control_groups, free_memory, memory_for
 from gpsseg.runs.pool import _result
 
 
@@ -109,14 +110,16 @@ def test_the_sentence_says_stage_settings_and_their_order() -> None:
     assert str(caught.value) == (
         "Out of memory while training. Lower --batch-size (now 8, with --accumulate 1, which may "
         "rise as it falls); if that is not enough, pass --checkpoint-activations (now off), lower "
-        "--image-size (now 1024), lower --workers (now 4). What is finished stays: --resume RUN "
-        "goes on after the last epoch."
+        "--image-size (now 1024), lower --workers (now 4), take a smaller --backbone (`python -m "
+        "gpsseg.backbones` lists them with their sizes). What is finished stays: --resume RUN goes "
+        "on after the last epoch."
     )
     assert caught.value.__suppress_context__
 
 
 def test_what_cannot_be_lowered_is_not_named() -> None:
     config = dataclasses.replace(CONFIG, batch_size=1, workers=0, checkpoint_activations=True)
+    config = dataclasses.replace(config, backbone=SMALLEST)
     with pytest.raises(OutOfMemoryError) as caught, memory_for("scoring", config):
         raise MemoryError
     assert str(caught.value) == "Out of memory while scoring. Lower --image-size (now 1024)."
@@ -143,12 +146,17 @@ def test_the_innermost_stage_is_told_and_survives_a_pickle() -> None:
         (
             PredictConfig(run=Path("r"), input=(Path("i"),), output=Path("o")),
             ["--batch-size (now 4)", "pass --tile 1024 (now off)"],
-            ["--image-size", "--checkpoint", "--workers", "--processes"],
+            ["--image-size", "--checkpoint", "--workers", "--processes", "--backbone"],
         ),
         (
             CompareConfig(output=Path("o"), processes=3),
             ["--batch-size (now 4", "--image-size (now 64)", "--processes (now 3)"],
             ["--tile"],
+        ),
+        (
+            EvaluateConfig(backbone="sam3", dataset="kvasir"),
+            ["--batch-size (now 4)", "--image-size (now 64)", "take a smaller --backbone"],
+            ["--checkpoint"],
         ),
     ],
 )

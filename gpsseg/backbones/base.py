@@ -198,7 +198,10 @@ def normalised(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 
 
 def full_precision(image: Tensor) -> AbstractContextManager[Any]:
-    """Compute in float32 also under autocast: 8 bits are too few for where a pixel lies."""
+    """Compute on an image's device, (...), in float32 also under autocast.
+
+    Its 8 bits are too few for where a pixel lies.
+    """
     return torch.autocast(image.device.type, enabled=False)
 
 

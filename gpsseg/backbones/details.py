@@ -38,6 +38,10 @@ STEPS: Mapping[
     "litemedsam": Step(3.0, 4.0, "256 px, batch 2, bf16", "CPU"),
     "sam-vit-base": Step(5.8, 7.5, "1024 px, batch 1, fp32", "NVIDIA H200, dense decoder"),
 }
+IMAGES: Mapping[str, str] = {  # where a step is too large for the machine that measured
+    "sam3": "5.0 GB in all, 182 s (1008 px, fp32; CPU, two busy cores, random weights, "
+    "November 2026)"
+}
 
 
 def details_of(name: str) -> dict[str, str]:
@@ -140,7 +144,9 @@ def _rates(facts: Facts) -> str:
 def _memory(name: str) -> str:
     step = STEPS.get(name)
     if step is None:
-        return f"not measured; `python -m gpsseg.benchmark --backbone {name} --random-weights` does"
+        image = f"one image, untrained: {IMAGES[name]}; a training step: " if name in IMAGES else ""
+        command = f"python -m gpsseg.benchmark --backbone {name} --random-weights"
+        return f"{image}not measured; `{command}` does"
     return (
         f"gps {step.gps:g} GB, full {step.full:g} GB above the loaded network ({step.at}; "
         f"{step.where})"

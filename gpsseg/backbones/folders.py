@@ -11,6 +11,7 @@ import torch
 from gpsseg.backbones.lookalikes import looks_like
 from gpsseg.backbones.sam_kind import model_type
 from gpsseg.errors import UserError, few, name_text, shown
+from gpsseg.faults import pass_want_of_memory
 
 NEEDS = "It needs config.json and model.safetensors; an original checkpoint is passed as a file."
 
@@ -58,6 +59,7 @@ def pretrained(
             dtype=torch.float32,
         )
     except Exception as error:  # odd settings make the library fail in every way there is
+        pass_want_of_memory(error)
         why = shown(str(error))
         raise UserError(
             f"{folder} is not a folder of {what} that save_pretrained wrote ({why}). {fix or NEEDS}"

@@ -43,7 +43,8 @@ def add_classes(decoder: Any, classes: int) -> None:
 
     Args:
         decoder: of SAM, SAM-HQ, SAM 2, EdgeTAM or LiteMedSAM. With ``multimask_output`` it returns
-            the masks of all tokens but the first: those of the classes are the last.
+            the masks of all tokens but the first: those of the classes are the last. (SAM-HQ's are
+            made by ``hq_decoder``.)
         classes: C, the background included; with 1 nothing is changed.
     """
     if classes > 1:
@@ -51,30 +52,6 @@ def add_classes(decoder: Any, classes: int) -> None:
         networks = decoder.output_hypernetworks_mlps
         networks.extend([copy.deepcopy(networks[0]) for _ in range(classes - 1)])
         decoder.num_mask_tokens += classes - 1
-        if hasattr(decoder, "hq_token"):
-            head = decoder.iou_prediction_head
-            decoder.iou_prediction_head = InOrder(head, decoder.num_mask_tokens)
-
-
-class InOrder(nn.Module):
-    """The head that guesses each mask's quality, of a decoder that sorts its masks by that.
-
-    SAM-HQ's does in transformers, so that a class's mask would come now here, now there. No mask
-    depends on the guesses, so the order of the tokens can stand in for them.
-
-    Args:
-        head: the pre-trained one; it is kept, and not asked.
-        tokens: how many masks are guessed about.
-    """
-
-    def __init__(self, head: nn.Module, tokens: int):
-        super().__init__()
-        self.pretrained, self.tokens = head, tokens
-
-    def forward(self, token: Tensor) -> Tensor:
-        """(..., channels) -> (..., tokens), falling: sorted by it, masks stay where they are."""
-        falling = torch.arange(self.tokens, 0, -1, dtype=token.dtype, device=token.device)
-        return falling.expand(*token.shape[:-1], self.tokens)
 
 
 def class_layers(decoder: Any, classes: int) -> Sequence[nn.Module]:
@@ -90,7 +67,7 @@ def class_logits(masks: Tensor, classes: int) -> Tensor:
     The background's logits are 0: with one other class the softmax is what the sigmoid was.
 
     Args:
-        masks: (B, tokens - 1, H, W), the classes' last; for one class (B, 1, H, W).
+        masks: (B, C - 1 or more, H, W), the classes' last; for one class (B, 1, H, W).
         classes: C.
 
     >>> pair = class_logits(torch.tensor([9.0, 2.0]).view(1, 2, 1, 1), 2).softmax(1).flatten()

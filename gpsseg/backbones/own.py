@@ -54,9 +54,10 @@ class OwnNet(Backbone):
     @property
     def parts(self) -> Mapping[str, nn.Module]:
         """What the network says of itself; whole numbers stay frozen, beside the two."""
-        parts = {r: nn.ModuleList(parts_named(self.net, getattr(self.said, r))) for r in ROLES}
+        parts: dict[str, nn.Module] = {}
+        parts |= {r: nn.ModuleList(parts_named(self.net, getattr(self.said, r))) for r in ROLES}
         frozen = [p for p in self.net.parameters() if not p.is_floating_point()]
-        return {**parts, **({"prompt": nn.ParameterList(frozen)} if frozen else {})}
+        return parts | ({"prompt": nn.ParameterList(frozen)} if frozen else {})
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -118,8 +119,8 @@ def _refuse_others(net: nn.Module, again: nn.Module, code: Code) -> None:
 
 
 def _bits(tensor: Tensor) -> tuple[Any, ...]:
-    content = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-    return tensor.shape, tensor.dtype, hashlib.sha256(content.numpy()).digest()
+    content: Any = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return tensor.shape, tensor.dtype, hashlib.sha256(content).digest()
 
 
 def _fill(net: nn.Module, order: Order, said: Said) -> None:

@@ -129,8 +129,8 @@ def find_family(name: str) -> Family:
         told = f": its config.json says that it is a {name_text(kind)}" if kind else ""
         raise UserError(
             f"--backbone {name} is of no known family{told}. Expected an original SAM checkpoint, "
-            "or a folder with the config.json of a SAM, SAM 2 or segmentation-models-pytorch "
-            "network."
+            "or a folder with the config.json of a SAM, SAM 2, SAM 3 or "
+            "segmentation-models-pytorch network."
         )
     patterns = ", ".join(family.pattern for family in FAMILIES if family.pattern)
     raise UserError(

@@ -229,7 +229,11 @@ def _own(path: Path) -> Any:
 
 
 def require_encoder(order: Order, net: Any) -> None:
-    """Refuse weights of SAM or SAM-HQ of another size than the name says."""
+    """Refuse weights of SAM or SAM-HQ of another size than the name says.
+
+    Raises:
+        UserError: they are.
+    """
     expected = ENCODERS.get(order.name.replace("-hq", ""))
     found = net.config.vision_config.hidden_size
     if expected and found != expected["hidden_size"]:

@@ -25,7 +25,7 @@ def decoded(
     Args:
         head: with the modules of a transformers ``Sam2Model``: mask and prompt encoder, the
             embedding of positions, and what stands for no memory.
-        pyramid: the image's features, fine to coarse.
+        pyramid: the image's features, each (B, C, h, w), fine to coarse.
         image: (B, 3, H, W), for its size and device.
         prompt: see ``Facts.prompt``.
         given: see ``Backbone.forward``.

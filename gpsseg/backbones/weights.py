@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gpsseg.backbones.lookalikes import Reader, looks_like
 from gpsseg.errors import UserError, few, name_text, shown
-from gpsseg.faults import no_file
+from gpsseg.faults import no_file, pass_want_of_memory
 from gpsseg.files import sha256_of_file
 from gpsseg.reading import read_json
 
@@ -160,6 +160,7 @@ def _read(path: Path, lazily: bool = False) -> Any:
             "torch.save(model.state_dict(), path)."
         ) from None
     except Exception as error:  # damaged files make the readers fail in every way there is
+        pass_want_of_memory(error)
         raise UserError(
             f"{path} is not a readable checkpoint ({shown(str(error))}). Copy it again "
             "from its source."

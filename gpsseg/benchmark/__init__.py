@@ -57,6 +57,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     if config.checkpoint_activations and not backbone.blocks:
         why = f"{facts.name} has no blocks to compute again"
         raise idle("checkpoint_activations", True, why)
+    del backbone  # each measurement loads its own
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
     output = new_folder(config.output) if config.output else None

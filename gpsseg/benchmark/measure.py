@@ -28,6 +28,7 @@ from gpsseg.gps import Selection
 from gpsseg.runs.batch_size import measure_batch_size
 from gpsseg.runs.method import added_and_whole, from_scratch
 from gpsseg.runs.settle import settle
+from gpsseg.tuning import METHODS
 from gpsseg.tuning.lora import low_rank_layers
 
 RANK = 8  # of lora and shira
@@ -160,6 +161,7 @@ PREPARE: Mapping[str, Prepare] = {
     "shira": _shira,
     **{
         name: functools.partial(_tune, name)
-        for name in ("full", "decoder", "bias", "norm", "lora", "dora", "adapter", "ssf")
+        for name, method in METHODS.items()
+        if method.selects is None
     },
 }

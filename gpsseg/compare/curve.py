@@ -12,7 +12,7 @@ from scipy.special import chdtri, fdtrc, stdtrit
 
 from gpsseg.evaluators.units import Floats
 
-LEVEL = 0.8  # of the intervals, see README for how often they held
+LEVEL = 0.8  # of the intervals, see docs/choose.md for how often they held
 FEWEST_SIZES, FEWEST_SEEDS = 4, 2  # three sizes fit any law of three parameters
 LEAST_SPAN = 3  # times from the smallest to the largest size: it is carried on to twice that
 FALLS = (0.0, 0.5, 1.0, 1.5)  # the variance of a training's score is as n to minus one of these

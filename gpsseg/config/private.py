@@ -28,6 +28,9 @@ def save_salt(
     """Keep a run's salt and its private facts in its folder, readable by its owner only.
 
     Only what is begun ``again`` may lose the salt that it has.
+
+    Raises:
+        FileExistsError: it has one.
     """
     if (folder / FILE).exists() and not again:
         raise FileExistsError(f"{folder / FILE} exists already")

@@ -110,7 +110,7 @@ def entry_name(case: Case, pipeline: str) -> str | None:
 
 
 def read_entry(path: Path) -> dict[str, np.ndarray] | None:
-    """Return an entry's arrays, or None if there is none; a damaged file is removed.
+    """Return an entry's arrays, of any shape; None if there is none, a damaged file is removed.
 
     Every array is checked against its CRC-32; nothing in the file is ever run (no pickle).
     """
@@ -146,10 +146,10 @@ class Folder:
 
 
 def write_entry(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an entry under a name of its own and rename it, so that no reader sees half of it.
+    """Write arrays of any shape under a name of their own and rename the file.
 
-    Now and then the longest unused entries make room. A cache that cannot be written (a full
-    disk, a folder gone) is no error.
+    So no reader sees half of it. Now and then the longest unused entries make room. A cache that
+    cannot be written (a full disk, a folder gone) is no error.
     """
     with (
         contextlib.suppress(DiskError),

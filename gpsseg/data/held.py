@@ -36,12 +36,12 @@ class Held:
         return name not in self._entries and self._left > 0
 
     def read(self, name: str) -> dict[str, np.ndarray] | None:
-        """An entry's arrays, which are not to be changed; None if there is none."""
+        """An entry's arrays, of any shape, which are not to be changed; None if there is none."""
         entry = self._entries.get(name)
         return None if entry is None else dict(entry)
 
     def write(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Hold an entry, if there is room; the first for which there is none is the last."""
+        """Hold an entry's arrays, of any shape, until the first for which there is no room."""
         size = sum(array.nbytes for array in arrays.values())
         with self._lock:
             if os.getpid() != self._owner or not self.wants(name):

@@ -41,7 +41,8 @@ class CaseDataset(PersistentDataset):
         card: whose transforms to apply.
         image_size: side of the square output in pixels.
         augment: whether to apply the card's random transforms.
-        seed, epoch: of the random transforms.
+        seed: of the random transforms.
+        epoch: theirs, too.
         cache: folder for prepared images, see ``cache_folder``, or memory; None keeps nothing. A
             folder may be shared by any number of data sets, runs and processes.
         epochs: how many are read, from ``epoch`` on: of N cases, index N is the first of the next.

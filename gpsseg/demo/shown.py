@@ -68,7 +68,16 @@ def mask_of(probability: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def overlay(pixels: np.ndarray, mask: np.ndarray, opacity: float) -> np.ndarray:
-    """A picture with its mask laid over it, at the picture's own size; each label has a colour."""
+    """A picture with its mask laid over it, at the picture's own size; each label has a colour.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        mask: (H, W) bool, or labels.
+        opacity: of the mask, 0..1.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     if mask.dtype == bool:
         return draw_overlay(pixels, mask, tint=opacity)
     for label in np.unique(mask[mask > 0]).tolist():
@@ -78,7 +87,7 @@ def overlay(pixels: np.ndarray, mask: np.ndarray, opacity: float) -> np.ndarray:
 
 
 def sized(picture: np.ndarray) -> np.ndarray:
-    """A picture as large as the page needs it."""
+    """A picture (H, W, 3) as large as the page needs it, in its own proportions."""
     side = max(picture.shape[:2])
     wanted = min(max(side, SIDES[0]), SIDES[1])
     if side == wanted:

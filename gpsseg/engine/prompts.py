@@ -26,7 +26,7 @@ NOISE, MOST = 0.1, 20 / 1024  # SAM's training: a tenth of the side, at most 20 
 
 
 def answer(model: nn.Module, batch: Mapping[str, Tensor], prompter: Prompter) -> Tensor:
-    """The network's logits for a batch, with the prompts that ``prompter`` gives, if any."""
+    """The network's logits (B, C, H, W) for a batch, with what ``prompter`` gives, if anything."""
     prompt = prompter(batch)
     logits: Tensor = model(batch["image"]) if prompt is None else model(batch["image"], prompt)
     return logits
@@ -71,7 +71,7 @@ def prompt_label(prompt: str, file: Path | None = None, text: str = "") -> str:
 
 
 def no_prompt(batch: Mapping[str, Tensor]) -> Tensor | None:
-    """Give none."""
+    """See `Prompter`: it gives none."""
     return None
 
 

@@ -83,7 +83,11 @@ class Refreshing(Learner):
         self.at_a_time = max(self.at_a_time, own)
 
     def before_update(self, epoch: int, step: int) -> float:
-        """Select anew where that is due. Returns the seconds that it took."""
+        """Select anew where that is due. Returns the seconds that it took.
+
+        Raises:
+            UserError: a gradient that selects is not finite.
+        """
         done = self.schedule.done
         if not done or done % self._refresh.every:
             return 0.0

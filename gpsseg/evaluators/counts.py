@@ -143,7 +143,7 @@ def normalised(raw: Histogram) -> Histogram:
 
 
 def bounding_box(mask: Mask) -> tuple[slice, slice]:
-    """The smallest box that holds a 2-D mask; empty slices where it is empty."""
+    """The smallest box that holds a mask (H, W), in pixels; empty slices where it is empty."""
     left, top, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
     return slice(top, top + height), slice(left, left + width)
 

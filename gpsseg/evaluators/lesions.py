@@ -159,7 +159,11 @@ def lesion_summary(
 
 
 def lesion_ratios(table: Table, prefix: str) -> dict[str, Any]:
-    """Sensitivity, precision, F1, SQ, PQ and false finds an image, with intervals."""
+    """Sensitivity, precision, F1, SQ, PQ and false finds an image, with intervals.
+
+    Source:
+        Kirillov et al., Panoptic segmentation, CVPR 2019, of PQ and SQ.
+    """
 
     def per_image(sums: Floats) -> Floats:
         predicted, found, images = sums.T

@@ -20,6 +20,9 @@ def dice(tp: Number, fp: Number, fn: Number, empty: float = 1.0) -> Floats:
         fn: false negatives, of the same shape.
         empty: the score where prediction and truth are both empty. One empty mask scores 0.
 
+    Source:
+        Dice, Ecology 1945.
+
     >>> float(dice(2, 1, 1))
     0.6666666666666666
     """
@@ -29,6 +32,9 @@ def dice(tp: Number, fp: Number, fn: Number, empty: float = 1.0) -> Floats:
 def iou(tp: Number, fp: Number, fn: Number, empty: float = 1.0) -> Floats:
     """Intersection over union (Jaccard), TP / (TP + FP + FN); arguments as for `dice`.
 
+    Source:
+        Jaccard, 1912.
+
     >>> float(iou(2, 1, 1))
     0.5
     """
@@ -36,12 +42,12 @@ def iou(tp: Number, fp: Number, fn: Number, empty: float = 1.0) -> Floats:
 
 
 def recall(tp: Number, fn: Number, empty: float = 1.0) -> Floats:
-    """Share of the truth that was found, TP / (TP + FN); `empty` where there is no truth."""
+    """Share of the truth that was found, TP / (TP + FN), counts (...); `empty` without truth."""
     return ratio(np.asarray(tp), np.asarray(tp) + fn, empty)
 
 
 def ratio(part: npt.ArrayLike, whole: npt.ArrayLike, empty: float) -> Floats:
-    """``part / whole``, and `empty` where the whole is 0."""
+    """``part / whole``, (...) both, and `empty` where the whole is 0."""
     whole = np.asarray(whole, dtype=np.float64)
     quotient = np.full(whole.shape, empty)
     return np.divide(part, whole, out=quotient, where=whole > 0)

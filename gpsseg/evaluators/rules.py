@@ -88,7 +88,11 @@ def per_image_summary(table: Table, prefix: str) -> dict[str, Any]:
 
 
 def pranet(sample: Sample, saliency: bool = True) -> Scores:
-    """Mean Dice and IoU over 256 thresholds of the min-max normalised map; S, E, wF and MAE."""
+    """Mean Dice and IoU over 256 thresholds of the min-max normalised map; S, E, wF and MAE.
+
+    Source:
+        See `overlap.sweep_scores`, `structure` and `saliency`.
+    """
     swept_dice, swept_iou = sweep_scores(sample.sweep)
     if not saliency:
         return {"dice": swept_dice, "iou": swept_iou}
@@ -103,7 +107,11 @@ def pranet(sample: Sample, saliency: bool = True) -> Scores:
 
 
 def isic(sample: Sample) -> Scores:
-    """Jaccard of the mask 255 p > 128, set to 0 below 0.65; both masks empty: 1."""
+    """Jaccard of the mask 255 p > 128, set to 0 below 0.65; both masks empty: 1.
+
+    Source:
+        Codella et al., 1902.03368: the ISIC challenge of 2018.
+    """
     counts = sample.counts_above_128
     jaccard = float(iou(counts.tp, counts.fp, counts.fn))
     return {
@@ -136,6 +144,9 @@ def medsam_adapter(sample: Sample, side: int = 256) -> Scores:
     prediction scores 1. A margin of 1e-6 keeps the rounding of the interpolation from deciding
     ties. The published code's smoothing terms (1e-6 in IoU, 1e-4 in Dice) are left out: they
     matter only where both masks are empty, which scores 1 here and there.
+
+    Source:
+        Wu et al., Medical SAM Adapter, 2304.12620: its published code.
     """
     least = 25 if sample.is_8_bit else 0.1
     box = bounding_box((sample.probability > least) | sample.truth)

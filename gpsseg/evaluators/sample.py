@@ -147,6 +147,12 @@ def checked_sample(
 ) -> Sample:
     """Check a prediction and its truth.
 
+    Args:
+        case_id: the image's name, for errors.
+        probability: (H, W) or (D, H, W): float in [0, 1], uint8 0..255 or bool.
+        truth: bool, the same shape.
+        spacing: mm a pixel along each axis, in the order of the axes.
+
     Raises:
         UserError: shapes differ, a dtype or a value is out of range, or the spacing does not fit.
     """

@@ -232,7 +232,7 @@ def _estimate(
 
 
 def mean_of(sums: Floats) -> dict[str, Floats]:
-    """The mean over images of one column."""
+    """The mean over images of one column, (R,), of its sums and counts (R, 2)."""
     return {"mean": sums[:, 0] / sums[:, 1]}
 
 

@@ -109,7 +109,7 @@ class Table:
 
 
 def mean_of_column(sums: Floats) -> Floats:
-    """The mean over images of one column, for `Table.one`."""
+    """(R, 2) sums and counts -> (R,), the mean over images of one column, for `Table.one`."""
     return sums[:, 0] / sums[:, 1]
 
 

@@ -91,6 +91,10 @@ def risk_coverage(risk: npt.ArrayLike, uncertainty: npt.ArrayLike) -> tuple[Floa
 def aurc(risk: npt.ArrayLike, uncertainty: npt.ArrayLike) -> float:
     """The area under the risk-coverage curve: its mean over all coverages (lower is better).
 
+    Args:
+        risk: (n,), such as 1 - Dice of each image.
+        uncertainty: (n,), the higher the less certain.
+
     Source:
         Jaeger et al., A call to reflect on evaluation practices for failure detection in image
         classification, ICLR 2023.
@@ -113,7 +117,7 @@ def most_uncertain(numbers: Mapping[str, float], count: int) -> list[str]:
 
 
 def rank_correlation(risk: Floats, uncertainty: Floats) -> float:
-    """Spearman's, in [-1, 1]; nan where all of one are alike."""
+    """Spearman's of two columns (n,), in [-1, 1]; nan where all of one are alike."""
     from scipy.stats import spearmanr
 
     with warnings.catch_warnings():

@@ -17,13 +17,13 @@ def unit_totals(columns: npt.ArrayLike, groups: Groups = None) -> Floats:
     """Sum columns over each independent unit.
 
     Args:
-        columns: ([seeds,] images, C) finite numbers.
+        columns: (images, C) finite numbers, or (seeds, images, C).
         groups: (images,) names; images of one name are one unit, an image named None is its
             own unit. None: every image is its own unit.
 
     Returns:
-        ([seeds,] units, C + 1) float64: the sums and the number of images, in an order that does
-        not depend on that of the images.
+        (units, C + 1) float64, or (seeds, units, C + 1): the sums and the number of images, in an
+        order that does not depend on that of the images.
 
     Raises:
         UserError: no image, a value that is not finite, or as many groups as there are not images.
@@ -57,7 +57,7 @@ def _sum_groups(table: Floats, groups: Sequence[str | None]) -> Floats:
 
 
 def unit_labels(groups: Sequence[str | None]) -> npt.NDArray[np.int64]:
-    """The unit of each image, numbered from 0; an image without a group is its own."""
+    """The unit of each image, (n,) numbered from 0; an image without a group is its own."""
     units: dict[object, int] = {}
     names = (i if group is None else (group,) for i, group in enumerate(groups))
     return np.array([units.setdefault(name, len(units)) for name in names])

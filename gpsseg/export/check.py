@@ -14,6 +14,7 @@ from gpsseg.engine.prompts import Prompter
 from gpsseg.errors import UserError, one_line
 from gpsseg.evaluators import foreground, label_map
 from gpsseg.export.format import MOST_PIXELS, MOST_PROBABILITY, Answer, Format, Picture, Tuned
+from gpsseg.faults import pass_want_of_memory
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.runs.members import Networks
 
@@ -36,7 +37,7 @@ class Agreement:
 
 
 def predicted(networks: Networks, card: Card, pictures: Sequence[Picture]) -> list[np.ndarray]:
-    """The probabilities that ``predict`` finds in float32, see ``Format.read_maps``.
+    """The probabilities (H, W) that ``predict`` finds in float32, see ``Format.read_maps``.
 
     Args:
         networks: of the run, before anything is merged.
@@ -63,6 +64,13 @@ def check(
 ) -> Agreement:
     """Let the other library segment pictures with what was written.
 
+    Args:
+        chosen: the library and its format.
+        tuned: what was written.
+        folder: where.
+        pictures: what is segmented.
+        expected: of each, as `predicted` gives them, (H, W) in [0, 1].
+
     Raises:
         UserError: it cannot load it, or finds other masks.
     """
@@ -71,6 +79,7 @@ def check(
     except UserError:
         raise
     except Exception as error:  # libraries refuse in every way there is
+        pass_want_of_memory(error)
         raise UserError(
             f"--format {chosen.name}: {chosen.library} cannot read what was written "
             f"({type(error).__name__}: {one_line(str(error))[:300]}), so nothing was left. Please "
@@ -82,7 +91,7 @@ def check(
 
 
 def compare(found: Sequence[Answer], expected: Sequence[np.ndarray]) -> Agreement:
-    """Count the pixels of all images whose masks differ."""
+    """Count the pixels of all images whose masks differ; ``expected`` as `predicted`: (H, W)."""
     pairs = list(zip(found, expected, strict=True))
     differ = sum(int((_mask(ours) != its.mask).sum()) for its, ours in pairs)
     pixels = sum(_mask(each).size for each in expected)

@@ -108,7 +108,8 @@ def _free(*sides: int) -> dict[int, object]:
 def asked_of(tuned: Tuned, picture: Picture) -> dict[str, np.ndarray]:
     """What an annotation tool gives the two files for an image and the prompt of the tuning.
 
-    The image is of any size, or for SAM 2 normalised; all else has its name in the decoder.
+    The image is (H, W, 3), 0..255, or for SAM 2 normalised, (1, 3, S, S); all else has its name in
+    the decoder: points (1, P, 2) in pixels of the frame, labels (1, P), a mask (1, 1, m, m).
     """
     side, (height, width) = tuned.side, picture.pixels.shape[:2]
     frame, mask = np.floor(np.array([width, height]) * FRAME / max(width, height) + 0.5), MASK

@@ -38,7 +38,10 @@ class Probabilities(nn.Module):
 
 
 def example_of(model: Backbone, side: int) -> tuple[Tensor, ...]:
-    """Two images, and their prompts where somebody gives them: of one, torch would fix the one."""
+    """Images (2, 3, side, side), and their prompts where somebody gives them.
+
+    Two, as torch would fix the one.
+    """
     drawn = torch.Generator().manual_seed(0)
     image = torch.rand(2, 3, side, side, generator=drawn)
     count = NUMBERS.get(model.facts.prompt)
@@ -63,7 +66,7 @@ def traced(net: nn.Module, example: tuple[Tensor, ...], free: Sequence[Any]) -> 
 
     Args:
         net: in evaluation mode.
-        example: of its arguments.
+        example: of its arguments, such as images (2, 3, S, S).
         free: of each argument, which of its sides may have another length.
     """
     # a view's guards ask for the tensor that it is a part of, which no later argument has

@@ -1,4 +1,4 @@
-"""``--format transformers``: save_pretrained of SAM, SAM-HQ, SAM 2, EdgeTAM and SAM 3.
+"""``--format transformers``: save_pretrained of SAM, SAM 2, EdgeTAM and SAM 3.
 
 The network is written for the size of images that it was tuned on: where that is another than in
 pre-training, gpsseg interpolates SAM's positions at every pass, and here they are stored so. Mask
@@ -15,23 +15,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gpsseg.backbones.mask_tokens import InOrder, MaskTokens
+from gpsseg.backbones.mask_tokens import MaskTokens
 from gpsseg.backbones.sam import Sam
 from gpsseg.backbones.sam2 import Sam2
 from gpsseg.backbones.sam3 import Sam3
+from gpsseg.backbones.sam_hq import SamHQ
 from gpsseg.export import sam3_folder
 from gpsseg.export.format import Format, Tuned
 from gpsseg.export.script import BY_TORCH, maps_by_script, quietly, write_script
 
 LIBRARY = "transformers"
-LAST = -1000.0  # a guess at a mask's IoU below all that a head makes; these are about 0 to 1
+NOT_HQ = (
+    "SAM-HQ's masks are made of image features that have attended to the prompt, and transformers "
+    "(5.1 to 5.24) drops these, so that a folder for it would segment otherwise than the network "
+    "that was tuned"
+)
 
 
 def fault(tuned: Tuned) -> str:
     """Why not."""
+    if isinstance(tuned.model, SamHQ):
+        return NOT_HQ
     if isinstance(tuned.model, Sam | Sam2 | Sam3):
         return sam3_folder.fault(tuned)
-    return f"it is for SAM, SAM-HQ, SAM 2, EdgeTAM and SAM 3, and this is {tuned.model.facts.name}"
+    return f"it is for SAM, SAM 2, EdgeTAM and SAM 3, and this is {tuned.model.facts.name}"
 
 
 def write(tuned: Tuned, folder: Path) -> None:
@@ -119,23 +126,15 @@ def _with_classes(
     """Tokens of classes as the library's own, which come last among all.
 
     The head that guesses each mask's quality was tuned for none of them; they get the first one's.
-    Where the library sorts masks by these guesses, theirs fall below all others' one by one.
     """
     place = "mask_decoder."
     named = {name: t for name, t in tensors.items() if not name.startswith(f"{place}mask_tokens.")}
     tokens: Any = decoder.mask_tokens
     assert isinstance(tokens, MaskTokens)
     named[f"{place}mask_tokens.weight"] = tokens.weight
-    head = f"{place}iou_prediction_head."
-    if sorted_by := isinstance(decoder.iou_prediction_head, InOrder):
-        named = {name.replace(f"{head}pretrained.", head): t for name, t in named.items()}
-    weight, bias = f"{head}proj_out.weight", f"{head}proj_out.bias"
-    first, shift = named[weight][:1], named[bias][:1]
-    if sorted_by:
-        first, shift = torch.zeros_like(first), torch.full_like(shift, LAST)
-    lower = [shift * (1 + number * sorted_by) for number in range(classes - 1)]
-    named[weight] = torch.cat([named[weight], *[first] * (classes - 1)])
-    named[bias] = torch.cat([named[bias], *lower])
+    for part in ("weight", "bias"):
+        name = f"{place}iou_prediction_head.proj_out.{part}"
+        named[name] = torch.cat([named[name], *[named[name][:1]] * (classes - 1)])
     return named
 
 

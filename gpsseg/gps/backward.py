@@ -48,11 +48,13 @@ class SelectedEntries(Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, values: Tensor, index: Tensor) -> Tensor:
+        """The weight (out, ...) unchanged; ``index`` (n,) are the places of the n values in it."""
         ctx.save_for_backward(index)
         return weight.view_as(weight)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of the n values, (n,), out of the one of the weight; none of the rest."""
         (index,) = ctx.saved_tensors
         return None, gradient.take(index), None
 
@@ -70,6 +72,17 @@ class SelectedLinear(Function):
         channels: Tensor,
         gather: Tensor,
     ) -> Tensor:
+        """``x @ weight.T + bias``, (..., out); only columns with chosen entries are kept.
+
+        Args:
+            ctx: autograd's.
+            x: (..., in).
+            weight: (out, in).
+            bias: (out,), or None.
+            values: (n,), what trains: its gradient is asked for.
+            channels: (c,) columns of ``x`` to keep; empty: all.
+            gather: (n,) places of the values in (out, c).
+        """
         y = F.linear(x, weight, bias)
         kept = x.index_select(-1, channels) if len(channels) else x
         ctx.save_for_backward(kept.to(y.dtype), weight, gather)
@@ -77,6 +90,7 @@ class SelectedLinear(Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        """Of ``dy`` (..., out): the gradients of ``x``, ``bias`` and ``values``, if needed."""
         kept, weight, gather = ctx.saved_tensors
         dx = db = dvalues = None
         flat = dy.flatten(0, -2)
@@ -107,6 +121,18 @@ class SelectedConvolution(Function):
         gather: Tensor,
         settings: tuple[Any, ...],
     ) -> Tensor:
+        """A convolution (B, in, ...) -> (B, out, ...) that keeps the chosen input channels only.
+
+        Args:
+            ctx: autograd's.
+            x: (B, in, ...).
+            weight: (out, in / groups, ...), or transposed (in, out / groups, ...).
+            bias: (out,), or None.
+            values: (n,), what trains: its gradient is asked for.
+            channels: (c,) channels of ``x`` to keep; empty: all.
+            gather: (n,) places of the values in the gradient of those channels' weight.
+            settings: of ``torch.convolution``, from stride to groups.
+        """
         dtype = x.dtype
         if torch.is_autocast_enabled(x.device.type):  # which does not know this function
             dtype = torch.get_autocast_dtype(x.device.type)
@@ -124,6 +150,7 @@ class SelectedConvolution(Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        """Of ``dy`` (B, out, ...): the gradients of ``x``, ``bias`` and ``values``, if needed."""
         kept, weight, gather = ctx.saved_tensors
         needs, settings = ctx.needs_input_grad, ctx.settings
         backward, biases = torch.ops.aten.convolution_backward, [dy.shape[1]]

@@ -50,59 +50,75 @@ class Criterion:
 
 
 def as_it_is(values: Tensor) -> Tensor:
-    """Add gradients with their signs: images that disagree cancel (GPS, eq. 3)."""
+    """Add gradients (...) with their signs: images that disagree cancel (GPS, eq. 3)."""
     return values
 
 
 def total_alone(total: Tensor, weight: Tensor) -> Tensor:
-    """The magnitude of the sum."""
+    """The magnitude of the sum, (groups, neurons, inputs)."""
     return total.abs()
 
 
 def part_alone(total: Tensor, weight: Tensor) -> Tensor:
-    """The sum with its sign."""
+    """The sum with its sign, (groups, neurons, inputs)."""
     return total
 
 
 def times_weight(total: Tensor, weight: Tensor) -> Tensor:
-    """First-order Taylor: about how much the loss changes if the weight were zero."""
+    """First-order Taylor: about how much the loss changes if the weight were zero.
+
+    Both and the result are (groups, neurons, inputs).
+
+    Source:
+        Molchanov et al., Importance estimation for neural network pruning, CVPR 2019, section 3.1.
+    """
     return (total * weight).abs()
 
 
 def part_times_weight(total: Tensor, weight: Tensor) -> Tensor:
-    """The same with its sign."""
+    """The same with its sign, (groups, neurons, inputs)."""
     return total * weight
 
 
 def per_weight(total: Tensor, weight: Tensor) -> Tensor:
-    """Large gradients of small weights, which moved little in pre-training (GaLLoP, 2510.19778)."""
+    """Large gradients of small weights, which moved little in pre-training.
+
+    Both and the result are (groups, neurons, inputs).
+
+    Source:
+        GaLLoP, 2510.19778.
+    """
     return total.abs() / (weight.abs() + TINY)
 
 
 def part_per_weight(total: Tensor, weight: Tensor) -> Tensor:
-    """The same with its sign."""
+    """The same with its sign, (groups, neurons, inputs)."""
     return total / (weight.abs() + TINY)
 
 
 def per_channel(total: Tensor, weight: Tensor) -> Tensor:
-    """Divide by the norm of the input's column, so that neurons do not all choose the loudest."""
+    """Divide by the norm of the input's column, so that neurons do not all choose the loudest.
+
+    Both and the result are (groups, neurons, inputs).
+    """
     norm = total.norm(dim=1, keepdim=True)
     return total.abs() / norm.clamp_min(torch.finfo(total.dtype).tiny)
 
 
 def magnitude(total: Tensor, weight: Tensor) -> Tensor:
-    """The largest weights, as NeuroAda selects them (2510.18940)."""
+    """The largest weights, (groups, neurons, inputs), as NeuroAda selects them (2510.18940)."""
     return weight.abs()
 
 
 def chance(total: Tensor, weight: Tensor) -> Tensor:
-    """A draw from torch's random state: the control of every other criterion."""
+    """A draw from torch's random state, (groups, neurons, inputs): the other criteria's control."""
     return torch.rand(weight.shape).to(weight.device)
 
 
 CRITERIA: Mapping[str, Criterion] = {
     "gradient": Criterion(as_it_is, total_alone, part_alone),
     "gradient-abs": Criterion(torch.abs, total_alone, part_alone),
+    # the diagonal of the empirical Fisher information (Sung et al. 2021, 2111.09839)
     "fisher": Criterion(torch.square, total_alone, part_alone),
     "taylor": Criterion(as_it_is, times_weight, part_times_weight),
     "channel-normalised": Criterion(as_it_is, per_channel),

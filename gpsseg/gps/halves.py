@@ -34,7 +34,7 @@ def split(tensor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def joined(upper: Tensor, lower: Tensor, down: Tensor) -> Tensor:
-    """Put the halves together again, bit for bit.
+    """Put the halves (...) and ties (n,) of ``split`` together again, (...), bit for bit.
 
     >>> joined(*split(torch.tensor([-0.1]))).item() == torch.tensor(-0.1).item()
     True

@@ -112,7 +112,7 @@ class Scores:
         """Return one weight's scores: float (neurons, inputs), >= 0; higher matters more.
 
         Raises:
-            UserError: a score is not finite.
+            NotFiniteError: a score is not finite.
         """
         found = self._of(name, self._criterion.of_total)
         if not torch.isfinite(found).all():

@@ -89,7 +89,7 @@ def with_dense_gradient(model: nn.Module) -> list[str]:
 
 
 def whole_weight(layer: Any, name: str) -> Tensor:
-    """A layer's weight with its trained values, as it is without ``sparsify``."""
+    """A layer's weight with its trained values, (out, in, ...), as it is without ``sparsify``."""
     held = layer._buffers
     whole = held.get(name)
     if whole is None:

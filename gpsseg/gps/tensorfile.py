@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gpsseg.errors import UserError, shown
-from gpsseg.faults import no_file
+from gpsseg.faults import no_file, pass_want_of_memory
 from gpsseg.reading import parse_json
 from gpsseg.schema import refuse_newer, without_schema
 
@@ -42,6 +42,7 @@ def read_tensors(path: Path | str, what: str) -> tuple[dict[str, Tensor], dict[s
     except UserError:
         raise
     except Exception as error:  # damaged bytes make the reader fail in many ways
+        pass_want_of_memory(error)
         empty = "it is an empty file (0 bytes)" if path.stat().st_size == 0 else str(error)[:200]
         raise UserError(
             f"{path} is not a readable {what} ({empty}). Copy it again, or make it anew."

@@ -66,7 +66,7 @@ class Union:
 
 
 def entries_of(model: nn.Module, name: str, index: Tensor) -> Tensor:
-    """Entries of a weight of a network, plain or sparse, by their flat positions: a copy."""
+    """Copy entries (n,) of a network's weight, plain or sparse, at flat positions (n,)."""
     owner, _, attribute = name.rpartition(".")
     layer = model.get_submodule(owner)
     if attribute in getattr(type(layer), "selected_names", ()):

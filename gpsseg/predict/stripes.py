@@ -40,7 +40,7 @@ def stacked(probability: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def taken_apart(stripe: np.ndarray, members: int) -> Stripe:
-    """Undo ``stacked``; without members the stripe is the map's."""
+    """Undo ``stacked`` of a stripe (maps, h, W); without members it is the map's."""
     if not members:
         return Stripe(stripe)
     first = stripe[:-members]

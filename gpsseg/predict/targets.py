@@ -42,7 +42,7 @@ class PictureTarget:
     path: Path
 
     def put(self, index: int, picture: np.ndarray) -> None:
-        """Write it."""
+        """See ``Target.put``: it is written."""
         save_picture(self.path, picture)
 
     def finish(self) -> None:
@@ -65,7 +65,7 @@ class FolderTarget:
         return partial_folder(self.path) / self.name(index)
 
     def put(self, index: int, picture: np.ndarray) -> None:
-        """Write one; the folder is made for the first, so that a failed source leaves none."""
+        """See ``Target.put``; the folder is made for the first: a failed source leaves none."""
         make_folder(partial_folder(self.path))
         save_picture(self.place(index), picture)
 
@@ -102,7 +102,7 @@ class VolumeTarget:
         self.slices = slicing.view(self.values)
 
     def put(self, index: int, picture: np.ndarray) -> None:
-        """Take one slice; a mask is stored as 0 and 1, labels as they are."""
+        """See ``Target.put``; a mask is stored as 0 and 1, labels as they are."""
         self.slices[index] = picture
 
     def finish(self) -> None:

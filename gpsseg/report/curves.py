@@ -8,7 +8,7 @@ from typing import Any
 from gpsseg.errors import counted
 
 Curve = Mapping[str, Any]
-CHECKED = 160  # training images up to which the intervals were checked, see README
+CHECKED = 160  # training images up to which the intervals were checked, see docs/choose.md
 
 
 def curve_lines(result: Mapping[str, Any]) -> list[str]:
@@ -28,7 +28,7 @@ def curve_lines(result: Mapping[str, Any]) -> list[str]:
             " and a learning rate picked at each size" if len(settings["lr_factors"]) > 1 else ""
         )
         beyond = max(curve["next"]["train_size"] for curve in told) > CHECKED
-        far = f" Such intervals were checked up to {CHECKED} images only, see README."
+        far = f" Such intervals were checked up to {CHECKED} images only, see docs/choose.md."
         lines.append(
             f"80 % intervals for the mean over {counted(told[0]['seeds'], 'seed')} on these test "
             "images, by an inverse power law fitted to all sizes; gains are over the mean at the "

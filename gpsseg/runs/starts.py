@@ -58,7 +58,11 @@ def next_command(run: Path) -> str:
 
 @contextlib.contextmanager
 def gone_on_with(run: Path) -> Iterator[None]:
-    """Let an error of the disk say how a run is gone on with."""
+    """Let an error of the disk say how a run is gone on with.
+
+    Raises:
+        DiskError: that one, with the next command.
+    """
     try:
         yield
     except DiskError as error:

@@ -155,7 +155,7 @@ def _same_way_up(one: Stored, other: Stored) -> bool:
 
 
 def largest(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Several parts of a prediction as one: where one of them marks most, float64 if they differ.
+    """Parts (...) of a prediction as one: what marks most, float64 where the kinds differ.
 
     A part may be a mask and another one a probability map.
     """

@@ -24,6 +24,9 @@ def pair_volumes(config: SlicesConfig, failed: list[tuple[Path, str]]) -> list[P
     """Find the mask of every volume, by the rules of ``gpsseg.data.formats.matching``.
 
     Files that cannot be read, and volumes that lack their mask for it, are added to ``failed``.
+
+    Raises:
+        UserError: it is unclear which mask belongs to which volume, or one has none.
     """
     if config.table:
         pairs = _listed(config.table)

@@ -20,7 +20,11 @@ ANEW = "Move that folder away, and start the study again."
 
 @contextlib.contextmanager
 def run_anew() -> Iterator[None]:
-    """Let a fold's file that cannot be read say what to do: the fold is run once more."""
+    """Let a fold's file that cannot be read say what to do: the fold is run once more.
+
+    Raises:
+        UserError: that one, with what to do.
+    """
     try:
         yield
     except UserError as error:

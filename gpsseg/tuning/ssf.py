@@ -66,5 +66,5 @@ def channels_first(layer: nn.Module) -> list[int]:
 
 
 def scale_and_shift(layer: Any, inputs: Any, output: Tensor) -> Tensor:
-    """What a layer's hook does."""
+    """What a layer's hook does with its output (B, ...)."""
     return layer.ssf(output)

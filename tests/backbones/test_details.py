@@ -38,7 +38,13 @@ def test_every_backbone_says_whence_it_comes_and_what_it_costs(
             assert f"--backbone {name} --weights FOLDER" in found["by hand"]
         step = details.STEPS.get(name)
         assert (f"gps {step.gps:g} GB" if step else "not measured; `python") in found["memory"]
-    assert set(details.STEPS) <= set(BACKBONES)
+    assert {*details.STEPS, *details.IMAGES} <= set(BACKBONES)
+
+
+def test_what_an_image_takes_is_told_where_a_step_is_not_measured() -> None:
+    found = details._memory("sam3")
+    assert found.startswith("one image, untrained: 5.0 GB in all, 182 s (1008 px, fp32; CPU, ")
+    assert "not measured; `python -m gpsseg.benchmark --backbone sam3 --random-weights`" in found
 
 
 @pytest.mark.parametrize(

@@ -264,3 +264,20 @@ def test_the_published_size():
     assert found == sam3.FAMILY.published["sam3"].parameters
     assert (model.facts.image_size, model.facts.image_multiple) == (1008, 14)
     assert "SAM License" in model.facts.licence
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("sam3_tracker", "SAM 3's tracker without its detector"),
+        ("sam3_tracker_video", "SAM 3's tracker without its detector"),
+        ("sam3_lite_text", "SAM3-LiteText, whose text encoder is another"),
+    ],
+)
+def test_relatives_are_told_by_their_names(tmp_path, kind, says, named):
+    """Whose folders would else be said to lack hundreds of tensors, or to be of nothing known."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    order = {"name": "sam3", "weights": str(tmp_path)} if named else {"name": str(tmp_path)}
+    with pytest.raises(UserError, match=rf"holds {says} \({kind}\).*whole folder of facebook/sam3"):
+        load_backbone(**order, text="polyp")

@@ -1,5 +1,6 @@
 """Checkpoints of others: tensors are taken out of them, and nothing in them is run."""
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,44 @@ def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
     state = {"weight": torch.zeros(1, 2, dtype=torch.int8), "bias": torch.zeros(1)}
     with pytest.raises(UserError, match=r"weight holds torch\.int8, expected torch\.float32"):
         fill_weights(net, state, "a.pth", "a line")
+
+
+@pytest.mark.parametrize(
+    ("reader", "name", "config"),
+    [
+        ("transformers.Sam3Model.from_pretrained", "net", {"model_type": "sam3_video"}),
+        ("transformers.SamModel.from_pretrained", "net", {"model_type": "sam"}),
+        (
+            "segmentation_models_pytorch.from_pretrained",
+            "net",
+            {"encoder_name": "tu-lcnet_035", "_model_class": "Unet"},
+        ),
+        ("torch.load", "net/file.pth", {}),
+        ("safetensors.torch.load_file", "net/file.safetensors", {}),
+    ],
+)
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory")],
+)
+def test_want_of_memory_is_no_fault_of_a_file(
+    reader: str,
+    name: str,
+    config: dict[str, str],
+    error: Exception,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a large network would be called damaged, where the machine is too small for it."""
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    (tmp_path / name).exists() or (tmp_path / name).write_bytes(b"weights")
+
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(reader, full)
+    with pytest.raises(type(error)) as caught:
+        load_backbone(str(tmp_path / name))
+    assert caught.value is error

@@ -1,13 +1,16 @@
 """The benchmark command; what it measures is not asserted, that it measures it is."""
 
+import gc
 import itertools
 import json
 import os
+import weakref
 
 import pytest
 from torch import nn
 
 import gpsseg.benchmark as module
+from gpsseg import backbones
 from gpsseg.benchmark import measure, selecting
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.errors import UserError
@@ -114,3 +117,25 @@ def test_ratios_are_taken_within_a_round():
     assert ratios["step_vs_floor"] == 2
     assert ratios["memory_vs_floor"] == 0.5
     assert ratios["step_vs_full"] is ratios["memory_vs_full"] is None
+
+
+def test_no_network_is_held_beside_the_one_that_is_measured(monkeypatch):
+    """A large one would leave half of the memory to its measurement, in a process of its own."""
+    held = []
+    load = backbones.load_backbone
+
+    def loaded(*name, **more):
+        network = load(*name, **more)
+        held.append(weakref.ref(network))
+        return network
+
+    def measured(*_):
+        gc.collect()  # layers may refer to themselves
+        held.append(held[0]())
+        raise MemoryError
+
+    monkeypatch.setattr(backbones, "load_backbone", loaded)
+    monkeypatch.setattr(module, "_in_own_process", measured)
+    with pytest.raises(MemoryError):
+        module.benchmark(BenchmarkConfig(random_weights=True, methods=("full",)))
+    assert held[1:] == [None]

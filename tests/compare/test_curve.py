@@ -167,7 +167,7 @@ def test_the_note_says_that_patience_ended_trainings_and_how_far_intervals_were_
         settings = {"epochs": 200, "patience": 5, "lr_factors": (1.0,)}
         _, note = curve_lines({"curves": curves, "settings": settings})
         assert "settings: at most 200 epochs, fewer where patience 5 ended a training (more" in note
-        assert note.endswith(" checked up to 160 images only, see README.") is beyond
+        assert note.endswith(" checked up to 160 images only, see docs/choose.md.") is beyond
 
 
 def test_an_interval_with_no_gain_in_it_says_that_the_data_do_not():

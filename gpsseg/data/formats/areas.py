@@ -35,7 +35,7 @@ def inner_levels(values: np.ndarray, found: np.ndarray) -> list[float]:
 
     Args:
         values: (H, W) or (D, H, W).
-        found: the distinct values, sorted.
+        found: (n,) the distinct values, sorted.
     """
     from scipy import ndimage
 
@@ -108,7 +108,7 @@ def _turns(box: tuple[slice, ...], size: int) -> bool:
 
 
 def even_levels(values: np.ndarray) -> int:
-    """How many values fill exactly even areas that are worth it."""
+    """How many values of a picture (H, W) or volume (D, H, W) fill even areas that are worth it."""
     from scipy import ndimage
 
     near = window(values, 3)
@@ -118,7 +118,7 @@ def even_levels(values: np.ndarray) -> int:
 
 
 def clusters(values: np.ndarray) -> list[tuple[int, float]]:
-    """The levels of the even areas of uint8 values, and the share of each.
+    """The levels 0..255 of the even areas of uint8 values (H, W) or (D, H, W), and their shares.
 
     Levels that run into one another are one.
     """

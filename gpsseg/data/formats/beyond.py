@@ -60,7 +60,7 @@ class Reaches:
     found: dict[Path, Reach] = field(default_factory=dict)
 
     def add(self, path: Path, values: np.ndarray) -> None:
-        """Take an image as it is stored."""
+        """Take an image as it is stored, (H, W) or (H, W, 3)."""
         reach = reach_of(path.name, depth_of(values), self.greys)
         known = self.found.get(path)
         if reach is not None and (known is None or known.top <= reach.top):

@@ -73,7 +73,7 @@ def read_segmentation(path: Path) -> Segmented:
 
 
 def placed(found: Segmented, shape: Sequence[int], affine: np.ndarray, path: Path) -> np.ndarray:
-    """The segmentation on another grid, of which it covers a part.
+    """The segmentation on another grid, (X, Y, Z), of which it covers a part.
 
     Args:
         found: from ``read_segmentation``.

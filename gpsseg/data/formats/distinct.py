@@ -13,7 +13,10 @@ BLOCK = 1 << 20  # values that are counted at a time
 
 
 def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values, sorted, and how often each occurs; of fractions the first few blocks."""
+    """The distinct values (n,) of an array (...), sorted, and how often each occurs (n,).
+
+    Of fractions the first few blocks are looked at.
+    """
     flat = values.ravel(order="K")
     blocks = [flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK)]
     if values.dtype.kind in "ui":
@@ -63,7 +66,7 @@ def _coded(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def few_values(values: np.ndarray) -> tuple[float, ...] | None:
-    """The distinct values, sorted; None where there are more than 16."""
+    """The distinct values of an array (...), sorted; None where there are more than 16."""
     found = distinct(values.view(np.uint8) if values.dtype == bool else values)[0]
     return tuple(found.tolist()) if len(found) <= FEW else None
 
@@ -84,6 +87,6 @@ def percent(share: float) -> str:
 
 
 def window(values: np.ndarray, side: int) -> tuple[int, ...]:
-    """A square window in the plane of the two longest axes."""
+    """The shape of a square window in the plane of the two longest axes of an array (...)."""
     longest = sorted(range(values.ndim), key=lambda axis: values.shape[axis])[-2:]
     return tuple(side if axis in longest else 1 for axis in range(values.ndim))

@@ -81,7 +81,7 @@ class Depth:
 
 
 def depth_of(values: np.ndarray) -> Depth | None:
-    """Look at a picture as it is stored; None for 8 bits, of which all is known."""
+    """Look at a picture (H, W) or (H, W, 3) as it is stored; None for 8 bits: all is known."""
     if values.dtype.itemsize == 1:
         return None
     counted = finite(values)
@@ -111,7 +111,7 @@ def _range_of(looks: list[Depth]) -> Range | None:
 
 
 def between(sample: np.ndarray, ends: Range | None = None) -> Range:
-    """The percentiles of finite values, or their ends where nearly all are the same."""
+    """The percentiles of finite values (n,), or their ends where nearly all are the same."""
     with np.errstate(all="ignore"):
         low, high = (float(each) for each in np.percentile(sample.astype(np.float64), TAILS))
     if low < high:

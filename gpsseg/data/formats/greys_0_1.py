@@ -15,7 +15,7 @@ TAILS = (0.5, 99.5)
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:
-    """A grey picture by the smallest of the ranges that holds its own values."""
+    """A grey picture (H, W) as uint8, by the smallest of the ranges that holds its own values."""
     values = np.nan_to_num(values)
     top = next((top for top in RANGES if values.max() <= top), values.max())
     return (values.clip(0, top) * (255.0 / top)).round().astype(np.uint8)

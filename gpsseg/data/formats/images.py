@@ -56,7 +56,7 @@ def read_image(
 def read_pages(
     path: Path, greys: Greys | None = None, reaches: Reaches | None = None
 ) -> Iterator[np.ndarray]:
-    """Read the pages of a TIFF, or the pictures of an animation, each as ``read_image`` does.
+    """Read pages of a TIFF, or pictures of an animation, each (H, W, 3) as ``read_image`` does.
 
     Raises:
         UserError: as ``read_image``; after the pages that are there.
@@ -267,15 +267,15 @@ def _why(path: Path, error: Exception) -> str:
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a picture by its ending, atomically; a mask (bool) as 0 and 255."""
+    """Write a picture (H, W) or (H, W, 3) by its ending, atomically; a bool mask as 0 and 255."""
     write_picture(path, picture.astype(np.uint8) * 255 if picture.dtype == bool else picture)
 
 
 def write_picture(path: Path, pixels: np.ndarray, quality: int = 90) -> None:
-    """Write uint8 pixels as they are, by the path's ending, atomically; a JPEG has a quality.
+    """Write uint8 pixels (H, W) or (H, W, 3) by the path's ending, atomically.
 
-    They are encoded in memory: Pillow itself does not notice a file that was cut off as the disk
-    was full.
+    A JPEG has a quality. They are encoded in memory: Pillow itself does not notice a file that was
+    cut off as the disk was full.
     """
     kind = Image.registered_extensions()[path.suffix.lower()]
     encoded = io.BytesIO()

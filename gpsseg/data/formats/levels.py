@@ -95,7 +95,7 @@ def mark(
 
 
 def levels_of(values: np.ndarray) -> tuple[float, ...]:
-    """Of up to 16 distinct values, as ``checked`` gives them, those that are levels."""
+    """Of up to 16 distinct values (...), as ``checked`` gives them, those that are levels."""
     found = distinct(values.view(np.uint8) if values.dtype == bool else values)[0]
     if len(found) <= 2 or _counts_classes(values, found):
         return tuple(found.tolist())
@@ -127,7 +127,7 @@ def by_labels(values: np.ndarray, labels: Collection[int], path: Path) -> Marked
 
 
 def checked(values: np.ndarray, path: Path, negative: bool = False) -> np.ndarray:
-    """A mask's values, validated: bool, or integers, or floats that are not all whole.
+    """A mask's values (...), validated: bool, or integers, or floats that are not all whole.
 
     Floats that are nearly whole become whole; if all do, they become integers.
 
@@ -151,14 +151,14 @@ def checked(values: np.ndarray, path: Path, negative: bool = False) -> np.ndarra
 
 
 def usual_float(values: np.ndarray) -> np.ndarray:
-    """Floats of a width that everything computes with: float32 or float64."""
+    """Floats (...) of a width that everything computes with: float32 or float64."""
     if values.dtype.kind != "f" or values.dtype in (np.float32, np.float64):
         return values
     return values.astype(np.float32 if values.dtype == np.float16 else np.float64)
 
 
 def whole(values: np.ndarray, path: Path, negative: bool = False) -> np.ndarray:
-    """The values of a map of classes, validated: bool or integers.
+    """The values (...) of a map of classes, validated: bool or integers.
 
     Raises:
         UserError: as ``checked``, or a value is no whole number.
@@ -174,7 +174,7 @@ def whole(values: np.ndarray, path: Path, negative: bool = False) -> np.ndarray:
 
 
 def refuse_not_finite(values: np.ndarray, path: Path, expected: str) -> None:
-    """Refuse NaN and infinity.
+    """Refuse NaN and infinity in values (...).
 
     Raises:
         UserError: there is one; the text says what was expected.
@@ -238,7 +238,7 @@ def _shaded(
 
 
 def is_shaded(values: np.ndarray) -> bool:
-    """Whether a JPEG holds shades, as a probability map does, and not areas of a few levels."""
+    """Whether a JPEG (H, W) holds shades, as a probability map, and not areas of a few levels."""
     held = distinct(values)
     if len(held[0]) <= 2 or _has_two_ends(held, 0.9):
         return False

@@ -164,7 +164,7 @@ def joined_labels(paths: Sequence[Path], maps: Sequence[np.ndarray], votes: bool
 
 
 def refuse_sizes(paths: Sequence[Path], masks: Sequence[np.ndarray], votes: bool) -> None:
-    """Refuse masks of one image that differ in size.
+    """Refuse masks (H, W), or volumes (D, H, W), of one image that differ in size.
 
     Raises:
         UserError: two do; the text names them.

@@ -84,9 +84,9 @@ def promised_bytes(path: Path) -> int:
 
 
 def read_odd_tiff(path: Path) -> list[np.ndarray]:
-    """The pages of a TIFF that Pillow does not know (real or signed colours, 64 bits).
+    """The pages (H, W) or (H, W, 3) of a TIFF that Pillow does not know.
 
-    None of any other file.
+    Its colours are real or signed, or of 64 bits. None of any other file.
 
     Raises:
         UserError: it is one of numbers that OpenCV does not know either.

@@ -80,7 +80,7 @@ class Rule:
         return foreground_of(stored, path, self.labels, self.grounds)
 
     def read(self, stored: Stored, path: Path) -> np.ndarray:
-        """A file as bool, or (probability maps) float in [0, 1] or uint8 0..255.
+        """A file as bool, or a probability map as float in [0, 1] or uint8 0..255; (...) as stored.
 
         Raises:
             UserError: as ``look``.

@@ -84,7 +84,7 @@ def signed_distance(mask: np.ndarray) -> np.ndarray:
 
 
 def ramp(values: np.ndarray, width: float) -> np.ndarray:
-    """Smooth step from 0 to 1 around value 0, over about `width` to either side."""
+    """Smooth step from 0 to 1 of values (...) around 0, over about `width` to either side."""
     return 1 / (1 + np.exp(-np.clip(3 * values / width, -30, 30)))
 
 
@@ -161,7 +161,7 @@ def glints(height: np.ndarray, light: tuple[float, float], share: float) -> np.n
 def dome(
     rng: np.random.Generator, shape: Shape, centre: tuple[float, float], radius: float
 ) -> np.ndarray:
-    """A sessile polyp: a smooth cap, flat or steep."""
+    """A sessile polyp: a smooth cap, flat or steep: heights (H, W), from 0 on."""
     inside = np.clip(1 - blob(rng, shape, centre, radius, wobble=0.12) ** 2, 0, None)
     return rng.uniform(0.35, 0.9) * radius * inside ** rng.uniform(0.4, 0.7)
 
@@ -169,7 +169,7 @@ def dome(
 def stalked(
     rng: np.random.Generator, shape: Shape, centre: tuple[float, float], radius: float
 ) -> np.ndarray:
-    """A pedunculated polyp: a round head on a bent stalk that thins towards it."""
+    """A pedunculated polyp: a head on a bent stalk that thins towards it: (H, W) as `dome`."""
     head = dome(rng, shape, centre, 0.85 * radius)
     angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
     y, x = grid(shape)
@@ -188,7 +188,7 @@ def stalked(
 def lobed(
     rng: np.random.Generator, shape: Shape, centre: tuple[float, float], radius: float
 ) -> np.ndarray:
-    """Several caps grown together, with dark grooves between them."""
+    """Several caps grown together, with dark grooves between them: (H, W) as `dome`."""
     bump = dome(rng, shape, centre, 0.7 * radius)
     for _ in range(rng.integers(1, 5)):
         angle = rng.uniform(0, 2 * np.pi)
@@ -251,5 +251,5 @@ def digit_rows(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """An image in [0, 1] as uint8, values outside clipped."""
+    """An image (...) in [0, 1] as uint8, values outside clipped."""
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
