@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from gpsseg.backbones.base import Backbone, Facts
-from gpsseg.backbones.family import Weights, is_path
-from gpsseg.backbones.registry import find_family, load_backbone, published_as
+from gpsseg.backbones.family import Weights
+from gpsseg.backbones.registry import find_family, is_own_path, load_to_measure, published_as
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def details_of(name: str) -> dict[str, str]:
     """
     family, published = find_family(name), published_as(name)
     model = sketch(name)
-    facts, own = model.facts, is_path(name) and not published
+    facts, own = model.facts, is_own_path(name)
     weights = published.weights if published else family.weights(name)
     found = {
         "family": family.title,
@@ -80,13 +80,13 @@ def sketch(name: str) -> Backbone:
 
     A user's own file is loaded: what it holds says what it is.
     """
-    if is_path(name):
-        return load_backbone(name)
+    if is_own_path(name):
+        return load_to_measure(name)
     try:
         with torch.device("meta"):
-            return load_backbone(name, random_weights=True)
+            return load_to_measure(name, random_weights=True)
     except RuntimeError:  # some ask a tensor for a number as they are built
-        return load_backbone(name, random_weights=True)
+        return load_to_measure(name, random_weights=True)
 
 
 def _parameters(model: Backbone) -> str:

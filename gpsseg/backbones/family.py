@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,14 @@ class Order:
     random_weights: bool = False
     classes: int = 1
     text: str = ""
+    listed: bool = False  # the name is a published one, whatever lies around by that name
 
     @property
     def path(self) -> Path | None:
         """The user's own file or folder of weights, if one is named."""
         if self.weights and self.weights != "random":
             return Path(self.weights)
-        return Path(self.name) if is_path(self.name) else None
+        return Path(self.name) if is_path(self.name) and not self.listed else None
 
     def choose_prompt(self, takes: Sequence[Prompt], default: Prompt) -> Prompt:
         """The prompt asked for, or the default.
@@ -140,4 +142,4 @@ def is_path(name: str) -> bool:
     """Whether a backbone's name is a file or folder: it is there, or it is written like one."""
     path = Path(name)
     written = path.suffix in (".pth", ".pt", ".bin", ".safetensors", ".ckpt")
-    return written or path.is_absolute() or len(path.parts) > 1 or path.is_dir()
+    return written or path.is_absolute() or len(path.parts) > 1 or os.path.exists(name)

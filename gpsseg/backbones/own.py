@@ -8,6 +8,7 @@ backbone. It is run because the user names it; what a run names, see ``own_trust
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,12 +27,14 @@ from gpsseg.backbones.base import (
     repeated_blocks,
 )
 from gpsseg.backbones.family import Family, Order
-from gpsseg.backbones.own_code import Code, callable_of, find_code, is_code_name, raised
+from gpsseg.backbones.own_code import Code, callable_of, find_code, is_code_name, running
 from gpsseg.backbones.own_said import ROLES, SEE, Said, parts_named, said_by
 from gpsseg.backbones.own_tried import logits_in, try_out
 from gpsseg.backbones.own_trust import note
 from gpsseg.backbones.weights import fill_weights, read_checkpoint
-from gpsseg.errors import UserError, few, nearest
+from gpsseg.errors import UserError, few, nearest, told
+
+LONGEST = 400  # characters of a licence, a homepage, or of what is said of a pre-training
 
 
 class OwnNet(Backbone):
@@ -50,8 +53,11 @@ class OwnNet(Backbone):
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
-        """What the network says of itself."""
-        return {r: nn.ModuleList(parts_named(self.net, getattr(self.said, r))) for r in ROLES}
+        """What the network says of itself; whole numbers stay frozen, beside the two."""
+        parts: dict[str, nn.Module] = {}
+        parts |= {r: nn.ModuleList(parts_named(self.net, getattr(self.said, r))) for r in ROLES}
+        frozen = [p for p in self.net.parameters() if not p.is_floating_point()]
+        return parts | ({"prompt": nn.ParameterList(frozen)} if frozen else {})
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -81,14 +87,40 @@ def load(order: Order) -> OwnNet:
     code = find_code(order.name)
     if code is None:
         raise UserError(f"Unknown backbone '{order.name}'.{hint(order.name)}")
-    with torch.device("cpu"):  # also what the module makes as it is imported
+    with torch.device("cpu"), running(code, "its network"):  # also what an import makes
+        before = torch.get_rng_state()
         net = _built(code, order.classes)
         note(code)
         said = said_by(net, order.name)
+        if not order.path:  # which gives every weight its value
+            torch.set_rng_state(before)
+            _refuse_others(net, _built(code, order.classes), code)
         _fill(net, order, said)
         model = OwnNet(net, said, _facts(order, code, said))
         try_out(model, code, order.classes)
     return model
+
+
+def _refuse_others(net: nn.Module, again: nn.Module, code: Code) -> None:
+    """Refuse code that builds other weights each time: no run of it could be loaded again.
+
+    Raises:
+        UserError: it does.
+    """
+    first, second = net.state_dict(), again.state_dict()
+    both = [n for n in first if n in second and _bits(first[n]) == _bits(second[n])]
+    if other := [name for name in {**first, **second} if name not in both]:
+        raise UserError(
+            f"--backbone {code.name} builds another network each time ({few(other)}), expected the "
+            "same weights, so that a run of it can be loaded again. Draw its random numbers from "
+            "torch, NumPy's np.random or Python's random, which are seeded here, or pass all "
+            "weights by --weights FILE."
+        )
+
+
+def _bits(tensor: Tensor) -> tuple[Any, ...]:
+    content: Any = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return tensor.shape, tensor.dtype, hashlib.sha256(content).digest()
 
 
 def _fill(net: nn.Module, order: Order, said: Said) -> None:
@@ -116,11 +148,9 @@ def _built(code: Code, classes: int) -> nn.Module:
     """
     make = callable_of(code)
     with _drawn_by_torch():
-        try:
+        fix = f"It is called as {code.attribute}({classes}), with the number of logits."
+        with running(code, f"{code.attribute}({classes})", fix):
             net: Any = make(classes)
-        except (Exception, SystemExit) as error:
-            fix = f"It is called as {code.attribute}({classes}), with the number of logits."
-            raise raised(code, f"{code.attribute}({classes})", error, fix) from None
     if not isinstance(net, nn.Module) or isinstance(net, torch.jit.ScriptModule):
         raise UserError(
             f"--backbone {code.name} returned {type(net).__name__}, expected a torch.nn.Module "
@@ -131,7 +161,15 @@ def _built(code: Code, classes: int) -> nn.Module:
             f"--backbone {code.name}: {few(lazy)} has no values yet. Build the network with all of "
             "its sizes."
         )
-    return net.cpu().float().requires_grad_(True).eval()
+    if strange := [n for n, p in net.named_parameters() if p.is_complex() or p.is_quantized]:
+        raise UserError(
+            f"--backbone {code.name}: {few(strange)} {'is' if len(strange) == 1 else 'are'} of "
+            "complex or quantized numbers, expected real ones. Build the network of these."
+        )
+    net = net.cpu().float().eval()
+    for parameter in net.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    return net
 
 
 @contextlib.contextmanager
@@ -161,6 +199,11 @@ def with_prefix(tensors: Mapping[str, Tensor], net: nn.Module) -> dict[str, Tens
     return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
 
 
+def _line(text: str) -> str:
+    """Free text on one line, and not too long for a table and a model card."""
+    return told(" ".join(text.split()), LONGEST)
+
+
 def _facts(order: Order, code: Code, said: Said) -> Facts:
     if order.path:
         pretraining, scratch = (
@@ -169,15 +212,15 @@ def _facts(order: Order, code: Code, said: Said) -> Facts:
         )
     else:
         scratch = tuple(role for role in ROLES if role not in said.pretrained)
-        pretraining = said.pretraining or "Its code does not say on what it was trained."
+        pretraining = _line(said.pretraining) or "Its code does not say on what it was trained."
         random_ones = f" {' and '.join(scratch).capitalize()}: random weights." if scratch else ""
         pretraining = f"{pretraining}{random_ones}"
         if not said.pretrained:
             pretraining = "None: random weights."
     return Facts(
         name=order.name,
-        licence=said.licence or "of the user's own code, which does not say",
-        homepage=said.homepage or "of the user's own code",
+        licence=_line(said.licence) or "of the user's own code, which does not say",
+        homepage=_line(said.homepage) or "of the user's own code",
         pretraining=pretraining,
         image_size=said.image_size,
         image_multiple=said.image_multiple,

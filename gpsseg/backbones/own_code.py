@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -83,11 +84,18 @@ def find_code(name: str) -> Code | None:
 
 
 def _spec_of(package: str) -> ModuleSpec | None:
-    """Of a package or module at the top; first that of the current folder, as ``python -m``."""
+    """Of a package or module at the top; first that of the current folder, as ``python -m``.
+
+    As for Python, a folder without an __init__.py is a package only where nothing else has its
+    name, wherever that lies.
+    """
     importlib.invalidate_caches()  # the file may be new
     try:
-        found = PathFinder.find_spec(package, [str(Path.cwd())])
-        return found or importlib.util.find_spec(package)
+        found = PathFinder.find_spec(package, [str(Path.cwd()), *sys.path])
+        if found and found.origin:
+            return found
+        elsewhere = importlib.util.find_spec(package)
+        return elsewhere if elsewhere and elsewhere.origin else found or elsewhere
     except (ValueError, ImportError, OSError):
         return None
 
@@ -105,25 +113,24 @@ def callable_of(code: Code) -> Callable[..., Any]:
         UserError: another module has its name, it raises, or there is no such callable.
     """
     make_importable(code)
-    try:
+    with running(code, f"importing {code.module}"):
         module = importlib.import_module(code.module)
-    except (Exception, SystemExit) as error:
-        raise raised(code, f"importing {code.module}", error) from None
     file = getattr(module, "__file__", None)
     if file is None or Path(file).resolve() != code.file:
         raise UserError(
             f"--backbone {code.name}: Python has another module {code.module} already "
             f"({file or 'its own'}), expected {code.file}. Give the file another name."
         )
-    try:
-        found = functools.reduce(getattr, code.attribute.split("."), module)
-    except AttributeError:
+    nothing = object()
+    with running(code, f"looking up {code.attribute}"):
+        found = _attribute(module, code.attribute, nothing)
+    if found is nothing:
         its = [n for n, each in vars(module).items() if callable(each) and n[:1] != "_"]
         own = [n for n in its if getattr(vars(module)[n], "__module__", "") == code.module]
         raise UserError(
             f"--backbone {code.name}: {code.file} has no {code.attribute}."
             f"{nearest(code.attribute, its)} It defines {few(own) or 'nothing that can be called'}."
-        ) from None
+        )
     if not callable(found) or isinstance(found, nn.Module):
         what = "a network already" if isinstance(found, nn.Module) else shown(found)
         raise UserError(
@@ -131,6 +138,33 @@ def callable_of(code: Code) -> Callable[..., Any]:
             "with as many logits as it is called with. Name that."
         )
     return found
+
+
+def _attribute(module: Any, attribute: str, default: Any) -> Any:
+    try:
+        return functools.reduce(getattr, attribute.split("."), module)
+    except AttributeError:
+        return default
+
+
+@contextlib.contextmanager
+def running(code: Code, what: str, fix: str = "") -> Iterator[None]:
+    """Around all that the user's code does: what it raises becomes one sentence.
+
+    Args:
+        code: at work.
+        what: it is doing.
+        fix: a sentence to add.
+
+    Raises:
+        UserError: it raised anything, be it of a class of its own; only the keyboard interrupts.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise raised(code, what, error, fix) from None
 
 
 def raised(code: Code, what: str, error: BaseException, fix: str = "") -> BaseException:
@@ -142,14 +176,17 @@ def raised(code: Code, what: str, error: BaseException, fix: str = "") -> BaseEx
         error: that it raised.
         fix: a sentence to add.
     """
-    if isinstance(error, UserError) or is_out_of_memory(error):
+    try:
+        text, is_ours = str(error), isinstance(error, UserError) or is_out_of_memory(error)
+    except Exception:  # a class of the user's own may fail to say what it is
+        text, is_ours = "", isinstance(error, MemoryError)
+    if is_ours:
         return error
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if Path(f.filename).resolve().is_relative_to(code.root)]
     place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({error.filename}, line {error.lineno})"
-    text = str(error).strip().partition("\n")[0]
-    kind = type(error).__name__
+    text, kind = text.strip().partition("\n")[0], type(error).__name__
     said = f"{kind}: {text[:300]}" if text else kind
     return UserError(f"--backbone {code.name}: {what} raised {said}{place}. {fix}".strip())

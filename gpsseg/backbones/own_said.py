@@ -14,7 +14,7 @@ from torch import nn
 
 from gpsseg.backbones.base import UNET_RATES
 from gpsseg.config.fitting import Text
-from gpsseg.errors import UserError, few, nearest
+from gpsseg.errors import UserError, few, name_text, nearest, shown
 from gpsseg.reading import fitted
 
 Role = Literal["encoder", "decoder"]
@@ -86,7 +86,7 @@ def said_by(net: nn.Module, name: str) -> Said:
     Raises:
         UserError: it has no such attribute, or says what cannot be.
     """
-    told = getattr(net, "gpsseg", None)
+    told: Any = getattr(net, "gpsseg", None)
     place = f"--backbone {name}: the network's attribute gpsseg"
     if not isinstance(told, Mapping):
         found = "is missing" if told is None else f"is {type(told).__name__}, expected a dict"
@@ -127,9 +127,9 @@ def _fault(said: Said) -> str:
         return f"mean and std are {said.mean} and {said.std}, expected numbers, and std above 0"
     for name, rate in said.learning_rates.items():
         if name not in UNET_RATES:
-            return f"learning_rates has {name}, expected {', '.join(UNET_RATES)}"
+            return f"learning_rates has {name_text(name)}, expected {', '.join(UNET_RATES)}"
         if not 0 < rate < 1:
-            return f"learning_rates.{name} is {rate}, expected a number between 0 and 1"
+            return f"learning_rates.{name_text(name)} is {rate}, expected a number between 0 and 1"
     return ""
 
 
@@ -145,8 +145,8 @@ def _refuse_other_parts(net: nn.Module, said: Said, name: str) -> None:
             if each not in names:
                 top = [n for n, _ in (*net.named_children(), *net.named_parameters(recurse=False))]
                 raise UserError(
-                    f"--backbone {name}: {key} names {each!r}, and the network has no such module."
-                    f"{nearest(each, names)} It has {few(top, 12)}."
+                    f"--backbone {name}: {key} names {shown(each)}, and the network has no such "
+                    f"module.{nearest(each, names)} It has {few(top, 12)}."
                 )
     owners: dict[int, set[str]] = {}
     for role in ROLES:
@@ -154,6 +154,7 @@ def _refuse_other_parts(net: nn.Module, said: Said, name: str) -> None:
             for parameter in part.parameters():
                 owners.setdefault(id(parameter), set()).add(role)
     named = [(n, owners.get(id(p), set())) for n, p in net.named_parameters()]
+    numbers = {n for n, p in net.named_parameters() if p.is_floating_point()}
     both, none = ([n for n, roles in named if len(roles) == k] for k in (2, 0))
     if both:
         raise UserError(
@@ -166,7 +167,7 @@ def _refuse_other_parts(net: nn.Module, said: Said, name: str) -> None:
             "encoder nor in the decoder. Name the modules (or the parameters) in one of them."
         )
     for role in ROLES:
-        if not any(role in roles for _, roles in named):
+        if not any(role in roles for n, roles in named if n in numbers):
             raise UserError(f"--backbone {name}: the {role} has no parameters. {SEE}")
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gpsseg.backbones.base import Backbone, tuning_mode
-from gpsseg.backbones.own_code import Code, raised
+from gpsseg.backbones.own_code import Code, running
 from gpsseg.backbones.own_said import ROLES, SEE
 from gpsseg.errors import UserError
 
@@ -38,17 +38,16 @@ def try_out(model: Backbone, code: Code, classes: int) -> None:
         UserError: it fails, answers with something else than logits, or a part gets no gradient.
     """
     side = model.facts.image_size
+    model.eval()
     image, buffers = torch.rand(1, 3, side, side), copy.deepcopy(dict(model.named_buffers()))
     with torch.no_grad():
         _answer(model, image, code, classes)
     tuning_mode(model)
     with torch.enable_grad():
         answer = _answer(model, image, code, classes)
-        try:
+        fix = "Leave out what changes a tensor in place."
+        with running(code, "the gradient of the network's answer", fix):
             answer.square().mean().backward()
-        except Exception as error:
-            fix = "Leave out what changes a tensor in place."
-            raise raised(code, "the gradient of the network's answer", error, fix) from None
     roles = model.roles()
     reached = {roles[n] for n, p in model.named_parameters() if p.grad is not None}
     if missing := [role for role in ROLES if role not in reached]:
@@ -70,11 +69,8 @@ def _answer(model: Any, image: Tensor, code: Code, classes: int) -> Tensor:
     """
     mode = "in training" if model.training else "in evaluation mode"
     shape = tuple(image.shape)
-    try:
+    with running(code, f"its network, {mode} and of RGB images {shape},"):
         answer = logits_in(model.net(model.normalised(image)))
-    except (Exception, SystemExit) as error:
-        what = f"its network, {mode} and of RGB images {shape},"
-        raise raised(code, what, error) from None
     if fault := _fault_of(answer, shape[-1], classes):
         raise UserError(
             f"--backbone {code.name}: the answer of its network to {shape}, {mode}, is {fault}. "

@@ -68,10 +68,26 @@ def load_backbone(
         UserError: the name is unknown (the nearest is suggested), or its weights are not in place.
     """
     family = require_names(name, weights)
-    order = Order(name, prompt, weights, random_weights or weights == "random", classes, text)
+    drawn, listed = random_weights or weights == "random", name in BACKBONES
+    order = Order(name, prompt, weights, drawn, classes, text, listed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return family.load(order).eval()
+
+
+def load_to_measure(name: str, random_weights: bool = False) -> Backbone:
+    """Load a backbone of which only time, memory and facts are asked.
+
+    What is asked by words gets some, which change none of these.
+
+    Args:
+        name: see ``load_backbone``.
+        random_weights: likewise; a file or folder is read all the same.
+
+    Raises:
+        UserError: see ``load_backbone``.
+    """
+    return load_backbone(name, random_weights=random_weights, text=sam3.ANYTHING)
 
 
 def require_names(name: str, weights: str | None) -> Family:
@@ -83,7 +99,7 @@ def require_names(name: str, weights: str | None) -> Family:
     family = find_family(name)
     if weights and weights != "random" and not is_there(weights):
         raise UserError(f"--weights {weights} does not exist. Pass a checkpoint, or `random`.")
-    if weights and name not in BACKBONES and is_path(name):
+    if weights and is_own_path(name):
         raise UserError(
             f"--weights {weights} has no effect here: --backbone {name} is a checkpoint itself. "
             "Leave it out, or name the network in --backbone."
@@ -121,6 +137,11 @@ def find_family(name: str) -> Family:
         f"Unknown backbone '{name}'.{own.hint(name)}{nearest(name, BACKBONES)} Known: "
         f"{', '.join(sorted(BACKBONES))}; and {patterns}."
     )
+
+
+def is_own_path(name: str) -> bool:
+    """Whether a name is a file or folder: one that is called like a published backbone is not."""
+    return name not in BACKBONES and is_path(name)
 
 
 def is_code(name: str) -> bool:

@@ -9,6 +9,7 @@ transformers. Frames are followed by the mask token that was tuned, not by the b
 from __future__ import annotations
 
 import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from torch.nn import functional as F
 
 from gpsseg.backbones.base import Backbone
 from gpsseg.backbones.family import Order
+from gpsseg.backbones.folders import pretrained
 from gpsseg.backbones.hub import fetch
 from gpsseg.backbones.sam2 import EDGETAM, REPOSITORIES, Sam2
 from gpsseg.backbones.sam2_original import video_tensors
 from gpsseg.backbones.sam_kind import model_type
-from gpsseg.errors import UserError, few, shown
-from gpsseg.faults import pass_want_of_memory
+from gpsseg.errors import UserError
 
 PATCH = 16  # pixels of the coarsest features, along each axis
 WINDOWS = 16  # along each axis, that EdgeTAM sums its memory up in
@@ -31,6 +32,7 @@ SHARED = (  # parts that the tuned network has too
     *("vision_encoder", "mask_decoder", "prompt_encoder", "shared_image_embedding"),
     "no_memory_embedding",
 )
+VIDEO_TYPES = ("sam2_video", "edgetam_video")
 INSTEAD = "Leave out --propagate: frames are then segmented one by one."
 
 
@@ -170,7 +172,9 @@ def load_memory(backbone: Backbone, weights: str | None, size: int) -> Memory:
             f"EdgeTAM's memory takes sides that are a multiple of {WINDOWS * PATCH}, this run was "
             f"trained with --image-size {size}. {INSTEAD}"
         )
-    order = Order(name, weights=weights, random_weights=weights == "random")
+    order = Order(
+        name, weights=weights, random_weights=weights == "random", listed=name in REPOSITORIES
+    )
     if order.random_weights:
         raise UserError(
             f"This run began with random weights, which hold no memory that was trained. {INSTEAD}"
@@ -195,31 +199,10 @@ def _video_net(folder: Path, size: int) -> Any:
         net.load_state_dict(tensors, strict=True, assign=True)
         return net
     kind = model_type(str(folder))
-    if not kind.endswith("_video"):
-        raise UserError(
-            f"{folder}, which this run began with, holds SAM 2 for single images "
-            f"({kind or 'no config.json'}), expected also its memory (sam2_video, as in "
-            f"facebook/sam2.1-hiera-tiny). {INSTEAD}"
-        )
     model: Any = EdgeTamVideoModel if kind.startswith(EDGETAM) else Sam2VideoModel
-    try:
-        config = _sized(model.config_class.from_pretrained(folder), size)
-        net, found = model.from_pretrained(
-            folder, config=config, local_files_only=True, output_loading_info=True
-        )
-    except Exception as error:  # odd settings make the library fail in every way there is
-        pass_want_of_memory(error)
-        raise UserError(
-            f"{folder}, which this run began with, is no SAM 2 with a memory "
-            f"({shown(str(error))}). {INSTEAD}"
-        ) from None
-    missing = [n for n in sorted(found["missing_keys"]) if not n.startswith(SHARED)]
-    if missing:
-        raise UserError(
-            f"{folder}, which this run began with, lacks {len(missing)} tensors of SAM 2's memory: "
-            f"{few(missing)}. {INSTEAD}"
-        )
-    return net
+    fix = f"This run began with it. {INSTEAD}"
+    sized = functools.partial(_sized, size=size)
+    return pretrained(model, folder, "SAM 2 with its memory", VIDEO_TYPES, False, fix, sized)
 
 
 def _sized(config: Any, size: int) -> Any:

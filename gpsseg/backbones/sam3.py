@@ -21,6 +21,7 @@ from gpsseg.backbones.hub import Repository, fetch
 from gpsseg.backbones.sam2_head import decoded
 from gpsseg.backbones.sam3_nets import (
     RELATIVES,
+    TYPES,
     TrackerHead,
     random_networks,
     read_networks,
@@ -47,7 +48,7 @@ REPOSITORY = Repository(
     "facebook/sam3", files=("config.json", "model.safetensors", "vocab.json", "merges.txt")
 )
 PARAMETERS = 852_400_071  # with the tracker's head, without its memory
-ANYTHING = "anything"  # what random weights are told: they know no words
+ANYTHING = "anything"  # told to random weights, which know no words, and to what is measured
 
 
 class Sam3(Backbone):
@@ -202,7 +203,7 @@ def load(order: Order) -> Sam3:
         text = order.text or ANYTHING
         return Sam3(*random_networks(), None, order.name, prompt, text, pretraining)
     folder = order.path or fetch(REPOSITORY, NAME, f"--backbone {NAME} --weights FOLDER")
-    net, head = read_networks(folder)
+    net, head = read_networks(folder, own=order.path is not None)
     if prompt != "text" and head is None:
         raise UserError(
             f"{folder} holds SAM 3's detector without its tracker, which --prompt {prompt} is for. "
@@ -229,6 +230,6 @@ FAMILY = Family(
             gated=GATED,
         )
     },
-    takes=lambda name: model_type(name) in ("sam3", "sam3_video", *RELATIVES),
+    takes=lambda name: model_type(name) in (*TYPES, *RELATIVES),
     load=load,
 )

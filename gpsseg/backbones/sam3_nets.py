@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from gpsseg.backbones.folders import pretrained
+from gpsseg.backbones.sam2_names import is_memory
 from gpsseg.backbones.sam_kind import model_type
 from gpsseg.backbones.weights import fill_weights, folder_config
-from gpsseg.errors import UserError, few, shown
+from gpsseg.errors import UserError, shown
 from gpsseg.faults import pass_want_of_memory
 
-NEEDED = "config.json and model.safetensors of facebook/sam3"
+TYPES = ("sam3", "sam3_video")
+FIX = (
+    "It needs config.json and model.safetensors of facebook/sam3, or what save_pretrained writes "
+    "of a Sam3Model; an original sam3.pt does not fit."
+)
 HEAD = ("tracker_model.", "tracker_neck.")
 RELATIVES = {  # by what their config.json says they are, which nobody here loads
     "sam3_tracker": "SAM 3's tracker without its detector",
     "sam3_tracker_video": "SAM 3's tracker without its detector",
     "sam3_lite_text": "SAM3-LiteText, whose text encoder is another",
 }
-MEMORY = re.compile(  # of the tracker: what follows objects through a video
-    r"(memory_(attention|encoder|temporal_positional_encoding)|mask_downsample|object_pointer_proj"
-    r"|temporal_positional_encoding_projection_layer|no_memory_positional_encoding"
-    r"|no_object_pointer|occlusion_spatial_embedding_parameter)\b"
-)
 
 
 class TrackerHead(nn.Module):
@@ -85,11 +85,15 @@ def take_any_size(vision: Any) -> None:
             layer.rotary_emb = OfAnyGrid(layer.rotary_emb, layer.config.window_size)
 
 
-def read_networks(folder: Path) -> tuple[Any, TrackerHead | None]:
+def read_networks(folder: Path, own: bool = True) -> tuple[Any, TrackerHead | None]:
     """The detector in a folder, and the tracker's head if it is there too.
 
+    Args:
+        folder: as of facebook/sam3, or as save_pretrained writes it of a detector.
+        own: see ``pretrained``.
+
     Raises:
-        UserError: the folder is not one of SAM 3, or of a relative, or lacks weights.
+        UserError: the folder is not one of SAM 3, or of a relative, lacks weights, or has more.
     """
     from transformers import Sam3Model
 
@@ -99,26 +103,8 @@ def read_networks(folder: Path) -> tuple[Any, TrackerHead | None]:
             f"{folder} holds {RELATIVES[relative]} ({relative}), which gpsseg does not load. Pass "
             "a whole folder of facebook/sam3."
         )
-    kind: Any = Sam3Model
-    try:
-        net, found = kind.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
-        )
-    except Exception as error:  # odd settings make the library fail in every way there is
-        pass_want_of_memory(error)
-        raise _no_folder(folder, shown(str(error))) from None
-    missing = sorted(found["missing_keys"])
-    if missing:
-        raise _no_folder(folder, f"it lacks {len(missing)} tensors: {few(missing)}")
+    net = pretrained(Sam3Model, folder, "SAM 3", TYPES, own, FIX)
     return net, _read_head(folder, net)
-
-
-def _no_folder(folder: Path, why: str) -> UserError:
-    more = " An original sam3.pt does not fit." if not folder.is_dir() else ""
-    return UserError(
-        f"{folder} is not a folder of SAM 3 ({why}). It needs {NEEDED}, or what save_pretrained "
-        f"writes of a Sam3Model.{more}"
-    )
 
 
 def _read_head(folder: Path, net: Any) -> TrackerHead | None:
@@ -131,14 +117,15 @@ def _read_head(folder: Path, net: Any) -> TrackerHead | None:
             all_names = file.keys()
             names = [name for name in all_names if name.startswith(HEAD)]
             tensors |= {_own_name(name): file.get_tensor(name).float() for name in names}
-    tensors = {name: t for name, t in tensors.items() if not MEMORY.match(name)}
+    tensors = {name: t for name, t in tensors.items() if not is_memory(name)}
     if not tensors:
         return None
     try:
         head = TrackerHead(net.config, settings)
     except Exception as error:  # likewise
         pass_want_of_memory(error)
-        raise _no_folder(folder, f"tracker_config: {shown(str(error))}") from None
+        why = f"tracker_config: {shown(str(error))}"
+        raise UserError(f"{folder} is not a folder of SAM 3 ({why}). {FIX}") from None
     fill_weights(head, tensors, folder, "a folder of SAM 3 with a whole tracker")
     return head
 

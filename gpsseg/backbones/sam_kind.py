@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gpsseg.backbones.base import PROMPTS, Facts, Prompt
@@ -43,10 +44,9 @@ def reader_of(name: str) -> Reader | None:
     Raises:
         UserError: it is a file that cannot be read.
     """
-    path = Path(name)
-    if not path.is_file():
+    if not os.path.isfile(name):  # of a name that is too long, too
         return None
-    look = look_of(tensor_shapes(path))
+    look = look_of(tensor_shapes(Path(name)))
     return look.reader if look else ""
 
 

@@ -45,14 +45,14 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     Raises:
         UserError: a method is unknown, or a process ran out of memory.
     """
-    from gpsseg.backbones import load_backbone
+    from gpsseg.backbones.registry import load_to_measure
     from gpsseg.benchmark.measure import measure, measure_batch
     from gpsseg.benchmark.selecting import select_on_sample
     from gpsseg.engine.machine import require_device
 
     require_device(config.device)
     with working(f"loading {config.backbone}"):
-        backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+        backbone = load_to_measure(config.backbone, config.random_weights)
     facts = backbone.facts
     if config.checkpoint_activations and not backbone.blocks:
         why = f"{facts.name} has no blocks to compute again"

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from gpsseg import gps
-from gpsseg.backbones import Backbone, load_backbone
+from gpsseg.backbones import Backbone
+from gpsseg.backbones.registry import load_to_measure
 from gpsseg.benchmark.selecting import measure_scoring
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.finetune import FinetuneConfig
@@ -56,7 +57,7 @@ def measure(
     count, side = images
     image = torch.rand((count, 3, side, side))
     batch = machine.place({"image": image, "mask": (image[:, :1] > 0.7).float()})
-    backbone = load_backbone(config.backbone, random_weights=config.random_weights).to(device)
+    backbone = load_to_measure(config.backbone, config.random_weights).to(device)
     prepare(backbone, machine, config.checkpoint_activations)
     tuning_mode(backbone)
     selection = gps.Selection.load(selection_file) if selection_file else None
@@ -97,7 +98,7 @@ def measure(
 
 def measure_batch(config: BenchmarkConfig, side: int) -> int:
     """Find the number of images a step that is worth it here, in this process."""
-    backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+    backbone = load_to_measure(config.backbone, config.random_weights)
     asked = FinetuneConfig(
         method="full", image_size=side, checkpoint_activations=config.checkpoint_activations
     )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gpsseg.backbones import load_backbone
+from gpsseg.backbones.registry import load_to_measure
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.select import SelectConfig
@@ -29,7 +29,7 @@ from gpsseg.runs.settle import settle, settle_selection
 
 def select_on_sample(config: BenchmarkConfig, side: int, top_k: int, path: Path) -> None:
     """Select on four images of the bundled sample, in this process, and save the selection."""
-    backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+    backbone = load_to_measure(config.backbone, config.random_weights)
     card = load_card("kvasir")
     settings = SelectConfig(
         top_k=top_k,
@@ -58,7 +58,7 @@ def measure_scoring(config: BenchmarkConfig, images: tuple[int, int]) -> dict[st
     """
     count, side = images
     machine = make_machine(config.device, config.precision)
-    backbone = load_backbone(config.backbone, random_weights=config.random_weights)
+    backbone = load_to_measure(config.backbone, config.random_weights)
     backbone.to(machine.device)
     prepare(backbone, machine, config.checkpoint_activations)
     tuning_mode(backbone)

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from gpsseg.backbones import Backbone, load_backbone
-from gpsseg.backbones.family import is_path
-from gpsseg.backbones.registry import is_code
+from gpsseg.backbones.registry import is_code, is_own_path
 from gpsseg.config.peft_tuners import is_peft
 from gpsseg.config.resuming import read_config
 from gpsseg.console import working
@@ -50,7 +49,7 @@ def _by_its_settings(opened: Opened) -> Backbone:
     why = ""
     if not name:
         why = "does not say what its base is"
-    elif is_path(name):
+    elif is_own_path(name):
         why = f"was made from a file of its author's ({told(name)})"
     elif is_code(name):
         why = f"was made from code of its author's ({told(name)})"

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpsseg.backbones.family import is_path
-from gpsseg.backbones.registry import is_code, name_code
+from gpsseg.backbones.registry import is_code, is_own_path, name_code
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import TOLD
 from gpsseg.config.private import CARD, HIDDEN
@@ -168,7 +167,7 @@ def own_base(run: RunFolder) -> Base:
 
 
 def _is_own(backbone: str) -> bool:
-    place = is_path(backbone) or bool(re.search(r"[/\\]", backbone)) or backbone == HIDDEN
+    place = is_own_path(backbone) or bool(re.search(r"[/\\]", backbone)) or backbone == HIDDEN
     return place or is_code(backbone)
 
 

@@ -97,3 +97,9 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
         details.details_of("sam-vit-bsae")
     with pytest.raises(UserError, match="--missing has no effect here"):
         ListBackbonesConfig(details="sam3", missing=False)
+
+
+def test_a_folder_that_is_asked_by_words(sam3_folder: Path) -> None:
+    found = details.details_of(str(sam3_folder))
+    assert found["prompts"] == "text, none, full-box, box, point; default text"
+    assert found["weights"] == "here: they are what you named"

@@ -30,6 +30,15 @@ class Net(nn.Module):
     def forward(self, image):
         return self.head(self.backbone(image))
 
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError
+
+class Odd(BaseException):
+    pass
+
+COUNT = iter(range(9))
+
 def build(classes):
     net = Net(classes)
     net.gpsseg = {"encoder": "backbone", "decoder": "head", "pretrained": []}
@@ -102,11 +111,11 @@ def test_what_it_says_is_what_is_known(write: Callable[..., str]) -> None:
         ("import torch", "import to", r"importing mynet raised ModuleNotFoundError: No mod"),
         ("import torch", "raise SystemExit(3)", r"raised SystemExit: 3 \(\S+mynet.py, line 2\)"),
         ("import torch", "def (", r"SyntaxError: invalid syntax.* \(\S+mynet.py, line 2\)\.$"),
-        ("def build", "def bild", "has no build. Did you mean 'bild'. It defines Net, bild"),
+        ("def build", "def bild", "has no build. Did you mean 'bild'. It defines Net, Mute"),
         ("def build(classes):", "build = 3\ndef f(classes):", "build is 3, expected a function or"),
         ("    return net", "    return net\nbuild = build(1)", "build is a network already, expec"),
         ("def build(classes):", "def build():", r"build\(1\) raised TypeError: build\(\) takes 0"),
-        ("    net = Net(", "    1 / 0\n    net = Net(", r"division by zero \(\S+, line 15\)\."),
+        ("    net = Net(", "    1 / 0\n    net = Net(", r"division by zero \(\S+, line 24\)\."),
         ("    return net", "    return [net]", "returned list, expected a torch.nn.Module"),
         ("    return net", "    return torch.jit.script(net)", "returned RecursiveScriptModule"),
         ("    return net", "    return net.to('meta')", "has no values yet"),
@@ -124,7 +133,17 @@ def test_what_it_says_is_what_is_known(write: Callable[..., str]) -> None:
         ('"encoder": "backbone"', '"encoder": []', "backbone.0.weight, backbone.0.bias.* neither"),
         ("Conv2d(3, 4", "Conv2d(1, 4", r"of RGB images \(1, 3, 8, 8\), raised RuntimeError: .*1"),
         ("4, classes, 1", "4, 5, 1", r"is a tensor \(1, 5, 4, 4\), expected logits \(1, 1, 8, 8\)"),
-        (FORWARD, "return [self.head(image)]", "raised RuntimeError"),
+        (FORWARD, "return [self.head(image)]", r"its network, in evaluation mode and .* raised R"),
+        (FORWARD, FORWARD + " > 0 if self.training else 3", "in evaluation mode, is int, expected"),
+        ("    net = Net(", "    raise Mute\n    net = Net(", r"raised Mute \(\S+mynet.py, line 24"),
+        ("    net = Net(", "    raise Odd(3)\n    net = Net(", r"raised Odd: 3 \("),
+        (FORWARD, "raise Mute", r"in evaluation mode .* raised Mute \("),
+        ("    return net", "    Net.gpsseg = property(lambda net: 1 / 0); return net",
+         "mynet:build: its network raised ZeroDivisionError"),
+        ("def build(", "def __getattr__(name): raise Mute\ndef bild(", "up build raised Mute"),
+        (SAID, f"{SAID}; net.head.bias.data += 1 + next(COUNT)",
+         r"builds another network each time \(head\.bias\), expected the same"),
+        (SAID, f"{SAID}; net.head.x = nn.Parameter(torch.ones(1) * 1j)", r"head\.x is of complex"),
         (FORWARD, FORWARD.replace("self.head", "[self.head") + "]", "list of 1, expected logits"),
         (FORWARD, FORWARD + " > 0", "of type torch.bool, expected"),
         (FORWARD, FORWARD + " * float('nan')", "is not finite"),
@@ -195,6 +214,46 @@ def test_the_seed_sets_all_random_numbers_and_leaves_them(write: Callable[..., s
     first, second, other = (model_hash(load_backbone(name, seed=s)) for s in (0, 0, 1))
     assert first == second != other
     assert before == (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[index]
+
+
+def test_whole_numbers_stay_frozen(write: Callable[..., str]) -> None:
+    """Parameters of these are neither the encoder's nor the decoder's, wherever they lie."""
+    more = "net.backbone.order = nn.Parameter(torch.arange(3), requires_grad=False)"
+    more += "; net.head.on = nn.Parameter(torch.tensor([True]), requires_grad=False)"
+    model = load_backbone(write(NET.replace(SAID, f"{SAID}; {more}")))
+    roles = model.roles()
+    assert {n for n, role in roles.items() if role == "prompt"} == {
+        "net.backbone.order",
+        "net.head.on",
+    }
+    assert {n for n, p in model.named_parameters() if not p.requires_grad} == {
+        "net.backbone.order",
+        "net.head.on",
+    }
+    assert model.get_parameter("net.backbone.order").tolist() == [0, 1, 2]
+    model(torch.rand(1, 3, 8, 8)).sum().backward()
+    assert all(p.grad is not None for n, p in model.named_parameters() if roles[n] != "prompt")
+
+
+def test_free_text_is_one_line_and_not_long(write: Callable[..., str]) -> None:
+    said = 'net.gpsseg |= {"licence": "a\\n  b\\x1b[2J", "homepage": "x" * 100_000}'
+    facts = load_backbone(write(NET.replace(SAID, f"{SAID}; {said}"))).facts
+    assert facts.licence == "a b\ufffd[2J"
+    assert len(facts.homepage) == 400
+
+
+def test_a_folder_without_init_hides_no_module(
+    write: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for Python: mynet.py on PYTHONPATH is it, and the folder mynet here is a folder."""
+    name, here = write(), tmp_path / "here"
+    (here / "mynet").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code = find_code(name)
+    assert code is not None
+    assert code.file == tmp_path / "mynet.py"
+    assert load_backbone(name).facts.image_size == 8
 
 
 def test_its_own_checkpoint_fills_it(write: Callable[..., str], tmp_path: Path) -> None:

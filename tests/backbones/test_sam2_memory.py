@@ -1,5 +1,6 @@
 """SAM 2's memory around a tuned network, against transformers' own video loop."""
 
+import json
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -10,11 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gpsseg.backbones import load_backbone, sam2_memory
+from gpsseg.backbones import load_backbone, sam2_original
 from gpsseg.backbones.sam2_memory import load_memory
 from gpsseg.errors import UserError
 
 FRAMES, START = 13, 6
+BLOCKS = {"heads": 1, "global": [3], "windows": [8, 4, 2, 2]}
 
 
 def film() -> Tensor:
@@ -70,9 +72,11 @@ def test_a_network_takes_another_size_and_an_original_checkpoint(
 
     net = Sam2VideoModel.from_pretrained(video_weights)
     original = tmp_path / "mine.pt"
-    original.write_bytes(b"")
-    told = net.config, net.state_dict()
-    monkeypatch.setattr(sam2_memory, "video_tensors", lambda path: told)
+    monkeypatch.setitem(sam2_original.UNSEEN, ((1, 1, 2, 1), 8), BLOCKS)  # which nobody publishes
+    monkeypatch.setattr(sam2_original, "DECODER_HEADS", 2)
+    once = net.prompt_encoder.shared_embedding.positional_embedding  # the original has it once
+    net.shared_image_embedding.positional_embedding.data.copy_(once)
+    torch.save({"model": sam2_original.original_names(net.state_dict())}, original)
     backbone, image = load_backbone(str(video_weights)), film()[:2].repeat(1, 1, 2, 2)
     found = []
     for weights in (None, str(original)):
@@ -104,7 +108,7 @@ def test_networks_without_memory_are_refused(
 ) -> None:
     single, several = tmp_path / "single", make_tiny("sam2", "none", 3)
     make_tiny("sam2").net.save_pretrained(single)
-    with pytest.raises(UserError, match=r"single, which this run began with, holds SAM 2 for sin"):
+    with pytest.raises(UserError, match=r"a sam2, expected sam2_video .* This run began with it"):
         load_memory(load_backbone(str(single)), None, 64)
     with pytest.raises(UserError, match=r"this run tells 2 classes apart\. Leave out --propagate"):
         load_memory(several, None, 64)
@@ -118,5 +122,20 @@ def test_networks_without_memory_are_refused(
     tensors = load_file(lacking / "model.safetensors")
     tensors.pop("memory_temporal_positional_encoding")
     save_file(tensors, lacking / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match="lacks 1 tensors of SAM 2's memory: memory_temporal_posit"):
+    with pytest.raises(
+        UserError, match="memory: its weights lack 1 tensors: memory_temporal_posit"
+    ):
         load_memory(load_backbone(str(lacking)), None, 64)
+
+
+@torch.no_grad()
+def test_a_memory_in_half_precision_becomes_one_in_full(
+    video_weights: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(video_weights, tmp_path / "half")
+    tensors = {n: t.bfloat16() for n, t in load_file(folder / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text()) | {"dtype": "bfloat16"}
+    (folder / "config.json").write_text(json.dumps(config))
+    memory = load_memory(load_backbone(str(folder)), None, 64)
+    assert {parameter.dtype for parameter in memory.parameters()} == {torch.float32}

@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -214,7 +215,7 @@ def test_the_detector_alone_is_asked_by_words(sam3_folder, model, tmp_path):
     [
         ({"files": ["merges.txt"]}, "has no tokenizer, .* expected tokenizer.json"),
         ({"files": ["model.safetensors"]}, "is not a folder of SAM 3 .* needs config.json and"),
-        ({"tensors": "detector_model.detr_encoder."}, "it lacks 26 tensors: detr_encoder.layers.0"),
+        ({"tensors": "detector_model.detr_encoder."}, "lack 26 tensors: detr_encoder.layers.0"),
         ({"tensors": "tracker_neck."}, "with a whole tracker: it lacks 22 tensors: neck.fpn_layer"),
         ({"tracker_config": {}}, r"tracker: mask_decoder\.\S+ is \(4,\), expected \(32,\)"),
         ({"tracker_config": {"mask_decoder_config": 3}}, "is not a folder of SAM 3 .tracker_conf"),
@@ -227,13 +228,26 @@ def test_a_folder_that_lacks_something(sam3_folder, tmp_path, lacks, says):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("where", ["detector_model.", "tracker_model.", ""])
+def test_an_adapter_is_no_part_of_it(sam3_folder, tmp_path, where):
+    """In the detector, in the tracker's head, and beside both."""
+    folder = Path(without(tmp_path / "sam3", sam3_folder))
+    tensors = load_file(folder / "model.safetensors")
+    name = f"{where}mask_decoder.lora_A.weight"
+    more = {**tensors, name: torch.zeros(2, 2)}
+    save_file(more, folder / "model.safetensors", metadata={"format": "pt"})
+    for given in ({"name": str(folder)}, {"name": "sam3", "weights": str(folder)}):
+        with pytest.raises(UserError, match=r"1 that the network has not: \S*mask_decoder\.lora_A"):
+            load_backbone(**given, text="polyp")
+
+
 def test_a_file_and_a_damaged_folder(sam3_folder, tmp_path):
     broken = without(tmp_path / "broken", sam3_folder)
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"\x08\x00\x00\x00")
     with pytest.raises(UserError, match="is not a folder of SAM 3"):
         load_backbone(broken, text="polyp")
     (tmp_path / "sam3.pt").write_bytes(b"original")
-    with pytest.raises(UserError, match=r"An original sam3\.pt does not fit"):
+    with pytest.raises(UserError, match=r"an original sam3\.pt does not fit"):
         load_backbone("sam3", weights=str(tmp_path / "sam3.pt"), text="polyp")
 
 

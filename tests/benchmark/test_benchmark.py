@@ -58,6 +58,21 @@ def test_a_row_per_method_with_every_key_of_benchmark_json(in_this_process, tmp_
     assert rows["selection"]["trainable"] is None, "scoring trains nothing"
 
 
+def test_a_network_that_is_asked_by_words_gets_some(in_this_process, sam3_folder):
+    result = module.benchmark(
+        BenchmarkConfig(
+            backbone=str(sam3_folder),
+            methods=("selection",),
+            random_weights=True,
+            image_size=32,
+            steps=1,
+            rounds=1,
+            device="cpu",
+        )
+    )
+    assert result["rows"][0]["step_seconds"] > 0
+
+
 def test_selection_takes_the_time_of_as_many_images_as_a_step_has(monkeypatch):
     """Scoring six images takes 12 seconds by this clock: a step of two takes 4."""
     now = itertools.count(0, 12)
@@ -76,7 +91,7 @@ def test_what_preparing_copies_counts_as_memory(monkeypatch):
         held[0] += 7
 
     monkeypatch.setattr(measure, "peak_memory_mb", lambda device, reset=False: held[0])
-    monkeypatch.setattr(measure, "load_backbone", lambda *_, **__: nn.Conv2d(3, 1, 1))
+    monkeypatch.setattr(measure, "load_to_measure", lambda *_, **__: nn.Conv2d(3, 1, 1))
     monkeypatch.setitem(measure.PREPARE, "full", prepare)
     config = BenchmarkConfig(backbone=UNET, methods=("full",), steps=1, device="cpu")
     assert measure.measure(config, (1, 8), "full", None)["memory_mb"] == 7
