@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpsseg.errors import UserError, one_line
+from gpsseg.errors import UserError
 
-WORDS = 400  # characters of what a network's error says
 SAME = "give the same command again"
 NO_MEMORY = ("OutOfMemoryError", "BrokenProcessPool")  # torch's; of a process that was ended
 # What libraries say where they raise no MemoryError, and of processes that the system ended.
@@ -112,7 +111,8 @@ def by_network() -> Iterator[None]:
     """Turn an unforeseen error of a network into one that says whose it is, and not of a file.
 
     Raises:
-        NetworkError: with what the error says; want of memory stays what it is.
+        NetworkError: with the error's type alone, as its text may hold anything; want of memory
+            stays what it is.
     """
     try:
         yield
@@ -121,10 +121,9 @@ def by_network() -> Iterator[None]:
     except Exception as error:
         if is_machines(error) or stops_all(error):
             raise
-        why = one_line(str(error)).strip()[:WORDS]
-        said = f"{type(error).__name__}: {why}" if why else type(error).__name__
+        kind = type(error).__name__
         raise NetworkError(
-            f"the network failed on it ({said}). Its file was read and need not be copied again."
+            f"the network failed on it ({kind}). Its file was read and need not be copied again."
         ) from error
 
 

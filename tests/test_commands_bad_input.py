@@ -214,7 +214,7 @@ def test_a_share_for_validation_where_the_split_has_its_own(
 
 
 def test_weights_beside_a_checkpoint(tmp_path: Path) -> None:
-    (tmp_path / "sam.pth").touch()
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "sam.pth")
     for weights in ("random", str(tmp_path / "sam.pth")):
         config = FinetuneConfig(backbone=str(tmp_path / "sam.pth"), weights=weights)
         with pytest.raises(UserError, match=r"--weights .* has no effect here: --backbone .*sam"):

@@ -244,7 +244,7 @@ def test_an_adapter_is_no_part_of_it(sam3_folder, tmp_path, where):
 def test_a_file_and_a_damaged_folder(sam3_folder, tmp_path):
     broken = without(tmp_path / "broken", sam3_folder)
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"\x08\x00\x00\x00")
-    with pytest.raises(UserError, match="is not a folder of SAM 3"):
+    with pytest.raises(UserError, match="is not a readable checkpoint"):
         load_backbone(broken, text="polyp")
     (tmp_path / "sam3.pt").write_bytes(b"original")
     with pytest.raises(UserError, match=r"an original sam3\.pt does not fit"):

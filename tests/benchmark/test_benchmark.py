@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 import gpsseg.benchmark as module
-from gpsseg import backbones
+from gpsseg.backbones import registry
 from gpsseg.benchmark import measure, selecting
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.errors import UserError
@@ -122,7 +122,7 @@ def test_ratios_are_taken_within_a_round():
 def test_no_network_is_held_beside_the_one_that_is_measured(monkeypatch):
     """A large one would leave half of the memory to its measurement, in a process of its own."""
     held = []
-    load = backbones.load_backbone
+    load = registry.load_to_measure
 
     def loaded(*name, **more):
         network = load(*name, **more)
@@ -134,7 +134,7 @@ def test_no_network_is_held_beside_the_one_that_is_measured(monkeypatch):
         held.append(held[0]())
         raise MemoryError
 
-    monkeypatch.setattr(backbones, "load_backbone", loaded)
+    monkeypatch.setattr(registry, "load_to_measure", loaded)
     monkeypatch.setattr(module, "_in_own_process", measured)
     with pytest.raises(MemoryError):
         module.benchmark(BenchmarkConfig(random_weights=True, methods=("full",)))

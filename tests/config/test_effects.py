@@ -66,7 +66,7 @@ ALWAYS = {
     NewConfig: {"output", "title", "foreground"},
     PredictConfig: {
         *("run", "input", "output", "resume", "save_probabilities", "overlays", "batch_size"),
-        *("device", "untrained", "propagate"),
+        *("device", "untrained", "propagate", "codes"),
     },
     ReportConfig: {"compare", "comparisons", "output", "run"},
     SelectConfig: SOURCE

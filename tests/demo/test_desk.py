@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from gpsseg.config.predict import PredictConfig
+from gpsseg.demo import shown
 from gpsseg.demo.sessions import CLOSED
 from gpsseg.demo.view import UNFORESEEN, Asked, View
 from gpsseg.predict import predict
@@ -247,9 +248,18 @@ def test_only_the_last_answers_pictures_stay(desk, visit, tools, tmp_path):
     assert len(list(view.mask.parent.parent.iterdir())) == 2
 
 
-def test_what_nobody_foresaw_is_on_the_console_alone(desk, visit, tools, tmp_path, capsys):
+def test_what_a_network_fails_by_is_named_by_its_type(desk, visit, tools, tmp_path):
     made = desk("none")
     made.tasks[0].network.segmenter.model.forward = lambda image: 1 / 0
+    path = grey(tmp_path / "a.png", tools.blocks(1).astype(np.uint8) * 255)
+    assert "failed on it (ZeroDivisionError)." in visit(made, "x").drop(path).error
+
+
+def test_what_nobody_foresaw_is_on_the_console_alone(
+    desk, visit, tools, tmp_path, capsys, monkeypatch
+):
+    made = desk("none")
+    monkeypatch.setattr(shown, "find", lambda *_: 1 / 0)
     path = grey(tmp_path / "a.png", tools.blocks(1).astype(np.uint8) * 255)
     assert visit(made, "x").drop(path) == View(error=UNFORESEEN)
     assert "ZeroDivisionError" in capsys.readouterr().err

@@ -63,8 +63,8 @@ def test_missing_predictions_and_empty_folders(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "Got neither of --run and --predictions, expected one: --run RUN"),
-        ({"run": "a", "predictions": "b"}, "Got both of --run and --predictions"),
+        ({}, "Got none of --run, --backbone and --predictions, expected one: --run RUN"),
+        ({"run": "a", "predictions": "b"}, "Got --run and --predictions of --run, --backbone and"),
         ({"predictions": "b"}, "Got neither of --dataset and --truth"),
         ({"predictions": "b", "dataset": "c", "truth": "d"}, "Got both of --dataset and --truth"),
         ({"run": "a", "truth": "d"}, "--truth goes with --predictions"),

@@ -205,7 +205,7 @@ def test_what_the_network_fails_on_is_not_said_to_be_the_files_fault(
     assert caught.value.status == 3
     said = {path.name: why for path, why in caught.value.failed}
     for name in ("a.png", "b.png"):
-        assert f"{name}: the network failed on it (RuntimeError: shapes do not match)" in said[name]
-        assert said[name].count("shapes do not match") == 1
+        assert f"{name}: the network failed on it (RuntimeError)" in said[name]
+        assert "shapes do not match" not in said[name], "which may hold anything"
         assert "Copy it again" not in said[name]
     assert "c.png is not a readable image" in said["c.png"]

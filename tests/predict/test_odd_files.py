@@ -111,7 +111,7 @@ def test_a_picture_that_breaks_its_batch_is_tried_alone(
     assert tools.files(tmp_path / "out") == {"a.png", "c.png", "e.png"}
     failed = {path.name: why for path, why in caught.value.failed}
     assert "b.png: The network's probabilities are not finite" in failed["b.png"]
-    assert "d.png cannot be used (RuntimeError)" in failed["d.png"]
+    assert "d.png: the network failed on it (RuntimeError)." in failed["d.png"]
     assert "Geheim" not in failed["d.png"]
     assert batches == [2, 1, 2, 1, 1, 1], "sound batches are predicted once"
 

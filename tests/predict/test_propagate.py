@@ -227,7 +227,7 @@ def test_what_the_memory_fails_on_is_not_said_to_be_the_videos_fault(
         raise RuntimeError("shapes do not match")
 
     go, clip = run_of(sam2(video_weights)), video(tmp_path / "clip.avi", 2)
-    said = r"clip\.avi: the network failed on it \(RuntimeError: shapes do not match\)"
+    said = r"clip\.avi: the network failed on it \(RuntimeError\)"
     for place in ("Memory.see", "Track.follow", "Track.begin"):
         with monkeypatch.context() as patch:
             patch.setattr(f"gpsseg.backbones.sam2_memory.{place}", fail)

@@ -180,7 +180,7 @@ def test_what_a_tool_leaves_open_is_no_grey(score: Score, tmp_path: Path) -> Non
     [
         (np.zeros((2, *SHAPE), np.float32), "expected 3 channels first or last"),
         (np.ones((3, *SHAPE), np.float32), "add up to 1 in each pixel"),
-        (np.ones((3, *SHAPE), np.uint8), "expected probabilities as floats"),
+        (np.ones((3, *SHAPE), np.uint8), "are not one 1 in each pixel"),
     ],
 )
 def test_channels_that_are_none_are_refused(
