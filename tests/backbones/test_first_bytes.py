@@ -27,7 +27,7 @@ NAMES = ("x.pt", "x.safetensors", "x.PTH")
         (b"\xef\xbb\xbf<?xml version='1.0'?><Error/>", "an XML text"),
         (b'{"error": "Repository not found"}', "a JSON text"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS.*git lfs pull"),
-        (gzip.compress(b"weights"), "a compressed file. Unpack"),
+        (gzip.compress(b"weights", mtime=0), "a compressed file. Unpack"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         (b"", "it is empty"),
         (b"hello, this is no checkpoint", "begins like no file of PyTorch or safetensors"),
