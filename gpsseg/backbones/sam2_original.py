@@ -103,7 +103,7 @@ def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     own = joined(NAMES.forwards(tensors))
     if ONCE in own:
-        own[TWICE] = own[ONCE]
+        own[TWICE] = own[ONCE].clone()  # save_pretrained refuses a tensor held twice
     return own
 
 

@@ -145,6 +145,10 @@ def test_an_original_checkpoint_gives_the_logits_of_transformers(whole, tmp_path
     theirs = sam2.Sam2(oracle.eval(), prompt="box")(image, given)
     assert theirs.std() > 1e-3
     torch.testing.assert_close(model(image, given), theirs)
+    model.net.save_pretrained(
+        tmp_path / "exported"
+    )
+    assert load_backbone(str(tmp_path / "exported"), "box").facts.image_size == 1024
 
 
 def test_a_video_model_is_filled_whole_and_its_version_is_known(whole, make_tiny, tmp_path):
