@@ -145,9 +145,7 @@ def test_an_original_checkpoint_gives_the_logits_of_transformers(whole, tmp_path
     theirs = sam2.Sam2(oracle.eval(), prompt="box")(image, given)
     assert theirs.std() > 1e-3
     torch.testing.assert_close(model(image, given), theirs)
-    model.net.save_pretrained(
-        tmp_path / "exported"
-    )
+    model.net.save_pretrained(tmp_path / "exported")
     assert load_backbone(str(tmp_path / "exported"), "box").facts.image_size == 1024
 
 
