@@ -167,7 +167,7 @@ def load_memory(backbone: Backbone, weights: str | None, size: int) -> Memory:
             "--propagate follows one foreground, and this run tells "
             f"{backbone.classes - 1} classes apart. {INSTEAD}"
         )
-    if name == EDGETAM and size % (WINDOWS * PATCH):
+    if backbone.net.config.model_type.startswith(EDGETAM) and size % (WINDOWS * PATCH):
         raise UserError(
             f"EdgeTAM's memory takes sides that are a multiple of {WINDOWS * PATCH}, this run was "
             f"trained with --image-size {size}. {INSTEAD}"

@@ -1,5 +1,6 @@
 """SAM 2's memory around a tuned network, against transformers' own video loop."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -118,6 +119,10 @@ def test_networks_without_memory_are_refused(
         UserError, match="multiple of 256, this run was trained with --image-size 6"
     ):
         load_memory(make_tiny("edgetam"), None, 64)
+    own = make_tiny("edgetam")
+    own.facts = dataclasses.replace(own.facts, name="my/folder")
+    with pytest.raises(UserError, match="multiple of 256"):
+        load_memory(own, None, 64)
     lacking = shutil.copytree(video_weights, tmp_path / "lacking")
     tensors = load_file(lacking / "model.safetensors")
     tensors.pop("memory_temporal_positional_encoding")
