@@ -184,6 +184,15 @@ class Backbone(nn.Module, ABC):
         return {name: owner[id(parameter)] for name, parameter in self.named_parameters()}
 
 
+def prompts_in_words(prompts: Sequence[Prompt]) -> str:
+    """What a network with these prompts takes, in words.
+
+    >>> prompts_in_words(("none",)), prompts_in_words(("none", "box"))
+    ('no prompt', 'the prompts none, box')
+    """
+    return "no prompt" if set(prompts) == {"none"} else f"the prompts {', '.join(prompts)}"
+
+
 def stretched(image: Tensor) -> Tensor:
     """Stretch each image of (B, 3, H, W) to its own range, 0 to 1, as MedSAM does."""
     low = image.amin((1, 2, 3), keepdim=True)

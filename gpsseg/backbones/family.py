@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.backbones.base import Backbone, Prompt
+from gpsseg.backbones.base import Backbone, Prompt, prompts_in_words
 from gpsseg.errors import UserError
 
 
@@ -38,7 +38,7 @@ class Order:
         """
         if self.prompt is None or self.prompt in takes:
             return self.prompt or default
-        known = "no prompt" if set(takes) == {"none"} else f"the prompts {', '.join(takes)}"
+        known = prompts_in_words(takes)
         raise UserError(
             f"{self.name} takes {known}, got --prompt {self.prompt}. Leave the option out."
         )

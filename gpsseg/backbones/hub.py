@@ -52,6 +52,9 @@ def published(
     homepage: str,
     pretraining: str,
     instead: str = "--weights FOLDER",
+    size: int = 1024,
+    licence: str = "Apache-2.0",
+    gated: str = "",
 ) -> Published:
     """What is said of a network of the SAM families on the hub.
 
@@ -62,17 +65,21 @@ def published(
         homepage: of its authors.
         pretraining: what it has seen.
         instead: see ``Weights``.
+        size: side of its own images, in pixels.
+        licence: of the weights.
+        gated: see ``Weights``.
     """
     return Published(
         parameters=parameters,
-        input=f"1024 x 1024, or any multiple of {sides}",
-        licence="Apache-2.0",
+        input=f"{size} x {size}, or any multiple of {sides}",
+        licence=licence,
         homepage=homepage,
         pretraining=pretraining,
         source=repository.source,
         present=repository.present,
         urls=lambda: repository.urls,
         instead=instead,
+        gated=gated,
     )
 
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gpsseg.backbones.base import HALF, PROMPTS, Backbone, Facts, Prompt
-from gpsseg.backbones.family import Family, Order, Published
-from gpsseg.backbones.hub import Repository, fetch
+from gpsseg.backbones.family import Family, Order
+from gpsseg.backbones.hub import Repository, fetch, published
 from gpsseg.backbones.sam2_head import decoded
 from gpsseg.backbones.sam3_nets import (
     RELATIVES,
@@ -218,16 +218,8 @@ FAMILY = Family(
     title="SAM 3 on single images",
     pattern="",
     published={
-        NAME: Published(
-            parameters=PARAMETERS,
-            input="1008 x 1008, or any multiple of 14",
-            licence=LICENCE,
-            homepage=HOMEPAGE,
-            pretraining=SACO,
-            source=REPOSITORY.source,
-            present=REPOSITORY.present,
-            urls=lambda: REPOSITORY.urls,
-            gated=GATED,
+        NAME: published(
+            *(REPOSITORY, PARAMETERS, 14, HOMEPAGE, SACO), size=1008, licence=LICENCE, gated=GATED
         )
     },
     takes=lambda name: model_type(name) in (*TYPES, *RELATIVES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 from gpsseg.backbones import Backbone, Facts
@@ -45,7 +46,7 @@ def evaluate_backbone(config: EvaluateConfig) -> dict[str, Any]:
     """
     join_processes(config.device)
     if config.output:
-        by_main(lambda: refuse_existing(config.output, config) if config.output else None)
+        by_main(functools.partial(refuse_existing, config.output, config))
     protocols = resolve_protocols(config.protocol)
     asked = _as_for_finetune(config)
     salt = by_main(new_salt) if config.anonymous_ids else None

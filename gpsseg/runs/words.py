@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpsseg.backbones import Backbone
+from gpsseg.backbones.base import Backbone, prompts_in_words
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.shared import BackboneConfig
 from gpsseg.config.written import AnyConfig
@@ -53,8 +53,7 @@ def ask_by(backbone: Backbone, config: BackboneConfig, word: str) -> None:
     """
     facts = backbone.facts
     if config.text and "text" not in facts.prompts:
-        takes = ", ".join(facts.prompts)
-        known = "no prompt" if set(facts.prompts) == {"none"} else f"the prompts {takes}"
+        known = prompts_in_words(facts.prompts)
         raise UserError(
             f"--text {' '.join(config.text)} goes with a backbone that is asked by words, such as "
             f"sam3; {facts.name} takes {known}. Leave it out."
