@@ -1,4 +1,4 @@
-"""SAM-HQ's mask decoder, run part by part (Ke et al., 2023, section 3.2).
+"""SAM-HQ's mask decoder, run part by part (Ke et al., 2023).
 
 In transformers (5.1 to 5.24) ``SamHQMaskDecoder`` drops what its transformer makes of the image,
 and takes the encoder's features for it, height and width swapped; so its forward is not asked.

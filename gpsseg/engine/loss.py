@@ -19,19 +19,19 @@ EDGES = 5  # how much more than 1 a pixel weighs whose surroundings are all of t
 def segmentation_loss(logits: Tensor, mask: Tensor, kind: Loss = "bce-iou") -> Tensor:
     """Cross-entropy plus soft IoU loss, of all pixels alike or with more weight near edges.
 
-    "bce-iou" is the loss of the GPS segmentation experiments. "structure" weighs every pixel, in
-    both parts, as ``weights_near_edges`` says (Wei et al., F3Net, AAAI 2020, section 3; Fan et al.,
-    PraNet, MICCAI 2020). Their code and SAM2-UNet's pass ``reduce="none"`` to PyTorch, which takes
-    that for the mean, so that there the cross-entropy has no weights after all; here it has them.
+    "bce-iou" is the loss of the GPS authors' segmentation code. "structure" weighs every pixel, in
+    both parts, as ``weights_near_edges`` says (Wei et al., F3Net, AAAI 2020; Fan et al., PraNet,
+    MICCAI 2020). PraNet's code and SAM2-UNet's pass ``reduce="none"`` to PyTorch, which takes that
+    for the mean, so that there the cross-entropy has no weights after all; here it has them.
 
     Args:
-        logits: (B, C, H, W) float.
+        logits: (B, C, h, w) float of any size; resized bilinearly to the mask's.
         mask: (B, 1, H, W) float of 0 and 1, or with C > 1 of the classes 0 (background) to C - 1.
         kind: of the loss.
 
     Returns:
-        Scalar: mean cross-entropy over pixels + mean over images, and over the classes but the
-        background, of 1 - soft IoU.
+        Scalar float32 >= 0: mean cross-entropy over pixels + mean over images, and over the classes
+        but the background, of 1 - soft IoU.
     """
     logits = logits.float()
     if logits.shape[-2:] != mask.shape[-2:]:
@@ -63,7 +63,7 @@ def weights_near_edges(truth: Tensor) -> Tensor:
         truth: (B, C, H, W) float of 0 and 1, of each class for itself.
 
     Returns:
-        (B, C, H, W).
+        (B, C, H, W) float, 1 to 6.
     """
     half = AREA // 2
     along = F.avg_pool2d(truth, (1, AREA), 1, (0, half))  # one after the other is ten times as fast

@@ -49,7 +49,7 @@ def e_measure(sweep: Histogram) -> float:
 
 
 def _alignment(prediction: Floats, truth: float) -> Floats:
-    """Enhanced alignment of two mean-free values (eqs. 3 and 4 of the paper)."""
+    """Enhanced alignment of two mean-free values, (256,) in [0, 1]."""
     alignment = 2.0 * prediction * truth / (prediction**2 + truth**2 + EPSILON)
     return (alignment + 1.0) ** 2 / 4.0
 

@@ -180,7 +180,7 @@ class _Error:
         """Student's t that a ratio exceeds in two tails.
 
         Of two variances it is the weighted mean of theirs (Cochran and Cox, Experimental Designs,
-        1957, sec. 4.14).
+        1957).
         """
         from scipy.special import stdtrit
 
@@ -242,9 +242,9 @@ def mean_estimate(
     """The mean over images with its interval.
 
     Args:
-        values: (images,) finite scores, or (seeds, images), see `estimates`.
+        values: (images,) finite numbers, or (seeds, images), see `estimates`.
         groups: (images,) group names or None, see `unit_totals`.
-        within: what a score can be.
+        within: what a score can be; the interval is cut off there. (0, inf) for distances.
 
     Raises:
         UserError: see `unit_totals`.
@@ -261,13 +261,14 @@ def paired_comparison(a: npt.ArrayLike, b: npt.ArrayLike, groups: Groups = None)
     """The mean difference of two runs, or of two methods with several seeds each, image by image.
 
     Args:
-        a: (images,) scores of the first network; or (seeds, images) of the first method.
-        b: of the second, the same images (and seeds) in the same order.
+        a: (images,) numbers in [0, 1], scores of the first network; or (seeds, images) of the
+            first method.
+        b: of the second, the same shape: the same images (and seeds) in the same order.
         groups: see `unit_totals`.
 
     Returns:
-        a - b. Of two networks the test is about these two and says nothing of another training; of
-        methods it lets seeds vary too.
+        a - b, its interval within [-1, 1]. Of two networks the test is about these two and says
+        nothing of another training; of methods it lets seeds vary too.
 
     Raises:
         UserError: a and b differ in shape; or see `unit_totals`.

@@ -181,7 +181,7 @@ def mean_absolute_error(sums: Quadrants) -> float:
 
 
 def _object_score(pixels: int, first: float, second: float) -> float:
-    """How close to 1, and how even, the map is on one object (eq. 4 of the paper).
+    """How close to 1, and how even, the map is on one object: the object-aware part.
 
     Args:
         pixels: of the object.
@@ -216,7 +216,7 @@ def _region_score(sums: Quadrants, truth: Mask, part_of: Callable[[Box], Floats]
 
 
 def _similarity(x: float, y: float, x_spread: float, y_spread: float, both: float) -> float:
-    """Structural similarity from means, variances and covariance (eq. 7 of the paper)."""
+    """Structural similarity from means, variances and covariance: the region-aware part."""
     top = 4.0 * x * y * both
     bottom = (x**2 + y**2) * (x_spread + y_spread)
     if top != 0:

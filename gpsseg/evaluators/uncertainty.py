@@ -1,7 +1,7 @@
 """One number of doubt a case, from the masks of an ensemble; and whether it tells where errors are.
 
-The number is how little the members' masks agree: structure-wise uncertainty (Roy et al., Bayesian
-QuickNAT, NeuroImage 195:11-22, 2019, there d^Dice). Of the scores that Zenk et al. (Comparative
+The number is how little the members' masks agree: the structure-wise uncertainty by Dice of Roy et
+al. (Bayesian QuickNAT, NeuroImage 195:11-22, 2019). Of the scores that Zenk et al. (Comparative
 benchmarking of failure detection methods in medical image segmentation, Medical Image Analysis
 101:103392, 2025) set side by side it finds failures best.
 """
@@ -37,7 +37,7 @@ class Agreement:
         self._both: npt.NDArray[np.int64] | None = None
 
     def add(self, members: npt.NDArray[Any]) -> None:
-        """Count (M, ...) probabilities of some pixels; 0.5 or more is foreground."""
+        """Count float (M, ...) probabilities of some pixels, M >= 2; 0.5 or more is foreground."""
         masks = (members >= 0.5).reshape(len(members), -1)
         both = np.array([[np.count_nonzero(a & b) for b in masks] for a in masks], np.int64)
         self._both = both if self._both is None else self._both + both
@@ -54,14 +54,14 @@ class Agreement:
 
 
 def uncertainty_of(members: npt.NDArray[Any]) -> float:
-    """The number of a picture, by the (M, H, W) probabilities of its members; see `Agreement`."""
+    """The number, in [0, 1], of a picture by its members' (M, H, W) float maps; see `Agreement`."""
     case = Agreement()
     case.add(members)
     return case.uncertainty
 
 
 def disagreement(members: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Standard deviation of (M, H, W) probabilities over the members: (H, W) in [0, 0.5]."""
+    """Standard deviation of (M, H, W) probabilities over the members: float32 (H, W), 0 to 0.5."""
     return members.std(axis=0, dtype=np.float64).astype(np.float32)
 
 
@@ -72,11 +72,11 @@ def risk_coverage(risk: npt.ArrayLike, uncertainty: npt.ArrayLike) -> tuple[Floa
     of their orders give on average.
 
     Args:
-        risk: (n,) such as 1 - Dice.
-        uncertainty: (n,)
+        risk: (n,) float, such as 1 - Dice.
+        uncertainty: (n,) float, the higher the less certain.
 
     Returns:
-        (n,) shares of the cases, 1/n to 1; and (n,) mean risks.
+        (n,) float64 shares of the cases, 1/n to 1; and (n,) float64 mean risks.
 
     Source:
         Geifman and El-Yaniv, Selective classification for deep neural networks, NeurIPS 2017.
@@ -92,8 +92,8 @@ def aurc(risk: npt.ArrayLike, uncertainty: npt.ArrayLike) -> float:
     """The area under the risk-coverage curve: its mean over all coverages (lower is better).
 
     Args:
-        risk: (n,), such as 1 - Dice of each image.
-        uncertainty: (n,), the higher the less certain.
+        risk: (n,) float, such as 1 - Dice of each image.
+        uncertainty: (n,) float, the higher the less certain.
 
     Source:
         Jaeger et al., A call to reflect on evaluation practices for failure detection in image
@@ -129,8 +129,8 @@ def worth(risk: npt.ArrayLike, uncertainty: npt.ArrayLike, groups: Groups = None
     """Whether an uncertainty tells where the errors are.
 
     Args:
-        risk: (n,) of each case, such as 1 - Dice.
-        uncertainty: (n,) of each case.
+        risk: (n,) float of each case, in [0, 1], such as 1 - Dice.
+        uncertainty: (n,) float of each case.
         groups: (n,) of each case, see ``unit_totals``.
 
     Returns:

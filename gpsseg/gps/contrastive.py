@@ -1,8 +1,9 @@
 """The loss by which GPS scores a classifier's weights: no head is needed, so none disturbs them.
 
 A new head starts at random, and so would the gradients that come through it. The supervised
-contrastive loss (Khosla et al., 2020, eq. 2) asks of the features alone that images of one class
-lie close together; GPS scores with it at a temperature of 0.07 (Zhang et al., CVPR 2024, sec. 3.2).
+contrastive loss (Khosla et al., 2020: their L_out, with the mean outside of the logarithm) asks of
+the features alone that images of one class lie close together. GPS scores with it (Zhang et al.,
+CVPR 2024); a temperature of 0.07 is what the method's public code takes.
 """
 
 from __future__ import annotations

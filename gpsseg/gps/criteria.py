@@ -50,40 +50,41 @@ class Criterion:
 
 
 def as_it_is(values: Tensor) -> Tensor:
-    """Add gradients (...) with their signs: images that disagree cancel (GPS, eq. 3)."""
+    """Add gradients, float (...), with their signs: images that disagree cancel, as in GPS."""
     return values
 
 
 def total_alone(total: Tensor, weight: Tensor) -> Tensor:
-    """The magnitude of the sum, (groups, neurons, inputs)."""
+    """The magnitude of the sum, float (groups, neurons, inputs)."""
     return total.abs()
 
 
 def part_alone(total: Tensor, weight: Tensor) -> Tensor:
-    """The sum with its sign, (groups, neurons, inputs)."""
+    """The sum with its sign, float (groups, neurons, inputs)."""
     return total
 
 
 def times_weight(total: Tensor, weight: Tensor) -> Tensor:
     """First-order Taylor: about how much the loss changes if the weight were zero.
 
-    Both and the result are (groups, neurons, inputs).
+    Both and the result are float (groups, neurons, inputs).
 
     Source:
-        Molchanov et al., Importance estimation for neural network pruning, CVPR 2019, section 3.1.
+        Molchanov et al., Importance estimation for neural network pruning, CVPR 2019, which squares
+        it: the order is the same.
     """
     return (total * weight).abs()
 
 
 def part_times_weight(total: Tensor, weight: Tensor) -> Tensor:
-    """The same with its sign, (groups, neurons, inputs)."""
+    """The same with its sign, float (groups, neurons, inputs)."""
     return total * weight
 
 
 def per_weight(total: Tensor, weight: Tensor) -> Tensor:
     """Large gradients of small weights, which moved little in pre-training.
 
-    Both and the result are (groups, neurons, inputs).
+    Both and the result are float (groups, neurons, inputs).
 
     Source:
         GaLLoP, 2510.19778.
@@ -92,26 +93,26 @@ def per_weight(total: Tensor, weight: Tensor) -> Tensor:
 
 
 def part_per_weight(total: Tensor, weight: Tensor) -> Tensor:
-    """The same with its sign, (groups, neurons, inputs)."""
+    """The same with its sign, float (groups, neurons, inputs)."""
     return total / (weight.abs() + TINY)
 
 
 def per_channel(total: Tensor, weight: Tensor) -> Tensor:
     """Divide by the norm of the input's column, so that neurons do not all choose the loudest.
 
-    Both and the result are (groups, neurons, inputs).
+    Both and the result are float (groups, neurons, inputs).
     """
     norm = total.norm(dim=1, keepdim=True)
     return total.abs() / norm.clamp_min(torch.finfo(total.dtype).tiny)
 
 
 def magnitude(total: Tensor, weight: Tensor) -> Tensor:
-    """The largest weights, (groups, neurons, inputs), as NeuroAda selects them (2510.18940)."""
+    """The largest weights, float (groups, neurons, inputs), as NeuroAda (2510.18940) selects."""
     return weight.abs()
 
 
 def chance(total: Tensor, weight: Tensor) -> Tensor:
-    """A draw from torch's random state, (groups, neurons, inputs): the other criteria's control."""
+    """A control: float (groups, neurons, inputs) in [0, 1), drawn from torch's random state."""
     return torch.rand(weight.shape).to(weight.device)
 
 

@@ -1,8 +1,8 @@
 """Which weights of a network are neurons, and how a weight tensor falls into rows of inputs.
 
-GPS (Zhang et al., CVPR 2024, sec. 3.2) selects, for every *output neuron*, its top K *input
-connections*. Here a neuron is one output channel of a linear or convolutional layer, or one vector
-of an embedding; its inputs are everything that its output is a weighted sum of.
+GPS (Zhang et al., CVPR 2024) selects, for every *output neuron*, its top K *input connections*.
+Here a neuron is one output channel of a linear or convolutional layer, or one vector of an
+embedding; its inputs are everything that its output is a weighted sum of.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Gradients -> scores: how much does every weight matter to this task?
 
-GPS, sec. 3.2: run the *training* images through the pre-trained network once, with the task's loss
-and no optimiser step; the score of a weight is the magnitude of its summed gradient. One criterion
-looks at the layers' inputs instead, see ``gpsseg.gps.inputs``.
+GPS (Zhang et al., CVPR 2024): run the *training* images through the pre-trained network once, with
+the task's loss and no optimiser step; the score of a weight is the magnitude of its summed
+gradient, as in the method's public code. One criterion looks at the layers' inputs instead, see
+``gpsseg.gps.inputs``.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def score(
     weights: Sequence[str],
     criterion: str = "gradient",
 ) -> Scores:
-    """Score weights by what their gradients add up to over all batches (GPS, eq. 3).
+    """Score weights by what their gradients add up to over all batches.
 
     Args:
         model: the pre-trained network; put it into the mode (train or eval) it is tuned in.
@@ -165,7 +166,10 @@ def score(
         criterion: a key of ``CRITERIA``; "gradient" is the paper's.
 
     Raises:
-        UserError: the criterion is unknown, or there is no batch.
+        UserError: the criterion is unknown, or looks at images and there is no batch.
+
+    Source:
+        Zhang et al., Gradient-based Parameter Selection, CVPR 2024; others with ``CRITERIA``.
     """
     last = deque(running_scores(model, batches, loss, weights, criterion), maxlen=1)
     if not last:

@@ -1,4 +1,4 @@
-"""Scores -> selection: keep the top K input connections of every neuron (GPS, sec. 3.2, fig. 2)."""
+"""Scores -> selection: keep the top K input connections of every neuron (GPS)."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ METHODS: Mapping[str, Method] = {
     "full": Method(  # every weight
         "full", trains=full
     ),
-    "decoder": Method(  # the decoder only (the GPS paper's linear)
+    "decoder": Method(  # the decoder only, as linear probing does
         "decoder", trains=decoder
     ),
     "bias": Method(  # all biases (BitFit, 2106.10199)

@@ -1,4 +1,9 @@
-"""Bottleneck adapters: a small network after every block, as Medical-SAM-Adapter has it."""
+"""Bottleneck adapters: a small network after every block of the network.
+
+Houlsby et al. (2019) put two into each transformer layer, after its attention and its MLP, and
+Medical-SAM-Adapter one after a block's attention and one beside its MLP. Here there is one a block,
+whatever a block is made of, so that it serves every backbone.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +43,7 @@ class Adapter(nn.Module):
 def add_adapters(
     model: nn.Module, names: Sequence[str], blocks: Sequence[nn.Module], rank: int
 ) -> None:
-    """Put a bottleneck of ``rank`` channels after every block (Houlsby et al. 2019).
+    """Put a bottleneck of ``rank`` channels after every block (after Houlsby et al. 2019).
 
     Raises:
         UserError: the network has no blocks to adapt.

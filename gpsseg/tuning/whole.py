@@ -16,7 +16,7 @@ def full(model: nn.Module, roles: Roles) -> list[str]:
 
 
 def decoder(model: nn.Module, roles: Roles) -> list[str]:
-    """Train the decoder only (the GPS paper's "linear" for segmentation)."""
+    """Train the decoder only, as linear probing trains a classifier's head alone."""
     return [name for name, role in roles.items() if role == "decoder"]
 
 
