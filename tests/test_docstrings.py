@@ -1,4 +1,7 @@
-"""Every public function says what it does, what shape its arrays have, and what it raises."""
+"""Every public function says what it does and raises, and of its arrays and numbers what they are.
+
+That is the shape of arrays, the unit of lengths, and of places which coordinate comes first.
+"""
 
 import ast
 import re
@@ -19,6 +22,14 @@ SHAPE = re.compile(  # "(B, 3, H, W)", "(n,)", "(...)", in words, or another pla
     r"|\b([Ss]calar|one number|shape|shaped)\b|^(See|As) `"
 )
 
+NUMBERS = re.compile(rf"\b(int|float|slice|{ALIASES})\b")  # in a type: one, or several
+NAMED = r"(?:^|_)(?:%s)(?:_|$)"
+LENGTHS = "spacing|hd95|hausdorff95|assd|distances?|tolerance|diagonal|radius|margin"
+PLACES = "box|boxes|points?|corners?|clicks?|centroid"
+SAID = {  # what a function is about, by its name or an argument's -> what has to be said
+    "unit": (NAMED % LENGTHS, r"\b(mm|pixels?|voxels?|unit|half short sides)\b"),
+    "order of axes": (NAMED % PLACES, r"\b(rows?|columns?|ax[ie]s|x0?, y0?|y, x|[Hh], [Ww])\b"),
+}
 OF_ANOTHER = re.compile(r"\b(see|from) `|\bthe same\b")  # in an argument's own entry
 
 
@@ -74,6 +85,21 @@ def arrays(function):
     return [name for name, annotation in types.items() if annotation and is_array(annotation)]
 
 
+def unsaid(name, function, text):
+    """What is not said of lengths and places: of numbers that are called so."""
+    told = function.args
+    given = {
+        each.arg: each.annotation for each in (*told.posonlyargs, *told.args, *told.kwonlyargs)
+    }
+    given |= {name: function.returns}
+    numbers = [
+        each for each, type_ in given.items() if type_ and NUMBERS.search(ast.unparse(type_))
+    ]
+    for what, (called, saying) in SAID.items():
+        if any(re.search(called, each) for each in numbers) and not re.search(saying, text):
+            yield what
+
+
 def is_array(annotation):
     """Whether a value of that type is one array, or a sequence of some."""
     return ARRAYS.search(APART.sub("", ast.unparse(annotation)))
@@ -99,6 +125,8 @@ def faults(name, node, of_class=""):
         entry = entries.get(each, "")
         if not SHAPE.search(entry or text + of_class) and not OF_ANOTHER.search(entry):
             yield f"{name}: no shape of {each}"
+    for what in unsaid(name.rpartition(".")[2], node, text + of_class):
+        yield f"{name}: no {what}"
 
 
 def faults_of(text):
@@ -154,6 +182,31 @@ def halves(mask: np.ndarray, at: int) -> tuple[np.ndarray, np.ndarray]:
 def test_what_a_docstring_lacks_is_found(without, fault):
     assert without in GOOD
     assert [*faults_of(GOOD.replace(without, "", 1))] == ([fault] if fault else [])
+
+
+FAR = '''
+def distance(point: tuple[float, float], spacing: float) -> float:
+    """How far (x, y) lies from the corner, in mm."""
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("", "", []),
+        (", in mm", "", ["distance: no unit"]),
+        ("(x, y)", "it", ["distance: no order of axes"]),
+        ("point: tuple[float, float]", "point: str", []),
+        (
+            "(x, y) lies from the corner, in mm",
+            "it lies",
+            ["distance: no unit", "distance: no order of axes"],
+        ),
+    ],
+)
+def test_lengths_have_a_unit_and_places_an_order(old, new, found):
+    assert old in FAR
+    assert [*faults_of(FAR.replace(old, new, 1))] == found
 
 
 @pytest.mark.parametrize(

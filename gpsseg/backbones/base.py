@@ -94,6 +94,10 @@ class Facts:
     def require_prompt(self, given: Tensor | None, images: int) -> None:
         """Refuse a missing prompt, or one of another shape or kind.
 
+        Args:
+            given: (B, 4) or (B, 2) float, see ``Backbone.forward``; or None.
+            images: B.
+
         Raises:
             UserError: ``given`` is not what ``prompt`` names.
         """
@@ -168,7 +172,7 @@ class Backbone(nn.Module, ABC):
         self.facts = dataclasses.replace(self.facts, prompt=prompt, text=text)
 
     def normalised(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] as the network's first layer takes it, see ``statistics``."""
+        """What the first layer takes, of float (B, 3, H, W) in [0, 1]; see ``statistics``."""
         if self.statistics is None:
             return stretched(image)
         return normalised(image, *self.statistics)
@@ -194,14 +198,14 @@ def prompts_in_words(prompts: Sequence[Prompt]) -> str:
 
 
 def stretched(image: Tensor) -> Tensor:
-    """Stretch each image of (B, 3, H, W) to its own range, 0 to 1, as MedSAM does."""
+    """Stretch each image of float (B, 3, H, W) to its own range, 0 to 1, as MedSAM does."""
     low = image.amin((1, 2, 3), keepdim=True)
     high = image.amax((1, 2, 3), keepdim=True)
     return (image - low) / (high - low).clamp_min(1e-8)
 
 
 def normalised(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Subtract a mean from each channel of (B, 3, H, W), and divide by a standard deviation."""
+    """Subtract each channel's mean from float (B, 3, H, W), and divide by its deviation."""
     shift, scale = image.new_tensor([mean, std])[..., None, None]
     return (image - shift) / scale
 

@@ -11,7 +11,11 @@ from gpsseg.backbones.base import Prompt
 
 
 def image_positions(net: Any, features: Tensor) -> Tensor:
-    """Encode where each of (B, C, h, w) features lies in the image, as SAM and SAM 2 do."""
+    """Encode where each of (B, C, h, w) features lies in the image, as SAM and SAM 2 do.
+
+    Returns:
+        (B, C, h, w) float.
+    """
     height, width = features.shape[-2:]
     y = (torch.arange(height, device=features.device) + 0.5) / height
     x = (torch.arange(width, device=features.device) + 0.5) / width
@@ -21,7 +25,16 @@ def image_positions(net: Any, features: Tensor) -> Tensor:
 
 
 def prompt_points(prompt: Prompt, image: Tensor, given: Tensor | None) -> Tensor | None:
-    """The prompt as (B, 1, points, 2) shares of the sides: a box is its two corners."""
+    """The prompt as points; a box is its two corners, "none" is None.
+
+    Args:
+        prompt: its kind.
+        image: (B, 3, H, W).
+        given: (B, 4) or (B, 2) float, see ``Backbone.forward``; None stands for the whole image.
+
+    Returns:
+        (B, 1, points, 2) float32 x, y, as shares of the image's width and height.
+    """
     if prompt == "none":
         return None
     if given is None:  # the whole image

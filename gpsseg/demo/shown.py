@@ -87,7 +87,7 @@ def overlay(pixels: np.ndarray, mask: np.ndarray, opacity: float) -> np.ndarray:
 
 
 def sized(picture: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) as large as the page needs it, in its own proportions."""
+    """A picture, uint8 (H, W, 3), as large as the page needs it, in its own proportions."""
     side = max(picture.shape[:2])
     wanted = min(max(side, SIDES[0]), SIDES[1])
     if side == wanted:
@@ -118,7 +118,7 @@ def in_picture(
 
 
 def box_of(corners: Sequence[tuple[float, float]]) -> tuple[float, ...]:
-    """The box between two corners, whichever they are.
+    """The box between two corners (x, y), whichever they are: x0, y0, x1, y1, in their unit.
 
     >>> box_of([(9.5, 2.5), (1.5, 8.5)])
     (1.5, 2.5, 9.5, 8.5)
@@ -130,7 +130,14 @@ def box_of(corners: Sequence[tuple[float, float]]) -> tuple[float, ...]:
 def draw_clicks(
     picture: np.ndarray, clicks: Sequence[tuple[float, float]], size: tuple[int, int], box: bool
 ) -> np.ndarray:
-    """Draw a box, or points, on what is shown of a picture of ``size`` (height, width)."""
+    """Draw a box, or points, on what is shown of a picture; the result is a copy.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB, as shown.
+        clicks: (x, y) each, in pixels of the picture at its own size.
+        size: (height, width) of that, in pixels.
+        box: whether two clicks are the corners of a box.
+    """
     if not clicks:
         return picture
     drawn, scale = np.ascontiguousarray(picture.copy()), picture.shape[0] / size[0]

@@ -157,7 +157,7 @@ def _foregrounds(maps: Sequence[Tensor], size: tuple[int, int]) -> np.ndarray:
 
 
 def probability(logits: Tensor) -> Tensor:
-    """(B, C, H, W) logits -> probabilities, see ``Backbone.forward``."""
+    """(B, C, H, W) float logits -> float32 probabilities in [0, 1], see ``Backbone.forward``."""
     return logits.float().softmax(1) if logits.shape[1] > 1 else logits.float().sigmoid()
 
 

@@ -117,7 +117,10 @@ def drawn_for_each(prompter: Prompter, seed: int) -> Prompter:
 
 
 def boxes_of(mask: Tensor) -> Tensor:
-    """The tight boxes around the foreground of (B, 1, H, W) masks.
+    """The tight boxes around the foreground of (B, 1, H, W) masks of any dtype.
+
+    Returns:
+        (B, 4) float32 x0, y0, x1, y1, as shares of width and height in [0, 1].
 
     >>> mask = torch.zeros(1, 1, 10, 20)
     >>> mask[0, 0, 2:5, 4:8] = 1
@@ -136,7 +139,11 @@ def boxes_of(mask: Tensor) -> Tensor:
 
 
 def shaken(boxes: Tensor) -> Tensor:
-    """Move each edge of (B, 4) boxes at random; they stay in the image and keep half their side."""
+    """Move each edge at random; boxes stay in the image and keep half their side.
+
+    Args:
+        boxes: (B, 4) float x0, y0, x1, y1, as shares of width and height; the result, too.
+    """
     low, high = boxes[:, :2], boxes[:, 2:]
     side = high - low
     noise = torch.randn(len(boxes), 4).to(boxes) * NOISE * side.repeat(1, 2)
@@ -148,12 +155,26 @@ def shaken(boxes: Tensor) -> Tensor:
 
 
 def random_points(mask: Tensor) -> Tensor:
-    """The middle of a foreground pixel of each (1, H, W) mask, each pixel as likely as the next."""
+    """The middle of a foreground pixel of each mask, each pixel as likely as the next.
+
+    Args:
+        mask: (B, 1, H, W) of any dtype.
+
+    Returns:
+        (B, 2) float32 x, y, as shares of width and height; the image's middle without foreground.
+    """
     return torch.stack([_pixel(each[0] > 0, _any_pixel) for each in mask.cpu()]).to(mask.device)
 
 
 def deepest_points(mask: Tensor) -> Tensor:
-    """The middle of the foreground pixel farthest from the outline of each (1, H, W) mask."""
+    """The middle of the foreground pixel farthest from the outline; see ``random_points``.
+
+    Args:
+        mask: (B, 1, H, W) of any dtype.
+
+    Returns:
+        (B, 2) float32 x, y.
+    """
     return torch.stack([_pixel(each[0] > 0, _deepest) for each in mask.cpu()]).to(mask.device)
 
 

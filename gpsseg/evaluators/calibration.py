@@ -20,10 +20,10 @@ class Calibration:
     """A reliability curve over all pixels.
 
     Attributes:
-        confidence: (bins,) mean probability of the bin's pixels; nan where there are none.
-        accuracy: (bins,) share of them that is foreground; nan where there are none.
-        pixels: (bins,) int64.
-        ece: expected calibration error, sum of pixels x |accuracy - confidence| / all pixels.
+        confidence: (bins,) float64 mean probability of the bin's pixels; nan where there are none.
+        accuracy: (bins,) float64 share of them that is foreground; nan where there are none.
+        pixels: (bins,) int64, how many.
+        ece: expected calibration error, sum of pixels x |accuracy - confidence| / all pixels, 0..1.
     """
 
     confidence: Floats

@@ -59,7 +59,7 @@ class Counts:
 
 
 def count_pixels(prediction: Mask, truth: Mask) -> Counts:
-    """Count the four outcomes of a mask.
+    """Count the four outcomes of a mask; shapes are not checked here, see `Scorer.add`.
 
     Args:
         prediction: bool, any shape.
@@ -122,7 +122,10 @@ def quantise(probability: Array) -> npt.NDArray[np.uint8]:
     """Round a map to the nearest of the 256 levels k / 255.
 
     Args:
-        probability: (...) float in [0, 1], or uint8 (returned as it is).
+        probability: (...) float in [0, 1] or bool; or uint8 (returned as it is).
+
+    Returns:
+        (...) uint8, 0..255.
     """
     if probability.dtype == np.uint8:
         return probability
@@ -149,7 +152,13 @@ def bounding_box(mask: Mask) -> tuple[slice, slice]:
 
 
 def grown(box: tuple[slice, slice], margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """A box with a margin, cut off at the image's border."""
+    """A box with a margin in pixels, cut off at the image's border.
+
+    Args:
+        box: rows and columns, in pixels.
+        margin: on each side.
+        shape: (H, W) of the image.
+    """
     rows, columns = (
         slice(max(side.start - margin, 0), min(side.stop + margin, length))
         for side, length in zip(box, shape, strict=True)
@@ -177,7 +186,7 @@ def min_max(probability: Array) -> npt.NDArray[np.float64]:
 
 
 def stretching(low: int, high: int) -> npt.NDArray[np.float64]:
-    """(256,) what `min_max` makes of each level of an 8-bit map from `low` to `high`.
+    """(256,) float64: what `min_max` makes of each level of an 8-bit map from `low` to `high`.
 
     Levels outside are meaningless unless the map is constant.
     """
@@ -190,5 +199,8 @@ def sweep_levels(probability: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
 
     Args:
         probability: (...) float64 in [0, 1].
+
+    Returns:
+        (...) uint8, 0..255.
     """
     return (probability * 255.0).astype(np.uint8)

@@ -21,6 +21,12 @@ VARIED = ("resampled", "units", "seeds", "ungrouped", "no_interval")
 def foreground(probability: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Probability that a pixel is of any class: (H, W) as it is, of (C, H, W) 1 - the first.
 
+    Args:
+        probability: (H, W) or (C, H, W) float in [0, 1], the background first.
+
+    Returns:
+        (H, W) in [0, 1], of the same dtype.
+
     >>> foreground(np.array([[[0.4]], [[0.35]], [[0.25]]])).tolist()
     [[0.6]]
     """
@@ -32,6 +38,10 @@ def label_map(probability: npt.NDArray[Any], threshold: float = 0.5) -> npt.NDAr
 
     A pixel is foreground by the same threshold as with one class; its label is then the most
     probable class.
+
+    Args:
+        probability: (C, H, W) float in [0, 1].
+        threshold: in [0, 1]; what reaches it is foreground.
 
     >>> label_map(np.array([[[0.4, 0.6]], [[0.35, 0.4]], [[0.25, 0.0]]])).tolist()
     [[1, 0]]
@@ -49,7 +59,7 @@ class ClassTable:
         rows: one an image: "dice_NAME" and "iou_NAME"; a class absent from both maps scores 1,
             absent from one 0.
         groups: of the images.
-        present: of each image, which classes are in its truth.
+        present: of each image, (classes,) bool: which are in its truth.
     """
 
     names: Sequence[str]
@@ -58,7 +68,16 @@ class ClassTable:
     present: list[npt.NDArray[np.bool_]] = field(default_factory=list)
 
     def add(self, prediction: Array, truth: Array, group: str | None = None) -> None:
-        """Score one image's integer labels (H, W)."""
+        """Score one image's integer labels.
+
+        Args:
+            prediction: (H, W), or (D, H, W) of a volume: 0 is background, n is ``names[n - 1]``.
+            truth: the same shape.
+            group: what the image shares with others (patient, sequence).
+
+        Raises:
+            UserError: see `label_counts`.
+        """
         tp, fp, fn = label_counts(prediction, truth, 1 + len(self.names))[1:].T
         scores = {"dice": dice(tp, fp, fn), "iou": iou(tp, fp, fn)}
         self.rows.append(
@@ -116,14 +135,14 @@ def label_counts(prediction: Array, truth: Array, classes: int) -> npt.NDArray[n
 
     Args:
         prediction: (...) integer labels, 0..classes - 1.
-        truth: the same shape.
+        truth: integer labels too, of the same shape.
         classes: how many, background included.
 
     Returns:
         (classes, 3) int64: TP, FP, FN of every class. Keep this row and drop the maps.
 
     Raises:
-        UserError: shapes differ or a label is out of range.
+        UserError: shapes differ, or a label is no integer or out of range.
     """
     if prediction.shape != truth.shape:
         raise UserError(

@@ -20,8 +20,11 @@ def dice(tp: Number, fp: Number, fn: Number, empty: float = 1.0) -> Floats:
         fn: false negatives, of the same shape.
         empty: the score where prediction and truth are both empty. One empty mask scores 0.
 
+    Returns:
+        float64 in [0, 1], of the counts' shape; (), an array too, of single numbers.
+
     Source:
-        Dice, Ecology 1945.
+        Dice, Measures of the amount of ecologic association between species, Ecology 1945.
 
     >>> float(dice(2, 1, 1))
     0.6666666666666666
@@ -30,10 +33,10 @@ def dice(tp: Number, fp: Number, fn: Number, empty: float = 1.0) -> Floats:
 
 
 def iou(tp: Number, fp: Number, fn: Number, empty: float = 1.0) -> Floats:
-    """Intersection over union (Jaccard), TP / (TP + FP + FN); arguments as for `dice`.
+    """Intersection over union (Jaccard), TP / (TP + FP + FN); arguments and result as for `dice`.
 
     Source:
-        Jaccard, 1912.
+        Jaccard, The distribution of the flora in the alpine zone, New Phytologist 1912.
 
     >>> float(iou(2, 1, 1))
     0.5
@@ -42,12 +45,12 @@ def iou(tp: Number, fp: Number, fn: Number, empty: float = 1.0) -> Floats:
 
 
 def recall(tp: Number, fn: Number, empty: float = 1.0) -> Floats:
-    """Share of the truth that was found, TP / (TP + FN), counts (...); `empty` without truth."""
+    """Share of the truth found, TP / (TP + FN): float64 (...) of counts; `empty` without truth."""
     return ratio(np.asarray(tp), np.asarray(tp) + fn, empty)
 
 
 def ratio(part: npt.ArrayLike, whole: npt.ArrayLike, empty: float) -> Floats:
-    """``part / whole``, (...) both, and `empty` where the whole is 0."""
+    """``part / whole``, numbers (...) both: float64 (...), `empty` where the whole is 0."""
     whole = np.asarray(whole, dtype=np.float64)
     quotient = np.full(whole.shape, empty)
     return np.divide(part, whole, out=quotient, where=whole > 0)
@@ -61,6 +64,9 @@ def sweep_scores(sweep: Histogram) -> tuple[float, float]:
 
     Args:
         sweep: the histogram of a min-max normalised map.
+
+    Returns:
+        Dice and IoU, both in [0, 1].
 
     Source:
         PraNet's evaluation (Fan et al., MICCAI 2020), as PySODMetrics computes it.

@@ -99,7 +99,7 @@ class Kept:
 
     Attributes:
         rows: id -> row.
-        binned: 45 numbers of each, if they are pooled.
+        binned: (3, 15) float64 of each, see ``calibration.binned``, if they are pooled.
         pooled: the histograms' sum.
     """
 
@@ -169,8 +169,9 @@ class Scorer:
             "spacing_known" and each protocol's columns.
 
         Raises:
-            UserError: sizes differ, a value is out of range, the name was used before, or a
-                protocol does not score that number of axes.
+            UserError: sizes differ, a dtype or value is not of these, the spacing has another
+                number of axes or is not above 0, the name was used before, a protocol does not
+                score that number of axes, or `volume` is given no spacing.
         """
         self._refuse_again(case_id)
         sample = checked_sample(case_id, probability, truth, spacing)
@@ -240,7 +241,8 @@ class Scorer:
         Does not depend on the order in which images were added.
 
         Raises:
-            UserError: nothing was added.
+            UserError: nothing was added, or `boundary` has images with a spacing in mm and others
+                without.
         """
         rows = list(self._rows.values())
         if not rows:

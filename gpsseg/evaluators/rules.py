@@ -233,7 +233,7 @@ def volume(sample: Sample, tolerance: float = 2.0) -> Scores:
 
 
 def volume_summary(table: Table, prefix: str, tolerance: float = 2.0) -> dict[str, Any]:
-    """Means over volumes, how many had one or two empty masks, and the tolerance and rule."""
+    """Means over volumes, how many had one or two empty masks, and the tolerance (mm) and rule."""
     return {
         **table.means(prefix, ("dice", "iou", "hd95", "assd", "nsd"), distances=("hd95", "assd")),
         "one_empty": table.count(lambda row: row[prefix + "empty_masks"] == 1),

@@ -57,7 +57,13 @@ class Table:
     def means(
         self, prefix: str, names: Sequence[str], distances: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """Mean of each column over images, as `pooled`; ``distances`` have no upper end."""
+        """Mean of each column over images, as `pooled`.
+
+        Args:
+            prefix: of the columns.
+            names: of the columns, without it.
+            distances: those of ``names`` that are lengths, in mm or pixels, without an upper end.
+        """
         within = dict.fromkeys(distances, DISTANCE)
         return self.pooled(
             prefix,
@@ -162,13 +168,13 @@ def by_stratum(
     """Mean score by lesion size.
 
     Args:
-        values: (images,) scores.
-        sizes: (images,) lesion share of the image, truth pixels / pixels.
+        values: (images,) float scores in [0, 1].
+        sizes: (images,) float lesion shares of the image, truth pixels / pixels, in [0, 1].
         edges: rising; n + 1 edges make n strata.
         groups: see `unit_totals`.
 
     Raises:
-        UserError: a size lies outside the edges, or lengths differ.
+        UserError: a size lies outside the edges, lengths differ, or see `unit_totals`.
     """
     scores, shares = np.asarray(values, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
     if scores.shape != shares.shape:

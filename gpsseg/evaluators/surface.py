@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 class SurfaceDistances:
     """Distance from every boundary pixel of one mask to the other mask's boundary.
 
+    All are in one unit: in mm, or in pixels where no spacing was given.
+
     Attributes:
         from_prediction: (n,) float64; empty where the prediction is.
         from_truth: (m,) float64; empty where the truth is.
@@ -41,7 +43,7 @@ class SurfaceDistances:
 def surface_distances(
     prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None
 ) -> SurfaceDistances:
-    """Measure both boundaries against each other.
+    """Measure both boundaries against each other; shapes are not checked here, see `Scorer.add`.
 
     Args:
         prediction: (H, W) or (D, H, W) bool.
@@ -78,7 +80,10 @@ def _nearest(edge: Mask, other: Mask, points: Floats, targets: Floats) -> Floats
 
 
 def joint_box(first: Mask, second: Mask) -> tuple[slice, ...]:
-    """The smallest box that holds two masks (...), as slices; empty slices where both are empty."""
+    """The smallest box that holds two bool masks (...): a slice of pixels for each of their axes.
+
+    The slices are empty where both masks are.
+    """
     either = first | second
     box = []
     for axis in range(either.ndim):
@@ -108,6 +113,9 @@ def hausdorff95(distances: SurfaceDistances) -> float:
 
     Both masks empty: 0. One empty: the image diagonal.
 
+    Returns:
+        In the distances' unit, mm or pixels.
+
     Source:
         Maier-Hein et al., Metrics reloaded, Nature Methods 2024.
     """
@@ -122,6 +130,9 @@ def average_distance(distances: SurfaceDistances) -> float:
     """ASSD: mean over the pixels of both boundaries.
 
     Both masks empty: 0. One empty: the image diagonal.
+
+    Returns:
+        In the distances' unit, mm or pixels.
 
     Source:
         Heimann et al., Comparison and evaluation of methods for liver segmentation, IEEE TMI 2009.
@@ -140,6 +151,9 @@ def surface_dice(distances: SurfaceDistances, tolerance: float) -> float:
     Args:
         distances: from `surface_distances`.
         tolerance: in the distances' unit (pixels or mm); a distance equal to it is within.
+
+    Returns:
+        0..1.
 
     Source:
         Nikolov et al., arXiv:1809.04430; counted in pixels as in Seidlitz et al.,
@@ -168,7 +182,7 @@ def boundary_scores(
         tolerance: of NSD, always in pixels.
 
     Returns:
-        hd95, assd, nsd, and empty_masks (0, 1 or 2).
+        hd95 and assd (mm or pixels), nsd (0..1), and empty_masks (0, 1 or 2).
     """
     pixels = surface_distances(prediction, truth)
     lengths = pixels if spacing is None else surface_distances(prediction, truth, spacing)

@@ -41,7 +41,7 @@ class Parts(nn.Module, ABC):
 
     @abstractmethod
     def places(self, shares: Tensor) -> Tensor:
-        """Encode points (1, P, 2), shares of width and height: (1, P, C)."""
+        """Encode points (x, y), (1, P, 2) float shares of width and height: (1, P, C)."""
 
     @abstractmethod
     def of_mask(self, mask: Tensor) -> Tensor:

@@ -24,14 +24,15 @@ def plan(
     """Say which input channels to keep for backward, and where the entries are among them.
 
     Args:
-        index: (n,) flat positions of the selected entries.
+        index: (n,) int64 flat positions of the selected entries.
         shape: of the weight, (out, in / groups, *kernel); transposed (in, out / groups, *kernel).
         groups: of a convolution; with more than one, every input channel is kept.
         transposed: whether the weight is a transposed convolution's.
 
     Returns:
-        ``channels``: (c,) ascending input channels, or empty where it is as cheap to keep all.
-        ``gather``: (n,) flat positions in a gradient of ``shape`` with c in the place of in.
+        ``channels``: (c,) int64 ascending input channels, or empty where it is as cheap to keep
+        all. ``gather``: (n,) int64 flat positions in a gradient of ``shape`` with c in the place
+        of in.
     """
     inputs = shape[0] if transposed else shape[1]
     inner = shape[int(not transposed) + 1 :].numel()

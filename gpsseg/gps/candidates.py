@@ -38,8 +38,8 @@ class Candidates:
     """One centre's candidates.
 
     Attributes:
-        rows: weight name -> flat positions in the weight and sums, (neurons, candidates); a
-            neuron's own selection comes first, then what would follow.
+        rows: weight name -> flat positions in the weight, int32, and sums, float32: (neurons,
+            candidates) both; a neuron's own selection comes first, then what would follow.
         shapes: weight name -> the whole weight's shape.
         top_k: weight name -> how many entries a neuron keeps.
         dense: names of parameters that train whole.

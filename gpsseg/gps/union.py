@@ -1,7 +1,8 @@
 """All entries that were ever selected, where a selection is made anew during the training.
 
 Sparse optimisation (SO, arXiv 2504.12436) draws the entries that train anew every few updates,
-GASDU selects them anew by the gradient, RigL (arXiv 1911.11134) drops and grows connections so.
+GASDU (OpenReview eNLFrvhdEw) selects them anew by the gradient, RigL (arXiv 1911.11134) drops and
+grows connections so.
 Here what leaves a selection keeps the value that it has reached, so that a delta has to name every
 entry that ever was in one.
 """
@@ -24,7 +25,8 @@ class Union:
 
     Attributes:
         selection: of all these entries, and of what trains whole.
-        base: weight name -> (n,) what each entry was before it was selected for the first time.
+        base: weight name -> (n,), of the weight's dtype: what each entry was before it was selected
+            for the first time.
     """
 
     selection: Selection
@@ -59,14 +61,22 @@ class Union:
         return {name: entries_of(model, name, index) for name, index in of.items()}
 
     def base_of(self, name: str, index: Tensor) -> Tensor:
-        """What some entries of a weight, which are in the union, were before."""
+        """What some entries of a weight were before they were selected.
+
+        Args:
+            name: of the weight.
+            index: (n,) int flat positions, all of them in the union.
+
+        Returns:
+            (n,) of the weight's dtype.
+        """
         base = self.base[name]
         places = torch.searchsorted(self.selection.indices[name].long(), index.long().cpu())
         return base[places.to(base.device)]
 
 
 def entries_of(model: nn.Module, name: str, index: Tensor) -> Tensor:
-    """Copy entries (n,) of a network's weight, plain or sparse, at flat positions (n,)."""
+    """Copy entries (n,), of a weight's dtype, plain or sparse, at integer flat positions (n,)."""
     owner, _, attribute = name.rpartition(".")
     layer = model.get_submodule(owner)
     if attribute in getattr(type(layer), "selected_names", ()):

@@ -30,8 +30,9 @@ class Pair:
     """A prediction and its truth.
 
     Attributes:
-        values: float in [0, 1], uint8 0..255 or bool, at the prediction's own size.
-        truth: bool.
+        values: (H, W) or (X, Y, Z), float in [0, 1], uint8 0..255 or bool, at the prediction's own
+            size.
+        truth: (H, W) or (X, Y, Z) bool.
         header: of the truth.
         classes: of values, 0 is background and n the n-th class; None where none are told apart.
     """

@@ -57,7 +57,7 @@ class Frames:
 
     @property
     def order(self) -> np.ndarray:
-        """(N,) the frames from one end of the volume to the other."""
+        """(N,) integer numbers of the frames, from one end of the volume to the other."""
         return np.argsort(self.along, kind="stable")
 
 

@@ -56,7 +56,7 @@ def read_image(
 def read_pages(
     path: Path, greys: Greys | None = None, reaches: Reaches | None = None
 ) -> Iterator[np.ndarray]:
-    """Read pages of a TIFF, or pictures of an animation, each (H, W, 3) as ``read_image`` does.
+    """Read pages of a TIFF, or pictures of an animation, each uint8 (H, W, 3) as ``read_image``.
 
     Raises:
         UserError: as ``read_image``; after the pages that are there.
@@ -267,7 +267,16 @@ def _why(path: Path, error: Exception) -> str:
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a picture (H, W) or (H, W, 3) by its ending, atomically; a bool mask as 0 and 255."""
+    """Write a picture by its path's ending, atomically.
+
+    Args:
+        path: ends as one of Pillow's formats does, such as .png.
+        picture: (H, W) or (H, W, 3) RGB uint8 or bool; bool becomes 0 and 255.
+
+    Raises:
+        KeyError: no format has that ending.
+        OSError: it cannot be written, or the format takes no such values.
+    """
     write_picture(path, picture.astype(np.uint8) * 255 if picture.dtype == bool else picture)
 
 

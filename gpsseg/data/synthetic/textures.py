@@ -55,13 +55,13 @@ def blob(
     Args:
         rng: source of randomness.
         shape: (H, W).
-        centre: (y, x) of the ellipse.
-        radius: geometric mean of its two half axes.
+        centre: (y, x) of the ellipse, in half short sides from the image's centre.
+        radius: geometric mean of its two half axes, in half short sides.
         wobble: strength of the border's waves, as a share of the radius.
         stretch: the largest ratio of the two half axes.
 
     Returns:
-        (H, W) float32, not negative.
+        (H, W) float64, not negative.
     """
     y, x = grid(shape)
     angle = rng.uniform(0, np.pi)
@@ -77,14 +77,14 @@ def blob(
 
 
 def signed_distance(mask: np.ndarray) -> np.ndarray:
-    """Distance to the mask's border in half short sides, positive inside; (H, W) float32."""
+    """Distance of (H, W) bool to its border, in half short sides, positive inside: float32."""
     inside = ndimage.distance_transform_edt(mask)
     outside = ndimage.distance_transform_edt(~mask)
     return ((inside - outside) * 2 / min(mask.shape)).astype(np.float32)
 
 
 def ramp(values: np.ndarray, width: float) -> np.ndarray:
-    """Smooth step from 0 to 1 of values (...) around 0, over about `width` to either side."""
+    """Smooth step from 0 to 1 of float (...) around 0, over about `width` to either side."""
     return 1 / (1 + np.exp(-np.clip(3 * values / width, -30, 30)))
 
 
@@ -109,7 +109,7 @@ def strokes(shape: Shape, paths: list[np.ndarray], widths: list[float]) -> np.nd
 
 
 def walk(rng: np.random.Generator, start: np.ndarray, angle: float, length: float) -> np.ndarray:
-    """A wandering path from `start`, (N, 2) points (y, x); `length` in half short sides."""
+    """A wandering path from `start` (y, x): float64 (N, 2), it and `length` in half short sides."""
     count = max(int(length / 0.04), 2)
     angles = angle + np.cumsum(rng.normal(0, 0.22, count))
     steps = 0.04 * np.stack([np.sin(angles), np.cos(angles)], axis=1)
@@ -137,7 +137,7 @@ def vessels(rng: np.random.Generator, shape: Shape, count: int) -> np.ndarray:
 
 
 def slopes(height: np.ndarray) -> np.ndarray:
-    """Unit normals (y, x, z) of a height map in half short sides, (3, H, W)."""
+    """Unit normals (y, x, z) of a float height map in half short sides, (3, H, W)."""
     step = 2 / min(height.shape)
     dy, dx = np.gradient(height, step)
     normal = np.stack([-dy, -dx, np.ones_like(height)])
@@ -145,14 +145,14 @@ def slopes(height: np.ndarray) -> np.ndarray:
 
 
 def lambert(height: np.ndarray, light: tuple[float, float]) -> np.ndarray:
-    """Diffuse light on a height map in [0, 1], (H, W); `light` is (y, x) at z = 1."""
+    """Diffuse light on a float height map (H, W), in [0, 1]; `light` is (y, x) at z = 1."""
     direction = np.array([*light, 1.0])
     direction /= np.linalg.norm(direction)
     return np.clip(np.tensordot(direction, slopes(height), axes=1), 0, 1)
 
 
 def glints(height: np.ndarray, light: tuple[float, float], share: float) -> np.ndarray:
-    """Specular highlights, (H, W) in [0, 1]: the `share` of pixels that mirror the light best."""
+    """Highlights, float32 (H, W) in [0, 1]: the `share` of pixels that mirror `light` best."""
     mirror = lambert(height, (light[0] / 2, light[1] / 2))
     bright = mirror > np.quantile(mirror, 1 - share)
     return ndimage.gaussian_filter(bright.astype(np.float32), 0.7)
@@ -161,7 +161,14 @@ def glints(height: np.ndarray, light: tuple[float, float], share: float) -> np.n
 def dome(
     rng: np.random.Generator, shape: Shape, centre: tuple[float, float], radius: float
 ) -> np.ndarray:
-    """A sessile polyp: a smooth cap, flat or steep: heights (H, W), from 0 on."""
+    """A sessile polyp: a smooth cap, flat or steep: heights, float64 (H, W), from 0 on.
+
+    Args:
+        rng: source of randomness.
+        shape: (H, W).
+        centre: (y, x), see `blob`.
+        radius: in half short sides, as the heights are.
+    """
     inside = np.clip(1 - blob(rng, shape, centre, radius, wobble=0.12) ** 2, 0, None)
     return rng.uniform(0.35, 0.9) * radius * inside ** rng.uniform(0.4, 0.7)
 
@@ -169,7 +176,10 @@ def dome(
 def stalked(
     rng: np.random.Generator, shape: Shape, centre: tuple[float, float], radius: float
 ) -> np.ndarray:
-    """A pedunculated polyp: a head on a bent stalk that thins towards it: (H, W) as `dome`."""
+    """A pedunculated polyp: a head on a bent stalk that thins towards it.
+
+    Arguments, unit and the result, float64 (H, W), are as for `dome`.
+    """
     head = dome(rng, shape, centre, 0.85 * radius)
     angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
     y, x = grid(shape)
@@ -188,7 +198,10 @@ def stalked(
 def lobed(
     rng: np.random.Generator, shape: Shape, centre: tuple[float, float], radius: float
 ) -> np.ndarray:
-    """Several caps grown together, with dark grooves between them: (H, W) as `dome`."""
+    """Several caps grown together, with dark grooves between them.
+
+    Arguments, unit and the result, float64 (H, W), are as for `dome`.
+    """
     bump = dome(rng, shape, centre, 0.7 * radius)
     for _ in range(rng.integers(1, 5)):
         angle = rng.uniform(0, 2 * np.pi)
@@ -199,7 +212,7 @@ def lobed(
 
 
 def grain(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """Relative height of the polyp's surface texture: none, pits or cobbles; (H, W)."""
+    """Relative height of the polyp's surface texture: none, pits or cobbles; float32 (H, W)."""
     style = rng.integers(3)
     if style == 0:
         return np.zeros(shape, np.float32)
@@ -208,7 +221,7 @@ def grain(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
 
 def hairs(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """Curved hairs that roughly share a direction: none, a few or many; (H, W) in [0, 1]."""
+    """Curved hairs that roughly share a direction: float32 (H, W) in [0, 1], none to many."""
     few, many = int(rng.integers(2, 12)), int(rng.integers(25, 70))
     count = (0, few, many)[rng.choice(3, p=[0.35, 0.45, 0.2])]
     lie, steps = rng.uniform(0, np.pi), np.linspace(-1, 1, 24)
@@ -223,7 +236,7 @@ def hairs(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
 
 def ruler(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """A millimetre scale below the centre, every fifth tick longer; (H, W) in [0, 0.8]."""
+    """A scale of ticks below the centre, every fifth longer; float32 (H, W) in [0, 0.8]."""
     length, y = rng.uniform(0.6, 1.0), rng.uniform(0.6, 0.85)
     left, tilt = rng.uniform(-0.9, 0.9 - length), rng.normal(0, 0.05)
     paths = [np.array([[y, left], [y + tilt * length, left + length]])]
