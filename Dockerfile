@@ -1,6 +1,7 @@
 # gpsseg by itself: data and runs are mounted, weights are those that come with pip packages, and nobody is root.
 #   docker build --tag gpsseg .
 #   docker run --rm --shm-size 2g --volume "$PWD:/work" --user "$(id -u):$(id -g)" gpsseg finetune --dataset kvasir
+# Weights of the hub are kept where --env HF_HOME=/hub --volume "$HOME/.cache/huggingface:/hub" says.
 # For an NVIDIA GPU, run with --gpus all:
 #   docker build --tag gpsseg:cuda --build-arg BASE=nvidia/cuda:13.0.1-base-ubuntu24.04 \
 #     --build-arg TORCH_INDEX=https://pypi.org/simple .
@@ -21,13 +22,16 @@ RUN python3 -m venv /opt/gpsseg || { \
 ENV PATH=/opt/gpsseg/bin:$PATH
 
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml ./
 COPY docs/constraints.txt docs/
+# What the package needs, in a layer of its own: a change of the sources fetches none of it again.
+RUN python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > needs.txt \
+    && pip install --no-cache-dir --extra-index-url "${TORCH_INDEX}" --constraint docs/constraints.txt --requirement needs.txt
+COPY README.md LICENSE ./
 COPY gpsseg gpsseg
 COPY pipelines pipelines
 COPY sample_data sample_data
-RUN pip install --no-cache-dir --extra-index-url "${TORCH_INDEX}" --constraint docs/constraints.txt . \
-    && gpsseg info
+RUN pip install --no-cache-dir --no-deps . && gpsseg info
 
 # Whoever runs it (--user) has a home to keep prepared images in, and a folder to work in.
 RUN useradd --no-log-init --create-home --uid 10001 gpsseg \

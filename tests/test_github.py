@@ -7,6 +7,7 @@ are no dependency of ours; see CONTRIBUTING.md.
 import fnmatch
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,7 @@ def read(path: Path) -> dict[Any, Any]:
 
 def steps(path: Path) -> Iterator[dict[str, Any]]:
     for job in read(path)["jobs"].values():
-        yield from job["steps"]
+        yield from job.get("steps", ())  # none where it calls another workflow
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -57,20 +58,64 @@ def test_a_workflow_may_do_no_more_than_it_must(path: Path) -> None:
         more
         == {
             "tests": {},
-            "docs": {"deploy": {"pages": "write", "id-token": "write"}},
+            "docs": {
+                "build": {"contents": "read", "pages": "read"},
+                "deploy": {"pages": "write", "id-token": "write"},
+            },
             "release": {"publish": {"id-token": "write"}},
         }[path.stem]
     )
     for name, job in workflow["jobs"].items():
+        assert needed(job) <= {*workflow["jobs"]}
+        if called := job.get("uses"):  # another workflow of ours, which may be called
+            assert "workflow_call" in read(ROOT / called)[True]
+            continue
         assert job["timeout-minutes"] <= 60
-        assert ("environment" in job) == (name in more)
-        assert {*([job["needs"]] if "needs" in job else [])} <= {*workflow["jobs"]}
+        writes = "write" in more.get(name, {}).values()
+        assert ("environment" in job) == writes
+        if writes:  # begun, it is not cancelled: only what a pull request asks for is
+            cancel = workflow["concurrency"]["cancel-in-progress"]
+            assert cancel in (False, "${{ github.event_name == 'pull_request' }}")
     text = path.read_text(encoding="utf-8")
     assert "secrets." not in text
     for step in (step for step in steps(path) if "checkout" in step.get("uses", "")):
-        assert step["with"] == {"persist-credentials": False}
-    for line in re.findall(r"uses: .*", text):
+        assert step["with"]["persist-credentials"] is False
+    for line in re.findall(r"uses: (?!\./).*", text):
         assert re.fullmatch(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+
+
+def needed(job: dict[str, Any]) -> set[str]:
+    """The jobs that one waits for: a name or a list of them."""
+    needs = job.get("needs", [])
+    return {needs} if isinstance(needs, str) else {*needs}
+
+
+def test_nothing_is_published_before_tests_and_trials_have_passed() -> None:
+    jobs = read(GITHUB / "workflows/release.yml")["jobs"]
+    assert jobs["tests"]["uses"] == "./.github/workflows/tests.yml"
+    assert needed(jobs["publish"]) == {"tests", "try"}
+    assert needed(jobs["try"]) == {"build"}
+    runs = [step.get("run", "") for step in jobs["build"]["steps"]]
+    order = ["release.py check", "release.py address", "pip install", "-m build", "twine check"]
+    places = [[part in run for run in runs].index(True) for part in order]
+    assert places == sorted(places)
+    (checkout,) = (s for s in jobs["build"]["steps"] if "checkout" in s.get("uses", ""))
+    assert checkout["with"]["fetch-depth"] == 0, "without main nothing stands on it"
+    tried = jobs["try"]["strategy"]["matrix"]
+    assert {*tried["file"]} | {each["file"] for each in tried["include"]} == {"whl", "tar.gz"}
+
+
+def test_what_builds_a_release_is_of_a_known_version() -> None:
+    """So that an index takes the metadata tomorrow that were tried today."""
+    text = (ROOT / "docs/constraints.txt").read_text(encoding="utf-8")
+    known = {line.partition("==")[0] for line in text.splitlines()}
+    steps = read(GITHUB / "workflows/release.yml")["jobs"]["build"]["steps"]
+    (words,) = (shlex.split(s["run"]) for s in steps if "pip install" in s.get("run", ""))
+    assert words[:4] == ["pip", "install", "--constraint", "docs/constraints.txt"]
+    assert {word.partition("==")[0] for word in words[4:]} == {"build", "hatchling", "twine"}
+    assert all("==" in word or word in known for word in words[4:])
+    (build,) = (s["run"] for s in steps if "-m build" in s.get("run", ""))
+    assert "--no-isolation" in build, "or the newest hatchling is fetched"
 
 
 def test_an_action_has_one_version() -> None:
@@ -81,8 +126,6 @@ def test_an_action_has_one_version() -> None:
 
 def test_every_command_of_a_workflow_is_one_that_is_there() -> None:
     extras = {*PROJECT["optional-dependencies"]}
-    if not (ROOT / "mkdocs.yml").exists():
-        extras.add("docs")
     seen = 0
     for path in WORKFLOWS:
         for line in "\n".join(step.get("run", "") for step in steps(path)).splitlines():
@@ -98,7 +141,7 @@ def test_every_command_of_a_workflow_is_one_that_is_there() -> None:
                 assert line in CI.splitlines(), "what .ci/run asks, and no more"
             else:
                 assert first in TOOLS | {""}, line
-            for file in (word for word in words if word.endswith(".txt")):
+            for file in (word for word in words if word.endswith((".txt", ".py"))):
                 assert (ROOT / file).is_file()
     assert seen > 12
 
@@ -108,9 +151,7 @@ def test_every_python_that_is_named_is_tested() -> None:
     assert named[0] == PROJECT["requires-python"].removeprefix(">=")
     for path, job in (("tests", "tests"), ("release", "try")):
         matrix = read(GITHUB / f"workflows/{path}.yml")["jobs"][job]["strategy"]["matrix"]
-        assert (
-            matrix["python"][: len(named)] == named
-        )  # and what comes next, to be named once it passes
+        assert matrix["python"] == named, "classifiers of pyproject.toml, and no other"
 
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
@@ -124,6 +165,15 @@ def test_a_form_asks_for_the_machine_and_for_no_patient(path: Path) -> None:
     assert re.search(r"`gpsseg info\b", asked["attributes"]["description"])
     assert asked.get("validations") == (None if path.stem == "wish" else {"required": True})
     assert form["body"][0]["attributes"]["value"].startswith("**No patient data here**")
+
+
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
+def test_what_a_form_sends_to_is_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert all((ROOT / page).is_file() for page in re.findall(r"[\w/-]+\.md\b", text))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for title in re.findall(r"README's \"(.+?)\"", text):
+        assert re.search(rf"^#+ {re.escape(title)}$", readme, re.MULTILINE), title
 
 
 def test_the_forms_are_all_ways_to_ask() -> None:
@@ -149,6 +199,16 @@ def test_the_image_holds_the_package_and_nothing_else() -> None:
     assert {*copied} == needed | {"docs/constraints.txt"}
     for private in ("shared", "runs", ".git", "data", ".venv", "tests"):
         assert not any(fnmatch.fnmatch(private, pattern) for pattern in kept())
+
+
+def test_the_image_installs_what_the_package_needs_before_its_sources_are_copied() -> None:
+    """A change of the sources then leaves the layer that fetches torch as it is."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    (listing,) = re.findall(r"^RUN (python3 -c .*) > (?:\S+)\s", text, re.MULTILINE)
+    said = subprocess.run(["sh", "-c", listing], cwd=ROOT, capture_output=True, text=True)
+    assert said.stdout.splitlines() == PROJECT["dependencies"]
+    assert text.index(listing) < text.index("COPY gpsseg gpsseg")
+    assert "--no-deps ." in text[text.index("COPY gpsseg gpsseg") :]
 
 
 def test_the_image_is_nobodys_root_and_takes_its_base_as_an_argument() -> None:
