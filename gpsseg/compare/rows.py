@@ -129,7 +129,7 @@ def _row(
         "decoder_lr": found[0]["decoder_lr"],
         "lr_factor": cell.factor,
         "lr_at_edge": len(factors) > 1 and cell.factor in (factors[0], factors[-1]),
-        "val_dice": found[0]["val_dice"],
+        "val_dice": statistics.mean(one["val_dice"] for one in found),
         "dice": dice.value,
         "dice_ci95": dice.ci95(),
         "dice_of_seeds": scores.dice.mean(1).tolist(),

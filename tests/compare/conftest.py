@@ -67,7 +67,7 @@ def ranked(tmp_path):
     settings = config(tmp_path)
     gps, full = Cell("gps", None, 1.0, 0), Cell("full", None, 0.3, 0)
     finished(settings, gps, [0.5, 0.7, 0.9])
-    finished(settings, Cell("gps", None, 1.0, 1), [0.7, 0.7, 0.7], diverged=True)
+    finished(settings, Cell("gps", None, 1.0, 1), [0.7, 0.7, 0.7], val=0.8, diverged=True)
     finished(settings, full, [0.4, 0.6, 0.8], trainable=1.0)
     finished(settings, Cell("full", None, 0.3, 1), [0.6, 0.6, 0.6], trainable=1.0)
     picked = {(None, "gps"): gps, (None, "full"): full}

@@ -16,6 +16,7 @@ def test_a_row_is_the_mean_over_seeds_and_images(ranked):
     gps, full = ranked["rows"]
     assert gps["dice"] == pytest.approx(0.7)
     assert gps["iou"] == pytest.approx(0.35)
+    assert gps["val_dice"] == pytest.approx(0.65), "of 0.5 and 0.8, not the first seed's"
     assert gps["dice_of_seeds"] == pytest.approx([0.7, 0.7])
     low, high = gps["dice_ci95"]
     assert low < 0.6 < 0.8 < high, "three images and two seeds tell little"
