@@ -180,7 +180,7 @@ def load(order: Order) -> LiteMedSAM:
 
 FAMILY = Family(
     title="LiteMedSAM",
-    pattern="any LiteMedSAM checkpoint (.pth)",
+    pattern="any LiteMedSAM checkpoint",
     published={"litemedsam": PUBLISHED},
     takes=lambda name: reader_of(name) == "lite",
     load=load,

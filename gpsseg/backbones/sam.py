@@ -261,7 +261,7 @@ def random_sam(config: Any, kind: Any = None) -> Any:
 
 FAMILY = Family(
     title="SAM and MedSAM",
-    pattern="any SAM checkpoint (.pth) or folder",
+    pattern="any SAM checkpoint or folder",
     published={
         name: published(
             repository,

@@ -215,7 +215,7 @@ def random_net(name: str) -> Any:
 
 FAMILY = Family(
     title="SAM 2 and EdgeTAM on single images",
-    pattern="any SAM 2 checkpoint (.pt), such as MedSAM2's, or folder",
+    pattern="any SAM 2 checkpoint, such as MedSAM2's, or folder",
     published={
         name: published(
             repository,
