@@ -23,8 +23,9 @@ PAGES = {
     "CHANGELOG.md": "CHANGELOG.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
 }
-LINK = re.compile(r"(?<!\\)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
-TEXT = re.compile(r"\[([^\]\[]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
+CODE = r"^```.*?^```|`[^`\n]+`"
+LINK = r"(?<!\\)\[([^\]\[]*)(?<!\\)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)"
+FOUND = re.compile(f"{CODE}|{LINK}", re.M | re.S)
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -53,6 +54,8 @@ def moved(markdown: str, folder: Path) -> str:
 
     def link(match: re.Match[str]) -> str:
         text, target, place = match[1], match[2], match[3] or ""
+        if target is None:
+            return match[0]  # code
         path = Path(os.path.normpath(folder / target))
         if path.is_relative_to(TOP / "docs"):
             page = path.relative_to(TOP / "docs")
@@ -70,7 +73,7 @@ def moved(markdown: str, folder: Path) -> str:
             return text
         return f"[{text}]({os.path.relpath(page, here)}{place})"
 
-    return TEXT.sub(link, markdown)
+    return FOUND.sub(link, markdown)
 
 
 def _helps() -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PACKAGE = Path(__file__).resolve().parent
+CHECKPOINTS = (".pth", ".pt", ".bin", ".safetensors", ".ckpt")  # usual; files of any are read
 
 
 def bundled(name: str) -> Path:

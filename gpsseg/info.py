@@ -9,21 +9,26 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from collections.abc import Callable
+from pathlib import Path
 
 from gpsseg import __version__
 from gpsseg.config.info import AboutConfig
 from gpsseg.console import run_command, say, working
-from gpsseg.errors import UserError, counted
+from gpsseg.errors import UserError, counted, nearest
+from gpsseg.faults import is_there
 from gpsseg.files import PACKAGE, bundled, write_text
 from gpsseg.folders import refuse_existing
+from gpsseg.libraries import installed, libraries, public_version
 from gpsseg.memory import free_memory
 from gpsseg.processor import processor
 from gpsseg.writing import make_folder
 
-FOR_DEVELOPERS = {"test", "dev", "docs"}  # extras that say nothing of what a user can do
-
+LINUX = {  # what systems call themselves; any other name may be somebody's own
+    *("almalinux", "alpine", "amzn", "arch", "centos", "debian", "endeavouros", "fedora", "gentoo"),
+    *("kali", "linuxmint", "manjaro", "nixos", "ol", "opensuse-leap", "opensuse-tumbleweed", "pop"),
+    *("raspbian", "rhel", "rocky", "scientific", "sled", "sles", "ubuntu", "void", "zorin"),
+}
 
 Facts = list[tuple[str, str]]
 
@@ -32,7 +37,7 @@ def info(config: AboutConfig) -> str:
     """Print what this machine and installation are, and return it as Markdown.
 
     Raises:
-        UserError: the backbone is unknown, or the output is there already.
+        UserError: the output is there already.
     """
     if config.output:
         refuse_existing(config.output)
@@ -56,48 +61,34 @@ def _told(ask: Callable[[], Facts], name: str) -> Facts:
     """Facts that a library must be loaded for; where that fails, with which kind of error alone.
 
     Its text would name folders.
-
-    Raises:
-        UserError: what was asked for is not known.
     """
     try:
         return ask()
-    except UserError:
-        raise
     except Exception as error:
-        return [(name, f"CANNOT BE LOADED ({type(error).__name__})")]
+        return [(name, f"CANNOT BE LOADED{_kind(error)}")]
+
+
+def _kind(error: BaseException) -> str:
+    """Which of Python's own errors it is or came of, in brackets; empty of a class of others'."""
+    of = error if error.__context__ is None else error.__context__
+    return f" ({type(of).__name__})" if type(of).__module__ == "builtins" else ""
 
 
 def _of_software() -> Facts:
     source = "a wheel" if bundled("pipelines").parent == PACKAGE else "a checkout"
     needed: list[str] = []
     extras: list[str] = []
-    for name, extra in _libraries():
+    for name, extra in libraries():
         absent = f"{name} no (extra {extra})" if extra else f"{name} MISSING"
-        try:
-            told = f"{name} {version(name)}"
-        except PackageNotFoundError:
-            told = absent
-        (extras if extra else needed).append(told)
+        there = installed(name)
+        (extras if extra else needed).append(f"{name} {there}" if there else absent)
+    python = public_version(platform.python_version())
     return [
         ("gpsseg", f"{__version__}, from {source}"),
-        ("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
-        ("libraries", ", ".join(needed) or "unknown, as gpsseg is not installed"),
-        ("optional", ", ".join(extras) or "unknown"),
+        ("Python", f"{python} ({platform.python_implementation()})"),
+        ("libraries", ", ".join(needed)),
+        ("optional", ", ".join(extras) or "unknown, as gpsseg is not installed"),
     ]
-
-
-def _libraries() -> Iterator[tuple[str, str]]:
-    """The libraries that gpsseg names in its metadata, and the extra that each belongs to."""
-    try:
-        named = requires("gpsseg") or []
-    except PackageNotFoundError:
-        return
-    for requirement in sorted(named, key=str.lower):
-        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
-        if not extra or extra[1] not in FOR_DEVELOPERS:
-            yield name, extra[1] if extra else ""
 
 
 def _of_machine() -> Facts:
@@ -112,7 +103,7 @@ def _of_machine() -> Facts:
 
 
 def _system() -> str:
-    """Name and numbers of the system; of Linux not what follows them, which may be somebody's."""
+    """Name and numbers of the system, and nothing that may be of somebody's making."""
     if platform.system() == "Darwin":
         return f"macOS {platform.mac_ver()[0]}"
     kernel = "".join(re.findall(r"^[\d.]+", platform.release())).rstrip(".")
@@ -121,7 +112,10 @@ def _system() -> str:
         known = platform.freedesktop_os_release()
     except OSError:
         return name
-    return f"{name}, {known.get('ID', 'linux')} {known.get('VERSION_ID', '')}".strip()
+    if known.get("ID") not in LINUX:
+        return f"{name}, another Linux"
+    number = re.fullmatch(r"[\d.]+", known.get("VERSION_ID", ""))
+    return f"{name}, {known['ID']} {number[0]}" if number else f"{name}, {known['ID']}"
 
 
 def _of_torch() -> Facts:
@@ -146,10 +140,12 @@ def _of_backbones() -> Facts:
 
 def _of_backbone(name: str) -> Facts:
     """What is known of the network in question; one of the user's own has no name here."""
-    from gpsseg.backbones import unet
-    from gpsseg.backbones.registry import find_family
+    from gpsseg.backbones import registry, unet
 
-    family = find_family(name)
+    try:
+        family = registry.find_family(name)
+    except UserError as error:
+        return [("backbone", _not_found(name, error))]
     published = family.published.get(name)
     if published is None:
         known = name in family.pattern or (
@@ -165,6 +161,17 @@ def _of_backbone(name: str) -> Facts:
             f"licence {published.licence}; weights {there} ({published.source})",
         )
     ]
+
+
+def _not_found(name: str, error: UserError) -> str:
+    """Why a name stands for no network, without the name."""
+    from gpsseg.backbones.registry import BACKBONES, is_own_path
+
+    if not is_own_path(name):
+        return f"no network of that name.{nearest(name, BACKBONES)}".removesuffix(".")
+    if not is_there(name) and ":" not in Path(name).name:  # else it is code
+        return "one's own, which is not there"
+    return f"one's own, which cannot be read{_kind(error)}"
 
 
 def _knows(find: Callable[[str], str], name: str) -> bool:

@@ -56,6 +56,20 @@ def test_scores_of_methods_in_the_guides_stand_in_the_results():
     assert [number for number in told if number not in MEASURED] == []
 
 
+@pytest.mark.parametrize(
+    ("text", "moved"),
+    [
+        ("[a](choose.md#x) ![p](pictures/x.png)", "[a](choose.md#x) ![p](pictures/x.png)"),
+        ("[a](../README.md), [`b`](../gpsseg/gps)", "[a](index.md), `b`"),
+        *((same, same) for same in (r"\[a](../LICENSE)", r"[a\](../LICENSE)", "`x[0](y)`")),
+        ("```python\nx[0](y)\n```\n[a](../LICENSE)", "```python\nx[0](y)\n```\na"),
+    ],
+)
+def test_links_that_leave_the_pages_are_only_names_on_the_site(text, moved):
+    pytest.importorskip("mkdocs")
+    assert runpy.run_path(str(DOCS / "site_pages.py"))["moved"](text, DOCS) == moved
+
+
 def make():
     return runpy.run_path(str(PICTURES / "make.py"), run_name="pictures")
 

@@ -1,6 +1,7 @@
 """Every public function says what it does and raises, and of its arrays and numbers what they are.
 
 That is the shape of arrays, the unit of lengths, and of places which coordinate comes first.
+Examples come last: the site (docs/site_examples.py) shows all that follows them as theirs.
 """
 
 import ast
@@ -31,6 +32,9 @@ SAID = {  # what a function is about, by its name or an argument's -> what has t
     "order of axes": (NAMED % PLACES, r"\b(rows?|columns?|ax[ie]s|x0?, y0?|y, x|[Hh], [Ww])\b"),
 }
 OF_ANOTHER = re.compile(r"\b(see|from) `|\bthe same\b")  # in an argument's own entry
+
+
+SECTION_OF_EXAMPLES = re.compile(r"^>>> .*^(Args|Returns|Raises|Yields|Attributes):$", re.M | re.S)
 
 
 def public_functions(tree, path=()):
@@ -111,6 +115,8 @@ def faults(name, node, of_class=""):
     if not text:
         yield f"{name}: no docstring"
         return
+    if section := SECTION_OF_EXAMPLES.search(text):
+        yield f"{name}: {section[1]} after the examples"
     if isinstance(node, ast.ClassDef):
         return
     section = text.partition("Raises:")[2]
@@ -182,6 +188,16 @@ def halves(mask: np.ndarray, at: int) -> tuple[np.ndarray, np.ndarray]:
 def test_what_a_docstring_lacks_is_found(without, fault):
     assert without in GOOD
     assert [*faults_of(GOOD.replace(without, "", 1))] == ([fault] if fault else [])
+
+
+def test_a_section_after_examples_is_found():
+    head, _, args = GOOD.partition("    Args:")
+    example = "    >>> halves(mask, 1)[0].shape\n    (2, 1)\n\n"
+    assert [*faults_of(head + example + "    Args:" + args)] == [
+        "halves: Raises after the examples"
+    ]
+    end = '    """\n    if'
+    assert [*faults_of(GOOD.replace(end, "\n" + example.rstrip("\n") + "\n" + end))] == []
 
 
 FAR = '''

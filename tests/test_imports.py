@@ -17,7 +17,7 @@ PACKAGE = Path(gpsseg.__file__).parent
 GROUND = {
     *("errors", "faults", "schema", "veil", "scope", "writing", "files", "folders", "reading"),
     *("scratch", "memory", "console", "config", "processes", "ending", "device", "commands"),
-    *("completion", "processor", "__main__"),
+    *("completion", "processor", "libraries", "__main__"),
 }
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}
 COMMANDS = {*commands.COMMANDS} - {"backbones"}  # which is a room, whose list can be printed

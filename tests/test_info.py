@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from gpsseg import __version__, device
-from gpsseg import info as command
 from gpsseg.config.info import AboutConfig
 from gpsseg.errors import UserError
 from gpsseg.info import info
@@ -56,6 +55,74 @@ def test_it_names_nobody_and_no_place(somebody: Path, capsys) -> None:
             assert secret not in text
 
 
+BROKEN = {  # what is named as --backbone -> what is told of it
+    f"{CANARY}.pth": "one's own, which cannot be read",
+    f"{CANARY}.pt2": "one's own, which cannot be read",
+    f"missing-{CANARY}.pth": "one's own, which is not there",
+    f"{CANARY}-folder": "one's own, which cannot be read",
+    f"{CANARY}/net.py:build": "one's own, which cannot be read",
+    f"{CANARY}.net:build": "one's own, of the family: Networks of your own (docs/"
+    "backbone-of-your-own.md)",
+    f"{CANARY}.no:build": "no network of that name",
+    f"my-{CANARY}": "no network of that name",
+    "litemedsan": "no network of that name. Did you mean 'litemedsam'?",
+}
+
+
+@pytest.mark.parametrize(("backbone", "said"), BROKEN.items())
+def test_of_a_broken_network_all_else_is_told_and_no_name(
+    backbone: str, said: str, somebody: Path, capsys
+) -> None:
+    for name in (f"{CANARY}.pth", f"{CANARY}.pt2"):
+        (somebody / name).write_bytes(b"no checkpoint")
+    (somebody / f"{CANARY}-folder").mkdir()
+    (somebody / f"{CANARY}-folder" / "config.json").write_text(f'{{"model_type": "{CANARY}"}}')
+    (somebody / CANARY).mkdir()
+    (somebody / CANARY / "net.py").write_text("1 / 0")
+    text = info(AboutConfig(backbone=backbone))
+    assert text == capsys.readouterr().out
+    assert re.search(rf"^- backbone: {re.escape(said)}$", text, re.MULTILINE), text
+    assert "- libraries: " in text
+    assert "- memory: " in text
+    assert CANARY not in text.lower()
+    assert not PLACES.search(text)
+
+
+def test_a_kind_of_error_is_told_where_it_is_no_ones_own(somebody: Path, monkeypatch) -> None:
+    (somebody / "mine.pth").touch()
+    for raised, said in (
+        (PermissionError(CANARY), "one's own, which cannot be read (PermissionError)"),
+        (type(CANARY, (Exception,), {})(), "one's own, which cannot be read"),
+    ):
+
+        def fail(name: str, raised: Exception = raised) -> None:
+            try:
+                raise raised
+            except Exception:
+                raise UserError(f"{CANARY} failed") from None
+
+        monkeypatch.setattr("gpsseg.backbones.registry.find_family", fail)
+        text = info(AboutConfig(backbone="mine.pth"))
+        assert text.endswith(f"- backbone: {said}\n")
+        assert CANARY not in text
+
+
+def test_builders_of_libraries_and_systems_are_not_named(somebody: Path, monkeypatch) -> None:
+    monkeypatch.setattr("gpsseg.libraries.version", lambda name: f"2.6.0+{CANARY}.nord")
+    monkeypatch.setattr(platform, "python_version", lambda: f"3.11.7+{CANARY}")
+    release = {"ID": CANARY, "VERSION_ID": f"1-{CANARY}"}
+    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
+    text = info(AboutConfig())
+    assert CANARY not in text
+    assert "torch 2.6.0+own," in text
+    assert "- Python: 3.11.7+own (" in text
+    assert "- system: Linux 6.1.9, another Linux, " in text
+    release.update(ID="ubuntu", VERSION_ID="24.04")
+    assert "- system: Linux 6.1.9, ubuntu 24.04, " in info(AboutConfig())
+    release["VERSION_ID"] = CANARY
+    assert "- system: Linux 6.1.9, ubuntu, " in info(AboutConfig())
+
+
 @pytest.mark.parametrize("text", ["at /home", "(~/x", "C:\\x", "in ../x", "a:/srv"])
 def test_a_planted_place_is_found(text: str) -> None:
     assert PLACES.search(text)
@@ -93,8 +160,6 @@ def test_it_tells_what_a_helper_asks(tmp_path: Path) -> None:
     assert facts["backbone"].startswith("litemedsam, 9.8 M parameters, input 256 x 256, licence")
     with pytest.raises(UserError, match="exists"):
         info(AboutConfig(output=file))
-    with pytest.raises(UserError, match="Did you mean 'litemedsam'"):
-        info(AboutConfig(backbone="litemedsan"))
 
 
 def test_gpus_are_told_with_their_memory(monkeypatch) -> None:
@@ -112,7 +177,9 @@ def test_a_library_that_is_broken_or_missing_is_told_and_the_rest_as_well(monkey
         raise OSError(f"/home/{CANARY}/libcuda.so: cannot open")
 
     monkeypatch.setattr(device, "built_for", broken)
-    monkeypatch.setattr(command, "requires", lambda name: ["nowhere>=2", "no-x>1; extra == 'fun'"])
+    monkeypatch.setattr(
+        "gpsseg.libraries.requires", lambda name: ["nowhere>=2", "no-x>1; extra == 'fun'"]
+    )
     text = info(AboutConfig())
     assert "- torch: CANNOT BE LOADED (OSError)\n" in text
     assert "- libraries: nowhere MISSING\n" in text

@@ -125,6 +125,10 @@ def test_what_a_page_links_to_is_there(page):
         ]
 
 
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 100
+
+
 def test_the_results_are_one_page_and_every_page_of_theirs_is_in_the_index():
     assert len((ROOT / "RESULTS.md").read_text(encoding="utf-8").splitlines()) <= 120
     index = (ROOT / "docs/results/README.md").read_text(encoding="utf-8")

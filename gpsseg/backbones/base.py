@@ -171,6 +171,23 @@ class Backbone(nn.Module, ABC):
             raise UserError(f"{self.facts.name} takes the prompts {known}, got {prompt}.")
         self.facts = dataclasses.replace(self.facts, prompt=prompt, text=text)
 
+    def admitted(self, image: Tensor, prompt: Tensor | None) -> Tensor:
+        """Begin a forward pass: what the first layer takes of images that the network can take.
+
+        Args:
+            image: (B, 3, H, W) float in [0, 1].
+            prompt: (B, 4) or (B, 2) float, or None; see ``forward``.
+
+        Returns:
+            (B, 3, H, W) float, normalised.
+
+        Raises:
+            UserError: images or prompt have another shape than ``facts`` say.
+        """
+        self.facts.require_size(*image.shape[-2:])
+        self.facts.require_prompt(prompt, image.shape[0])
+        return self.normalised(image)
+
     def normalised(self, image: Tensor) -> Tensor:
         """What the first layer takes, of float (B, 3, H, W) in [0, 1]; see ``statistics``."""
         if self.statistics is None:

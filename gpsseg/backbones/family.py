@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gpsseg.backbones.base import Backbone, Prompt, prompts_in_words
 from gpsseg.errors import UserError
+from gpsseg.files import CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -141,5 +142,5 @@ class Family:
 def is_path(name: str) -> bool:
     """Whether a backbone's name is a file or folder: it is there, or it is written like one."""
     path = Path(name)
-    written = path.suffix in (".pth", ".pt", ".bin", ".safetensors", ".ckpt")
+    written = path.suffix.lower() in CHECKPOINTS
     return written or path.is_absolute() or len(path.parts) > 1 or os.path.exists(name)

@@ -74,9 +74,7 @@ class TinyVitSam(Backbone):
 
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM, a mask has 256 pixels a side."""
-        self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, image.shape[0])
-        features = self.net.image_encoder(self.normalised(image))
+        features = self.net.image_encoder(self.admitted(image, prompt))
         sparse, dense = self._prompt(image, prompt)
         logits, _ = self.net.mask_decoder(
             image_embeddings=features,
@@ -180,7 +178,7 @@ def load(order: Order) -> LiteMedSAM:
 
 FAMILY = Family(
     title="LiteMedSAM",
-    pattern="any LiteMedSAM checkpoint (.pth)",
+    pattern="any LiteMedSAM checkpoint",
     published={"litemedsam": PUBLISHED},
     takes=lambda name: reader_of(name) == "lite",
     load=load,

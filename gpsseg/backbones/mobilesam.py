@@ -67,7 +67,7 @@ def load(order: Order) -> MobileSAM:
 
 FAMILY = Family(
     title="MobileSAM",
-    pattern="a MobileSAM checkpoint (mobile_sam.pt)",
+    pattern="any MobileSAM checkpoint, such as mobile_sam.pt",
     published={},
     takes=lambda name: reader_of(name) == "mobile",
     load=load,

@@ -92,9 +92,7 @@ class MonaiNet(Backbone):
 
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. Images are mapped to -1..1."""
-        self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, image.shape[0])
-        return self.net(self.normalised(image))
+        return self.net(self.admitted(image, prompt))
 
 
 def load(order: Order) -> MonaiNet:

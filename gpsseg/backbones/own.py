@@ -69,9 +69,7 @@ class OwnNet(Backbone):
 
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. Logits of a smaller size are enlarged bilinearly."""
-        self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, image.shape[0])
-        logits = logits_in(self.net(self.normalised(image)))
+        logits = logits_in(self.net(self.admitted(image, prompt)))
         if logits.shape[-2:] == image.shape[-2:]:
             return logits
         return F.interpolate(logits, image.shape[-2:], mode="bilinear")

@@ -54,8 +54,8 @@ def load_backbone(
 
     Args:
         name: a key of ``BACKBONES``, a pattern such as "unet:resnet50" or "monai:DynUNet", a folder
-            written by ``save_pretrained``, an original SAM checkpoint (.pth), or code of your own
-            such as "mypackage.module:build".
+            written by ``save_pretrained``, a checkpoint of the SAM family (a file of any
+            ending), or code of your own such as "mypackage.module:build".
         prompt: see ``Facts.prompt``; None is the backbone's own.
         seed: of whatever no checkpoint gives (a UNet's decoder). The global random state is kept.
         random_weights: read no checkpoint; for measuring time and memory.
@@ -118,7 +118,7 @@ def find_family(name: str) -> Family:
     own.refuse_files_of_code(name)
     if is_path(name) and not is_there(name):
         raise UserError(
-            f"--backbone {name} does not exist. Pass a checkpoint (.pth), a folder written by "
+            f"--backbone {name} does not exist. Pass a checkpoint, a folder written by "
             "save_pretrained, or a name from `python -m gpsseg.backbones`."
         )
     for family in FAMILIES:
@@ -128,8 +128,8 @@ def find_family(name: str) -> Family:
         kind = folder_config(name).get("model_type")
         told = f": its config.json says that it is a {name_text(kind)}" if kind else ""
         raise UserError(
-            f"--backbone {name} is of no known family{told}. Expected an original SAM checkpoint, "
-            "or a folder with the config.json of a SAM, SAM 2, SAM 3 or "
+            f"--backbone {name} is of no known family{told}. Expected a checkpoint of the SAM "
+            "family, or a folder with the config.json of a SAM, SAM 2, SAM 3 or "
             "segmentation-models-pytorch network."
         )
     patterns = ", ".join(family.pattern for family in FAMILIES if family.pattern)

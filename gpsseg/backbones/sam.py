@@ -128,9 +128,7 @@ class Sam(Backbone):
 
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM, logits are enlarged from a quarter of the side."""
-        self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, image.shape[0])
-        features, early = self.encode(self.normalised(image))
+        features, early = self.encode(self.admitted(image, prompt))
         with full_precision(image):
             positions = image_positions(self.net, features)
             sparse, dense = self._prompt(image, prompt, features)
@@ -261,7 +259,7 @@ def random_sam(config: Any, kind: Any = None) -> Any:
 
 FAMILY = Family(
     title="SAM and MedSAM",
-    pattern="any SAM checkpoint (.pth) or folder",
+    pattern="any SAM checkpoint or folder",
     published={
         name: published(
             repository,

@@ -130,9 +130,7 @@ class Sam2(Backbone):
 
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. As in SAM 2, logits are enlarged from a quarter of the side."""
-        self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, image.shape[0])
-        pyramid = self.net.vision_encoder(self.normalised(image)).fpn_hidden_states
+        pyramid = self.net.vision_encoder(self.admitted(image, prompt)).fpn_hidden_states
         several = self.classes > 1
         logits = decoded(self.net, pyramid, image, self.facts.prompt, prompt, several)
         logits = class_logits(logits, self.classes)
@@ -215,7 +213,7 @@ def random_net(name: str) -> Any:
 
 FAMILY = Family(
     title="SAM 2 and EdgeTAM on single images",
-    pattern="any SAM 2 checkpoint (.pt), such as MedSAM2's, or folder",
+    pattern="any SAM 2 checkpoint, such as MedSAM2's, or folder",
     published={
         name: published(
             repository,

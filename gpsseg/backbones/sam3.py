@@ -131,9 +131,7 @@ class Sam3(Backbone):
 
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``. Masks are enlarged from two sevenths of the side."""
-        self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, image.shape[0])
-        seen = self.normalised(image)
+        seen = self.admitted(image, prompt)
         if self.facts.prompt == "text":
             size = image.shape[-2], image.shape[-1]
             return united(*self._instances(self._pyramid(seen, self.net.vision_encoder.neck)), size)

@@ -116,7 +116,7 @@ def _own(path: Path) -> Any:
 
 FAMILY = Family(
     title="SAM-HQ",
-    pattern="any SAM-HQ checkpoint (.pth) or folder",
+    pattern="any SAM-HQ checkpoint or folder",
     published={
         name: published(
             repository,

@@ -90,9 +90,7 @@ class UNet(Backbone):
 
     def forward(self, image: Tensor, prompt: Tensor | None = None) -> Tensor:
         """See ``Backbone.forward``."""
-        self.facts.require_size(*image.shape[-2:])
-        self.facts.require_prompt(prompt, image.shape[0])
-        return self.net(self.normalised(image))
+        return self.net(self.admitted(image, prompt))
 
 
 def load(order: Order) -> UNet:

@@ -24,6 +24,7 @@ from gpsseg.engine.machine import processor_of
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators import holm, mean_estimate, paired_comparison
 from gpsseg.evaluators.words import verdict
+from gpsseg.libraries import public_version
 from gpsseg.reading import read_object
 from gpsseg.scoring.paired import difference, read_scores
 from gpsseg.tuning import method_of
@@ -82,7 +83,10 @@ def rank(
         "classes": list(classes_of(first)),
         "settings": _settings(config),
         "resolved": _resolved(config, next(iter(picked.values()))),
-        "machine": {"processor": processor_of(config.device), "python": platform.python_version()},
+        "machine": {
+            "processor": processor_of(config.device),
+            "python": public_version(platform.python_version()),
+        },
         "command": sys.argv,
         "rows": list(rows.values()),
         **({"curves": curves} if curves else {}),

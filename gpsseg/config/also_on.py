@@ -28,11 +28,11 @@ class OtherSet:
 def parse_other(text: str) -> OtherSet:
     """Read one of --also-on.
 
-    >>> parse_other("isic2017:split=few.json").split, parse_other("cards/mine.yaml").dataset
-    ('few.json', 'cards/mine.yaml')
-
     Raises:
         UserError: it has another option than split, or that has no value.
+
+    >>> parse_other("isic2017:split=few.json").split, parse_other("cards/mine.yaml").dataset
+    ('few.json', 'cards/mine.yaml')
     """
     found = OPTION.search(text)
     if not found:

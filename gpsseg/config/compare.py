@@ -46,11 +46,11 @@ OPTIONS = (*OF_SOME, *OF_ALL)  # of --methods
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     """Read a method with options; what ``FinetuneConfig`` refuses is refused here.
 
-    >>> parse_method("gps:top_k=8,criterion=fisher")
-    ('gps', {'top_k': 8, 'criterion': 'fisher'})
-
     Raises:
         UserError: the method or an option is unknown, comes twice, or has no value or a wrong one.
+
+    >>> parse_method("gps:top_k=8,criterion=fisher")
+    ('gps', {'top_k': 8, 'criterion': 'fisher'})
     """
     name, parts = _method_and_parts(text)
     options_of(name)  # names the nearest where it is unknown

@@ -16,11 +16,11 @@ UNITS = (3600, 60, 1)
 def seconds_of(text: str, flag: str) -> int:
     """Seconds of a duration as it is typed.
 
-    >>> [seconds_of(text, "--time-limit") for text in ("1h30m", "1.5h", "90 min", "90s")]
-    [5400, 5400, 5400, 90]
-
     Raises:
         UserError: it is none, or zero; the text names ``flag``.
+
+    >>> [seconds_of(text, "--time-limit") for text in ("1h30m", "1.5h", "90 min", "90s")]
+    [5400, 5400, 5400, 90]
     """
     found = TYPED.fullmatch(text.strip().lower())
     numbers = [float(number or 0) for number in found.groups()] if found else []

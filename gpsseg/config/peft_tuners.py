@@ -69,11 +69,11 @@ def is_peft(method: str) -> bool:
 def peft_method(text: str) -> PeftMethod:
     """Read ``peft:NAME,OPTION=VALUE,...``.
 
-    >>> peft_method("peft:loha,rank=4").options
-    {'rank': '4'}
-
     Raises:
         UserError: the tuner is unknown or not served, or an option comes twice or has no value.
+
+    >>> peft_method("peft:loha,rank=4").options
+    {'rank': '4'}
     """
     tuner, *parts = text.removeprefix(PREFIX).split(",")
     if not is_peft(text) or text == PREFIX[:-1]:

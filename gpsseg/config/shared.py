@@ -173,8 +173,9 @@ class BackboneConfig:
 
     backbone: str = "litemedsam"
     """A name from `python -m gpsseg.backbones`, such as litemedsam or sam-vit-base; a pair such as
-    unet:resnet50; a SAM checkpoint (.pth); a folder written by save_pretrained; or code of your own
-    that returns a network, such as mypackage.module:build (docs/backbone-of-your-own.md)."""
+    unet:resnet50; a checkpoint of the SAM family, whatever its ending; a folder written by
+    save_pretrained; or code of your own that returns a network, such as mypackage.module:build
+    (docs/backbone-of-your-own.md)."""
     weights: str | None = None
     """Your own checkpoint for the network that --backbone names: of all of it, or of a UNet's
     encoder. `random` starts from random weights. Default: the published ones."""

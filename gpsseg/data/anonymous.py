@@ -15,6 +15,7 @@ from gpsseg.config.told import given
 from gpsseg.data.cards.card import Card, card_names, is_bundled
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.faults import is_there
+from gpsseg.files import CHECKPOINTS
 from gpsseg.scope import draw, hide
 from gpsseg.veil import DIGITS, Veil, hashed, is_place
 
@@ -136,7 +137,7 @@ def _names_place(name: str, value: Any) -> bool:
     if not isinstance(value, str):
         return isinstance(value, Path)
     ours = name == "split" or value in card_names()
-    named = Path(value).suffix in (".json", ".yaml", ".yml", ".pth")
+    named = Path(value).suffix.lower() in (".json", ".yaml", ".yml", *CHECKPOINTS)
     there = name in PLACES and not ours and is_there(value)
     return is_place(value) or named or there
 

@@ -102,13 +102,13 @@ def in_picture(
 ) -> tuple[float, float]:
     """The middle of the pixel that was clicked, (x, y) in pixels of the picture.
 
-    >>> in_picture((511, 0), (512, 1024), (1024, 2048))
-    (1023.0, 1.0)
-
     Args:
         click: x, y in pixels of what is shown.
         shown: (height, width) of that.
         size: (height, width) of the picture.
+
+    >>> in_picture((511, 0), (512, 1024), (1024, 2048))
+    (1023.0, 1.0)
     """
     found = []
     for place, seen, whole in zip(click, shown[::-1], size[::-1], strict=True):

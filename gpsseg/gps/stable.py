@@ -57,9 +57,6 @@ class SumsOnTheWay:
 def divisions(sizes: Sequence[int], most: int, seed: int) -> list[tuple[int, ...]]:
     """Ways to divide parts into two halves as equal as can be; of equal ones the seed takes some.
 
-    >>> sorted(divisions([4, 1, 1, 4], 5, seed=0))
-    [(0, 1), (0, 2)]
-
     Args:
         sizes: images of each part; an even number of parts.
         most: how many divisions.
@@ -67,6 +64,9 @@ def divisions(sizes: Sequence[int], most: int, seed: int) -> list[tuple[int, ...
 
     Returns:
         The parts of the half that holds the first.
+
+    >>> sorted(divisions([4, 1, 1, 4], 5, seed=0))
+    [(0, 1), (0, 2)]
     """
     every = [
         (0, *rest) for rest in itertools.combinations(range(1, len(sizes)), len(sizes) // 2 - 1)

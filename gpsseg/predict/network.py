@@ -113,17 +113,17 @@ class TunedNetwork:
 def array_as_rgb(picture: np.ndarray, greys: Greys = EIGHT_BITS) -> np.ndarray:
     """A picture as (H, W, 3) uint8 RGB; grey is repeated, an alpha channel is dropped.
 
-    >>> array_as_rgb(np.zeros((4, 5), np.uint8)).shape
-    (4, 5, 3)
-    >>> array_as_rgb(np.full((1, 1), 819, np.uint16), Greys(whole=(0, 4095)))[0, 0].tolist()
-    [51, 51, 51]
-
     Args:
         picture: (H, W) or (H, W, 1), 3 or 4 values a pixel.
         greys: of the run, by which values of more than 8 bits are shown.
 
     Raises:
         UserError: it has another shape or type, or the run has no range for such values.
+
+    >>> array_as_rgb(np.zeros((4, 5), np.uint8)).shape
+    (4, 5, 3)
+    >>> array_as_rgb(np.full((1, 1), 819, np.uint16), Greys(whole=(0, 4095)))[0, 0].tolist()
+    [51, 51, 51]
     """
     pixels = np.asarray(picture)
     if pixels.dtype != np.uint8 and not _has_range(pixels.dtype, greys):

@@ -196,13 +196,13 @@ def begin(tasks: Sequence[Task]) -> None:
 def task_names(folders: Sequence[Path]) -> list[str]:
     """A name for each folder: its own, where two are equal with those above it, as far as needed.
 
+    Raises:
+        UserError: a folder is named twice.
+
     >>> task_names([Path("/a/kvasir"), Path("/a/isic")])
     ['kvasir', 'isic']
     >>> task_names([Path("/k/fold-1"), Path("/i/fold-1"), Path("/i/fold-2")])
     ['k-fold-1', 'i-fold-1', 'fold-2']
-
-    Raises:
-        UserError: a folder is named twice.
     """
     whole = [folder.expanduser().resolve() for folder in folders]
     if twice := next((path for path, n in Counter(whole).items() if n > 1), None):

@@ -19,6 +19,8 @@ from gpsseg.report.charts.of_training import overlaid
 from gpsseg.report.contents import CaseRow, Contents, read_contents, require_scores
 from gpsseg.report.nameless import HASHED, apart, is_nameless, with_one_salt
 
+VERSION = " version"  # what settings call that of a library
+
 
 @dataclass(frozen=True)
 class Run:
@@ -193,7 +195,8 @@ def _by_id(run: Run) -> dict[str, CaseRow]:
 def differing_settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     """(setting, its value in each run) of the settings and versions that are not all equal.
 
-    Evaluations keep none: they do not differ in what only their run's folder says.
+    Evaluations keep none: they do not differ in what only their run's folder says. Nor do runs in
+    the version of a library that one of them, an older one, did not record.
     """
     tables: list[dict[str, str]] = []
     for run in runs:
@@ -202,14 +205,15 @@ def differing_settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
             key: str(metrics[key]) for key in ("backbone", "method") if key in metrics
         }
         words = dict(settings.settings(config))
-        versions = {f"{name} version": v for name, v in config.get("versions", {}).items()}
+        versions = {f"{name}{VERSION}": v for name, v in config.get("versions", {}).items()}
         tables.append({**own, **words, **versions})
     names = dict.fromkeys(name for table in tables for name in table)
     tell = [bool(run.contents.config) for run in runs]
 
     def differs(name: str) -> bool:
         pairs = zip(tables, tell, strict=True)
-        return len({table.get(name) for table, tells in pairs if tells or name in table}) > 1
+        whole = not name.endswith(VERSION)
+        return len({t.get(name) for t, tells in pairs if (tells and whole) or name in t}) > 1
 
     return [
         (name, [table.get(name, "–") for table in tables])

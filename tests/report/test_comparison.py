@@ -163,6 +163,16 @@ def test_only_settings_that_differ_are_listed(folders, tools):
     ]
 
 
+def test_a_version_that_an_older_run_did_not_record_is_no_difference(folders, tools):
+    for folder, more in zip(folders[:3], ({}, {"peft": "0.18"}, {"peft": "0.19"}), strict=True):
+        config = json.loads((folder / "config.json").read_text())
+        config["versions"] |= more
+        tools.write(folder, "config.json", config)
+    runs = read_runs(folders[:3])
+    assert differing_settings(runs[:2]) == []
+    assert ("peft version", ["–", "0.18", "0.19"]) in differing_settings(runs)
+
+
 def test_an_evaluation_keeps_no_settings_that_could_differ(folders, tools, tmp_path):
     (folders[1] / "config.json").unlink()
     assert differing_settings(read_runs(folders[:2])) == []

@@ -195,3 +195,32 @@ def test_a_nameless_run_is_not_called_by_a_file(
     names = "Jane Doe.pth", str(tmp_path / "Jane Doe.pth")
     assert [folder.in_a_name(name, "salt") for name in names] == ["own-backbone"] * 2
     assert folder.in_a_name("sam-vit-base", "salt") == "sam-vit-base"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "name"),
+    [
+        ("mine.weights", "mine"),
+        ("gone.pt", "gone"),
+        ("my.unet.v2", "my.unet.v2"),
+        ("./my.unet.v2/", "my.unet.v2"),
+        ("my.unet.v2/.", "my.unet.v2"),
+        ("sam2.1-hiera-tiny", "sam2.1-hiera-tiny"),
+        ("monai:DynUNet", "monai-DynUNet"),
+    ],
+)
+def test_a_run_is_called_by_its_network(
+    backbone: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file without its ending, a folder or a published network as it is, whatever lies around."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.weights").touch()
+    for folder_ in ("my.unet.v2", "sam2.1-hiera-tiny"):
+        (tmp_path / folder_).mkdir()
+    assert folder.in_a_name(backbone) == name
+
+
+def test_random_weights_are_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "random").mkdir()
+    assert folder._findable("random") == "random"

@@ -40,9 +40,6 @@ def place_names(
 ) -> list[Name]:
     """Write each name on a side of its point, as near as it covers no point and no other name.
 
-    >>> place_names(["a", "b", "c"], [(100, 50.0), (100, 52.0), (380, 50.0)], [(110, 52.0)])
-    [(94.0, 50.0, 'end', 'a'), (106.0, 63.0, 'start', 'b'), (374.0, 50.0, 'end', 'c')]
-
     Where a name has no room at all, it stands on what is there.
 
     Args:
@@ -50,6 +47,9 @@ def place_names(
         at: x and y of the point that each name belongs to, in SVG units.
         points: x and y of all points.
         frame: of the drawing.
+
+    >>> place_names(["a", "b", "c"], [(100, 50.0), (100, 52.0), (380, 50.0)], [(110, 52.0)])
+    [(94.0, 50.0, 'end', 'a'), (106.0, 63.0, 'start', 'b'), (374.0, 50.0, 'end', 'c')]
     """
     axes, lines = axes_of(frame), range(math.ceil(frame.up / LINE_HEIGHT))
     shifts = sorted({sign * LINE_HEIGHT * line for line in lines for sign in (1, -1)}, key=abs)

