@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from gpsseg.config.datasets import (
     CacheConfig,
     CheckConfig,
+    DatasetInfoConfig,
     DownloadConfig,
     GroupsConfig,
-    InfoConfig,
     ListConfig,
     NewConfig,
     SplitConfig,
@@ -58,8 +58,8 @@ def _absent(data_root: Path | None) -> str:
     return f"not found in {place if data_root else f'{place} (GPSSEG_DATA)'}"
 
 
-def info(config: InfoConfig) -> Card:
-    """Print what a data card says; see ``InfoConfig``."""
+def info(config: DatasetInfoConfig) -> Card:
+    """Print what a data card says; see ``DatasetInfoConfig``."""
     from gpsseg.data.cards.card import load_card
     from gpsseg.data.cards.layout import describe_part
 

@@ -27,7 +27,7 @@ READ = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # by examples, with P
 
 
 @dataclass(frozen=True)
-class Pictures:
+class SamplePictures:
     """What both libraries segment.
 
     Attributes:
@@ -41,7 +41,7 @@ class Pictures:
 
 def find_pictures(
     run: Path, config: SettledConfig, card: Card, prompt: str, salt: str | None
-) -> Pictures:
+) -> SamplePictures:
     """Take images evenly out of the run's test images; nothing is said of them.
 
     Args:
@@ -67,9 +67,9 @@ def find_pictures(
 
     try:
         test = _own_test_images(run, config, salt)
-        return Pictures([shown(case) for case in test], of_test=True)
+        return SamplePictures([shown(case) for case in test], of_test=True)
     except (UserError, OSError):  # the data are elsewhere, or were changed: any image will do
-        return Pictures([shown(case) for case in _sample()], of_test=False)
+        return SamplePictures([shown(case) for case in _sample()], of_test=False)
 
 
 def _own_test_images(run: Path, config: SettledConfig, salt: str | None) -> list[Case]:
