@@ -19,10 +19,11 @@ from gpsseg.config.report import ReportConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.finetune import Stopwatch, _open, finetune, tune
+from gpsseg.finetune import _open, finetune, tune
 from gpsseg.gps import Selection, overlap
 from gpsseg.predict import predict
 from gpsseg.report import report
+from gpsseg.runs.stopwatch import Stopwatch
 from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"
@@ -91,8 +92,8 @@ def test_where_chance_chose_as_well_it_is_said_before_anything_is_scored(
 ):
     images, asked = 4, quick(drawn_kvasir, tmp_path / "run", train_size=4, **settings)
     monkeypatch.setattr("gpsseg.report.caveats.FEW_IMAGES", images + few)
-    with contextlib.ExitStack() as held:
-        _open(asked, None, held, in_memory=False, watch=Stopwatch())
+    with contextlib.ExitStack() as stack:
+        _open(asked, None, stack, Stopwatch(), in_memory=False)
     assert ("--method shira needs no scoring" in " ".join(capsys.readouterr().out.split())) == told
 
 

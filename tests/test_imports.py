@@ -218,30 +218,6 @@ def test_types_alone_are_no_imports() -> None:
     assert breaches(texts) == breaches(sources())
 
 
-def homes_of_classes(texts: Sources) -> dict[str, list[str]]:
-    """Name of a public class -> the modules that define one of that name."""
-    homes: dict[str, list[str]] = {}
-    for module, text in sorted(texts.items()):
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                homes.setdefault(node.name, []).append(module)
-    return homes
-
-
-def shared_names(texts: Sources) -> dict[str, list[str]]:
-    return {name: homes for name, homes in homes_of_classes(texts).items() if len(homes) > 1}
-
-
-def test_a_class_name_stands_for_one_thing() -> None:
-    assert shared_names(sources()) == {}
-
-
-def test_a_planted_second_class_is_found() -> None:
-    texts = sources()
-    texts["gpsseg.errors"] += "\nclass Card:\n    pass\n"
-    assert shared_names(texts)["Card"] == ["gpsseg.data.cards.card", "gpsseg.errors"]
-
-
 GPUS = re.compile("(cuda|mps)(:.*)?")
 
 

@@ -68,10 +68,10 @@ def info(config: DatasetInfoConfig) -> Card:
     for name, text in licence_lines(card):
         say(f"{name:<10} {text}")
     say(f"{'files':<10} in {card.folder}/")
-    for split in card.splits:
-        parts = [part for part in ("all", "train", "val", "test") if part in split]
-        files = "; ".join(f"{part}: {describe_part(split[part])}" for part in parts)
-        say(f"{'split':<10} {split['name']}: {files}")
+    for rule in card.splits:
+        parts = [part for part in ("all", "train", "val", "test") if part in rule]
+        files = "; ".join(f"{part}: {describe_part(rule[part])}" for part in parts)
+        say(f"{'split':<10} {rule['name']}: {files}")
     if card.group:
         keys = ", ".join(f"{key} {value}" for key, value in card.group.items() if key != "ranges")
         say(f"{'groups':<10} {keys}; one group stays on one side of a split")

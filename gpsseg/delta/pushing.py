@@ -15,7 +15,7 @@ from gpsseg.console import say
 from gpsseg.data.cards.own import card_of
 from gpsseg.delta.facts import facts_of
 from gpsseg.delta.handed import hand_on, own_base
-from gpsseg.delta.hub import commit, host, look, make
+from gpsseg.delta.hub import host, look, make, put
 from gpsseg.delta.opened import OpenedDelta, require_run
 from gpsseg.errors import UserError, counted
 from gpsseg.files import sha256_of_file, write_bytes, write_text
@@ -122,7 +122,7 @@ def send(files: Mapping[str, Path], config: PushConfig, there: There) -> str:
     """
     if not there.exists:
         make(config.repo, config.public)
-    return commit(config.repo, files, "A delta of gpsseg")
+    return put(config.repo, files, "A delta of gpsseg")
 
 
 def say_how_to_pull(files: Mapping[str, Path], config: PushConfig, revision: str) -> None:

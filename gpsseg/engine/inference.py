@@ -150,10 +150,10 @@ def _foregrounds(maps: Sequence[Tensor], size: tuple[int, int]) -> np.ndarray:
     Each is resized as it would be by itself, and what is foreground read off afterwards, as
     ``gpsseg.evaluators.foreground`` does.
     """
-    at_native = torch.cat([_native(each, size) for each in maps])
-    if at_native.shape[1] == 1:
-        return at_native[:, 0].cpu().numpy()
-    return (1 - at_native[:, 0]).clamp(0, 1).cpu().numpy()
+    resized = torch.cat([_native(each, size) for each in maps])
+    if resized.shape[1] == 1:
+        return resized[:, 0].cpu().numpy()
+    return (1 - resized[:, 0]).clamp(0, 1).cpu().numpy()
 
 
 def probability(logits: Tensor) -> Tensor:

@@ -157,8 +157,8 @@ def ever_trained(contents: Contents) -> str:
     counts = contents.metrics.get("trainable") or contents.selection
     every = contents.config.get("config", {}).get("refresh")
     after = f", after every {counted(every, 'update')}" if every else ""
-    words = refresh_words(counts)
-    return f" at some time ({words}{after})" if words else ""
+    times = refresh_words(counts)
+    return f" at some time ({times}{after})" if times else ""
 
 
 @dataclass(frozen=True)

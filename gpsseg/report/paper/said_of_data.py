@@ -68,13 +68,13 @@ def partitions(facts: FolderFacts) -> Sentence | None:
         return _folds(facts)
     listed = {part: facts.run.split.get(part) for part in ("train", "val", "test")}
     names = {"train": "training", "val": "validation", "test": "test"}
-    sizes = [counted(len(ids), f"{names[part]} image") for part, ids in listed.items() if ids]
-    if not sizes:
+    counts = [counted(len(ids), f"{names[part]} image") for part, ids in listed.items() if ids]
+    if not counts:
         return None
     split = facts.metrics.get("split", {})
     called = split.get("name")
     named = f'the split "{called}"' if called else "the split"
-    text = f"{named[0].upper()}{named[1:]} lists {_and(sizes)} for this run."
+    text = f"{named[0].upper()}{named[1:]} lists {_and(counts)} for this run."
     asked = facts.config.get("train_size")
     if asked:
         text += f" The training images are a seeded subset ({asked} were asked for)."
@@ -109,9 +109,9 @@ def _range(folds: Sequence[Json], key: str, noun: str) -> str:
     >>> _range([{"val": 4}, {"val": 5}], "val", "image"), _range([{"val": 1}], "val", "image")
     ('4 to 5 images', '1 image')
     """
-    sizes = [fold[key] for fold in folds]
-    least, most = min(sizes), counted(max(sizes), noun)
-    return most if least == max(sizes) else f"{least} to {most}"
+    numbers = [fold[key] for fold in folds]
+    least, most = min(numbers), counted(max(numbers), noun)
+    return most if least == max(numbers) else f"{least} to {most}"
 
 
 def validation_share(facts: FolderFacts) -> Sentence | None:

@@ -53,7 +53,7 @@ def classes(facts: FolderFacts) -> Sentence | None:
     told = [*sections.classes(facts.metrics), *sections.labels(facts.metrics)]
     if not told:
         return None
-    scores = [
+    by_class = [
         f'"{one["name"]}", which {counted(one["images"], "true mask shows", "true masks show")}: '
         + " and ".join(
             f"{name} {with_interval(one[key])}"
@@ -65,7 +65,7 @@ def classes(facts: FolderFacts) -> Sentence | None:
     what = "class" if sections.classes(facts.metrics) else "label"
     return facts.said(
         f"By {what}, over all images, where a {what} absent from both masks scores 1 and from one "
-        f"0: {'; '.join(scores)}. Scores that name no {what} are of all together, as one "
+        f"0: {'; '.join(by_class)}. Scores that name no {what} are of all together, as one "
         "foreground.",
         METRICS,
     )

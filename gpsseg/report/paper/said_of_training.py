@@ -168,8 +168,8 @@ def software(facts: FolderFacts) -> Sentence | None:
     found = facts.run.config.get("versions", {})
     if not found:
         return None
-    told = ", ".join(f"{name} {version}" for name, version in found.items())
-    return facts.of_run(f"Software: {told}.", CONFIG, cites=("gpsseg",))
+    versions = ", ".join(f"{name} {version}" for name, version in found.items())
+    return facts.of_run(f"Software: {versions}.", CONFIG, cites=("gpsseg",))
 
 
 def hardware(facts: FolderFacts) -> Sentence | None:
