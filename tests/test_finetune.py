@@ -190,7 +190,7 @@ def test_selection_and_training_never_open_a_test_image(drawn_kvasir, tmp_path, 
     from gpsseg.data.loader import CaseDataset
 
     stage, opened = ["fit"], {"fit": set(), "test": set()}
-    original = CaseDataset._cachecheck
+    original = CaseDataset.prepared
 
     def spy(dataset, case):
         opened[stage[0]].add(case.image.stem)
@@ -203,7 +203,7 @@ def test_selection_and_training_never_open_a_test_image(drawn_kvasir, tmp_path, 
     import gpsseg.finetune as module
 
     scored = module._test
-    monkeypatch.setattr(CaseDataset, "_cachecheck", spy)
+    monkeypatch.setattr(CaseDataset, "prepared", spy)
     monkeypatch.setattr(module, "_test", begin_test)
     run = finetune(quick(drawn_kvasir, tmp_path / "run", epochs=1, cache="off"))
     split = read(run, "split.json")

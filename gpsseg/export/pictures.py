@@ -12,8 +12,8 @@ from gpsseg.config.finetune import SettledConfig
 from gpsseg.data.cards.card import Card, build_transform, load_card
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case, case_image, case_mask
-from gpsseg.data.loader import prepare_picture
 from gpsseg.data.splits.split import make_split
+from gpsseg.data.steps import prepare_picture
 from gpsseg.engine.prompts import from_truth, is_prompted
 from gpsseg.errors import UserError
 from gpsseg.export.format import Picture
