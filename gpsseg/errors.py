@@ -66,16 +66,16 @@ class TrainingDivergedError(UserError):
     """A loss, weight or prediction is not finite; in training the last good state is kept."""
 
 
-def few(names: Iterable[object], shown: int = 3) -> str:
+def few(names: Iterable[object], most: int = 3) -> str:
     """Name the first few and count the rest; what a terminal cannot print becomes U+FFFD.
 
     >>> few(["a", "b", "c", "d", "e"])
     'a, b, c (and 2 more)'
     """
     words = list(names)
-    told = [name_text(word) for word in words[:shown]]
-    rest = len(words) - len(told)
-    return ", ".join(told) + (f" (and {rest} more)" if rest else "")
+    first = [name_text(word) for word in words[:most]]
+    rest = len(words) - len(first)
+    return ", ".join(first) + (f" (and {rest} more)" if rest else "")
 
 
 def name_text(name: object) -> str:

@@ -119,9 +119,9 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """
     import torch
 
-    plain = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     with replacing(path) as partial, partial.open("wb") as file:
-        torch.save(plain, file)
+        torch.save(copies, file)
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ def select(config: SelectConfig) -> Selection:
     selection, how = choose(
         *(backbone, images, settled, machine),
         also=collector.take if collector else None,
-        watch=stability,
+        observer=stability,
     )
     stability.finish(selection, images, how.get("at_once", 1), machine, card)
     layers = layer_table(backbone, selection)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gpsseg.config.delta import InfoConfig
+from gpsseg.config.delta import DeltaInfoConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.export import ExportConfig
 from gpsseg.config.finetune import FinetuneConfig
@@ -57,7 +57,7 @@ def test_a_run_keeps_the_word_that_it_chose(sam3_folder, tmp_path, capsys, monke
     assert again["prompt"] == metrics["prompt"]
     assert again["words"] == metrics["words"]
     assert again["after"]["per-image"]["dice"] == metrics["after"]["per-image"]["dice"]
-    assert info(InfoConfig(delta=run))["settings"]["text"] == [word]
+    assert info(DeltaInfoConfig(delta=run))["settings"]["text"] == [word]
     folder = export(ExportConfig(run=run, output=tmp_path / "c", format="transformers"))
     assert f"TEXT = {word!r}" in (tmp_path / "c" / "segment.py").read_text()
     assert folder

@@ -19,10 +19,11 @@ from gpsseg.config.report import ReportConfig
 from gpsseg.config.select import SelectConfig
 from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.evaluate import evaluate
-from gpsseg.finetune import Stopwatch, _open, finetune, tune
+from gpsseg.finetune import _open, finetune, tune
 from gpsseg.gps import Selection, overlap
 from gpsseg.predict import predict
 from gpsseg.report import report
+from gpsseg.runs.stopwatch import Stopwatch
 from gpsseg.select import select
 
 UNET = "unet-efficientnet-lite0"
@@ -91,8 +92,8 @@ def test_where_chance_chose_as_well_it_is_said_before_anything_is_scored(
 ):
     images, asked = 4, quick(drawn_kvasir, tmp_path / "run", train_size=4, **settings)
     monkeypatch.setattr("gpsseg.report.caveats.FEW_IMAGES", images + few)
-    with contextlib.ExitStack() as held:
-        _open(asked, None, held, in_memory=False, watch=Stopwatch())
+    with contextlib.ExitStack() as stack:
+        _open(asked, None, stack, Stopwatch(), in_memory=False)
     assert ("--method shira needs no scoring" in " ".join(capsys.readouterr().out.split())) == told
 
 
@@ -189,7 +190,7 @@ def test_selection_and_training_never_open_a_test_image(drawn_kvasir, tmp_path, 
     from gpsseg.data.loader import CaseDataset
 
     stage, opened = ["fit"], {"fit": set(), "test": set()}
-    original = CaseDataset._cachecheck
+    original = CaseDataset.prepared
 
     def spy(dataset, case):
         opened[stage[0]].add(case.image.stem)
@@ -202,7 +203,7 @@ def test_selection_and_training_never_open_a_test_image(drawn_kvasir, tmp_path, 
     import gpsseg.finetune as module
 
     scored = module._test
-    monkeypatch.setattr(CaseDataset, "_cachecheck", spy)
+    monkeypatch.setattr(CaseDataset, "prepared", spy)
     monkeypatch.setattr(module, "_test", begin_test)
     run = finetune(quick(drawn_kvasir, tmp_path / "run", epochs=1, cache="off"))
     split = read(run, "split.json")

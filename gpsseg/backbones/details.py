@@ -14,7 +14,7 @@ from gpsseg.backbones.registry import find_family, is_own_path, load_to_measure,
 
 
 @dataclass(frozen=True)
-class Step:
+class StepMemory:
     """The peak memory of a training step above the loaded network, as it was measured.
 
     Attributes:
@@ -31,12 +31,12 @@ class Step:
 
 CPU = "CPU, random weights, November 2026"
 STEPS: Mapping[
-    str, Step
+    str, StepMemory
 ] = {  # of networks at their own size, by `python -m gpsseg.benchmark --backbone NAME`
-    "unet-efficientnet-lite0": Step(0.37, 0.51, "256 px, batch 4, bf16", CPU),
-    "edgetam": Step(1.1, 1.5, "1024 px, batch 1, bf16", CPU),
-    "litemedsam": Step(3.0, 4.0, "256 px, batch 2, bf16", "CPU"),
-    "sam-vit-base": Step(5.8, 7.5, "1024 px, batch 1, fp32", "NVIDIA H200, dense decoder"),
+    "unet-efficientnet-lite0": StepMemory(0.37, 0.51, "256 px, batch 4, bf16", CPU),
+    "edgetam": StepMemory(1.1, 1.5, "1024 px, batch 1, bf16", CPU),
+    "litemedsam": StepMemory(3.0, 4.0, "256 px, batch 2, bf16", "CPU"),
+    "sam-vit-base": StepMemory(5.8, 7.5, "1024 px, batch 1, fp32", "NVIDIA H200, dense decoder"),
 }
 IMAGES: Mapping[str, str] = {  # where a step is too large for the machine that measured
     "sam3": "5.0 GB in all, 182 s (1008 px, fp32; CPU, two busy cores, random weights, "

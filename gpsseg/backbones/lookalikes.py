@@ -12,7 +12,7 @@ UNET = "pass it with --weights beside --backbone ARCHITECTURE:ENCODER, such as u
 
 
 @dataclass(frozen=True)
-class Look:
+class Lookalike:
     """How a checkpoint looks.
 
     Attributes:
@@ -30,112 +30,114 @@ FIRST = r"image_encoder\.patch_embed\.seq\.0\.c\.weight"
 _VIT = r"(image_encoder\.blocks|vision_encoder\.layers)\.\d+\."  # of the original, of transformers
 _TUNED = "gpsseg does not build these additions; it tunes the plain checkpoint itself"
 LOOKS = (  # the more particular first
-    Look(f"SAM-Med2D, or another SAM with adapters in its encoder: {_TUNED}", (_VIT + "Adapter",)),
-    Look(
+    Lookalike(
+        f"SAM-Med2D, or another SAM with adapters in its encoder: {_TUNED}", (_VIT + "Adapter",)
+    ),
+    Lookalike(
         f"Medical SAM Adapter: {_TUNED}",
         (_VIT + r"(MLP_Adapter|Space_Adapter|Depth_Adapter)\.",),
     ),
-    Look(
+    Lookalike(
         "the LoRA matrices of SAMed or another SAM, which are of no use without the SAM that they "
         f"were trained in: {_TUNED}",
         (r"w_a_\d+ ", r"w_b_\d+ "),
     ),
-    Look(
+    Lookalike(
         f"a network with LoRA matrices beside its own: merge them into it first, or take the plain "
         f"checkpoint; {_TUNED}",
         (r".*(\.lora_[AB]\b|\.linear_[ab]_[qv]\.)",),
     ),
-    Look(
+    Lookalike(
         "Light HQ-SAM, a SAM-HQ with a TinyViT; gpsseg has SAM-HQ with a ViT",
         (r"mask_decoder\.hf_token", r"image_encoder\.layers\.\d+\.blocks\."),
     ),
-    Look(
+    Lookalike(
         "SAM-HQ: pass it as --backbone itself",
         (r"mask_decoder\.hf_token", r"image_encoder\.blocks\."),
         "sam-hq",
     ),
-    Look(
+    Lookalike(
         "SAM 3; gpsseg loads it from a folder that save_pretrained wrote",
         (r"detector\.", r"tracker\."),
     ),
-    Look(
+    Lookalike(
         "EdgeTAM in its original names; gpsseg loads it from a folder that save_pretrained wrote",
         (r"spatial_perceiver\.", r"sam_mask_decoder\."),
     ),
-    Look(
+    Lookalike(
         "SAM 2: pass it as --backbone itself",
         (r"sam_mask_decoder\.", r"image_encoder\.trunk\.pos_embed_window"),
         "sam2",
     ),
-    Look(
+    Lookalike(
         "a relative of SAM 2 with another encoder, such as EfficientTAM; gpsseg has SAM 2 with "
         "Hiera, and EdgeTAM",
         (r"sam_mask_decoder\.", r"image_encoder\."),
     ),
-    Look(
+    Lookalike(
         "EfficientSAM; gpsseg has SAM with a ViT or a TinyViT",
         (r"mask_decoder\.final_output_upscaling_layers\.",),
     ),
-    Look(
+    Lookalike(
         "MobileSAM: pass it as --backbone itself",
         (r"mask_decoder\.", r"image_encoder\.layers\.\d+\.blocks\.", FIRST + r" \(\d+, 3, 3, 3\)"),
         "mobile",
     ),
-    Look(
+    Lookalike(
         "LiteMedSAM: pass it as --backbone itself, or beside --backbone litemedsam",
         (r"mask_decoder\.", r"image_encoder\.layers\.\d+\.blocks\.", FIRST + r" \(\d+, 3, 1, 1\)"),
         "lite",
     ),
-    Look(
+    Lookalike(
         "SAM with a TinyViT of another size than MobileSAM's and LiteMedSAM's",
         (r"mask_decoder\.", r"image_encoder\.layers\.\d+\.blocks\."),
     ),
-    Look(
+    Lookalike(
         "SAM: pass it as --backbone itself",
         (r"mask_decoder\.", r"image_encoder\.blocks\.\d+\.attn\.rel_pos_h"),
         "sam",
     ),
-    Look(
+    Lookalike(
         "a SAM of some kind with transformers' names: pass the folder that save_pretrained wrote, "
         "whose config.json says which",
         (r"mask_decoder\.", r"vision_encoder\."),
     ),
-    Look("nnU-Net; gpsseg has unet:ENCODER and monai:DynUNet", (r"decoder\.seg_layers\.",)),
-    Look(
+    Lookalike("nnU-Net; gpsseg has unet:ENCODER and monai:DynUNet", (r"decoder\.seg_layers\.",)),
+    Lookalike(
         f"a segmentation-models-pytorch network: {UNET}",
         (r"encoder\.", r"segmentation_head\."),
         "smp",
     ),
-    Look(
+    Lookalike(
         "MONAI's SwinUNETR: pass it with --weights beside --backbone monai:SwinUNETR",
         (r"swinViT\.",),
         "monai",
     ),
-    Look(
+    Lookalike(
         "MONAI's DynUNet: pass it with --weights beside --backbone monai:DynUNet",
         (r"input_block\.conv1\.", r"upsamples\."),
         "monai",
     ),
-    Look("MONAI's UNet, which gpsseg does not build", (r"model\.\d+\..*conv\.unit0\.",)),
-    Look(
+    Lookalike("MONAI's UNet, which gpsseg does not build", (r"model\.\d+\..*conv\.unit0\.",)),
+    Lookalike(
         "CLIP, which has no decoder for masks", (r"(visual|vision_model)\.", r".*token_embedding")
     ),
-    Look(
+    Lookalike(
         f"torchvision's DeepLab or FCN; gpsseg builds segmentation-models-pytorch's: {UNET}",
         (r"backbone\.", r"classifier\.\d"),
     ),
-    Look(
+    Lookalike(
         f"a ResNet without a decoder: {UNET}; there it becomes the encoder",
         (r"layer1\.0\.conv1\.", r"layer4\."),
     ),
-    Look(
+    Lookalike(
         "a vision transformer without a decoder, such as DINO, MAE or timm's",
         (r"cls_token", r"blocks\.\d+\.attn\."),
     ),
 )
 
 
-def look_of(tensors: Mapping[str, Any]) -> Look | None:
+def look_of(tensors: Mapping[str, Any]) -> Lookalike | None:
     """Find out how a checkpoint looks; None: like nothing known.
 
     Args:

@@ -27,8 +27,8 @@ from gpsseg.backbones.base import (
     repeated_blocks,
 )
 from gpsseg.backbones.family import Family, Order
-from gpsseg.backbones.own_code import Code, callable_of, find_code, is_code_name, running
-from gpsseg.backbones.own_said import ROLES, SEE, Said, parts_named, said_by
+from gpsseg.backbones.own_code import OwnCode, callable_of, find_code, is_code_name, running
+from gpsseg.backbones.own_said import ROLES, SEE, OwnFacts, parts_named, said_by
 from gpsseg.backbones.own_tried import logits_in, try_out
 from gpsseg.backbones.own_trust import note
 from gpsseg.backbones.weights import fill_weights, read_checkpoint
@@ -46,7 +46,7 @@ class OwnNet(Backbone):
         facts: see ``Facts``.
     """
 
-    def __init__(self, net: nn.Module, said: Said, facts: Facts) -> None:
+    def __init__(self, net: nn.Module, said: OwnFacts, facts: Facts) -> None:
         super().__init__()
         self.net, self.said, self.facts = net, said, facts
         self.statistics = said.mean, said.std
@@ -99,7 +99,7 @@ def load(order: Order) -> OwnNet:
     return model
 
 
-def _refuse_others(net: nn.Module, again: nn.Module, code: Code) -> None:
+def _refuse_others(net: nn.Module, again: nn.Module, code: OwnCode) -> None:
     """Refuse code that builds other weights each time: no run of it could be loaded again.
 
     Raises:
@@ -121,7 +121,7 @@ def _bits(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.shape, tensor.dtype, hashlib.sha256(content).digest()
 
 
-def _fill(net: nn.Module, order: Order, said: Said) -> None:
+def _fill(net: nn.Module, order: Order, said: OwnFacts) -> None:
     """Give the network the weights of the user's file, if there is one.
 
     Raises:
@@ -138,7 +138,7 @@ def _fill(net: nn.Module, order: Order, said: Said) -> None:
         )
 
 
-def _built(code: Code, classes: int) -> nn.Module:
+def _built(code: OwnCode, classes: int) -> nn.Module:
     """What the code returns, on the CPU and in float32.
 
     Raises:
@@ -202,7 +202,7 @@ def _line(text: str) -> str:
     return told(" ".join(text.split()), LONGEST)
 
 
-def _facts(order: Order, code: Code, said: Said) -> Facts:
+def _facts(order: Order, code: OwnCode, said: OwnFacts) -> Facts:
     if order.path:
         pretraining, scratch = (
             "A checkpoint of the user's own; its training is not known.",

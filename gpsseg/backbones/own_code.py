@@ -24,7 +24,7 @@ DIGITS = 12  # of a file's SHA-256, by which one version of the code is told fro
 
 
 @dataclass(frozen=True)
-class Code:
+class OwnCode:
     """Where a callable's module lies.
 
     Attributes:
@@ -64,7 +64,7 @@ def is_code_name(name: str) -> bool:
     return bool(colon) and all(word.isidentifier() for word in words)
 
 
-def find_code(name: str) -> Code | None:
+def find_code(name: str) -> OwnCode | None:
     """Where the module of a name lies: in the current folder, or where Python looks; None: nowhere.
 
     Nothing is imported, not even the package that the module is in.
@@ -80,7 +80,7 @@ def find_code(name: str) -> Code | None:
         return None
     file = Path(spec.origin).resolve()
     above = len(inner) + (file.stem == "__init__")
-    return Code(name, file.parents[above], file)
+    return OwnCode(name, file.parents[above], file)
 
 
 def _spec_of(package: str) -> ModuleSpec | None:
@@ -100,13 +100,13 @@ def _spec_of(package: str) -> ModuleSpec | None:
         return None
 
 
-def make_importable(code: Code) -> None:
+def make_importable(code: OwnCode) -> None:
     """Let Python look in the folder that holds the code, also for what it imports later."""
     if str(code.root) not in sys.path:
         sys.path.insert(0, str(code.root))
 
 
-def callable_of(code: Code) -> Callable[..., Any]:
+def callable_of(code: OwnCode) -> Callable[..., Any]:
     """Import the module, and find the callable in it.
 
     Raises:
@@ -148,7 +148,7 @@ def _attribute(module: Any, attribute: str, default: Any) -> Any:
 
 
 @contextlib.contextmanager
-def running(code: Code, what: str, fix: str = "") -> Iterator[None]:
+def running(code: OwnCode, what: str, fix: str = "") -> Iterator[None]:
     """Around all that the user's code does: what it raises becomes one sentence.
 
     Args:
@@ -167,7 +167,7 @@ def running(code: Code, what: str, fix: str = "") -> Iterator[None]:
         raise raised(code, what, error, fix) from None
 
 
-def raised(code: Code, what: str, error: BaseException, fix: str = "") -> BaseException:
+def raised(code: OwnCode, what: str, error: BaseException, fix: str = "") -> BaseException:
     """What to raise where the user's code did: one sentence, or the error itself.
 
     Args:

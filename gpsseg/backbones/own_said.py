@@ -48,7 +48,7 @@ class Keys(Needed, total=False):
 
 
 @dataclass(frozen=True)
-class Said:
+class OwnFacts:
     """The same, checked, with what is true where it is silent.
 
     Attributes:
@@ -76,7 +76,7 @@ class Said:
     blocks: tuple[str, ...] | None = None
 
 
-def said_by(net: nn.Module, name: str) -> Said:
+def said_by(net: nn.Module, name: str) -> OwnFacts:
     """What a network says of itself.
 
     Args:
@@ -103,14 +103,14 @@ def said_by(net: nn.Module, name: str) -> Said:
             f"{', '.join(known)}."
         )
     plain = {n: dict(v) if isinstance(v, Mapping) else v for n, v in told.items()}
-    said = Said(**fitted(plain, Keys, place, SEE))
+    said = OwnFacts(**fitted(plain, Keys, place, SEE))
     if fault := _fault(said):
         raise UserError(f"{place}: {fault}. {SEE}")
     _refuse_other_parts(net, said, name)
     return said
 
 
-def _fault(said: Said) -> str:
+def _fault(said: OwnFacts) -> str:
     """What of it cannot be; empty if all can."""
     side, multiple = said.image_size, said.image_multiple
     if not 1 <= side <= 4096:
@@ -133,7 +133,7 @@ def _fault(said: Said) -> str:
     return ""
 
 
-def _refuse_other_parts(net: nn.Module, said: Said, name: str) -> None:
+def _refuse_other_parts(net: nn.Module, said: OwnFacts, name: str) -> None:
     """Refuse parts that are not there, or in which not every parameter is once.
 
     Raises:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gpsseg.backbones.base import Backbone, tuning_mode
-from gpsseg.backbones.own_code import Code, running
+from gpsseg.backbones.own_code import OwnCode, running
 from gpsseg.backbones.own_said import ROLES, SEE
 from gpsseg.errors import UserError
 
@@ -31,7 +31,7 @@ def logits_in(answer: Any) -> Any:
     return answer
 
 
-def try_out(model: Backbone, code: Code, classes: int) -> None:
+def try_out(model: Backbone, code: OwnCode, classes: int) -> None:
     """Refuse a network that cannot learn: by its answer to one image of noise, and the gradients.
 
     Raises:
@@ -61,7 +61,7 @@ def try_out(model: Backbone, code: Code, classes: int) -> None:
         model.get_buffer(name).copy_(buffer)
 
 
-def _answer(model: Any, image: Tensor, code: Code, classes: int) -> Tensor:
+def _answer(model: Any, image: Tensor, code: OwnCode, classes: int) -> Tensor:
     """The logits of an image, as the network returns them.
 
     Raises:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpsseg.backbones.own_code import Code, find_code
+from gpsseg.backbones.own_code import OwnCode, find_code
 from gpsseg.errors import UserError
 from gpsseg.reading import read_text
 from gpsseg.writing import make_folder, replacing
@@ -31,7 +31,7 @@ def folder_of_notes() -> Path:
     return (Path(base) / "gpsseg" / "own-backbones").expanduser()
 
 
-def note(code: Code) -> None:
+def note(code: OwnCode) -> None:
     """Note that the user has named some code.
 
     Raises:
@@ -52,7 +52,7 @@ def note(code: Code) -> None:
         ) from None
 
 
-def require_noted(name: str) -> Code:
+def require_noted(name: str) -> OwnCode:
     """The code that a run names, where its user has named it before.
 
     Where no such module is found from here, it is looked for where it was then.
@@ -80,17 +80,17 @@ def require_noted(name: str) -> Code:
     )
 
 
-def _file_of(code: Code) -> Path:
+def _file_of(code: OwnCode) -> Path:
     told = f"{code.name}\0{code.file}".encode("utf-8", "surrogateescape")
     return folder_of_notes() / f"{hashlib.sha256(told).hexdigest()[:32]}.txt"
 
 
-def _noted_as(name: str) -> Iterator[Code]:
+def _noted_as(name: str) -> Iterator[OwnCode]:
     """All that was noted by a name."""
     folder = folder_of_notes()
     for file in sorted(folder.glob("*.txt")) if folder.is_dir() else ():
         lines = read_text(file, errors="replace").splitlines()
         if len(lines) == 3 and lines[0] == name:
-            code = Code(name, Path(lines[1]), Path(lines[2]))
+            code = OwnCode(name, Path(lines[1]), Path(lines[2]))
             if _file_of(code) == file:
                 yield code

@@ -85,7 +85,7 @@ def has_untuned(facts: Facts) -> bool:
 
 
 @dataclass(frozen=True)
-class Task:
+class ScoringTask:
     """A network, on a set.
 
     Attributes:
@@ -126,7 +126,7 @@ def _told(folder: RunFolder, config: CompareConfig) -> str:
 
 def _jobs(
     config: CompareConfig, facts: Facts, places: Sequence[Place], chosen: Sequence[Cell]
-) -> Iterator[tuple[SettledConfig, Task]]:
+) -> Iterator[tuple[SettledConfig, ScoringTask]]:
     """What is not scored yet: a job for each set and each run, and for the untuned network."""
     untuned = ComparisonFolder(config.output).untuned
     for other in dict.fromkeys(place.other for place in places):
@@ -134,17 +134,17 @@ def _jobs(
         for cell in chosen:
             run = run_of(cell, config)
             into = [(p.prompt, p.of_cell(run)) for p in here if not p.usual]
-            task = Task(run, False, run, other is None, tuple(into))
+            task = ScoringTask(run, False, run, other is None, tuple(into))
             yield from _job(config, facts, cell, task, other)
         if has_untuned(facts):
             into = [(p.prompt, p.of_untuned(config)) for p in here]
-            task = Task(run_of(chosen[0], config), True, untuned, other is None, tuple(into))
+            task = ScoringTask(run_of(chosen[0], config), True, untuned, other is None, tuple(into))
             yield from _job(config, facts, chosen[0], task, other)
 
 
 def _job(
-    config: CompareConfig, facts: Facts, cell: Cell, task: Task, other: Other | None
-) -> Iterator[tuple[SettledConfig, Task]]:
+    config: CompareConfig, facts: Facts, cell: Cell, task: ScoringTask, other: Other | None
+) -> Iterator[tuple[SettledConfig, ScoringTask]]:
     """The job of a task, if something of it is missing."""
     missing = tuple((prompt, into) for prompt, into in task.into if not into.metrics.is_file())
     if not missing:
@@ -156,7 +156,7 @@ def _job(
 
 
 @scoped
-def score_task(config: SettledConfig, task: Task, threads: int) -> list[RunFolder]:
+def score_task(config: SettledConfig, task: ScoringTask, threads: int) -> list[RunFolder]:
     """Score a network on a set, told this and that.
 
     Args:
@@ -199,7 +199,7 @@ def word_on(config: SettledConfig, card: Card, prompt: Prompt) -> str:
     return config.text[0] if same else card.foreground
 
 
-def _data(config: SettledConfig, task: Task, salt: str | None) -> Data:
+def _data(config: SettledConfig, task: ScoringTask, salt: str | None) -> Data:
     """The test images of a task; all were looked at before."""
     if task.own:
         return open_data(config, salt, run=task.run.path, parts=())

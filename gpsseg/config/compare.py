@@ -170,9 +170,9 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
         seen: dict[str, dict[str, Any]] = {}
         for text in self.methods:
             settings = self.settings_of(text)
-            same = next((other for other, its in seen.items() if its == settings), None)
-            if same is not None:
-                raise UserError(f"--methods {same} and {text} are the same. Leave one out.")
+            twin = next((other for other, its in seen.items() if its == settings), None)
+            if twin is not None:
+                raise UserError(f"--methods {twin} and {text} are the same. Leave one out.")
             seen[text] = settings
         if self.baseline not in self.methods and self.baseline != "full":
             near = nearest(self.baseline, self.methods) or f" Expected {' or '.join(self.methods)}."

@@ -41,7 +41,7 @@ class ListConfig:
 
 
 @dataclass(frozen=True)
-class InfoConfig:
+class DatasetInfoConfig:
     """Say what a data set is: licence, citation, layout, splits, and how to get it.
 
     Example: python -m gpsseg.datasets info polypgen

@@ -24,7 +24,7 @@ PUSH_CONDITIONS: Conditions = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class InfoConfig:
+class DeltaInfoConfig:
     """Say what a delta is, without loading its base: of what, trained on what, scores, licence.
 
     Example: python -m gpsseg.delta info runs/kvasir-litemedsam-gps-20260101-120000

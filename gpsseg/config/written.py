@@ -23,7 +23,7 @@ class PrivateFacts(TypedDict, total=False):
     command: list[Any]
 
 
-class Greys(TypedDict, total=False):
+class WrittenGreys(TypedDict, total=False):
     """How images were shown, see ``gpsseg.data.formats.greys``."""
 
     whole: tuple[float, float] | None
@@ -48,7 +48,7 @@ class Resolved(TypedDict, total=False):
     """What a run decided that its settings left open."""
 
     processes: Count
-    greys: Greys | None
+    greys: WrittenGreys | None
     started_from: dict[str, Text]
     words: Words
 
@@ -137,7 +137,7 @@ class ListedSplit(TypedDict):
     train: list[Text]
 
 
-class Parts(TypedDict, total=False):
+class SplitParts(TypedDict, total=False):
     """A file of a split."""
 
     name: Text | int | float | None
@@ -159,7 +159,7 @@ class Layer(TypedDict):
 LayersOfCandidates = list[Layer]
 
 
-class Counts(TypedDict, total=False):
+class TrainableCounts(TypedDict, total=False):
     """How many numbers train."""
 
     encoder: Count
@@ -172,7 +172,7 @@ class Counts(TypedDict, total=False):
     refreshes: Count
 
 
-class Selected(Counts, total=False):
+class Selected(TrainableCounts, total=False):
     """selection.json."""
 
     hash: Text

@@ -81,7 +81,7 @@ class RowFacts(TypedDict, total=False):
     ungrouped: Count
 
 
-class Row(RowFacts):
+class MethodRow(RowFacts):
     """One method at one training size."""
 
     method: Text
@@ -98,7 +98,7 @@ class Row(RowFacts):
     memory_mb: Measured
 
 
-ComparedRow = Annotated[Row, with_ends]
+ComparedRow = Annotated[MethodRow, with_ends]
 
 
 class ComparedSettings(TypedDict, total=False):

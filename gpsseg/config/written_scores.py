@@ -53,7 +53,7 @@ class AgreementOf(Over, total=False):
 Agreement = Annotated[AgreementOf, with_ends]
 
 
-class Scores(TypedDict, total=False):
+class ImageScores(TypedDict, total=False):
     """Scores over images, such as those of a protocol."""
 
     dice: Score | None
@@ -83,17 +83,17 @@ class Scores(TypedDict, total=False):
     agreement: list[Agreement]
 
 
-class CountedScores(Scores):
+class CountedScores(ImageScores):
     """The same of a class, a label or some of the images, which are counted."""
 
     images: Count
 
 
-Summary = Annotated[Scores, with_ends]
+Summary = Annotated[ImageScores, with_ends]
 Counted = Annotated[CountedScores, with_ends]
 
 
-class Stratum(CountedScores):
+class WrittenStratum(CountedScores):
     """The scores of images whose lesions are of some sizes."""
 
     low: Score
@@ -127,14 +127,14 @@ class Bin(TypedDict):
     pixels: Count
 
 
-class Calibration(TypedDict):
+class WrittenCalibration(TypedDict):
     """How far probabilities can be believed."""
 
     ece: Score
     bins: list[Bin]
 
 
-class Leak(TypedDict):
+class WrittenLeak(TypedDict):
     """A test image that is not independent of a training image."""
 
     train_id: Text
@@ -157,13 +157,13 @@ class Leaks(LeakCheck, total=False):
     leaking: Count
     train: Count
     test: Count
-    pairs: list[Leak]
+    pairs: list[WrittenLeak]
 
 
 def _with_pairs(leaks: Json) -> Json:
     """What was found, where it could be checked, or else why it could not."""
     if leaks["checked"]:
-        for name, hint in {"train": Count, "test": Count, "pairs": list[Leak]}.items():
+        for name, hint in {"train": Count, "test": Count, "pairs": list[WrittenLeak]}.items():
             within(name, hint, leaks.get(name))
     else:
         within("why", Text, leaks.get("why"))
@@ -237,9 +237,9 @@ class Metrics(TypedDict, total=False):
     after: dict[str, Summary]
     classes: Classes
     labels: dict[str, Counted]
-    strata: list[Annotated[Stratum, _with_dice]]
+    strata: list[Annotated[WrittenStratum, _with_dice]]
     by: dict[str, list[Annotated[Value, _with_dice]]]
-    calibration: Calibration
+    calibration: WrittenCalibration
     ensemble: Ensemble
     adopted: OfTrainings
     uncertainty: Annotated[Doubt, with_ends]

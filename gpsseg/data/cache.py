@@ -31,7 +31,7 @@ from gpsseg.writing import replacing
 LEAST_FREE = 2 * 10**9  # bytes
 HERE = Path(__file__).resolve().parent
 # What an entry's values depend on; all that reads files, so that none is forgotten.
-CODE = ("cache.py", "case.py", "loader.py", "transforms.py", "formats/*.py")
+CODE = ("cache.py", "case.py", "loader.py", "steps.py", "transforms.py", "formats/*.py")
 
 
 def cache_folder(asked: str | None) -> Path | None:

@@ -63,7 +63,7 @@ def limit() -> int:
 
 
 @dataclass(frozen=True)
-class Kept:
+class CacheEntry:
     """One entry.
 
     Attributes:
@@ -77,9 +77,9 @@ class Kept:
     used: float
 
 
-def entries(folder: Path) -> list[Kept]:
+def entries(folder: Path) -> list[CacheEntry]:
     """What a cache holds, the longest unused first. What goes meanwhile is left out."""
-    kept = [Kept(path, size, used) for path, size, used in _files(folder, ENTRY)]
+    kept = [CacheEntry(path, size, used) for path, size, used in _files(folder, ENTRY)]
     return sorted(kept, key=lambda entry: (entry.used, entry.path.name))
 
 

@@ -10,22 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import PersistentDataset
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 
 from gpsseg.data.cache import Folder, entry_name, pipeline_key
 from gpsseg.data.cards.card import Card, build_transform
 from gpsseg.data.case import Case
 from gpsseg.data.dealt import Batches, Dealt, Shuffled
 from gpsseg.data.held import Held
+from gpsseg.data.steps import as_plain, fixed_steps, refuse_size, step_fault, to_8_bits
 from gpsseg.data.transforms import ReadCased
 from gpsseg.device import has_cuda
 from gpsseg.errors import UserError
-from gpsseg.faults import is_out_of_memory
 from gpsseg.processes import processes_here
 
 
-class CaseDataset(PersistentDataset):
+class CaseDataset(Dataset[dict[str, Any]]):
     """Cases, prepared by a data card: decoded and resized once, then kept on disk.
 
     What the card's load steps make of a case, up to the first random one, is rounded to 8 bits
@@ -59,38 +58,43 @@ class CaseDataset(PersistentDataset):
         cache: Path | Held | None = None,
         epochs: int = 1,
     ):
-        super().__init__(cases, build_transform(card, "load", image_size), None)
+        self.data, self.transform = cases, build_transform(card, "load", image_size)
+        self.fixed = fixed_steps(self.transform)
         self.kept = Folder(cache) if isinstance(cache, Path) else cache
         self.epochs = epochs
         self.pipeline = pipeline_key(card, image_size)
         self.augment = build_transform(card, "augment", image_size) if augment else None
         self.card, self.side, self.seed, self.epoch = card.name, image_size, seed, epoch
 
+    def __len__(self) -> int:
+        """Cases of an epoch."""
+        return len(self.data)
+
     def set_data(self, data: Sequence[Case]) -> None:
         """Read other cases. The kept ones stay: they hold for as long as their files do."""
         self.data = data
 
-    def _transform(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         """Return one case: "image", "mask" (if there is one), "height", "width" and "index"."""
         later, index = divmod(index, len(self.data))
         if later >= self.epochs:
             raise IndexError(index)
-        data = self._cachecheck(self.data[index])
+        data = self.prepared(self.data[index])
         entropy = np.random.SeedSequence([self.seed, self.epoch + later, index])
         seed = int(entropy.generate_state(1)[0])
         self.transform.set_random_state(seed=seed)
-        data = self._changed(self._post_transform, "load", data, index)
+        data = self._changed(self._from_random, "load", data, index)
         if self.augment is not None:
             self.augment.set_random_state(seed=seed)
             data = self._changed(self.augment, "augment", data, index)
         keys = ("image", "mask", "height", "width")
-        plain = {key: _plain(data[key]) for key in keys if key in data}
+        plain = {key: as_plain(data[key]) for key in keys if key in data}
         return {**plain, "index": index}
 
-    def _cachecheck(self, case: Case) -> dict[str, Any]:
-        """Return a case after the load steps that are not random, from the cache if it is there.
+    def prepared(self, case: Case) -> dict[str, Any]:
+        """Return a case after the load steps before the first random one, from the cache if there.
 
-        MONAI's own way writes to another disk and copies, and stops at a file cut short.
+        MONAI's PersistentDataset writes to another disk and copies, and stops at a file cut short.
         """
         name = self._entry(case)
         kept = self.kept.read(name) if self.kept and name else None
@@ -138,106 +142,23 @@ class CaseDataset(PersistentDataset):
         try:
             names = ("image", "mask", "opinions", "labels", "greys", "joined")
             facts = {name: getattr(case, name) for name in names} | dict(read or {})
-            return _to_8_bits(self._pre_transform(facts), self.card, case.image.name, several)
+            loaded = self.transform(facts, end=self.fixed, threading=True)
+            return to_8_bits(loaded, self.card, case.image.name, several)
         except Exception as error:  # MONAI wraps whatever goes wrong in one of its steps
-            raise _step_fault(error, self.card, "load", case.image.name) from None
+            raise step_fault(error, self.card, "load", case.image.name) from None
+
+    def _from_random(self, data: dict[str, Any]) -> Any:
+        """Apply the load steps from the first random one on."""
+        return data if self.fixed is None else self.transform(data, start=self.fixed)
 
     def _changed(self, steps: Any, stage: str, data: dict[str, Any], index: int) -> dict[str, Any]:
         """Apply the steps that are random, and those after them."""
         try:
             changed: dict[str, Any] = steps(data)
         except Exception as error:
-            raise _step_fault(error, self.card, stage, self.data[index].image.name) from None
-        _refuse_size(changed, self.side, self.card, stage)
+            raise step_fault(error, self.card, stage, self.data[index].image.name) from None
+        refuse_size(changed, self.side, self.card, stage)
         return changed
-
-
-def _step_fault(error: Exception, card: str, stage: str, name: str) -> Exception:
-    """What to say of a card's steps that fail on a case: the innermost reason."""
-    if is_out_of_memory(error):  # no step's fault
-        return MemoryError(name)
-    while not isinstance(error, UserError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    if isinstance(error, UserError):
-        return error
-    why = f"{type(error).__name__}: {error}".partition("\n")[0][:300]
-    return UserError(
-        f"Data card {card}: its {stage} steps fail on {name} ({why}). Correct them; "
-        "pipelines/transforms/rgb.yaml is an example."
-    )
-
-
-def _refuse_size(data: Any, side: int, card: str, stage: str) -> None:
-    """Refuse steps that make pictures of another size than the network's.
-
-    Raises:
-        UserError: so they do, or they lose the image.
-    """
-    image = data.get("image") if isinstance(data, Mapping) else None
-    got = tuple(getattr(image, "shape", ()))
-    masked = data.get("mask") if got and isinstance(data, Mapping) else None
-    mask = got[-2:] if masked is None else tuple(getattr(masked, "shape", ()))[-2:]
-    if got != (3, side, side) or mask != (side, side):
-        raise UserError(
-            f"Data card {card}: its {stage} steps give an image of shape {got} and a mask of "
-            f"{mask}, expected {(3, side, side)} and {(side, side)}. Let them keep the size; load "
-            "ends with Resized to [@image_size, @image_size]."
-        )
-
-
-def _to_8_bits(
-    data: Mapping[str, Any], card: str, name: str, several: bool = False
-) -> dict[str, np.ndarray]:
-    """Make what is kept: "image" uint8, "mask" bool (if there is one), "size" int64 (2,).
-
-    A mask of ``several`` classes is uint8.
-
-    Raises:
-        UserError: the load steps mix the labels of several classes; or the image is far from the
-            range 0 to 1 that the networks are promised; what an interpolation adds to either end
-            is cut off.
-    """
-    image = np.asarray(_plain(data["image"]), np.float32)
-    low, high = float(image.min()), float(image.max())
-    if not (low > -0.5 and high < 1.5):
-        raise UserError(
-            f"Data card {card}: after its load steps the pixels of {name} hold "
-            f"values from {low:.3g} to {high:.3g}, expected 0 to 1. Leave out the step that "
-            "scales them; every network does its own."
-        )
-    kept = {"image": np.rint(image.clip(0, 1) * 255).astype(np.uint8)}
-    if "mask" in data:
-        mask = np.asarray(_plain(data["mask"]))
-        kept["mask"] = mask.astype(np.uint8) if several else mask >= 0.5
-        if several and (kept["mask"] != mask).any():
-            raise UserError(
-                f"Data card {card}: its load steps mix the labels of {name}'s classes. Resize the "
-                "mask with the mode nearest-exact."
-            )
-    return {**kept, "size": np.array([data["height"], data["width"]], np.int64)}
-
-
-def prepare_picture(pixels: np.ndarray, load: Any, card: str) -> dict[str, Any]:
-    """Prepare a picture that is no file, as ``CaseDataset`` prepares an image.
-
-    Args:
-        pixels: (H, W, 3) uint8 RGB.
-        load: the card's load steps, from ``build_transform``.
-        card: its name.
-
-    Returns:
-        "image" (3, S, S) float32 in [0, 1], and "height", "width": the native size in pixels.
-
-    Raises:
-        UserError: the card's steps fail on it.
-    """
-    try:
-        kept = _to_8_bits(load({"image": pixels}), card, "a picture")
-    except Exception as error:
-        raise _step_fault(error, card, "load", "a picture") from None
-    height, width = kept["size"].tolist()
-    image = torch.from_numpy(kept["image"]).float() / 255
-    return {"image": image, "height": height, "width": width}
 
 
 def default_workers() -> int:
@@ -288,8 +209,3 @@ def make_loader(
         generator=generator,
         pin_memory=has_cuda(),
     )
-
-
-def _plain(value: Any) -> Any:
-    """MONAI's tensors carry a history; batches are plain tensors."""
-    return value.as_tensor() if hasattr(value, "as_tensor") else value

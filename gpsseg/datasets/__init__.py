@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from gpsseg.config.datasets import (
     CacheConfig,
     CheckConfig,
+    DatasetInfoConfig,
     DownloadConfig,
     GroupsConfig,
-    InfoConfig,
     ListConfig,
     NewConfig,
     SplitConfig,
@@ -58,8 +58,8 @@ def _absent(data_root: Path | None) -> str:
     return f"not found in {place if data_root else f'{place} (GPSSEG_DATA)'}"
 
 
-def info(config: InfoConfig) -> Card:
-    """Print what a data card says; see ``InfoConfig``."""
+def info(config: DatasetInfoConfig) -> Card:
+    """Print what a data card says; see ``DatasetInfoConfig``."""
     from gpsseg.data.cards.card import load_card
     from gpsseg.data.cards.layout import describe_part
 
@@ -68,10 +68,10 @@ def info(config: InfoConfig) -> Card:
     for name, text in licence_lines(card):
         say(f"{name:<10} {text}")
     say(f"{'files':<10} in {card.folder}/")
-    for split in card.splits:
-        parts = [part for part in ("all", "train", "val", "test") if part in split]
-        files = "; ".join(f"{part}: {describe_part(split[part])}" for part in parts)
-        say(f"{'split':<10} {split['name']}: {files}")
+    for rule in card.splits:
+        parts = [part for part in ("all", "train", "val", "test") if part in rule]
+        files = "; ".join(f"{part}: {describe_part(rule[part])}" for part in parts)
+        say(f"{'split':<10} {rule['name']}: {files}")
     if card.group:
         keys = ", ".join(f"{key} {value}" for key, value in card.group.items() if key != "ranges")
         say(f"{'groups':<10} {keys}; one group stays on one side of a split")

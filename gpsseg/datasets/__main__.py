@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from gpsseg.config.datasets import (
     CacheConfig,
     CheckConfig,
+    DatasetInfoConfig,
     DownloadConfig,
     GroupsConfig,
-    InfoConfig,
     ListConfig,
     NewConfig,
     SplitConfig,
@@ -31,7 +31,7 @@ from gpsseg.errors import SomeFailedError
 
 COMMANDS: dict[type, Any] = {
     ListConfig: list_datasets,
-    InfoConfig: info,
+    DatasetInfoConfig: info,
     CheckConfig: check,
     GroupsConfig: groups,
     SplitConfig: split,
@@ -53,7 +53,7 @@ if __name__ == "__main__":
 
     Command = (
         Annotated[ListConfig, subcommand("list")]
-        | Annotated[InfoConfig, subcommand("info")]
+        | Annotated[DatasetInfoConfig, subcommand("info")]
         | Annotated[CheckConfig, subcommand("check")]
         | Annotated[GroupsConfig, subcommand("groups")]
         | Annotated[SplitConfig, subcommand("split")]

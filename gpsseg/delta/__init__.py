@@ -10,8 +10,8 @@ from typing import Any
 from gpsseg.config.delta import (
     ApplyConfig,
     AverageConfig,
+    DeltaInfoConfig,
     DiffConfig,
-    InfoConfig,
     PullConfig,
     PushConfig,
 )
@@ -20,7 +20,7 @@ from gpsseg.scope import scoped
 
 
 @scoped
-def info(config: InfoConfig) -> dict[str, Any]:
+def info(config: DeltaInfoConfig) -> dict[str, Any]:
     """Say what a delta is and return it; its base is not loaded.
 
     Raises:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from gpsseg.config.delta import (
     ApplyConfig,
     AverageConfig,
+    DeltaInfoConfig,
     DiffConfig,
-    InfoConfig,
     PullConfig,
     PushConfig,
 )
@@ -14,7 +14,7 @@ from gpsseg.console import run_command
 from gpsseg.delta import apply, average, diff, info, pull, push
 
 COMMANDS: dict[type, Any] = {
-    InfoConfig: info,
+    DeltaInfoConfig: info,
     DiffConfig: diff,
     ApplyConfig: apply,
     AverageConfig: average,
@@ -31,7 +31,7 @@ if __name__ == "__main__":
     from tyro.conf import subcommand
 
     Command = (
-        Annotated[InfoConfig, subcommand("info")]
+        Annotated[DeltaInfoConfig, subcommand("info")]
         | Annotated[DiffConfig, subcommand("diff")]
         | Annotated[ApplyConfig, subcommand("apply")]
         | Annotated[AverageConfig, subcommand("average")]

@@ -13,7 +13,7 @@ from gpsseg.config.folder import RunFolder
 from gpsseg.config.private import load_salt, read_private, save_salt
 from gpsseg.config.resuming import read_config
 from gpsseg.delta.facts import facts_of
-from gpsseg.delta.opened import Opened, open_delta, require_run
+from gpsseg.delta.opened import OpenedDelta, open_delta, require_run
 from gpsseg.files import sha256_of_file, write_bytes, write_json
 from gpsseg.folders import finish_folder, new_folder
 from gpsseg.gps import Delta
@@ -34,7 +34,7 @@ def check_run(delta: Delta, place: Path) -> RunFolder:
     opened = open_delta(place)
     run = require_run(opened, "--run")
     read_config(run.path)
-    other = Opened(delta.path or Path("the mean"), delta, None)
+    other = OpenedDelta(delta.path or Path("the mean"), delta, None)
     names = str(place), other.name
     refuse_other_base(opened.delta, delta, names)
     here, there = (facts_of(each)["settings"] or {} for each in (opened, other))

@@ -17,7 +17,7 @@ from gpsseg.config.resuming import read_config
 from gpsseg.console import working
 from gpsseg.data.cards.own import card_of
 from gpsseg.delta.facts import facts_of
-from gpsseg.delta.opened import Opened
+from gpsseg.delta.opened import OpenedDelta
 from gpsseg.errors import UserError, told
 from gpsseg.files import save_tensors, sha256_of_file, write_bytes
 from gpsseg.runs.known_base import base_of_run
@@ -27,7 +27,7 @@ from gpsseg.tuning import METHODS
 from gpsseg.writing import make_folder
 
 
-def load_base_of(opened: Opened) -> Backbone:
+def load_base_of(opened: OpenedDelta) -> Backbone:
     """Load the base of a delta.
 
     Raises:
@@ -42,7 +42,7 @@ def load_base_of(opened: Opened) -> Backbone:
     return base
 
 
-def _by_its_settings(opened: Opened) -> Backbone:
+def _by_its_settings(opened: OpenedDelta) -> Backbone:
     """The same by a delta's own metadata, which name no file of this machine, and none is read."""
     settings: dict[str, Any] = facts_of(opened)["settings"] or {}
     name, weights = settings.get("backbone", ""), settings.get("weights")
@@ -82,7 +82,7 @@ def _adds_layers(method: str) -> bool:
     return is_peft(method) or bool(known and known.adds)
 
 
-def tuned_of(opened: Opened, untrained: bool) -> Backbone:
+def tuned_of(opened: OpenedDelta, untrained: bool) -> Backbone:
     """The base with a delta's values in its own weights.
 
     Raises:
@@ -100,7 +100,7 @@ def tuned_of(opened: Opened, untrained: bool) -> Backbone:
     return base
 
 
-def write_weights(opened: Opened, model: Backbone, output: Path) -> str:
+def write_weights(opened: OpenedDelta, model: Backbone, output: Path) -> str:
     """Write a network's weights, once they have been read again.
 
     Args:
@@ -131,7 +131,7 @@ def write_weights(opened: Opened, model: Backbone, output: Path) -> str:
     return f"--backbone {told(order['name'])} --weights {output}{prompt}"
 
 
-def _order(opened: Opened) -> dict[str, Any]:
+def _order(opened: OpenedDelta) -> dict[str, Any]:
     """What the base was loaded by, see ``gpsseg.backbones.load_backbone``."""
     if opened.run is None:
         settings = facts_of(opened)["settings"] or {}

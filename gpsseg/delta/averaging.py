@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gpsseg.delta.opened import Opened
+from gpsseg.delta.opened import OpenedDelta
 from gpsseg.errors import UserError, few
 from gpsseg.gps import Delta
 from gpsseg.gps.average import average as mean
@@ -31,7 +31,7 @@ def averaged(deltas: Sequence[Delta], weights: Sequence[float]) -> tuple[Delta, 
 
 
 def lines_of(
-    opened: Sequence[Opened], shares: Sequence[float], weighted: bool
+    opened: Sequence[OpenedDelta], shares: Sequence[float], weighted: bool
 ) -> Iterator[tuple[str, str]]:
     """How each counts, and why; with the style of the line."""
     unknown = [each.name for each in opened if images_of(each.delta) is None]

@@ -15,14 +15,14 @@ from gpsseg.config.written import (
     AnyConfig,
     AveragedPart,
     BegunSplit,
-    Counts,
     HashedSplit,
     ListedSplit,
     Selected,
+    TrainableCounts,
 )
 from gpsseg.config.written_delta import DeltaScores, DeltaSettings
 from gpsseg.config.written_scores import Metrics
-from gpsseg.delta.opened import Opened
+from gpsseg.delta.opened import OpenedDelta
 from gpsseg.errors import UserError, shown
 from gpsseg.files import last_part
 from gpsseg.reading import fitted, parse_json, read_object
@@ -39,7 +39,7 @@ PLACES = ("backbone", "weights")
 
 OBJECTS: Mapping[str, Any] = {
     "settings": DeltaSettings,
-    "trainable": Counts,
+    "trainable": TrainableCounts,
     "scores": DeltaScores,
     "averaged": list[AveragedPart],
 }
@@ -60,7 +60,7 @@ OF_USE = (
 )
 
 
-def facts_of(opened: Opened) -> dict[str, Any]:
+def facts_of(opened: OpenedDelta) -> dict[str, Any]:
     """What is known of a delta, by the names in docs/files.md; None where nobody says.
 
     Raises:

@@ -158,7 +158,7 @@ def make(repo: str, public: bool) -> None:
         _api().create_repo(repo, private=not public)
 
 
-def commit(repo: str, files: Mapping[str, Path], message: str) -> str:
+def put(repo: str, files: Mapping[str, Path], message: str) -> str:
     """Put files into a repository as one new revision, and return its commit.
 
     Raises:

@@ -13,7 +13,7 @@ from gpsseg.runs.trained import require_delta
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedDelta:
     """A delta, and where it lies.
 
     Attributes:
@@ -32,7 +32,7 @@ class Opened:
         return str(self.run.path if self.run else self.path)
 
 
-def open_delta(path: Path) -> Opened:
+def open_delta(path: Path) -> OpenedDelta:
     """Read a delta and check it; no network is loaded.
 
     Args:
@@ -59,10 +59,10 @@ def open_delta(path: Path) -> Opened:
         path = RunFolder(path).delta
     run = RunFolder(path.parent)
     in_run = path.name == run.delta.name and run.config.is_file()
-    return Opened(path, Delta.load(path), run if in_run else None)
+    return OpenedDelta(path, Delta.load(path), run if in_run else None)
 
 
-def require_run(opened: Opened, what: str) -> RunFolder:
+def require_run(opened: OpenedDelta, what: str) -> RunFolder:
     """The run of a delta, where a command needs its settings.
 
     Raises:

@@ -15,8 +15,8 @@ from gpsseg.console import say
 from gpsseg.data.cards.own import card_of
 from gpsseg.delta.facts import facts_of
 from gpsseg.delta.handed import hand_on, own_base
-from gpsseg.delta.hub import commit, host, look, make
-from gpsseg.delta.opened import Opened, require_run
+from gpsseg.delta.hub import host, look, make, put
+from gpsseg.delta.opened import OpenedDelta, require_run
 from gpsseg.errors import UserError, counted
 from gpsseg.files import sha256_of_file, write_bytes, write_text
 from gpsseg.folders import finish_folder, new_folder
@@ -31,7 +31,7 @@ UNKNOWN = "not known"
 
 
 @contextmanager
-def handed_on(opened: Opened, config: PushConfig) -> Iterator[Mapping[str, Path]]:
+def handed_on(opened: OpenedDelta, config: PushConfig) -> Iterator[Mapping[str, Path]]:
     """What leaves this machine, as files by name, for as long as the block lasts.
 
     Raises:
@@ -122,7 +122,7 @@ def send(files: Mapping[str, Path], config: PushConfig, there: There) -> str:
     """
     if not there.exists:
         make(config.repo, config.public)
-    return commit(config.repo, files, "A delta of gpsseg")
+    return put(config.repo, files, "A delta of gpsseg")
 
 
 def say_how_to_pull(files: Mapping[str, Path], config: PushConfig, revision: str) -> None:
@@ -135,7 +135,7 @@ def say_how_to_pull(files: Mapping[str, Path], config: PushConfig, revision: str
     )
 
 
-def card_text(opened: Opened, to: RunFolder, repo: str) -> str:
+def card_text(opened: OpenedDelta, to: RunFolder, repo: str) -> str:
     """The text of README.md.
 
     Args:
@@ -159,7 +159,7 @@ def card_text(opened: Opened, to: RunFolder, repo: str) -> str:
     return model_card(to.path, handed)
 
 
-def _how(opened: Opened, to: RunFolder, repo: str) -> str:
+def _how(opened: OpenedDelta, to: RunFolder, repo: str) -> str:
     """Markdown: how to get it and to segment images by it."""
     folder, known = repo.partition("/")[2], facts_of(opened)
     needs = [f" --{name} YOUR-{name.upper()}" for name, own in vars(own_base(to)).items() if own]

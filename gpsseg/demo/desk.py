@@ -12,9 +12,9 @@ from pathlib import Path
 
 from gpsseg.data.formats.images import save_picture, write_picture
 from gpsseg.demo import shown
-from gpsseg.demo.opened import Opened, Told, mask_of_all, open_pictures
+from gpsseg.demo.opened import OpenedPictures, Told, mask_of_all, open_pictures
 from gpsseg.demo.sessions import Session, Sessions
-from gpsseg.demo.tasks import Task
+from gpsseg.demo.tasks import DemoTask
 from gpsseg.demo.upload import Dropped, Limits, keep
 from gpsseg.demo.view import Asked, View, sentence_of
 from gpsseg.errors import UserError
@@ -27,12 +27,12 @@ Change = Callable[[Session], Asked]
 
 
 @dataclass(frozen=True)
-class Kept:
+class LastFound:
     """What was found last, and for what."""
 
     task: int
     slice: int
-    found: shown.Found
+    found: shown.BeforeAndAfter
 
 
 class Desk:
@@ -44,7 +44,7 @@ class Desk:
         limits: of uploads.
     """
 
-    def __init__(self, tasks: Sequence[Task], sessions: Sessions, limits: Limits):
+    def __init__(self, tasks: Sequence[DemoTask], sessions: Sessions, limits: Limits):
         self.tasks, self.sessions, self.limits = tasks, sessions, limits
 
     def drop(self, key: str, files: Sequence[Path], asked: Asked) -> View:
@@ -63,7 +63,7 @@ class Desk:
         """Show another task, slice, threshold or opacity."""
 
         def change(session: Session) -> Asked:
-            kept: Kept | None = session.found
+            kept: LastFound | None = session.found
             if kept is not None and kept.slice != asked.slice:
                 session.clicks.clear()
             return asked
@@ -163,24 +163,24 @@ class Desk:
         kept = self._found(session, opened, asked)
         return _drawn(session, session.dropped, opened, kept, self.tasks[asked.task], asked)
 
-    def _opened(self, session: Session, number: int) -> Opened:
+    def _opened(self, session: Session, number: int) -> OpenedPictures:
         """The pictures of what was dropped, as this task reads them; read anew for another one."""
         assert session.dropped is not None
         if session.opened is None or session.opened.task != number:
             session.opened = session.found = None  # before the next one is in memory
             task = self.tasks[number]
             session.opened = open_pictures(task, number, session.dropped, session.folder)
-        opened: Opened = session.opened
+        opened: OpenedPictures = session.opened
         return opened
 
-    def _found(self, session: Session, opened: Opened, asked: Asked) -> Kept:
+    def _found(self, session: Session, opened: OpenedPictures, asked: Asked) -> LastFound:
         """What was found in a picture; asked of the networks where it is another than the last."""
         task = self.tasks[asked.task]
         number = min(max(1, asked.slice), len(opened.frames))
-        kept: Kept | None = session.found
+        kept: LastFound | None = session.found
         if kept is None or kept.slice != number:
             frame = opened.frames[number - 1]
-            kept = Kept(asked.task, number, shown.Found(frame.read(), None, None))
+            kept = LastFound(asked.task, number, shown.BeforeAndAfter(frame.read(), None, None))
         prompt = _prompt(task, session)
         if kept.found.after is None or kept.found.prompt != prompt:
             found = shown.find(task.network, kept.found.pixels, prompt, task.prompt)
@@ -197,7 +197,7 @@ def _without(text: str, folder: Path) -> str:
     return text
 
 
-def _prompt(task: Task, session: Session) -> tuple[float, ...]:
+def _prompt(task: DemoTask, session: Session) -> tuple[float, ...]:
     """What the network is told of the picture, once all that it needs was clicked."""
     if task.prompt == "point":
         session.clicks = session.clicks[-1:]
@@ -207,7 +207,7 @@ def _prompt(task: Task, session: Session) -> tuple[float, ...]:
     return ()
 
 
-def _hint(task: Task, session: Session, opened: Opened) -> str:
+def _hint(task: DemoTask, session: Session, opened: OpenedPictures) -> str:
     """What the visitor is to do next, and to know."""
     next_step = ""
     if task.prompt == "point" and not session.clicks:
@@ -219,7 +219,12 @@ def _hint(task: Task, session: Session, opened: Opened) -> str:
 
 
 def _drawn(
-    session: Session, dropped: Dropped, opened: Opened, kept: Kept, task: Task, asked: Asked
+    session: Session,
+    dropped: Dropped,
+    opened: OpenedPictures,
+    kept: LastFound,
+    task: DemoTask,
+    asked: Asked,
 ) -> View:
     """Write the pictures of what was found into the visitor's folder."""
     found, folder, many = kept.found, _fresh(session.folder / SHOWN), len(opened.frames)

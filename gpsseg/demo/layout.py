@@ -12,7 +12,7 @@ import gradio as gr
 
 from gpsseg.config.demo import DemoConfig
 from gpsseg.demo.hooks import only_uploads
-from gpsseg.demo.tasks import Task
+from gpsseg.demo.tasks import DemoTask
 
 STYLE = Path(__file__).with_name("page.css")
 HEAD = (
@@ -82,7 +82,7 @@ class Controls:
         ]
 
 
-def layout(tasks: Sequence[Task], config: DemoConfig) -> Controls:
+def layout(tasks: Sequence[DemoTask], config: DemoConfig) -> Controls:
     """Put the controls on the page that is being made.
 
     Args:

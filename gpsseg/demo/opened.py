@@ -16,7 +16,7 @@ from gpsseg.data.formats.beyond import Reaches
 from gpsseg.data.formats.slicing import flat_note
 from gpsseg.data.sources import Failures
 from gpsseg.demo.shown import mask_of
-from gpsseg.demo.tasks import Task
+from gpsseg.demo.tasks import DemoTask
 from gpsseg.demo.upload import Dropped
 from gpsseg.errors import UserError
 from gpsseg.predict.frames import Frame, open_source
@@ -30,7 +30,7 @@ Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedPictures:
     """The pictures of what was dropped.
 
     Attributes:
@@ -53,7 +53,7 @@ class Opened:
         return [note for note in (self.note, *self.reaches.notes()) if note]
 
 
-def open_pictures(task: Task, number: int, dropped: Dropped, folder: Path) -> Opened:
+def open_pictures(task: DemoTask, number: int, dropped: Dropped, folder: Path) -> OpenedPictures:
     """Open what was dropped for a task.
 
     Args:
@@ -78,7 +78,7 @@ def open_pictures(task: Task, number: int, dropped: Dropped, folder: Path) -> Op
     frames = list(open_source([plan], failures, axis, config.window, network.greys, flat, reaches))
     if not frames:
         raise UserError(f"{dropped.name} holds no picture. Drop another file.")
-    return Opened(number, frames, failures, reaches, flat_note(flat, axis))
+    return OpenedPictures(number, frames, failures, reaches, flat_note(flat, axis))
 
 
 def _called_mask(place: Path, name: str) -> Path:
@@ -86,7 +86,7 @@ def _called_mask(place: Path, name: str) -> Path:
     return place.with_name(f"{name}_mask{place.name.removeprefix(name)}")
 
 
-def mask_of_all(opened: Opened, task: Task, threshold: float, told: Told) -> Path:
+def mask_of_all(opened: OpenedPictures, task: DemoTask, threshold: float, told: Told) -> Path:
     """Segment all pictures in the batches that ``predict`` takes, and write them as it does.
 
     Args:

@@ -13,7 +13,7 @@ from gpsseg.config.demo import DemoConfig
 from gpsseg.demo.desk import Desk
 from gpsseg.demo.hooks import forgiving
 from gpsseg.demo.layout import Controls, boxed, layout, plain, title
-from gpsseg.demo.tasks import Task
+from gpsseg.demo.tasks import DemoTask
 from gpsseg.demo.view import Asked, View
 
 SHOWN_WHILE = gr.Progress()
@@ -39,7 +39,7 @@ def _asked(values: Sequence[Any]) -> Asked:
     return Asked(int(task or 0), int(which or 1), float(threshold), float(opacity))
 
 
-def _updates(view: View, task: Task, asked: Asked) -> list[Any]:
+def _updates(view: View, task: DemoTask, asked: Asked) -> list[Any]:
     """The changes of ``Controls.view``."""
     there = bool(view.name)
     status = boxed("fault", escape(view.error)) if view.error else ""

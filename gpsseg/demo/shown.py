@@ -21,7 +21,7 @@ COLOURS = (  # of the labels 1, 2, ...
 
 
 @dataclass(frozen=True)
-class Found:
+class BeforeAndAfter:
     """What the base and the tuned network find in a picture.
 
     Attributes:
@@ -39,7 +39,7 @@ class Found:
 
 def find(
     network: TunedNetwork, pixels: np.ndarray, prompt: tuple[float, ...], wanted: str
-) -> Found:
+) -> BeforeAndAfter:
     """Ask the base and the tuned network.
 
     Args:
@@ -52,12 +52,12 @@ def find(
         UserError: the prompt lies outside of the picture, or is empty.
     """
     if wanted and not prompt:
-        return Found(pixels, None, None)
+        return BeforeAndAfter(pixels, None, None)
     told = prompt or None
     before, after = (
         each.predict(pixels, probability=True, prompt=told) for each in (network.base, network)
     )
-    return Found(pixels, before, after, prompt)
+    return BeforeAndAfter(pixels, before, after, prompt)
 
 
 def mask_of(probability: np.ndarray, threshold: float) -> np.ndarray:

@@ -30,7 +30,7 @@ UNTRAINED = {
 
 
 @dataclass(frozen=True)
-class Task:
+class DemoTask:
     """One run on the page.
 
     Attributes:
@@ -53,7 +53,7 @@ class Task:
         return self.network.prompt if is_prompted(self.network.prompt) else ""
 
 
-def tasks_of(networks: Sequence[TunedNetwork]) -> tuple[Task, ...]:
+def tasks_of(networks: Sequence[TunedNetwork]) -> tuple[DemoTask, ...]:
     """Describe some networks for the page.
 
     Raises:
@@ -73,11 +73,11 @@ def _names(networks: Sequence[TunedNetwork]) -> list[str]:
     ]
 
 
-def _task(network: TunedNetwork, name: str) -> Task:
+def _task(network: TunedNetwork, name: str) -> DemoTask:
     place = RunFolder(network.folder).metrics
     metrics = read_object(place, Metrics) if place.is_file() else {}
     drawn = data_of_training(network.folder) == SYNTHETIC
-    return Task(
+    return DemoTask(
         name,
         network,
         UNTRAINED.get(name_of_base(metrics), "Base, before tuning"),

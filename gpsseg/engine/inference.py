@@ -57,7 +57,7 @@ AS_IT_IS = Views()
 
 
 @dataclass(frozen=True)
-class Found:
+class Prediction:
     """What was found in one picture.
 
     Attributes:
@@ -79,7 +79,7 @@ def predict_all(
     machine: Machine,
     prompter: Prompter = no_prompt,
     views: Views = AS_IT_IS,
-) -> Iterator[Found]:
+) -> Iterator[Prediction]:
     """Yield what is found in every image of ``batches``.
 
     A map is resized bilinearly to the image's native size (the caller thresholds it afterwards).
@@ -108,7 +108,7 @@ def predict_all(
             ]
             whole, members = _averaged(maps)
             found = at_native(whole, size)
-            yield Found(index, found, _foregrounds(members, size) if views.apart else None)
+            yield Prediction(index, found, _foregrounds(members, size) if views.apart else None)
 
 
 def _nothing() -> None:
@@ -126,7 +126,7 @@ def _mean(maps: Sequence[Tensor]) -> Tensor:
 
 
 def at_native(whole: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """A (1, C, H, W) map of probabilities at an image's (height, width), see ``Found``.
+    """A (1, C, H, W) map of probabilities at an image's (height, width), see ``Prediction``.
 
     Raises:
         TrainingDivergedError: one is NaN.
@@ -150,10 +150,10 @@ def _foregrounds(maps: Sequence[Tensor], size: tuple[int, int]) -> np.ndarray:
     Each is resized as it would be by itself, and what is foreground read off afterwards, as
     ``gpsseg.evaluators.foreground`` does.
     """
-    at_native = torch.cat([_native(each, size) for each in maps])
-    if at_native.shape[1] == 1:
-        return at_native[:, 0].cpu().numpy()
-    return (1 - at_native[:, 0]).clamp(0, 1).cpu().numpy()
+    resized = torch.cat([_native(each, size) for each in maps])
+    if resized.shape[1] == 1:
+        return resized[:, 0].cpu().numpy()
+    return (1 - resized[:, 0]).clamp(0, 1).cpu().numpy()
 
 
 def probability(logits: Tensor) -> Tensor:

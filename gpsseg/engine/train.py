@@ -54,7 +54,7 @@ def train(
     keep: Callable[[History], None] = _keep_nothing,
     back: Collection[str] = (),
     deadline: Deadline | None = None,
-    watch: Callable[[Mapping[str, Any]], None] | None = None,
+    on_line: Callable[[Mapping[str, Any]], None] | None = None,
     first: Mapping[str, Tensor] = NOTHING,
     refresh: Refresh | None = None,
 ) -> History:
@@ -75,7 +75,7 @@ def train(
         back: names of parameters that decay to the value that they have now, and not to 0; a copy
             of them is kept.
         deadline: by when the run must be scored, if there is a limit of time.
-        watch: sees every line of the log, in the main process, if anybody does.
+        on_line: sees every line of the log, in the main process, if anybody does.
         first: parameter name -> value that it starts from, of all that train; what decays ``back``
             still goes to the model's own. Empty where these are the start.
         refresh: when and how to select anew, if at all; ``rates`` and ``back`` then name the values
@@ -85,7 +85,7 @@ def train(
         TrainingDivergedError: the loss or a weight became NaN or infinite.
     """
     steps = len(batches_of(range(1, 2)))
-    log, history, updates = _log(run, watch), History(), math.ceil(steps / config.accumulate)
+    log, history, updates = _log(run, on_line), History(), math.ceil(steps / config.accumulate)
     settings = rates, back, config, machine, updates, first
     learner = Refreshing(model, refresh, log, *settings) if refresh else Learner(model, *settings)
     if config.resume:
@@ -94,29 +94,29 @@ def train(
     learner.prepare()
     epochs = range(len(history.epochs) + 1, 0 if history.ended else config.epochs + 1)
     planned = deadline is not None and not config.resume  # then it was said
-    told = _shown(batches_of, epochs, steps, planned)
+    batches = _shown(batches_of, epochs, steps, planned)
     stops = Stops(config.patience, deadline)
-    loop = _Loop(config, machine, log, told, steps, learner, validate, stops)
+    loop = _Loop(config, machine, log, batches, steps, learner, validate, stops)
     try:
         for epoch in epochs:
             history = loop.trained_further(history, epoch)
             if history.best_epoch == epoch:
                 learner.note_best()
-            more, progress = learner.more()
-            made = {"history": asdict(history), "updates": learner.schedule.done, **progress}
+            tensors, own = learner.more()
+            progress_made = {"history": asdict(history), "updates": learner.schedule.done, **own}
             if is_main_process():
-                state = learner.trained, learner.best, learner.optimizer, made, more
+                state = learner.trained, learner.best, learner.optimizer, progress_made, tensors
                 save_state(RunFolder(run).resume_point, *state)
             _tell(history, config.epochs, log)  # what is told can be gone on with
             if history.ended:
                 break
         else:
-            next(told, None)  # the bar's end
+            next(batches, None)  # the bar's end
     except BaseException as error:
         _log_stop(error, log)
         raise
     finally:
-        told.close()
+        batches.close()
         learner.restore_best()
         keep(history)
     return history
@@ -167,9 +167,9 @@ def _take_up(run: RunFolder, learner: Learner, log: Callable[[Mapping[str, Any]]
     An epoch whose row was not written, as the run was stopped just then, is logged now.
     """
     history = History(**learner.load(run.resume_point)["history"])
-    told = {row.get("epoch") for row in read_log(run.log) if row.get("event") == "epoch"}
+    logged = {row.get("epoch") for row in read_log(run.log) if row.get("event") == "epoch"}
     for row in history.epochs:
-        if row["epoch"] not in told:
+        if row["epoch"] not in logged:
             log({"event": "epoch", **row})
     return history
 
@@ -201,14 +201,14 @@ def _tell(history: History, epochs: int, log: Callable[[Mapping[str, Any]], None
 
 
 def _log(
-    run: Path, watch: Callable[[Mapping[str, Any]], None] | None
+    run: Path, on_line: Callable[[Mapping[str, Any]], None] | None
 ) -> Callable[[Mapping[str, Any]], None]:
     """What takes the log's lines: its file, and in the main process whoever watches."""
     write = log_to(RunFolder(run).log)
 
     def log(line: Mapping[str, Any]) -> None:
         write(line)
-        if watch is not None and is_main_process():
-            watch(line)
+        if on_line is not None and is_main_process():
+            on_line(line)
 
     return log

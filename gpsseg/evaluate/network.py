@@ -15,7 +15,7 @@ from gpsseg.engine.prompts import check_prompts, is_prompted
 from gpsseg.evaluate.finish import thresholds_of
 from gpsseg.evaluators.uncertainty import worth_of_rows
 from gpsseg.runs.data import Data
-from gpsseg.scoring.network import Picture, Scored, score_cases
+from gpsseg.scoring.network import NetworkScores, Picture, score_cases
 
 
 def refuse_prompts(config: EvaluateConfig, model: Backbone) -> None:
@@ -40,7 +40,7 @@ def score_test(
     views: Views,
     doing: str,
     picture: Picture | None = None,
-) -> Scored:
+) -> NetworkScores:
     """Predict and score the test images under all that was asked for.
 
     Args:
@@ -70,7 +70,7 @@ def score_test(
     )
 
 
-def doubt_facts(views: Views, after: Scored) -> dict[str, Any]:
+def doubt_facts(views: Views, after: NetworkScores) -> dict[str, Any]:
     """What metrics.json says of a mean: over what, and whether disagreement tells of errors."""
     if not views.apart:
         return {}

@@ -104,8 +104,8 @@ def estimates(
     for name, value in point.items():
         spread, of_seeds = 0.0, 0.0
         if units > 1:
-            left_out = (no_unit[name], no_seed.get(name), neither.get(name))
-            spread, of_seeds = _spread(float(value[0]), *left_out)
+            without = no_unit[name], no_seed.get(name), neither.get(name)
+            spread, of_seeds = _spread(float(value[0]), *without)
         error = _Error(spread, of_seeds, seeds - 1, max(1.0, 1 / (share**2).sum() - 1))
         few_seeds = trained_anew and seeds < FEWEST_SEEDS
         limits = (within or {}).get(name, ANYTHING)

@@ -23,10 +23,10 @@ FEWEST = FEWEST_UNITS  # images; with fewer a rank correlation says nothing
 SCALE = 510  # of the levels of an 8-bit map: 0..255 for a standard deviation of 0..0.5
 
 
-class Agreement:
+class MemberAgreement:
     """Counts how far the masks of several members agree, over all parts of one case.
 
-    >>> case = Agreement()
+    >>> case = MemberAgreement()
     >>> case.add(np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], float))
     >>> case.uncertainty.__round__(3)
     0.333
@@ -54,8 +54,8 @@ class Agreement:
 
 
 def uncertainty_of(members: npt.NDArray[Any]) -> float:
-    """The number, in [0, 1], of a picture by its members' (M, H, W) float maps; see `Agreement`."""
-    case = Agreement()
+    """The number, in [0, 1], of a picture by its members' (M, H, W) float maps."""
+    case = MemberAgreement()
     case.add(members)
     return case.uncertainty
 

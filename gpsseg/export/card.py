@@ -6,9 +6,9 @@ from pathlib import Path
 
 from gpsseg.data.formats.greys import to_stored
 from gpsseg.errors import counted
-from gpsseg.export.check import Agreement
-from gpsseg.export.format import MOST_PIXELS, Format, Tuned
-from gpsseg.export.pictures import Pictures
+from gpsseg.export.check import LibraryAgreement
+from gpsseg.export.format import MOST_PIXELS, ExportedNetwork, Format
+from gpsseg.export.pictures import SamplePictures
 from gpsseg.export.script import NAME
 from gpsseg.files import last_part, write_text
 from gpsseg.report.model_card import Handed, finds, model_card
@@ -34,7 +34,11 @@ NOT FOR DIAGNOSTIC USE. Provided as it is, without warranty of any kind.
 
 
 def write_card(
-    chosen: Format, tuned: Tuned, folder: Path, agreement: Agreement, found: Pictures
+    chosen: Format,
+    tuned: ExportedNetwork,
+    folder: Path,
+    agreement: LibraryAgreement,
+    found: SamplePictures,
 ) -> None:
     """Write README.md, in the place of one that the library has written, and LICENSE."""
     facts = tuned.model.facts
@@ -54,7 +58,7 @@ def write_card(
     write_text(folder / LICENSE, LICENCE.format(**told))
 
 
-def _how(chosen: Format, tuned: Tuned, folder: Path) -> str:
+def _how(chosen: Format, tuned: ExportedNetwork, folder: Path) -> str:
     """Markdown: how to load the weights, and what they are given and give."""
     example = ""
     if (folder / NAME).is_file():
@@ -67,7 +71,7 @@ def _how(chosen: Format, tuned: Tuned, folder: Path) -> str:
     return f"{chosen.usage(tuned)}{example}\n\nWhat it expects and gives:\n\n{lines}"
 
 
-def _expects(chosen: Format, tuned: Tuned) -> list[str]:
+def _expects(chosen: Format, tuned: ExportedNetwork) -> list[str]:
     """Preparation, prompt, threshold and labels, a line each."""
     side, statistics = tuned.side, tuned.model.statistics
     lines = [
@@ -103,7 +107,9 @@ def _expects(chosen: Format, tuned: Tuned) -> list[str]:
     return lines
 
 
-def _checked(chosen: Format, tuned: Tuned, agreement: Agreement, found: Pictures) -> str:
+def _checked(
+    chosen: Format, tuned: ExportedNetwork, agreement: LibraryAgreement, found: SamplePictures
+) -> str:
     of = "test image" if found.of_test else "drawn sample image"
     bf16 = ""
     if tuned.config.precision != "fp32":

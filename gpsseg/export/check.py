@@ -13,14 +13,21 @@ from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prompts import Prompter
 from gpsseg.errors import UserError, one_line
 from gpsseg.evaluators import foreground, label_map
-from gpsseg.export.format import MOST_PIXELS, MOST_PROBABILITY, Answer, Format, Picture, Tuned
+from gpsseg.export.format import (
+    MOST_PIXELS,
+    MOST_PROBABILITY,
+    Answer,
+    ExportedNetwork,
+    Format,
+    Picture,
+)
 from gpsseg.faults import pass_want_of_memory
 from gpsseg.predict.segmenter import Segmenter
 from gpsseg.runs.networks import Networks
 
 
 @dataclass(frozen=True)
-class Agreement:
+class LibraryAgreement:
     """How far the masks of two libraries agree.
 
     Attributes:
@@ -57,11 +64,11 @@ def _prompter(shares: tuple[float, ...]) -> Prompter | None:
 
 def check(
     chosen: Format,
-    tuned: Tuned,
+    tuned: ExportedNetwork,
     folder: Path,
     pictures: Sequence[Picture],
     expected: Sequence[np.ndarray],
-) -> Agreement:
+) -> LibraryAgreement:
     """Let the other library segment pictures with what was written.
 
     Args:
@@ -90,18 +97,18 @@ def check(
     return agreement
 
 
-def compare(found: Sequence[Answer], expected: Sequence[np.ndarray]) -> Agreement:
+def compare(found: Sequence[Answer], expected: Sequence[np.ndarray]) -> LibraryAgreement:
     """Count the pixels of all images whose masks differ; ``expected`` as `predicted`: (H, W)."""
     pairs = list(zip(found, expected, strict=True))
     differ = sum(int((_mask(ours) != its.mask).sum()) for its, ours in pairs)
     pixels = sum(_mask(each).size for each in expected)
     apart = max(float(np.abs(its.map - ours).max()) for its, ours in pairs)
-    return Agreement(len(pairs), pixels, differ, apart)
+    return LibraryAgreement(len(pairs), pixels, differ, apart)
 
 
 def _refuse(
     chosen: Format,
-    agreement: Agreement,
+    agreement: LibraryAgreement,
     found: Sequence[Answer],
     expected: Sequence[np.ndarray],
 ) -> None:

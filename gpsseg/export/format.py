@@ -18,7 +18,7 @@ MOST_PROBABILITY = 1e-3  # mean difference of an image's probabilities; also whe
 
 
 @dataclass(frozen=True)
-class Tuned:
+class ExportedNetwork:
     """The network that is exported, and what its user must know.
 
     Attributes:
@@ -128,10 +128,10 @@ class Format:
 
     name: str
     needs: tuple[tuple[str, str], ...]
-    fault: Callable[[Tuned], str]
-    write: Callable[[Tuned, Path], None]
-    read_maps: Callable[[Tuned, Path, Sequence[Picture]], Iterable[Answer]]
-    usage: Callable[[Tuned], str]
+    fault: Callable[[ExportedNetwork], str]
+    write: Callable[[ExportedNetwork, Path], None]
+    read_maps: Callable[[ExportedNetwork, Path, Sequence[Picture]], Iterable[Answer]]
+    usage: Callable[[ExportedNetwork], str]
     library: str
     hub_name: str
     takes_layers: bool = False

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from gpsseg.errors import UserError
 from gpsseg.export import monai_bundle, onnx, original, smp_folder, transformers_folder
-from gpsseg.export.format import Format, Tuned
+from gpsseg.export.format import ExportedNetwork, Format
 
 FORMATS: Mapping[str, Format] = {
     each.name: each
@@ -21,7 +21,7 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-def format_for(name: str, tuned: Tuned) -> Format:
+def format_for(name: str, tuned: ExportedNetwork) -> Format:
     """The format of a name, where it can hold a network.
 
     Raises:

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from gpsseg.export.bundle_config import inference
-from gpsseg.export.format import Answer, Format, Picture, Tuned
+from gpsseg.export.format import Answer, ExportedNetwork, Format, Picture
 from gpsseg.export.program import NUMBERS, program_of
 from gpsseg.export.script import part_of, ranges
 from gpsseg.files import last_part, write_text
@@ -44,7 +44,7 @@ SCHEMA = (
 )
 
 
-def fault(tuned: Tuned) -> str:
+def fault(tuned: ExportedNetwork) -> str:
     """Why not."""
     if tuned.prompt in NUMBERS:
         return (
@@ -56,7 +56,7 @@ def fault(tuned: Tuned) -> str:
     return ""
 
 
-def write(tuned: Tuned, folder: Path) -> None:
+def write(tuned: ExportedNetwork, folder: Path) -> None:
     """Write configs/, models/, scripts/ and docs/."""
     for name in ("configs", "models", "docs", "scripts"):
         (folder / name).mkdir()
@@ -78,7 +78,7 @@ def forget_places(program: torch.export.ExportedProgram) -> None:
                 node.meta.pop("stack_trace", None)
 
 
-def shown_name(tuned: Tuned) -> str:
+def shown_name(tuned: ExportedNetwork) -> str:
     """The backbone's name; of a path its last part."""
     return last_part(tuned.model.facts.name)
 
@@ -88,7 +88,7 @@ def _write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def metadata(tuned: Tuned) -> dict[str, Any]:
+def metadata(tuned: ExportedNetwork) -> dict[str, Any]:
     """metadata.json, with the keys that MONAI's schema of bundles asks for."""
     labels = {str(i): name for i, name in enumerate(("background", *_classes(tuned)))}
     packages = {
@@ -122,11 +122,11 @@ def metadata(tuned: Tuned) -> dict[str, Any]:
     }
 
 
-def _classes(tuned: Tuned) -> Sequence[str]:
+def _classes(tuned: ExportedNetwork) -> Sequence[str]:
     return tuned.classes or ("foreground",)
 
 
-def _data_format(tuned: Tuned, labels: Mapping[str, str]) -> dict[str, Any]:
+def _data_format(tuned: ExportedNetwork, labels: Mapping[str, str]) -> dict[str, Any]:
     common = {
         "spatial_shape": [tuned.side, tuned.side],
         "dtype": "float32",
@@ -146,7 +146,9 @@ def _data_format(tuned: Tuned, labels: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[Answer]:
+def read_maps(
+    tuned: ExportedNetwork, folder: Path, pictures: Sequence[Picture]
+) -> Iterator[Answer]:
     """See ``Format.read_maps``: the bundle runs on a folder of images."""
     with scratch_folder() as scratch:
         images, masks = scratch / "images", scratch / "masks"
@@ -198,7 +200,7 @@ def _silent() -> Iterator[None]:
         logging.disable(before)
 
 
-def usage(tuned: Tuned) -> str:
+def usage(tuned: ExportedNetwork) -> str:
     """See ``Format.usage``."""
     what = "labels 0, 1, ..." if tuned.classes else "0 and 255"
     return (

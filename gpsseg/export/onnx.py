@@ -18,9 +18,9 @@ from gpsseg.export.format import (
     MOST_PIXELS,
     MOST_PROBABILITY,
     Answer,
+    ExportedNetwork,
     Format,
     Picture,
-    Tuned,
 )
 from gpsseg.export.program import NUMBERS, program_of, quiet
 from gpsseg.export.script import maps_by_script, write_script
@@ -35,7 +35,7 @@ RESIZING = (
 )
 
 
-def write(tuned: Tuned, folder: Path) -> None:
+def write(tuned: ExportedNetwork, folder: Path) -> None:
     """Write the whole network, of SAM's kind also its two parts, and the example."""
     told = metadata(tuned)
     given = ["image", "prompt"] if tuned.prompt in NUMBERS else ["image"]
@@ -48,7 +48,7 @@ def write(tuned: Tuned, folder: Path) -> None:
     write_script(tuned, folder, ("onnx",), "import onnxruntime", "onnxruntime")
 
 
-def metadata(tuned: Tuned) -> Mapping[str, str]:
+def metadata(tuned: ExportedNetwork) -> Mapping[str, str]:
     """What the file says of itself in its metadata_props: all that its user must know."""
     told = {
         "none": "none",
@@ -110,7 +110,9 @@ def write_graph(
     onnx.checker.check_model(path, full_check=weights <= LARGEST)
 
 
-def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[Answer]:
+def read_maps(
+    tuned: ExportedNetwork, folder: Path, pictures: Sequence[Picture]
+) -> Iterator[Answer]:
     """See ``Format.read_maps``: by the example; the parts, where there are any, on one picture.
 
     Raises:
@@ -131,7 +133,7 @@ def read_maps(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterat
     yield from answers
 
 
-def map_by_parts(tuned: Tuned, folder: Path, picture: Picture) -> np.ndarray:
+def map_by_parts(tuned: ExportedNetwork, folder: Path, picture: Picture) -> np.ndarray:
     """(H, W) probabilities by encoder and decoder, told the prompt as annotation tools tell it."""
     import onnxruntime
 
@@ -152,7 +154,7 @@ def map_by_parts(tuned: Tuned, folder: Path, picture: Picture) -> np.ndarray:
     return found
 
 
-def usage(tuned: Tuned) -> str:
+def usage(tuned: ExportedNetwork) -> str:
     """See ``Format.usage``."""
     prompt = "" if tuned.prompt not in NUMBERS else f"`, and `prompt` (N, {NUMBERS[tuned.prompt]})"
     lines = [

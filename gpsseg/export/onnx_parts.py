@@ -19,7 +19,7 @@ from gpsseg.backbones.litemedsam import LiteMedSAM
 from gpsseg.backbones.sam import Sam
 from gpsseg.backbones.sam2 import Sam2
 from gpsseg.backbones.sam_hq import SamHQ
-from gpsseg.export.format import Picture, Tuned
+from gpsseg.export.format import ExportedNetwork, Picture
 from gpsseg.export.part_modules import (
     FRAME,
     MASK,
@@ -58,7 +58,7 @@ class Part:
         return traced(self.net.eval(), self.example, free)
 
 
-def parts_fault(tuned: Tuned) -> str:
+def parts_fault(tuned: ExportedNetwork) -> str:
     """Why there are no parts; empty where there are."""
     if not isinstance(tuned.model, LiteMedSAM | Sam | Sam2):
         return "the network is not of SAM's kind"
@@ -105,7 +105,7 @@ def _free(*sides: int) -> dict[int, object]:
     return dict.fromkeys(sides, Dim.DYNAMIC)
 
 
-def asked_of(tuned: Tuned, picture: Picture) -> dict[str, np.ndarray]:
+def asked_of(tuned: ExportedNetwork, picture: Picture) -> dict[str, np.ndarray]:
     """What an annotation tool gives the two files for an image and the prompt of the tuning.
 
     The image is (H, W, 3), 0..255, or for SAM 2 normalised, (1, 3, S, S); all else has its name in
@@ -128,7 +128,7 @@ def asked_of(tuned: Tuned, picture: Picture) -> dict[str, np.ndarray]:
     }
 
 
-def _prompt_of(tuned: Tuned, picture: Picture) -> tuple[Sequence[float], Sequence[int]]:
+def _prompt_of(tuned: ExportedNetwork, picture: Picture) -> tuple[Sequence[float], Sequence[int]]:
     """X and y of points as shares of the sides, and the points' labels."""
     if tuned.prompt == "point":
         if isinstance(tuned.model, Sam2):  # whose decoder says itself that no more points come
@@ -142,7 +142,7 @@ def _prompt_of(tuned: Tuned, picture: Picture) -> tuple[Sequence[float], Sequenc
     return (edge, edge, 1 - edge, 1 - edge), (2, 3)
 
 
-def usage(tuned: Tuned, encoder: str, decoder: str) -> str:
+def usage(tuned: ExportedNetwork, encoder: str, decoder: str) -> str:
     """A paragraph of the model card."""
     if fault := parts_fault(tuned):
         return f"There is no `{encoder}` and `{decoder}` for annotation tools: {fault}."

@@ -20,7 +20,7 @@ from gpsseg.backbones.sam import Sam
 from gpsseg.backbones.sam2 import Sam2
 from gpsseg.backbones.sam_hq import SamHQ
 from gpsseg.backbones.sam_original import original_names
-from gpsseg.export.format import Format, Tuned
+from gpsseg.export.format import ExportedNetwork, Format
 from gpsseg.export.script import BY_TORCH, maps_by_script, write_script
 from gpsseg.files import save_checkpoint
 
@@ -31,7 +31,7 @@ IMPORTS = {
 }
 
 
-def fault(tuned: Tuned) -> str:
+def fault(tuned: ExportedNetwork) -> str:
     """Why not."""
     model, name = tuned.model, tuned.model.facts.name
     if not isinstance(model, LiteMedSAM) and (
@@ -79,7 +79,7 @@ def tensors_of(model: Sam | LiteMedSAM) -> dict[str, Tensor]:
     return tensors if isinstance(model, LiteMedSAM) else original_names(tensors)
 
 
-def file_of(tuned: Tuned) -> str:
+def file_of(tuned: ExportedNetwork) -> str:
     """What the file is called; tools tell MedSAM from SAM, and one size from another, by a name."""
     model: Any = tuned.model
     if isinstance(model, LiteMedSAM):
@@ -87,7 +87,7 @@ def file_of(tuned: Tuned) -> str:
     return f"{'medsam' if model.medical else 'sam'}_{kind_of(model)}_tuned.pth"
 
 
-def write(tuned: Tuned, folder: Path) -> None:
+def write(tuned: ExportedNetwork, folder: Path) -> None:
     """Write the .pth and the example."""
     model: Any = tuned.model
     package, lite = _package(tuned), isinstance(model, LiteMedSAM)
@@ -98,7 +98,7 @@ def write(tuned: Tuned, folder: Path) -> None:
     write_script(tuned, folder, parts, IMPORTS[package], f"torch{more} {package}", constants)
 
 
-def usage(tuned: Tuned) -> str:
+def usage(tuned: ExportedNetwork) -> str:
     """See ``Format.usage``."""
     package, file = _package(tuned), file_of(tuned)
     if isinstance(tuned.model, LiteMedSAM):
@@ -136,7 +136,7 @@ def _otherwise(model: Sam, side: int) -> str:
     return f"{'; '.join(told)}: {others}."
 
 
-def _package(tuned: Tuned) -> str:
+def _package(tuned: ExportedNetwork) -> str:
     return LITE if isinstance(tuned.model, LiteMedSAM) else REGISTRY
 
 

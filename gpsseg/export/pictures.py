@@ -12,8 +12,8 @@ from gpsseg.config.finetune import SettledConfig
 from gpsseg.data.cards.card import Card, build_transform, load_card
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case, case_image, case_mask
-from gpsseg.data.loader import prepare_picture
 from gpsseg.data.splits.split import make_split
+from gpsseg.data.steps import prepare_picture
 from gpsseg.engine.prompts import from_truth, is_prompted
 from gpsseg.errors import UserError
 from gpsseg.export.format import Picture
@@ -27,7 +27,7 @@ READ = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # by examples, with P
 
 
 @dataclass(frozen=True)
-class Pictures:
+class SamplePictures:
     """What both libraries segment.
 
     Attributes:
@@ -41,7 +41,7 @@ class Pictures:
 
 def find_pictures(
     run: Path, config: SettledConfig, card: Card, prompt: str, salt: str | None
-) -> Pictures:
+) -> SamplePictures:
     """Take images evenly out of the run's test images; nothing is said of them.
 
     Args:
@@ -67,9 +67,9 @@ def find_pictures(
 
     try:
         test = _own_test_images(run, config, salt)
-        return Pictures([shown(case) for case in test], of_test=True)
+        return SamplePictures([shown(case) for case in test], of_test=True)
     except (UserError, OSError):  # the data are elsewhere, or were changed: any image will do
-        return Pictures([shown(case) for case in _sample()], of_test=False)
+        return SamplePictures([shown(case) for case in _sample()], of_test=False)
 
 
 def _own_test_images(run: Path, config: SettledConfig, salt: str | None) -> list[Case]:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.backbones.sam3 import Sam3
-from gpsseg.export.format import Tuned
+from gpsseg.export.format import ExportedNetwork
 from gpsseg.export.script import BY_TORCH, quietly, write_script
 
 PART = "transformers_sam3"
 
 
-def fault(tuned: Tuned) -> str:
+def fault(tuned: ExportedNetwork) -> str:
     """Why a SAM 3 cannot be written so; empty where it can, or where it is none."""
     model: Any = tuned.model
     if not isinstance(model, Sam3):
@@ -31,7 +31,7 @@ def fault(tuned: Tuned) -> str:
     return "" if model.tokenizer else "its weights are random, and know no words"
 
 
-def write(tuned: Tuned, folder: Path) -> None:
+def write(tuned: ExportedNetwork, folder: Path) -> None:
     """Write config.json, model.safetensors, the tokenizer and the example."""
     model: Any = tuned.model
     model.net.config._name_or_path = ""  # a folder of this machine
@@ -43,7 +43,7 @@ def write(tuned: Tuned, folder: Path) -> None:
     write_script(tuned, folder, (PART, BY_TORCH), imports, "torch torchvision transformers", told)
 
 
-def usage(tuned: Tuned) -> str:
+def usage(tuned: ExportedNetwork) -> str:
     """How the words are used, a paragraph of the model card; empty of another network."""
     if not isinstance(tuned.model, Sam3):
         return ""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gpsseg.export.format import Answer, Picture, Tuned
+from gpsseg.export.format import Answer, ExportedNetwork, Picture
 from gpsseg.files import write_text
 from gpsseg.reading import read_text
 
@@ -51,7 +51,7 @@ STATISTICS = (
 
 
 def write_script(
-    tuned: Tuned,
+    tuned: ExportedNetwork,
     folder: Path,
     parts: Sequence[str],
     imports: str,
@@ -92,7 +92,7 @@ def part_of(name: str) -> str:
     return read_text(HERE / f"{name}.txt")
 
 
-def ranges(tuned: Tuned) -> dict[str, tuple[float, float]]:
+def ranges(tuned: ExportedNetwork) -> dict[str, tuple[float, float]]:
     """Black and white of pictures of more than 8 bits: of "whole" numbers, and of "real" ones."""
     greys = tuned.greys
     return {} if greys.old else {n: getattr(greys, n) for n in KINDS if getattr(greys, n)}
@@ -106,7 +106,9 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def maps_by_script(tuned: Tuned, folder: Path, pictures: Sequence[Picture]) -> Iterator[Answer]:
+def maps_by_script(
+    tuned: ExportedNetwork, folder: Path, pictures: Sequence[Picture]
+) -> Iterator[Answer]:
     """What the example that was written finds in pictures, see ``Format.read_maps``.
 
     It is asked as its user asks it. Where the training's images went through steps of their data

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.backbones.unet import UNet
-from gpsseg.export.format import Format, Tuned
+from gpsseg.export.format import ExportedNetwork, Format
 from gpsseg.export.script import BY_TORCH, maps_by_script, quietly, write_script
 
 PACKAGE = "segmentation-models-pytorch"
 
 
-def fault(tuned: Tuned) -> str:
+def fault(tuned: ExportedNetwork) -> str:
     """Why not."""
     if isinstance(tuned.model, UNet):
         return ""
     return f"it is for the UNet family of {PACKAGE}, and this is {tuned.model.facts.name}"
 
 
-def write(tuned: Tuned, folder: Path) -> None:
+def write(tuned: ExportedNetwork, folder: Path) -> None:
     """Write config.json, model.safetensors and the example."""
     network: Any = tuned.model.net
     with quietly():
@@ -28,7 +28,7 @@ def write(tuned: Tuned, folder: Path) -> None:
     write_script(tuned, folder, ("smp", BY_TORCH), imports, f"torch {PACKAGE}")
 
 
-def usage(tuned: Tuned) -> str:
+def usage(tuned: ExportedNetwork) -> str:
     """See ``Format.usage``."""
     return (
         f"`pip install {PACKAGE}`; the weights are `model.safetensors`, the architecture is in "

@@ -21,7 +21,7 @@ from gpsseg.backbones.sam2 import Sam2
 from gpsseg.backbones.sam3 import Sam3
 from gpsseg.backbones.sam_hq import SamHQ
 from gpsseg.export import sam3_folder
-from gpsseg.export.format import Format, Tuned
+from gpsseg.export.format import ExportedNetwork, Format
 from gpsseg.export.script import BY_TORCH, maps_by_script, quietly, write_script
 
 LIBRARY = "transformers"
@@ -32,7 +32,7 @@ NOT_HQ = (
 )
 
 
-def fault(tuned: Tuned) -> str:
+def fault(tuned: ExportedNetwork) -> str:
     """Why not."""
     if isinstance(tuned.model, SamHQ):
         return NOT_HQ
@@ -41,7 +41,7 @@ def fault(tuned: Tuned) -> str:
     return f"it is for SAM, SAM 2, EdgeTAM and SAM 3, and this is {tuned.model.facts.name}"
 
 
-def write(tuned: Tuned, folder: Path) -> None:
+def write(tuned: ExportedNetwork, folder: Path) -> None:
     """Write config.json, model.safetensors and the example."""
     model: Any = tuned.model
     if isinstance(model, Sam3):
@@ -138,7 +138,7 @@ def _with_classes(
     return named
 
 
-def usage(tuned: Tuned) -> str:
+def usage(tuned: ExportedNetwork) -> str:
     """See ``Format.usage``."""
     model: Any = tuned.model
     kind = type(model.net).__name__

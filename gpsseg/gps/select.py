@@ -21,7 +21,7 @@ from gpsseg.gps.tensorfile import listed, read_tensors
 Level = Literal["neuron", "layer", "net"]
 
 
-class Scored(Protocol):
+class AnyScores(Protocol):
     """Scores: ``gpsseg.gps.Scores``, or those of two rules, ``gpsseg.gps.Mixed``."""
 
     @property
@@ -93,7 +93,7 @@ class Selection:
 
 
 def select(
-    model: nn.Module, scores: Scored, top_k: Mapping[str, int], level: Level = "neuron"
+    model: nn.Module, scores: AnyScores, top_k: Mapping[str, int], level: Level = "neuron"
 ) -> Selection:
     """Keep the inputs with the highest score: for every neuron, its best ``top_k``.
 
@@ -155,7 +155,7 @@ def _best(rows: Tensor, k: int, level: Level) -> Tensor:
     return rows.flatten().topk(neurons * min(k, inputs), sorted=False).indices
 
 
-def _best_of_all(scores: Scored, best: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _best_of_all(scores: AnyScores, best: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Spend the sum of all weights' budgets on the best entries of the network."""
     budget = sum(len(chosen) for chosen in best.values())
     candidates = {}

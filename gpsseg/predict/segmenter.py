@@ -18,7 +18,7 @@ from torch.utils.data import default_collate
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.data.cards.card import Card, build_transform
-from gpsseg.data.loader import prepare_picture
+from gpsseg.data.steps import prepare_picture
 from gpsseg.engine.inference import AS_IT_IS, Views, predict_all
 from gpsseg.engine.machine import Machine, make_machine
 from gpsseg.engine.prompts import Prompter, no_prompt

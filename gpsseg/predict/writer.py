@@ -12,7 +12,7 @@ from gpsseg.console import say
 from gpsseg.data.sources import Failures
 from gpsseg.errors import one_line
 from gpsseg.evaluators import foreground, label_map
-from gpsseg.evaluators.uncertainty import SCALE, Agreement, disagreement
+from gpsseg.evaluators.uncertainty import SCALE, MemberAgreement, disagreement
 from gpsseg.faults import DiskError, fault_of, stops_all
 from gpsseg.predict.numbers import note_number
 from gpsseg.predict.plan import Plan
@@ -39,7 +39,7 @@ class Writer:
     overlay: Target | None = None
     uncertainty: Target | None = None
     failed: bool = field(default=False, init=False)
-    _agreement: Agreement = field(default_factory=Agreement, init=False)
+    _agreement: MemberAgreement = field(default_factory=MemberAgreement, init=False)
 
     @property
     def _beside(self) -> list[Target]:
@@ -97,7 +97,7 @@ class Writer:
         if isinstance(self.mask, FolderTarget) and index is not None:
             mask = mask / self.mask.name(index)
         note_number(self.plan.table, mask, self._agreement.uncertainty)
-        self._agreement = Agreement()
+        self._agreement = MemberAgreement()
 
     def finish(self) -> None:
         """All pictures have come. The mask comes last: where it is, all is."""

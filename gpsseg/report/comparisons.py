@@ -11,7 +11,7 @@ from gpsseg.config.methods import METHOD_OF_CRITERION
 from gpsseg.config.written_compare import ComparedFile, ComparedRow
 from gpsseg.errors import UserError
 from gpsseg.reading import fitted, read_object, read_table, value_in
-from gpsseg.report.kept import Kept, kept_of
+from gpsseg.report.kept import KeptRows, kept_of
 
 Row = Mapping[str, Any]
 USUAL = "gradient"
@@ -35,7 +35,7 @@ class Group:
     synthetic: bool
     title: str
     rows: tuple[Row, ...]
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[KeptRows, ...] = ()
 
 
 def read_groups(path: Path) -> list[Group]:
@@ -61,7 +61,7 @@ def read_groups(path: Path) -> list[Group]:
     ]
 
 
-def _kept(content: Row, rows: Sequence[Row]) -> tuple[Kept, ...]:
+def _kept(content: Row, rows: Sequence[Row]) -> tuple[KeptRows, ...]:
     places = content.get("kept", [])
     if any(len(row.get("kept", ())) != len(places) for row in rows):
         return ()

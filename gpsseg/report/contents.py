@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.folder import RunFolder, StudyFolder
-from gpsseg.config.written import AnyConfig, LogLine, Parts, Selected, StudyFile
+from gpsseg.config.written import AnyConfig, LogLine, Selected, SplitParts, StudyFile
 from gpsseg.config.written_scores import Metrics
 from gpsseg.errors import UserError
 from gpsseg.evaluators.per_image import ImageRow, read_per_image
@@ -105,7 +105,7 @@ def read_contents(
         metrics=read_object(RunFolder(folder).metrics, Metrics) if metrics is None else metrics,
         config=_config_of_study(study) if study.is_study else _config_of(RunFolder(folder)),
         study=_read_if_there(study.settings, StudyFile),
-        split=_read_if_there(RunFolder(folder).split, Parts),
+        split=_read_if_there(RunFolder(folder).split, SplitParts),
         selection=_read_if_there(RunFolder(folder).layers, Selected),
         log=tuple(read_log(RunFolder(folder).log, LogLine)),
         cases=_read_cases(RunFolder(folder).per_image, thumbnails),

@@ -21,7 +21,7 @@ FIRST = 6
 
 
 @dataclass(frozen=True)
-class Doubt:
+class DoubtSection:
     """What the page says of the uncertainty.
 
     Attributes:
@@ -41,12 +41,12 @@ class Doubt:
     charts: Sequence[Chart]
 
 
-def doubt(metrics: Json, cases: Sequence[CaseRow]) -> Doubt | None:
+def doubt(metrics: Json, cases: Sequence[CaseRow]) -> DoubtSection | None:
     """The section of an evaluation whose networks were compared; None of others."""
     found = metrics.get("uncertainty")
     if not found:
         return None
-    return Doubt(
+    return DoubtSection(
         members=members_words(found),
         worth=worth_words(found),
         area=coverage_words(found),

@@ -16,7 +16,7 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptRows:
     """The rows of one training size in every place.
 
     Attributes:
@@ -32,12 +32,12 @@ class Kept:
     rows: Sequence[Json]
 
 
-def kept_of(result: Json) -> list[Kept]:
+def kept_of(result: Json) -> list[KeptRows]:
     """What was scored elsewhere, by training size; empty of a comparison without --also-on."""
     places, rows = result.get("kept") or [], result["rows"]
     names = place_names(places)
     return [
-        Kept(size, places, names, [row for row in rows if row["train_size"] == size])
+        KeptRows(size, places, names, [row for row in rows if row["train_size"] == size])
         for size in sorted({row["train_size"] for row in rows})
         if places
     ]
@@ -101,7 +101,7 @@ def _sizes(result: Json) -> int:
     return len({row["train_size"] for row in result["rows"]})
 
 
-def _lines(kept: Kept, many: bool) -> list[str]:
+def _lines(kept: KeptRows, many: bool) -> list[str]:
     of_size = f", {counted(kept.size, 'training image')}" if many else ""
     found = []
     for i, (place, name) in enumerate(zip(kept.places, kept.names, strict=True)):
@@ -172,7 +172,7 @@ def kept_markdown(result: Json) -> str:
     return "\n".join(["", *parts, *notes]) + "\n" if parts else ""
 
 
-def _against(kept: Kept) -> list[str]:
+def _against(kept: KeptRows) -> list[str]:
     """The differences between methods in each place, a sentence each, where there are any."""
     found = []
     for i, name in enumerate(kept.names):

@@ -26,7 +26,7 @@ from gpsseg.reading import read_object
 from gpsseg.report import sections
 from gpsseg.report.contents import Json, read_contents
 from gpsseg.report.paper import table
-from gpsseg.report.paper.facts import Facts, facts_of, name_of, read_facts
+from gpsseg.report.paper.facts import FolderFacts, facts_of, name_of, read_facts
 from gpsseg.report.paper.fillers import say_all
 from gpsseg.report.paper.texts import markdown
 
@@ -121,7 +121,7 @@ INTENDED = (
 )
 
 
-def _facts(run: Path, handed: Handed) -> tuple[Facts, bool]:
+def _facts(run: Path, handed: Handed) -> tuple[FolderFacts, bool]:
     """What the folder says, and whether it has scores."""
     if RunFolder(run).metrics.is_file():
         found = read_facts(run)
@@ -142,11 +142,11 @@ def _facts(run: Path, handed: Handed) -> tuple[Facts, bool]:
     return facts_of(read_contents(run, metrics=metrics)), False
 
 
-def _paragraph(facts: Facts, names: Sequence[str]) -> str:
+def _paragraph(facts: FolderFacts, names: Sequence[str]) -> str:
     return " ".join(markdown(said.text) for said in say_all(facts, names))
 
 
-def _what(facts: Facts) -> str:
+def _what(facts: FolderFacts) -> str:
     """The network and its training; of one elsewhere nothing that is known of the run here."""
     if not facts.metrics.get("adopted"):
         return _paragraph(facts, WHAT)
@@ -155,14 +155,14 @@ def _what(facts: Facts) -> str:
     return f"{known} {markdown(f'It was adapted by {method}, elsewhere.')}".strip()
 
 
-def _data(facts: Facts) -> str:
+def _data(facts: FolderFacts) -> str:
     if not (found := facts.metrics.get("adopted")):
         return _paragraph(facts, DATA)
     where = "Of which centres and devices they are, and how they were split, is not known here."
     return markdown(f"T{where_trained(found)[1:]}. {where}")
 
 
-def _few(facts: Facts) -> str:
+def _few(facts: FolderFacts) -> str:
     """On how many images it was tuned, as a limit."""
     if found := facts.metrics.get("adopted"):
         images = found.get("train_images")
@@ -177,7 +177,7 @@ def _list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {markdown(line)}" for line in lines)
 
 
-def _scores(facts: Facts) -> list[str]:
+def _scores(facts: FolderFacts) -> list[str]:
     """The table of overlap under every protocol, with what its intervals are over."""
     rows = [row for row in table.rows(facts) if row.name in OVERLAP]
     return [
@@ -187,7 +187,7 @@ def _scores(facts: Facts) -> list[str]:
     ]
 
 
-def _limits(facts: Facts, scored: bool) -> list[str]:
+def _limits(facts: FolderFacts, scored: bool) -> list[str]:
     """What the network cannot do, or nobody has tried."""
     told = [
         f"{_few(facts)} devices, centres, patients and image qualities were not tested, unless the "
@@ -206,7 +206,7 @@ def _limits(facts: Facts, scored: bool) -> list[str]:
     return told
 
 
-def _licences(facts: Facts, handed: Handed) -> list[str]:
+def _licences(facts: FolderFacts, handed: Handed) -> list[str]:
     metrics = facts.metrics
     told = [f"Weights of the base: {handed.licence}."]
     if _drawn(facts):
@@ -223,20 +223,20 @@ def _licences(facts: Facts, handed: Handed) -> list[str]:
     return told
 
 
-def _drawn(facts: Facts) -> bool:
+def _drawn(facts: FolderFacts) -> bool:
     """Whether all images are of gpsseg: a mean is called synthetic where one part of it is."""
     return facts.synthetic and not facts.metrics.get("adopted")
 
 
-def _cite(facts: Facts) -> str:
+def _cite(facts: FolderFacts) -> str:
     return CITE if facts.metrics.get("method", "gps") == "gps" else ""
 
 
-def _version(facts: Facts) -> str:
+def _version(facts: FolderFacts) -> str:
     return str(facts.run.config.get("versions", {}).get("gpsseg") or __version__)
 
 
-def _front_matter(facts: Facts, handed: Handed) -> str:
+def _front_matter(facts: FolderFacts, handed: Handed) -> str:
     """What the hub reads, as YAML between two lines."""
     metrics = facts.metrics
     method = str(metrics.get("method") or "")
@@ -252,7 +252,7 @@ def _front_matter(facts: Facts, handed: Handed) -> str:
     return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---\n\n"
 
 
-def _licence(facts: Facts, handed: Handed) -> dict[str, Any]:
+def _licence(facts: FolderFacts, handed: Handed) -> dict[str, Any]:
     """The base's licence, where the images' terms add nothing to it; else that it is another."""
     terms = str(facts.metrics.get("licence") or "").lower()
     free = _drawn(facts) or any(each in terms for each in OPEN)

@@ -157,12 +157,12 @@ def ever_trained(contents: Contents) -> str:
     counts = contents.metrics.get("trainable") or contents.selection
     every = contents.config.get("config", {}).get("refresh")
     after = f", after every {counted(every, 'update')}" if every else ""
-    words = refresh_words(counts)
-    return f" at some time ({words}{after})" if words else ""
+    times = refresh_words(counts)
+    return f" at some time ({times}{after})" if times else ""
 
 
 @dataclass(frozen=True)
-class LeakCheck:
+class LeakSection:
     """What comparing test with training images found.
 
     Attributes:
@@ -201,13 +201,13 @@ def leak_sentences(leaks: Mapping[str, Any] | None) -> tuple[str, str]:
     return found, leaks.get("note", "")
 
 
-def leak_check(contents: Contents) -> LeakCheck | None:
+def leak_check(contents: Contents) -> LeakSection | None:
     """The leak check of metrics.json; None where none was made."""
     leaks = contents.metrics.get("leaks")
     if not leaks:
         return None
     pairs, pictures = leaks.get("pairs", ()), contents.leak_pictures
-    return LeakCheck(
+    return LeakSection(
         *leak_sentences(leaks),
         bool(pairs),
         [

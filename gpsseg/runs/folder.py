@@ -48,7 +48,7 @@ def open_run(
     config: SettledConfig,
     data: Data,
     precision: str,
-    held: ExitStack,
+    stack: ExitStack,
     started_from: Mapping[str, str] | None = None,
     words: Mapping[str, Any] | None = None,
 ) -> RunFolder:
@@ -63,7 +63,7 @@ def open_run(
         config: of the run.
         data: that it is made with.
         precision: that is computed in.
-        held: keeps other processes out of the folder until it is closed.
+        stack: keeps other processes out of the folder until it is closed.
         started_from: what a run starts from that does not select, see ``gpsseg.runs.start_from``.
         words: how the word that the network is asked by was chosen, see ``gpsseg.scoring.words``.
 
@@ -83,21 +83,21 @@ def open_run(
 
     def made() -> RunFolder:
         if config.resume:
-            return _take_up(config.resume, config, data, held)
-        return _begin(config, data, resolved, held)
+            return _take_up(config.resume, config, data, stack)
+        return _begin(config, data, resolved, stack)
 
     return by_main(made)
 
 
-def _take_up(run: Path, config: SettledConfig, data: Data, held: ExitStack) -> RunFolder:
+def _take_up(run: Path, config: SettledConfig, data: Data, stack: ExitStack) -> RunFolder:
     if read_object(RunFolder(run).split, HashedSplit)["sha256"] != data.split.sha256:
         raise UserError(
             f"The images of {run} have changed since it began: its split.json does not match "
             "them. Start a new run."
         )
     _refuse_more_skipped(run, data.split)
-    held.enter_context(alone_in(run))
-    held.enter_context(gone_on_with(run))
+    stack.enter_context(alone_in(run))
+    stack.enter_context(gone_on_with(run))
     for folder in (run, RunFolder(run).resume_point.parent):
         remove_partials(folder)
     _keep_place(run, config, data.split)
@@ -121,7 +121,7 @@ def _refuse_more_skipped(run: Path, split: Split) -> None:
 
 
 def _begin(
-    config: SettledConfig, data: Data, resolved: dict[str, Any], held: ExitStack
+    config: SettledConfig, data: Data, resolved: dict[str, Any], stack: ExitStack
 ) -> RunFolder:
     card, split, salt = data.card, data.split, data.salt
     name = in_a_name(config.backbone, salt)
@@ -131,8 +131,8 @@ def _begin(
         facts = {"card": card_content(card_of(config))}
     output = clear_start(config.output)
     run = RunFolder(new_run_folder(output, f"{card.name}-{name}-{in_a_file_name(config.method)}"))
-    held.enter_context(alone_in(run.path))
-    held.enter_context(gone_on_with(run.path))
+    stack.enter_context(alone_in(run.path))
+    stack.enter_context(gone_on_with(run.path))
     place = run.card.name if own else card.name
     settings = dataclasses.asdict(_with_whole_paths(config, place, split))
     private: dict[str, Any] = {}

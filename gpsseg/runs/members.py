@@ -149,7 +149,7 @@ def load_networks(folder: Path, untrained: bool = False) -> Networks:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class NetworksToLoad:
     """What is read of a run or a study before its base.
 
     Attributes:
@@ -212,7 +212,7 @@ def load_all(
     return tuple(found)
 
 
-def _read(folder: Path, untrained: bool) -> Source:
+def _read(folder: Path, untrained: bool) -> NetworksToLoad:
     """The settings and deltas of a run or a study.
 
     Raises:
@@ -227,10 +227,10 @@ def _read(folder: Path, untrained: bool) -> Source:
     for run in runs:
         _refuse_untrained(run, untrained)
     deltas = by_main(lambda: [Delta.load(RunFolder(run).delta) for run in runs])
-    return Source(folder, runs, config, deltas)
+    return NetworksToLoad(folder, runs, config, deltas)
 
 
-def _load(sources: Sequence[Source], with_base: bool) -> tuple[Backbone, Turns | None]:
+def _load(sources: Sequence[NetworksToLoad], with_base: bool) -> tuple[Backbone, Turns | None]:
     """The network of those that take turns in it; there is nobody to take turns with one delta."""
     config = sources[0].config
     deltas = [delta for source in sources for delta in source.deltas]

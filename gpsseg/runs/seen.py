@@ -11,7 +11,7 @@ import numpy as np
 
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder, StudyFolder
-from gpsseg.config.written import Parts
+from gpsseg.config.written import SplitParts
 from gpsseg.data.case import Case, case_image
 from gpsseg.data.checks.pictures import COPY, NEAR
 from gpsseg.errors import UserError, counted, few
@@ -46,7 +46,7 @@ def refuse_seen(
 
 def trained_ids(run: Path) -> set[str]:
     """The ids of a run's training and validation images, as in its split.json."""
-    parts = read_object(RunFolder(run).split, Parts)
+    parts = read_object(RunFolder(run).split, SplitParts)
     names = (*(parts.get("train") or ()), *(parts.get("val") or ()))
     return {unicodedata.normalize("NFC", str(name)) for name in names}
 

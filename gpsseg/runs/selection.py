@@ -31,7 +31,7 @@ from gpsseg.runs.scores import images_at_once, scores_of_halves
 from gpsseg.runs.settle import top_k_of
 
 
-class Watch(Protocol):
+class Observer(Protocol):
     """Looks at the scores on the way through the images."""
 
     @property
@@ -48,7 +48,7 @@ def choose(
     config: FinetuneConfig | SelectConfig,
     machine: Machine,
     also: Callable[[gps.Scores, Mapping[str, int]], None] | None = None,
-    watch: Watch | None = None,
+    observer: Observer | None = None,
 ) -> tuple[Selection, dict[str, Any]]:
     """Select by GPS: top K per neuron in encoder and decoder; encoder biases train whole.
 
@@ -61,7 +61,7 @@ def choose(
         config: says how.
         machine: where to score.
         also: is shown the scores of all images, and every weight's K.
-        watch: looks at the scores on the way, where there is a way.
+        observer: looks at the scores on the way, where there is a way.
 
     Returns:
         The selection, the same in every process, and how it was made, as in selection.json.
@@ -76,7 +76,7 @@ def choose(
         at_once = images_at_once(backbone, images, top_k, whole, config, machine)
     torch.manual_seed(config.seed)  # of dropout and the criterion "random"
     seen = 0 if config.criterion in BLIND else len(images)
-    scores, early = _scored(backbone, images, config, machine, at_once, top_k, watch)
+    scores, early = _scored(backbone, images, config, machine, at_once, top_k, observer)
     with working("choosing weights"), memory_for("selecting", config):
         selection = picked(backbone, scores, top_k, config)
         if also is not None:
@@ -109,7 +109,7 @@ def _scored(
     machine: Machine,
     at_once: int,
     top_k: Mapping[str, int],
-    watch: Watch | None,
+    observer: Observer | None,
 ) -> tuple[gps.Scores, Selection | None]:
     """The scores by all images, and what the criterion selects by the first half of them.
 
@@ -118,7 +118,7 @@ def _scored(
     asked = config
     if at_once == 1 and isinstance(config, FinetuneConfig):
         asked = dataclasses.replace(config, batch_size=1)  # fewer would not take less memory
-    looks = looks_of(len(images), at_once, watch.parts if watch else 1)
+    looks = looks_of(len(images), at_once, observer.parts if observer else 1)
     on_the_way = (*(backbone, images, at_once, list(top_k), config, machine), "scoring weights")
     several, early = config.criterion not in BLIND and len(images) > 1, None
     with memory_for("selecting", asked):
@@ -128,8 +128,8 @@ def _scored(
         ):
             if several and look.ends_half and early is None:
                 early = picked_alone(backbone, scores, top_k, config)
-            if watch is not None:
-                watch.look(scores, look, count)
+            if observer is not None:
+                observer.look(scores, look, count)
     if early and not any(len(index) for index in early.indices.values()):
         early = None
     return scores, early
@@ -192,12 +192,12 @@ def _whole(selection: Selection, dense: Sequence[str]) -> Selection:
     return dataclasses.replace(selection, indices=indices, dense=tuple(dense))
 
 
-def _say_ties(ties: int, selection: Selection) -> None:
+def _say_ties(tied: int, selection: Selection) -> None:
     """Say how much of a selection the order of adding up may decide."""
     processes, selected = part()[1], sum(len(index) for index in selection.indices.values())
     if processes > 1:
         say(
-            f"{processes} processes scored the weights: {ties:,} of {selected:,} selected entries "
+            f"{processes} processes scored the weights: {tied:,} of {selected:,} selected entries "
             "are within rounding of one that is not, so another number of processes may select "
             "the other."
         )

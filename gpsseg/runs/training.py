@@ -41,7 +41,7 @@ def train_run(
     base: dict[str, Any],
     validate: Callable[[], float],
     deadline: Deadline | None = None,
-    watch: Callable[[Mapping[str, Any]], None] | None = None,
+    on_line: Callable[[Mapping[str, Any]], None] | None = None,
     first: Mapping[str, Tensor] | None = None,
 ) -> tuple[History, dict[str, Any]]:
     """Train the prepared network, and leave its delta, however the training ends.
@@ -57,7 +57,7 @@ def train_run(
             ``gpsseg.runs.method.identify_base`` and ``gpsseg.runs.delta_facts``.
         validate: scores the network as it is on the validation images; the best epoch is kept.
         deadline: by when the run must be scored, if there is a limit.
-        watch: sees every line of the log, if anybody does.
+        on_line: sees every line of the log, if anybody does.
         first: values that the training starts from, where these are not the base's, see ``train``.
 
     Returns:
@@ -90,7 +90,7 @@ def train_run(
             back = decays_back(backbone, rates, config)
             history = train(
                 *(backbone, batches_of, validate, rates, config, machine, run.path),
-                *(keep, back, deadline, watch, first or {}, refresh),
+                *(keep, back, deadline, on_line, first or {}, refresh),
             )
     except TrainingDivergedError:  # all processes know of it; the first to end would end the others
         wait_for_all()
@@ -119,18 +119,18 @@ def training_batches(
     return batches_of
 
 
-def steps_of(train: Sequence[Case], config: SettledConfig) -> int:
+def steps_of(images: Sequence[Case], config: SettledConfig) -> int:
     """How many batches an epoch has."""
-    return -(-len(train) // config.batch_size)
+    return -(-len(images) // config.batch_size)
 
 
 def _workers(config: SettledConfig) -> int:
     return default_workers() if config.workers is None else config.workers
 
 
-def say_few_updates(train: Sequence[Case], config: SettledConfig) -> None:
+def say_few_updates(images: Sequence[Case], config: SettledConfig) -> None:
     """Say so if there are too few batches for ``accumulate``, or updates for ``refresh``."""
-    batches = steps_of(train, config)
+    batches = steps_of(images, config)
     updates = config.epochs * -(-batches // config.accumulate)
     if config.refresh and config.refresh >= updates and not config.resume:
         say(

@@ -54,7 +54,7 @@ class ClassMaps:
 
 
 @dataclass(frozen=True)
-class Look:
+class MapContents:
     """What one file holds.
 
     Attributes:
@@ -141,7 +141,7 @@ def _named(place: str, own: Mapping[str, int], names: Sequence[str]) -> ClassMap
     return ClassMaps(tuple(names), tuple(own.get(name) for name in names), read_numbers)
 
 
-def _by_segments(place: str, looks: Sequence[Look], names: Sequence[str]) -> ClassMaps:
+def _by_segments(place: str, looks: Sequence[MapContents], names: Sequence[str]) -> ClassMaps:
     """The classes by the names of segments, which are each file's own, as are their numbers.
 
     Raises:
@@ -175,7 +175,7 @@ def _lacking(told: Collection[str], names: Sequence[str]) -> str:
 
 
 def _by_values(
-    place: str, looks: Sequence[Look], labels: Labels, names: Sequence[str]
+    place: str, looks: Sequence[MapContents], labels: Labels, names: Sequence[str]
 ) -> ClassMaps | None:
     """The classes by the values that all files hold together."""
     held = {value for look in looks for value in look.values} - {0}
@@ -209,24 +209,24 @@ def read_numbers(path: Path) -> Stored:
     return read_stored(path, numbers=True)
 
 
-def _look(path: Path, labels: Labels, classes: int) -> Look:
+def _look(path: Path, labels: Labels, classes: int) -> MapContents:
     """Look at one file; what cannot be read tells nothing, and is refused where all are checked."""
     if is_map(stem(path)) and not is_channels(path):
-        return Look(path)
+        return MapContents(path)
     try:
         if is_channels(path):
-            return Look(path, "channels")
+            return MapContents(path, "channels")
         if holds_colours(path, labels):
-            return Look(path, "colours")
+            return MapContents(path, "colours")
         stored = read_numbers(path)
     except UserError:
-        return Look(path)
+        return MapContents(path)
     found = None if stored.lossy else few_values(stored.values)
     if found is None or any(value != int(value) for value in found):
-        return Look(path)
+        return MapContents(path)
     segments = tuple(stored.part.names.values()) if stored.part is not None else ()
     values = frozenset(int(value) for value in found)
-    return Look(path, "plain" if values <= {0} else "values", values, segments)
+    return MapContents(path, "plain" if values <= {0} else "values", values, segments)
 
 
 def _of_colours(path: Path, labels: Labels) -> Stored:

@@ -39,7 +39,7 @@ Picture = Callable[[Case, np.ndarray, np.ndarray], None]
 
 
 @dataclass(frozen=True)
-class Scored:
+class NetworkScores:
     """The scores of a network on some cases.
 
     Attributes:
@@ -70,7 +70,7 @@ class Scored:
         return float(self.scorer.summary()["per-image"]["dice"])
 
 
-def class_metrics(**scored: Scored) -> dict[str, Any]:
+def class_metrics(**scored: NetworkScores) -> dict[str, Any]:
     """The part of metrics.json that scores the classes: "classes": {"after": {class: scores}}."""
     found = {name: s.classes.summary() for name, s in scored.items() if s.classes is not None}
     return {"classes": found} if found else {}
@@ -126,7 +126,7 @@ def score_cases(
     truth: Truth | None = None,
     held: Held | None = None,
     views: Views = AS_IT_IS,
-) -> Scored:
+) -> NetworkScores:
     """Predict cases and score each against its mask at native size.
 
     Several processes share them out; each returns the scores of all of them.
@@ -179,7 +179,7 @@ def score_cases(
     tables = [table for _, table, _ in parts if table is not None]
     whole = scorer.joined([kept for kept, _, _ in parts])
     every = {name: number for _, _, doubts in parts for name, number in doubts.items()}
-    return Scored(whole, None if classes is None else classes.joined(tables), every)
+    return NetworkScores(whole, None if classes is None else classes.joined(tables), every)
 
 
 def _inputs(
@@ -249,8 +249,8 @@ def metrics_of(
     split: Split,
     config: SettledConfig,
     facts: Facts,
-    after: Scored,
-    before: Scored | None = None,
+    after: NetworkScores,
+    before: NetworkScores | None = None,
     prompts: Path | None = None,
 ) -> dict[str, Any]:
     """What metrics.json says of a network: what was scored, with what, and the scores.

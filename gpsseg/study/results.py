@@ -14,7 +14,7 @@ from rich.text import Text
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.study import StudyConfig
-from gpsseg.config.written import Parts
+from gpsseg.config.written import SplitParts
 from gpsseg.console import say, working
 from gpsseg.data.splits.columns import Labels
 from gpsseg.evaluators.words import interval_text
@@ -53,7 +53,7 @@ def write_results(
     own = RunFolder(config.output)
     with working("pooling the scores"):
         found = read_folds([folder.run_of(number) for number in numbers])
-        listed = [read_object(folder.split_of(number), Parts)["test"] for number in numbers]
+        listed = [read_object(folder.split_of(number), SplitParts)["test"] for number in numbers]
         refuse_incomplete(found, [[str(name) for name in names] for names in listed])
         found = labelled(found, images.written.test, labels)
         name = f"{config.folds} folds of {images.written.name}, seed {config.seed}"

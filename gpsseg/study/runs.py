@@ -16,7 +16,7 @@ from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.private import HIDDEN
 from gpsseg.config.resuming import same
 from gpsseg.config.study import FREE, StudyConfig
-from gpsseg.config.written import ConfigFile, Parts
+from gpsseg.config.written import ConfigFile, SplitParts
 from gpsseg.console import progress, say
 from gpsseg.data.cards.own import card_of
 from gpsseg.device import has_gpu
@@ -185,8 +185,8 @@ def _refuse_other_images(run: RunFolder, file: Path) -> None:
     if not run.split.is_file():
         return
     with run_anew():
-        own = read_object(run.split, Parts)
-    fold = read_object(file, Parts)
+        own = read_object(run.split, SplitParts)
+    fold = read_object(file, SplitParts)
     seen = {*(own.get("train") or ()), *(own.get("val") or ())}
     if set(own["test"]) != set(fold["test"]) or not seen <= set(fold["train"]):
         raise UserError(

@@ -36,7 +36,7 @@ TAKES, SAVES, KEEPS, BEGINS, IDLE, MERGES = (  # why a layer is left out
 
 
 @dataclass(frozen=True)
-class Reach:
+class TunerReach:
     """What a tuner reaches in a network.
 
     Attributes:
@@ -84,7 +84,7 @@ def add_tuner(
     inject(tuner_config(peft_method(method)), model, layers)
 
 
-def reach_of(method: str, model: nn.Module, names: Sequence[str]) -> Reach:
+def reach_of(method: str, model: nn.Module, names: Sequence[str]) -> TunerReach:
     """Which layers of a network a tuner is put into; the network stays as it is.
 
     Raises:
@@ -108,7 +108,7 @@ def reach_of(method: str, model: nn.Module, names: Sequence[str]) -> Reach:
             layers.append(name)
             weights += layer.weight.numel()
     of = sum(model.get_parameter(name).numel() for name in names)
-    reach = Reach(tuple(layers), left, said, weights, of)
+    reach = TunerReach(tuple(layers), left, said, weights, of)
     if not layers:
         raise _reaches_nothing(method, reach)
     return reach
@@ -145,7 +145,7 @@ def merge_layers(model: nn.Module, run: Callable[[], Tensor]) -> None:
         setattr(model.get_submodule(parent), child, layer.get_base_layer())
 
 
-def _reaches_nothing(method: str, reach: Reach) -> UserError:
+def _reaches_nothing(method: str, reach: TunerReach) -> UserError:
     left = reach.left_in_words or "it has none to tune"
     words = f" PEFT says: {reach.said}." if reach.said else ""
     return UserError(

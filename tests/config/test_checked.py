@@ -19,9 +19,9 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import (
     CacheConfig,
     CheckConfig,
+    DatasetInfoConfig,
     DownloadConfig,
     GroupsConfig,
-    InfoConfig,
     ListConfig,
     NewConfig,
     SplitConfig,
@@ -30,11 +30,11 @@ from gpsseg.config.datasets import (
 from gpsseg.config.delta import (
     ApplyConfig,
     AverageConfig,
+    DeltaInfoConfig,
     DiffConfig,
     PullConfig,
     PushConfig,
 )
-from gpsseg.config.delta import InfoConfig as DeltaInfoConfig
 from gpsseg.config.demo import DemoConfig
 from gpsseg.config.evaluate import EvaluateConfig
 from gpsseg.config.export import ExportConfig
@@ -65,7 +65,7 @@ LEAST = {
     ExportConfig: {"run": "run", "format": "onnx", "output": "out"},
     FinetuneConfig: {},
     GroupsConfig: {"output": "groups.csv"},
-    InfoConfig: {"dataset": "kvasir"},
+    DatasetInfoConfig: {"dataset": "kvasir"},
     ListBackbonesConfig: {},
     ListConfig: {},
     NewConfig: {"table": "cases.csv", "output": "mine.yaml"},

@@ -9,9 +9,9 @@ from gpsseg.config.compare import CompareConfig
 from gpsseg.config.datasets import (
     CacheConfig,
     CheckConfig,
+    DatasetInfoConfig,
     DownloadConfig,
     GroupsConfig,
-    InfoConfig,
     ListConfig,
     NewConfig,
     SplitConfig,
@@ -60,7 +60,7 @@ ALWAYS = {
     | {"train_size", "seed", "method", "epochs", "accumulate", "strict", "loss"}
     | {"by", "time_limit", "tracker"},
     GroupsConfig: SOURCE | {"output"},
-    InfoConfig: {"dataset"},
+    DatasetInfoConfig: {"dataset"},
     ListBackbonesConfig: {"details"},
     ListConfig: {"data_root"},
     NewConfig: {"output", "title", "foreground"},

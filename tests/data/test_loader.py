@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 from gpsseg.data.cards.card import Card, build_transform, load_card
 from gpsseg.data.case import Case
 from gpsseg.data.dealt import Shuffled
-from gpsseg.data.loader import CaseDataset, default_workers, make_loader, prepare_picture
+from gpsseg.data.loader import CaseDataset, default_workers, make_loader
+from gpsseg.data.steps import prepare_picture
 from gpsseg.errors import UserError
 
 KVASIR = load_card("kvasir")

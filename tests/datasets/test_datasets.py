@@ -12,8 +12,8 @@ from PIL import Image
 
 from gpsseg import datasets
 from gpsseg.config.datasets import (
+    DatasetInfoConfig,
     DownloadConfig,
-    InfoConfig,
     ListConfig,
     NewConfig,
     SplitConfig,
@@ -26,7 +26,7 @@ from gpsseg.errors import UserError
 
 @pytest.mark.parametrize("name", card_names())
 def test_info_says_what_must_be_known(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    card = datasets.info(InfoConfig(name))
+    card = datasets.info(DatasetInfoConfig(name))
     said = " ".join(capsys.readouterr().out.split())
     for text in (card.title, card.homepage, card.licence, card.citation, card.note):
         assert " ".join(text.split()) in said

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from gpsseg.config.delta import AverageConfig, InfoConfig
+from gpsseg.config.delta import AverageConfig, DeltaInfoConfig
 from gpsseg.delta import average, info
 from gpsseg.errors import UserError
 from gpsseg.gps import Delta
@@ -48,7 +48,7 @@ def test_it_says_what_the_metadata_say(saved: Any, capsys: pytest.CaptureFixture
         **{"licence": "MIT", "settings": json.dumps(SETTINGS), "scores": json.dumps(SCORES)},
         **{"epochs": "4", "epochs_finished": "2", "best_epoch": "1"},
     )
-    known = info(InfoConfig(delta=path, layers=True))
+    known = info(DeltaInfoConfig(delta=path, layers=True))
     said = capsys.readouterr().out
     assert known["contents"] == {"weights": 1, "entries": 2, "whole_tensors": 1, "whole": 3}
     assert known["bytes_of"] == {"positions": 8, "values": 8, "whole": 12}
@@ -68,11 +68,15 @@ def test_it_says_how_many_train_at_a_time_and_no_option_that_did_nothing(
 ) -> None:
     counts = {"encoder": 9, "decoder": 0, "total": 9, "at_a_time": 4, "refreshes": 2}
     idle = {"method": "gps", "mix_share": 0.5, "layers": "all", "late_share": 0.5, "refresh": 3}
-    info(InfoConfig(delta=saved(trainable=json.dumps(counts), settings=json.dumps(idle))))
+    info(DeltaInfoConfig(delta=saved(trainable=json.dumps(counts), settings=json.dumps(idle))))
     said = capsys.readouterr().out
     assert "4 numbers trained at a time, selected anew 2 times\n" in said
     assert "(GPS), refresh 3\n" in said
-    info(InfoConfig(delta=saved(settings=json.dumps(idle | {"mix": "random", "layers": "late"}))))
+    info(
+        DeltaInfoConfig(
+            delta=saved(settings=json.dumps(idle | {"mix": "random", "layers": "late"}))
+        )
+    )
     said = capsys.readouterr().out
     assert "mix random, mix_share 0.5, layers late, late_share 0.5, refresh 3\n" in said
 
@@ -89,9 +93,9 @@ def test_a_mean_says_of_what_it_is(
     changed.dense["a.bias"] += 1
     changed.save(paths[1])
     mean = average(AverageConfig(deltas=tuple(paths), output=tmp_path / "mean.safetensors"))
-    digests = [info(InfoConfig(delta=path))["values_sha256"] for path in paths]
+    digests = [info(DeltaInfoConfig(delta=path))["values_sha256"] for path in paths]
     assert f"values     SHA-256 {digests[1]}" in capsys.readouterr().out
-    known = info(InfoConfig(delta=mean))
+    known = info(DeltaInfoConfig(delta=mean))
     lines = capsys.readouterr().out.splitlines()
     assert known["train_images"] == 150
     assert {each["sha256"] for each in known["averaged"]} == set(digests)
@@ -107,9 +111,9 @@ def test_a_mean_says_of_what_it_is(
         )
     )
     assert not [line for line in lines if line.startswith("trained")]
-    info(InfoConfig(delta=mean, json=True))
+    info(DeltaInfoConfig(delta=mean, json=True))
     assert json.loads(capsys.readouterr().out)["averaged"] == known["averaged"]
-    info(InfoConfig(delta=saved(started_from="e" * 64)))
+    info(DeltaInfoConfig(delta=saved(started_from="e" * 64)))
     assert f"from the delta whose file has SHA-256 {'e' * 64}" in capsys.readouterr().out
 
 
@@ -120,7 +124,7 @@ def test_a_mean_in_a_run_s_folder_is_not_told_by_that_run_s_data(tmp_path: Path)
     other = tmp_path / "other.safetensors"
     dataclasses.replace(delta, metadata=kept).save(other)
     folder = average(AverageConfig(deltas=(other,), run=OLD, output=tmp_path / "shared"))
-    known = info(InfoConfig(delta=folder))
+    known = info(DeltaInfoConfig(delta=folder))
     told = ("dataset", "title", "data", "train_images", "split_sha256", "selection_hash")
     assert [known[name] for name in (*told, "scores", "training")] == [None] * 8
     assert known["settings"]["image_size"] == 32
@@ -130,7 +134,7 @@ def test_a_mean_in_a_run_s_folder_is_not_told_by_that_run_s_data(tmp_path: Path)
 def test_what_an_older_delta_does_not_say_is_said_to_be_unknown(
     saved: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    info(InfoConfig(delta=saved()))
+    info(DeltaInfoConfig(delta=saved()))
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
     for name in ("method", "shown", "data", "trained"):
         assert lines[name].startswith("not known"), name
@@ -138,7 +142,7 @@ def test_what_an_older_delta_does_not_say_is_said_to_be_unknown(
 
 
 def test_a_run_of_version_0_1_knows_more_than_its_delta(capsys: pytest.CaptureFixture[str]) -> None:
-    known = info(InfoConfig(delta=OLD, json=True))
+    known = info(DeltaInfoConfig(delta=OLD, json=True))
     split = json.loads((OLD / "split.json").read_text())
     assert known["train_images"] == len(split["train"])
     assert known["settings"]["image_size"] == 32
@@ -149,7 +153,7 @@ def test_a_run_of_version_0_1_knows_more_than_its_delta(capsys: pytest.CaptureFi
 def test_no_network_is_loaded(saved: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("gpsseg.backbones")]:
         monkeypatch.delitem(sys.modules, name)
-    info(InfoConfig(delta=saved()))
+    info(DeltaInfoConfig(delta=saved()))
     assert not [name for name in sys.modules if name.startswith("gpsseg.backbones")]
 
 
@@ -173,7 +177,7 @@ def test_no_network_is_loaded(saved: Any, monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_metadata_that_cannot_be_are_named(saved: Any, metadata: Any, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        info(InfoConfig(delta=saved(**metadata)))
+        info(DeltaInfoConfig(delta=saved(**metadata)))
 
 
 def test_metadata_make_no_terminal_obey(saved: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,9 +193,9 @@ def test_metadata_make_no_terminal_obey(saved: Any, capsys: pytest.CaptureFixtur
         **told | {"settings": json.dumps(settings), "scores": json.dumps(scores)},
         **{"epochs": "4", "epochs_finished": "2", "best_epoch": "1"},
     )
-    info(InfoConfig(delta=path, layers=True))
+    info(DeltaInfoConfig(delta=path, layers=True))
     plain = capsys.readouterr().out
-    info(InfoConfig(delta=path, json=True))
+    info(DeltaInfoConfig(delta=path, json=True))
     said = plain + capsys.readouterr().out
     assert not {"\x1b", "\r", "\u202e"} & set(said)
     assert sum(line.startswith("scores") for line in plain.splitlines()) == 1
@@ -200,11 +204,11 @@ def test_metadata_make_no_terminal_obey(saved: Any, capsys: pytest.CaptureFixtur
 def test_what_is_no_delta_is_named(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text("{}")
     with pytest.raises(UserError, match="is a study, which has a delta for each of its folds"):
-        info(InfoConfig(delta=tmp_path))
+        info(DeltaInfoConfig(delta=tmp_path))
     (tmp_path / "study.json").unlink()
     with pytest.raises(UserError, match=r"has no delta\.safetensors\. Pass the folder of a run"):
-        info(InfoConfig(delta=tmp_path))
+        info(DeltaInfoConfig(delta=tmp_path))
     with pytest.raises(UserError, match="does not exist"):
-        info(InfoConfig(delta=tmp_path / "none"))
+        info(DeltaInfoConfig(delta=tmp_path / "none"))
     with pytest.raises(UserError, match="cannot be there"):
-        info(InfoConfig(delta=tmp_path / ("x" * 300)))
+        info(DeltaInfoConfig(delta=tmp_path / ("x" * 300)))

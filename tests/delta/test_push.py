@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from gpsseg.config.delta import AverageConfig, InfoConfig, PushConfig
+from gpsseg.config.delta import AverageConfig, DeltaInfoConfig, PushConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.delta import average, info, pushing
 from gpsseg.errors import UserError
@@ -131,7 +131,7 @@ def test_a_mean_is_pushed_as_what_it_is(
     assert "150" in card
     for lie in ("on 6 images", "6 training images", "the seed 0"):
         assert lie not in card
-    pulled = info(InfoConfig(delta=ask.pull(tmp_path / "pulled")))
+    pulled = info(DeltaInfoConfig(delta=ask.pull(tmp_path / "pulled")))
     assert (len(pulled["averaged"]), pulled["train_images"]) == (2, 150)
     assert "seed" not in pulled["settings"]
 

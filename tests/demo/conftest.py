@@ -19,7 +19,7 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.demo.desk import Desk
 from gpsseg.demo.guard import alone
 from gpsseg.demo.sessions import Sessions
-from gpsseg.demo.tasks import Task, tasks_of
+from gpsseg.demo.tasks import DemoTask, tasks_of
 from gpsseg.demo.upload import Limits
 from gpsseg.demo.view import View
 from gpsseg.engine.inference import Views
@@ -115,10 +115,10 @@ def visit() -> Callable[[Desk, str], Visit]:
 
 
 @pytest.fixture
-def as_predict(monkeypatch: pytest.MonkeyPatch) -> Callable[[Task], None]:
+def as_predict(monkeypatch: pytest.MonkeyPatch) -> Callable[[DemoTask], None]:
     """``as_predict(task)``: ``predict`` finds the network of this task in every folder."""
 
-    def arrange(task: Task) -> None:
+    def arrange(task: DemoTask) -> None:
         tuned = task.network
 
         def load(runs: Any, untrained: bool = False, with_base: bool = False) -> Any:

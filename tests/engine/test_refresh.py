@@ -94,7 +94,7 @@ def tuned(batches, machine, tmp_path):
     def in_turn(epochs):
         return [batch for epoch in epochs for batch in batches(epoch, 6)]
 
-    def fit(every=2, select=turning, validated=scores, name="run", watch=None, **settings):
+    def fit(every=2, select=turning, validated=scores, name="run", on_line=None, **settings):
         model, told, deltas = network(), [], []
         gps.sparsify(model, settings.pop("handed", turning(0)))
         (tmp_path / name).mkdir(exist_ok=True)
@@ -113,7 +113,7 @@ def tuned(batches, machine, tmp_path):
             deltas.append(gps.extract(model, "base", gps.model_hash(network())))
 
         to = in_turn, validate, rates, config, machine, tmp_path / name, keep
-        more = {"back": back, "watch": watch, "refresh": refresh if every else None}
+        more = {"back": back, "on_line": on_line, "refresh": refresh if every else None}
         history = None
         with contextlib.suppress(KeyboardInterrupt):
             history = engine.train(model, *to, **more)
@@ -146,7 +146,7 @@ def test_selecting_the_same_again_changes_nothing_bit_for_bit(tuned):
 @pytest.mark.parametrize("back", [(), ("0.bias", "0.weight_values", "3.weight_values")])
 def test_what_was_never_selected_is_the_base_s_bit_for_bit(tuned, back):
     lines = []
-    model, delta, told, history = tuned(back=back, watch=lines.append)
+    model, delta, told, history = tuned(back=back, on_line=lines.append)
     union, times, at_a_time = told[0]
     numbers = range(6)  # 12 updates, anew before the 3rd, 5th, ..., 11th
     for name, (index, values) in delta.sparse.items():

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from gpsseg.evaluators.uncertainty import (
-    Agreement,
+    MemberAgreement,
     aurc,
     disagreement,
     risk_coverage,
@@ -32,7 +32,7 @@ def test_empty_masks_agree_with_one_another_and_with_nothing_else(masks, expecte
 def test_a_case_may_come_in_parts_and_half_is_foreground():
     whole = np.random.default_rng(0).random((3, 10, 7)).astype(np.float32)
     whole[:, 0, 0] = 0.5
-    case = Agreement()
+    case = MemberAgreement()
     for part in (whole[:, :4], whole[:, 4:]):
         case.add(part)
     assert case.uncertainty == uncertainty_of(whole) == uncertainty_of((whole >= 0.5).astype(float))

@@ -196,8 +196,8 @@ def small_tuned(small: Callable[[str], Any]) -> Any:
     """What is exported of a run whose network is small."""
     from gpsseg.data.cards.card import load_card
     from gpsseg.data.formats.greys import Greys
-    from gpsseg.export.format import Tuned
+    from gpsseg.export.format import ExportedNetwork
 
     settled = {"image_size": SIDE, "epochs": 1, "batch_size": 2, "lr": 1e-3, "decoder_lr": 1e-3}
     config = SettledConfig(backbone="small", precision="fp32", **settled)
-    return Tuned(Path("run"), small("none"), config, load_card("kvasir"), Greys())
+    return ExportedNetwork(Path("run"), small("none"), config, load_card("kvasir"), Greys())

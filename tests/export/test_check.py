@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from gpsseg.errors import UserError
-from gpsseg.export.check import Agreement, compare
+from gpsseg.export.check import LibraryAgreement, compare
 from gpsseg.export.format import Answer
 
 UNET = "unet:tu-lcnet_035"
@@ -25,7 +25,7 @@ def test_pixels_are_counted_over_all_images() -> None:
     its = ours.copy()
     its[0, 0] = 0.25
     found = compare([Answer(its, its >= 0.5), Answer(ours, ours >= 0.5)], [ours, ours])
-    assert found == Agreement(2, 20, 1, pytest.approx(0.35))
+    assert found == LibraryAgreement(2, 20, 1, pytest.approx(0.35))
 
 
 def test_another_label_is_another_mask() -> None:

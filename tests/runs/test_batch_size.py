@@ -37,8 +37,8 @@ def test_what_was_measured_is_a_setting_like_any_other(kvasir, tmp_path, monkeyp
     said = capsys.readouterr().out
     plain = tune(quick(kvasir, tmp_path / "plain", batch_size=2))
     assert "--batch-size auto: 2 (images a second by batch size: 1: 1, 2: 2, 4: 2)" in said
-    assert json.loads(auto.run.config.read_text())["config"]["batch_size"] == 2
-    assert auto.run.delta.read_bytes() == plain.run.delta.read_bytes()
+    assert json.loads(auto.opened.run.config.read_text())["config"]["batch_size"] == 2
+    assert auto.opened.run.delta.read_bytes() == plain.opened.run.delta.read_bytes()
 
 
 def test_everything_trains_in_what_is_measured_and_the_network_stays(kvasir, monkeypatch):

@@ -41,10 +41,10 @@ def of_net(monkeypatch):
 def watched(model, pictures, **settings):
     """What a selection says of itself, and the selection."""
     config = asked(**settings)
-    watch = Stability(model, config)
-    selection, how = choosing.choose(model, pictures, config, MACHINE, watch=watch)
-    watch.finish(selection, pictures, 1, MACHINE, None)
-    return watch.found, selection, how
+    observer = Stability(model, config)
+    selection, how = choosing.choose(model, pictures, config, MACHINE, observer=observer)
+    observer.finish(selection, pictures, 1, MACHINE, None)
+    return observer.found, selection, how
 
 
 def by(model, pictures, which, criterion="gradient", top_k=TOP_K):

@@ -13,7 +13,7 @@ from gpsseg.data.cards.card import load_card
 from gpsseg.data.case import Case
 from gpsseg.engine.machine import make_machine
 from gpsseg.evaluators import Scorer
-from gpsseg.scoring.network import Scored, _inputs, class_metrics, score_cases
+from gpsseg.scoring.network import NetworkScores, _inputs, class_metrics, score_cases
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_classes_that_are_told_apart_count_in_the_dice_that_picks_an_epoch() -> 
     scorer = Scorer()
     scorer.add("a", np.ones((2, 2)), np.ones((2, 2), bool))
     table: Any = SimpleNamespace(macro_dice=0.25, summary=lambda: {"x": {}}, rows=[{"x_dice": 1}])
-    apart, one = Scored(scorer, table), Scored(scorer, None)
+    apart, one = NetworkScores(scorer, table), NetworkScores(scorer, None)
     assert (apart.dice, one.dice) == (0.25, 1.0)
     assert class_metrics(before=one, after=apart) == {"classes": {"after": {"x": {}}}}
     assert class_metrics(after=one) == {}

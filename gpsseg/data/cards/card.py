@@ -217,8 +217,8 @@ def is_bundled(card: Card) -> bool:
         return False
     ours = load_card(card.name)
     chosen = {"foreground", "classes", "codes", "chosen", "separate", "transforms"}
-    told = [f.name for f in dataclasses.fields(Card) if f.name not in chosen]
-    return all(getattr(card, name) == getattr(ours, name) for name in told)
+    fixed = [f.name for f in dataclasses.fields(Card) if f.name not in chosen]
+    return all(getattr(card, name) == getattr(ours, name) for name in fixed)
 
 
 def choose_classes(card: Card, names: tuple[str, ...], separate: bool = False) -> Card:

@@ -89,8 +89,8 @@ def _facts(places: Places) -> tuple[tuple[str, str], ...]:
 def mask_files(root: Path, rule: Mapping[str, Any]) -> list[Path]:
     """All files that a part's mask patterns fit, whether there is an image to them or not."""
     if "masks_in" in rule:
-        below = f"{glob.escape(rule['masks_in'])}/**/*".removeprefix("./")
-        return [path for path, _ in find_files(root, below)]
+        pattern = f"{glob.escape(rule['masks_in'])}/**/*".removeprefix("./")
+        return [path for path, _ in find_files(root, pattern)]
     masks, annotator = rule.get("masks", {}), rule.get("annotator", "majority")
     patterns = [masks] if isinstance(masks, str) else list(masks.values())
     if annotator != "majority":

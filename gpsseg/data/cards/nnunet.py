@@ -209,8 +209,8 @@ def _cases(
         image = next(
             (
                 file
-                for channel in (f"_{FIRST}", "")
-                if (file := images / f"{name}{channel}{mask.name[len(name) :]}").is_file()
+                for suffix in (f"_{FIRST}", "")
+                if (file := images / f"{name}{suffix}{mask.name[len(name) :]}").is_file()
             ),
             None,
         )
@@ -226,5 +226,5 @@ def _cases(
 def _ending_in(masks: Path) -> str:
     """The ending of the masks, where dataset.json does not say (version 1: NIfTI)."""
     names = sorted(p.name for p in masks.iterdir()) if masks.is_dir() else []
-    shown = [name for name in names if not name.startswith(".")]
-    return Path(shown[0]).suffix if shown and not shown[0].endswith(".nii.gz") else ".nii.gz"
+    visible = [name for name in names if not name.startswith(".")]
+    return Path(visible[0]).suffix if visible and not visible[0].endswith(".nii.gz") else ".nii.gz"

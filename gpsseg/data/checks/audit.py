@@ -69,47 +69,43 @@ class Audit:
     @property
     def sound(self) -> list[Audited]:
         """The cases that can be used."""
-        return [mask_facts for mask_facts in self.looks if not mask_facts.fault]
+        return [look for look in self.looks if not look.fault]
 
     @property
     def faults(self) -> list[str]:
         """What must be mended: unreadable files, sizes that differ, images and masks alone."""
         alone = [f"{name} is a mask without an image." for name in self.lone_masks]
-        return [mask_facts.fault for mask_facts in self.looks if mask_facts.fault] + alone
+        return [look.fault for look in self.looks if look.fault] + alone
 
     @property
     def empty(self) -> list[Audited]:
         """The cases whose mask is all background."""
-        return [mask_facts for mask_facts in self.sound if mask_facts.share == 0]
+        return [look for look in self.sound if look.share == 0]
 
     @property
     def full(self) -> list[Audited]:
         """The cases whose mask is (nearly) all foreground."""
-        return [mask_facts for mask_facts in self.sound if (mask_facts.share or 0) >= FULL]
+        return [look for look in self.sound if (look.share or 0) >= FULL]
 
     @property
     def framed(self) -> list[Audited]:
         """The cases whose mask is foreground along most of its border, but not full."""
-        return [
-            mask_facts
-            for mask_facts in self.sound
-            if mask_facts.border > FRAMED and (mask_facts.share or 0) < FULL
-        ]
+        return [look for look in self.sound if look.border > FRAMED and (look.share or 0) < FULL]
 
     @property
     def not_binary(self) -> list[Audited]:
         """The cases whose mask has values between its two levels."""
-        return [mask_facts for mask_facts in self.sound if mask_facts.grey > 0]
+        return [look for look in self.sound if look.grey > 0]
 
     @property
     def turned(self) -> list[Audited]:
         """The cases whose image is turned by its EXIF orientation; their masks may not be."""
-        return [mask_facts for mask_facts in self.sound if mask_facts.turned]
+        return [look for look in self.sound if look.turned]
 
     @property
     def sizes(self) -> list[tuple[tuple[int, int], int]]:
         """Each (height, width) with the number of images that have it, most first."""
-        return Counter(mask_facts.size for mask_facts in self.sound).most_common()
+        return Counter(look.size for look in self.sound).most_common()
 
 
 def audit(
@@ -129,12 +125,10 @@ def audit(
     with ThreadPoolExecutor() as pool:
         looks = list(progress(pool.map(look_at, cases), "reading files", len(cases)))
     known = set(tests)
-    rule = settle_greys(
-        mask_facts.greys for mask_facts in looks if mask_facts.case not in known
-    ).of_pictures
+    rule = settle_greys(look.greys for look in looks if look.case not in known).of_pictures
     if rule is not None:
         looks = _shown_by(rule, looks)
-    sound = [mask_facts.case for mask_facts in looks if mask_facts.size != (0, 0)]
+    sound = [look.case for look in looks if look.size != (0, 0)]
     pairs = find_duplicates(sound) if duplicates and sound else ()
     return Audit(looks, pairs, lone_masks, duplicates, rule)
 
@@ -142,11 +136,11 @@ def audit(
 def _shown_by(rule: Greys, looks: Sequence[Audited]) -> list[Audited]:
     """The looks with a rule in the cases that it matters for, and their colours by it."""
 
-    def again(mask_facts: Audited) -> Audited:
-        if mask_facts.greys is None:
-            return mask_facts
-        case = replace(mask_facts.case, greys=rule)
-        return replace(mask_facts, case=case, colour=_colour(case_image(case)))
+    def again(look: Audited) -> Audited:
+        if look.greys is None:
+            return look
+        case = replace(look.case, greys=rule)
+        return replace(look, case=case, colour=_colour(case_image(case)))
 
     with ThreadPoolExecutor() as pool:
         return list(progress(pool.map(again, looks), "looking at greys", len(looks)))

@@ -18,7 +18,7 @@ from gpsseg.data.checks.pictures import (
     KINDS,
     NAME,
     Leak,
-    Pictures,
+    PictureComparer,
 )
 from gpsseg.files import sha256_of_file
 
@@ -45,7 +45,7 @@ def find_leaks(train: Sequence[Case], test: Sequence[Case], names: bool = True) 
     """
     if not train or not test:
         return ()
-    pictures = Pictures()
+    pictures = PictureComparer()
     named = tuple(_named(train, test)) if names else ()
     grouped = (leak for leak in _groups(train, test))
     if not names:
@@ -67,7 +67,7 @@ def find_leaks(train: Sequence[Case], test: Sequence[Case], names: bool = True) 
 
 
 def _chains(
-    direct: Iterable[Leak], test: Sequence[Case], pictures: Pictures, named: Iterable[Leak]
+    direct: Iterable[Leak], test: Sequence[Case], pictures: PictureComparer, named: Iterable[Leak]
 ) -> Iterator[Leak]:
     """Test images that leak by way of other test images, each with the training image at the end.
 
@@ -107,7 +107,7 @@ def find_duplicates(
         UserError: an image cannot be read.
     """
     found: dict[frozenset[str], Leak] = {}
-    for leak in (*Pictures(closest, featured).pairs(cases, cases), *_copies(cases, cases)):
+    for leak in (*PictureComparer(closest, featured).pairs(cases, cases), *_copies(cases, cases)):
         if leak.train_id != leak.test_id:
             pair = frozenset((leak.train_id, leak.test_id))
             if pair not in found or (leak.similarity or 0) >= (found[pair].similarity or 0):

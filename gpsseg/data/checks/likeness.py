@@ -91,9 +91,9 @@ def candidates(sketches: Floats, others: Floats, count: int) -> list[list[tuple[
         reach = 1 if orientation else 2
         for dy in range(-reach, reach + 1):
             for dx in range(-reach, reach + 1):
-                likeness = flat @ _moved(turned, dy, dx).reshape(len(others), -1).T
-                which[likeness > best] = orientation
-                np.maximum(best, likeness, out=best)
+                alike = flat @ _moved(turned, dy, dx).reshape(len(others), -1).T
+                which[alike > best] = orientation
+                np.maximum(best, alike, out=best)
     order = np.argsort(-best, axis=0, kind="stable")[:count]
     return [[(int(i), int(which[i, j])) for i in order[:, j]] for j in range(len(others))]
 

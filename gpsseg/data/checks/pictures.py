@@ -89,7 +89,7 @@ class _Pair:
     featured: bool
 
 
-class Pictures:
+class PictureComparer:
     """Compares pictures; each is read for its sketch once.
 
     Args:

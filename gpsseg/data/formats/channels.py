@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpsseg.data.formats.room import refuse_without_room
-from gpsseg.errors import UserError, shown
+from gpsseg.data.formats.npy import read_npy
+from gpsseg.errors import UserError
 
 SLACK = 0.02  # how far from 1 the probabilities of a pixel may add up, in half precision
 
@@ -35,16 +35,7 @@ def read_channels(path: Path, classes: int) -> np.ndarray:
     Raises:
         UserError: it cannot be read, has another number of channels, or these do not add up to 1.
     """
-    try:
-        mapped = np.load(path, "r", allow_pickle=False)
-        refuse_without_room(path, mapped.nbytes, f"{mapped.nbytes:,} bytes of values")
-        values = np.array(mapped).squeeze()
-    except UserError:
-        raise
-    except Exception as error:  # a damaged header fails in many ways
-        raise UserError(
-            f"{path} cannot be read ({shown(str(error))}). Write it again with numpy.save."
-        ) from None
+    values = read_npy(path).squeeze()
     if values.ndim == 3 and values.shape[0] != classes and values.shape[2] == classes:
         values = np.moveaxis(values, 2, 0)
     if values.ndim != 3 or values.shape[0] != classes:

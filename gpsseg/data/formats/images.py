@@ -82,8 +82,8 @@ def as_rgb(
     with naming(path):
         if reaches is not None:
             reaches.add(path, values)
-        shown = show(values, greys)
-        return shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=2)
+        picture = show(values, greys)
+        return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
 
 def read_picture(path: Path) -> np.ndarray:

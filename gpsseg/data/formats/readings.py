@@ -113,16 +113,16 @@ def survey(path: Path, stored: Stored, labels: Sequence[int] = ()) -> Survey:
         return Survey(path, kind, float(values.max()), tuple(sorted(held)), plain=plain)
     values = checked(values, path, negative=True)
     parts = values.dtype.kind == "f" and bool((values != np.rint(values)).any())
-    few = few_values(values)
-    _refuse_range(path, values, parts, few)
+    distinct = few_values(values)
+    _refuse_range(path, values, parts, distinct)
     if stored.lossy:
         soft = is_shaded(values)
         if not soft:
             mark(values, path, lossy=True)
-        return Survey(path, kind, float(values.max()), few, soft=soft, plain=not soft)
-    soft = parts or few is None
+        return Survey(path, kind, float(values.max()), distinct, soft=soft, plain=not soft)
+    soft = parts or distinct is None
     levels = () if soft else levels_of(values)
-    return Survey(path, kind, float(values.max()), few, levels, soft)
+    return Survey(path, kind, float(values.max()), distinct, levels, soft)
 
 
 def _is_no_map(held: frozenset[float], labels: Sequence[int]) -> bool:

@@ -21,12 +21,12 @@ from gpsseg.data.formats.images import decode
 from gpsseg.data.formats.images import read_picture as read_deep
 from gpsseg.data.formats.levels import refuse_not_finite, usual_float
 from gpsseg.data.formats.maps import ending
+from gpsseg.data.formats.npy import read_npy
 from gpsseg.data.formats.odd_tiff import read_odd_tiff
 from gpsseg.data.formats.pages import refuse_several
-from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.data.formats.volumes import ENDINGS as VOLUMES
 from gpsseg.data.formats.volumes import RAS, Volume, read_volume
-from gpsseg.errors import UserError, shown
+from gpsseg.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -138,17 +138,8 @@ def size_text(shape: Sequence[int]) -> str:
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    """A .npy file; axes of length 1 beyond two are dropped. Pickled objects are refused."""
-    try:
-        mapped = np.load(path, "r", allow_pickle=False)  # not yet in memory: its header may lie
-        refuse_without_room(path, mapped.nbytes, f"{mapped.nbytes:,} bytes of values")
-        values = np.array(mapped)
-    except UserError:
-        raise
-    except Exception as error:  # a damaged header fails in many ways
-        raise UserError(
-            f"{path} cannot be read ({shown(str(error))}). Write it again with numpy.save."
-        ) from None
+    """A .npy file; axes of length 1 beyond two are dropped."""
+    values = read_npy(path)
     return values.squeeze() if values.ndim > 2 else values
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gpsseg.config.written import Parts
+from gpsseg.config.written import SplitParts
 from gpsseg.console import progress, say
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks.readable import first_of
@@ -53,7 +53,7 @@ def read_split(
     if isinstance(content, dict):
         if isinstance(content.get(KEY), int):  # else it is another's
             refuse_newer(content, path)
-        content = fitted(content, Parts, str(path), "Correct the file.")
+        content = fitted(content, SplitParts, str(path), "Correct the file.")
     else:
         content = {}
     lists = {

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gpsseg.report.charts.style import PAGE, RADIUS, Frame
+from gpsseg.report.charts.style import PAGE, RADIUS, ChartFrame
 
 LINE_HEIGHT, LETTER = 11.0, 7.0  # of a name, no less than they take
 GAP = 6.0  # from the middle of a point to its name
@@ -30,13 +30,13 @@ class Box(NamedTuple):
         return across and self.top < other.bottom and other.top < self.bottom
 
 
-def axes_of(frame: Frame) -> Box:
+def axes_of(frame: ChartFrame) -> Box:
     """What the axes take of a drawing."""
     return Box(frame.left, frame.left + frame.across, frame.top, frame.top + frame.up)
 
 
 def place_names(
-    names: Sequence[str], at: Sequence[Point], points: Sequence[Point], frame: Frame = PAGE
+    names: Sequence[str], at: Sequence[Point], points: Sequence[Point], frame: ChartFrame = PAGE
 ) -> list[Name]:
     """Write each name on a side of its point, as near as it covers no point and no other name.
 

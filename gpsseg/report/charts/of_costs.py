@@ -9,11 +9,11 @@ from typing import Any
 from gpsseg.evaluators.words import interval_text
 from gpsseg.report.charts.of_compare import share_drawn
 from gpsseg.report.charts.plot import Chart, drawing
-from gpsseg.report.charts.style import Frame
+from gpsseg.report.charts.style import ChartFrame
 
 Row = Mapping[str, Any]
-FRAME = Frame(width=193, height=176, left=23, right=12, top=8, bottom=42)
-FIRST = Frame(width=216, height=176, left=46, right=12, top=8, bottom=42)  # with the scores' axis
+FRAME = ChartFrame(width=193, height=176, left=23, right=12, top=8, bottom=42)
+FIRST = ChartFrame(width=216, height=176, left=46, right=12, top=8, bottom=42)  # has the y axis
 COLOURS = 8  # `.run0` to `.run7` of charts.css
 WIDE = 12  # largest over smallest from which a logarithmic axis goes by tens, not by twos
 
@@ -55,7 +55,7 @@ def costs(rows: Sequence[Row]) -> list[Cost]:
     ]
 
 
-def panels(rows: Sequence[Row], names: Mapping[str, int]) -> list[tuple[Chart, Frame]]:
+def panels(rows: Sequence[Row], names: Mapping[str, int]) -> list[tuple[Chart, ChartFrame]]:
     """The four charts of one training size, for one axis of scores, and their frames.
 
     Args:
@@ -78,7 +78,7 @@ def _panel(
     names: Mapping[str, int],
     cost: Cost,
     between: tuple[float, float],
-    frame: Frame,
+    frame: ChartFrame,
 ) -> Chart:
     shown = [(value, row) for row in rows if (value := cost.of(row) or 0) > 0]
     told = [f"{row['name']}: {_score(row)} at {cost.text(value)}" for value, row in shown]

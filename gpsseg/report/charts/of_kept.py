@@ -8,13 +8,13 @@ from typing import Any
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import UNTUNED, interval_text
 from gpsseg.report.charts.plot import Chart, Plot, drawing
-from gpsseg.report.kept import Kept
+from gpsseg.report.kept import KeptRows
 
 Json = Mapping[str, Any]
 Point = tuple[float, Sequence[float] | None]  # a score or a difference, and its interval
 
 
-def kept_charts(tables: Sequence[Kept]) -> list[Chart]:
+def kept_charts(tables: Sequence[KeptRows]) -> list[Chart]:
     """A chart for each training size and each place but the usual one."""
     return [
         _chart(kept, i)
@@ -24,7 +24,7 @@ def kept_charts(tables: Sequence[Kept]) -> list[Chart]:
     ]
 
 
-def _chart(kept: Kept, place: int) -> Chart:
+def _chart(kept: KeptRows, place: int) -> Chart:
     """A point a method, its intervals as cross hairs; what the untuned network does is at 0, 0."""
     usual = next(i for i, each in enumerate(kept.places) if each["usual"])
     less = UNTUNED in kept.places[place]

@@ -38,7 +38,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import IdentityTransform
 
 from gpsseg.report.charts.names import place_names
-from gpsseg.report.charts.style import INKS, LETTERS, PAGE, RADIUS, Frame, settings
+from gpsseg.report.charts.style import INKS, LETTERS, PAGE, RADIUS, ChartFrame, settings
 from gpsseg.report.charts.svg import Mark, for_the_page
 
 Numbers = Sequence[float]
@@ -64,7 +64,7 @@ class Chart:
 
 @contextmanager
 def drawing(
-    title: str, description: str, x_label: str, y_label: str, frame: Frame = PAGE
+    title: str, description: str, x_label: str, y_label: str, frame: ChartFrame = PAGE
 ) -> Iterator[Plot]:
     """Draw in this context; ``chart`` of what it gives is there after it."""
     with rc_context(settings()):
@@ -79,7 +79,7 @@ class Plot:
 
     x_label: str
     y_label: str
-    frame: Frame = PAGE
+    frame: ChartFrame = PAGE
     figure: Figure = field(init=False)
     axes: Axes = field(init=False)
     chart: Chart = field(init=False)

@@ -9,7 +9,7 @@ from matplotlib import rcParamsDefault
 
 
 @dataclass(frozen=True)
-class Frame:
+class ChartFrame:
     """How large a drawing is, and how far its axes are from its edges, all in SVG units."""
 
     width: int = 400
@@ -30,7 +30,7 @@ class Frame:
         return self.height - self.top - self.bottom
 
 
-PAGE = Frame()  # of a chart on a page
+PAGE = ChartFrame()  # of a chart on a page
 RADIUS = 3.0  # of a point
 LETTERS = 11.5  # height, as `.chart svg` of charts.css has it
 

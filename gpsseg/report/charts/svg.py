@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from gpsseg.report.charts.style import INKS, PAGE, RADIUS, Frame
+from gpsseg.report.charts.style import INKS, PAGE, RADIUS, ChartFrame
 
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 NUMBER = re.compile(r"-?\d+\.\d+")
@@ -31,7 +31,9 @@ class Mark:
     words: Sequence[str]
 
 
-def for_the_page(drawn: str, spoken: str, marks: Mapping[str, Mark], frame: Frame = PAGE) -> Markup:
+def for_the_page(
+    drawn: str, spoken: str, marks: Mapping[str, Mark], frame: ChartFrame = PAGE
+) -> Markup:
     """Rewrite what matplotlib drew.
 
     Args:

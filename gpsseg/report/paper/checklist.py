@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from gpsseg.reading import fitted, read_yaml
-from gpsseg.report.paper.facts import Facts, Said
+from gpsseg.report.paper.facts import FolderFacts, Sentence
 from gpsseg.report.paper.fillers import say_apart
 from gpsseg.report.paper.texts import markdown
 
@@ -49,7 +49,7 @@ class Filled:
     """
 
     item: Item
-    said: list[Said]
+    said: list[Sentence]
     authors: str
 
 
@@ -60,7 +60,7 @@ def read_checklist(name: str) -> Checklist:
     return found
 
 
-def fill(checklist: Checklist, facts: Facts) -> list[Filled]:
+def fill(checklist: Checklist, facts: FolderFacts) -> list[Filled]:
     """Every item with what the folder says of it; where that is nothing, the authors must."""
     filled = []
     for item in checklist["items"]:
@@ -106,7 +106,7 @@ def _lines(one: Filled) -> list[str]:
     ]
 
 
-def sentence(said: Said) -> str:
+def sentence(said: Sentence) -> str:
     """A sentence in Markdown, with its citations ahead of the full stop."""
     text = markdown(said.text)
     if not said.cites:

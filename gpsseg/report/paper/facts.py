@@ -28,7 +28,7 @@ STUDY = StudyFolder(Path()).settings.name
 
 
 @dataclass(frozen=True)
-class Said:
+class Sentence:
     """A sentence that an author may use.
 
     Attributes:
@@ -43,7 +43,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Facts:
+class FolderFacts:
     """All that a folder says.
 
     Attributes:
@@ -82,11 +82,11 @@ class Facts:
         """Whether the images are the bundled sample, whose scores say nothing."""
         return str(self.metrics.get("data")).startswith("synthetic")
 
-    def said(self, text: str, *files: str, cites: tuple[str, ...] = ()) -> Said | None:
+    def said(self, text: str, *files: str, cites: tuple[str, ...] = ()) -> Sentence | None:
         """A sentence of the folder's own files; None of an empty one."""
-        return Said(text, files, cites) if text else None
+        return Sentence(text, files, cites) if text else None
 
-    def of_run(self, text: str, *files: str, cites: tuple[str, ...] = ()) -> Said | None:
+    def of_run(self, text: str, *files: str, cites: tuple[str, ...] = ()) -> Sentence | None:
         """A sentence of the training's files; None of an empty one.
 
         Settings are those of all folds of a study; anything else is of the first one.
@@ -97,10 +97,10 @@ class Facts:
         return found and replace(found, files=tuple(f"{self.where}{name}" for name in files))
 
 
-Filler = Callable[[Facts], Said | None]
+Filler = Callable[[FolderFacts], Sentence | None]
 
 
-def read_facts(folder: Path) -> Facts:
+def read_facts(folder: Path) -> FolderFacts:
     """Read the folder of a run, an evaluation or a study.
 
     Raises:
@@ -116,7 +116,7 @@ def read_facts(folder: Path) -> Facts:
     return facts_of(own)
 
 
-def facts_of(own: Contents) -> Facts:
+def facts_of(own: Contents) -> FolderFacts:
     """The same of what was read of a folder already."""
     study, run, where = StudyFolder(own.folder), own, ""
     if study.is_study:
@@ -124,7 +124,7 @@ def facts_of(own: Contents) -> Facts:
         where = f"{first.path.name}/"
         run = read_contents(first.path) if first.metrics.is_file() else own
     folds = own.metrics.get("folds", ()) if study.is_study else ()
-    return Facts(own, run, where if run is not own else "", _card_of(run), tuple(folds))
+    return FolderFacts(own, run, where if run is not own else "", _card_of(run), tuple(folds))
 
 
 def _card_of(run: Contents) -> Card | None:

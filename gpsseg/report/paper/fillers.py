@@ -14,7 +14,7 @@ from gpsseg.report.paper import (
     said_of_scores,
     said_of_training,
 )
-from gpsseg.report.paper.facts import Facts, Filler, Said
+from gpsseg.report.paper.facts import Filler, FolderFacts, Sentence
 from gpsseg.report.paper.table import marks
 
 FILLERS: Mapping[str, Filler] = {
@@ -107,13 +107,13 @@ OF_SCORES = ("worst", "paired")  # beside the results
 SAMPLE = "SYNTHETIC SAMPLE"  # what is not of scores bears this label alone
 
 
-def say_all(facts: Facts, names: Sequence[str]) -> list[Said]:
+def say_all(facts: FolderFacts, names: Sequence[str]) -> list[Sentence]:
     """What the fillers of these names say; those that find nothing are left out."""
     found = (FILLERS[name](facts) for name in names)
     return [said for said in found if said]
 
 
-def say_apart(facts: Facts, names: Sequence[str]) -> list[Said]:
+def say_apart(facts: FolderFacts, names: Sequence[str]) -> list[Sentence]:
     """The same for items that are copied one by one: each bears the labels of its scores."""
     labels = [mark.partition(":")[0] for mark in marks(facts)]
     labels = [label for label in labels if label.isupper()]

@@ -7,11 +7,11 @@ from typing import Any
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import coverage_words, interval_text, members_words, worth_words
 from gpsseg.report import clinical
-from gpsseg.report.paper.facts import METRICS, Facts, Said
+from gpsseg.report.paper.facts import METRICS, FolderFacts, Sentence
 from gpsseg.report.scores import Score
 
 
-def diagnosis(facts: Facts) -> Said | None:
+def diagnosis(facts: FolderFacts) -> Sentence | None:
     """Sensitivity, specificity and precision, of pixels and of lesions, where they were scored."""
     told = []
     for protocol in clinical.HERE:
@@ -24,7 +24,7 @@ def diagnosis(facts: Facts) -> Said | None:
     return facts.said(" ".join(told), METRICS)
 
 
-def finds(facts: Facts) -> Said | None:
+def finds(facts: FolderFacts) -> Sentence | None:
     """Empty masks, where a score alone misleads."""
     found = facts.metrics["after"].get("per-image", {})
     names = {
@@ -36,7 +36,7 @@ def finds(facts: Facts) -> Said | None:
     return facts.said(f"Counts of images: {'; '.join(told)}." if told else "", METRICS)
 
 
-def lesions(facts: Facts) -> Said | None:
+def lesions(facts: FolderFacts) -> Sentence | None:
     """How many lesions were found, and how many finds are none."""
     found = clinical.lesions(facts.metrics)
     if found is None:
@@ -44,13 +44,13 @@ def lesions(facts: Facts) -> Said | None:
     return facts.said(f"{found['sentence']} {found['specks']}".strip(), METRICS)
 
 
-def agreement(facts: Facts) -> Said | None:
+def agreement(facts: FolderFacts) -> Sentence | None:
     """How far predicted sizes lie from true ones."""
     text = " ".join(clinical.agreement(facts.metrics))
     return facts.said(text, METRICS, cites=("bland1986agreement",))
 
 
-def by_column(facts: Facts) -> Said | None:
+def by_column(facts: FolderFacts) -> Sentence | None:
     """Scores of the images of each value of a column."""
     told = [
         f"By {column['column']}: {'; '.join(_value(row) for row in column['rows'])}."
@@ -78,7 +78,7 @@ def _value(row: dict[str, Any]) -> str:
     return text
 
 
-def uncertainty(facts: Facts) -> Said | None:
+def uncertainty(facts: FolderFacts) -> Sentence | None:
     """Whether the disagreement of an ensemble tells which images have errors."""
     found = facts.metrics.get("uncertainty")
     if not found:

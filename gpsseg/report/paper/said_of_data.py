@@ -9,7 +9,16 @@ from typing import Any
 from gpsseg.errors import counted
 from gpsseg.evaluators.words import varied_text
 from gpsseg.report.contents import Json
-from gpsseg.report.paper.facts import CARD, CONFIG, METRICS, PER_IMAGE, SPLIT, STUDY, Facts, Said
+from gpsseg.report.paper.facts import (
+    CARD,
+    CONFIG,
+    METRICS,
+    PER_IMAGE,
+    SPLIT,
+    STUDY,
+    FolderFacts,
+    Sentence,
+)
 from gpsseg.report.paper.references import keys_of_data
 from gpsseg.report.sections import leak_sentences, title
 from gpsseg.report.settings import greys_text
@@ -18,7 +27,7 @@ from gpsseg.report.skipped import skipped
 UNSTATED = "not stated"
 
 
-def synthetic(facts: Facts) -> Said | None:
+def synthetic(facts: FolderFacts) -> Sentence | None:
     """That the images are the bundled sample."""
     if not facts.synthetic:
         return None
@@ -29,7 +38,7 @@ def synthetic(facts: Facts) -> Said | None:
     )
 
 
-def data_source(facts: Facts) -> Said | None:
+def data_source(facts: FolderFacts) -> Sentence | None:
     """Which images."""
     metrics = facts.metrics
     if not metrics.get("dataset"):
@@ -45,7 +54,7 @@ def data_source(facts: Facts) -> Said | None:
     return facts.said(text, METRICS, cites=cited)
 
 
-def licence(facts: Facts) -> Said | None:
+def licence(facts: FolderFacts) -> Sentence | None:
     """Under which terms."""
     found = facts.metrics.get("licence")
     if not found or found == UNSTATED or facts.synthetic:
@@ -53,19 +62,19 @@ def licence(facts: Facts) -> Said | None:
     return facts.said(f"Terms of use of the images: {found}.", METRICS)
 
 
-def partitions(facts: Facts) -> Said | None:
+def partitions(facts: FolderFacts) -> Sentence | None:
     """How many images are in which part, and which split that is."""
     if facts.folds:
         return _folds(facts)
     listed = {part: facts.run.split.get(part) for part in ("train", "val", "test")}
     names = {"train": "training", "val": "validation", "test": "test"}
-    sizes = [counted(len(ids), f"{names[part]} image") for part, ids in listed.items() if ids]
-    if not sizes:
+    counts = [counted(len(ids), f"{names[part]} image") for part, ids in listed.items() if ids]
+    if not counts:
         return None
     split = facts.metrics.get("split", {})
     called = split.get("name")
     named = f'the split "{called}"' if called else "the split"
-    text = f"{named[0].upper()}{named[1:]} lists {_and(sizes)} for this run."
+    text = f"{named[0].upper()}{named[1:]} lists {_and(counts)} for this run."
     asked = facts.config.get("train_size")
     if asked:
         text += f" The training images are a seeded subset ({asked} were asked for)."
@@ -73,7 +82,7 @@ def partitions(facts: Facts) -> Said | None:
     return facts.of_run(text + mark, SPLIT, *([CONFIG] if asked else []), METRICS)
 
 
-def _folds(facts: Facts) -> Said | None:
+def _folds(facts: FolderFacts) -> Sentence | None:
     """The same of a study."""
     told = [
         _range(facts.folds, part, f"{name} image")
@@ -100,12 +109,12 @@ def _range(folds: Sequence[Json], key: str, noun: str) -> str:
     >>> _range([{"val": 4}, {"val": 5}], "val", "image"), _range([{"val": 1}], "val", "image")
     ('4 to 5 images', '1 image')
     """
-    sizes = [fold[key] for fold in folds]
-    least, most = min(sizes), counted(max(sizes), noun)
-    return most if least == max(sizes) else f"{least} to {most}"
+    numbers = [fold[key] for fold in folds]
+    least, most = min(numbers), counted(max(numbers), noun)
+    return most if least == max(numbers) else f"{least} to {most}"
 
 
-def validation_share(facts: Facts) -> Said | None:
+def validation_share(facts: FolderFacts) -> Sentence | None:
     """How validation images came about, where the card says that the set brings none."""
     share, card = facts.config.get("val_share"), facts.card
     named = facts.metrics.get("split", {}).get("name")
@@ -121,7 +130,7 @@ def validation_share(facts: Facts) -> Said | None:
     )
 
 
-def groups(facts: Facts) -> Said | None:
+def groups(facts: FolderFacts) -> Sentence | None:
     """What is known of images that belong together."""
     cases = facts.of.cases
     named = {case.group for case in cases if case.group}
@@ -150,7 +159,7 @@ def groups(facts: Facts) -> Said | None:
     )
 
 
-def leaks(facts: Facts) -> Said | None:
+def leaks(facts: FolderFacts) -> Sentence | None:
     """What comparing test with training images found; the latter with those of validation."""
     found = facts.metrics.get("leaks")
     sentence, _ = leak_sentences(found)
@@ -172,7 +181,7 @@ def leaks(facts: Facts) -> Said | None:
     return facts.said(" ".join([told, *filter(None, more)]), METRICS)
 
 
-def left_out(facts: Facts) -> Said | None:
+def left_out(facts: FolderFacts) -> Sentence | None:
     """Images that were skipped, or that none was."""
     found = skipped(facts.metrics)
     if found:
@@ -189,7 +198,7 @@ def left_out(facts: Facts) -> Said | None:
     )
 
 
-def tested(facts: Facts) -> Said | None:
+def tested(facts: FolderFacts) -> Sentence | None:
     """How many images were scored, and what they hold."""
     images = facts.metrics.get("images")
     if images is None:
@@ -202,7 +211,7 @@ def tested(facts: Facts) -> Said | None:
     return facts.said(f"{text}.", METRICS)
 
 
-def preparation(facts: Facts) -> Said | None:
+def preparation(facts: FolderFacts) -> Sentence | None:
     """How images were made ready for the network."""
     size = facts.config.get("image_size")
     if size is None:
@@ -212,14 +221,14 @@ def preparation(facts: Facts) -> Said | None:
     return facts.of_run(f"The network sees images of {size} x {size} pixels.{shown}", CONFIG)
 
 
-def scored_size(facts: Facts) -> Said | None:
+def scored_size(facts: FolderFacts) -> Sentence | None:
     """Which sizes were scored."""
     if "per-image" not in facts.metrics["after"]:
         return None
     return facts.said("Predictions were scored at each image's own size.", METRICS)
 
 
-def augmentation(facts: Facts) -> Said | None:
+def augmentation(facts: FolderFacts) -> Sentence | None:
     """The random changes of training images, as the data card has them."""
     if facts.card is None:
         return None
@@ -227,7 +236,7 @@ def augmentation(facts: Facts) -> Said | None:
     own = facts.card.name != facts.config.get("dataset")
     text = f"Training images were augmented by {_and(steps)}." if steps else ""
     text = text or "Training images were not augmented."
-    return facts.of_run(text, CARD) if own else Said(text, (f"data card {facts.card.name}",))
+    return facts.of_run(text, CARD) if own else Sentence(text, (f"data card {facts.card.name}",))
 
 
 def _step(step: dict[str, Any]) -> str:
@@ -249,7 +258,7 @@ def _value(value: Any) -> str:
     return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def sizes(facts: Facts) -> Said | None:
+def sizes(facts: FolderFacts) -> Sentence | None:
     """How large the lesions are."""
     strata = facts.metrics.get("strata", ())
     told = [
@@ -263,7 +272,7 @@ def sizes(facts: Facts) -> Said | None:
     return facts.said(f"Test images by the size of their foreground: {'; '.join(told)}.", METRICS)
 
 
-def independence(facts: Facts) -> Said | None:
+def independence(facts: FolderFacts) -> Sentence | None:
     """What the intervals count as independent."""
     after = facts.metrics["after"]
     found = next(iter(after.values()))

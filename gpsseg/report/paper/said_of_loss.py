@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpsseg.errors import told
-from gpsseg.report.paper.facts import CONFIG, Facts, Said
+from gpsseg.report.paper.facts import CONFIG, FolderFacts, Sentence
 
 LOSSES = {  # in words, and the works behind it
     "bce-iou": ("cross-entropy plus one minus the soft IoU", ()),
@@ -15,7 +15,7 @@ LOSSES = {  # in words, and the works behind it
 }
 
 
-def loss(facts: Facts) -> Said | None:
+def loss(facts: FolderFacts) -> Sentence | None:
     """What was minimised; a run of old does not say which, and there was one."""
     if not facts.config:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpsseg.config.methods import title_of
 from gpsseg.errors import counted
 from gpsseg.report.contents import Json
-from gpsseg.report.paper.facts import CONFIG, LAYERS, METRICS, Facts, Said
+from gpsseg.report.paper.facts import CONFIG, LAYERS, METRICS, FolderFacts, Sentence
 from gpsseg.report.paper.references import keys_of_method
 from gpsseg.report.sections import ever_trained, trained_parts
 
@@ -24,7 +24,7 @@ BIASES = {
 }
 
 
-def method(facts: Facts) -> Said | None:
+def method(facts: FolderFacts) -> Sentence | None:
     """Which way to tune, and its settings."""
     name = facts.metrics.get("method")
     if not name:
@@ -69,7 +69,7 @@ def _decoder(top_k: object) -> str:
     return f"; in the decoder {top_k} per neuron" if top_k is not None else ""
 
 
-def selection_images(facts: Facts) -> Said | None:
+def selection_images(facts: FolderFacts) -> Sentence | None:
     """On how many images weights were scored, and how firm the selection is."""
     found = facts.run.selection
     if not found.get("images"):
@@ -83,7 +83,7 @@ def selection_images(facts: Facts) -> Said | None:
     return facts.of_run(f"{text}.", LAYERS)
 
 
-def trained_share(facts: Facts) -> Said | None:
+def trained_share(facts: FolderFacts) -> Sentence | None:
     """How much trained, and how much stayed frozen."""
     parts = {name: (number, share) for name, number, share in trained_parts(facts.run)}
     if "All" not in parts:

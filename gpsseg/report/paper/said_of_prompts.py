@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gpsseg.config.told import asked
-from gpsseg.report.paper.facts import METRICS, Facts, Said
+from gpsseg.report.paper.facts import METRICS, FolderFacts, Sentence
 from gpsseg.report.sections import prompted, words
 
 
-def prompts(facts: Facts) -> Said | None:
+def prompts(facts: FolderFacts) -> Sentence | None:
     """What the network was told of the truth, or that it was told nothing."""
     told = prompted(facts.metrics)
     if told:

@@ -6,14 +6,14 @@ from gpsseg.errors import counted, few
 from gpsseg.evaluators.words import interval_text, interval_words, mean_words, name_of_base
 from gpsseg.report import sections
 from gpsseg.report.caveats import adopted
-from gpsseg.report.paper.facts import METRICS, PER_IMAGE, Facts, Said
+from gpsseg.report.paper.facts import METRICS, PER_IMAGE, FolderFacts, Sentence
 from gpsseg.report.paper.said_of_clinic import with_interval
 from gpsseg.report.paper.table import headline, marks, varies
 
 WORST = 5
 
 
-def protocols(facts: Facts) -> Said | None:
+def protocols(facts: FolderFacts) -> Sentence | None:
     """The rules of scoring."""
     told = [
         f"{rule.name}: {rule.rule}" if rule.rule else rule.name
@@ -22,14 +22,14 @@ def protocols(facts: Facts) -> Said | None:
     return facts.said(f"Scores are of named protocols. {' '.join(map(_sentence, told))}", METRICS)
 
 
-def headline_protocol(facts: Facts) -> Said | None:
+def headline_protocol(facts: FolderFacts) -> Sentence | None:
     """The rule of the scores in the text."""
     rule = headline(facts.metrics)
     about = f" {rule.rule}" if rule.rule else ""
     return facts.said(f'Scores follow the protocol "{rule.name}".{about}', METRICS)
 
 
-def scores(facts: Facts) -> Said | None:
+def scores(facts: FolderFacts) -> Sentence | None:
     """The scores of the default protocol."""
     rule, metrics = headline(facts.metrics), facts.metrics
     told = [f"{score.name} {with_interval(score.after)}" for score in rule.overlap]
@@ -48,12 +48,12 @@ def scores(facts: Facts) -> Said | None:
     return facts.said(" ".join([f"{text}.", *marks(facts)]), METRICS)
 
 
-def classes(facts: Facts) -> Said | None:
+def classes(facts: FolderFacts) -> Sentence | None:
     """The scores of each class that is told apart, and of each label."""
     told = [*sections.classes(facts.metrics), *sections.labels(facts.metrics)]
     if not told:
         return None
-    scores = [
+    by_class = [
         f'"{one["name"]}", which {counted(one["images"], "true mask shows", "true masks show")}: '
         + " and ".join(
             f"{name} {with_interval(one[key])}"
@@ -65,19 +65,19 @@ def classes(facts: Facts) -> Said | None:
     what = "class" if sections.classes(facts.metrics) else "label"
     return facts.said(
         f"By {what}, over all images, where a {what} absent from both masks scores 1 and from one "
-        f"0: {'; '.join(scores)}. Scores that name no {what} are of all together, as one "
+        f"0: {'; '.join(by_class)}. Scores that name no {what} are of all together, as one "
         "foreground.",
         METRICS,
     )
 
 
-def warnings(facts: Facts) -> Said | None:
+def warnings(facts: FolderFacts) -> Sentence | None:
     """What a protocol warns of."""
     told = [rule.warning for rule in sections.protocols(facts.metrics) if rule.warning]
     return facts.said(" ".join(map(_sentence, dict.fromkeys(told))), METRICS)
 
 
-def intervals(facts: Facts) -> Said | None:
+def intervals(facts: FolderFacts) -> Sentence | None:
     """What the intervals are over, or why there are none."""
     rule = headline(facts.metrics)
     if not rule.over:
@@ -90,7 +90,7 @@ def intervals(facts: Facts) -> Said | None:
     return facts.said(f"Given are {rule.over}, by the jackknife{more}.", METRICS)
 
 
-def paired(facts: Facts) -> Said | None:
+def paired(facts: FolderFacts) -> Sentence | None:
     """Tests against other results."""
     told = []
     for one in facts.metrics.get("paired", ()):
@@ -104,7 +104,7 @@ def paired(facts: Facts) -> Said | None:
     return facts.said(f"Paired differences in Dice to other results: {'; '.join(told)}.", METRICS)
 
 
-def by_size(facts: Facts) -> Said | None:
+def by_size(facts: FolderFacts) -> Sentence | None:
     """Scores by lesion size."""
     told = [
         f"{100 * s['low']:.3g} to {100 * s['high']:.3g} %: {s['dice']:.3f} over "
@@ -118,7 +118,7 @@ def by_size(facts: Facts) -> Said | None:
     )
 
 
-def calibration(facts: Facts) -> Said | None:
+def calibration(facts: FolderFacts) -> Sentence | None:
     """How far probabilities can be believed."""
     found = facts.metrics.get("calibration", {})
     if found.get("ece") is None:
@@ -130,7 +130,7 @@ def calibration(facts: Facts) -> Said | None:
     )
 
 
-def worst(facts: Facts) -> Said | None:
+def worst(facts: FolderFacts) -> Sentence | None:
     """The images with the lowest Dice."""
     cases = [case for case in facts.of.cases if case.dice is not None]
     if not cases:
@@ -143,7 +143,7 @@ def worst(facts: Facts) -> Said | None:
     return facts.said(text, PER_IMAGE)
 
 
-def across_folds(facts: Facts) -> Said | None:
+def across_folds(facts: FolderFacts) -> Sentence | None:
     """How the folds of a study differ."""
     told = [f["dice"] for f in facts.folds if f.get("dice") is not None]
     if not told:
@@ -155,7 +155,7 @@ def across_folds(facts: Facts) -> Said | None:
     )
 
 
-def internal(facts: Facts) -> Said | None:
+def internal(facts: FolderFacts) -> Sentence | None:
     """Whether the test images are of the set that was trained on."""
     trained, dataset = facts.metrics.get("trained_on"), facts.metrics.get("dataset")
     if facts.folds:
@@ -176,7 +176,7 @@ def internal(facts: Facts) -> Said | None:
     )
 
 
-def external(facts: Facts) -> Said | None:
+def external(facts: FolderFacts) -> Sentence | None:
     """Whether they are of another set."""
     trained, dataset = facts.metrics.get("trained_on"), facts.metrics.get("dataset")
     drawn = _trained_on_drawn(facts)
@@ -191,7 +191,7 @@ def external(facts: Facts) -> Said | None:
     return facts.said("The folder names no other data set than that of training.", METRICS)
 
 
-def _trained_on_drawn(facts: Facts) -> bool:
+def _trained_on_drawn(facts: FolderFacts) -> bool:
     """Whether the training images were drawn; those of a run, and where nobody says, as tested."""
     return str(facts.metrics.get("trained_on_data", facts.metrics.get("data"))).startswith(
         "synthetic"
@@ -202,7 +202,7 @@ def _called(name: str, drawn: bool) -> str:
     return f'drawn images in the place of "{name}"' if drawn else f'"{name}"'
 
 
-def output(facts: Facts) -> Said | None:
+def output(facts: FolderFacts) -> Sentence | None:
     """What the network gives."""
     if not facts.metrics.get("backbone"):
         return None

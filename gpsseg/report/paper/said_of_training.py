@@ -13,8 +13,8 @@ from gpsseg.report.paper.facts import (
     METRICS,
     SPLIT,
     STUDY,
-    Facts,
-    Said,
+    FolderFacts,
+    Sentence,
     name_of,
 )
 from gpsseg.report.paper.references import keys_of_backbone
@@ -27,7 +27,7 @@ COMPUTING = (  # of all that config.json records, what a paper names
 OF_FOLD = re.compile(r"fold[- ](\d+):? (.+?)(?=; fold[- ]\d|$)")  # of a study's, an ensemble's
 
 
-def network(facts: Facts) -> Said | None:
+def network(facts: FolderFacts) -> Sentence | None:
     """Which network, and how large."""
     name = facts.metrics.get("backbone")
     if not name:
@@ -39,13 +39,13 @@ def network(facts: Facts) -> Said | None:
     return facts.said(text, *files, cites=keys_of_backbone(str(name)))
 
 
-def pretraining(facts: Facts) -> Said | None:
+def pretraining(facts: FolderFacts) -> Sentence | None:
     """What its weights were before."""
     found = facts.metrics.get("pretraining")
     return facts.said(f"Pre-training: {str(found).rstrip('.')}.", METRICS) if found else None
 
 
-def seed(facts: Facts) -> Said | None:
+def seed(facts: FolderFacts) -> Sentence | None:
     """The seed, and that there is one."""
     found = facts.metrics.get("seed", facts.config.get("seed"))
     if found is None:
@@ -59,12 +59,12 @@ def seed(facts: Facts) -> Said | None:
     )
 
 
-def networks(facts: Facts) -> int:
+def networks(facts: FolderFacts) -> int:
     """How many networks were scored: one of each fold of a study."""
     return len(facts.folds) or int(facts.metrics.get("ensemble", {}).get("networks", 1))
 
 
-def optimisation(facts: Facts) -> Said | None:
+def optimisation(facts: FolderFacts) -> Sentence | None:
     """Optimiser, rates, schedule, batches and epochs."""
     config = facts.config
     if not {"epochs", "batch_size", "lr"} <= set(config):
@@ -91,7 +91,7 @@ def optimisation(facts: Facts) -> Said | None:
     return facts.of_run(f"{text}.", CONFIG)
 
 
-def epoch_kept(facts: Facts) -> Said | None:
+def epoch_kept(facts: FolderFacts) -> Sentence | None:
     """Which epoch's weights were taken, and by what."""
     if facts.folds:
         return _epochs_of_folds(facts)
@@ -118,7 +118,7 @@ def epoch_kept(facts: Facts) -> Said | None:
     return facts.of_run(text, METRICS, SPLIT, *([LOG] if of else []))
 
 
-def _epochs_of_folds(facts: Facts) -> Said | None:
+def _epochs_of_folds(facts: FolderFacts) -> Sentence | None:
     kept = [fold["best_epoch"] for fold in facts.folds if fold.get("best_epoch") is not None]
     if len(kept) < len(facts.folds):
         return None
@@ -132,7 +132,7 @@ def _epochs_of_folds(facts: Facts) -> Said | None:
     )
 
 
-def ended_early(facts: Facts) -> Said | None:
+def ended_early(facts: FolderFacts) -> Sentence | None:
     """That a training, or that of some folds, did not go to its end."""
     found = str(facts.metrics.get("training") or "")
     if not found:
@@ -152,7 +152,7 @@ def _course(found: str) -> str:
     return f"was {found}" if found.startswith("stopped") else found
 
 
-def ensemble(facts: Facts) -> Said | None:
+def ensemble(facts: FolderFacts) -> Sentence | None:
     """Whether several networks, or one network's several looks, answered together."""
     mean = mean_words(facts.metrics, " probabilities")
     if facts.folds:
@@ -167,7 +167,7 @@ def ensemble(facts: Facts) -> Said | None:
     return facts.said(text, METRICS)
 
 
-def software(facts: Facts) -> Said | None:
+def software(facts: FolderFacts) -> Sentence | None:
     """Versions of what computed."""
     recorded = facts.run.config.get("versions", {})
     found = [f"{name} {recorded[name]}" for name in COMPUTING if name in recorded]
@@ -176,7 +176,7 @@ def software(facts: Facts) -> Said | None:
     return facts.of_run(f"Software: {', '.join(found)}.", CONFIG, cites=("gpsseg",))
 
 
-def hardware(facts: Facts) -> Said | None:
+def hardware(facts: FolderFacts) -> Sentence | None:
     """What computed, in which precision and for how long."""
     processor = facts.metrics.get("processor")
     if not processor:
@@ -195,7 +195,7 @@ def hardware(facts: Facts) -> Said | None:
     return facts.said(f"{text}.", *files)
 
 
-def repeat(facts: Facts) -> Said | None:
+def repeat(facts: FolderFacts) -> Sentence | None:
     """The command that repeats the training."""
     line, but = command(facts.of), not_repeated(facts.of)
     if not line:
@@ -206,7 +206,7 @@ def repeat(facts: Facts) -> Said | None:
     return facts.said(text, *files)
 
 
-def delta(facts: Facts) -> Said | None:
+def delta(facts: FolderFacts) -> Sentence | None:
     """What there is of the trained network to share."""
     size = facts.run.delta_bytes
     if not size:

@@ -12,7 +12,7 @@ from gpsseg.evaluators.words import interval_text, name_of_base
 from gpsseg.report import sections
 from gpsseg.report.caveats import adopted, trained_on_drawn, untrained
 from gpsseg.report.contents import Json
-from gpsseg.report.paper.facts import Facts
+from gpsseg.report.paper.facts import FolderFacts
 from gpsseg.report.paper.texts import latex, markdown
 from gpsseg.report.scores import Score, score_of
 
@@ -20,7 +20,7 @@ HEADINGS = ("Stage", "Protocol", "Score", "Value", "95 % interval", "Interval ov
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """A score.
 
     Attributes:
@@ -53,7 +53,7 @@ def headline(metrics: Json) -> sections.ProtocolScores:
     return next((rule for rule in rules if rule.overlap), rules[0])
 
 
-def rows(facts: Facts) -> list[Row]:
+def rows(facts: FolderFacts) -> list[ScoreRow]:
     """All scores: of each protocol before and after, and of a study's folds."""
     images, base = facts.metrics.get("images"), name_of_base(facts.metrics)
     after = "pooled out of fold" if facts.folds else "after"
@@ -63,12 +63,12 @@ def rows(facts: Facts) -> list[Row]:
             for stage, score in ((base, one.before), (after, one.after)):
                 if score and score.value == score.value:
                     over = score.over.get("images", images)
-                    found.append(Row(stage, rule.name, one.name, score, over))
+                    found.append(ScoreRow(stage, rule.name, one.name, score, over))
     of_folds = [row for fold in facts.folds for row in _of_fold(fold)]
     return [*found, *_apart(facts, after), *of_folds]
 
 
-def _apart(facts: Facts, after: str) -> list[Row]:
+def _apart(facts: FolderFacts, after: str) -> list[ScoreRow]:
     """The scores of each class that is told apart, and of each label: means over all images."""
     images, base, found = facts.metrics.get("images"), name_of_base(facts.metrics), []
     for kind, told in (
@@ -83,7 +83,7 @@ def _apart(facts: Facts, after: str) -> list[Row]:
             ):
                 if score:
                     of = f"{kind} {one['name']}, which {_show(one['images'])}"
-                    found.append(Row(stage, of, label, score, images))
+                    found.append(ScoreRow(stage, of, label, score, images))
     return found
 
 
@@ -91,16 +91,16 @@ def _show(images: int) -> str:
     return counted(images, "true mask shows", "true masks show")
 
 
-def _of_fold(fold: Json) -> list[Row]:
+def _of_fold(fold: Json) -> list[ScoreRow]:
     stage, found = f"fold {fold['fold']}", []
     for key, label in (("dice", "mDice"), ("iou", "mIoU")):
         score = score_of(fold, key)
         if score:
-            found.append(Row(stage, "per-image", label, score, fold["images"]))
+            found.append(ScoreRow(stage, "per-image", label, score, fold["images"]))
     return found
 
 
-def marks(facts: Facts) -> list[str]:
+def marks(facts: FolderFacts) -> list[str]:
     """What must stand beside these scores wherever they go."""
     told = []
     if facts.synthetic:
@@ -122,7 +122,7 @@ def marks(facts: Facts) -> list[str]:
     return told
 
 
-def caption(facts: Facts) -> str:
+def caption(facts: FolderFacts) -> str:
     """What the table shows."""
     over, what = headline(facts.metrics).over, sections.title(facts.metrics)
     if varies(facts):
@@ -142,25 +142,25 @@ def caption(facts: Facts) -> str:
     )
 
 
-def varies(facts: Facts) -> bool:
+def varies(facts: FolderFacts) -> bool:
     """Whether the intervals of some rows are over other images than those of others."""
     return len({row.score.varied for row in rows(facts)} - {""}) > 1
 
 
-def _warnings(facts: Facts) -> dict[str, str]:
+def _warnings(facts: FolderFacts) -> dict[str, str]:
     """Protocol -> what it warns of; those that warn of nothing are left out."""
     told = {rule.name: rule.warning for rule in sections.protocols(facts.metrics)}
     return {name: warning for name, warning in told.items() if warning}
 
 
-def as_markdown(found: Sequence[Row]) -> str:
+def as_markdown(found: Sequence[ScoreRow]) -> str:
     """The rows as a table in Markdown."""
     lines = [HEADINGS, ("---",) * len(HEADINGS), *(row.cells for row in found)]
     told = [" | ".join(markdown(cell) for cell in line) for line in lines]
     return "\n".join(f"| {line} |" for line in told)
 
 
-def as_latex(found: Sequence[Row], title: str) -> str:
+def as_latex(found: Sequence[ScoreRow], title: str) -> str:
     """The rows as a table in LaTeX; it needs the package booktabs."""
     body = [" & ".join(latex(cell) for cell in row.cells) + r" \\" for row in found]
     head = " & ".join(latex(heading) for heading in HEADINGS) + r" \\"
@@ -182,7 +182,7 @@ def as_latex(found: Sequence[Row], title: str) -> str:
     )
 
 
-def as_csv(found: Sequence[Row], facts: Facts) -> list[dict[str, Any]]:
+def as_csv(found: Sequence[ScoreRow], facts: FolderFacts) -> list[dict[str, Any]]:
     """The rows with all digits, and what must stand beside every score."""
     notes, warned = marks(facts), _warnings(facts)
     return [

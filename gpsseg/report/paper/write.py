@@ -8,7 +8,7 @@ from gpsseg.files import write_rows, write_text
 from gpsseg.folders import refuse_existing
 from gpsseg.report.paper import table
 from gpsseg.report.paper.checklist import as_markdown, fill, read_checklist, sentence
-from gpsseg.report.paper.facts import Facts, Said, read_facts
+from gpsseg.report.paper.facts import FolderFacts, Sentence, read_facts
 from gpsseg.report.paper.fillers import METHODS, RESULTS, say_all
 from gpsseg.report.paper.references import bibtex
 from gpsseg.report.paper.texts import markdown
@@ -48,7 +48,7 @@ def write_paper(run: Path, checklist: str | None, output: Path) -> list[Path]:
     return files
 
 
-def _text(facts: Facts, checklist: str | None) -> tuple[str, list[str]]:
+def _text(facts: FolderFacts, checklist: str | None) -> tuple[str, list[str]]:
     """The text in Markdown, and the keys of what it cites.
 
     It does not name its own files, which may be called after somebody.
@@ -80,12 +80,12 @@ def _text(facts: Facts, checklist: str | None) -> tuple[str, list[str]]:
     return "\n\n".join(part.strip("\n") for part in parts) + "\n", cited
 
 
-def _paragraph(found: list[Said]) -> str:
+def _paragraph(found: list[Sentence]) -> str:
     """Sentences in a row, and below where they are from."""
     files = dict.fromkeys(name for said in found for name in said.files)
     told = ", ".join(f"`{name}`" for name in files)
     return f"{' '.join(map(sentence, found))}\n\n(From {told}.)"
 
 
-def _marked(facts: Facts, entries: str) -> str:
+def _marked(facts: FolderFacts, entries: str) -> str:
     return "".join(f"% {mark}\n" for mark in table.marks(facts)) + entries
