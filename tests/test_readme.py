@@ -28,7 +28,11 @@ TEXTS = [
     for path in (ROOT / "README.md", ROOT / "RESULTS.md", *(ROOT / "docs").rglob("*.md"))
 ]
 COMMANDS = sorted(
-    {c.strip() for text in TEXTS for c in re.findall(r"python -m gpsseg[^`\n|]*", text)}
+    {
+        command.strip()
+        for text in TEXTS
+        for command in re.findall(r"python -m gpsseg[^`\n|]*", re.sub(r" \\\n +", " ", text))
+    }
 )
 
 
