@@ -130,7 +130,7 @@ def test_a_nameless_start_on_own_images_begins_anew(
 
     run, fit = tmp_path / "run", module.train_run
 
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **named: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "train_run", stop)
