@@ -58,11 +58,16 @@ def _where_from(card: Card) -> str:
     """What to do where a set is not found."""
     if card.root is not None:
         return f"Were the files moved from {card.root}? Pass --data-root with their new place."
-    where = card.get or f"Download it from {card.homepage}."
+    where = where_to_get(card) or "Correct --data-root."
     sample = bundled("sample_data") / card.name
     if not sample.is_dir():
         return where
     return f"{where.rstrip('.')}, or leave out --data-root to try the synthetic sample."
+
+
+def where_to_get(card: Card) -> str:
+    """How to get a set that has no direct link, a sentence; empty where its card does not say."""
+    return card.get or (f"Download it from {card.homepage}." if card.homepage else "")
 
 
 def part_rules(split: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
