@@ -20,6 +20,7 @@ from gpsseg.data.cards.layout import (
 from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case as Case
+from gpsseg.data.formats.maps import without_beside
 from gpsseg.data.formats.matching import channel
 from gpsseg.data.nameless import hide_cases
 from gpsseg.data.splits.carve import BY_GROUPS, BY_IMAGES
@@ -161,7 +162,8 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
         for part, how in part_rules(rule):
             others |= other_files(root, how, parts[part])
     channels = channels_of(others, [case for cases in parts.values() for case in cases])
-    lone, rest = masks - used - channels, others - used - (masks - channels)
+    kept = {*without_beside({*masks, *used, *others})}
+    lone, rest = (masks - used - channels) & kept, (others - used - (masks - channels)) & kept
     tables = sorted({root / how["table"] for _, how in part_rules(rule) if "table" in how})
     return Found(data, root, parts, tuple(sorted(lone)), tuple(sorted(rest)), tuple(tables))
 
