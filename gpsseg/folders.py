@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import os
 import secrets
 import socket
@@ -139,7 +140,16 @@ def refuse_existing(path: Path, begun_by: object = None) -> None:
         else f"already exists{' and is not empty' if path.is_dir() else ''}; gpsseg never "
         "overwrites a result"
     )
-    raise UserError(f"{path} {why}. Name another --output, or move the old one away.")
+    other = f"Name another --output, such as {_next_free(path)}"
+    raise UserError(f"{path} {why}. {other}, or move the old one away.")
+
+
+def _next_free(path: Path) -> Path:
+    """The first of name-2, name-3 and so on that is not there; a file keeps its ending."""
+    ending = "" if path.is_dir() else path.suffix
+    stem = path.name.removesuffix(ending)
+    named = (path.with_name(f"{stem}-{number}{ending}") for number in itertools.count(2))
+    return next(free for free in named if not free.exists())
 
 
 def new_run_folder(output: Path | None, name: str, begun_by: object = None) -> Path:

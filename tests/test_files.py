@@ -11,7 +11,7 @@ from gpsseg.config.report import ReportConfig
 from gpsseg.errors import UserError
 from gpsseg.faults import DiskError
 from gpsseg.files import write_json, write_rows, write_text
-from gpsseg.folders import finish_folder, new_folder, new_run_folder
+from gpsseg.folders import finish_folder, new_folder, new_run_folder, refuse_existing
 from gpsseg.reading import read_json, read_table
 from gpsseg.writing import replacing
 
@@ -20,8 +20,15 @@ def test_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert new_folder(tmp_path / "a" / "b").is_dir()
     assert new_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b", "empty: may be used"
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="already exists"):
+    with pytest.raises(UserError, match=r"file already exists.* such as .*/file-2, or move"):
         new_folder(tmp_path / "file")
+    for name in ("page.html", "page-2.html", "of.v1/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"such as .*/page-3\.html, or move"):
+        refuse_existing(tmp_path / "page.html")
+    with pytest.raises(UserError, match=r"such as .*/of\.v1-2, or move"):
+        refuse_existing(tmp_path / "of.v1")
     with pytest.raises(UserError, match=r"cannot be made: Not a directory\. Name another --output"):
         new_folder(tmp_path / "file" / "run")
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from gpsseg.config.compare import CompareConfig
+from gpsseg.config.compare import BASELINE, CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.console import say, working
 from gpsseg.ending import goes_on_again
@@ -54,8 +54,11 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     brings_validation(card, config.data_root, config.split)  # names a split that is there
     check_others(config, facts)
     open_comparison(config, asked_for(config))
-    if config.baseline not in config.methods:
-        say(f"There are no paired tests: --baseline {config.baseline} is none of --methods.")
+    if config.tested_against is None:
+        say(
+            f"There are no paired tests: {BASELINE}, the default --baseline, is none of --methods. "
+            "Name another one, or add it."
+        )
     config = split_as_begun(config)
     trials = trials_of(config)
     tried = [cell for cells in trials.values() for cell in cells]

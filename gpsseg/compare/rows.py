@@ -107,7 +107,8 @@ def _words(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _settings(config: CompareConfig) -> dict[str, Any]:
     """What was asked for; no data set's name where the data are one's own."""
     own = ("dataset", "data_root") if config.images or config.table else ()
-    return {k: v for k, v in dataclasses.asdict(config).items() if k not in ("output", *own)}
+    asked = dataclasses.asdict(config) | {"baseline": config.tested_against}
+    return {k: v for k, v in asked.items() if k not in ("output", *own)}
 
 
 def _row(
@@ -185,13 +186,13 @@ def compare_with_baseline(
     scores: Mapping[Group, SeedScores],
 ) -> None:
     """Add "against" to the rows of one training size, where the baseline is among them."""
-    base = (size, config.baseline)
-    if base not in scores:
+    if config.tested_against is None:
         return
+    base = (size, config.tested_against)
     others = [group for group in rows if group[0] == size and group != base]
     tests = paired_tests([scores[group].dice for group in others], scores[base])
     for group, test in zip(others, tests, strict=True):
-        rows[group]["against"] = {"method": config.baseline, **test}
+        rows[group]["against"] = {"method": base[1], **test}
 
 
 def paired_tests(dice: Sequence[np.ndarray], base: SeedScores) -> list[dict[str, Any]]:

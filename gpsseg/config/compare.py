@@ -39,6 +39,7 @@ FREE = {
     "workers",
     "cache",
 }
+BASELINE = "full"  # where no other is named
 OF_ALL = ("lr", "decoder_lr", "warmup", "loss")  # what every method has
 OPTIONS = (*OF_SOME, *OF_ALL)  # of --methods
 
@@ -129,8 +130,9 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
     one: a rate that works with these may fail with others."""
     epochs: int = 12
     """Passes over the training images, for every method."""
-    baseline: str = "full"
-    """The method of --methods that the others are tested against, image by image."""
+    baseline: str | None = None
+    """The method of --methods that the others are tested against, image by image. Default: full,
+    where it is one of them."""
     also_on: tuple[str, ...] = ()
     """What tuning keeps: other data sets (names or paths of data cards, below the same --data-root)
     whose test images are scored too, by the tested runs and by the untuned network. With
@@ -165,6 +167,11 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
             )
         refuse_idle(self, {**CONDITIONS, **PATIENCE_CONDITIONS})
 
+    @property
+    def tested_against(self) -> str | None:
+        """The baseline of the paired tests; None where there are none."""
+        return self.baseline or (BASELINE if BASELINE in self.methods else None)
+
     def _check_methods(self) -> None:
         """Refuse a method that is none, comes twice, or is not there to be the baseline."""
         seen: dict[str, dict[str, Any]] = {}
@@ -174,7 +181,7 @@ class CompareConfig(BackboneConfig, PreparationConfig, TrainingConfig):
             if twin is not None:
                 raise UserError(f"--methods {twin} and {text} are the same. Leave one out.")
             seen[text] = settings
-        if self.baseline not in self.methods and self.baseline != "full":
+        if self.baseline is not None and self.baseline not in self.methods:
             near = nearest(self.baseline, self.methods) or f" Expected {' or '.join(self.methods)}."
             raise UserError(f"--baseline {self.baseline} is none of --methods.{near}")
 

@@ -23,7 +23,7 @@ from gpsseg.config.datasets import (
 from gpsseg.console import say, working
 from gpsseg.errors import UserError, counted
 from gpsseg.files import write_text
-from gpsseg.folders import finish_folder, new_folder
+from gpsseg.folders import finish_folder, new_folder, refuse_existing
 from gpsseg.writing import make_folder
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def info(config: DatasetInfoConfig) -> Card:
     """Print what a data card says; see ``DatasetInfoConfig``."""
     from gpsseg.data.cards.card import load_card
     from gpsseg.data.cards.layout import describe_part
+    from gpsseg.data.splits.place import where_to_get
 
     card = load_card(config.dataset)
     say(f"{card.title} ({card.foreground})", style="bold")
@@ -79,8 +80,9 @@ def info(config: DatasetInfoConfig) -> Card:
         say(f"{'classes':<10} {', '.join(card.classes)}")
     if card.note:
         say(f"{'note':<10} {card.note}", style="yellow")
-    fetch = f"python -m gpsseg.datasets download {card.name}" if card.sources else card.get
-    say(f"{'get it':<10} {fetch or 'see the homepage'}")
+    fetch = f"python -m gpsseg.datasets download {card.name}" if card.sources else ""
+    if fetch or where_to_get(card):
+        say(f"{'get it':<10} {fetch or where_to_get(card)}")
     return card
 
 
@@ -104,8 +106,7 @@ def check(config: CheckConfig) -> Audit:
 
     card = card_of(config)
     page = config.output or Path(f"check-{card.name}.html")
-    if page.exists():
-        raise UserError(f"{page} already exists; gpsseg never overwrites. Name another --output.")
+    refuse_existing(page)
     make_folder(page.parent)
     with working("looking for images"):
         found = find_cases(card, config.data_root, require_masks=False)
@@ -154,13 +155,14 @@ def download(config: DownloadConfig) -> Path:
     """
     from gpsseg.data.cards.card import load_card
     from gpsseg.data.download import fetch_sources
+    from gpsseg.data.splits.place import where_to_get
 
     card = load_card(config.dataset)
     say(card.title, style="bold")
     for name, text in licence_lines(card):
         say(f"{name:<10} {text}")
     if not card.sources:
-        raise UserError(f"{card.title} has no direct official link. {card.get}")
+        raise UserError(f"{card.title} has no direct official link. {where_to_get(card)}".strip())
     _accept(config.accept_licence)
     root = make_folder(config.output.expanduser())
     fetch_sources(card.sources, root, config.keep_archives)
@@ -208,8 +210,7 @@ def new(config: NewConfig) -> Path:
     from gpsseg.data.splits.leftovers import file_notes
     from gpsseg.data.splits.split import find_cases
 
-    if config.output.exists():
-        raise UserError(f"{config.output} already exists. Name another --output.")
+    refuse_existing(config.output)
     source = SourceConfig(
         images=config.images, masks=config.masks, table=config.table, title=config.title
     )

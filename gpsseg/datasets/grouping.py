@@ -15,8 +15,9 @@ from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.splits.split import find_cases
 from gpsseg.datasets.patients import patient_tags
 from gpsseg.datasets.scenes import Proposal, propose_groups
-from gpsseg.errors import UserError, counted
+from gpsseg.errors import counted
 from gpsseg.files import write_rows
+from gpsseg.folders import refuse_existing
 from gpsseg.writing import make_folder
 
 
@@ -26,8 +27,7 @@ def propose(config: GroupsConfig) -> list[Proposal]:
     Raises:
         UserError: the table exists already, the set is not there, or an image cannot be read.
     """
-    if config.output.exists():
-        raise UserError(f"{config.output} already exists. Name another --output.")
+    refuse_existing(config.output)
     card = card_of(config)
     with working("looking for images"):
         found = find_cases(card, config.data_root)

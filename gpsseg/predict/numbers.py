@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
+from gpsseg.data.formats.filenames import PROPAGATED, UNCERTAIN
 from gpsseg.errors import UserError
 from gpsseg.files import write_rows
 from gpsseg.predict.targets import partial_folder
@@ -19,7 +20,7 @@ from gpsseg.reading import read_log, read_table
 from gpsseg.scope import drawn
 from gpsseg.writing import append, remove_file
 
-TABLE, FRAMES = "uncertainty.csv", "propagated.csv"
+TABLE, FRAMES = UNCERTAIN, PROPAGATED
 COLUMN = {TABLE: "uncertainty", FRAMES: "frame"}  # of the numbers
 
 

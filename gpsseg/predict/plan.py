@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.formats.dicom_codes import Segment
+from gpsseg.data.formats.filenames import DOUBT, OVERLAY
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.data.sources import Failures, Source
 from gpsseg.errors import UserError
@@ -153,7 +154,7 @@ def _plan(source: Source, config: PredictConfig) -> Plan:
         source,
         path(mask),
         path(f"_probability{soft}") if config.save_probabilities else None,
-        path(f"_overlay{overlay}") if config.overlays else None,
-        path(f"_uncertainty{soft}") if config.uncertainty else None,
+        path(f"{OVERLAY}{overlay}") if config.overlays else None,
+        path(f"{DOUBT}{soft}") if config.uncertainty else None,
         config.output / TABLE if config.uncertainty else None,
     )

@@ -30,7 +30,7 @@ def look_at_all(config: PreparationConfig, card: Card, split: Split) -> dict[Cas
         UserError: as ``gpsseg.data.checks.readable.check_cases``; or more than half of a part
             cannot be used.
     """
-    for note in file_notes(card, config.data_root, config.anonymous_ids):
+    for note in (*split.notes, *file_notes(card, config.data_root, config.anonymous_ids)):
         say(note, style="yellow")
     cases, skip = [*split.seen, *split.test], config.on_bad_image == "skip"
     found = zip(cases, say_notes(cases, config.anonymous_ids, skip), strict=True)

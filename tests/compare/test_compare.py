@@ -72,7 +72,9 @@ def test_what_is_finished_is_kept_and_the_rest_is_run(kvasir, cells_here, tmp_pa
     settings = tools.config(tmp_path / "c", **options)
     result = compare(settings)
     assert [row["method"] for row in result["rows"]] == ["gps", "decoder"]
-    assert "no paired tests: --baseline full is none of --methods" in capsys.readouterr().out
+    assert "no paired tests: full, the default --baseline, is none" in capsys.readouterr().out
+    assert result["settings"]["baseline"] is None
+    assert "Against" not in (tmp_path / "c" / "compare.html").read_text()
     assert result["data"] == "synthetic sample", "drawn images are known as such"
     assert json.loads((tmp_path / "c" / "compare.json").read_text())["rows"][0]["dice"] >= 0
 

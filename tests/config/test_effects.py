@@ -139,7 +139,10 @@ REFUSED = {
         "text": ({**OUT, "prompt": "point", "text": "polyp"}, "it goes with --prompt text"),
         "loss": ({**OUT, "loss": "structure", "methods": "gps:loss=bce-iou"}, NO_EFFECT),
         "trial_seeds": ({**OUT, "trial_seeds": 2, "lr_factors": 1}, "--lr-factors to try"),
-        "baseline": ({**OUT, "baseline": "gsp"}, "Did you mean 'gps'"),
+        "baseline": (
+            {**OUT, "methods": ("gps", "lora"), "baseline": "full"},
+            r"--baseline full is none of --methods\. Expected gps or lora",
+        ),
         "also_on": ({**OUT, "also_on": "kvasir"}, "is what is tuned for"),
         "without_box": ({**OUT, "without_box": True}, "it goes with --also-on"),
     },

@@ -67,6 +67,21 @@ def test_extra_files_are_told(tmp_path: Path) -> None:
     assert [path.name for path in pair(tmp_path, cases("a")).extra] == ["b.png", "d.npy"]
 
 
+def test_what_predict_leaves_beside_masks_is_no_mask(tmp_path: Path) -> None:
+    ours = (
+        "a_overlay.jpg",
+        "a_uncertainty.png",
+        "v/0_overlay/000000.jpg",
+        "v/0_uncertainty/000000.png",
+    )
+    touch(tmp_path, "a.png", "v/0/000000.png", *ours, "b_overlay.jpg")
+    found = pair(tmp_path, cases("a", "v/0/000000"))
+    assert [path.name for path in found.extra] == ["b_overlay.jpg"], "there is no b"
+    assert [case.id for case in truth_cases(tmp_path)] == ["a", "b_overlay", "000000"]
+    touch(tmp_path, "x.nii.gz", "x_uncertainty.nii.gz", "y.dcm", "y_overlay/000003.jpg")
+    assert len(pair(tmp_path, cases("a", "v/0/000000", "x")).extra) == 1
+
+
 def test_missing_predictions_are_named_and_counted(tmp_path: Path) -> None:
     touch(tmp_path, "c1.png")
     ids = [f"c{i}" for i in range(9)]

@@ -148,8 +148,28 @@ def test_new_writes_a_card_that_works_and_explains_itself(
     grouped = make_split(load_card(str(card)), None)
     assert len(grouped.test) == 2
     assert len({case.group for case in grouped.test}) == 1
-    with pytest.raises(UserError, match=r"mine\.yaml already exists"):
+    with pytest.raises(UserError, match=r"mine\.yaml already exists.* such as .*/mine-2\.yaml"):
         datasets.new(config)
+
+
+def test_a_card_that_does_not_say_where_its_set_comes_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = own_images(tmp_path)
+    config = NewConfig(images=root / "scans", masks=root / "truth", output=root / "mine.yaml")
+    mine = str(datasets.new(config))
+    capsys.readouterr()
+    datasets.info(InfoConfig(mine))
+    assert "get it" not in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"has no direct official link\.$"):
+        datasets.download(DownloadConfig(mine, tmp_path, accept_licence=True))
+    with pytest.raises(UserError, match=r"in truth\. Correct --data-root\.$"):
+        make_split(dataclasses.replace(load_card(mine), root=None), tmp_path / "gone")
+    card = dataclasses.replace(load_card("kvasir"), get="", homepage="")
+    with pytest.raises(
+        UserError, match=r"\.txt.*\. Correct --data-root, or leave out --data-root to"
+    ):
+        make_split(card, tmp_path / "gone")
 
 
 def test_new_without_images_or_with_a_wrong_ending(tmp_path: Path) -> None:

@@ -131,13 +131,13 @@ def files_of(case: Case) -> list[Path]:
     return [case.image, *([case.mask] if case.mask else []), *case.opinions]
 
 
-def part_present(root: Path, rule: Mapping[str, Any]) -> bool:
-    """Whether what a part of a split names is there: its list or table, and an image."""
-    if "table" in rule:
-        return (root / rule["table"]).is_file()
-    if "ids" in rule and not (root / rule["ids"]).is_file():
-        return False
-    return bool(find_files(root, rule["images"]))
+def missing_of_part(root: Path, rule: Mapping[str, Any]) -> list[Path]:
+    """What a part of a split names and is not there: its list or table, or any image."""
+    missing = [root / rule[key] for key in ("table", "ids") if key in rule]
+    missing = [path for path in missing if not path.is_file()]
+    if "table" not in rule and not find_files(root, rule["images"]):
+        missing.append(root / rule["images"])
+    return missing
 
 
 def describe_part(rule: Mapping[str, Any]) -> str:
@@ -145,9 +145,12 @@ def describe_part(rule: Mapping[str, Any]) -> str:
     if "table" in rule:
         return f"the table {rule['table']}"
     if "masks_in" in rule:
-        return f"{rule['images']} with masks of the same names in {rule['masks_in']}"
-    masks = rule["masks"]
-    return f"{rule['images']} with {masks if isinstance(masks, str) else ', '.join(masks.values())}"
+        masks = f"masks of the same names in {rule['masks_in']}"
+    else:
+        of = rule["masks"]
+        masks = of if isinstance(of, str) else ", ".join(of.values())
+    listed = f", listed in {rule['ids']}" if "ids" in rule else ""
+    return f"{rule['images']} with {masks}{listed}"
 
 
 def _without_channels(found: Mapping[str, tuple[Path, Places]], masks: Path) -> dict[str, Path]:

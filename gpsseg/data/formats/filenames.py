@@ -25,7 +25,9 @@ LOST = "lost+found"  # of the system, at the top of a disk; only root may look i
 DICOM = (".dcm", ".dicom", ".ima")  # DICOM files may have other endings, or none
 PREDICTED = "predict.json"  # what `predict` leaves beside its masks
 CUT = "slices.json"  # what `slices` leaves beside its table: how they were cut
-OURS = frozenset({PREDICTED, CUT})
+UNCERTAIN, PROPAGATED = "uncertainty.csv", "propagated.csv"  # of `predict`, too
+OURS = frozenset({PREDICTED, CUT, UNCERTAIN, PROPAGATED})
+OVERLAY, DOUBT = "_overlay", "_uncertainty"  # what `predict` adds to a mask's name, for these
 HEADERS = (".mhd", ".nhdr", ".hdr")  # their voxels lie in a file of the same name
 VOXELS = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz", ".hdr")
 

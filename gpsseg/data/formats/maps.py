@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from gpsseg.data.formats.dicom_masks import is_segmentation
-from gpsseg.data.formats.filenames import DICOM, USUAL, files_below, image_endings, one_form
+from gpsseg.data.formats.filenames import (
+    DICOM,
+    DOUBT,
+    OVERLAY,
+    USUAL,
+    files_below,
+    image_endings,
+    one_form,
+)
 from gpsseg.data.formats.volumes import ENDINGS as VOLUMES
 from gpsseg.errors import UserError
 from gpsseg.veil import plain
@@ -39,7 +48,7 @@ def utf8(name: str) -> str:
 
 
 def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
-    """Every mask or map in a folder and below, sorted; hidden files do not count.
+    """Every mask or map in a folder and below, sorted; hidden files and overlays do not count.
 
     Args:
         folder: where to look.
@@ -52,13 +61,36 @@ def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{option} {folder} {what}. Pass a folder of masks or probability maps.")
-    found = [path for path in files_below(folder) if _is_map(path, segments)]
+    found = [path for path in without_beside(files_below(folder)) if _is_map(path, segments)]
     if not found:
         raise UserError(
             f"{option} {folder} holds no mask or map; expected files ending in "
             f"{', '.join((*VOLUMES, '.npy'))}, or pictures such as {USUAL}."
         )
     return found
+
+
+def without_beside(files: Iterable[Path]) -> list[Path]:
+    """The files without what ``predict`` leaves beside masks: x_overlay and x_uncertainty.
+
+    They are known by x, which is among the files, whatever its ending, or a folder of frames; where
+    it is not, another tool may have called its masks so.
+    """
+    files = [*files]
+    there = {file.parent / stem(file) for file in files} | {file.parent for file in files}
+    return [
+        file
+        for file in files
+        if not any(_beside(path) in there for path in (file.parent / stem(file), file.parent))
+    ]
+
+
+def _beside(path: Path) -> Path | None:
+    """The mask, without ending, or the folder of masks that an overlay would be of."""
+    for added in (OVERLAY, DOUBT):
+        if path.name.endswith(added) and path.name != added:
+            return path.with_name(path.name.removesuffix(added))
+    return None
 
 
 def unread_files(folder: Path) -> list[Path]:

@@ -30,7 +30,8 @@ class Split:
         data: "real" or "synthetic sample".
         root: the set's folder.
         train, val, test: disjoint, each in a fixed order.
-        notes: which parts have not the share asked for, and why, a sentence each.
+        notes: which splits were passed over, and which parts have not the share asked for, and
+            why; a sentence each.
         skipped: which images are in no part any more.
         listed: the ids of each part with these, where there are any.
     """

@@ -54,7 +54,7 @@ def carve_parts(
         UserError: there are too few images.
     """
     parts, name = dict(parts), of.name
-    notes: list[str] = []
+    notes = [*of.notes]
 
     def take(part: str, carved: Carved) -> None:
         nonlocal name
@@ -82,7 +82,7 @@ def carve_parts(
         parts["train"] = _shuffled(parts["train"], wanted.seed)[:train_size]
     for part, cases in parts.items():
         if not cases and (part == "test" or wanted.training):
-            groups = " " + notes[-1] if notes else ""
+            groups = " " + notes[-1] if len(notes) > len(of.notes) else ""
             raise UserError(
                 f"{card.title} in {of.root} has no image left in its {part} part.{groups}"
             )

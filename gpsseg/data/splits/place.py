@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gpsseg.data.cards.card import Card
-from gpsseg.data.cards.layout import (
-    describe_part,
-    part_present,
-)
+from gpsseg.data.cards.card import Card, is_bundled
+from gpsseg.data.cards.layout import describe_part, missing_of_part
+from gpsseg.data.cards.patterns import find_files
 from gpsseg.data.case import Case as Case
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, name_text
 from gpsseg.files import bundled
 
 SYNTHETIC = "synthetic sample"
@@ -60,11 +58,16 @@ def _where_from(card: Card) -> str:
     """What to do where a set is not found."""
     if card.root is not None:
         return f"Were the files moved from {card.root}? Pass --data-root with their new place."
-    where = card.get or f"Download it from {card.homepage}."
+    where = where_to_get(card) or "Correct --data-root."
     sample = bundled("sample_data") / card.name
     if not sample.is_dir():
         return where
     return f"{where.rstrip('.')}, or leave out --data-root to try the synthetic sample."
+
+
+def where_to_get(card: Card) -> str:
+    """How to get a set that has no direct link, a sentence; empty where its card does not say."""
+    return card.get or (f"Download it from {card.homepage}." if card.homepage else "")
 
 
 def part_rules(split: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -74,6 +77,44 @@ def part_rules(split: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def parts_present(root: Path, split: Mapping[str, Any]) -> bool:
     """Whether the files of all parts of a split are below a folder."""
-    if "file" in split and not (root / split["file"]).is_file():
-        return False
-    return all(part_present(root, rule) for _, rule in part_rules(split))
+    return not _missing(root, split)
+
+
+def first_present(card: Card, root: Path) -> dict[str, Any]:
+    """The split of a set that is used where none is asked for, of a folder from ``find_root``."""
+    return next(split for split in card.splits if parts_present(root, split))
+
+
+def _missing(root: Path, split: Mapping[str, Any]) -> list[Path]:
+    """What of a split is not below a folder: lists, and patterns of which there is no image."""
+    named = [root / split["file"]] if "file" in split else []
+    missing = [path for path in named if not path.is_file()]
+    missing += [path for _, rule in part_rules(split) for path in missing_of_part(root, rule)]
+    return list(dict.fromkeys(missing))
+
+
+def why_absent(card: Card, root: Path, split: Mapping[str, Any]) -> str:
+    """What a split lacks, and who knows where it comes from; the end of a sentence."""
+    known = f"; `python -m gpsseg.datasets info {card.name}` says where to get it"
+    missing = " and no ".join(map(name_text, _missing(root, split)))
+    return f"as there is no {missing}{known if is_bundled(card) else ''}."
+
+
+def passed_over(card: Card, root: Path, used: dict[str, Any]) -> tuple[str, ...]:
+    """A note on each split before the used one of which some files are there, and others not.
+
+    Of another layout of the set nothing is there, and nothing is missed.
+    """
+    before = card.splits[: card.splits.index(used)]
+    return tuple(
+        f"note: split {split['name']} is not used, {why_absent(card, root, split)}"
+        for split in before
+        if split["name"] != used["name"] and _is_begun(root, split)
+    )
+
+
+def _is_begun(root: Path, split: Mapping[str, Any]) -> bool:
+    """Whether some of a split's images are below a folder, whatever else it needs."""
+    return any(
+        "images" in rule and find_files(root, rule["images"]) for _, rule in part_rules(split)
+    )

@@ -12,7 +12,6 @@ from typing import Any
 from gpsseg.data.cards.card import Card, is_bundled
 from gpsseg.data.cards.groups import with_groups
 from gpsseg.data.cards.layout import (
-    describe_part,
     files_of,
     mask_files,
     other_files,
@@ -21,13 +20,22 @@ from gpsseg.data.cards.layout import (
 from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.case import Case as Case
+from gpsseg.data.formats.maps import without_beside
 from gpsseg.data.formats.matching import channel
 from gpsseg.data.nameless import hide_cases
 from gpsseg.data.splits.carve import BY_GROUPS, BY_IMAGES
 from gpsseg.data.splits.drawn import Split as Split
 from gpsseg.data.splits.files import is_split_file, read_split
 from gpsseg.data.splits.parts import Wanted, carve_parts
-from gpsseg.data.splits.place import find_root, part_rules, parts_present
+from gpsseg.data.splits.place import (
+    SYNTHETIC,
+    find_root,
+    first_present,
+    part_rules,
+    parts_present,
+    passed_over,
+    why_absent,
+)
 from gpsseg.errors import UserError, look_up
 
 
@@ -70,15 +78,18 @@ def uncarved(
     """All cases of a split as it comes, with nothing carved out.
 
     Returns:
-        An empty split with the name, data and root of it; its rule; and the cases of each part:
-        "all", or "test" and perhaps "train" and "val".
+        An empty split with the name, data and root of it, and notes on those passed over; its
+        rule; and the cases of each part: "all", or "test" and perhaps "train" and "val".
 
     Raises:
         UserError: as ``make_split``.
     """
     root, data = find_root(card, data_root)
     rule, parts = _parts(card, root, split, salt)
-    return Split(rule["name"], data, root, (), (), ()), rule, parts
+    notes: tuple[str, ...] = ()
+    if split is None and data != SYNTHETIC:
+        notes = passed_over(card, root, first_present(card, root))
+    return Split(rule["name"], data, root, (), (), (), notes), rule, parts
 
 
 def brings_validation(
@@ -141,7 +152,7 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
         UserError: as ``make_split``; images without mask are an error with ``require_masks`` only.
     """
     root, data = find_root(card, data_root)
-    rule = next(rule for rule in card.splits if parts_present(root, rule))
+    rule = first_present(card, root)
     parts = {part: _read_part(card, root, how, require_masks) for part, how in part_rules(rule)}
     _refuse_overlap(parts, root)
     used = {path for cases in parts.values() for case in cases for path in files_of(case)}
@@ -151,7 +162,8 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
         for part, how in part_rules(rule):
             others |= other_files(root, how, parts[part])
     channels = channels_of(others, [case for cases in parts.values() for case in cases])
-    lone, rest = masks - used - channels, others - used - (masks - channels)
+    kept = {*without_beside({*masks, *used, *others})}
+    lone, rest = (masks - used - channels) & kept, (others - used - (masks - channels)) & kept
     tables = sorted({root / how["table"] for _, how in part_rules(rule) if "table" in how})
     return Found(data, root, parts, tuple(sorted(lone)), tuple(sorted(rest)), tuple(tables))
 
@@ -183,8 +195,8 @@ def _parts(
     if split is not None and not is_split_file(split):
         rule, by_groups = _named((*card.splits[::-1], *present[::-1]), split)
         if rule not in present:
-            needed = ", ".join(describe_part(part) for _, part in part_rules(rule))
-            raise UserError(f"The files of split {split} are not all in {root}: {needed}.")
+            why = why_absent(card, root, rule)
+            raise UserError(f"Split {split} of {card.title} cannot be used, {why}")
     parts = {part: _read_part(card, root, part_rule) for part, part_rule in part_rules(rule)}
     _refuse_overlap(parts, root)
     if split is not None and is_split_file(split):

@@ -121,8 +121,13 @@ def test_a_split_that_is_not_there(kvasir: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Unknown split 'offical-880-120'\. Did you mean 'offici"):
         make_split(KVASIR, kvasir, split="offical-880-120")
     (kvasir / "Kvasir-SEG" / "splits" / "val.txt").unlink()
-    with pytest.raises(UserError, match="files of split official-880-120 are not all in"):
+    with pytest.raises(UserError) as caught:
         make_split(KVASIR, kvasir, split="official-880-120")
+    missing = kvasir / "Kvasir-SEG" / "splits" / "val.txt"
+    assert str(caught.value) == (
+        f"Split official-880-120 of Kvasir-SEG cannot be used, as there is no {missing}; "
+        "`python -m gpsseg.datasets info kvasir` says where to get it."
+    )
 
 
 @settings(max_examples=100, deadline=None)

@@ -58,6 +58,22 @@ def test_masks_of_one_image_are_joined_in_two_folders_and_in_one(
     assert "benign" not in file_notes(card, None, nameless=True)[0]
 
 
+def test_what_predict_leaves_beside_masks_is_not_told(tmp_path: Path) -> None:
+    card = busi(tmp_path, "m")
+    before = file_notes(card, None)
+    for name in (
+        "benign (0)_mask_overlay.jpg",
+        "benign (1)_mask_uncertainty.png",
+        "uncertainty.csv",
+    ):
+        image(tmp_path / "m" / f"{name}.png").rename(tmp_path / "m" / name)
+    for name in ("predict.json", "propagated.csv"):
+        (tmp_path / "m" / name).touch()
+    assert file_notes(card, None) == before
+    image(tmp_path / "m" / "other_overlay.jpg")
+    assert "other_overlay.jpg" in file_notes(card, None)[-1]
+
+
 def test_a_table_and_a_pattern_join_too(tmp_path: Path) -> None:
     busi(tmp_path, "m")
     (tmp_path / "a.csv").write_text(

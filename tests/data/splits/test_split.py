@@ -45,11 +45,12 @@ def write_kvasir(data_root: Path, count: int, lists: bool = True) -> list[str]:
     return names
 
 
-def write_isic(data_root: Path, parts: dict[str, list[str]]) -> None:
+def write_isic(data_root: Path, parts: dict[str, list[str]]) -> Path:
     for part, names in parts.items():
         prefix = f"ISIC-2017_{part}"
         masks = f"{prefix}_Part1_GroundTruth/{{id}}_segmentation.png"
         write_pairs(data_root / "ISIC-2017", f"{prefix}_Data", masks, names)
+    return data_root / "ISIC-2017"
 
 
 def test_the_official_lists_decide(tmp_path: Path) -> None:
@@ -104,13 +105,41 @@ def test_without_the_official_lists_the_split_is_seeded(tmp_path: Path) -> None:
     assert other.val != split.val
 
 
+def test_a_split_that_is_passed_over_is_said_with_what_it_lacks(tmp_path: Path) -> None:
+    write_kvasir(tmp_path, 50, lists=False)
+    lists = tmp_path / "Kvasir-SEG" / "splits"
+    assert make_split(KVASIR, tmp_path).notes == (
+        f"note: split official-880-120 is not used, as there is no {lists / 'train.txt'} and "
+        f"no {lists / 'val.txt'}; `python -m gpsseg.datasets info kvasir` says where to get it.",
+    )
+    assert make_split(KVASIR, tmp_path, split="seeded-88-12").notes == (), "as it was asked for"
+    lists.mkdir()
+    (lists / "train.txt").write_text("p001")
+    (note,) = make_split(KVASIR, tmp_path).notes
+    assert "train.txt" not in note
+    own = dataclasses.replace(KVASIR, name="mine", root=tmp_path / "Kvasir-SEG")
+    (note,) = make_split(own, None).notes
+    assert note.endswith(f"as there is no {lists / 'val.txt'}.")
+    isic = write_isic(tmp_path, {"Training": [f"t{i}" for i in range(9)], "Validation": ["v", "w"]})
+    (note,) = make_split(ISIC, tmp_path).notes
+    assert f"split official-2000-150-600 is not used, as there is no {isic}/ISIC-2017_Test" in note
+
+
+def test_a_split_in_another_layout_is_not_missed(tmp_path: Path) -> None:
+    write_pairs(tmp_path, "a", "b/{id}.jpg", list("uvwxyz"))
+    one, two = ({"images": f"{x}/*.jpg", "masks": "b/{id}.jpg"} for x in ("PNG", "a"))
+    both = [{"name": name, "all": how, "test_share": 0.2} for name, how in (("1", one), ("2", two))]
+    split = make_split(dataclasses.replace(KVASIR, splits=both), tmp_path)
+    assert (split.name, split.notes) == ("2", ())
+
+
 def test_missing_set(tmp_path: Path) -> None:
     (tmp_path / "somewhere").mkdir()
     with pytest.raises(UserError) as caught:
         make_split(KVASIR, tmp_path / "somewhere")
     text = str(caught.value)
     assert f"neither in {tmp_path / 'somewhere' / 'Kvasir-SEG'} nor {tmp_path}" in text
-    assert "Expected in Kvasir-SEG/: images/*.jpg with masks/{id}.jpg" in text
+    assert "Expected in Kvasir-SEG/: images/*.jpg with masks/{id}.jpg, listed in splits/tr" in text
     assert KVASIR.homepage in text
     with pytest.raises(UserError, match="neither in"):
         make_split(KVASIR, tmp_path / "no such folder")
