@@ -159,7 +159,7 @@ def test_a_card_that_does_not_say_where_its_set_comes_from(
     config = NewConfig(images=root / "scans", masks=root / "truth", output=root / "mine.yaml")
     mine = str(datasets.new(config))
     capsys.readouterr()
-    datasets.info(InfoConfig(mine))
+    datasets.info(DatasetInfoConfig(mine))
     assert "get it" not in capsys.readouterr().out
     with pytest.raises(UserError, match=r"has no direct official link\.$"):
         datasets.download(DownloadConfig(mine, tmp_path, accept_licence=True))
