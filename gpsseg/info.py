@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from gpsseg import __version__
 from gpsseg.config.info import AboutConfig
 from gpsseg.console import run_command, say, working
-from gpsseg.errors import UserError, counted
+from gpsseg.errors import UserError, counted, size_text
 from gpsseg.files import PACKAGE, bundled, write_text
 from gpsseg.folders import refuse_existing
 from gpsseg.memory import free_memory
@@ -107,7 +107,7 @@ def _of_machine() -> Facts:
     return [
         ("system", f"{_system()}, {platform.machine()}"),
         ("processor", f"{processor()}{cores}"),
-        ("memory", f"{there / 2**30:.1f} GB, {free / 2**30:.1f} GB free"),
+        ("memory", f"{size_text(there)}, {size_text(free)} free"),
     ]
 
 

@@ -15,25 +15,26 @@ from typing import Any
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.effects import idle
 from gpsseg.console import progress, say, working
+from gpsseg.errors import memory_text
 from gpsseg.faults import is_out_of_memory
 from gpsseg.files import write_json
 from gpsseg.folders import new_folder
 from gpsseg.memory import OutOfMemoryError, settings_of, told
 from gpsseg.scratch import scratch_folder
 
-COLUMNS = {
-    "method": "{}",
-    "top_k": "{}",
-    "step_seconds": "{:.2f}",
-    "step_vs_floor": "{:.2f}",
-    "step_vs_full": "{:.2f}",
-    "memory_mb": "{:,.0f}",
-    "memory_vs_floor": "{:.2f}",
-    "memory_vs_full": "{:.2f}",
-    "trainable": "{:,}",
-    "optimizer_bytes": "{:,}",
-    "delta_bytes": "{:,}",
-    "gradient_bytes": "{:,}",
+COLUMNS: dict[str, Callable[[Any], str]] = {
+    "method": "{}".format,
+    "top_k": "{}".format,
+    "step_seconds": "{:.2f}".format,
+    "step_vs_floor": "{:.2f}".format,
+    "step_vs_full": "{:.2f}".format,
+    "memory_mb": memory_text,
+    "memory_vs_floor": "{:.2f}".format,
+    "memory_vs_full": "{:.2f}".format,
+    "trainable": "{:,}".format,
+    "optimizer_bytes": "{:,}".format,
+    "delta_bytes": "{:,}".format,
+    "gradient_bytes": "{:,}".format,
 }
 
 
@@ -105,9 +106,9 @@ def print_table(result: Mapping[str, Any]) -> None:
     title = "{backbone}, {image_size} px, batch {batch_size}, {precision}".format(**result)
     table = Table(title=title)
     for name in COLUMNS:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(name.removesuffix("_mb").replace("_", " "), justify="right")
     for row in result["rows"]:
-        cells = [COLUMNS[n].format(row[n]) if row[n] is not None else "-" for n in COLUMNS]
+        cells = [tell(row[n]) if row[n] is not None else "-" for n, tell in COLUMNS.items()]
         table.add_row(*cells)
     Console(width=160).print(table)
 
