@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from gpsseg.errors import size_text
+
 GPUS = {"cuda": "CUDA device", "mps": "Apple GPU"}  # torch's names -> what errors call them
 
 
@@ -62,7 +64,7 @@ def gpus() -> list[str]:
     found = (torch.cuda.get_device_properties(number) for number in range(count_of("cuda")))
     able = "" if computes_in_bf16(torch.device("cuda")) else "no "
     return [
-        f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GB, compute capability "
+        f"{gpu.name}, {size_text(gpu.total_memory)}, compute capability "
         f"{gpu.major}.{gpu.minor}, {able}bf16"
         for gpu in (found if count_of("cuda") else ())
     ]

@@ -138,6 +138,29 @@ def counted(count: int, one: str, more: str = "") -> str:
     return f"{count} {one if count == 1 else more or one + 's'}"
 
 
+def size_text(count: float) -> str:
+    """A number of bytes, as memory and disks are sold: a MB is 10^6 bytes, a GB 10^9.
+
+    >>> size_text(697_840), size_text(39_185_285), size_text(5 * 2**30), size_text(812)
+    ('0.70 MB', '39.2 MB', '5.4 GB', '0.8 kB')
+    """
+    if count >= 999.5e6:
+        return f"{count / 1e9:,.1f} GB"
+    if count < 1e5:
+        return f"{count / 1e3:.1f} kB"
+    value = count / 1e6
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} MB"
+
+
+def memory_text(mib: float) -> str:
+    """The ``memory_mb`` of files and measurements, which are MiB, as ``size_text``.
+
+    >>> memory_text(1024), memory_text(1)
+    ('1.1 GB', '1.05 MB')
+    """
+    return size_text(mib * 2**20)
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the option nearest to ``name``, or an empty string.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from gpsseg import __version__
 from gpsseg.config.info import AboutConfig
 from gpsseg.console import run_command, say, working
-from gpsseg.errors import UserError, counted, nearest
+from gpsseg.errors import UserError, counted, nearest, size_text
 from gpsseg.faults import is_there
 from gpsseg.files import PACKAGE, bundled, write_text
 from gpsseg.folders import refuse_existing
@@ -98,7 +98,7 @@ def _of_machine() -> Facts:
     return [
         ("system", f"{_system()}, {platform.machine()}"),
         ("processor", f"{processor()}{cores}"),
-        ("memory", f"{there / 2**30:.1f} GB, {free / 2**30:.1f} GB free"),
+        ("memory", f"{size_text(there)}, {size_text(free)} free"),
     ]
 
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from gpsseg.config.fitting import Unfit, fit
-from gpsseg.errors import UserError, few, shown
+from gpsseg.errors import UserError, few, shown, size_text
 from gpsseg.schema import refuse_newer, without_schema
 
-MOST_BYTES = 100 << 20  # of a list of cases, the largest text that anybody has
-MOST_OF_LOG = 1 << 30  # bytes; a line for each step
-MOST_OF_YAML = 1 << 20  # bytes; its reader is slow, and a data card has a few thousand
+MOST_BYTES = 100 * 10**6  # of a list of cases, the largest text that anybody has
+MOST_OF_LOG = 10**9  # bytes; a line for each step
+MOST_OF_YAML = 10**6  # bytes; its reader is slow, and a data card has a few thousand
 MOST_COLUMNS, DEEPEST = 10_000, 100
 MOST_VALUES = 100_000  # of YAML, each counted as often as it is referred to
 NUMBER = re.compile(r"\s*[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)\s*")
@@ -55,7 +55,7 @@ def read_text(path: Path, what: str = "", most: int = MOST_BYTES, errors: str = 
         raise UserError(f"{what}{path} cannot be read: no file has such a name.") from None
     if len(raw) > most:
         raise UserError(
-            f"{what}{path} has more than {most >> 20} MB, expected a text of at most that. Is it "
+            f"{what}{path} has more than {size_text(most)}, expected a text of at most that. Is it "
             "another file? Or cut it into parts."
         )
     wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -167,7 +167,7 @@ def test_gpus_are_told_with_their_memory(monkeypatch) -> None:
     monkeypatch.setattr(device, "count_of", lambda kind: 2 if kind == "cuda" else 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
-    assert device.gpus() == ["NVIDIA H200, 139 GB, compute capability 9.0, bf16"] * 2
+    assert device.gpus() == ["NVIDIA H200, 149.3 GB, compute capability 9.0, bf16"] * 2
     monkeypatch.setattr(device, "count_of", lambda kind: 0)
     assert device.gpus() == []
 

@@ -18,7 +18,7 @@ class StepMemory:
     """The peak memory of a training step above the loaded network, as it was measured.
 
     Attributes:
-        gps, full: GB with these methods at their defaults.
+        gps, full: GB (10^9 bytes) with these methods at their defaults.
         at: image size, batch size and precision.
         where: on which machine, and when.
     """
@@ -33,10 +33,10 @@ CPU = "CPU, random weights, November 2026"
 STEPS: Mapping[
     str, StepMemory
 ] = {  # of networks at their own size, by `python -m gpsseg.benchmark --backbone NAME`
-    "unet-efficientnet-lite0": StepMemory(0.37, 0.51, "256 px, batch 4, bf16", CPU),
-    "edgetam": StepMemory(1.1, 1.5, "1024 px, batch 1, bf16", CPU),
-    "litemedsam": StepMemory(3.0, 4.0, "256 px, batch 2, bf16", "CPU"),
-    "sam-vit-base": StepMemory(5.8, 7.5, "1024 px, batch 1, fp32", "NVIDIA H200, dense decoder"),
+    "unet-efficientnet-lite0": StepMemory(0.40, 0.53, "256 px, batch 4, bf16", CPU),
+    "edgetam": StepMemory(1.2, 1.6, "1024 px, batch 1, bf16", CPU),
+    "litemedsam": StepMemory(3.4, 4.3, "256 px, batch 2, bf16", CPU),
+    "sam-vit-base": StepMemory(6.2, 8.1, "1024 px, batch 1, fp32", "NVIDIA H200, dense decoder"),
 }
 IMAGES: Mapping[str, str] = {  # where a step is too large for the machine that measured
     "sam3": "5.0 GB in all, 182 s (1008 px, fp32; CPU, two busy cores, random weights, "

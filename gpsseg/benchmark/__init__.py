@@ -8,32 +8,34 @@ from __future__ import annotations
 
 import multiprocessing
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpsseg.config.benchmark import BenchmarkConfig
 from gpsseg.config.effects import idle
+from gpsseg.config.shared import BackboneConfig
 from gpsseg.console import progress, say, working
+from gpsseg.errors import memory_text
 from gpsseg.faults import is_out_of_memory
 from gpsseg.files import write_json
 from gpsseg.folders import new_folder
 from gpsseg.memory import OutOfMemoryError, settings_of, told
 from gpsseg.scratch import scratch_folder
 
-COLUMNS = {
-    "method": "{}",
-    "top_k": "{}",
-    "step_seconds": "{:.2f}",
-    "step_vs_floor": "{:.2f}",
-    "step_vs_full": "{:.2f}",
-    "memory_mb": "{:,.0f}",
-    "memory_vs_floor": "{:.2f}",
-    "memory_vs_full": "{:.2f}",
-    "trainable": "{:,}",
-    "optimizer_bytes": "{:,}",
-    "delta_bytes": "{:,}",
-    "gradient_bytes": "{:,}",
+COLUMNS: dict[str, Callable[[Any], str]] = {
+    "method": "{}".format,
+    "top_k": "{}".format,
+    "step_seconds": "{:.2f}".format,
+    "step_vs_floor": "{:.2f}".format,
+    "step_vs_full": "{:.2f}".format,
+    "memory_mb": memory_text,
+    "memory_vs_floor": "{:.2f}".format,
+    "memory_vs_full": "{:.2f}".format,
+    "trainable": "{:,}".format,
+    "optimizer_bytes": "{:,}".format,
+    "delta_bytes": "{:,}".format,
+    "gradient_bytes": "{:,}".format,
 }
 
 
@@ -49,6 +51,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     from gpsseg.benchmark.measure import measure, measure_batch
     from gpsseg.benchmark.selecting import select_on_sample
     from gpsseg.engine.machine import require_device
+    from gpsseg.runs.settle import top_k_of
 
     require_device(config.device)
     with working(f"loading {config.backbone}"):
@@ -57,6 +60,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     if config.checkpoint_activations and not backbone.blocks:
         why = f"{facts.name} has no blocks to compute again"
         raise idle("checkpoint_activations", True, why)
+    top_k = config.top_k or top_k_of(BackboneConfig(), facts)[:1]
     del backbone  # each measurement loads its own
     size = config.image_size or facts.image_size
     facts.require_size(size, size)
@@ -65,7 +69,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
         batch_size = _in_own_process(measure_batch, config, size)
     else:
         batch_size = config.batch_size or facts.batch_size
-    cells = _cells(config)
+    cells = _cells(config, top_k)
     turns = [cell for _ in range(config.rounds) for cell in cells]
     found: dict[tuple[str, int], list[dict[str, Any]]] = {cell: [] for cell in cells}
     with scratch_folder() as folder:
@@ -105,17 +109,17 @@ def print_table(result: Mapping[str, Any]) -> None:
     title = "{backbone}, {image_size} px, batch {batch_size}, {precision}".format(**result)
     table = Table(title=title)
     for name in COLUMNS:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(name.removesuffix("_mb").replace("_", " "), justify="right")
     for row in result["rows"]:
-        cells = [COLUMNS[n].format(row[n]) if row[n] is not None else "-" for n in COLUMNS]
+        cells = [tell(row[n]) if row[n] is not None else "-" for n, tell in COLUMNS.items()]
         table.add_row(*cells)
     Console(width=160).print(table)
 
 
-def _cells(config: BenchmarkConfig) -> list[tuple[str, int]]:
+def _cells(config: BenchmarkConfig, top_k: Sequence[int]) -> list[tuple[str, int]]:
     cells = []
     for method in config.methods:
-        ks = config.top_k if method in ("gps", "masked") else (0,)
+        ks = top_k if method in ("gps", "masked") else (0,)
         cells += [(method, k) for k in ks]
     return cells
 

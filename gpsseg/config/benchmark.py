@@ -8,7 +8,7 @@ from pathlib import Path
 from gpsseg.config.checked import check_types
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.config.methods import METHOD_OPTIONS
-from gpsseg.config.shared import BatchSize, Precision, TopK
+from gpsseg.config.shared import BackboneConfig, BatchSize, Precision, TopK
 from gpsseg.errors import UserError, look_up
 
 SELECTED = ("gps", "masked")
@@ -32,7 +32,7 @@ class BenchmarkConfig:
     Example: python -m gpsseg.benchmark --backbone litemedsam --methods floor gps full
     """
 
-    backbone: str = "unet-efficientnet-lite0"
+    backbone: str = BackboneConfig.backbone
     """A name from `python -m gpsseg.backbones`, or as finetune's option of this name."""
     methods: tuple[str, ...] = ("floor", "gps", "masked", "decoder", "full")
     """floor (forward and input gradients; all is frozen but what starts from random weights), gps,
@@ -41,8 +41,8 @@ class BenchmarkConfig:
     and ssf as finetune has them."""
     random_weights: bool = False
     """Measure without the published weights, which time and memory hardly depend on."""
-    top_k: tuple[int, ...] = (1,)
-    """Values of K for gps and masked."""
+    top_k: tuple[int, ...] = ()
+    """Values of K for gps and masked. Default: finetune's for the backbone."""
     decoder_top_k: TopK | None = None
     """K in the decoder, or `dense`. Default: as finetune's."""
     checkpoint_activations: bool = False
@@ -68,7 +68,7 @@ class BenchmarkConfig:
             look_up(method, dict.fromkeys(MEASURED), "method")
         for name in ("methods", "top_k"):
             values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
+            if (name == "methods" and not values) or len(set(values)) < len(values):
                 flag = name.replace("_", "-")
                 raise UserError(f"--{flag} needs one or more different values, got {values}.")
         refuse_idle(self, CONDITIONS)

@@ -9,7 +9,7 @@ from gpsseg.config.fitting import Count, Score, Text, Unfit
 from gpsseg.config.written import SplitName
 from gpsseg.config.written_scores import Ends, with_ends
 
-MOST = 1e12  # no time in seconds and no memory in MB is more
+MOST = 1e12  # no time in seconds and no memory in MiB is more
 
 
 def _measured(value: float) -> float:

@@ -24,6 +24,7 @@ from gpsseg.console import say
 from gpsseg.data import cache_limit
 from gpsseg.data.cards.card import Card
 from gpsseg.data.case import Case
+from gpsseg.errors import size_text
 from gpsseg.faults import DiskError
 from gpsseg.files import sha256_of_file
 from gpsseg.writing import replacing
@@ -61,7 +62,7 @@ def cache_folder(asked: str | None) -> Path | None:
         _note(f"{folder} cannot be written to ({error.strerror})")
         return None
     if free < LEAST_FREE:
-        _note(f"only {free / 1e9:.1f} GB are free where {folder} lies, 2 GB are needed")
+        _note(f"only {size_text(free)} are free where {folder} lies, 2 GB are needed")
         return None
     _tidy(folder, most)
     return folder

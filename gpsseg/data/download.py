@@ -17,7 +17,7 @@ from typing import Any
 
 from gpsseg.console import progress, say
 from gpsseg.data.unpack import unpack
-from gpsseg.errors import UserError, counted, few, shown
+from gpsseg.errors import UserError, counted, few, shown, size_text
 from gpsseg.faults import naming
 from gpsseg.files import sha256_of_file, write_text
 from gpsseg.writing import add_bytes, make_folder, remove_file, rename_file
@@ -212,7 +212,7 @@ def _refuse_too_large(partial: Path, url: str, needed: int) -> None:
     free = shutil.disk_usage(partial.parent).free
     if needed > free:
         raise UserError(
-            f"{url} has {needed / 1e9:,.1f} GB to come, and {free / 1e9:.1f} GB are free in "
+            f"{url} has {size_text(needed)} to come, and {size_text(free)} are free in "
             f"{partial.parent}. Name another --output, or make room."
         )
 

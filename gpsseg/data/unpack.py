@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gpsseg.console import progress
-from gpsseg.errors import UserError, counted, few, shown
+from gpsseg.errors import UserError, counted, few, shown, size_text
 from gpsseg.faults import stops_all
 from gpsseg.writing import make_folder, replacing
 
@@ -66,8 +66,8 @@ def _unpack(archive: Path, folder: Path) -> int:
         total = sum(member.file_size for member in members)
         free = shutil.disk_usage(make_folder(folder)).free
         if total > min(limit, free):
-            why = f"{free / 1e9:.1f} GB are free" if total > free else "that is no image set"
-            raise UserError(f"{archive.name} unpacks to {total / 1e9:,.1f} GB, and {why}.")
+            why = f"{size_text(free)} are free" if total > free else "that is no image set"
+            raise UserError(f"{archive.name} unpacks to {size_text(total)}, and {why}.")
         for member in progress(members, "unpacking", len(members)):
             _write_member(file, member, folder)
     return len(members)

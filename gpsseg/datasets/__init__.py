@@ -21,7 +21,7 @@ from gpsseg.config.datasets import (
     SynthesizeConfig,
 )
 from gpsseg.console import say, working
-from gpsseg.errors import UserError, counted
+from gpsseg.errors import UserError, counted, size_text
 from gpsseg.files import write_text
 from gpsseg.folders import finish_folder, new_folder, refuse_existing
 from gpsseg.writing import make_folder
@@ -257,10 +257,10 @@ def cache(config: CacheConfig) -> list[Path]:
     say("folder:", place=folder)
     if config.clear:
         count, size = cache_limit.clear(folder)
-        say(f"removed: {counted(count, 'prepared image')}, {size / 1e9:.2f} GB")
+        say(f"removed: {counted(count, 'prepared image')}, {size_text(size)}")
     kept = cache_limit.entries(folder)
     size = sum(entry.size for entry in kept)
-    say(f"holds:  {counted(len(kept), 'prepared image')}, {size / 1e9:.2f} GB")
+    say(f"holds:  {counted(len(kept), 'prepared image')}, {size_text(size)}")
     say(f"limit:  {most:g} GB (GPSSEG_CACHE_LIMIT); then the longest unused are removed")
     if kept:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(kept[0].used))

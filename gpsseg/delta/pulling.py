@@ -11,7 +11,7 @@ from gpsseg.config.written import AnyConfig
 from gpsseg.console import say
 from gpsseg.delta.handed import hand_on, own_base, settle_base
 from gpsseg.delta.hub import Revision, fetch, host, look
-from gpsseg.errors import UserError, shown
+from gpsseg.errors import UserError, shown, size_text
 from gpsseg.files import sha256_of_file, write_bytes, write_json, write_text
 from gpsseg.folders import finish_folder, new_folder, refuse_existing
 from gpsseg.gps import Delta
@@ -88,7 +88,7 @@ def _most(name: str) -> int:
 def _say_size(repo: str, names: Sequence[str], found: Revision) -> None:
     sizes = [found.files[name].size for name in names]
     known = sum(size for size in sizes if size is not None)
-    size = "files of a size that it does not say" if None in sizes else f"{known / 2**20:.2f} MB"
+    size = "files of a size that it does not say" if None in sizes else size_text(known)
     say(f"fetching {size} from {host()}/{repo}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gpsseg.config.methods import TOLD, title_of
 from gpsseg.config.told import mark
-from gpsseg.errors import counted, told
+from gpsseg.errors import counted, size_text, told
 from gpsseg.evaluators.words import refresh_words
 
 UNKNOWN = "not known (the delta does not say)"
@@ -23,7 +23,7 @@ def lines_of(known: Mapping[str, Any], layers: bool) -> Iterator[str]:
         layers: whether to list these.
     """
     size, parts = known["bytes"], known["contents"]
-    yield _line("file", f"{size / 2**20:.2f} MB, SHA-256 {known['sha256']}")
+    yield _line("file", f"{size_text(size)}, SHA-256 {known['sha256']}")
     yield _line("values", f"SHA-256 {known['values_sha256']} (by which a mean names its parts)")
     yield _line("base", f"{_text(known['base'])}, SHA-256 of weights {_short(known['base_hash'])}")
     yield _line("method", _method(known["settings"]))

@@ -18,7 +18,7 @@ from gpsseg.data.formats.filenames import HEADERS, VOXELS
 from gpsseg.data.formats.headers import pixel_count
 from gpsseg.data.formats.odd_tiff import promised_bytes
 from gpsseg.data.sources import Source, find_sources
-from gpsseg.errors import UserError, counted, name_text
+from gpsseg.errors import UserError, counted, name_text, size_text
 from gpsseg.faults import naming
 from gpsseg.writing import make_folder, remove_folder
 
@@ -52,7 +52,7 @@ class Limits:
         """
         if size > self.size:
             raise UserError(
-                f"{name} has {size / 1e6:,.1f} MB, expected {self.size / 1e6:,.0f} MB at most. "
+                f"{name} has {size_text(size)}, expected {size_text(self.size)} at most. "
                 "Drop a smaller one, or start the demo with a larger --max-megabytes."
             )
 
@@ -201,7 +201,7 @@ def _refuse_unpacked(path: Path, limits: Limits) -> None:
             held += len(part)
             if held > most:
                 raise UserError(
-                    f"{path.name} unpacks to more than {most / 1e6:,.0f} MB, expected "
+                    f"{path.name} unpacks to more than {size_text(most)}, expected "
                     f"{limits.pixels / 1e6:,.0f} million values at most. Drop a smaller one."
                 )
 

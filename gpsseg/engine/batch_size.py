@@ -10,7 +10,7 @@ from torch import nn
 
 from gpsseg.config.shared import Loss
 from gpsseg.device import free_bytes_of_gpu, give_back_freed
-from gpsseg.engine.machine import MB, Machine, peak_memory_mb, return_freed_memory
+from gpsseg.engine.machine import MIB, Machine, peak_memory_mb, return_freed_memory
 from gpsseg.engine.timing import steps_timed
 from gpsseg.faults import is_out_of_memory
 from gpsseg.memory import free_memory
@@ -107,7 +107,7 @@ def step_timer(
         try:
             before = peak_memory_mb(machine.device, reset=True)
             seconds = _time_steps(model, machine, size, side, prompt, loss)
-            needed = 2 * MB * (peak_memory_mb(machine.device) - before)
+            needed = 2 * MIB * (peak_memory_mb(machine.device) - before)
         except Exception as error:
             if size == 1 or not is_out_of_memory(error):
                 raise

@@ -35,7 +35,7 @@ from gpsseg.processes import started
 from gpsseg.processor import processor
 
 Batch = Mapping[str, Tensor]
-MB = 2**20
+MIB = 2**20
 # One process may have long files when the others are done; one that ends is noticed at once.
 PATIENCE = datetime.timedelta(hours=3)
 
@@ -202,7 +202,7 @@ def peak_memory_mb(device: torch.device, reset: bool = False) -> float:
     peak = gpu_peak(device, reset)
     if peak is None:
         peak = _resident(reset) if reset else _peak_resident()
-    return peak / MB
+    return peak / MIB
 
 
 def _resident(reset: bool) -> int:

@@ -14,7 +14,7 @@ from rich.text import Text
 from gpsseg.config.compare import FREE
 from gpsseg.config.folder import ComparisonFolder
 from gpsseg.console import say
-from gpsseg.errors import counted
+from gpsseg.errors import counted, memory_text, size_text
 from gpsseg.evaluators.words import (
     interval_text,
     p_text,
@@ -101,9 +101,9 @@ def cells_of(row: Row) -> list[str]:
         verdict_text(against) if against else "",
         p_text(against["p_holm"]) if against else "",
         f"{row['share_of_total']:.2%} ({row['share_of_encoder']:.2%}){_ever(row)}",
-        f"{row['delta_bytes'] / 2**20:.2f} MB",
+        size_text(row["delta_bytes"]),
         f"{row['step_seconds']:.2f} s",
-        f"{row['memory_mb'] / 1024:.1f} GB",
+        memory_text(row["memory_mb"]),
     ]
 
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from gpsseg.config.told import mark
-from gpsseg.errors import counted
+from gpsseg.errors import counted, memory_text, size_text
 from gpsseg.evaluators.words import (
     interval_text,
     interval_words,
@@ -72,6 +72,8 @@ def _environment() -> Environment:
         "name_of_result": name_of_result,
         "refresh_words": refresh_words,
         "counted": counted,
+        "size": size_text,
+        "memory": memory_text,
         "mark": mark,
         "words_sentence": words_sentence,
     }

@@ -15,7 +15,7 @@ from gpsseg.config.select import SettledSelectConfig
 from gpsseg.config.written import LayersOfCandidates
 from gpsseg.console import say
 from gpsseg.data.formats.greys import Greys
-from gpsseg.errors import UserError, counted, few
+from gpsseg.errors import UserError, counted, few, size_text
 from gpsseg.gps.alike import settings_of
 from gpsseg.gps.candidates import Row
 from gpsseg.reading import fitted, parse_json
@@ -82,7 +82,7 @@ class Collector:
         )
         candidates.save(path)
         entries = sum(indices.numel() for indices, _ in self._rows.values())
-        say(f"{path.name}: {entries:,} candidates, {path.stat().st_size / 2**20:.2f} MB")
+        say(f"{path.name}: {entries:,} candidates, {size_text(path.stat().st_size)}")
 
 
 def merge_files(places: Sequence[Path]) -> tuple[gps.Selection, Layers, dict[str, Any]]:

@@ -20,7 +20,7 @@ from gpsseg.engine.history import History
 from gpsseg.engine.machine import Machine
 from gpsseg.engine.stops import Deadline
 from gpsseg.engine.train import train
-from gpsseg.errors import TrainingDivergedError, counted
+from gpsseg.errors import TrainingDivergedError, counted, size_text
 from gpsseg.files import is_main_process, log_to
 from gpsseg.gps import Selection
 from gpsseg.memory import memory_for
@@ -99,7 +99,7 @@ def train_run(
         machine.accelerator.free_memory()  # it holds network and optimiser while others are tested
     say_waiting([row["waiting"] for row in history.epochs], _workers(config))
     if is_main_process():
-        say(f"result: delta.safetensors, {run.delta.stat().st_size / 2**20:.2f} MB")
+        say(f"result: delta.safetensors, {size_text(run.delta.stat().st_size)}")
     return history, again.counts if again else {}
 
 

@@ -13,7 +13,6 @@ from gpsseg.config.study import StudyConfig
 from gpsseg.console import say, working
 from gpsseg.data.anonymous import anonymous_split
 from gpsseg.data.cards.card import Card
-from gpsseg.data.cards.own import card_of
 from gpsseg.data.case import Case
 from gpsseg.data.checks.leaks import find_leaks
 from gpsseg.data.nameless import anonymous_case
@@ -21,7 +20,7 @@ from gpsseg.data.splits.files import deal, hold_out, lesion_shares, read_split, 
 from gpsseg.data.splits.parts import Wanted, carve_parts, carve_test
 from gpsseg.data.splits.split import Split, uncarved
 from gpsseg.errors import UserError, counted, few
-from gpsseg.runs.data import refuse_test_set, say_synthetic
+from gpsseg.runs.data import open_card, refuse_test_set, say_synthetic
 from gpsseg.runs.leaks import say_groups, strict_error
 from gpsseg.runs.looked import look_at_all
 from gpsseg.study.kept import refuse_other_masks
@@ -37,7 +36,7 @@ class Images:
     """The images of a study.
 
     Attributes:
-        card: of the set; as it is, with its names.
+        card: of the set; without its names, if nameless.
         split: all images, each once, in its test part.
         written: the same as it may be written: with hashed names, if nameless.
         aside: how many images of the set's split are in no fold.
@@ -64,7 +63,7 @@ def find_images(config: StudyConfig, salt: str | None = None) -> Images:
     Raises:
         UserError: as ``make_split``; or the set's split is a test set only.
     """
-    card = card_of(config)
+    card = open_card(config, salt)
     with working("looking for images"):
         found, rule, parts = uncarved(card, config.data_root, config.split, salt)
     known = [case for its in parts.values() for case in its]

@@ -1,5 +1,6 @@
 """The benchmark command; what it measures is not asserted, that it measures it is."""
 
+import dataclasses
 import gc
 import itertools
 import json
@@ -13,6 +14,7 @@ import gpsseg.benchmark as module
 from gpsseg.backbones import registry
 from gpsseg.benchmark import measure, selecting
 from gpsseg.config.benchmark import BenchmarkConfig
+from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.errors import UserError
 
 UNET = "unet-efficientnet-lite0"
@@ -50,6 +52,7 @@ def test_a_row_per_method_with_every_key_of_benchmark_json(in_this_process, tmp_
     assert set(module.COLUMNS) <= set(rows["gps"])
     assert rows["floor"]["trainable"] == 2_239_313, "the decoder, which starts from random weights"
     assert rows["floor"]["step_vs_floor"] == 1
+    assert rows["gps"]["top_k"] == 3, "as finetune's beside a decoder from random weights"
     assert rows["gps"]["trainable"] == rows["masked"]["trainable"] < rows["full"]["trainable"]
     assert rows["gps"]["optimizer_bytes"] < rows["masked"]["optimizer_bytes"]
     assert rows["full"]["delta_bytes"] == 4 * rows["full"]["trainable"]
@@ -137,5 +140,15 @@ def test_no_network_is_held_beside_the_one_that_is_measured(monkeypatch):
     monkeypatch.setattr(registry, "load_to_measure", loaded)
     monkeypatch.setattr(module, "_in_own_process", measured)
     with pytest.raises(MemoryError):
-        module.benchmark(BenchmarkConfig(random_weights=True, methods=("full",)))
+        module.benchmark(BenchmarkConfig(backbone=UNET, random_weights=True, methods=("full",)))
     assert held[1:] == [None]
+
+
+def test_what_is_measured_is_finetunes_step_unless_it_is_asked_otherwise():
+    shared = {field.name for field in dataclasses.fields(FinetuneConfig)} - {"output", "top_k"}
+    asked, default = BenchmarkConfig(), FinetuneConfig()
+    same = [name for name in vars(asked) if name in shared]
+    assert {name: getattr(asked, name) for name in same} == {
+        name: getattr(default, name) for name in same
+    }
+    assert {"backbone", "decoder_top_k", "batch_size", "precision"} <= {*same}

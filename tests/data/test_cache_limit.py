@@ -137,7 +137,7 @@ def test_the_command_tells_and_clears_its_own_files_only(
     (folder / name(8)).mkdir()
     cache(CacheConfig(cache=str(folder.parent)))
     said = capsys.readouterr().out
-    for words in (str(folder), "3 prepared images, 0.03 GB", "limit:  20 GB", "oldest:"):
+    for words in (str(folder), "3 prepared images, 30.0 MB", "limit:  20 GB", "oldest:"):
         assert words in said
     assert cache(CacheConfig(cache=str(folder.parent), clear=True)) == []
     assert "removed: 3 prepared images" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gpsseg.delta.opened import open_delta
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, size_text
 
 COMPARED = "SHA-256 is what the hub tells and config.json tells"
 
@@ -47,8 +47,8 @@ def test_no_more_is_fetched_than_a_file_may_have(
     hub.put("clinic/polyps", handed_files)
     size = len(handed_files["delta.safetensors"])
     ask.pull(tmp_path / "whole")
-    whole = sum(map(len, handed_files.values())) / 2**20
-    assert f"fetching {whole:.2f} MB from" in capsys.readouterr().out
+    whole = size_text(sum(map(len, handed_files.values())))
+    assert f"fetching {whole} from" in capsys.readouterr().out
     hub.asked.clear()
     monkeypatch.setattr("gpsseg.delta.pulling.MOST", size - 1)
     with pytest.raises(UserError, match=rf"delta\.safetensors of {size:,} bytes, expected at most"):

@@ -96,7 +96,7 @@ def large_header(path: Path) -> Path:
     ("make", "name", "why"),
     [
         (nifti, "a.nii", None),
-        (lambda path: path.write_bytes(bytes(1_200_000)), "a.png", "1.2 MB, expected 1 MB"),
+        (lambda path: path.write_bytes(bytes(1_200_000)), "a.png", "1.20 MB, expected 1.00 MB"),
         (large_tiff, "a.tif", "0.2 million pixels, expected 0 million"),
         (large_nifti, "a.nii", "27,000 million pixels"),
         (large_header, "a.nrrd", "729.0 million pixels"),

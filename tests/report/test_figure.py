@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from gpsseg.config.report import ReportConfig
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, memory_text, size_text
 from gpsseg.report import report
 from gpsseg.report.comparisons import read_groups
 
@@ -70,12 +70,12 @@ def test_each_method_is_in_all_four_charts_with_its_numbers(tmp_path):
     assert told == [
         *("gps (gradient): mDice 0.600 [0.500, 0.700] at 1.00% of the encoder",),
         *("full: mDice 0.650 [0.500, 0.700] at 100.00% of the encoder",),
-        *("gps (gradient): mDice 0.600 [0.500, 0.700] at 1.00 MB",),
-        *("full: mDice 0.650 [0.500, 0.700] at 32.00 MB",),
+        *("gps (gradient): mDice 0.600 [0.500, 0.700] at 1.05 MB",),
+        *("full: mDice 0.650 [0.500, 0.700] at 33.6 MB",),
         *("gps (gradient): mDice 0.600 [0.500, 0.700] at 0.50 s",),
         *("full: mDice 0.650 [0.500, 0.700] at 1.00 s",),
-        *("gps (gradient): mDice 0.600 [0.500, 0.700] at 1.0 GB",),
-        *("full: mDice 0.650 [0.500, 0.700] at 2.0 GB",),
+        *("gps (gradient): mDice 0.600 [0.500, 0.700] at 1.1 GB",),
+        *("full: mDice 0.650 [0.500, 0.700] at 2.1 GB",),
     ]
     shown = texts(root)
     assert shown[:2] == ["1 gps (gradient)", "2 full"]
@@ -153,7 +153,7 @@ def test_what_has_no_number_is_left_out_and_named(tmp_path):
     told = [each.text for each in root.iter(f"{SVG}title")]
     assert [each.partition(":")[0] for each in told].count("decoder") == 2
     assert texts(root)[-1].endswith("where the encoder stays as it is: decoder.")
-    assert "gps (gradient): mDice 0.550 [no interval] at 1.0 GB" in told
+    assert "gps (gradient): mDice 0.550 [no interval] at 1.1 GB" in told
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -1.0, 1e308])
@@ -274,8 +274,8 @@ def test_the_transcribed_tables_say_what_their_pages_say():
                 f" | {row['dice']} | [{row['dice_ci95_low']}, {row['dice_ci95_high']}] | ",
                 f" | {row['iou']} | ",
                 f" | {float(row['share_of_total']):.2%} ({float(row['share_of_encoder']):.2%}) | "
-                f"{int(row['delta_bytes']) / 2**20:.2f} MB | {row['step_seconds']} s | "
-                f"{float(row['memory_mb']) / 1024:.1f} GB |",
+                f"{size_text(int(row['delta_bytes']))} | {row['step_seconds']} s | "
+                f"{memory_text(float(row['memory_mb']))} |",
             ]
             assert [part for part in wanted if part not in line] == []
 

@@ -73,7 +73,7 @@ def test_scores_are_shown_with_interval_protocol_and_source(page):
         "Test set",
         "ImageNet only.",
         "2 with none in the prediction",
-        "1.2 MB",
+        "1.20 MB",
         "python -m gpsseg.finetune --data-root 'my data'",
         "Not for diagnostic use",
     ):

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from gpsseg.config.folder import StudyFolder
+from gpsseg.config.study import StudyConfig
 from gpsseg.data.case import case_mask
 from gpsseg.data.nameless import hashed_group
 from gpsseg.errors import UserError
@@ -222,3 +223,21 @@ def test_a_fold_that_was_scored_on_other_masks_is_refused(
         kept_folds(settings, images, salt)
     StudyFolder(settings.output).run_of(1).metrics.unlink()
     assert kept_folds(settings, images, salt), "its run goes on, and scores again"
+
+
+def test_a_nameless_study_calls_its_images_as_a_nameless_run_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However short the folder's name is, of which the veil hides only what can be told apart."""
+    for folder in ("w/i", "w/m"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (8, 8), 255).save(tmp_path / folder / f"{number}.png")
+    config = StudyConfig(
+        images=tmp_path / "w" / "i", masks=tmp_path / "w" / "m", output=tmp_path / "s",
+        anonymous_ids=True,
+    )  # fmt: skip
+    find_images(config, "0" * 64)
+    assert capsys.readouterr().out.startswith("own images: 4 images")
+    find_images(dataclasses.replace(config, anonymous_ids=False))
+    assert capsys.readouterr().out.startswith("w: 4 images")

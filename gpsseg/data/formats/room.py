@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, size_text
 from gpsseg.faults import MachineError
 from gpsseg.memory import free_memory
 
@@ -31,7 +31,7 @@ def refuse_without_room(path: Path, size: float, what: str) -> None:
     if needed > free:
         raise (UserError if needed > there else MachineError)(
             f"{path} does not fit into memory: it promises {what}, which take "
-            f"{needed / 2**30:,.1f} GB to read, and {free / 2**30:,.1f} GB are free. Cut it into "
+            f"{size_text(needed)} to read, and {size_text(free)} are free. Cut it into "
             "parts, save it smaller, or close other programs."
         )
 

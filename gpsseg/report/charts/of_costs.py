@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpsseg.errors import size_text
 from gpsseg.evaluators.words import interval_text
 from gpsseg.report.charts.of_compare import share_drawn
 from gpsseg.report.charts.plot import Chart, drawing
@@ -48,10 +49,14 @@ def costs(rows: Sequence[Row]) -> list[Cost]:
             lambda tick: f"{100 * tick:g} %",
         ),
         Cost(
-            "size of the delta, MB", _megabytes, lambda mb: f"{mb:.2f} MB", "{:g}".format, twos=True
+            "size of the delta, MB",
+            _megabytes,
+            lambda mb: size_text(1e6 * mb),
+            "{:g}".format,
+            twos=True,
         ),
         Cost("one training step, s", lambda row: row["step_seconds"], lambda s: f"{s:.2f} s"),
-        Cost("peak memory, GB", _gigabytes, lambda gb: f"{gb:.1f} GB"),
+        Cost("peak memory, GB", _gigabytes, lambda gb: size_text(1e9 * gb)),
     ]
 
 
@@ -113,8 +118,8 @@ def _score(row: Row) -> str:
 
 
 def _megabytes(row: Row) -> float:
-    return float(row["delta_bytes"]) / 2**20
+    return float(row["delta_bytes"]) / 1e6
 
 
 def _gigabytes(row: Row) -> float:
-    return float(row["memory_mb"]) / 1024
+    return float(row["memory_mb"]) * 2**20 / 1e9  # from MiB
