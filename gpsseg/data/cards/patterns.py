@@ -71,6 +71,8 @@ def pattern_fault(pattern: Any) -> str:
         )
     if fault := long_name_fault(pattern):
         return fault
+    if any("**" in part and part != "**" for part in Path(pattern).parts):
+        return f"is {told(pattern)}, which is no pattern (** has to be a whole part of a path)"
     try:
         re.compile(_expression(pattern))
         next(Path(NOWHERE).glob(PLACE.sub(lambda place: place[2] or "*", pattern)), None)
