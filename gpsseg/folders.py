@@ -140,16 +140,22 @@ def refuse_existing(path: Path, begun_by: object = None) -> None:
         else f"already exists{' and is not empty' if path.is_dir() else ''}; gpsseg never "
         "overwrites a result"
     )
-    other = f"Name another --output, such as {_next_free(path)}"
+    free = _next_free(path)
+    other = "Name another --output" + (f", such as {free}" if free else "")
     raise UserError(f"{path} {why}. {other}, or move the old one away.")
 
 
-def _next_free(path: Path) -> Path:
-    """The first of name-2, name-3 and so on that is not there; a file keeps its ending."""
+def _next_free(path: Path) -> Path | None:
+    """The first of name-2, name-3 and so on that is not there; a file keeps its ending.
+
+    None for what has no name of its own to add to: the working folder, one above it, or the root.
+    """
+    if path.name in ("", ".."):
+        return None
     ending = "" if path.is_dir() else path.suffix
     stem = path.name.removesuffix(ending)
     named = (path.with_name(f"{stem}-{number}{ending}") for number in itertools.count(2))
-    return next(free for free in named if not free.exists())
+    return next(free for free in named if not os.path.lexists(free))
 
 
 def new_run_folder(output: Path | None, name: str, begun_by: object = None) -> Path:

@@ -29,9 +29,15 @@ def test_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         refuse_existing(tmp_path / "page.html")
     with pytest.raises(UserError, match=r"such as .*/of\.v1-2, or move"):
         refuse_existing(tmp_path / "of.v1")
+    (tmp_path / "page-3.html").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"such as .*/page-4\.html, or move"):
+        refuse_existing(tmp_path / "page.html")
     with pytest.raises(UserError, match=r"cannot be made: Not a directory\. Name another --output"):
         new_folder(tmp_path / "file" / "run")
     monkeypatch.chdir(tmp_path)
+    for nameless in (".", "..", "/"):
+        with pytest.raises(UserError, match=r"Name another --output, or move the old one away"):
+            refuse_existing(Path(nameless))
     monkeypatch.setattr("time.strftime", lambda form: "now")
     names = []
     for _ in range(3):

@@ -19,7 +19,7 @@ from gpsseg.data.splits.split import Found, find_cases, named_parts
 from gpsseg.datasets.patients import patient_tags
 from gpsseg.datasets.scenes import components, find_links
 from gpsseg.errors import UserError, counted
-from gpsseg.folders import finish_folder, new_folder
+from gpsseg.folders import finish_folder, new_folder, refuse_existing
 from gpsseg.runs.leaks import say_groups
 
 
@@ -29,6 +29,7 @@ def write_splits(config: SplitConfig) -> list[Path]:
     Raises:
         UserError: the set is not there, a file cannot be read, or there are too few groups.
     """
+    refuse_existing(config.output, None if config.without_leaks else config)
     card = card_of(config)
     if config.without_leaks:
         return [_split_without_leaks(config, config.without_leaks)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gpsseg.data.formats.beyond import Reaches
+from gpsseg.data.formats.filenames import OVERLAYS
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.headers import pixel_count
 from gpsseg.data.formats.images import read_image, read_pages
@@ -176,7 +177,7 @@ def _targets(plan: Plan, make: Callable[[Path], Target]) -> Targets:
     overlay: Target | None = None
     if plan.overlay is not None:
         folder = plan.source.kind != "image"
-        overlay = FolderTarget(plan.overlay, ".jpg") if folder else PictureTarget(plan.overlay)
+        overlay = FolderTarget(plan.overlay, OVERLAYS) if folder else PictureTarget(plan.overlay)
     soft, doubt = (
         None if path is None else make(path) for path in (plan.probability, plan.uncertainty)
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.formats.dicom_codes import Segment
-from gpsseg.data.formats.filenames import DOUBT, OVERLAY
+from gpsseg.data.formats.filenames import DOUBT, OVERLAY, OVERLAYS
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.data.sources import Failures, Source
 from gpsseg.errors import UserError
@@ -145,7 +145,7 @@ def _plan(source: Source, config: PredictConfig) -> Plan:
         own = ".nrrd" if source.headers else volume_ending(source.path)
         soft = ENDING.get(config.format, SAME.get(own, own))
     mask = ".dcm" if seg else soft
-    overlay = ".jpg" if source.kind == "image" else ""
+    overlay = OVERLAYS if source.kind == "image" else ""
 
     def path(suffix: str) -> Path:
         return config.output / f"{source.name}{suffix}"

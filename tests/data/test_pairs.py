@@ -74,12 +74,23 @@ def test_what_predict_leaves_beside_masks_is_no_mask(tmp_path: Path) -> None:
         "v/0_overlay/000000.jpg",
         "v/0_uncertainty/000000.png",
     )
-    touch(tmp_path, "a.png", "v/0/000000.png", *ours, "b_overlay.jpg")
+    touch(tmp_path, "predict.json", "a.png", "v/0/000000.png", *ours, "b_overlay.jpg")
     found = pair(tmp_path, cases("a", "v/0/000000"))
     assert [path.name for path in found.extra] == ["b_overlay.jpg"], "there is no b"
     assert [case.id for case in truth_cases(tmp_path)] == ["a", "b_overlay", "000000"]
     touch(tmp_path, "x.nii.gz", "x_uncertainty.nii.gz", "y.dcm", "y_overlay/000003.jpg")
     assert len(pair(tmp_path, cases("a", "v/0/000000", "x")).extra) == 1
+
+
+def test_masks_that_are_called_like_an_overlay_are_masks(tmp_path: Path) -> None:
+    """Where predict was not, or by their ending, which an overlay does not have."""
+    names = ("a", "a_overlay", "a_uncertainty")
+    touch(tmp_path / "truth", *(f"{name}.png" for name in names))
+    assert [case.id for case in truth_cases(tmp_path / "truth")] == [*names]
+    touch(tmp_path / "masks", "predict.json", "b.png", "b_overlay.png", "b_overlay.jpg")
+    found = pair(tmp_path / "masks", cases("b", "b_overlay"))
+    assert [path.name for path in found.extra] == []
+    assert [path.name for path in found.files.values()] == ["b.png", "b_overlay.png"]
 
 
 def test_missing_predictions_are_named_and_counted(tmp_path: Path) -> None:

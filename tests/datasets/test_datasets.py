@@ -89,6 +89,14 @@ def test_a_set_s_own_split_without_what_leaks(kvasir: Path, tmp_path: Path) -> N
         SplitConfig(without_leaks="official-880-120", folds=3, output=tmp_path)
 
 
+@pytest.mark.parametrize("how", [{"without_leaks": "official-880-120"}, {"folds": 2}])
+def test_a_split_that_is_there_is_refused_before_an_image_is_looked_for(tmp_path, monkeypatch, how):
+    (tmp_path / "split.json").touch()
+    monkeypatch.setattr("gpsseg.datasets.splitting.card_of", lambda _: pytest.fail("looked"))
+    with pytest.raises(UserError, match="already exists and is not empty"):
+        datasets.split(SplitConfig(output=tmp_path, **how))
+
+
 def test_split_holds_out_test_and_validation(kvasir: Path, tmp_path: Path) -> None:
     config = SplitConfig(data_root=kvasir, test_share=0.25, val_share=0.25, output=tmp_path / "s")
     (file,) = datasets.split(config)

@@ -28,6 +28,7 @@ CUT = "slices.json"  # what `slices` leaves beside its table: how they were cut
 UNCERTAIN, PROPAGATED = "uncertainty.csv", "propagated.csv"  # of `predict`, too
 OURS = frozenset({PREDICTED, CUT, UNCERTAIN, PROPAGATED})
 OVERLAY, DOUBT = "_overlay", "_uncertainty"  # what `predict` adds to a mask's name, for these
+OVERLAYS = ".jpg"  # the ending of an overlay, which no mask has
 HEADERS = (".mhd", ".nhdr", ".hdr")  # their voxels lie in a file of the same name
 VOXELS = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz", ".hdr")
 

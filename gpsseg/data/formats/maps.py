@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from gpsseg.data.formats.dicom_masks import is_segmentation
@@ -11,6 +11,8 @@ from gpsseg.data.formats.filenames import (
     DICOM,
     DOUBT,
     OVERLAY,
+    OVERLAYS,
+    PREDICTED,
     USUAL,
     files_below,
     image_endings,
@@ -73,24 +75,30 @@ def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
 def without_beside(files: Iterable[Path]) -> list[Path]:
     """The files without what ``predict`` leaves beside masks: x_overlay and x_uncertainty.
 
-    They are known by x, which is among the files, whatever its ending, or a folder of frames; where
-    it is not, another tool may have called its masks so.
+    They are known by x, which is among the files, whatever its ending, or a folder of frames, and
+    by predict.json above them; where one is not there, another tool may have called its masks so.
     """
     files = [*files]
     there = {file.parent / stem(file) for file in files} | {file.parent for file in files}
-    return [
-        file
-        for file in files
-        if not any(_beside(path) in there for path in (file.parent / stem(file), file.parent))
-    ]
+    return [file for file in files if not (_is_beside(file, there) and _is_predicted(file))]
 
 
-def _beside(path: Path) -> Path | None:
-    """The mask, without ending, or the folder of masks that an overlay would be of."""
-    for added in (OVERLAY, DOUBT):
-        if path.name.endswith(added) and path.name != added:
-            return path.with_name(path.name.removesuffix(added))
-    return None
+def _is_beside(file: Path, there: Container[Path | None]) -> bool:
+    """Whether a file is called as the overlay or uncertainty of one of those, or lies in such."""
+    added = (OVERLAY, DOUBT) if file.suffix == OVERLAYS else (DOUBT,)
+    named = (file.parent / stem(file), file.parent)
+    return any(_of(path, each) in there for path in named for each in added)
+
+
+def _of(path: Path, added: str) -> Path | None:
+    """The mask, without ending, or the folder of masks that something beside it would be of."""
+    name = path.name.removesuffix(added)
+    return path.with_name(name) if name not in ("", path.name) else None
+
+
+def _is_predicted(file: Path) -> bool:
+    """Whether ``predict`` has written above a file."""
+    return any((folder / PREDICTED).is_file() for folder in file.parents)
 
 
 def unread_files(folder: Path) -> list[Path]:
