@@ -136,10 +136,10 @@ def _scored(
 
 
 def _say_frozen(names: Sequence[str]) -> None:
-    """Say which weights no image gave a gradient."""
+    """Say whose weights no image gave a gradient."""
     if names:
         frozen = counted(
-            len(names), "weight gets no gradient and stays", "weights get no gradient and stay"
+            len(names), "layer gets no gradient and stays", "layers get no gradient and stay"
         )
         more = " ..." if len(names) > 3 else ""
         say(f"{frozen} frozen: {', '.join(names[:3])}{more}")
