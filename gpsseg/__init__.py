@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # what __getattr__ imports, for type checkers and editors
 if sys.platform == "darwin":  # torch reads it once, when it is imported, which is after this
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 __all__ = ["Delta", "FinetuneConfig", "__version__", "load_backbone", "load_run", "load_tasks"]
 
 _HOMES = {
