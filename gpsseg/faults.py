@@ -124,7 +124,7 @@ def by_network() -> Iterator[None]:
         kind = type(error).__name__
         raise NetworkError(
             f"the network failed on it ({kind}). Its file was read and need not be copied again."
-        ) from error
+        ) from error.with_traceback(None)  # whose frames hold it, and the pictures, by Python 3.12
 
 
 MACHINES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.ESTALE)

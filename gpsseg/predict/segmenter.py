@@ -117,7 +117,7 @@ class Segmenter:
             try:
                 (found,) = self._maps([one])
             except Exception as error:
-                yield error
+                yield error.with_traceback(None)  # or it keeps whoever takes it, and the reverse
             else:
                 yield found
 

@@ -1,7 +1,6 @@
 """`predict` on volumes, with a network that marks what is bright."""
 
 import gc
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -81,13 +80,7 @@ def test_window_decides_what_is_bright(
     np.testing.assert_array_equal(read_volume(bone).values, values >= 900)
 
 
-FRAMES = pytest.mark.xfail(
-    sys.version_info >= (3, 12),
-    reason="frames of a failed pass hold one another until Python's collector comes",
-)
-
-
-@pytest.mark.parametrize("fails", [False, pytest.param(True, marks=FRAMES)])
+@pytest.mark.parametrize("fails", [False, True])
 def test_one_volume_is_held_at_a_time(
     go: Callable[..., list[Path]],
     model: Any,
