@@ -12,9 +12,9 @@ import hashlib
 import io
 import shutil
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import monai
 import numpy as np
@@ -119,11 +119,8 @@ def read_entry(path: Path) -> dict[str, np.ndarray] | None:
     nothing in the file is ever run (no pickle).
     """
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as entry:
-            arrays = {
-                name.removesuffix(".npy"): np.load(io.BytesIO(entry.read(name)), allow_pickle=False)
-                for name in entry.namelist()
-            }
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
+            arrays = {name: _whole(entry, name) for name in entry.files}
     except FileNotFoundError:
         return None
     except Exception:  # damaged bytes make zip and NumPy fail in every way there is
@@ -131,6 +128,12 @@ def read_entry(path: Path) -> dict[str, np.ndarray] | None:
         return None
     cache_limit.touch(path)
     return arrays
+
+
+def _whole(entry: Any, name: str) -> np.ndarray:
+    """One array of a NumPy archive, which itself reads no more of it than its header asks for."""
+    array: np.ndarray = np.load(io.BytesIO(entry.zip.read(f"{name}.npy")), allow_pickle=False)
+    return array
 
 
 @dataclass(frozen=True)

@@ -175,9 +175,10 @@ def test_another_size_pipeline_or_version_is_prepared_again(
         lambda whole: whole[:-1],
         lambda whole: whole[:3000] + bytes([whole[3000] ^ 1]) + whole[3001:],  # one pixel's bit
         lambda whole: whole.replace(b"(3, 64, 64)", b"(3, 44, 64)"),  # fewer bytes than there are
+        lambda whole: b"\x93NUMPY" + whole,
         lambda whole: b"not at all",
     ],
-    ids=["empty", "half", "short", "bit", "header", "text"],
+    ids=["empty", "half", "short", "bit", "header", "prefix", "text"],
 )
 def test_a_damaged_file_is_made_again(
     cases: tuple[Case, ...],
