@@ -62,7 +62,7 @@ def info(config: DatasetInfoConfig) -> Card:
     """Print what a data card says; see ``DatasetInfoConfig``."""
     from gpsseg.data.cards.card import load_card
     from gpsseg.data.cards.layout import describe_part
-    from gpsseg.data.splits.place import where_to_get
+    from gpsseg.data.splits.place import part_rules, where_to_get
 
     card = load_card(config.dataset)
     say(f"{card.title} ({card.foreground})", style="bold")
@@ -70,8 +70,7 @@ def info(config: DatasetInfoConfig) -> Card:
         say(f"{name:<10} {text}")
     say(f"{'files':<10} in {card.folder}/")
     for rule in card.splits:
-        parts = [part for part in ("all", "train", "val", "test") if part in rule]
-        files = "; ".join(f"{part}: {describe_part(rule[part])}" for part in parts)
+        files = "; ".join(f"{part}: {describe_part(how)}" for part, how in part_rules(rule))
         say(f"{'split':<10} {rule['name']}: {files}")
     if card.group:
         keys = ", ".join(f"{key} {value}" for key, value in card.group.items() if key != "ranges")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,13 +131,13 @@ def files_of(case: Case) -> list[Path]:
     return [case.image, *([case.mask] if case.mask else []), *case.opinions]
 
 
-def missing_of_part(root: Path, rule: Mapping[str, Any]) -> list[Path]:
+def missing_of_part(root: Path, rule: Mapping[str, Any]) -> Iterator[Path]:
     """What a part of a split names and is not there: its list or table, or any image."""
-    missing = [root / rule[key] for key in ("table", "ids") if key in rule]
-    missing = [path for path in missing if not path.is_file()]
+    for key in ("table", "ids"):
+        if key in rule and not (root / rule[key]).is_file():
+            yield root / rule[key]
     if "table" not in rule and not find_files(root, rule["images"]):
-        missing.append(root / rule["images"])
-    return missing
+        yield root / rule["images"]
 
 
 def describe_part(rule: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,26 +77,21 @@ def part_rules(split: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def parts_present(root: Path, split: Mapping[str, Any]) -> bool:
     """Whether the files of all parts of a split are below a folder."""
-    return not _missing(root, split)
+    return not any(_missing(root, split))
 
 
-def first_present(card: Card, root: Path) -> dict[str, Any]:
-    """The split of a set that is used where none is asked for, of a folder from ``find_root``."""
-    return next(split for split in card.splits if parts_present(root, split))
-
-
-def _missing(root: Path, split: Mapping[str, Any]) -> list[Path]:
+def _missing(root: Path, split: Mapping[str, Any]) -> Iterator[Path]:
     """What of a split is not below a folder: lists, and patterns of which there is no image."""
-    named = [root / split["file"]] if "file" in split else []
-    missing = [path for path in named if not path.is_file()]
-    missing += [path for _, rule in part_rules(split) for path in missing_of_part(root, rule)]
-    return list(dict.fromkeys(missing))
+    if "file" in split and not (root / split["file"]).is_file():
+        yield root / split["file"]
+    for _, rule in part_rules(split):
+        yield from missing_of_part(root, rule)
 
 
 def why_absent(card: Card, root: Path, split: Mapping[str, Any]) -> str:
     """What a split lacks, and who knows where it comes from; the end of a sentence."""
     known = f"; `python -m gpsseg.datasets info {card.name}` says where to get it"
-    missing = " and no ".join(map(name_text, _missing(root, split)))
+    missing = " and no ".join(map(name_text, dict.fromkeys(_missing(root, split))))
     return f"as there is no {missing}{known if is_bundled(card) else ''}."
 
 

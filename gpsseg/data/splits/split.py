@@ -30,7 +30,6 @@ from gpsseg.data.splits.parts import Wanted, carve_parts
 from gpsseg.data.splits.place import (
     SYNTHETIC,
     find_root,
-    first_present,
     part_rules,
     parts_present,
     passed_over,
@@ -85,10 +84,10 @@ def uncarved(
         UserError: as ``make_split``.
     """
     root, data = find_root(card, data_root)
-    rule, parts = _parts(card, root, split, salt)
-    notes: tuple[str, ...] = ()
-    if split is None and data != SYNTHETIC:
-        notes = passed_over(card, root, first_present(card, root))
+    present = [rule for rule in card.splits if parts_present(root, rule)]
+    rule, parts = _parts(card, root, present, split, salt)
+    told = split is None and data != SYNTHETIC
+    notes = passed_over(card, root, present[0]) if told else ()
     return Split(rule["name"], data, root, (), (), (), notes), rule, parts
 
 
@@ -152,7 +151,7 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
         UserError: as ``make_split``; images without mask are an error with ``require_masks`` only.
     """
     root, data = find_root(card, data_root)
-    rule = first_present(card, root)
+    rule = next(rule for rule in card.splits if parts_present(root, rule))
     parts = {part: _read_part(card, root, how, require_masks) for part, how in part_rules(rule)}
     _refuse_overlap(parts, root)
     used = {path for cases in parts.values() for case in cases for path in files_of(case)}
@@ -187,10 +186,12 @@ def cases_of_splits(card: Card, root: Path, first: str) -> Iterator[list[Case]]:
 
 
 def _parts(
-    card: Card, root: Path, split: str | None, salt: str | None = None
+    card: Card, root: Path, present: Sequence[dict[str, Any]], split: str | None, salt: str | None
 ) -> tuple[dict[str, Any], dict[str, list[Case]]]:
-    """Choose a split and read its cases; of a split by a file, those that the file names."""
-    present = [rule for rule in card.splits if parts_present(root, rule)]
+    """Choose a split and read its cases; of a split by a file, those that the file names.
+
+    ``present`` are the card's splits whose files are all there.
+    """
     rule, by_groups = present[0], False
     if split is not None and not is_split_file(split):
         rule, by_groups = _named((*card.splits[::-1], *present[::-1]), split)
