@@ -38,6 +38,7 @@ ALSO = {  # command -> commands that it may import
 DATA = (  # parts of data/, each of which imports those before it, and itself
     {"formats"},
     {"case", "cache_limit", "held"},
+    {"walk"},
     {"pairs", "checks", "nameless", "transforms", "steps", "sources", "dealt", "download"},
     {"cards"},
     {"splits", "synthetic"},

@@ -49,8 +49,8 @@ def test_slices_of_the_good_volumes_only(
         cut(config)
     assert caught.value.status == 3
     assert len(caught.value.failed) == len(bad) + 1
-    for name in bad:
-        assert one_line(name) in str(caught.value)
+    assert {path.name for path, _ in caught.value.failed} == {*bad, "bad-mask.nii.gz"}
+    assert all(one_line(path.name) in why for path, why in caught.value.failed)
     assert "bad-mask.nii.gz holds complex numbers" in str(caught.value)
     table = (tmp_path / "cut" / "cases.csv").read_text().splitlines()
     assert len(table) == 1 + 2 * 4

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
-import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +14,11 @@ from typing import Literal
 from gpsseg.console import progress
 from gpsseg.data.formats import dicom, images, video, volumes
 from gpsseg.data.formats.dicom_series import group_headers
-from gpsseg.data.formats.filenames import DICOM, USUAL, as_named, fits, leads_on, one_form
+from gpsseg.data.formats.filenames import DICOM, USUAL, as_named, one_form
 from gpsseg.data.formats.pages import count_pages
+from gpsseg.data.walk import EMPTY, Failures, expand, kind_of
 from gpsseg.errors import UserError
 from gpsseg.faults import fault_of
-
-EMPTY = "is an empty folder"
-Failures = list[tuple[Path, str]]
 
 
 @dataclass(frozen=True)
@@ -45,9 +41,17 @@ class Source:
     frames: int | None = 1
     parts: tuple[Source, ...] = ()
 
+    @property
+    def files(self) -> list[Path]:
+        """What is read of it."""
+        return [header.path for header in self.headers] or [self.path]
+
 
 def find_sources(
-    inputs: Sequence[Path], output: Path, rest: list[Path] | None = None
+    inputs: Sequence[Path],
+    output: Path,
+    rest: list[Path] | None = None,
+    earlier: list[Path] | None = None,
 ) -> tuple[list[Source], Failures]:
     """Find everything to segment, in the order of its names; DICOM headers are read.
 
@@ -58,6 +62,8 @@ def find_sources(
         inputs: files, folders (searched with their sub-folders) and patterns such as ``a/*.png``.
         output: where results go.
         rest: is given the files that are nothing to segment.
+        earlier: is given the folders below the inputs that hold an earlier prediction, which are
+            left out; without it, they are taken as any other.
 
     Returns:
         The sources, and what cannot be read with the reason: DICOM files, folders that may not be
@@ -70,11 +76,11 @@ def find_sources(
     odd: Failures = []
     rest = [] if rest is None else rest
     for given in map(as_named, inputs):
-        base, found = _expand(given, output, odd)
+        base, found = expand(given, output, odd, earlier)
         bases.append(os.path.abspath(base))
         files += found
     base = Path(os.path.commonpath(bases))
-    named = {path for path in inputs if _kind(path) == "file"}
+    named = {path for path in inputs if kind_of(path) == "file"}
     sources, in_folders = [], defaultdict(list)
     for path in sorted(set(files)):
         if volumes.volume_ending(path):
@@ -97,115 +103,6 @@ def find_sources(
     if not sources and all(EMPTY in why for _, why in failures):
         _refuse_nothing(inputs)
     return sources, failures
-
-
-def _expand(given: Path, output: Path, odd: Failures) -> tuple[Path, list[Path]]:
-    """The folder that names are counted from, and the files of one input."""
-    kind = _kind(given)
-    if kind == "file":
-        return given.parent, [given]
-    if kind == "folder":
-        return given, list(_walk(given, output, odd))
-    if kind == "other":
-        raise UserError(f"--input {given} is neither a file nor a folder.")
-    if not glob.has_magic(str(given)):
-        raise UserError(
-            f"--input {given} does not exist. Pass images, volumes, videos, folders of them, or a "
-            "pattern in quotes such as 'scans/**/*.nii.gz'."
-        )
-    plain = list(given.parts)
-    while any(glob.has_magic(part) for part in plain):
-        plain.pop()
-    base, parts = Path(*plain), given.parts[len(plain) :]
-    deep = parts.index("**") if "**" in parts else len(parts)
-    files: list[Path] = []
-    for path in sorted(base.glob(str(Path(*parts[:deep])))) if deep else [base]:
-        kind = _kind(path)
-        if kind == "folder":
-            own: Failures = []
-            found, tail = _walk(path, output, own), parts[deep:]
-            files += [f for f in found if fits(f.relative_to(path).parts, tail)]
-            odd += [o for o in own if o[0].is_dir() or fits(o[0].relative_to(path).parts, tail)]
-        elif kind == "file" and deep == len(parts) and not path.name.startswith("."):
-            files.append(path)
-        elif deep == len(parts):
-            _note_odd(path, odd)
-    if not files and not odd:
-        raise UserError(f"--input {given} matches no file. Check the pattern.")
-    return base, files
-
-
-def _walk(folder: Path, output: Path, odd: Failures) -> Iterator[Path]:
-    """The files below a folder, without hidden ones and results of an earlier call.
-
-    What may not be looked into, or is called like an image and is none, is added to ``odd``.
-    """
-    above, results = folder.resolve(), output.resolve()
-    inside = results != above and results.is_relative_to(above)
-
-    def refused(error: OSError) -> None:
-        path = Path(error.filename)
-        odd.append((path, f"{path} cannot be looked into: {error.strerror}."))
-
-    found: list[Path] = []
-    seen = {above}
-    for place, folders, names in os.walk(folder, onerror=refused, followlinks=True):
-        here = Path(place)
-        folders[:] = [name for name in folders if leads_on(here / name, seen)]
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and not (inside and (above / (here / name).relative_to(folder)) == results)
-        )
-        for name in folders:
-            path = here / name
-            if _is_medium(path) and _is_empty(path):
-                odd.append((path, f"{path} {EMPTY}, expected a file."))
-        for name in names:
-            path = here / name
-            if name.startswith("."):
-                continue
-            if _kind(path) == "file":
-                found.append(path)
-            else:
-                _note_odd(path, odd)
-    return iter(sorted(found))
-
-
-def _kind(path: Path) -> Literal["file", "folder", "other", "none"]:
-    """What a path is; a pipe or a device is neither file nor folder, a broken link is nothing."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return "none"
-    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
-
-
-def _note_odd(path: Path, odd: Failures) -> None:
-    """Note what is called like something to segment, but is no file."""
-    if path.name.startswith(".") or not _is_medium(path):
-        return
-    why = "is a link to nothing" if path.is_symlink() else "is no file"
-    if _kind(path) == "other":
-        why = "is a pipe or a device"
-    odd.append((path, f"{path} {why}, expected a file."))
-
-
-def _is_medium(path: Path) -> bool:
-    """Whether a path is called like an image, a volume, a video or a DICOM file."""
-    return (
-        bool(volumes.volume_ending(path))
-        or path.suffix.lower() in (*video.ENDINGS, *images.EXTENSIONS)
-        or path.name.lower().endswith(DICOM)
-    )
-
-
-def _is_empty(folder: Path) -> bool:
-    try:
-        return not any(folder.iterdir())
-    except OSError:
-        return False  # it is reported already
 
 
 def _name(path: Path, base: Path, ending: str) -> str:

@@ -12,8 +12,9 @@ from gpsseg.config.effects import idle, is_given
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.data.formats.dicom_seg import require_highdicom
-from gpsseg.data.formats.filenames import left_out
+from gpsseg.data.formats.filenames import PREDICTED, left_out
 from gpsseg.data.sources import Failures, Source, find_sources
+from gpsseg.errors import UserError
 from gpsseg.predict.plan import Plan, plan_outputs
 from gpsseg.processes import of_main
 
@@ -56,7 +57,10 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
         UserError: there is nothing to segment, or a mask exists already.
     """
     rest: list[Path] = []
-    sources, failures = find_sources(config.input, config.output, rest)
+    earlier: list[Path] = []
+    _refuse_own_folder(config, tasks)
+    sources, failures = find_sources(config.input, config.output, rest, earlier)
+    _say_earlier(config, earlier)
     _refuse_idle(config, sources, failures)
     sources = _of_many(config, sources, failures)
     if left := left_out(rest, config.input[0]):
@@ -75,6 +79,30 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     if finished := of_all - len(inputs.todo):
         say(f"{finished} of {of_all} are finished already.")
     return inputs
+
+
+def _refuse_own_folder(config: PredictConfig, tasks: Sequence[PredictConfig]) -> None:
+    """Refuse to write masks among the images that a folder is searched for.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    for folder in filter(Path.is_dir, config.input):
+        if any(folder.resolve() == own.output.resolve() for own in tasks):
+            raise UserError(
+                f"--output {config.output} is the folder of the images itself; its masks would be "
+                f"taken for images the next time. Name another, such as {folder / 'masks'}."
+            )
+
+
+def _say_earlier(config: PredictConfig, left_aside: Sequence[Path]) -> None:
+    """Say which folders of masks are left out, and which were asked for."""
+    for folder in dict.fromkeys(left_aside):
+        say("note:", style="yellow", place=f"{folder} holds an earlier prediction, and is left out")
+    for folder in config.input:
+        if (folder / PREDICTED).is_file():
+            place = f"{folder} holds an earlier prediction: its masks are segmented as images"
+            say("note:", style="yellow", place=place)
 
 
 def _of_many(config: PredictConfig, sources: list[Source], failures: Failures) -> list[Source]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.formats.dicom_codes import Segment
-from gpsseg.data.formats.filenames import DOUBT, OVERLAY, OVERLAYS
+from gpsseg.data.formats.filenames import DOUBT, OVERLAY, OVERLAYS, PREDICTED
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.data.sources import Failures, Source
 from gpsseg.errors import UserError
@@ -55,6 +56,22 @@ class Plan:
         """Whether all is there; results appear under their names only when they are complete."""
         return all(_exists(path) for path in self.paths)
 
+    @property
+    def odd(self) -> str:
+        """What is wrong with what is there already, which no prediction leaves; else ''."""
+        for path in filter(_exists, self.paths):
+            folder = self.source.kind == "frames"
+            if path == self.overlay:
+                folder = self.source.kind != "image"
+            what = "a folder of pictures" if folder else "a picture or volume"
+            why = "is a folder" if path.is_dir() else "is a file"
+            if path.is_dir() == folder:
+                if folder or path.stat().st_size:
+                    continue
+                why = "is an empty file"
+            return f"{path} {why}, expected {what}. Remove it, and it is made again."
+        return ""
+
 
 def plan_outputs(
     sources: Sequence[Source], config: PredictConfig, failures: Failures | None = None
@@ -67,19 +84,22 @@ def plan_outputs(
         failures: is given the sources that would write one file; these have no plan.
 
     Raises:
-        UserError: all sources would write what another one writes, a file exists
-            already (unless the prediction is resumed), or a source cannot be written in the format
-            asked for.
+        UserError: all sources would write what another one writes or is, a file exists already
+            (unless the prediction that wrote it is resumed), or a source cannot be written in the
+            format asked for.
     """
     plans = [_plan(source, config) for source in sources]
-    clashes = _clashes(plans)
+    resumed = config.resume and (config.output / PREDICTED).is_file()
+    clashes = _clashes(plans) | _own_inputs(plans)
+    if resumed:
+        clashes = {i: plan.odd for i, plan in enumerate(plans) if plan.odd} | clashes
     if clashes and (failures is None or len(clashes) == len(plans)):
         raise UserError(next(iter(clashes.values())))
     if failures is not None:
         failures += [(plan.source.path, clashes[i]) for i, plan in enumerate(plans) if i in clashes]
     plans = [plan for i, plan in enumerate(plans) if i not in clashes]
-    if not config.resume:
-        _refuse_existing(path for plan in plans for path in plan.paths)
+    if not resumed:
+        _refuse_existing((path for plan in plans for path in plan.paths), config)
     return plans
 
 
@@ -109,6 +129,20 @@ def _clashes(plans: Sequence[Plan]) -> dict[int, str]:
     return found
 
 
+def _own_inputs(plans: Sequence[Plan]) -> dict[int, str]:
+    """Which plans would write what is segmented, and what to say of each."""
+    files = {os.path.realpath(file) for plan in plans for file in plan.source.files}
+    found = {}
+    for i, plan in enumerate(plans):
+        taken = next((path for path in plan.paths if os.path.realpath(path) in files), None)
+        if taken is not None:
+            found[i] = (
+                f"{plan.source.path}: {taken} would take the place of an input. Name another "
+                "--output."
+            )
+    return found
+
+
 def _exists(path: Path) -> bool:
     """Whether something is there; where a name is too long for the disk, nothing is."""
     try:
@@ -117,14 +151,17 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _refuse_existing(paths: Iterable[Path]) -> None:
+def _refuse_existing(paths: Iterable[Path], config: PredictConfig) -> None:
     for path in paths:
         for taken in (path, partial_folder(path)):
             if _exists(taken):
-                raise UserError(
-                    f"{taken} exists already; gpsseg never overwrites. Name another --output, or "
-                    "pass --resume to go on with what is missing."
-                )
+                fix = "Name another --output, or pass --resume to go on with what is missing."
+                if config.resume:
+                    fix = (
+                        f"--resume goes on with a prediction, and {config.output} has no "
+                        f"{PREDICTED} of one. Name another --output."
+                    )
+                raise UserError(f"{taken} exists already; gpsseg never overwrites. {fix}")
 
 
 def _plan(source: Source, config: PredictConfig) -> Plan:

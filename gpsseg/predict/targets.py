@@ -26,7 +26,7 @@ def partial_folder(path: Path) -> Path:
 
 
 class Target(Protocol):
-    """Takes the pictures of one source one by one."""
+    """Takes the pictures of one source one by one; what has its name already stays as it is."""
 
     def put(self, index: int, picture: np.ndarray) -> None:
         """Take one picture: (H, W) bool or uint8 0..255, or (H, W, 3) uint8 RGB."""
@@ -43,7 +43,8 @@ class PictureTarget:
 
     def put(self, index: int, picture: np.ndarray) -> None:
         """See ``Target.put``: it is written."""
-        save_picture(self.path, picture)
+        if not self.path.exists():
+            save_picture(self.path, picture)
 
     def finish(self) -> None:
         """There is nothing left to do."""
@@ -107,6 +108,8 @@ class VolumeTarget:
 
     def finish(self) -> None:
         """Write the volume."""
+        if self.path.exists():
+            return
         if self.path.suffix == ".dcm":
             files = [header.path for header in self.source.headers]
             write_dicom_seg(self.path, self.values, files, self.segments, __version__)

@@ -1,6 +1,7 @@
 """Options of `predict` that would do nothing are refused before anything is read or written."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from gpsseg.data.cards.card import load_card
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.sources import Source
 from gpsseg.errors import UserError
+from gpsseg.files import sha256_of_file
 from gpsseg.predict.options import as_trained, keep_settings
 
 
@@ -104,7 +106,10 @@ def test_resume_gives_each_picture_the_box_that_it_had_and_reads_the_file_once(
     assert len(reads) == 2, "a header an image"
     (tmp_path / "out" / "a" / "x.png").unlink()
     boxes.write_text("image,x0,y0,x1,y1\nx.png,0,0,8,8\nx.jpg,0,0,16,16\n")
-    (tmp_path / "out" / "predict.json").unlink()
+    made_with = tmp_path / "out" / "predict.json"
+    made_with.write_text(
+        json.dumps(json.loads(made_with.read_text()) | {"prompts": sha256_of_file(boxes)})
+    )
     go(tmp_path / "in", prompts=boxes, resume=True)
     assert told[2:] == [0.5]
     (tmp_path / "out" / "x.png").unlink()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -195,6 +196,7 @@ def test_a_stopped_video_is_followed_again_and_what_was_written_stays(
     (whole,) = go(clip, output=tmp_path / "whole")
     partial = tmp_path / "out" / "clip.partial"
     partial.mkdir(parents=True)
+    shutil.copy(tmp_path / "whole" / "predict.json", tmp_path / "out")
     (partial / "000001.png").write_bytes((whole / "000001.png").read_bytes())
     before = (partial / "000001.png").stat().st_mtime_ns
     (folder,) = go(clip, resume=True)

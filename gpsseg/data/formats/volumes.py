@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from gpsseg.data.formats.packed import PACKED, refuse_damaged, times_packed
 from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.errors import UserError, name_text
 from gpsseg.faults import file_error, no_file, plain_name
@@ -27,7 +28,6 @@ NIBABEL = (*NIFTI, ".mgz", ".mgh")  # of these, NIfTI is written too
 ENDINGS = (*NIBABEL, *ITK)
 PACKS = (".gz", ".mgz")
 DATA_FILE = re.compile(r"^[ \t]*(?:data ?file|ElementDataFile)[ \t]*[:=](.*)", re.I | re.M)
-PACKED = 1100  # gzip makes nothing smaller than by a factor of 1032
 ON_A_PLANE = 1e-3  # a plane of two axes (x, y) shows this share of a slice
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS -> RAS, and back
@@ -113,7 +113,7 @@ def read_volume(path: Path) -> Volume:
     """Read a NIfTI, NRRD or MetaImage file.
 
     Raises:
-        UserError: it cannot be read, or holds several time points or channels; the text names it.
+        UserError: it cannot be read, is damaged, or holds several time points; the text names it.
     """
     if not path.is_file():
         raise UserError(f"{path} {no_file(path)}, expected a NIfTI, NRRD or MHA volume.")
@@ -138,14 +138,6 @@ def itk_affine(image: Any) -> np.ndarray:
     edges = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
     affine[:3, :3], affine[:3, 3] = edges[:, ::-1], image.GetOrigin()
     return affine
-
-
-def _packed(path: Path) -> int | None:
-    """How many times larger than an NRRD or MetaImage file its voxels may be, if they lie in it."""
-    with path.open("rb") as file:
-        start = file.read(4096).lower()
-    elsewhere = path.suffix.lower() in (".nhdr", ".mhd", ".hdr") or b"data file" in start
-    return None if elsewhere or b"bz" in start else PACKED
 
 
 def _refuse_data_elsewhere(path: Path) -> None:
@@ -225,6 +217,7 @@ def _read_nifti(path: Path) -> Volume:
     image = _open_nifti(path)
     stored = math.prod(image.shape) * image.get_data_dtype().itemsize
     refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)
+    refuse_damaged(path, stored)
     values = _scaled(image.dataobj)
     coloured = values.dtype.names is not None
     if coloured:  # RGB (and alpha) are stored as records
@@ -280,7 +273,8 @@ def _read_itk(path: Path) -> Volume:
     bits = re.search(r"(\d+)-bit", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
     each = reader.GetNumberOfComponents() * (int(bits[1]) // 8 if bits else 1)
     stored = math.prod(reader.GetSize()) * each
-    refuse_too_large(path, stored, _packed(path))
+    refuse_too_large(path, stored, times_packed(path))
+    refuse_damaged(path, stored)
     image = reader.Execute()
     own = image.GetSize() if image.GetDimension() == 2 else None
     if own is not None:

@@ -1,0 +1,127 @@
+"""What lies in the output, or is the input, is never written over, resumed or not."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gpsseg.data.formats.volume_files import write_volume
+from gpsseg.data.formats.volumes import Volume
+from gpsseg.errors import SomeFailedError, UserError
+
+Go = Callable[..., list[Path]]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("more", [{}, {"overlays": True}, {"save_probabilities": True}])
+@pytest.mark.parametrize("resume", [False, True])
+def test_files_of_a_folder_without_a_prediction_are_not_taken_for_masks(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, resume: bool, more: dict[str, bool]
+) -> None:
+    """A mask that somebody drew is neither finished work nor to be replaced."""
+    for name in "ab":
+        tools.picture(tmp_path / "in" / f"{name}.png", tools.blob())
+    tools.picture(tmp_path / "out" / "a.png", tools.blob())
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=r"a\.png exists already; gpsseg never overwrites") as told:
+        go(tmp_path / "in", resume=resume, **more)
+    assert contents(tmp_path) == before
+    assert ("predict.json" in str(told.value)) == resume, "why it cannot be gone on with"
+
+
+def test_a_folder_of_images_is_no_output_for_their_masks(
+    go: Go, tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    """They would be taken for images the next time."""
+    tools.picture(tmp_path / "in" / "a.jpg", tools.blob())
+    before = contents(tmp_path)
+    for resume in (False, True):
+        with pytest.raises(UserError, match=r"--output .* is the folder of the images itself"):
+            go(tmp_path / "in", output=tmp_path / "in", resume=resume)
+    assert contents(tmp_path) == before
+
+
+def test_an_input_is_not_taken_for_its_own_mask(
+    go: Go, tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    """Though an earlier prediction, of other images, lies beside it."""
+    scan = tools.picture(tmp_path / "out" / "a.png", tools.blob())
+    other = tools.picture(tmp_path / "in" / "b.png", tools.blob())
+    go(other)
+    before = contents(tmp_path)
+    for more in ({}, {"overlays": True}):
+        with pytest.raises(UserError, match=r"a\.png would take the place of an input"):
+            go(scan, resume=True, **more)
+    assert contents(tmp_path) == before
+
+
+def test_a_scan_is_not_replaced_by_its_mask(go: Go, tmp_path: Path) -> None:
+    values = np.zeros((2, 32, 32), np.int16)
+    (tmp_path / "in").mkdir()
+    write_volume(tmp_path / "in" / "a.nii.gz", values, Volume(values, np.eye(4), Path("made")))
+    go(tmp_path / "in", output=tmp_path / "made")
+    shutil.copy(tmp_path / "made" / "predict.json", tmp_path / "in")
+    scan = (tmp_path / "in" / "a.nii.gz").read_bytes()
+    pattern = tmp_path / "in" / "*.nii.gz"
+    with pytest.raises(UserError, match=r"would take the place of an input"):
+        go(pattern, output=tmp_path / "in", save_probabilities=True, resume=True)
+    assert (tmp_path / "in" / "a.nii.gz").read_bytes() == scan
+
+
+@pytest.mark.parametrize("name", ["a.png", "a_overlay.jpg"])
+def test_what_is_there_stays_and_what_is_lost_comes_again(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, name: str
+) -> None:
+    """A mask may have been corrected by hand since."""
+    tools.picture(tmp_path / "in" / "a.png", tools.blob())
+    go(tmp_path / "in", overlays=True)
+    lost = tmp_path / "out" / name
+    other = next(p for p in (tmp_path / "out").glob("a*") if p != lost)
+    Image.new("L", (64, 48), 255).save(other)
+    corrected = other.read_bytes()
+    lost.unlink()
+    go(tmp_path / "in", overlays=True, resume=True)
+    assert lost.is_file()
+    assert other.read_bytes() == corrected
+
+
+@pytest.mark.parametrize(
+    ("there", "said"), [("empty", "is an empty file"), ("folder", "is a folder")]
+)
+def test_only_a_mask_is_a_finished_mask(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, there: str, said: str
+) -> None:
+    for name in "ab":
+        tools.picture(tmp_path / "in" / f"{name}.png", tools.blob())
+    go(tmp_path / "in")
+    mask = tmp_path / "out" / "a.png"
+    mask.unlink()
+    if there == "empty":
+        mask.touch()
+    else:
+        mask.mkdir()
+    with pytest.raises(SomeFailedError, match=rf"a\.png {said}, expected") as told:
+        go(tmp_path / "in", resume=True)
+    assert len(told.value.failed) == 1
+
+
+def test_earlier_masks_below_the_input_are_no_images(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tools.picture(tmp_path / "in" / "a.png", tools.blob())
+    (first,) = go(tmp_path / "in", output=tmp_path / "in" / "first", save_probabilities=True)
+    again = go(tmp_path / "in", output=tmp_path / "in" / "second")
+    assert again == [tmp_path / "in" / "second" / "a.png"]
+    assert "in/first holds an earlier prediction" in capsys.readouterr().out.replace("\n", "")
+    pattern = go(tmp_path / "in" / "*", output=tmp_path / "in" / "second", resume=True)
+    assert pattern == again
+    assert len(go(first.parent, output=tmp_path / "masks of masks")) == 2, "asked for by name"
+    told = capsys.readouterr().out.replace("\n", " ")
+    assert "first holds an earlier prediction: its masks are segmented as images" in told
