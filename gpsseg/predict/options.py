@@ -229,6 +229,8 @@ def keep_settings(
         write_json(path, settings)
         return
     there = read_object(path)
+    if "delta_sha256" not in there:
+        raise UserError(f"{path} is none that `predict` wrote. Name another --output.")
     # The delta says which run it was, whatever its folder is called by now.
     at_times = ("labels", "untrained", "window", "uncertainty", "propagate")
     compared = dict.fromkeys([*settings, *at_times])

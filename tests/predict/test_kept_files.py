@@ -125,3 +125,13 @@ def test_earlier_masks_below_the_input_are_no_images(
     assert len(go(first.parent, output=tmp_path / "masks of masks")) == 2, "asked for by name"
     told = capsys.readouterr().out.replace("\n", " ")
     assert "first holds an earlier prediction: its masks are segmented as images" in told
+
+
+def test_a_file_that_is_called_as_ours_is_told_from_it(
+    go: Go, tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    tools.picture(tmp_path / "in" / "a.png", tools.blob())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "predict.json").write_text("{}")
+    with pytest.raises(UserError, match=r"predict\.json is none that `predict` wrote"):
+        go(tmp_path / "in")

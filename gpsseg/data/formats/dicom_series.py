@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -214,7 +215,7 @@ def _affine(headers: Sequence[Header], place: Path) -> np.ndarray:
 
 def _refuse_gaps(along: Sequence[float], place: Path) -> None:
     steps = np.diff(along)
-    usual = float(np.median(steps))
+    usual = statistics.median_low(steps.tolist())  # of two different ones the smaller: no gap
     if steps.min() < 1e-3:
         raise UserError(
             f"{place} has several slices at one position: time points or echoes in one series? "

@@ -55,11 +55,13 @@ def carve_parts(
     """
     parts, name = dict(parts), of.name
     notes = [*of.notes]
+    of_groups = ""
 
     def take(part: str, carved: Carved) -> None:
-        nonlocal name
+        nonlocal name, of_groups
         parts["train"], parts[part] = carved.rest, carved.picked
         notes.extend([carved.note] if carved.note else [])
+        of_groups = f" {carved.note}" if carved.note else of_groups
         if not carved.as_before:
             name = f"{of.name}{BY_IMAGES}"
 
@@ -82,9 +84,9 @@ def carve_parts(
         parts["train"] = _shuffled(parts["train"], wanted.seed)[:train_size]
     for part, cases in parts.items():
         if not cases and (part == "test" or wanted.training):
-            groups = " " + notes[-1] if len(notes) > len(of.notes) else ""
             raise UserError(
-                f"{card.title} in {of.root} has no image left in its {part} part.{groups}"
+                f"{card.title} in {of.root} has no image left in the {part} part of its split "
+                f"{of.name}.{of_groups}"
             )
     train, val, test = (tuple(parts[part]) for part in ("train", "val", "test"))
     return replace(of, name=name, train=train, val=val, test=test, notes=tuple(notes))

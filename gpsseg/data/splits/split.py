@@ -35,7 +35,8 @@ from gpsseg.data.splits.place import (
     passed_over,
     why_absent,
 )
-from gpsseg.errors import UserError, look_up
+from gpsseg.errors import UserError, few, look_up
+from gpsseg.faults import is_there
 
 
 def make_split(
@@ -228,6 +229,12 @@ def _named(rules: Sequence[dict[str, Any]], split: str) -> tuple[dict[str, Any],
     for ending in (BY_IMAGES, BY_GROUPS):
         if split not in named and split.removesuffix(ending) in named:
             return named[split.removesuffix(ending)], ending == BY_GROUPS
+    if split not in named and is_there(Path(split)):
+        raise UserError(
+            f"--split {split} is a file or folder, expected the name of a split "
+            f"({few(named, 9)}) or a .json file with the lists train and test, as "
+            "`python -m gpsseg.datasets split` writes."
+        )
     rule = look_up(split, named, "split")
     return rule, rule.get("share_of") == "groups"
 
@@ -251,6 +258,6 @@ def _refuse_overlap(parts: Mapping[str, Sequence[Case]], root: Path) -> None:
         both = sorted({case.id for case in its} & {case.id for case in others})
         if both:
             raise UserError(
-                f"{both[0]} (and {len(both) - 1} more) in {root} is in the {one} part and in the "
+                f"{few(both, 1)} in {root} is in the {one} part and in the "
                 f"{other} part; an image belongs to one part only. Correct the lists or folders."
             )

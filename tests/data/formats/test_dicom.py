@@ -214,6 +214,21 @@ def test_an_enhanced_file_that_is_no_volume_is_an_error(maker: ModuleType, tmp_p
         read_dicom([read_header(lost)], lost)
 
 
+@pytest.mark.parametrize(
+    ("lost", "said"), [(2, "from slice 2 to 3 it is 5 mm"), (1, "from slice 1 to 2 it is 5 mm")]
+)
+def test_the_gap_of_a_short_series_is_named_where_it_is(
+    maker: ModuleType, tmp_path: Path, lost: int, said: str
+) -> None:
+    """Slices 2.5 mm apart, four of which one is gone: two distances, of which the larger is it."""
+    maker.write_series(tmp_path, np.zeros((4, 8, 8), np.int16))
+    at = {read_header(path).position[2]: path for path in tmp_path.iterdir()}
+    at[sorted(at)[lost]].unlink()
+    (group,) = series(tmp_path)
+    with pytest.raises(UserError, match=rf"{said}, from others 2\.5 mm: a slice is missing"):
+        read_dicom(group, tmp_path)
+
+
 def test_scouts_and_other_series_are_kept_apart(maker: ModuleType, tmp_path: Path) -> None:
     maker.write_series(tmp_path / "a", np.zeros((4, 3, 3), np.int16))
     maker.write_series(tmp_path / "b", np.zeros((2, 3, 3), np.int16), DIRECTIONS["sagittal"])

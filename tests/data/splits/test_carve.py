@@ -177,5 +177,7 @@ def test_another_choice_than_before_has_another_name(tmp_path: Path) -> None:
 
 def test_one_group_alone_cannot_be_divided(tmp_path: Path) -> None:
     card = table_card(table(tmp_path, [10]))
-    with pytest.raises(UserError, match=r"no image left in its train part\. .* one group has 10"):
+    with pytest.raises(
+        UserError, match=r"no image left in the train part of its split .*one group has 10"
+    ):
         make_split(card, None)

@@ -185,3 +185,16 @@ def test_a_file_may_name_images_of_another_split_than_the_first(tmp_path: Path) 
     split = make_split(card, tmp_path, split=str(tmp_path / "s.json"))
     assert split.ids["test"] == ["g"]
     assert {*split.ids["train"], *split.ids["val"]} == set("def")
+
+
+@pytest.mark.parametrize("there", ["split.txt", "folder"])
+def test_a_split_that_is_another_file_says_what_was_expected(tmp_path: Path, there: str) -> None:
+    path = tmp_path / there
+    if path.suffix:
+        path.write_text("a\n")
+    else:
+        path.mkdir()
+    with pytest.raises(
+        UserError, match=r"is a file or folder, expected the name of a split .*json"
+    ):
+        make_split(KVASIR, None, split=str(path))

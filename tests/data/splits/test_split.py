@@ -276,7 +276,7 @@ def test_train_size_says_that_it_thins_the_validation_images(tmp_path: Path) -> 
 
 def test_too_few_images(tmp_path: Path) -> None:
     write_kvasir(tmp_path, 2, lists=False)
-    with pytest.raises(UserError, match="has no image left in its train part"):
+    with pytest.raises(UserError, match="has no image left in the train part of its split"):
         make_split(KVASIR, tmp_path)
     assert len(make_split(KVASIR, tmp_path, training=False).test) == 1, "an evaluation needs none"
 
