@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gpsseg.config.folder import RunFolder
 from gpsseg.config.select import SelectConfig
 from gpsseg.console import NETWORKS, run_command, say
+from gpsseg.errors import counted
 from gpsseg.folders import finish_folder, new_folder
 from gpsseg.scope import scoped
 
@@ -100,7 +101,6 @@ def _tell(
     from gpsseg.files import write_text
     from gpsseg.report.selected import render_selection
     from gpsseg.runs.selection import counts_sentence, save_selection, trainable_counts
-    from gpsseg.runs.stability import say_stability
 
     for row in layers:
         _say_layer(row)
@@ -109,6 +109,43 @@ def _tell(
     if output:
         content = save_selection(RunFolder(output), selection, layers, how)
         write_text(RunFolder(output).selection_page, render_selection(content))
+
+
+def say_stability(found: Mapping[str, Any]) -> None:
+    """Say in a line or two how firm a selection is; of one that looked at no image nothing.
+
+    Args:
+        found: as in selection.json.
+    """
+    stability = found.get("stability", {})
+    of = "of the selected entries"
+    alike = "of the same entries"
+    if mix := found.get("mix"):
+        itself = stability.get("entries", 0)
+        itself = "1 entry" if itself == 1 else f"{itself:,} entries"
+        of = alike = f"of the {itself} that {found['criterion']} itself selected, not {mix}"
+    elif without := stability.get("without_score", 0):
+        with_score = stability["entries"]
+        of = alike = f"of the {with_score:,} selected entries that have a score"
+        say(
+            f"stability: {without:,} of {without + with_score:,} selected entries have a score of "
+            "0, since no image gave their neurons a gradient. All selections hold them, so that "
+            "they are left out here."
+        )
+    if halves := stability.get("halves"):
+        several = f", {halves['lowest']:.1%} to {halves['highest']:.1%} by how they are divided"
+        say(
+            f"stability: halves of the images that share none ({halves['images']} or more each) "
+            f"agree on {halves['overlap']:.1%} {of}"
+            f"{several if halves['divisions'] > 1 else ''}; chance would on "
+            f"{stability['chance']:.1%}"
+        )
+    if other := stability.get("other_seed"):
+        say(
+            f"stability: with the random weights of seed {other['seed']} the network selects "
+            f"{other['overlap']:.1%} {alike} by the same "
+            f"{counted(other['images'], 'image')}; chance would {stability['chance']:.1%}"
+        )
 
 
 def _say_layer(row: Mapping[str, Any]) -> None:

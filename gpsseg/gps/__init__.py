@@ -14,7 +14,13 @@ from gpsseg.gps.sparse import merge, sparsify, with_dense_gradient
 from gpsseg.gps.stable import SumsOnTheWay, divisions, of_the_same_sums
 from gpsseg.gps.swap import Turns, apply_all
 from gpsseg.gps.union import Union, selected_in
-from gpsseg.gps.usage import Channels, chance_of_overlap, channels_of, share_of_scores
+from gpsseg.gps.usage import (
+    Channels,
+    chance_of_overlap,
+    channels_of,
+    share_of_scores,
+    with_score,
+)
 
 __all__ = [
     "CRITERIA",
@@ -55,5 +61,6 @@ __all__ = [
     "unscored",
     "weights_of",
     "with_dense_gradient",
+    "with_score",
     "within_rounding",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gpsseg.gps.neurons import as_rows, owner
 from gpsseg.gps.score import Scores
-from gpsseg.gps.select import Level, Selection
+from gpsseg.gps.select import Level, Selection, selection_at
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,19 @@ def share_of_scores(model: nn.Module, scores: Scores, selection: Selection) -> f
         kept += float(found[_rows(model, selection, name)[0].to(found.device)].sum())
         every += float(found.sum())
     return kept / every if every else 0.0
+
+
+def with_score(model: nn.Module, scores: Scores, selection: Selection) -> Selection:
+    """The selected entries whose score is not 0.
+
+    A neuron that no image gave a gradient has K selected entries too, the same ones whatever the
+    images are: they say nothing of how alike two selections are.
+    """
+    places = {}
+    for name in selection.indices:
+        found = scores.rows(name).cpu() != 0
+        places[name] = (_rows(model, selection, name)[0] & found).flatten().nonzero().flatten()
+    return selection_at(model, places)
 
 
 def _rows(model: nn.Module, selection: Selection, name: str) -> tuple[Tensor, int]:

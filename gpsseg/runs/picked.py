@@ -31,15 +31,17 @@ def picked_alone(
     top_k: Mapping[str, int],
     config: FinetuneConfig | SelectConfig,
 ) -> Selection:
-    """What of it the criterion itself selects: all, or of a mix what it chooses first.
+    """What of it the criterion itself selects by a score: of a mix what it chooses first.
 
-    What magnitude, or one seed at random, adds to it is alike whatever the images are, so that a
-    selection would look firmer than it is.
+    What magnitude, or one seed at random, adds to it is alike whatever the images are, and so are
+    the entries of a neuron without any score: a selection would look firmer than it is.
     """
     mixed = _mixed(scores, top_k, config)
     if isinstance(mixed, gps.Mixed):
-        return gps.chosen_first(backbone, mixed)
-    return gps.select(backbone, mixed, top_k, config.level)
+        chosen = gps.chosen_first(backbone, mixed)
+    else:
+        chosen = gps.select(backbone, mixed, top_k, config.level)
+    return gps.with_score(backbone, scores, chosen)
 
 
 def ties(

@@ -1,8 +1,8 @@
 """How firm a selection is, and what it uses: worked out on the way through the images.
 
 By the same sums that score the weights, in the same pass; where the network holds random weights,
-by a network with others on some of the images, too. Of a mix of two rules the overlaps are of what
-the criterion itself chose: the other one's part does not tell images apart.
+by a network with others on some of the images, too. Overlaps are of what the criterion itself chose
+by a score: what another rule adds, or stands for neurons without a score, tells no images apart.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from gpsseg.backbones import Backbone
 from gpsseg.config.checked import SEED
 from gpsseg.config.methods import BLIND
 from gpsseg.config.select import SettledSelectConfig
-from gpsseg.console import say
 from gpsseg.data.cards.card import Card
 from gpsseg.data.loader import CaseDataset
 from gpsseg.engine.machine import Machine
 from gpsseg.engine.prepare import let_go, prepare, tuning_mode
-from gpsseg.errors import counted
 from gpsseg.gps import Scores, Selection
 from gpsseg.memory import memory_for
 from gpsseg.processes import part
@@ -159,14 +157,12 @@ class Stability:
         return scores
 
     def _own(self, scores: Scores, top_k: int | None = None) -> Selection:
-        """What the criterion selects by some scores, with its own K or with another everywhere."""
+        """What the criterion chooses by some scores, with its own K or with another everywhere."""
         wanted = dict.fromkeys(self._top_k, top_k) if top_k else self._top_k
         return picked_alone(self._backbone, scores, wanted, self._config)
 
-    def _whole(self, scores: Scores, own: Selection, top_k: Mapping[str, int]) -> Selection:
-        """The same with what another rule of a mix adds."""
-        if self._config.mix is None:
-            return own
+    def _whole(self, scores: Scores, top_k: Mapping[str, int]) -> Selection:
+        """The same with entries that have no score, and what another rule of a mix adds."""
         return picked(self._backbone, scores, top_k, self._config)
 
     def _chance(self, selection: Selection) -> float:
@@ -177,6 +173,8 @@ class Stability:
         final = self._seen[-1][1]
         entries, chance = _entries(final), self._chance(final)
         found: Json = {"part_images": self._sizes, "entries": entries, "chance": chance}
+        if self._config.mix is None:
+            found["without_score"] = _entries(self._whole(scores, self._top_k)) - entries
         if not entries:
             return found
         if len(self._sizes) > 1:
@@ -211,7 +209,7 @@ class Stability:
         rows = []
         for top_k in sorted(k for k in {*TOP_KS, *self._top_k.values()} if k <= widest):
             own = self._own(scores, top_k)
-            selection = self._whole(scores, own, dict.fromkeys(self._top_k, top_k))
+            selection = self._whole(scores, dict.fromkeys(self._top_k, top_k))
             entries = _entries(selection)
             used = channels(self._backbone, selection, self._names)
             row = {
@@ -233,13 +231,14 @@ class Stability:
         config = self._config
         chosen = str(config.criterion)
         own = f"{chosen} with {config.mix}" if config.mix else chosen
-        selections = {own: self._whole(scores, self._seen[-1][1], self._top_k)}
+        selections = {own: gps.with_score(self._backbone, scores, self._whole(scores, self._top_k))}
         chance = self._chance(selections[own])
         top_k = {name: self._top_k[name] for name in self._names}
         for name in gps.of_the_same_sums(chosen):
             if name != own:
                 other = scores if name == chosen else scores.by(name)
-                selections[name] = gps.select(self._backbone, other, top_k, config.level)
+                chosen_too = gps.select(self._backbone, other, top_k, config.level)
+                selections[name] = gps.with_score(self._backbone, scores, chosen_too)
         return [
             {
                 "criterion": name,
@@ -270,31 +269,3 @@ def _entries(selection: Selection) -> int:
 def _another(seed: int) -> int:
     """Another seed that is allowed."""
     return seed + 1 if SEED.most is None or seed < SEED.most else seed - 1
-
-
-def say_stability(found: Mapping[str, Any]) -> None:
-    """Say in a line or two how firm a selection is; of one that looked at no image nothing.
-
-    Args:
-        found: as in selection.json.
-    """
-    stability = found.get("stability", {})
-    of = "of the selected entries"
-    alike = "of the same entries"
-    if mix := found.get("mix"):
-        itself = counted(stability.get("entries", 0), "entry", "entries")
-        of = alike = f"of the {itself} that {found['criterion']} itself selected, not {mix}"
-    if halves := stability.get("halves"):
-        several = f", {halves['lowest']:.1%} to {halves['highest']:.1%} by how they are divided"
-        say(
-            f"stability: halves of the images that share none ({halves['images']} or more each) "
-            f"agree on {halves['overlap']:.1%} {of}"
-            f"{several if halves['divisions'] > 1 else ''}; chance would on "
-            f"{stability['chance']:.1%}"
-        )
-    if other := stability.get("other_seed"):
-        say(
-            f"stability: with the random weights of seed {other['seed']} the network selects "
-            f"{other['overlap']:.1%} {alike} by the same "
-            f"{counted(other['images'], 'image')}; chance would {stability['chance']:.1%}"
-        )

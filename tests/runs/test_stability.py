@@ -14,7 +14,8 @@ from gpsseg.engine.prompts import from_truth
 from gpsseg.runs import selection as choosing
 from gpsseg.runs import stability as module
 from gpsseg.runs.channels import channels
-from gpsseg.runs.stability import Stability, say_stability
+from gpsseg.runs.stability import Stability
+from gpsseg.select import say_stability
 
 from .test_scores import CPU, SIDE, Pictures, net
 
@@ -75,6 +76,44 @@ def test_all_of_it_is_what_scoring_the_images_apart_gives(of_net):
     assert (halves["divisions"], halves["images"]) == (5, 4)
     # 8 neurons keep 2 of 27 entries, one keeps 1 of 8: (8 * 4 / 27 + 1 / 8) / 17
     assert stability["chance"] == pytest.approx((8 * 4 / 27 + 1 / 8) / 17)
+
+
+def test_entries_of_a_neuron_without_a_score_say_nothing(of_net, capsys):
+    """Two of eight neurons lead nowhere: their entries are selected, and alike by any images."""
+    with torch.no_grad():
+        of_net.get_parameter("3.weight")[:, :2] = 0
+    pictures = Pictures(2)
+    found, selection, how = watched(of_net, pictures)
+    assert {name: len(kept) for name, kept in selection.indices.items()} == {
+        "0.weight": 8 * 2,
+        "3.weight": 1,
+    }
+    stability = found["stability"]
+    assert (stability["entries"], stability["without_score"]) == (6 * 2 + 1, 2 * 2)
+    halves = [by(of_net, pictures, [each]).indices for each in (0, 1)]
+    size = of_net.get_parameter("0.weight")[0].numel()
+    alive = [
+        {
+            (name, int(i))
+            for name, kept in half.items()
+            for i in kept
+            if name[0] != "0" or i >= 2 * size
+        }
+        for half in halves
+    ]
+    assert [len(each) for each in alive] == [13, 13]
+    common = len(alive[0] & alive[1]) / 13
+    assert stability["halves"]["overlap"] == pytest.approx(common) != 1
+    assert found["of_criteria"][0]["overlap"]["gradient"] == 1
+    assert found["of_top_k"][0]["entries"] == 9, "all that are selected with K = 1"
+    whole = {(n, int(i)) for n, kept in selection.indices.items() for i in kept} - {
+        ("0.weight", i) for i in range(2 * size)
+    }
+    assert how["overlap_with_half"] == pytest.approx(len(whole & alive[0]) / 13)
+    say_stability(found)
+    told = capsys.readouterr().out.replace("\n", " ")
+    assert "4 of 17 selected entries have a score of 0" in told
+    assert "of the 13 selected entries that have a score" in told
 
 
 @pytest.mark.parametrize("criterion", ["fisher", "fps", "gallop", "channel-normalised"])
