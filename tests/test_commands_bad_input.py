@@ -183,6 +183,8 @@ def test_ctrl_c_of_several_runs_says_how_they_go_on(
         ({"dataset": "isic2019"}, "Unknown data set 'isic2019'. Did you mean 'isic201"),
         ({"backbone": "litemedsm"}, "Unknown backbone 'litemedsm'. Did you mean 'litemedsam'?"),
         ({"method": "fulll"}, "Unknown method 'fulll'. Did you mean 'full'?"),
+        ({"method": "lora:rank=1"}, "names it. Here: --method lora --rank 1."),
+        ({"method": "gps:top_k=8,refresh=2"}, "Here: --method gps --top-k 8 --refresh 2."),
         ({"backbone": "unet-efficientnet-lite0", "prompt": "full-box"}, "takes no prompt"),
         ({"data_root": Path("/nonexistent")}, "Kvasir-SEG is neither in /nonexistent/Kvasir-SEG"),
         ({"train_size": 10_000}, r"--train-size 10000 is outside 1\.\."),

@@ -26,7 +26,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     """
     from gpsseg.compare.batch_size import with_batch_size
     from gpsseg.compare.begun import open_comparison, refuse_new_methods, split_as_begun
-    from gpsseg.compare.cells import run_of, trials_of
+    from gpsseg.compare.cells import refuse_twins, run_of, trials_of
     from gpsseg.compare.elsewhere import places_of, score_elsewhere
     from gpsseg.compare.images import check_images
     from gpsseg.compare.kept import with_kept
@@ -48,6 +48,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     backbone = load_base(runs_of[0], card)
     facts = backbone.facts
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
+    refuse_twins(config, facts)
     for one in runs_of:
         refuse_without_effect(backbone, one)
     refuse_val_share(card, config)  # before anything is written

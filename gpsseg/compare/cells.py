@@ -14,7 +14,7 @@ from gpsseg.config.methods import in_a_file_name
 from gpsseg.config.private import load_salt
 from gpsseg.config.written import Selected
 from gpsseg.engine.machine import make_machine, peak_memory_mb
-from gpsseg.errors import TrainingDivergedError
+from gpsseg.errors import TrainingDivergedError, UserError
 from gpsseg.files import write_json, write_rows
 from gpsseg.finetune import tune
 from gpsseg.reading import read_log, read_object
@@ -92,6 +92,24 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> SettledConfi
         decoder_lr=settled.decoder_lr * cell.factor,
         output=run_of(cell, config).path,
     )
+
+
+def refuse_twins(config: CompareConfig, facts: Facts) -> None:
+    """Refuse two methods that differ in words alone: by values that are a backbone's defaults.
+
+    Raises:
+        UserError: there are two.
+    """
+    seen: list[tuple[str, SettledConfig]] = []
+    for method in config.methods:
+        settled = settle(FinetuneConfig(**config.settings_of(method)), facts)
+        for other, its in seen:
+            if its == settled:
+                raise UserError(
+                    f"--methods {other} and {method} are the same with {facts.name}: what one of "
+                    "them sets is the default. Leave one out."
+                )
+        seen.append((method, settled))
 
 
 @scoped

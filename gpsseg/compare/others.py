@@ -109,6 +109,15 @@ def _open(config: CompareConfig, asked: OtherSet, salt: str | None) -> Other:
     where = data_of(config, asked)
     card = open_card(where, salt)
     split = find_split(card, where, training=False, salt=salt)
+    if is_own_set(config, asked.dataset):
+        own = FinetuneConfig(**config.settings_of(config.methods[0]))
+        if set(find_split(card, own, training=False, salt=salt).ids["test"]) == set(
+            split.ids["test"]
+        ):
+            raise UserError(
+                f"--also-on {asked.text} has the test images of what is tuned for, which are "
+                "scored anyway. Leave it out, or name another set or split of it."
+            )
     digest = hashlib.sha256(json.dumps(sorted(split.ids["test"])).encode()).hexdigest()[:8]
     name = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', card.name)}-{digest}"
     test = Split(split.name, split.data, split.root, (), (), split.test)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from gpsseg.config.effects import Condition, Conditions
 from gpsseg.config.peft_tuners import is_peft, peft_method, peft_title
-from gpsseg.errors import look_up
+from gpsseg.errors import UserError, look_up
 
 SELECTING = ("top_k", "decoder_top_k", "biases", "layers", "late_share")
 BLIND = ("magnitude", "random")  # criteria that look at no image
@@ -60,11 +60,20 @@ def options_of(method: str) -> tuple[str, ...]:
     """The options of a method that not all have.
 
     Raises:
-        UserError: there is no such method; the nearest is suggested.
+        UserError: there is no such method; the nearest is suggested, or how options are given.
     """
     if is_peft(method):
         peft_method(method)
         return ()  # its options are in its name
+    name, colon, options = method.partition(":")
+    if colon and name in METHOD_OPTIONS:
+        flags = "".join(
+            f" --{option.replace('_', '-')} {value}".rstrip()
+            for option, _, value in (part.partition("=") for part in options.split(","))
+        )
+        raise UserError(
+            f"--method {method} is how `compare` names it. Here: --method {name}{flags}."
+        )
     return look_up(method, METHOD_OPTIONS, "method")
 
 

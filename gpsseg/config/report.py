@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,9 @@ class ReportConfig:
                 f"--comparisons takes at most {MOST_COMPARISONS}, got {len(self.comparisons)}. "
                 "Draw several figures."
             )
+        twice = [f for f, n in Counter(f.resolve() for f in self.comparisons).items() if n > 1]
+        if twice:
+            raise UserError(f"--comparisons {twice[0]} is named twice. Name it once.")
         if self.output is None or self.output.suffix.lower() != ".svg":
             got = "nothing" if self.output is None else self.output
             raise UserError(f"--output should end in .svg beside --comparisons, got {got}.")

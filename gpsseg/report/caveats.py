@@ -92,7 +92,7 @@ def untrained(metrics: Mapping[str, Any]) -> str:
 
 
 def chance_as_good(settings: Mapping[str, Any], images: int | None) -> str:
-    """That as many random entries were not behind with so few training images; else empty.
+    """That random entries were not behind with so few training images; else empty.
 
     Args:
         settings: of the training, by their names.
@@ -111,6 +111,7 @@ def chance_as_good(settings: Mapping[str, Any], images: int | None) -> str:
         return ""
     return (
         f"with {counted(images, 'training image')} the gradient may choose no better than chance: "
-        f"with up to {FEW_IMAGES} of Kvasir-SEG as many random entries were not behind it, on both "
-        "backbones that were measured (RESULTS.md). --method shira needs no scoring."
+        f"with up to {FEW_IMAGES} of Kvasir-SEG random entries, in the encoder as many, were not "
+        "behind it, on both backbones that were measured (RESULTS.md). --method shira needs no "
+        "scoring."
     )

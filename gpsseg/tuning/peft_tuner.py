@@ -26,7 +26,7 @@ from gpsseg.tuning.peft_options import tuner_config
 Layer = nn.Linear | nn.Conv2d
 CLOSE = 1e-4  # of the largest number that a layer gives: rounding in float32, and nothing else
 TAKES, SAVES, KEEPS, BEGINS, IDLE, MERGES = (  # why a layer is left out
-    "of a kind that it does not take",
+    "that it does not take",
     "where it has as many numbers as the weight",
     "where it has numbers of its own that do not train",
     "where it changes the network before it is trained",
@@ -57,7 +57,10 @@ class TunerReach:
         """What it reaches, in words."""
         where = f"{counted(len(self.layers), 'layer')}, with {self.weights:,} of the {self.of:,}"
         text = f"--method {method} is put into {where} weights of the pre-trained network"
-        return f"{text}; left out: {self.left_in_words}." if self.left_out else f"{text}."
+        if not self.left_out:
+            return f"{text}."
+        why = f" PEFT says: {self.said}." if self.said else ""
+        return f"{text}; left out: {self.left_in_words}.{why}"
 
     @property
     def left_in_words(self) -> str:

@@ -21,6 +21,20 @@ def test_a_split_that_is_not_there_is_refused_before_anything_is_written(
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize(
+    ("methods", "same"),
+    [
+        (("gps", "full", "gps:top_k=3"), "gps and gps:top_k=3 are the same with unet-eff"),
+        (("fps:top_k=3", "gps", "fps"), "fps:top_k=3 and fps are the same with"),
+    ],
+)
+def test_methods_that_differ_by_defaults_alone_are_one(
+    kvasir, never, tmp_path, tools, methods, same
+):
+    with pytest.raises(UserError, match=same):
+        compare(tools.config(tmp_path / "c", data_root=kvasir, methods=methods))
+
+
 def test_all_images_are_looked_at_before_the_first_run(kvasir, never, tmp_path, capsys, tools):
     """Though the only run draws one of the training images; what is odd is said once."""
     root = kvasir / "Kvasir-SEG"

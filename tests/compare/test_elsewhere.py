@@ -152,6 +152,22 @@ def test_what_is_refused_before_anything_is_run(both, never, tmp_path, tools):
         compare(tools.config(tmp_path / "c", also_on=("isic2017",), without_box=True, **settings))
 
 
+def test_the_images_that_are_tuned_for_are_no_other_set_whatever_they_are_called(
+    both, never, tmp_path, tools
+):
+    """By a split's name that is the default anyway, or by a file of the same images."""
+    ids = make_split(load_card("kvasir"), both).ids
+    file = tmp_path / "same.json"
+    file.write_text(json.dumps({"name": "same", "train": [], "test": ids["test"]}))
+    default = make_split(load_card("kvasir"), both).name
+    for other in (f"kvasir:split={default}", f"kvasir:split={file}"):
+        config = tools.config(
+            tmp_path / "c", data_root=both, also_on=(other,), **QUICK | {"seeds": (0,)}
+        )
+        with pytest.raises(UserError, match="has the test images of what is tuned for"):
+            compare(config)
+
+
 def test_what_is_scored_elsewhere_is_what_was_looked_at_and_checked_for_leaks(
     both, tmp_path, tools
 ):

@@ -101,6 +101,11 @@ def test_a_figure_brings_its_own_colours_and_loads_nothing(tmp_path):
     assert not re.findall(r"""(?:href|src)=["'](?!#)|url\((?!#)|@import|<script""", text)
 
 
+def test_a_comparison_is_drawn_once(tmp_path):
+    with pytest.raises(UserError, match=r"--comparisons .*a is named twice\. Name it once"):
+        drawn(tmp_path, tmp_path / "a", tmp_path / "b", tmp_path / "b" / ".." / "a")
+
+
 def test_sizes_and_comparisons_have_rows_of_their_own_and_one_legend(tmp_path):
     first = written(tmp_path / "first", ROW, ROW | {"train_size": 100})
     other = written(tmp_path / "other", FULL, data="synthetic sample", title="<b>&")

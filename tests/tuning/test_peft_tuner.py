@@ -117,13 +117,25 @@ def test_a_layer_is_tuned_where_that_saves_numbers() -> None:
     assert type(net.block.fc) is nn.Linear
 
 
+def test_why_a_layer_is_left_out_is_told_by_peft_too() -> None:
+    """Its size, and not its kind, does not suit: 7 divides 14 and not 12."""
+    net = nn.Sequential(nn.Linear(14, 14), nn.Linear(12, 12))
+    names = [name for name, _ in net.named_parameters()]
+    method = "peft:boft,boft_block_size=7"
+    reach = reach_of(method, net, names)
+    assert reach.layers == ("0",)
+    told = reach.sentence(method)
+    assert "left out: 1 layer that it does not take. PEFT says: " in told
+    assert "divisible by boft_block_size (7)" in told
+
+
 @pytest.mark.parametrize(
     ("method", "why"),
     [
         ("lora,rank=2,lora_alpha=0", "2 layers where it would change nothing"),
         ("lora,rank=2,init_lora_weights=false", "where it changes the network before"),
         ("lora,rank=2,lora_bias=true", "1 layer where it cannot be merged exactly"),
-        ("c3a", r"2 layers of a kind .*PEFT says: The block size should be a factor"),
+        ("c3a", r"2 layers that it does not take.*PEFT says: The block size should be a factor"),
         ("lora,rank=64", "2 layers where it has as many numbers as the weight"),
     ],
 )
