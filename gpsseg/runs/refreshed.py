@@ -80,7 +80,8 @@ class Refreshed:
         self.counts = trainable_counts(layers) | made
         self.facts = facts_of_selection(union, self.counts)
         total, share = self.counts["total"], self.counts["share_of_total"]
-        say(f"{refresh_words(self.counts)}: {total:,} have ever trained ({share:.2%})")
+        kept = f"{total:,} have trained by the epoch that is kept ({share:.2%})"
+        say(f"{refresh_words(self.counts)}: {kept}")
         if is_main_process():
             save_selection(self._run, union, layers, {**self._first, **made})
 
