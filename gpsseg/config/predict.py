@@ -69,7 +69,8 @@ class PredictConfig:
     video and volume, where a column frame (JSON: {"image": {"frame": 0, ...}}) may name its
     frame."""
     resume: bool = False
-    """Go on with a prediction that was stopped: what is finished is skipped."""
+    """Go on with a prediction that was stopped, whose predict.json lies in the output: what is
+    there stays, what is missing is made."""
     format: Literal["auto", "nifti", "nrrd", "mha", "dicom-seg"] = "auto"
     """Of volumes' masks. auto: as the input, NRRD for DICOM. dicom-seg refers to the source series
     and names its patient, as the standard demands (pip install 'gpsseg[dicom-seg]')."""
