@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.formats.dicom_codes import Segment
-from gpsseg.data.formats.filenames import DOUBT, OVERLAY, OVERLAYS, PREDICTED
+from gpsseg.data.formats.filenames import DOUBT, OVERLAY, OVERLAYS, PREDICTED, folds_case
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.data.sources import Failures, Source
 from gpsseg.errors import UserError
@@ -105,22 +105,27 @@ def plan_outputs(
 
 def _clashes(plans: Sequence[Plan]) -> dict[int, str]:
     """Which plans would write what another one writes, and what to say of each."""
+    fold = plans and folds_case(plans[0].mask.parent)
+
+    def key(path: Path) -> Path:
+        return Path(str(path).casefold()) if fold else path
+
     owners: dict[Path, list[int]] = {}
     for i, plan in enumerate(plans):
         for path in plan.paths:
-            owners.setdefault(path, []).append(i)
+            owners.setdefault(key(path), []).append(i)
     found: dict[int, str] = {}
     for i, plan in enumerate(plans):
         for path in plan.paths:
-            others = [k for k in owners[path] if k != i]
+            others = [k for k in owners[key(path)] if k != i]
             if others:
                 other = plans[others[0]].source.path.name
                 found[i] = (
                     f"{plan.source.path} and {other} would both become {path.name}. Rename one."
                 )
-            above = next((f for f in path.parents if f in owners), None)
+            above = next((f for f in path.parents if key(f) in owners), None)
             if above is not None:
-                home = owners[above][0]
+                home = owners[key(above)][0]
                 found[i] = (
                     f"{plans[home].source.path} would become the folder {above.name}, where the "
                     f"results of {plan.source.path} belong. Rename one."

@@ -135,3 +135,19 @@ def test_a_file_that_is_called_as_ours_is_told_from_it(
     (tmp_path / "out" / "predict.json").write_text("{}")
     with pytest.raises(UserError, match=r"predict\.json is none that `predict` wrote"):
         go(tmp_path / "in")
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_names_that_differ_in_case_alone_are_one_where_the_disk_says_so(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, fold: bool
+) -> None:
+    for name in ("x.jpg", "X.png", "y.png"):
+        tools.picture(tmp_path / "in" / name, tools.blob())
+    if not fold:
+        assert len(go(tmp_path / "in")) == 3
+        return
+    monkeypatch.setattr("gpsseg.predict.plan.folds_case", lambda folder: True)
+    with pytest.raises(SomeFailedError, match=r"x\.jpg and X\.png would both become") as told:
+        go(tmp_path / "in")
+    assert len(told.value.failed) == 2
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["y.png"]

@@ -138,6 +138,16 @@ def fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
     return bool(names) and fnmatchcase(names[0], pattern[0]) and fits(names[1:], pattern[1:])
 
 
+def folds_case(folder: Path) -> bool:
+    """Whether a.png and A.png are one file in a folder, there or not yet: on macOS and Windows."""
+    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
+    for part in (there, *there.absolute().parents):
+        other = part.with_name(part.name.swapcase()) if part.name else part
+        if other != part:
+            return other.exists() and other.samefile(part)
+    return False
+
+
 def is_file(path: Path) -> bool:
     """Whether a path names a file; one that is too long or holds a zero byte does not."""
     try:

@@ -11,6 +11,7 @@ from PIL import Image
 from gpsseg.data.formats.filenames import (
     as_named,
     files_below,
+    folds_case,
     image_endings,
     left_out,
     one_form,
@@ -72,3 +73,17 @@ def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path, monkeypatch):
             files_below(tmp_path)
     assert files_below(tmp_path) == [tmp_path / "a" / "b" / "x.png"], "nothing of the system's own"
     assert files_below(tmp_path / "gone") == []
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_whether_a_disk_folds_case_is_asked_of_the_disk(tmp_path, monkeypatch, fold):
+    """A disk that does is one on which a folder is there under another case, too."""
+    folder = tmp_path / "Masks"
+    folder.mkdir()
+    if fold:
+        exists, same = Path.exists, Path.samefile
+        monkeypatch.setattr(Path, "exists", lambda p: exists(p) or p.name in ("mASKS", "NEW"))
+        monkeypatch.setattr(Path, "samefile", lambda p, o: p.name == "mASKS" or same(p, o))
+    assert folds_case(folder) is fold
+    assert folds_case(folder / "1") is fold, "a name without letters says nothing"
+    assert folds_case(folder / "not yet" / "there") is fold
