@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpsseg.backbones import Facts
@@ -94,15 +95,20 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> SettledConfi
     )
 
 
-def refuse_twins(config: CompareConfig, facts: Facts) -> None:
+def refuse_twins(methods: Sequence[str], runs: Sequence[FinetuneConfig], facts: Facts) -> None:
     """Refuse two methods that differ in words alone: by values that are a backbone's defaults.
+
+    Args:
+        methods: as the user wrote them.
+        runs: of each what its runs share.
+        facts: of the backbone.
 
     Raises:
         UserError: there are two.
     """
     seen: list[tuple[str, SettledConfig]] = []
-    for method in config.methods:
-        settled = settle(FinetuneConfig(**config.settings_of(method)), facts)
+    for method, run in zip(methods, runs, strict=True):
+        settled = settle(run, facts)
         for other, its in seen:
             if its == settled:
                 raise UserError(

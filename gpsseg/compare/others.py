@@ -60,8 +60,11 @@ def settings_elsewhere(trained: Config, config: CompareConfig, other: OtherSet) 
 
 def data_of(config: CompareConfig, other: OtherSet) -> FinetuneConfig:
     """Where the images of another set lie, and how they are split."""
-    run = FinetuneConfig(**config.settings_of(config.methods[0]))
-    return settings_elsewhere(run, config, other)
+    return settings_elsewhere(_own_run(config), config, other)
+
+
+def _own_run(config: CompareConfig) -> FinetuneConfig:
+    return FinetuneConfig(**config.settings_of(config.methods[0]))
 
 
 def asked_for(config: CompareConfig) -> list[FinetuneConfig]:
@@ -110,7 +113,7 @@ def _open(config: CompareConfig, asked: OtherSet, salt: str | None) -> Other:
     card = open_card(where, salt)
     split = find_split(card, where, training=False, salt=salt)
     if is_own_set(config, asked.dataset):
-        own = FinetuneConfig(**config.settings_of(config.methods[0]))
+        own = _own_run(config)
         if set(find_split(card, own, training=False, salt=salt).ids["test"]) == set(
             split.ids["test"]
         ):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from gpsseg.data.formats import images, video, volumes
-from gpsseg.data.formats.filenames import DICOM, PREDICTED, fits, leads_on
+from gpsseg.data.formats.filenames import DICOM, fits, holds_prediction, leads_on
 from gpsseg.errors import UserError
 
 EMPTY = "is an empty folder"
@@ -57,7 +57,7 @@ def expand(
         if kind == "folder" and path != base:
             if path.resolve() == output.resolve():
                 continue
-            if earlier is not None and (path / PREDICTED).is_file():
+            if earlier is not None and holds_prediction(path):
                 earlier.append(path)
                 continue
         if kind == "folder":
@@ -98,7 +98,7 @@ def _walk(folder: Path, output: Path, odd: Failures, earlier: list[Path] | None)
             and not (inside and (above / (here / name).relative_to(folder)) == results)
         )
         if earlier is not None:
-            old = [here / name for name in folders if (here / name / PREDICTED).is_file()]
+            old = [here / name for name in folders if holds_prediction(here / name)]
             earlier += old
             folders[:] = [name for name in folders if here / name not in old]
         for name in folders:

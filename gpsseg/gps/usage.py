@@ -132,7 +132,7 @@ def with_score(model: nn.Module, scores: Scores, selection: Selection) -> Select
     """
     places = {}
     for name in selection.indices:
-        found = scores.rows(name).cpu() != 0
+        found = (scores.rows(name) != 0).cpu()
         places[name] = (_rows(model, selection, name)[0] & found).flatten().nonzero().flatten()
     return selection_at(model, places)
 

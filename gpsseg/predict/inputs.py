@@ -12,7 +12,7 @@ from gpsseg.config.effects import idle, is_given
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.data.formats.dicom_seg import require_highdicom
-from gpsseg.data.formats.filenames import PREDICTED, left_out
+from gpsseg.data.formats.filenames import holds_prediction, left_out
 from gpsseg.data.sources import Failures, Source, find_sources
 from gpsseg.errors import UserError
 from gpsseg.predict.plan import Plan, plan_outputs
@@ -100,7 +100,7 @@ def _say_earlier(config: PredictConfig, left_aside: Sequence[Path]) -> None:
     for folder in dict.fromkeys(left_aside):
         say("note:", style="yellow", place=f"{folder} holds an earlier prediction, and is left out")
     for folder in config.input:
-        if (folder / PREDICTED).is_file():
+        if holds_prediction(folder):
             place = f"{folder} holds an earlier prediction: its masks are segmented as images"
             say("note:", style="yellow", place=place)
 

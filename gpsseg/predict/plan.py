@@ -9,10 +9,18 @@ from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
 from gpsseg.data.formats.dicom_codes import Segment
-from gpsseg.data.formats.filenames import DOUBT, OVERLAY, OVERLAYS, PREDICTED, folds_case
+from gpsseg.data.formats.filenames import (
+    DOUBT,
+    OVERLAY,
+    OVERLAYS,
+    PREDICTED,
+    folds_case,
+    holds_prediction,
+)
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.data.sources import Failures, Source
 from gpsseg.errors import UserError
+from gpsseg.faults import is_there
 from gpsseg.predict.numbers import TABLE
 from gpsseg.predict.targets import partial_folder
 
@@ -54,12 +62,12 @@ class Plan:
     @property
     def finished(self) -> bool:
         """Whether all is there; results appear under their names only when they are complete."""
-        return all(_exists(path) for path in self.paths)
+        return all(is_there(path) for path in self.paths)
 
     @property
     def odd(self) -> str:
         """What is wrong with what is there already, which no prediction leaves; else ''."""
-        for path in filter(_exists, self.paths):
+        for path in filter(is_there, self.paths):
             folder = self.source.kind == "frames"
             if path == self.overlay:
                 folder = self.source.kind != "image"
@@ -89,7 +97,7 @@ def plan_outputs(
             format asked for.
     """
     plans = [_plan(source, config) for source in sources]
-    resumed = config.resume and (config.output / PREDICTED).is_file()
+    resumed = config.resume and holds_prediction(config.output)
     clashes = _clashes(plans) | _own_inputs(plans)
     if resumed:
         clashes = {i: plan.odd for i, plan in enumerate(plans) if plan.odd} | clashes
@@ -148,18 +156,10 @@ def _own_inputs(plans: Sequence[Plan]) -> dict[int, str]:
     return found
 
 
-def _exists(path: Path) -> bool:
-    """Whether something is there; where a name is too long for the disk, nothing is."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
-
-
 def _refuse_existing(paths: Iterable[Path], config: PredictConfig) -> None:
     for path in paths:
         for taken in (path, partial_folder(path)):
-            if _exists(taken):
+            if is_there(taken):
                 fix = "Name another --output, or pass --resume to go on with what is missing."
                 if config.resume:
                     fix = (

@@ -84,7 +84,8 @@ def choose(
     _say_frozen(scores.without_gradient)
     how = _how(config, seen)
     if early:  # for selection.json
-        own = picked_alone(backbone, scores, top_k, config)
+        own = picked_alone(backbone, scores, top_k, config) if config.mix else selection
+        own = gps.with_score(backbone, scores, own)
         how["overlap_with_half"] = gps.overlap(own, early)
     if seen:
         how["at_once"] = at_once

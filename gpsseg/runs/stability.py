@@ -86,10 +86,11 @@ class Stability:
             self._sums.keep(scores)
             return
         self._names = [name for name in self._top_k if name not in scores.without_gradient]
+        whole = self._whole(scores, self._top_k)
         self.found = {
-            "stability": self._stability(scores),
+            "stability": self._stability(scores, whole),
             "of_top_k": self._of_top_k(scores),
-            "of_criteria": self._of_criteria(scores),
+            "of_criteria": self._of_criteria(scores, whole),
         }
         self._sums = gps.SumsOnTheWay()  # which are large
 
@@ -168,13 +169,13 @@ class Stability:
     def _chance(self, selection: Selection) -> float:
         return gps.chance_of_overlap(self._backbone, selection, self._names, self._config.level)
 
-    def _stability(self, scores: Scores) -> Json:
+    def _stability(self, scores: Scores, whole: Selection) -> Json:
         """How much the selections by parts of the images have in common."""
         final = self._seen[-1][1]
         entries, chance = _entries(final), self._chance(final)
         found: Json = {"part_images": self._sizes, "entries": entries, "chance": chance}
         if self._config.mix is None:
-            found["without_score"] = _entries(self._whole(scores, self._top_k)) - entries
+            found["without_score"] = _entries(whole) - entries
         if not entries:
             return found
         if len(self._sizes) > 1:
@@ -226,12 +227,12 @@ class Stability:
             rows.append(row)
         return rows
 
-    def _of_criteria(self, scores: Scores) -> list[Json]:
+    def _of_criteria(self, scores: Scores, whole: Selection) -> list[Json]:
         """What the criteria that score by the same sums have in common."""
         config = self._config
         chosen = str(config.criterion)
         own = f"{chosen} with {config.mix}" if config.mix else chosen
-        selections = {own: gps.with_score(self._backbone, scores, self._whole(scores, self._top_k))}
+        selections = {own: gps.with_score(self._backbone, scores, whole)}
         chance = self._chance(selections[own])
         top_k = {name: self._top_k[name] for name in self._names}
         for name in gps.of_the_same_sums(chosen):

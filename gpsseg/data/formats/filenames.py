@@ -138,6 +138,11 @@ def fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
     return bool(names) and fnmatchcase(names[0], pattern[0]) and fits(names[1:], pattern[1:])
 
 
+def holds_prediction(folder: Path) -> bool:
+    """Whether `predict` has written, or begun to write, its masks into a folder."""
+    return (folder / PREDICTED).is_file()
+
+
 def folds_case(folder: Path) -> bool:
     """Whether a.png and A.png are one file in a folder, there or not yet: on macOS and Windows."""
     there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)

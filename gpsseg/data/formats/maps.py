@@ -12,9 +12,9 @@ from gpsseg.data.formats.filenames import (
     DOUBT,
     OVERLAY,
     OVERLAYS,
-    PREDICTED,
     USUAL,
     files_below,
+    holds_prediction,
     image_endings,
     one_form,
 )
@@ -98,7 +98,7 @@ def _of(path: Path, added: str) -> Path | None:
 
 def _is_predicted(file: Path) -> bool:
     """Whether ``predict`` has written above a file."""
-    return any((folder / PREDICTED).is_file() for folder in file.parents)
+    return any(map(holds_prediction, file.parents))
 
 
 def unread_files(folder: Path) -> list[Path]:
