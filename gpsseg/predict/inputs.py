@@ -14,6 +14,7 @@ from gpsseg.console import say
 from gpsseg.data.formats.dicom_seg import require_highdicom
 from gpsseg.data.formats.filenames import holds_prediction, left_out
 from gpsseg.data.sources import Failures, Source, find_sources
+from gpsseg.data.walk import kind_of
 from gpsseg.errors import UserError
 from gpsseg.predict.plan import Plan, plan_outputs
 from gpsseg.processes import of_main
@@ -87,8 +88,10 @@ def _refuse_own_folder(config: PredictConfig, tasks: Sequence[PredictConfig]) ->
     Raises:
         UserError: that is what was asked for.
     """
-    for folder in filter(Path.is_dir, config.input):
-        if any(folder.resolve() == own.output.resolve() for own in tasks):
+    for folder in config.input:
+        if kind_of(folder) == "folder" and any(
+            folder.resolve() == own.output.resolve() for own in tasks
+        ):
             raise UserError(
                 f"--output {config.output} is the folder of the images itself; its masks would be "
                 f"taken for images the next time. Name another, such as {folder / 'masks'}."

@@ -151,3 +151,8 @@ def test_names_that_differ_in_case_alone_are_one_where_the_disk_says_so(
         go(tmp_path / "in")
     assert len(told.value.failed) == 2
     assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["y.png"]
+
+
+def test_an_input_whose_name_no_disk_holds_is_said_to_be_missing(go: Go, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--input x+ does not exist"):
+        go(Path("x" * 300))

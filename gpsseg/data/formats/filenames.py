@@ -140,7 +140,7 @@ def fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def holds_prediction(folder: Path) -> bool:
     """Whether `predict` has written, or begun to write, its masks into a folder."""
-    return (folder / PREDICTED).is_file()
+    return is_file(folder / PREDICTED)
 
 
 def folds_case(folder: Path) -> bool:
