@@ -26,6 +26,7 @@ from gpsseg.veil import plain
 
 STOPPED, TOLD, BROKEN = 130, 143, 141  # statuses after Ctrl-C, after SIGTERM, of a broken pipe
 PATIENCE = 5.0  # seconds, for the main process to tell what happened
+WORD = 3.0  # seconds, for who failed to say so; it may be busy putting its files in order
 FINISHING = 60.0  # seconds, for it to write what it has of a training before
 GRACE = 20.0  # seconds after SIGTERM, for the same
 LOST = (
@@ -178,8 +179,8 @@ def _end_together(ending: Ending) -> int:
 
 def _note(store: Any, ending: Ending) -> Ending:
     """The first fault that any process knows, which is this one's if there was none."""
-    if not ending.known:  # who failed may be about to say so
-        _appears(store, "fault", 1)
+    if not ending.known:
+        _appears(store, "fault", WORD)
     mine = json.dumps([ending.sentence, ending.status])
     sentence, status = json.loads(store.compare_set(_key("fault"), "", mine))
     return Ending(sentence, status)
