@@ -108,11 +108,20 @@ def pair(
             f"{option} {folder}: {len(missing)} of {counted(len(cases), 'image')} "
             f"{'has' if len(missing) == 1 else 'have'} no {what}: {few(missing)}. Expected "
             f"a file of that name, such as {few(missing[:1])}.png; words such as _mask, _pred or "
-            "_probability after it are fine."
+            f"_probability after it are fine.{_left_over(found.extra, folder)}"
         )
     more = {name: paths[1:] for name, paths in found.files.items() if len(paths) > 1}
     first = {name: paths[0] for name, paths in found.files.items()}
     return Pairs(first, found.extra, found.aside, more)
+
+
+def _left_over(files: Sequence[Path], folder: Path) -> str:
+    """The files that belong to no image, which may be those that are missed; '' without any."""
+    if not files:
+        return ""
+    named = few(relative_name(path, folder) for path in files)
+    fit = "fits" if len(files) == 1 else "fit"
+    return f" Of the files there, {len(files)} {fit} no image: {named}."
 
 
 def parts_of(mask: Path) -> tuple[Path, ...]:

@@ -100,6 +100,13 @@ def test_missing_predictions_are_named_and_counted(tmp_path: Path) -> None:
         pair(tmp_path, cases(*ids))
 
 
+def test_with_a_missing_prediction_the_files_of_no_image_are_named(tmp_path: Path) -> None:
+    """One of them may be it, under another name."""
+    touch(tmp_path, "a.png", "deep/lesion one.png")
+    with pytest.raises(UserError, match=r"prediction: b\. .*, 1 fits no image: deep/lesion one"):
+        pair(tmp_path, cases("a", "b"))
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
