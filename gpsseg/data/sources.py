@@ -17,7 +17,7 @@ from gpsseg.data.formats.dicom_series import group_headers
 from gpsseg.data.formats.filenames import DICOM, USUAL, as_named, one_form
 from gpsseg.data.formats.pages import count_pages
 from gpsseg.data.walk import EMPTY, Failures, expand, kind_of
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, few
 from gpsseg.faults import fault_of
 
 
@@ -101,7 +101,7 @@ def find_sources(
     failures = [*{path: (path, why) for path, why in odd}.values(), *unreadable]
     sources = sorted([*sources, *found_dicom], key=lambda source: source.name)
     if not sources and all(EMPTY in why for _, why in failures):
-        _refuse_nothing(inputs)
+        _refuse_nothing(inputs, earlier or ())
     return sources, failures
 
 
@@ -118,7 +118,12 @@ def _picture(path: Path, base: Path) -> Source:
     return Source(path, name, "frames" if count > 1 else "image", frames=count)
 
 
-def _refuse_nothing(inputs: Sequence[Path]) -> None:
+def _refuse_nothing(inputs: Sequence[Path], earlier: Sequence[Path]) -> None:
+    if earlier:
+        raise UserError(
+            f"--input {inputs[0]} holds no image but in {few(dict.fromkeys(earlier))}, where an "
+            "earlier prediction is, so that it is left out. Name that folder to segment its masks."
+        )
     raise UserError(
         f"--input {inputs[0]} holds no image; expected files such as {USUAL}, volumes "
         f"({', '.join(volumes.ENDINGS)}), DICOM, or videos ({', '.join(sorted(video.ENDINGS))})."

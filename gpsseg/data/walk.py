@@ -46,32 +46,60 @@ def expand(
             f"--input {given} does not exist. Pass images, volumes, videos, folders of them, or a "
             "pattern in quotes such as 'scans/**/*.nii.gz'."
         )
+    return base_of(given), _matches(given, output, odd, earlier)
+
+
+def base_of(given: Path) -> Path:
+    """The folder that one input is searched from: of a pattern what comes before its wildcards."""
+    kind = kind_of(given)
+    if kind == "folder":
+        return given
     plain = list(given.parts)
-    while any(glob.has_magic(part) for part in plain):
+    while kind == "none" and any(glob.has_magic(part) for part in plain):
         plain.pop()
-    base, parts = Path(*plain), given.parts[len(plain) :]
+    return Path(*plain) if len(plain) < len(given.parts) else given.parent
+
+
+def _matches(given: Path, output: Path, odd: Failures, earlier: list[Path] | None) -> list[Path]:
+    """The files that fit a pattern.
+
+    Raises:
+        UserError: there is none, nor anything odd or earlier.
+    """
+    base, results = base_of(given), output.resolve()
+    old: list[Path] = []
+    aside = {base: False}
+
+    def is_aside(folder: Path) -> bool:
+        """Whether a folder below the base is or lies in the output, or an earlier prediction."""
+        if folder not in aside:
+            aside[folder] = is_aside(folder.parent) or folder.resolve() == results
+            if not aside[folder] and earlier is not None and holds_prediction(folder):
+                aside[folder] = True
+                old.append(folder)
+        return aside[folder]
+
+    parts = given.parts[len(base.parts) :]
     deep = parts.index("**") if "**" in parts else len(parts)
     files: list[Path] = []
     for path in sorted(base.glob(str(Path(*parts[:deep])))) if deep else [base]:
         kind = kind_of(path)
-        if kind == "folder" and path != base:
-            if path.resolve() == output.resolve():
-                continue
-            if earlier is not None and holds_prediction(path):
-                earlier.append(path)
-                continue
+        if is_aside(path if kind == "folder" else path.parent):
+            continue
         if kind == "folder":
             own: Failures = []
-            found, tail = _walk(path, output, own, earlier), parts[deep:]
+            found, tail = _walk(path, output, own, None if earlier is None else old), parts[deep:]
             files += [f for f in found if fits(f.relative_to(path).parts, tail)]
             odd += [o for o in own if o[0].is_dir() or fits(o[0].relative_to(path).parts, tail)]
         elif kind == "file" and deep == len(parts) and not path.name.startswith("."):
             files.append(path)
         elif deep == len(parts):
             _note_odd(path, odd)
-    if not files and not odd:
+    if earlier is not None:
+        earlier += old
+    if not files and not odd and not old:
         raise UserError(f"--input {given} matches no file. Check the pattern.")
-    return base, files
+    return files
 
 
 def _walk(folder: Path, output: Path, odd: Failures, earlier: list[Path] | None) -> list[Path]:

@@ -12,9 +12,9 @@ from gpsseg.config.effects import idle, is_given
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.data.formats.dicom_seg import require_highdicom
-from gpsseg.data.formats.filenames import holds_prediction, left_out
+from gpsseg.data.formats.filenames import as_named, holds_prediction, left_out
 from gpsseg.data.sources import Failures, Source, find_sources
-from gpsseg.data.walk import kind_of
+from gpsseg.data.walk import base_of
 from gpsseg.errors import UserError
 from gpsseg.predict.plan import Plan, plan_outputs
 from gpsseg.processes import of_main
@@ -59,9 +59,9 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     """
     rest: list[Path] = []
     earlier: list[Path] = []
-    _refuse_own_folder(config, tasks)
     sources, failures = find_sources(config.input, config.output, rest, earlier)
-    _say_earlier(config, earlier)
+    _refuse_among_images(config, tasks, sources)
+    _say_earlier(config, sources, earlier)
     _refuse_idle(config, sources, failures)
     sources = _of_many(config, sources, failures)
     if left := left_out(rest, config.input[0]):
@@ -82,27 +82,36 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     return inputs
 
 
-def _refuse_own_folder(config: PredictConfig, tasks: Sequence[PredictConfig]) -> None:
-    """Refuse to write masks among the images that a folder is searched for.
+def _refuse_among_images(
+    config: PredictConfig, tasks: Sequence[PredictConfig], sources: Sequence[Source]
+) -> None:
+    """Refuse to write masks into a folder that images come from, however these were named.
 
     Raises:
         UserError: that is what was asked for.
     """
-    for folder in config.input:
-        if kind_of(folder) == "folder" and any(
-            folder.resolve() == own.output.resolve() for own in tasks
-        ):
-            raise UserError(
-                f"--output {config.output} is the folder of the images itself; its masks would be "
-                f"taken for images the next time. Name another, such as {folder / 'masks'}."
-            )
+    homes = {base_of(as_named(given)).resolve() for given in config.input}
+    homes |= {home.resolve() for home in {file.parent for s in sources for file in s.files}}
+    for own in tasks:
+        places = ((own.output / source.name).parent for source in sources)
+        for place in dict.fromkeys((own.output, *places)):
+            if place.resolve() in homes:
+                raise UserError(
+                    f"--output {own.output} would put masks among the images of {place}, where "
+                    "they would be taken for images the next time. Name another, such as "
+                    f"{place / 'masks'}."
+                )
 
 
-def _say_earlier(config: PredictConfig, left_aside: Sequence[Path]) -> None:
+def _say_earlier(
+    config: PredictConfig, sources: Sequence[Source], left_aside: Sequence[Path]
+) -> None:
     """Say which folders of masks are left out, and which were asked for."""
     for folder in dict.fromkeys(left_aside):
-        say("note:", style="yellow", place=f"{folder} holds an earlier prediction, and is left out")
-    for folder in config.input:
+        place = f"{folder} holds an earlier prediction, and is left out; name it to segment it"
+        say("note:", style="yellow", place=place)
+    homes = {file.parent for source in sources for file in source.files}
+    for folder in sorted({*config.input, *homes}):
         if holds_prediction(folder):
             place = f"{folder} holds an earlier prediction: its masks are segmented as images"
             say("note:", style="yellow", place=place)

@@ -76,7 +76,7 @@ def test_a_probability_map_and_a_mask_of_one_name(tmp_path: Path) -> None:
 def test_predict_next_to_the_images_is_refused(tmp_path: Path) -> None:
     image = picture(tmp_path / "masks" / "a.png")
     before = image.read_bytes()
-    with pytest.raises(UserError, match="is the folder of the images itself"):
+    with pytest.raises(UserError, match="would put masks among the images"):
         predict(predict_config(tmp_path, tmp_path / "masks"))
     assert image.read_bytes() == before
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,25 +37,47 @@ def test_files_of_a_folder_without_a_prediction_are_not_taken_for_masks(
     assert ("predict.json" in str(told.value)) == resume, "why it cannot be gone on with"
 
 
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [
+        ("in", "in"),
+        ("in/*/*.jpg", "in"),
+        ("in/sub/*.jpg", "in/sub"),
+        ("in/sub/a.jpg", "in/sub"),
+        ("in/sub/a.jpg", "in/other/../sub"),
+        ("in/sub", "in/sub"),
+        ("in/*", "in"),
+    ],
+)
 def test_a_folder_of_images_is_no_output_for_their_masks(
-    go: Go, tmp_path: Path, tools: SimpleNamespace
+    go: Go, tmp_path: Path, tools: SimpleNamespace, given: str, output: str
 ) -> None:
-    """They would be taken for images the next time."""
-    tools.picture(tmp_path / "in" / "a.jpg", tools.blob())
+    """They would be taken for images the next time, and the images left out as masks."""
+    tools.picture(tmp_path / "in" / "sub" / "a.jpg", tools.blob())
+    (tmp_path / "in" / "other").mkdir()
     before = contents(tmp_path)
     for resume in (False, True):
-        with pytest.raises(UserError, match=r"--output .* is the folder of the images itself"):
-            go(tmp_path / "in", output=tmp_path / "in", resume=resume)
+        with pytest.raises(UserError, match=r"--output \S+ would put masks among the images of"):
+            go(tmp_path / given, output=tmp_path / output, resume=resume)
     assert contents(tmp_path) == before
+
+
+def test_the_folder_of_a_series_is_none_either(go: Go, tmp_path: Path, maker: Any) -> None:
+    """Its mask is called as its folder, and would lie beside it."""
+    maker.write_series(tmp_path / "in" / "patient" / "series", np.zeros((2, 32, 32)))
+    for output in ("in", "in/patient"):
+        with pytest.raises(UserError, match=r"would put masks among the images of"):
+            go(tmp_path / output, output=tmp_path / output)
 
 
 def test_an_input_is_not_taken_for_its_own_mask(
     go: Go, tmp_path: Path, tools: SimpleNamespace
 ) -> None:
-    """Though an earlier prediction, of other images, lies beside it."""
-    scan = tools.picture(tmp_path / "out" / "a.png", tools.blob())
+    """Though an earlier prediction, of other images, has its mask's place as a link to it."""
+    scan = tools.picture(tmp_path / "scans" / "a.png", tools.blob())
     other = tools.picture(tmp_path / "in" / "b.png", tools.blob())
     go(other)
+    (tmp_path / "out" / "a.png").symlink_to(scan)
     before = contents(tmp_path)
     for more in ({}, {"overlays": True}):
         with pytest.raises(UserError, match=r"a\.png would take the place of an input"):
@@ -70,7 +93,7 @@ def test_a_scan_is_not_replaced_by_its_mask(go: Go, tmp_path: Path) -> None:
     shutil.copy(tmp_path / "made" / "predict.json", tmp_path / "in")
     scan = (tmp_path / "in" / "a.nii.gz").read_bytes()
     pattern = tmp_path / "in" / "*.nii.gz"
-    with pytest.raises(UserError, match=r"would take the place of an input"):
+    with pytest.raises(UserError, match=r"would put masks among the images"):
         go(pattern, output=tmp_path / "in", save_probabilities=True, resume=True)
     assert (tmp_path / "in" / "a.nii.gz").read_bytes() == scan
 
@@ -125,6 +148,31 @@ def test_earlier_masks_below_the_input_are_no_images(
     assert len(go(first.parent, output=tmp_path / "masks of masks")) == 2, "asked for by name"
     told = capsys.readouterr().out.replace("\n", " ")
     assert "first holds an earlier prediction: its masks are segmented as images" in told
+
+
+@pytest.mark.parametrize("pattern", ["*/*.png", "**/*.png", "*", "*/a.*", "[!q]*/*.png"])
+def test_a_pattern_leaves_earlier_masks_and_the_output_out(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, pattern: str
+) -> None:
+    """However it names them: a mask below its wildcards is no image."""
+    tools.picture(tmp_path / "in" / "x" / "a.png", tools.blob())
+    go(tmp_path / "in" / "x", output=tmp_path / "in" / "first")
+    again = go(tmp_path / "in" / pattern, output=tmp_path / "in" / "second")
+    assert again == [tmp_path / "in" / "second" / "x" / "a.png"]
+    tools.picture(tmp_path / "in" / "third" / "a.png", tools.blob())
+    third = go(tmp_path / "in" / pattern, output=tmp_path / "in" / "third")
+    assert third == [tmp_path / "in" / "third" / "x" / "a.png"]
+
+
+def test_where_all_is_masks_the_folder_of_them_is_named(
+    go: Go, tmp_path: Path, tools: SimpleNamespace
+) -> None:
+    tools.picture(tmp_path / "in" / "a.png", tools.blob())
+    (mask,) = go(tmp_path / "in", output=tmp_path / "only" / "first")
+    for given in ("only", "only/*", "only/*/*.png"):
+        with pytest.raises(UserError, match=r"holds no image but in \S+first, where an earlier"):
+            go(tmp_path / given)
+    assert len(go(mask)) == 1, "a file is asked for by name"
 
 
 def test_a_file_that_is_called_as_ours_is_told_from_it(
