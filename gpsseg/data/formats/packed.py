@@ -6,7 +6,7 @@ the way gives other voxels then, and nobody says so.
 
 from __future__ import annotations
 
-import gzip
+import os
 import re
 import zlib
 from pathlib import Path
@@ -19,19 +19,26 @@ PACKED = 1100  # gzip makes nothing smaller than by a factor of 1032
 CHUNK = 1 << 20
 BESIDE = 1 << 26  # for headers, extensions and padding
 HEADER = 1 << 16
-# By a header's ending: what says how its voxels are compressed, where they are, and where they
-# begin if they follow in the same file.
-META = (
-    re.compile(rb"^[ \t]*CompressedData[ \t]*=[ \t]*(True)", re.M | re.I),
-    re.compile(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*(.*?)[ \t]*\r?\n", re.M | re.I),
-    re.compile(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*LOCAL[ \t]*\r?\n", re.M | re.I),
-)
-NRRD = (
-    re.compile(rb"^encoding:[ \t]*(gz|gzip)[ \t]*\r?$", re.M | re.I),
-    re.compile(rb"^data ?file:[ \t]*(.*?)[ \t]*\r?$", re.M | re.I),
-    re.compile(rb"\r?\n\r?\n"),
-)
-HEADERS = {".mha": META, ".mhd": META, ".nrrd": NRRD, ".nhdr": NRRD}
+EITHER = 32 + zlib.MAX_WBITS  # a stream's first bytes tell zlib whether it is gzip's
+MEMBER = b"\x1f\x8b"  # a member of gzip's begins so
+# Of NRRD and MetaImage: the line that names the files of voxels, the end of a header whose voxels
+# follow it, by endings; what says that they are compressed; and that there is something else first.
+DATA_FILE = re.compile(rb"^[ \t]*(?:data ?file|ElementDataFile)[ \t]*[:=](.*)", re.I | re.M)
+META = re.compile(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*LOCAL[ \t]*\r?\n", re.I | re.M)
+NRRD = re.compile(rb"\r?\n\r?\n")
+ENDS = {".mha": META, ".mhd": META, ".nrrd": NRRD, ".nhdr": NRRD}
+COMPRESSED = re.compile(rb"^[ \t]*(CompressedData[ \t]*=[ \t]*T|encoding:[ \t]*gz)", re.I | re.M)
+SKIPS = re.compile(rb"^[ \t]*((line|byte) ?skip[ \t]*:|HeaderSize[ \t]*=)[ \t]*[^0\s]", re.I | re.M)
+
+
+def data_files(header: bytes) -> list[str]:
+    """The files, below a header's folder, that an NRRD or MetaImage header names for its voxels."""
+    found = DATA_FILE.search(header)
+    if not found:
+        return []
+    first, *more = os.fsdecode(header[found.start(1) :]).split("\n")
+    names = more if first.strip().lower().startswith("list") else [first]
+    return [name.strip() for name in names if name.strip().lower() not in ("", "local")]
 
 
 def times_packed(path: Path) -> int | None:
@@ -48,7 +55,7 @@ def refuse_damaged(path: Path, promised: int) -> None:
     Args:
         path: a NIfTI or other file in gzip (RFC 1952), a MetaImage or NRRD file, of which the
             voxels may be a stream of zlib (RFC 1950) or gzip, or the header of a NIfTI pair; others
-            are taken as they are.
+            are taken as they are, and so is what comes after a stream.
         promised: how many bytes of voxels its header promises; where far more come, as from a
             file made to fill a disk, nobody waits for the end.
 
@@ -58,53 +65,60 @@ def refuse_damaged(path: Path, promised: int) -> None:
     place = _place(path)
     if place is None:
         return
-    voxels, start, in_zlib = place
+    voxels, start = place
     try:
         with voxels.open("rb") as file:
             file.seek(start)
-            _to_its_end(file, in_zlib, 2 * promised + BESIDE)
-    except (zlib.error, gzip.BadGzipFile, EOFError):
+            _to_its_end(file, 2 * promised + BESIDE)
+    except (zlib.error, EOFError):
         raise UserError(
             f"{voxels} is damaged: its voxels do not fit their checksum, or end before it. Copy it "
             "again from its source."
         ) from None
 
 
-def _place(path: Path) -> tuple[Path, int, bool] | None:
-    """In which file and where in it a volume's stream begins; whether it is zlib's, not gzip's."""
+def _place(path: Path) -> tuple[Path, int] | None:
+    """In which file and where in it a volume's stream begins, if it has one and that is known."""
     ending = path.suffix.lower()
     if ending in GZIP:
-        return path, 0, False
+        return path, 0
     if ending == ".hdr":
         pair = path.with_suffix(".img.gz")
-        return (pair, 0, False) if pair.is_file() else None
-    if ending not in HEADERS:
+        return (pair, 0) if pair.is_file() and not path.with_suffix(".img").exists() else None
+    if ending not in ENDS:
         return None
-    packed, elsewhere, begin = HEADERS[ending]
     with path.open("rb") as file:
         header = file.read(HEADER)
-    data, name = begin.search(header), elsewhere.search(header)
-    own = data and (not name or name.start() >= data.start())
-    if not packed.search(header[: data.start()] if data and own else header):
+    end = ENDS[ending].search(header)
+    told = header[: end.end()] if end else header
+    if not COMPRESSED.search(told) or SKIPS.search(told):
         return None
-    in_zlib = HEADERS[ending] is META
-    if data and own:
-        return path, data.end(), in_zlib
-    voxels = path.parent / name[1].decode("latin-1") if name else path
-    return (voxels, 0, in_zlib) if name and voxels.is_file() else None  # lists are ITK's to read
+    names = data_files(told)
+    if not names:
+        return (path, end.end()) if end else None
+    voxels = path.parent / names[0]
+    return (voxels, 0) if len(names) == 1 and voxels.is_file() else None  # lists are ITK's to read
 
 
-def _to_its_end(file: BinaryIO, in_zlib: bool, most: int) -> None:
-    """Inflate until the checksum was compared, and raise what these libraries do if it is wrong."""
-    came = 0
-    if not in_zlib:
-        with gzip.GzipFile(fileobj=file) as members:
-            while came < most and (part := members.read(CHUNK)):
-                came += len(part)
-        return
-    stream = zlib.decompressobj()
-    while came < most and not stream.eof:
-        chunk = stream.unconsumed_tail or file.read(CHUNK)
-        if not chunk:
-            raise EOFError
-        came += len(stream.decompress(chunk, CHUNK))
+def _to_its_end(file: BinaryIO, most: int) -> None:
+    """Inflate until each checksum was compared.
+
+    Raises:
+        zlib.error, EOFError: one is wrong, or the file ends before it.
+    """
+    came, ahead = 0, file.read(CHUNK)
+    while True:
+        stream = zlib.decompressobj(EITHER)
+        while not stream.eof:
+            if came >= most:
+                return
+            ahead = ahead or file.read(CHUNK)
+            if not ahead:
+                raise EOFError
+            came += len(stream.decompress(ahead, CHUNK))
+            ahead = stream.unconsumed_tail
+        ahead = stream.unused_data or file.read(CHUNK)
+        if len(ahead) < len(MEMBER):
+            ahead += file.read(CHUNK)
+        if not ahead.startswith(MEMBER):
+            return

@@ -17,7 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.data.formats.packed import PACKED, refuse_damaged, times_packed
+from gpsseg.data.formats.packed import (
+    HEADER,
+    PACKED,
+    data_files,
+    refuse_damaged,
+    times_packed,
+)
 from gpsseg.data.formats.room import refuse_without_room
 from gpsseg.errors import UserError, name_text
 from gpsseg.faults import file_error, no_file, plain_name
@@ -27,7 +33,6 @@ ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".gipl.gz", ".gipl")
 NIBABEL = (*NIFTI, ".mgz", ".mgh")  # of these, NIfTI is written too
 ENDINGS = (*NIBABEL, *ITK)
 PACKS = (".gz", ".mgz")
-DATA_FILE = re.compile(r"^[ \t]*(?:data ?file|ElementDataFile)[ \t]*[:=](.*)", re.I | re.M)
 ON_A_PLANE = 1e-3  # a plane of two axes (x, y) shows this share of a slice
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS -> RAS, and back
@@ -147,17 +152,14 @@ def _refuse_data_elsewhere(path: Path) -> None:
         UserError: it names such a file.
     """
     with path.open("rb") as file:
-        start = file.read(1 << 16).decode("latin-1")
-    if found := DATA_FILE.search(start):
-        first, *more = start[found.start(1) :].splitlines()
-        names = more if first.strip().lower().startswith("list") else [first]
-        home = path.parent.resolve()
-        for name in (name.strip() for name in names):
-            if not (home / name).resolve().is_relative_to(home):
-                raise UserError(
-                    f"{path} names {name_text(Path(name))} for its voxels, which lies outside of "
-                    "its folder. Put both into one folder, and correct the name."
-                )
+        names = data_files(file.read(HEADER))
+    home = path.parent.resolve()
+    for name in names:
+        if not (home / name).resolve().is_relative_to(home):
+            raise UserError(
+                f"{path} names {name_text(Path(name))} for its voxels, which lies outside of "
+                "its folder. Put both into one folder, and correct the name."
+            )
 
 
 def refuse_too_large(path: Path, stored: int, packed: int | None) -> None:

@@ -1,6 +1,7 @@
 """A compressed volume whose checksum is wrong is damaged, in every format that has one."""
 
 import gzip
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -101,3 +102,66 @@ def test_an_empty_tail_is_no_damage(tmp_path: Path) -> None:
     path = written(tmp_path / "a.nii.gz")
     path.write_bytes(path.read_bytes() + bytes(512))
     np.testing.assert_array_equal(read_volume(path).values, VALUES)
+
+
+def detached(folder: Path, voxels: bytes, name: str = "a.raw.gz", more: str = "") -> Path:
+    """An NRRD header, and beside it a file with its voxels."""
+    header = (
+        f"NRRD0004\ntype: short\ndimension: 3\nsizes: 24 20 6\nencoding: gzip\nendian: little\n"
+        f"{more}data file: {name}\n"
+    )
+    (folder / name).write_bytes(voxels)
+    path = folder / "a.nhdr"
+    path.write_text(header, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.raw.gz", "\u00e4.raw.gz"])
+def test_the_voxels_beside_a_header_are_looked_at_whatever_they_are_called(
+    tmp_path: Path, name: str
+) -> None:
+    packed = gzip.compress(VALUES.tobytes())
+    np.testing.assert_array_equal(read_volume(detached(tmp_path, packed, name)).values, VALUES)
+    with pytest.raises(UserError, match=r"\.raw\.gz is damaged"):
+        read_volume(detached(tmp_path, other_voxel(packed, in_zlib=False), name))
+
+
+def with_stream(path: Path, stream: bytes) -> Path:
+    """The MetaImage with another stream of voxels, and its length in the header."""
+    header = path.read_bytes()
+    if path.suffix == ".mha":
+        header = header[: header.index(b"LOCAL\n") + 6]
+    else:
+        path.with_suffix(".zraw").write_bytes(stream)
+    header = re.sub(rb"CompressedDataSize = \d+", b"CompressedDataSize = %d" % len(stream), header)
+    path.write_bytes(header + stream if path.suffix == ".mha" else header)
+    return path
+
+
+@pytest.mark.parametrize("name", IN_ZLIB)
+def test_a_metaimage_may_be_of_gzip_too(tmp_path: Path, name: str) -> None:
+    """ITK tells zlib from gzip by the first bytes."""
+    written(tmp_path / name)
+    packed = gzip.compress(VALUES.tobytes())
+    path = with_stream(tmp_path / name, packed)
+    np.testing.assert_array_equal(read_volume(path).values, VALUES)
+    with pytest.raises(UserError, match="is damaged"):
+        read_volume(with_stream(path, other_voxel(packed, in_zlib=False)))
+
+
+def test_what_stands_before_or_behind_a_stream_is_no_damage(tmp_path: Path) -> None:
+    """A line to skip, an end of line, whatever a copy added: these readers do not look at it."""
+    packed = gzip.compress(VALUES.tobytes())
+    behind = written(tmp_path / "b.nrrd")
+    behind.write_bytes(behind.read_bytes() + b"\n")
+    copied = written(tmp_path / "c.nii.gz")
+    copied.write_bytes(copied.read_bytes() + b"and more")
+    before = detached(tmp_path, b"one\ntwo\n" + packed, more="line skip: 2\n")
+    for path in (behind, copied, before):
+        np.testing.assert_array_equal(read_volume(path).values, VALUES)
+
+
+def test_of_a_pair_that_file_counts_that_is_read(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Pair(VALUES.transpose(), np.eye(4)), tmp_path / "a.img")
+    (tmp_path / "a.img.gz").write_bytes(b"\x1f\x8b of something else")
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.hdr").values, VALUES)
