@@ -129,8 +129,8 @@ def say_stability(found: Mapping[str, Any]) -> None:
         of = alike = f"of the {with_score:,} selected entries that have a score"
         say(
             f"stability: {without:,} of {without + with_score:,} selected entries have a score of "
-            "0, since no image gave their neurons a gradient. All selections hold them, so that "
-            "they are left out here."
+            "0, since no image gave them a gradient. They are selected by their order and not by "
+            "the images, so that they are left out here."
         )
     if halves := stability.get("halves"):
         several = f", {halves['lowest']:.1%} to {halves['highest']:.1%} by how they are divided"

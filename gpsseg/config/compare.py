@@ -12,7 +12,7 @@ from gpsseg.config.checked import hints_of
 from gpsseg.config.effects import Condition, Conditions, refuse_idle
 from gpsseg.config.elsewhere import is_own_set
 from gpsseg.config.finetune import FinetuneConfig
-from gpsseg.config.methods import BLIND, OF_SOME, options_of
+from gpsseg.config.methods import BLIND, OF_ALL, OF_SOME, options_of
 from gpsseg.config.peft_tuners import is_peft
 from gpsseg.config.resuming import same, spelled
 from gpsseg.config.shared import (
@@ -40,7 +40,6 @@ FREE = {
     "cache",
 }
 BASELINE = "full"  # where no other is named
-OF_ALL = ("lr", "decoder_lr", "warmup", "loss")  # what every method has
 OPTIONS = (*OF_SOME, *OF_ALL)  # of --methods
 
 

@@ -53,6 +53,7 @@ TOLD = (
     *("rank", "top_k", "decoder_top_k", "criterion", "mix", "mix_share", "layers", "late_share"),
     *("level", "biases", "refresh", "loss"),
 )
+OF_ALL = ("lr", "decoder_lr", "warmup", "loss")  # what every method has
 OF_SOME = tuple(dict.fromkeys(name for names in METHOD_OPTIONS.values() for name in names))
 
 
@@ -67,12 +68,16 @@ def options_of(method: str) -> tuple[str, ...]:
         return ()  # its options are in its name
     name, colon, options = method.partition(":")
     if colon and name in METHOD_OPTIONS:
-        flags = "".join(
-            f" --{option.replace('_', '-')} {value}".rstrip()
-            for option, _, value in (part.partition("=") for part in options.split(","))
-        )
+        given = [part.partition("=") for part in options.split(",")]
+        known = {*METHOD_OPTIONS[name], *OF_ALL}
+        if not all(option in known and value for option, _, value in given):
+            raise UserError(
+                f"--method {method} is no method. Expected {name}, and what is to be other than "
+                "its default by itself, such as --lr 1e-3."
+            )
+        flags = " ".join(f"--{option.replace('_', '-')} {value}" for option, _, value in given)
         raise UserError(
-            f"--method {method} is how `compare` names it. Here: --method {name}{flags}."
+            f"--method {method} is how `compare` names it. Here: --method {name} {flags}."
         )
     return look_up(method, METHOD_OPTIONS, "method")
 

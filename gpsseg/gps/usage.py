@@ -127,8 +127,8 @@ def share_of_scores(model: nn.Module, scores: Scores, selection: Selection) -> f
 def with_score(model: nn.Module, scores: Scores, selection: Selection) -> Selection:
     """The selected entries whose score is not 0.
 
-    A neuron that no image gave a gradient has K selected entries too, the same ones whatever the
-    images are: they say nothing of how alike two selections are.
+    Where fewer than K entries of a neuron got a gradient of any image, others of it are selected
+    too, by their order and not by the images: they say nothing of how alike two selections are.
     """
     places = {}
     for name in selection.indices:

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gpsseg.errors import UserError, counted, few
+from gpsseg.faults import is_there
 
 # Formats that Pillow knows and that hold no picture of one's own: icons, drawings that another
 # program must paint, numbers of the weather, videos, textures of games.
@@ -54,7 +55,7 @@ def one_form(name: str) -> str:
 
 def as_named(path: Path) -> Path:
     """The path, or else the one that is called so in another of Unicode's forms, if any is."""
-    if str(path).isascii() or path.parent == path or _is_there(path):
+    if str(path).isascii() or path.parent == path or is_there(path):
         return path
     above = as_named(path.parent)
     wanted = one_form(path.name)
@@ -72,13 +73,6 @@ def _names_in(folder: Path, changed: int) -> dict[str, str]:
         return {one_form(name): name for name in os.listdir(folder)}
     except OSError:
         return {}
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -145,11 +139,10 @@ def holds_prediction(folder: Path) -> bool:
 
 def folds_case(folder: Path) -> bool:
     """Whether a.png and A.png are one file in a folder, there or not yet: on macOS and Windows."""
-    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
-    for part in (there, *there.absolute().parents):
-        other = part.with_name(part.name.swapcase()) if part.name else part
-        if other != part:
-            return other.exists() and other.samefile(part)
+    for part in filter(is_there, (folder, *folder.absolute().parents)):
+        other = part.name.swapcase()
+        if other != part.name and other.swapcase() == part.name:  # in "Straße" a letter is two then
+            return is_there(part.with_name(other)) and part.with_name(other).samefile(part)
     return False
 
 
@@ -184,7 +177,7 @@ def is_worth_naming(path: Path) -> bool:
     if ending is None:
         return True
     stem = path.name[: len(path.name) - len(ending)]
-    return not any(_is_there(path.with_name(stem + end)) for end in HEADERS if end != ending)
+    return not any(is_there(path.with_name(stem + end)) for end in HEADERS if end != ending)
 
 
 def left_out(paths: Iterable[Path], folder: Path, nameless: bool = False) -> str:

@@ -98,7 +98,7 @@ def _of(path: Path, added: str) -> Path | None:
 
 def _is_predicted(file: Path) -> bool:
     """Whether ``predict`` has written above a file."""
-    return any(map(holds_prediction, file.parents))
+    return any(map(holds_prediction, file.absolute().parents))
 
 
 def unread_files(folder: Path) -> list[Path]:
