@@ -34,7 +34,7 @@ def picked_alone(
     """What of it the criterion itself selects by a score: of a mix what it chooses first.
 
     What magnitude, or one seed at random, adds to it is alike whatever the images are, and so are
-    the entries of a neuron without any score: a selection would look firmer than it is.
+    entries without a score: a selection would look firmer than it is.
     """
     mixed = _mixed(scores, top_k, config)
     if isinstance(mixed, gps.Mixed):

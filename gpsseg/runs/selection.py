@@ -84,8 +84,10 @@ def choose(
     _say_frozen(scores.without_gradient)
     how = _how(config, seen)
     if early:  # for selection.json
-        own = picked_alone(backbone, scores, top_k, config) if config.mix else selection
-        own = gps.with_score(backbone, scores, own)
+        if config.mix:
+            own = picked_alone(backbone, scores, top_k, config)
+        else:
+            own = gps.with_score(backbone, scores, selection)
         how["overlap_with_half"] = gps.overlap(own, early)
     if seen:
         how["at_once"] = at_once

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gpsseg.data.formats.maps import find_maps
 from gpsseg.data.pairs import bare, pair, truth_cases
 from gpsseg.data.splits.split import Case
 from gpsseg.errors import UserError
@@ -80,6 +81,14 @@ def test_what_predict_leaves_beside_masks_is_no_mask(tmp_path: Path) -> None:
     assert [case.id for case in truth_cases(tmp_path)] == ["a", "b_overlay", "000000"]
     touch(tmp_path, "x.nii.gz", "x_uncertainty.nii.gz", "y.dcm", "y_overlay/000003.jpg")
     assert len(pair(tmp_path, cases("a", "v/0/000000", "x")).extra) == 1
+
+
+def test_a_prediction_is_known_from_within_its_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "predict.json", "v/x.png", "v/x_overlay.jpg", "v/0/1.png", "v/0_overlay/1.jpg")
+    monkeypatch.chdir(tmp_path / "v")
+    assert find_maps(Path(), "--truth") == [Path("0/1.png"), Path("x.png")]
 
 
 def test_masks_that_are_called_like_an_overlay_are_masks(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gpsseg.data.formats.volume_files import write_volume
-from gpsseg.data.formats.volumes import Volume
+from gpsseg.data.formats.volumes import Volume, read_volume
 from gpsseg.errors import SomeFailedError, UserError
 
 Go = Callable[..., list[Path]]
@@ -115,6 +115,27 @@ def test_what_is_there_stays_and_what_is_lost_comes_again(
     assert other.read_bytes() == corrected
 
 
+def test_a_corrected_mask_of_a_volume_stays_too(go: Go, tmp_path: Path) -> None:
+    values = np.zeros((2, 32, 32), np.int16)
+    (tmp_path / "in").mkdir()
+    write_volume(tmp_path / "in" / "a.nii.gz", values, Volume(values, np.eye(4), Path("made")))
+    go(tmp_path / "in", save_probabilities=True)
+    lost, mask = (tmp_path / "out" / f"a{more}.nii.gz" for more in ("_probability", ""))
+    corrected = write_corrected(mask)
+    lost.unlink()
+    go(tmp_path / "in", save_probabilities=True, resume=True)
+    assert lost.is_file()
+    assert mask.read_bytes() == corrected
+
+
+def write_corrected(mask: Path) -> bytes:
+    """Another mask in its place; what the file holds."""
+    volume = read_volume(mask)
+    mask.unlink()
+    write_volume(mask, np.ones_like(volume.values), volume)
+    return mask.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("there", "said"), [("empty", "is an empty file"), ("folder", "is a folder")]
 )
@@ -199,6 +220,21 @@ def test_names_that_differ_in_case_alone_are_one_where_the_disk_says_so(
         go(tmp_path / "in")
     assert len(told.value.failed) == 2
     assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["y.png"]
+
+
+def test_a_folder_that_a_mask_would_become_differs_in_case_alone(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """a.gif of two frames becomes the folder a, where A/x.png would lie on such a disk."""
+    shown = tools.blob().astype(np.uint8)
+    frames = [Image.fromarray(shown), Image.fromarray(255 - shown)]
+    (tmp_path / "in").mkdir()
+    frames[0].save(tmp_path / "in" / "a.gif", save_all=True, append_images=frames[1:])
+    for name in ("A/x.png", "y.png"):
+        tools.picture(tmp_path / "in" / name, tools.blob())
+    monkeypatch.setattr("gpsseg.predict.plan.folds_case", lambda folder: True)
+    with pytest.raises(SomeFailedError, match=r"a\.gif would become the folder A, where"):
+        go(tmp_path / "in")
 
 
 def test_an_input_whose_name_no_disk_holds_is_said_to_be_missing(go: Go, tmp_path: Path) -> None:

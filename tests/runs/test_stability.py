@@ -90,25 +90,23 @@ def test_entries_of_a_neuron_without_a_score_say_nothing(of_net, capsys):
     }
     stability = found["stability"]
     assert (stability["entries"], stability["without_score"]) == (6 * 2 + 1, 2 * 2)
-    halves = [by(of_net, pictures, [each]).indices for each in (0, 1)]
-    size = of_net.get_parameter("0.weight")[0].numel()
-    alive = [
-        {
-            (name, int(i))
-            for name, kept in half.items()
-            for i in kept
-            if name[0] != "0" or i >= 2 * size
-        }
-        for half in halves
-    ]
+    first_alive = 2 * of_net.get_parameter("0.weight")[0].numel()
+
+    def alive_of(selection):
+        every = {(name, int(i)) for name, kept in selection.indices.items() for i in kept}
+        return {(name, i) for name, i in every if name[0] != "0" or i >= first_alive}
+
+    alive = [alive_of(by(of_net, pictures, [each])) for each in (0, 1)]
     assert [len(each) for each in alive] == [13, 13]
     common = len(alive[0] & alive[1]) / 13
     assert stability["halves"]["overlap"] == pytest.approx(common) != 1
-    assert found["of_criteria"][0]["overlap"]["gradient"] == 1
+    whole = alive_of(selection)
+    of_criteria = found["of_criteria"][0]["overlap"]
+    assert len(of_criteria) > 2
+    for name, overlap in of_criteria.items():
+        other = alive_of(by(of_net, pictures, range(2), name))
+        assert overlap == pytest.approx(len(whole & other) / 13), name
     assert found["of_top_k"][0]["entries"] == 9, "all that are selected with K = 1"
-    whole = {(n, int(i)) for n, kept in selection.indices.items() for i in kept} - {
-        ("0.weight", i) for i in range(2 * size)
-    }
     assert how["overlap_with_half"] == pytest.approx(len(whole & alive[0]) / 13)
     say_stability(found)
     told = capsys.readouterr().out.replace("\n", " ")

@@ -87,3 +87,6 @@ def test_whether_a_disk_folds_case_is_asked_of_the_disk(tmp_path, monkeypatch, f
     assert folds_case(folder) is fold
     assert folds_case(folder / "1") is fold, "a name without letters says nothing"
     assert folds_case(folder / "not yet" / "there") is fold
+    assert folds_case(folder / ("x" * 300)) is fold, "a name that no disk holds"
+    (folder / "Straße").mkdir()
+    assert folds_case(folder / "Straße") is fold, "in capitals a letter is two"

@@ -53,7 +53,10 @@ def test_a_volume_that_does_not_fit_its_checksum_is_refused(
         np.testing.assert_array_equal(read_volume(tmp_path / name).values, VALUES)
         return
     voxels.write_bytes(data[:-3] if damage == "cut" else other_voxel(data, name in IN_ZLIB))
-    with pytest.raises(UserError, match=r"a\.\S+ (is damaged|cannot be read).*Copy it again"):
+    says = "is damaged: its voxels do not fit"
+    if name == "a.gipl.gz":  # ITK may find it itself
+        says = f"({says}|cannot be read)"
+    with pytest.raises(UserError, match=rf"a\.\S+ {says}.*Copy it again"):
         read_volume(tmp_path / name)
 
 
