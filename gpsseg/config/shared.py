@@ -216,7 +216,8 @@ class BackboneConfig:
     paper's); with `all` also the shifts of batch normalisations, which are the biases of the
     convolutions before them."""
     selection_images: int | None = None
-    """Score the weights on this many training images. Default: all."""
+    """Score the weights on this many training images, or on all where there are fewer. Default:
+    all."""
     checkpoint_activations: bool = False
     """Keep less for the backward pass and compute it again: less memory, more time."""
     precision: Precision = "auto"

@@ -89,7 +89,7 @@ def open_source(
         window: centre and width of the greys shown, for volumes and DICOM.
         greys: how the runs' images were shown; a window that is named goes before their own.
         flat: is given the names of volumes of a single slice in another plane than ``axis``.
-        reaches: is given what pictures hold that the runs have a range for.
+        reaches: is given what pictures hold.
 
     Raises:
         UserError: the source cannot be read, or not to its end.
@@ -102,9 +102,7 @@ def open_source(
     for plan in plans:
         make_folder(plan.mask.parent)
     writers = [Writer(plan, failures, *_targets(plan, PictureTarget)) for plan in plans]
-    reading = partial(read_image, source.path)
-    if rule is not None:
-        reading = partial(reading, greys=rule, reaches=reaches)
+    reading = partial(read_image, source.path, rule, reaches)
     yield Frame(writers, 0, reading, pixel_count(source.path) > LARGE)
 
 

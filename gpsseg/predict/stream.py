@@ -38,7 +38,7 @@ class Way:
         tasks: their numbers.
         config: of one of them, with the window and axis that are taken.
         greys: how the runs' images were shown.
-        reaches: gathers what pictures hold that the runs have a range for.
+        reaches: gathers what pictures hold.
         flat: gathers the names of volumes of a single slice in another plane than the axis.
     """
 

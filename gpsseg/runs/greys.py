@@ -131,10 +131,6 @@ def say_range(greys: Greys) -> None:
             f"Images of more than 8 bits: {' and '.join(told)} is shown from black to white, in "
             "all of them alike."
         )
-    else:
-        say(
-            "Images of more than 8 bits: none is among the training images, so each goes by itself."
-        )
 
 
 def save_cut(table: Path, greys: Greys) -> None:

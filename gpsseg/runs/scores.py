@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from gpsseg import gps
 from gpsseg.backbones import Backbone
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
+from gpsseg.config.methods import BLIND
 from gpsseg.config.select import SelectConfig, SettledSelectConfig
-from gpsseg.console import progress
+from gpsseg.console import progress, say
 from gpsseg.data.cache import cache_folder
 from gpsseg.data.loader import CaseDataset, make_loader
 from gpsseg.device import random_state
@@ -23,6 +24,7 @@ from gpsseg.engine.loss import batch_loss
 from gpsseg.engine.machine import Batch, Machine
 from gpsseg.engine.prepare import let_go
 from gpsseg.engine.prompts import from_truth
+from gpsseg.errors import counted
 from gpsseg.processes import of_main, part, shared_out
 from gpsseg.runs.data import Data
 from gpsseg.runs.looks import Look, looks_of
@@ -41,6 +43,20 @@ def scored_images(data: Data, config: SettledConfig | SettledSelectConfig) -> Ca
     cases = cases[: config.selection_images]
     cache = data.held or cache_folder(config.cache)
     return CaseDataset(cases, data.card, config.image_size, cache=cache)
+
+
+def images_that_count(images: CaseDataset, config: FinetuneConfig | SelectConfig) -> int:
+    """How many images a criterion looks at; says so where that is fewer than was asked for."""
+    if config.criterion in BLIND:
+        return 0
+    asked, there = config.selection_images, len(images)
+    if asked is not None and asked > there:
+        say(
+            f"note: --selection-images {asked} asks for more than there are: weights are scored on "
+            f"all {counted(there, 'training image')}.",
+            style="yellow",
+        )
+    return there
 
 
 def images_at_once(

@@ -27,7 +27,7 @@ from gpsseg.memory import memory_for
 from gpsseg.processes import of_main, part
 from gpsseg.runs.looks import Look, looks_of, seen_at
 from gpsseg.runs.picked import picked, picked_alone, ties
-from gpsseg.runs.scores import images_at_once, scores_of_halves
+from gpsseg.runs.scores import images_at_once, images_that_count, scores_of_halves
 from gpsseg.runs.settle import top_k_of
 
 
@@ -75,7 +75,7 @@ def choose(
     with memory_for("selecting", config):
         at_once = images_at_once(backbone, images, top_k, whole, config, machine)
     torch.manual_seed(config.seed)  # of dropout and the criterion "random"
-    seen = 0 if config.criterion in BLIND else len(images)
+    seen = images_that_count(images, config)
     scores, early = _scored(backbone, images, config, machine, at_once, top_k, observer)
     with working("choosing weights"), memory_for("selecting", config):
         selection = picked(backbone, scores, top_k, config)

@@ -21,6 +21,36 @@ def test_a_split_that_is_not_there_is_refused_before_anything_is_written(
     assert not (tmp_path / "c").exists()
 
 
+def test_a_size_that_no_seed_can_draw_is_refused_before_the_first_run(
+    kvasir, never, tmp_path, tools
+):
+    more = {"data_root": kvasir, "image_size": 32, "val_share": 0.3}
+    with pytest.raises(
+        UserError, match=r"--train-sizes 500 is outside 1\.\.4, the training images"
+    ):
+        compare(tools.config(tmp_path / "c", train_sizes=(2, 500), **more))
+    with pytest.raises(AssertionError, match="a run began"):
+        compare(tools.config(tmp_path / "c", train_sizes=(2, 4), **more))
+
+
+def test_a_size_that_one_seed_cannot_draw_is_refused_before_the_first_run(
+    kvasir, never, tmp_path, tools
+):
+    """Of six images one validates, by seed 13 a pair that is one group: five or four train."""
+    root = kvasir / "Kvasir-SEG"
+    names = [path.stem for path in sorted((root / "images").iterdir())]
+    lines = ["image,mask,split,group"]
+    for place, name in enumerate(names):
+        part, group = "test" if place > 5 else "train", f"p{max(1, place)}"
+        lines.append(f"images/{name}.jpg,masks/{name}.jpg,{part},{group}")
+    (root / "t.csv").write_text("\n".join(lines))
+    own = {"table": root / "t.csv", "image_size": 32, "val_share": 0.25, "train_sizes": (5,)}
+    with pytest.raises(AssertionError, match="a run began"):
+        compare(tools.config(tmp_path / "c", seeds=(0,), **own))
+    with pytest.raises(UserError, match=r"--train-sizes 5 is outside 1\.\.4"):
+        compare(tools.config(tmp_path / "c", seeds=(0, 13), **own))
+
+
 @pytest.mark.parametrize(
     ("methods", "same"),
     [

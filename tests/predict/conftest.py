@@ -109,13 +109,13 @@ def bright_volume(shape: tuple[int, int, int]) -> np.ndarray:
     return np.kron(coarse, np.ones((8, 8, 8))) > 0
 
 
-def counting(read: Callable[[Path], Any]) -> tuple[Callable[[Path], Any], list[int]]:
+def counting(read: Callable[..., Any]) -> tuple[Callable[..., Any], list[int]]:
     """``read``, and a list whose one item is the most of its results ever alive at a time."""
     alive: list[weakref.ref[Any]] = []
     most = [0]
 
-    def counted(path: Path) -> Any:
-        found = read(path)
+    def counted(path: Path, *shown: Any) -> Any:
+        found = read(path, *shown)
         alive.append(weakref.ref(found))
         most[0] = max(most[0], sum(ref() is not None for ref in alive))
         return found

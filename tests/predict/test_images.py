@@ -65,6 +65,27 @@ def test_pictures_of_another_depth_than_in_training_are_said_once(
     assert "the scale of the training images: a.png, b.png, c.dcm (and 1 more)" in said
 
 
+def test_pictures_of_a_depth_that_training_had_none_of_are_said_once(
+    go: Callable[..., list[Path]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tools: SimpleNamespace,
+) -> None:
+    """The run knows 8 bits, so each of these goes by itself; pictures of 8 bits are not counted."""
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"resolved": {"greys": None}}))
+    tools.picture(tmp_path / "in" / "fine.png", tools.blob())
+    for top in (200, 4000, 5000):
+        Image.fromarray(tools.blob().astype(np.uint16) * top).save(tmp_path / "in" / f"{top}.png")
+    Image.fromarray(tools.blob().astype(np.float32)).save(tmp_path / "in" / "real.tif")
+    go(tmp_path / "in")
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("note: ") == 1
+    assert "note: 4 images hold more than 8 bits, and no training image holds such numbers" in said
+    assert "Save all as 8 bits, by one scale: 200.png, 4000.png, 5000.png (and 1 more)" in said
+    go(tmp_path / "in" / "fine.png", output=tmp_path / "other")
+    assert "note: " not in capsys.readouterr().out
+
+
 def test_a_bad_file_in_the_middle(
     go: Callable[..., list[Path]],
     tmp_path: Path,
@@ -195,7 +216,7 @@ def test_memory_does_not_grow_with_the_input(
     for seed in range(24):
         tools.picture(tmp_path / "in" / f"{seed:02d}.png", tools.blob(seed))
     original = gpsseg.predict.frames.read_image
-    counted, most = tools.counting(lambda path: original(path).copy())
+    counted, most = tools.counting(lambda path, *shown: original(path, *shown).copy())
     monkeypatch.setattr(gpsseg.predict.frames, "read_image", counted)
     assert len(go(tmp_path / "in")) == 24
     assert most[0] <= 10, "two batches of two are read ahead, and two are in work"

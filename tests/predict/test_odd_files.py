@@ -195,10 +195,10 @@ def test_whatever_a_reader_raises(
         tools.picture(tmp_path / "in" / name, tools.blob())
     original = gpsseg.predict.frames.read_image
 
-    def broken(path: Path) -> np.ndarray:
+    def broken(path: Path, *shown: Any) -> np.ndarray:
         if path.name == "b.png":
             raise error
-        return original(path)
+        return original(path, *shown)
 
     monkeypatch.setattr(gpsseg.predict.frames, "read_image", broken)
     with pytest.raises(SomeFailedError, match=r"b\.png (cannot be used|does not fit)") as caught:

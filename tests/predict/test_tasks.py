@@ -138,7 +138,7 @@ def test_every_picture_is_read_and_prepared_once(
 
         monkeypatch.setattr(module, name, counted)
 
-    counting(gpsseg.predict.frames, "read_image", lambda path: path.name)
+    counting(gpsseg.predict.frames, "read_image", lambda path, *_: path.name)
     counting(gpsseg.predict.frames, "read_video", lambda path: path.name)
     counting(gpsseg.data.shown, "read_volume", lambda path: path.name)
     counting(gpsseg.predict.segmenter, "prepare_picture", lambda *_: "prepared")

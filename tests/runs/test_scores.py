@@ -17,6 +17,7 @@ from gpsseg.engine.machine import make_machine
 from gpsseg.engine.prepare import tuning_mode
 from gpsseg.runs import scores as module
 from gpsseg.runs.scores import images_at_once, most_at_once, scores_of_halves
+from gpsseg.runs.selection import choose
 
 SIDE = 32
 CPU = {"device": "cpu", "precision": "fp32"}
@@ -200,9 +201,9 @@ def test_trying_leaves_the_network_as_it_was():
         assert torch.equal(value, p)
 
 
-@pytest.mark.parametrize(("precision", "ties"), [("fp32", 0), ("bf16", 1)])
-def test_a_tie_is_as_wide_as_the_precision_is_coarse(precision, ties, monkeypatch):
-    """Of the one neuron's inputs one is scored .5 % higher than the next."""
+@pytest.fixture
+def known(monkeypatch):
+    """A network whose scores are known: of one neuron's inputs one has .5 % more than the next."""
     from gpsseg.runs import selection
 
     model, sums = net(), {"0.weight": torch.zeros(8, 3, 3, 3), "3.weight": torch.zeros(1, 8, 1, 1)}
@@ -212,8 +213,21 @@ def test_a_tie_is_as_wide_as_the_precision_is_coarse(precision, ties, monkeypatc
     monkeypatch.setattr(selection, "images_at_once", lambda *args: 1)
     monkeypatch.setattr(selection, "gps_trains", lambda *args: (dict.fromkeys(sums, 1), []))
     model.facts = SimpleNamespace(scratch=())
+    return model
+
+
+@pytest.mark.parametrize(("precision", "ties"), [("fp32", 0), ("bf16", 1)])
+def test_a_tie_is_as_wide_as_the_precision_is_coarse(precision, ties, known):
     machine = make_machine("cpu", precision)
-    assert selection.choose(model, Pictures(2), config(), machine)[1]["within_rounding"] == ties
+    assert choose(known, Pictures(2), config(), machine)[1]["within_rounding"] == ties
+
+
+def test_it_is_said_where_fewer_images_are_scored_than_asked_for(known, capsys):
+    machine, line = make_machine("cpu", "fp32"), "--selection-images 500 asks for more than there"
+    for asked, told in ((500, True), (2, False), (None, False)):
+        _, how = choose(known, Pictures(2), config(selection_images=asked), machine)
+        assert how["images"] == 2
+        assert (line in " ".join(capsys.readouterr().out.split())) == told
 
 
 def test_what_a_smaller_batch_does_not_help_is_not_advised(monkeypatch):

@@ -243,6 +243,11 @@ def _json(path: Path) -> list[Row]:
             f"{path} has no list `training`; expected MONAI's or MSD's form, with "
             '{"image": ..., "label": ...} in it, or nnU-Net\'s. Name another table.'
         )
+    if others := [key for key in content if key not in lists and _labelled(content[key])]:
+        raise UserError(
+            f"{path} lists images and masks as {few(others)}, expected training, validation and "
+            "test alone. Rename it to the part that it is, or take it out."
+        )
     has_others = any(_labelled(content.get(key)) for key in lists if key != "training")
     rows = []
     for key, part in lists.items():

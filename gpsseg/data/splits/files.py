@@ -24,6 +24,7 @@ from gpsseg.schema import KEY, refuse_newer
 from gpsseg.veil import hashed
 
 PARTS = ("train", "val", "test")
+SKIPPED = "skipped"  # the one list of a run's split.json that is no part: what was left out
 
 
 def is_split_file(split: str) -> bool:
@@ -38,7 +39,7 @@ def read_split(
 
     Args:
         path: JSON with the lists "train", "test" and perhaps "val", such as ``write_split`` or a
-            run (split.json) writes.
+            run (split.json) writes. What is no list there may tell anything.
         cases: all of the set; those that the file does not name are left out.
         salt: what ids may be hashed with in the file, as a nameless study writes them.
 
@@ -46,8 +47,8 @@ def read_split(
         The split's name, the file's own where it holds none, and part -> cases.
 
     Raises:
-        UserError: the file is none or of a newer gpsseg, names a case that is not there, or one
-            twice.
+        UserError: the file is none or of a newer gpsseg, has a list that is no part, names a case
+            that is not there, or one twice.
     """
     content = read_json(path)
     if isinstance(content, dict):
@@ -65,6 +66,12 @@ def read_split(
         raise UserError(
             f"{path} is no split: expected the lists train and test (and perhaps val) of image "
             "names. Make one with `python -m gpsseg.datasets split`."
+        )
+    others = [k for k, v in content.items() if isinstance(v, list) and k not in (*PARTS, SKIPPED)]
+    if others:  # such as validation, whose images would be left out
+        raise UserError(
+            f"{path} lists images as {few(others)}, expected the lists train and test (and perhaps "
+            "val) alone. Rename it to the part that it is, or take it out."
         )
     names = [name for ids in lists.values() for name in ids]
     if len(set(names)) < len(names):

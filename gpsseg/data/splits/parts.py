@@ -26,12 +26,14 @@ class Wanted:
         val_share: of the training images, for validation.
         seed: of what is drawn.
         training: whether there have to be training and validation images.
+        option: that ``train_size`` is of, for the error.
     """
 
     train_size: int | None
     val_share: float
     seed: int
     training: bool = True
+    option: str = "--train-size"
 
 
 def carve_parts(
@@ -76,7 +78,7 @@ def carve_parts(
     if train_size is not None:
         if not 1 <= train_size <= len(parts["train"]):
             raise UserError(
-                f"--train-size {train_size} is outside 1..{len(parts['train'])}, the training "
+                f"{wanted.option} {train_size} is outside 1..{len(parts['train'])}, the training "
                 f"images of {card.title} after {len(parts['val'])} are set aside for validation."
             )
         if not own_val:

@@ -159,6 +159,9 @@ def test_dataset_json_of_msd_and_monai(folder: Path) -> None:
     split = make_split(card_of(SourceConfig(table=table)), None)
     assert split.ids["val"] == ["6", "7"]
     assert split.ids["test"] == ["8", "9"]
+    table.write_text(json.dumps({"training": entries[:6], "val": entries[6:]}))
+    with pytest.raises(UserError, match="lists images and masks as val, expected training, valid"):
+        table_cases(table)
     table.write_text(json.dumps({"train": entries}))
     with pytest.raises(UserError, match="has no list `training`; expected MONAI's or MSD's form"):
         table_cases(table)

@@ -106,6 +106,10 @@ def test_another_runs_split_is_a_split_file(kvasir: Path, tmp_path: Path) -> Non
         ({"train": ["synthetic_polyp_000"]}, "is no split: expected the lists train and test"),
         ({"train": ["x"], "test": ["synthetic_polyp_000"]}, "names 1 image that .* not have: x"),
         ({"train": ["a", "b"], "test": ["b"]}, "names b twice; an image belongs to one part only"),
+        (
+            {"train": ["a"], "validation": ["b"], "test": ["c"]},
+            r"mine\.json lists images as validation, expected the lists train and test \(and perh",
+        ),
     ],
 )
 def test_a_bad_split_file(
@@ -113,6 +117,16 @@ def test_a_bad_split_file(
 ) -> None:
     with pytest.raises(UserError, match=message):
         make_split(KVASIR, kvasir, split=write(kvasir, tmp_path, **parts))
+
+
+def test_what_else_a_split_file_tells_is_no_part_of_it(kvasir: Path, tmp_path: Path) -> None:
+    """What a run writes beside its parts, and notes of whoever made the file."""
+    names = [f"synthetic_polyp_{i:03d}" for i in range(8)]
+    skipped = [{"id": names[0], "part": "train", "why": "unreadable"}]
+    told = {"schema": 1, "sha256": "0", "data": "real", "skipped": skipped, "made by": "hand"}
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({**told, "train": names[:5], "val": [], "test": names[5:]}))
+    assert len(make_split(KVASIR, kvasir, split=str(file), training=False).train) == 5
 
 
 def test_a_split_that_is_not_there(kvasir: Path, tmp_path: Path) -> None:
