@@ -7,11 +7,13 @@ from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
+from gpsseg.ending import goes_on_again
 from gpsseg.errors import counted
 from gpsseg.scope import scoped
 
 
 @scoped
+@goes_on_again("The same command with --resume goes on; the masks that are written stay.")
 def predict(config: PredictConfig) -> list[Path]:
     """Write a mask for everything in the input and return the masks' paths, in order of the names.
 
