@@ -30,11 +30,12 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.predict.inputs import find_inputs
     from gpsseg.predict.numbers import tables_of, write_numbers
     from gpsseg.predict.stream import segment_all, some_failed
-    from gpsseg.predict.tasks import apart, begin, open_tasks
+    from gpsseg.predict.tasks import apart, begin, open_tasks, refuse_places
     from gpsseg.processes import by_main, wait_for_all
 
     join_processes(config.device)
     asked = apart(config)
+    refuse_places(config, asked)
     inputs = find_inputs(config, list(asked.values()))
     tasks = open_tasks(config, asked, inputs)
     begin(tasks)
