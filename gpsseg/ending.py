@@ -34,6 +34,7 @@ LOST = (
     "them stop. A training goes on with --resume."
 )
 
+GOES_ON = "The same command, given again, goes on; what is finished stays."
 TOLD_TO = (
     "This job was told to stop (SIGTERM), by its scheduler or as another process of it ended "
     "(killed, or out of memory?). A training goes on with --resume."
@@ -83,8 +84,8 @@ def ending_of(error: BaseException) -> Ending | None:
 
 
 @contextlib.contextmanager
-def goes_on_again() -> Iterator[None]:
-    """Let Ctrl-C say of a command of several runs that it is gone on with by itself.
+def goes_on_again(how: str = GOES_ON) -> Iterator[None]:
+    """Let Ctrl-C say how a command is gone on with: of several runs, by itself.
 
     Raises:
         KeyboardInterrupt: that one, with what to do.
@@ -92,9 +93,7 @@ def goes_on_again() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "The same command, given again, goes on; what is finished stays."
-        ) from None
+        raise KeyboardInterrupt(how) from None
 
 
 def leave() -> None:

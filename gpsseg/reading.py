@@ -1,4 +1,4 @@
-"""Read text files, JSON, YAML and CSV: whatever they hold, the answer is a value or a sentence.
+"""Read text files, JSON and CSV: whatever they hold, the answer is a value or a sentence.
 
 Here alone a file is opened as text, so here its kind, its size, its characters and its depth are
 bounded before any work is done. What a value means is said by a type hint, see
@@ -14,7 +14,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ from gpsseg.schema import refuse_newer, without_schema
 
 MOST_BYTES = 100 * 10**6  # of a list of cases, the largest text that anybody has
 MOST_OF_LOG = 10**9  # bytes; a line for each step
-MOST_OF_YAML = 10**6  # bytes; its reader is slow, and a data card has a few thousand
 MOST_COLUMNS, DEEPEST = 10_000, 100
-MOST_VALUES = 100_000  # of YAML, each counted as often as it is referred to
 NUMBER = re.compile(r"\s*[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)\s*")
+DEEP = "it is nested too deeply"
 BACK = "Put back the file as gpsseg wrote it."
+AGAIN = "Write it again, or take it from its source."
 
 
 def read_text(path: Path, what: str = "", most: int = MOST_BYTES, errors: str = "strict") -> str:
@@ -50,7 +50,8 @@ def read_text(path: Path, what: str = "", most: int = MOST_BYTES, errors: str = 
         with path.open("rb") as file:
             raw = file.read(most + 1)
     except OSError as error:
-        raise UserError(f"{what}{path} cannot be read: {error.strerror}.") from None
+        fix = " Check the path." if isinstance(error, FileNotFoundError) else ""
+        raise UserError(f"{what}{path} cannot be read: {error.strerror}.{fix}") from None
     except ValueError:  # a zero byte in its name
         raise UserError(f"{what}{path} cannot be read: no file has such a name.") from None
     if len(raw) > most:
@@ -69,17 +70,17 @@ def read_text(path: Path, what: str = "", most: int = MOST_BYTES, errors: str = 
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, fix: str = AGAIN) -> Any:
+    """Read a JSON file; ``fix`` is how to mend it.
 
     Raises:
         UserError: as ``read_text``; or it is not JSON, or too deep, or names a key twice.
     """
-    return parse_json(read_text(path), str(path))
+    return parse_json(read_text(path), str(path), fix)
 
 
-def parse_json(text: str, place: str) -> Any:
-    """What JSON says; ``place`` is where it stands, for the error.
+def parse_json(text: str, place: str, fix: str = AGAIN) -> Any:
+    """What JSON says; ``place`` is where it stands, and ``fix`` how to mend it, for the error.
 
     Raises:
         UserError: as ``read_json``.
@@ -96,12 +97,12 @@ def parse_json(text: str, place: str) -> Any:
     try:
         content = json.loads(text, object_pairs_hook=unique)
     except RecursionError:
-        raise UserError(f"{place} is not readable as JSON (it is nested too deeply).") from None
+        raise UserError(f"{place} is not readable as JSON ({DEEP}). {fix}") from None
     except ValueError as error:
         why = shown(str(error)).strip("\"'")
-        raise UserError(f"{place} is not readable as JSON ({why}).") from None
+        raise UserError(f"{place} is not readable as JSON ({why}). {fix}") from None
     if _is_deep(content):
-        raise UserError(f"{place} is not readable as JSON (it is nested too deeply).")
+        raise UserError(f"{place} is not readable as JSON ({DEEP}). {fix}")
     return content
 
 
@@ -114,12 +115,13 @@ def _is_deep(content: Any) -> bool:
     return bool(level)
 
 
-def read_object(path: Path, hint: Any = dict[str, Any]) -> Any:
+def read_object(path: Path, hint: Any = dict[str, Any], fix: str = BACK) -> Any:
     """Read a JSON file that gpsseg wrote, and that holds an object.
 
     Args:
         path: of the file.
         hint: what it must hold, a ``TypedDict`` such as those in ``gpsseg.config.written``.
+        fix: how to mend it.
 
     Returns:
         The object without its schema, see ``gpsseg.schema``.
@@ -127,11 +129,11 @@ def read_object(path: Path, hint: Any = dict[str, Any]) -> Any:
     Raises:
         UserError: as ``read_json``; it holds something else, or a newer gpsseg wrote it.
     """
-    content = read_json(path)
+    content = read_json(path, fix)
     if isinstance(content, dict):
         refuse_newer(content, path)
         content = without_schema(content)
-    return fitted(content, hint, str(path))
+    return fitted(content, hint, str(path), fix)
 
 
 def fitted(content: Any, hint: Any, place: str, fix: str = BACK, none: str = "None") -> Any:
@@ -178,6 +180,16 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         UserError: as ``read_text`` and ``csv_rows``; or a row has more or fewer cells than the
             first.
     """
+    names, rows = read_lines(path)
+    return names, [row for _, row in rows]
+
+
+def read_lines(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The same, each row with the number of its line, as a spreadsheet counts.
+
+    Raises:
+        UserError: as ``read_table``.
+    """
     names: list[str] = []
     rows = []
     for number, row in csv_rows(read_text(path), path):
@@ -186,7 +198,7 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         elif len(row) != len(names):
             raise UserError(f"{path}, line {number}: expected {len(names)} cells. Is it cut off?")
         else:
-            rows.append(dict(zip(names, row, strict=True)))
+            rows.append((number, dict(zip(names, row, strict=True))))
     return names, rows
 
 
@@ -225,7 +237,7 @@ def csv_rows(
         strict: whether a quote within a cell is an error, and a blank after a comma is one.
 
     Raises:
-        UserError: it is no CSV, or has too many columns.
+        UserError: it is no CSV, has other separators, or too many columns.
     """
     reader = csv.reader(
         io.StringIO(text, newline=""),
@@ -233,8 +245,11 @@ def csv_rows(
         strict=strict,
         skipinitialspace=not strict,
     )
+    first = True
     try:
         for row in reader:
+            if first and row:
+                first = _refuse_other_separators(row, path, delimiter)
             if len(row) > MOST_COLUMNS:
                 raise UserError(
                     f"{path}, line {reader.line_num}: {len(row):,} cells, expected at most "
@@ -248,50 +263,12 @@ def csv_rows(
         ) from None
 
 
-def read_yaml(path: Path, what: str) -> Any:
-    """Read YAML; nothing in it is looked up or run, and no reference makes it larger than it is.
-
-    Args:
-        path: of the file.
-        what: to call it, such as "data card".
-
-    Raises:
-        UserError: as ``read_text``; or it is no YAML, or too deep, endless or too large.
-    """
-    import yaml
-
-    place = f"The {what} {path}"
-    text = read_text(path, f"The {what} ", MOST_OF_YAML)
-    try:
-        loader = yaml.SafeLoader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return None
-            if _values(node, {}) > MOST_VALUES:
-                raise UserError(f"{place} has too many values, by aliases or by itself.")
-            return loader.construct_document(node)
-        finally:
-            loader.dispose()
-    except UserError:
-        raise
-    except RecursionError:
-        raise UserError(
-            f"{place} is not valid YAML: it is nested too deeply, or holds itself."
-        ) from None
-    except Exception as error:  # odd dates and numbers make the parser fail in many ways
-        why = shown(" ".join(str(error).split()), 300).strip("\"'")
-        raise UserError(f"{place} is not valid YAML: {why}") from None
-
-
-def _values(node: Any, known: dict[int, int]) -> int:
-    """How many values a node of YAML stands for, each alias for all that it refers to."""
-    if id(node) in known:
-        if not known[id(node)]:
-            raise RecursionError
-        return known[id(node)]
-    known[id(node)] = 0  # until it is counted
-    held = node.value if isinstance(node.value, list) else []
-    parts = [part for each in held for part in (each if isinstance(each, tuple) else (each,))]
-    known[id(node)] = 1 + sum(_values(part, known) for part in parts)
-    return known[id(node)]
+def _refuse_other_separators(head: Sequence[str], path: Path, delimiter: str) -> bool:
+    """Refuse a first line of one cell that another separator would part, as Excel's in Europe."""
+    for other, name in ((";", ";"), ("\t", "tabs")):
+        if delimiter == "," and len(head) == 1 and other in head[0]:
+            raise UserError(
+                f"{path} is separated by {name}, expected commas. Save it again as CSV with commas "
+                "between the cells, and points in the numbers."
+            )
+    return False

@@ -177,6 +177,17 @@ def test_ctrl_c_of_several_runs_says_how_they_go_on(
     assert capsys.readouterr().err.startswith(said)
 
 
+def test_ctrl_c_of_a_prediction_says_how_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(device: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gpsseg.engine.machine.join_processes", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="The same command with --resume goes on"):
+        predict(PredictConfig(run=tmp_path, input=tmp_path, output=tmp_path / "masks"))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -16,7 +16,17 @@ from gpsseg import commands
 PACKAGE = Path(gpsseg.__file__).parent
 GROUND = {
     *("errors", "faults", "schema", "veil", "scope", "writing", "files", "folders", "reading"),
-    *("scratch", "memory", "console", "config", "processes", "ending", "device", "commands"),
+    *(
+        "reading_yaml",
+        "scratch",
+        "memory",
+        "console",
+        "config",
+        "processes",
+        "ending",
+        "device",
+        "commands",
+    ),
     *("completion", "processor", "libraries", "__main__"),
 }
 SIBLINGS = {"data", "backbones", "gps", "tuning", "evaluators"}

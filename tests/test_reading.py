@@ -9,7 +9,8 @@ import pytest
 from gpsseg import reading
 from gpsseg.config.fitting import Count, Text
 from gpsseg.errors import UserError, shown
-from gpsseg.reading import csv_rows, read_json, read_object, read_table, read_text, read_yaml
+from gpsseg.reading import csv_rows, read_json, read_object, read_table, read_text
+from gpsseg.reading_yaml import read_yaml
 
 BOMB = "b0: &b0 {}\n"
 
@@ -83,7 +84,11 @@ def test_what_fits_is_read_in_any_unicode(tmp_path: Path) -> None:
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "gone")
-    for name, message in (("pipe", "is no file"), (".", "is a folder"), ("link", "No such file")):
+    for name, message in (
+        ("pipe", "is no file"),
+        (".", "is a folder"),
+        ("link", "No such file.*Check the path"),
+    ):
         with pytest.raises(UserError, match=message):
             read_json(tmp_path / name)
 
@@ -149,3 +154,23 @@ def test_an_error_obeys_no_name() -> None:
     text = str(UserError("a\nb\x1b[2J\u202e.png " + "x" * 10_000))
     assert text.startswith("a\ufffdb\ufffd[2J\ufffd.png xx")
     assert len(text) < 4010
+
+
+def test_json_that_another_program_wrote_is_to_be_written_again(tmp_path):
+    (tmp_path / "split.json").write_text('{"train": ["a"')
+    with pytest.raises(UserError, match=r"split\.json is not readable as JSON .*Write it again"):
+        read_json(tmp_path / "split.json")
+    with pytest.raises(
+        UserError, match=r"split\.json is not readable as JSON .*as gpsseg wrote it"
+    ):
+        read_object(tmp_path / "split.json")
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", ";"), ("\t", "tabs")])
+def test_a_table_as_excel_writes_it_elsewhere_is_told_as_such(tmp_path, mark, name):
+    path = tmp_path / "t.csv"
+    path.write_text(f"id{mark}dice\na{mark}0,5\n")
+    with pytest.raises(UserError, match=rf"t\.csv is separated by {name}, expected commas"):
+        read_table(path)
+    path.write_text("id\na;b\n")
+    assert read_table(path) == (["id"], [{"id": "a;b"}])

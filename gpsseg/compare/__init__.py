@@ -48,7 +48,7 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     backbone = load_base(runs_of[0], card)
     facts = backbone.facts
     facts.require_size(*(config.image_size or facts.image_size,) * 2)
-    refuse_twins(config.methods, runs_of, facts)
+    refuse_twins(config.methods, runs_of, backbone)
     for one in runs_of:
         refuse_without_effect(backbone, one)
     refuse_val_share(card, config)  # before anything is written

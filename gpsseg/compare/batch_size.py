@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from gpsseg.backbones import Facts
-from gpsseg.compare.begun import SETTINGS
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
+from gpsseg.config.folder import ComparisonFolder
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.split import make_split
 from gpsseg.device import has_gpu
@@ -36,7 +36,7 @@ def with_batch_size(
     """
     if isinstance(config.batch_size, int):
         return config
-    path = config.output / SETTINGS
+    path = ComparisonFolder(config.output).settings
     settings = read_object(path)
     begun = sorted((config.output / "cells").glob("*/config.json"))
     size = batch_size_begun_with(settings.get(KEPT), begun) or _new(config, runs, facts)

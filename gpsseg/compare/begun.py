@@ -10,6 +10,7 @@ from typing import Any
 
 from gpsseg.config.compare import FREE, CompareConfig, uses
 from gpsseg.config.finetune import require_gradient
+from gpsseg.config.folder import ComparisonFolder
 from gpsseg.config.methods import BLIND, OF_SOME, in_a_file_name, known_options
 from gpsseg.config.shared import DataConfig
 from gpsseg.config.written import ConfigFile, NamedSplit
@@ -23,7 +24,6 @@ from gpsseg.reading import read_json, read_object
 from gpsseg.runs.begun import Beginning, fixed_settings, open_begun, salt_of_all
 from gpsseg.schema import KEY
 
-SETTINGS = "settings.json"
 SHARES = {"shares": "images"}  # of the split; a comparison that does not say has shares of groups
 
 
@@ -37,7 +37,7 @@ def open_comparison(config: CompareConfig, others: Sequence[DataConfig] = ()) ->
     Raises:
         UserError: it holds something else, or was begun with other settings.
     """
-    path = config.output / SETTINGS
+    path = ComparisonFolder(config.output).settings
     unused = {name for name in OF_SOME if hasattr(config, name) and not uses(config, name)}
     fixed = fixed_settings(config, FREE | unused)
     first = {*OF_SOME} - shared_by_runs(config.output)
@@ -94,12 +94,13 @@ def split_as_begun(config: CompareConfig) -> CompareConfig:
     It took shares of groups where now they are of images; runs that are added must be tested on
     the images of those that are there.
     """
-    settings = read_object(config.output / SETTINGS)
+    path = ComparisonFolder(config.output).settings
+    settings = read_object(path)
     if settings.get("shares") == SHARES["shares"] or is_split_file(config.split or ""):
         return config
     made = sorted((config.output / "cells").glob("*/split.json"))
     if not made:
-        write_json(config.output / SETTINGS, {**settings, **SHARES})
+        write_json(path, {**settings, **SHARES})
         return config
     name = read_object(made[0], NamedSplit)["name"]
     if name not in {str(rule["name"]) for rule in card_of(config).splits}:

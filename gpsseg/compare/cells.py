@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpsseg.backbones import Facts
+from gpsseg.backbones import Backbone, Facts
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
 from gpsseg.config.folder import RunFolder
@@ -21,12 +21,14 @@ from gpsseg.finetune import tune
 from gpsseg.reading import read_log, read_object
 from gpsseg.runs.data import open_data
 from gpsseg.runs.members import load_networks
+from gpsseg.runs.method import tuned_weights
 from gpsseg.runs.pool import one_of_several
 from gpsseg.runs.settle import settle
 from gpsseg.runs.trained import facts_of, training_of_run
 from gpsseg.runs.words import words_of
 from gpsseg.scope import scoped
 from gpsseg.scoring.network import metrics_of, score_cases
+from gpsseg.tuning.alike import same_layers
 from gpsseg.writing import remove_folder
 
 TESTED = ("per-image", "micro", "clinical", "lesions")  # the protocols of what is tested
@@ -95,27 +97,44 @@ def settings_of(cell: Cell, config: CompareConfig, facts: Facts) -> SettledConfi
     )
 
 
-def refuse_twins(methods: Sequence[str], runs: Sequence[FinetuneConfig], facts: Facts) -> None:
-    """Refuse two methods that differ in words alone: by values that are a backbone's defaults.
+def refuse_twins(
+    methods: Sequence[str], runs: Sequence[FinetuneConfig], backbone: Backbone
+) -> None:
+    """Refuse two methods that differ in words alone: by values that are defaults, or by a name.
 
     Args:
         methods: as the user wrote them.
         runs: of each what its runs share.
-        facts: of the backbone.
+        backbone: plain; stays as it is.
 
     Raises:
         UserError: there are two.
     """
+    name = backbone.facts.name
     seen: list[tuple[str, SettledConfig]] = []
     for method, run in zip(methods, runs, strict=True):
-        settled = settle(run, facts)
+        settled = settle(run, backbone.facts)
         for other, its in seen:
             if its == settled:
                 raise UserError(
-                    f"--methods {other} and {method} are the same with {facts.name}: what one of "
+                    f"--methods {other} and {method} are the same with {name}: what one of "
                     "them sets is the default. Leave one out."
                 )
+            if _are_one_tuner(its, settled, backbone):
+                raise UserError(
+                    f"--methods {other} and {method} are the same with {name}: they put the same "
+                    "layers into it, in other words. Leave one out."
+                )
         seen.append((method, settled))
+
+
+def _are_one_tuner(one: SettledConfig, other: SettledConfig, backbone: Backbone) -> bool:
+    """Whether two runs differ by the words alone for layers of PEFT: lora is peft:lora,rank=8."""
+    bare = [{**vars(run), "method": None, "rank": None} for run in (one, other)]
+    if bare[0] != bare[1]:
+        return False
+    first, second = (one.method, one.rank), (other.method, other.rank)
+    return same_layers(first, second, backbone, tuned_weights(backbone))
 
 
 @scoped

@@ -122,6 +122,11 @@ class ComparisonFolder:
     path: Path
 
     @property
+    def settings(self) -> Path:
+        """What all its runs share; the first file that a comparison writes."""
+        return self.path / "settings.json"
+
+    @property
     def untuned(self) -> RunFolder:
         """The scores of the network before tuning: only those of ``RunFolder.also``."""
         return RunFolder(self.path / "untuned")

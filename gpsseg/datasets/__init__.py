@@ -102,6 +102,7 @@ def check(config: CheckConfig) -> Audit:
     from gpsseg.data.splits.leftovers import notes_of
     from gpsseg.data.splits.split import find_cases
     from gpsseg.report.check import render_check, summary
+    from gpsseg.runs.data import say_synthetic
 
     card = card_of(config)
     page = config.output or Path(f"check-{card.name}.html")
@@ -117,6 +118,7 @@ def check(config: CheckConfig) -> Audit:
         say(fault, style="red")
     for line in summary(result):
         say(line)
+    say_synthetic(card, found.data)
     with working("writing the page"):
         write_text(page, render_check(card, found, result))
     say(f"page: {page}", style="bold")
@@ -208,6 +210,7 @@ def new(config: NewConfig) -> Path:
     from gpsseg.data.cards.own import HEADING, card_of
     from gpsseg.data.splits.leftovers import file_notes
     from gpsseg.data.splits.split import find_cases
+    from gpsseg.runs.data import say_synthetic
 
     refuse_existing(config.output)
     source = SourceConfig(
@@ -228,6 +231,7 @@ def new(config: NewConfig) -> Path:
     )
     say(f"{config.output}: {parts} in {found.root}", style="bold")
     first = found.cases[0]
+    say_synthetic(card, found.data)
     say(f"The first: {first.image.name} with {first.mask.name if first.mask else 'no mask'}")
     say(
         f"{counted(grouped, 'group')} (patients, sequences)."

@@ -18,6 +18,7 @@ from gpsseg.datasets.scenes import Proposal, propose_groups
 from gpsseg.errors import counted
 from gpsseg.files import write_rows
 from gpsseg.folders import refuse_existing
+from gpsseg.runs.data import say_synthetic
 from gpsseg.writing import make_folder
 
 
@@ -32,6 +33,7 @@ def propose(config: GroupsConfig) -> list[Proposal]:
     with working("looking for images"):
         found = find_cases(card, config.data_root)
     say(f"{card.title}: {counted(len(found.cases), 'image')}, {found.root}")
+    say_synthetic(card, found.data)
     proposals = propose_groups(found.cases, patient_tags(found.cases, new_salt()))
     folder = make_folder(config.output.parent).resolve()
     part_of = {case.id: part for part, cases in found.parts.items() for case in cases}

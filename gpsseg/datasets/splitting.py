@@ -20,6 +20,7 @@ from gpsseg.datasets.patients import patient_tags
 from gpsseg.datasets.scenes import components, find_links
 from gpsseg.errors import UserError, counted
 from gpsseg.folders import finish_folder, new_folder, refuse_existing
+from gpsseg.runs.data import say_synthetic
 from gpsseg.runs.leaks import say_groups
 
 
@@ -42,6 +43,7 @@ def write_splits(config: SplitConfig) -> list[Path]:
     count = len({case.group or case.id for case in cases})
     size = f"{counted(len(cases), 'image')} in {counted(count, 'group')}"
     say(f"{card.title}: {size}, {found.root}")
+    say_synthetic(card, found.data)
     with working("dealing"):
         dealt = _deal_parts(config, cases, lesions)
     try:
@@ -101,7 +103,8 @@ def _split_without_leaks(config: SplitConfig, name: str) -> Path:
     """
     card = card_of(config)
     with working("looking for images"):
-        parts = named_parts(card, config.data_root, name)
+        data, parts = named_parts(card, config.data_root, name)
+    say_synthetic(card, data)
     parts = {part: sorted(cases, key=lambda case: case.id) for part, cases in parts.items()}
     cases = [case for part in parts.values() for case in part]
     links = list(find_links(cases, patient_tags(cases, new_salt())))

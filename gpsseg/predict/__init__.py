@@ -7,11 +7,13 @@ from pathlib import Path
 
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
+from gpsseg.ending import goes_on_again
 from gpsseg.errors import counted
 from gpsseg.scope import scoped
 
 
 @scoped
+@goes_on_again("The same command with --resume goes on; the masks that are written stay.")
 def predict(config: PredictConfig) -> list[Path]:
     """Write a mask for everything in the input and return the masks' paths, in order of the names.
 
@@ -28,11 +30,12 @@ def predict(config: PredictConfig) -> list[Path]:
     from gpsseg.predict.inputs import find_inputs
     from gpsseg.predict.numbers import tables_of, write_numbers
     from gpsseg.predict.stream import segment_all, some_failed
-    from gpsseg.predict.tasks import apart, begin, open_tasks
+    from gpsseg.predict.tasks import apart, begin, open_tasks, refuse_places
     from gpsseg.processes import by_main, wait_for_all
 
     join_processes(config.device)
     asked = apart(config)
+    refuse_places(config, asked)
     inputs = find_inputs(config, list(asked.values()))
     tasks = open_tasks(config, asked, inputs)
     begin(tasks)

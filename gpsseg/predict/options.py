@@ -228,7 +228,7 @@ def keep_settings(
     if not path.exists():
         write_json(path, settings)
         return
-    there = read_object(path)
+    there = read_object(path, fix="Name another --output.")
     if "delta_sha256" not in there:
         raise UserError(f"{path} is none that `predict` wrote. Name another --output.")
     # The delta says which run it was, whatever its folder is called by now.

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpsseg.config.folder import StudyFolder
+from gpsseg.config.folder import RunFolder, StudyFolder
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
@@ -97,6 +97,29 @@ def apart(config: PredictConfig) -> dict[str, PredictConfig]:
         mirrored = config.uncertainty and not StudyFolder(folder).is_study  # anyway, so unasked
         found[name] = own if mirrored else dataclasses.replace(own, tta=config.tta)
     return found
+
+
+def refuse_places(config: PredictConfig, asked: Mapping[str, PredictConfig]) -> None:
+    """Refuse to write where no folder can be made, and among the files of a run.
+
+    Args:
+        config: as given.
+        asked: from ``apart``.
+
+    Raises:
+        UserError: that is what was asked for.
+    """
+    for output in dict.fromkeys(own.output for own in asked.values()):
+        if taken := next((p for p in (output, *output.parents) if p.is_file()), None):
+            what = "is a file" if taken == output else f"lies in {taken}, which is a file"
+            raise UserError(f"--output {output} {what}, expected a folder. Name another.")
+        for run in config.run:
+            known = RunFolder(run).config.is_file() or StudyFolder(run).is_study
+            if known and output.resolve().is_relative_to(run.resolve()):
+                raise UserError(
+                    f"--output {output} would put masks among the files of --run {run}. Name a "
+                    "folder outside of it."
+                )
 
 
 def open_tasks(

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.folder import ComparisonFolder, RunFolder, StudyFolder
 from gpsseg.config.methods import METHOD_OF_CRITERION
 from gpsseg.config.written_compare import ComparedFile, ComparedRow
 from gpsseg.errors import UserError
-from gpsseg.reading import fitted, read_object, read_table, value_in
+from gpsseg.reading import fitted, read_lines, read_object, value_in
 from gpsseg.report.kept import KeptRows, kept_of
 
 Row = Mapping[str, Any]
 USUAL = "gradient"
 CRITERION_OF_METHOD = {method: name for name, method in METHOD_OF_CRITERION.items()}
 WORDS = ("method", "criterion", "dataset", "backbone", "resampled", "ungrouped", "data", "title")
+SAME = (
+    *("name", "dataset", "backbone", "train_size", "seeds", "delta_bytes", "step_seconds"),
+    "memory_mb",
+)
 
 
 @dataclass(frozen=True)
@@ -71,22 +78,58 @@ def _kept(content: Row, rows: Sequence[Row]) -> tuple[KeptRows, ...]:
 def _content(path: Path) -> tuple[Any, str]:
     """What stands there, as in compare.json, and what it is called."""
     if path.suffix.lower() == ".csv":
-        rows = [_row(line, path, i) for i, line in enumerate(read_table(path)[1], 2)]
+        rows = [_row(line, path, number) for number, line in read_lines(path)[1]]
         return {"rows": rows, "data": "", "title": "", "criterion": USUAL}, path.stem
     file = path / "compare.json" if path.is_dir() else path
     if path.is_dir() and not file.is_file():
-        raise UserError(
-            f"{path} has no compare.json, expected the folder of a finished comparison. The "
-            "command that began it, given again, finishes it."
-        )
+        raise UserError(_no_comparison(path))
     content = read_object(file, ComparedFile)
     usual = content.get("settings", {}).get("criterion", USUAL)
     return {**content, "criterion": usual}, file.resolve().parent.name
 
 
+def _no_comparison(folder: Path) -> str:
+    """What a folder without compare.json is, and what to do."""
+    files, expected = ComparisonFolder(folder), "expected that of a finished comparison"
+    for kind, there in (("run", RunFolder(folder).config), ("study", StudyFolder(folder).settings)):
+        if there.is_file():
+            also = " --compare puts runs and studies side by side."
+            return f"{folder} is the folder of a {kind}, {expected}.{also}"
+    said = f"{folder} has no compare.json, expected the folder of a finished comparison."
+    if files.settings.is_file():
+        return f"{said} The command that began it, given again, finishes it."
+    return f"{said} Check the path."
+
+
+def refuse_twice(comparisons: Mapping[Path, Sequence[Group]]) -> None:
+    """Refuse two comparisons that hold the same rows, such as a folder and a copy of its table.
+
+    Raises:
+        UserError: two do.
+    """
+    for (one, its), (other, others) in itertools.combinations(comparisons.items(), 2):
+        for group in its:
+            if any(_is_same(group, found) for found in others):
+                raise UserError(
+                    f"--comparisons {one} and {other} hold the same rows ({group.title}). Name one "
+                    "of them."
+                )
+
+
+def _is_same(one: Group, other: Group) -> bool:
+    """Whether two groups are one; a table rounds scores, and what was measured is in both."""
+    if (one.title, one.synthetic, len(one.rows)) != (other.title, other.synthetic, len(other.rows)):
+        return False
+    return all(
+        all(row.get(name) == like.get(name) for name in SAME)
+        and math.isclose(row["dice"], like["dice"], abs_tol=1e-5)
+        for row, like in zip(one.rows, other.rows, strict=True)
+    )
+
+
 def _row(line: Mapping[str, str], path: Path, number: int) -> Row:
     """One row of a table, as compare.json has it."""
-    place, ends = f"{path}, row {number}", ("dice_ci95_low", "dice_ci95_high")
+    place, ends = f"{path}, line {number}", ("dice_ci95_low", "dice_ci95_high")
     if missing := [name for name in ("data", "title", *ends) if name not in line]:
         raise UserError(
             f"{path} has no column {missing[0]}, which this version's compare.csv has. Name the "

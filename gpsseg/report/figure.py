@@ -16,7 +16,7 @@ from gpsseg.report.charts.of_compare import share_drawn
 from gpsseg.report.charts.of_costs import COLOURS, FIRST, panels
 from gpsseg.report.charts.of_kept import kept_charts
 from gpsseg.report.charts.style import PAGE
-from gpsseg.report.comparisons import Group, read_groups
+from gpsseg.report.comparisons import Group, read_groups, refuse_twice
 from gpsseg.report.page import fill_template, styles
 
 WIDTH, EDGE = 800, 6  # SVG units
@@ -31,9 +31,11 @@ def draw_figure(comparisons: Sequence[Path]) -> str:
         comparisons: see ``gpsseg.report.comparisons.read_groups``.
 
     Raises:
-        UserError: one is no comparison.
+        UserError: one is no comparison, or two hold the same.
     """
-    groups = [group for path in comparisons for group in read_groups(path)]
+    read = {path: read_groups(path) for path in comparisons}
+    refuse_twice(read)
+    groups = [group for its in read.values() for group in its]
     found = dict.fromkeys(row["name"] for group in groups for row in group.rows)
     names = {name: number for number, name in enumerate(found, 1)}
     legend, top = _legend(names)

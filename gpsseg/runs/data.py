@@ -154,13 +154,13 @@ def find_split(
         )
     for note in (*split.notes, *notes):
         say(note, style="yellow")
-    say_synthetic(card, split)
+    say_synthetic(card, split.data)
     return split
 
 
-def say_synthetic(card: Card, split: Split) -> None:
-    """Say loudly that images are synthetic, if they are."""
-    if split.data == SYNTHETIC:
+def say_synthetic(card: Card, data: str) -> None:
+    """Say loudly that images are synthetic, if they are: where ``data`` of a split says so."""
+    if data == SYNTHETIC:
         say(
             f"SYNTHETIC SAMPLE: these images are drawn by gpsseg, they are not {card.title}. "
             "Scores on them say nothing about real images. For the real set pass --data-root.",

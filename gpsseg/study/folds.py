@@ -81,7 +81,7 @@ def find_images(config: StudyConfig, salt: str | None = None) -> Images:
     grouped = f" in {groups}" if any(case.group for case in cases) else ""
     beside = f"; {counted(aside, 'test image')} of split {written.name} aside" if aside else ""
     say(f"{card.title}: {counted(len(cases), 'image')}{grouped}{beside}, {found.root}")
-    say_synthetic(card, found)
+    say_synthetic(card, found.data)
     return Images(card, split, written, aside)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
@@ -37,6 +38,14 @@ def low_rank_layers(model: nn.Module, names: Sequence[str], rank: int) -> list[s
     return [name for name in layers if _saves(model.get_submodule(name), rank)]
 
 
+def lora_config(rank: int, dora: bool, layers: Sequence[str] | None = None) -> Any:
+    """What PEFT is told of these updates: they count as they are, as alpha is the rank."""
+    import peft
+
+    wanted = None if layers is None else [*layers]
+    return peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=wanted, use_dora=dora)
+
+
 def _saves(layer: nn.Module, rank: int) -> bool:
     if type(layer) not in (nn.Linear, nn.Conv2d) or getattr(layer, "groups", 1) > 1:
         return False
@@ -54,5 +63,4 @@ def _inject(model: nn.Module, names: Sequence[str], rank: int, dora: bool) -> No
             f"No layer of this network is large enough for a low-rank update of --rank {rank}. "
             "Pass a smaller one, or another --method."
         )
-    config = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=layers, use_dora=dora)
-    peft.inject_adapter_in_model(config, model)
+    peft.inject_adapter_in_model(lora_config(rank, dora, layers), model)

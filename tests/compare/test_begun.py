@@ -78,7 +78,7 @@ def test_a_comparison_that_version_0_1_began_is_gone_on_with_but_not_in_silence(
     begun.open_comparison(config)
     begun.open_comparison(config)
     assert "version 0.1" not in capsys.readouterr().out
-    path = tmp_path / "c" / begun.SETTINGS
+    path = tmp_path / "c" / "settings.json"
     content = json.loads(path.read_text())
     del content["schema"]
     path.write_text(json.dumps(content))
@@ -92,7 +92,7 @@ def test_a_comparison_that_version_0_1_began_is_gone_on_with_but_not_in_silence(
 def test_an_option_that_came_later_was_at_its_default(tmp_path, tools, option, then, now):
     """Else runs with another loss would stand in one table with those that are there."""
     begun.open_comparison(tools.config(tmp_path / "c"))
-    path = tmp_path / "c" / begun.SETTINGS
+    path = tmp_path / "c" / "settings.json"
     content = json.loads(path.read_text())
     del content[option]
     path.write_text(json.dumps(content))
@@ -105,7 +105,7 @@ def begun_without(options, folder, tools, *cells):
     """A comparison of a version that had none of these options, with finished runs of gps."""
     config = tools.config(folder, methods=("gps", "lora"))
     begun.open_comparison(config)
-    path = folder / begun.SETTINGS
+    path = folder / "settings.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({k: v for k, v in content.items() if k not in options}))
     for method in cells:

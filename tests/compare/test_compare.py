@@ -56,12 +56,24 @@ def test_a_size_that_one_seed_cannot_draw_is_refused_before_the_first_run(
     [
         (("gps", "full", "gps:top_k=3"), "gps and gps:top_k=3 are the same with unet-eff"),
         (("fps:top_k=3", "gps", "fps"), "fps:top_k=3 and fps are the same with"),
+        (("gps", "lora", "peft:lora"), "lora and peft:lora are the same with"),
+        (("peft:loha", "gps", "peft:loha,rank=8"), "peft:loha and peft:loha,rank=8 are the same"),
+        (
+            ("peft:loha,alpha=4,rank=2", "peft:loha,r=2,alpha=4", "gps"),
+            "peft:loha,alpha=4,rank=2 and peft:loha,r=2,alpha=4 are the same",
+        ),
     ],
 )
 def test_methods_that_differ_by_defaults_alone_are_one(
     kvasir, never, tmp_path, tools, methods, same
 ):
     with pytest.raises(UserError, match=same):
+        compare(tools.config(tmp_path / "c", data_root=kvasir, methods=methods))
+
+
+def test_layers_of_one_tuner_are_others_with_another_rank(kvasir, never, tmp_path, tools):
+    methods = ("gps", "lora", "dora", "peft:lora,rank=4", "peft:loha,rank=4")
+    with pytest.raises(AssertionError, match="a run began"):
         compare(tools.config(tmp_path / "c", data_root=kvasir, methods=methods))
 
 

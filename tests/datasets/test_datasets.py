@@ -12,8 +12,10 @@ from PIL import Image
 
 from gpsseg import datasets
 from gpsseg.config.datasets import (
+    CheckConfig,
     DatasetInfoConfig,
     DownloadConfig,
+    GroupsConfig,
     ListConfig,
     NewConfig,
     SplitConfig,
@@ -22,6 +24,26 @@ from gpsseg.data.cards.card import card_names, load_card
 from gpsseg.data.splits.split import make_split
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
+
+
+@pytest.mark.parametrize("command", ["check", "groups", "split", "split-without-leaks", "new"])
+def test_drawn_images_are_called_so_by_each_command_that_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    root = synthesize("kvasir", tmp_path / "set", cases=12, size=48)
+    output, place = tmp_path / "out", tmp_path / "set"
+    if command == "check":
+        page = tmp_path / "page.html"
+        datasets.check(CheckConfig(data_root=place, output=page, duplicates=False))
+    elif command == "groups":
+        datasets.groups(GroupsConfig(data_root=place, output=tmp_path / "groups.csv"))
+    elif command == "new":
+        folders = {"images": root / "images", "masks": root / "masks"}
+        datasets.new(NewConfig(**folders, output=tmp_path / "card.yaml"))
+    else:
+        without = "official-880-120" if command == "split-without-leaks" else None
+        datasets.split(SplitConfig(data_root=place, output=output, without_leaks=without))
+    assert "SYNTHETIC SAMPLE: these images are drawn by gpsseg" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", card_names())

@@ -81,6 +81,26 @@ def test_predict_next_to_the_images_is_refused(tmp_path: Path) -> None:
     assert image.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        ("taken", "--output .*taken is a file, expected a folder"),
+        ("taken/masks", "--output .*masks lies in .*taken, which is a file"),
+        ("run", "--output .*run would put masks among the files of --run"),
+        ("run/sub/../masks", "--output .*masks would put masks among the files of --run"),
+    ],
+)
+def test_a_place_that_takes_no_masks_is_refused_before_anything_is_read(
+    tmp_path: Path, output: str, why: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").touch()
+    (tmp_path / "taken").touch()
+    image = picture(tmp_path / "images" / "a.jpg")
+    with pytest.raises(UserError, match=why):
+        predict(PredictConfig(run=tmp_path / "run", input=image, output=tmp_path / output))
+
+
 @pytest.fixture
 def untrained_run(tmp_path: Path) -> Path:
     """A finished run's folder with a delta that changes one tensor."""
@@ -141,7 +161,7 @@ def test_predict_takes_images_however_they_were_saved(untrained_run: Path, tmp_p
 
 def test_predict_output_that_is_a_file(untrained_run: Path, tmp_path: Path) -> None:
     (tmp_path / "masks").write_text("mine")
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match="is a file, expected a folder"):
         predict(
             PredictConfig(
                 run=untrained_run,

@@ -208,7 +208,7 @@ def test_a_table_draws_what_its_comparison_does(tmp_path):
         (",1024.0,", ",inf,", "memory_mb is inf"),
     ):
         table.write_text(whole.replace(old, new, 1))
-        with pytest.raises(UserError, match=f"one.csv, row 2: {why}"):
+        with pytest.raises(UserError, match=f"one.csv, line 2: {why}"):
             read_groups(table)
 
 
@@ -235,6 +235,48 @@ def test_what_is_no_comparison_is_refused_in_words(tmp_path, content, why):
     with pytest.raises(UserError, match=why):
         drawn(tmp_path, folder)
     assert not (tmp_path / "figure.svg").exists()
+
+
+@pytest.mark.parametrize("way", ["copied table", "copied folder", "table of folder"])
+def test_a_comparison_is_not_drawn_twice_by_two_names(tmp_path, way):
+    folder = written(tmp_path / "c", ROW, FULL)
+    other = written(tmp_path / "d", ROW, FULL | {"dice": 0.7})
+    drawn(tmp_path, folder, other)
+    (tmp_path / "figure.svg").unlink()
+    again = tmp_path / "again"
+    if way == "copied folder":
+        written(again, ROW, FULL)
+    else:
+        again = again.with_suffix(".csv")
+        ends = ("dice_ci95_low", "dice_ci95_high")
+        rows = [{**r, **dict(zip(ends, r["dice_ci95"], strict=True))} for r in (ROW, FULL)]
+        names = [*(name for name in rows[0] if name != "dice_ci95"), "data", "title"]
+        with again.open("w", newline="") as file:
+            writer = csv.DictWriter(file, names, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows({**r, "data": "real", "title": "Kvasir-SEG"} for r in rows)
+    first = folder
+    if way == "copied table":
+        first = tmp_path / "first.csv"
+        first.write_bytes(again.read_bytes())
+    with pytest.raises(UserError, match=rf"{first.name} and .*{again.name} hold the same"):
+        drawn(tmp_path, first, other, again)
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        ("config.json", "is the folder of a run, expected that of a finished comparison"),
+        ("study.json", "is the folder of a study, expected"),
+        ("settings.json", "The command that began it, given again, finishes it"),
+        ("other.json", r"has no compare\.json, expected .*\. Check the path"),
+    ],
+)
+def test_a_folder_of_another_kind_is_called_what_it_is(tmp_path, file, why):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / file).write_text("{}")
+    with pytest.raises(UserError, match=why):
+        drawn(tmp_path, tmp_path / "c")
 
 
 def test_an_older_table_says_which_column_it_lacks(tmp_path):

@@ -99,8 +99,14 @@ def test_a_run_goes_on_with_the_images_that_it_was_begun_with(
     assert [(s.id, s.part) for s in data.split.skipped] == [(bad.id, "train")]
     assert "is an empty file" in data.split.skipped[0].why
     assert bad not in data.split.train
-    with ExitStack() as held:
-        open_run(resumed, data, "fp32", held)
+
+    def stopped() -> None:
+        with ExitStack() as held:
+            open_run(resumed, data, "fp32", held)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=f"Go on by: .* --resume {run}"):
+        stopped()
     assert bad not in training_cases(run, config), "which an evaluation compares its images with"
     split.train[0].image.write_bytes(b"")
     with pytest.raises(UserError, match=rf"1 image of .* cannot be now: {split.train[0].id}"):

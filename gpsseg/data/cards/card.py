@@ -14,7 +14,7 @@ from gpsseg.data.cards.faults import TEXTS, card_fault, plain
 from gpsseg.data.formats.masks import Labels
 from gpsseg.errors import UserError, few, look_up, shown, told
 from gpsseg.files import bundled, write_yaml
-from gpsseg.reading import read_yaml
+from gpsseg.reading_yaml import read_yaml
 
 REQUIRED = (
     "title",

@@ -31,9 +31,20 @@ def read_rows(path: Path, columns: Iterable[str]) -> list[Row]:
     Raises:
         UserError: it cannot be read, or lacks one of ``columns`` (the nearest is suggested).
     """
-    rows = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _csv(path)
+    rows = [row for _, row in _placed_rows(path)]
     _require(rows, columns, path)
     return rows
+
+
+def _placed_rows(path: Path) -> list[tuple[str, Row]]:
+    """The rows of a table, each with where it stands: of a CSV the line, as spreadsheets count."""
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _in_order(_parquet(path))
+    return [(f"line {number}", row) for number, row in _csv(path)]
+
+
+def _in_order(rows: Sequence[Row]) -> list[tuple[str, Row]]:
+    return [(f"row {number}", row) for number, row in enumerate(rows, 1)]
 
 
 def _require(rows: Sequence[Row], columns: Iterable[str], path: Path) -> None:
@@ -60,25 +71,25 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
     if not path.is_file():
         raise UserError(f"--table {path} {no_file(path)}. Pass a CSV, a Parquet or a dataset.json.")
     if path.suffix.lower() == ".json":
-        rows = _json(path)
+        placed = _in_order(_json(path))
     else:
-        rows = [_with_known_names(row) for row in read_rows(path, ())]
-        _require(rows, COLUMNS[:2], path)
-    rows = [_with_slashes(row, path.parent) for row in rows]
+        placed = [(place, _with_known_names(row)) for place, row in _placed_rows(path)]
+        _require([row for _, row in placed], COLUMNS[:2], path)
+    rows = [_with_slashes(row, path.parent) for _, row in placed]
     if not rows:
         raise UserError(f"{path} holds no case; expected a row for each image, with its mask.")
     names = _ids(rows)
     parts: dict[str, list[Case]] = {}
-    seen: dict[str, int] = {}
-    for number, (name, row) in enumerate(zip(names, rows, strict=True), 1):
+    seen: dict[str, str] = {}
+    for (place, _), name, row in zip(placed, names, rows, strict=True):
         if name in seen:
             raise UserError(
-                f"{path}: rows {seen[name]} and {number} are both called {name_text(name)}. Leave "
+                f"{path}: {seen[name]} and {place} are both called {name_text(name)}. Leave "
                 "one out, or give each a name of its own in a column id."
             )
-        seen[name] = number
-        part = _part(path, number, row.get("split", ""))
-        image, mask = (_file(path, number, row.get(column, ""), column) for column in COLUMNS[:2])
+        seen[name] = place
+        part = _part(path, place, row.get("split", ""))
+        image, mask = (_file(path, place, row.get(column, ""), column) for column in COLUMNS[:2])
         case = Case(name, image, mask, row.get("group") or None, facts=facts_of(row, COLUMNS))
         parts.setdefault(part, []).append(case)
     if "all" in parts and len(parts) > 1:
@@ -157,16 +168,14 @@ def _bare(path: Path) -> str:
     return path.name[:-7] if path.name.lower().endswith(".nii.gz") else path.stem
 
 
-def _part(path: Path, number: int, name: str) -> str:
+def _part(path: Path, place: str, name: str) -> str:
     known = {**{part: part for part in PARTS}, **NAMES, "": "all"}
     if name.strip().lower() not in known:
-        raise UserError(
-            f"{path}, row {number}: split is {shown(name)}, expected train, val or test."
-        )
+        raise UserError(f"{path}, {place}: split is {shown(name)}, expected train, val or test.")
     return known[name.strip().lower()]
 
 
-def _file(path: Path, number: int, name: str, column: str) -> Path:
+def _file(path: Path, place: str, name: str, column: str) -> Path:
     found = as_named(path.parent / _expanded(name)) if name else None
     if found is not None and not is_file(found) and column == "image":
         found = _first_channel(found)
@@ -177,7 +186,7 @@ def _file(path: Path, number: int, name: str, column: str) -> Path:
             else f"the cell {column} is empty"
         )
         raise UserError(
-            f"{path}, row {number}: {what}. Paths are relative to the table's folder, or absolute."
+            f"{path}, {place}: {what}. Paths are relative to the table's folder, or absolute."
         )
     return found
 
@@ -199,19 +208,25 @@ def _expanded(name: str) -> Path:
         return Path(name)
 
 
-def _csv(path: Path) -> list[Row]:
-    text = read_text(path).lstrip("\n")
+def _csv(path: Path) -> list[tuple[int, Row]]:
+    """The rows, each with the number of its line in the file."""
+    whole = read_text(path)
+    text = whole.lstrip("\n")
     head, _, rest = text.partition("\n")
     if head.strip().lower().startswith("sep="):  # Excel's word to itself
         text, head = rest, rest.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
-    lines = [line for _, line in csv_rows(text, path, delimiter, strict=False)]
-    names = [name.strip() for name in lines[0]] if lines else []
+    lines = list(csv_rows(text, path, delimiter, strict=False))
+    above = whole.count("\n") - text.count("\n")
+    names = [name.strip() for name in lines[0][1]] if lines else []
     rows = [
-        {name: cell.strip() for name, cell in zip_longest(names, line[: len(names)], fillvalue="")}
-        for line in lines[1:]
+        (
+            above + number,
+            {n: cell.strip() for n, cell in zip_longest(names, line[: len(names)], fillvalue="")},
+        )
+        for number, line in lines[1:]
     ]
-    while rows and not any(rows[-1].values()):
+    while rows and not any(rows[-1][1].values()):
         rows.pop()
     return rows
 

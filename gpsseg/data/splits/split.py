@@ -104,19 +104,22 @@ def brings_validation(
     return str(rule["name"]) if "val" in parts else None
 
 
-def named_parts(card: Card, data_root: Path | None, name: str) -> dict[str, list[Case]]:
+def named_parts(card: Card, data_root: Path | None, name: str) -> tuple[str, dict[str, list[Case]]]:
     """All cases of each part of a set's split, as it comes, with nothing carved out or left out.
+
+    Returns:
+        "real" or "synthetic sample", and the cases.
 
     Raises:
         UserError: as ``make_split``; or it is a test set only.
     """
-    _, rule, parts = uncarved(card, data_root, name)
+    of, rule, parts = uncarved(card, data_root, name)
     if not {"train", "test"} <= set(parts):
         raise UserError(
             f"Split {rule['name']} of {card.title} has no training part beside a test part, so "
             "nothing can leak. Name another split."
         )
-    return parts
+    return of.data, parts
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from gpsseg.reading import fitted, read_yaml
+from gpsseg.reading import fitted
+from gpsseg.reading_yaml import read_yaml
 from gpsseg.report.paper.facts import FolderFacts, Sentence
 from gpsseg.report.paper.fillers import say_apart
 from gpsseg.report.paper.texts import markdown

@@ -89,14 +89,18 @@ def test_names_that_repeat_take_their_folder(tmp_path: Path) -> None:
         (["image,label", "i/0.png,m/0.png"], r"has no column mask\. .*It has: image, label"),
         (["image,maks", "i/0.png,m/0.png"], r"no column mask\. Did you mean 'maks'\?"),
         (["image,mask"], "holds no case; expected a row for each image"),
-        (["image,mask", "i/99.png,m/0.png"], r"row 1: .*99\.png does not exist\. Paths are rel"),
-        (["image,mask", "i/0.png,"], "row 1: the cell mask is empty"),
-        (["image,mask,split", "i/0.png,m/0.png,tran"], "row 1: split is 'tran', expected train"),
+        (["image,mask", "i/99.png,m/0.png"], r"line 2: .*99\.png does not exist\. Paths are rel"),
+        (["image,mask", "i/0.png,"], "line 2: the cell mask is empty"),
+        (["", "sep=,", "image,mask", "", "i/0.png,"], "line 5: the cell mask is empty"),
+        (["image,mask,split", "i/0.png,m/0.png,tran"], "line 2: split is 'tran', expected train"),
         (
             ["image,mask,split", "i/0.png,m/0.png,train", "i/1.png,m/1.png,"],
             "1 row names no split while others do",
         ),
-        (["image,mask", "i/0.png,m/0.png", "i/0.png,m/1.png"], "rows 1 and 2 are both called "),
+        (
+            ["image,mask", "i/0.png,m/0.png", "i/0.png,m/1.png"],
+            "line 2 and line 3 are both called ",
+        ),
         (["image,mask,split", "i/0.png,m/0.png,train"], "has train cases only, expected train and"),
     ],
 )
