@@ -35,7 +35,7 @@ def predict(config: PredictConfig) -> list[Path]:
 
     join_processes(config.device)
     asked = apart(config)
-    refuse_places(config, asked)
+    refuse_places(asked)
     inputs = find_inputs(config, list(asked.values()))
     tasks = open_tasks(config, asked, inputs)
     begin(tasks)

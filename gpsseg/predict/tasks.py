@@ -17,7 +17,7 @@ from gpsseg.data.anonymous import anonymous_card, draw_veil, new_salt
 from gpsseg.data.cards.card import Card
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.formats.dicom_codes import Segment
-from gpsseg.data.formats.filenames import PREDICTED
+from gpsseg.data.formats.filenames import PREDICTED, is_file
 from gpsseg.data.formats.greys import Greys
 from gpsseg.engine.prompts import is_prompted
 from gpsseg.errors import UserError
@@ -99,27 +99,24 @@ def apart(config: PredictConfig) -> dict[str, PredictConfig]:
     return found
 
 
-def refuse_places(config: PredictConfig, asked: Mapping[str, PredictConfig]) -> None:
-    """Refuse to write where no folder can be made, and among the files of a run.
+def refuse_places(asked: Mapping[str, PredictConfig]) -> None:
+    """Refuse to write where no folder can be made, and among the files of a run or study.
 
     Args:
-        config: as given.
         asked: from ``apart``.
 
     Raises:
         UserError: that is what was asked for.
     """
     for output in dict.fromkeys(own.output for own in asked.values()):
-        if taken := next((p for p in (output, *output.parents) if p.is_file()), None):
+        if taken := next(filter(is_file, (output, *output.parents)), None):
             what = "is a file" if taken == output else f"lies in {taken}, which is a file"
             raise UserError(f"--output {output} {what}, expected a folder. Name another.")
-        for run in config.run:
-            known = RunFolder(run).config.is_file() or StudyFolder(run).is_study
-            if known and output.resolve().is_relative_to(run.resolve()):
-                raise UserError(
-                    f"--output {output} would put masks among the files of --run {run}. Name a "
-                    "folder outside of it."
-                )
+        if is_file(RunFolder(output).config) or is_file(StudyFolder(output).settings):
+            raise UserError(
+                f"--output {output} would put masks among the files of a run. Name another, such "
+                f"as {output / 'masks'}."
+            )
 
 
 def open_tasks(

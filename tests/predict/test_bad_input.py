@@ -86,8 +86,9 @@ def test_predict_next_to_the_images_is_refused(tmp_path: Path) -> None:
     [
         ("taken", "--output .*taken is a file, expected a folder"),
         ("taken/masks", "--output .*masks lies in .*taken, which is a file"),
-        ("run", "--output .*run would put masks among the files of --run"),
-        ("run/sub/../masks", "--output .*masks would put masks among the files of --run"),
+        ("run", "--output .*run would put masks among the files of a run"),
+        ("study/../run", "--output .*run would put masks among the files of a run"),
+        ("study", "--output .*study would put masks among the files of a run"),
     ],
 )
 def test_a_place_that_takes_no_masks_is_refused_before_anything_is_read(
@@ -95,6 +96,8 @@ def test_a_place_that_takes_no_masks_is_refused_before_anything_is_read(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").touch()
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "study.json").touch()
     (tmp_path / "taken").touch()
     image = picture(tmp_path / "images" / "a.jpg")
     with pytest.raises(UserError, match=why):
