@@ -11,7 +11,7 @@ from gpsseg.config.effects import idle, is_given
 from gpsseg.config.shared import DataConfig, PreparationConfig
 from gpsseg.console import say, working
 from gpsseg.data.anonymous import anonymous_card, anonymous_split
-from gpsseg.data.cards.card import Card
+from gpsseg.data.cards.card import Card, is_bundled
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.checks.readable import Keeper
 from gpsseg.data.formats.greys import Greys
@@ -161,9 +161,12 @@ def find_split(
 def say_synthetic(card: Card, data: str) -> None:
     """Say loudly that images are synthetic, if they are: where ``data`` of a split says so."""
     if data == SYNTHETIC:
+        known = is_bundled(card)
+        of_what = f", they are not {card.title}" if known else ""
+        fix = " For the real set pass --data-root." if known else ""
         say(
-            f"SYNTHETIC SAMPLE: these images are drawn by gpsseg, they are not {card.title}. "
-            "Scores on them say nothing about real images. For the real set pass --data-root.",
+            f"SYNTHETIC SAMPLE: these images are drawn by gpsseg{of_what}. Scores on them say "
+            f"nothing about real images.{fix}",
             style="bold yellow",
         )
 

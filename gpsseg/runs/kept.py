@@ -11,7 +11,7 @@ from gpsseg.data.cards.card import Card
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.drawn import Skipped
 from gpsseg.data.splits.files import PARTS, read_split
-from gpsseg.data.splits.place import find_root
+from gpsseg.data.splits.place import data_of, find_root
 from gpsseg.data.splits.split import Case, Split, cases_of_splits
 from gpsseg.errors import UserError
 from gpsseg.reading import read_json, read_object
@@ -45,7 +45,7 @@ def kept_split(
         UserError: the set is not there, split.json is not there or is none, or images that it names
             are gone; AnotherSetError if all of them are.
     """
-    root, data = find_root(card, data_root)
+    root = find_root(card, data_root)
     file, fault, none = RunFolder(run).split, None, True
     content = read_json(file)
     written = content.get("name") if isinstance(content, dict) else None
@@ -58,6 +58,7 @@ def kept_split(
             fault, none = fault or error, none and _has_none(content, cases)
             continue
         train, val, test = (tuple(parts.get(part, ())) for part in PARTS)
+        data = data_of(case.image for case in (*train, *val, *test))
         split = Split(name, data, root, train, val, test)
         _refuse_altered(file, content, split)
         skipped = [Skipped(**each) for each in read_object(file, BegunSplit).get("skipped", ())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,23 @@ from gpsseg.data.cards.card import Card, is_bundled
 from gpsseg.data.cards.layout import describe_part, missing_of_part
 from gpsseg.data.cards.patterns import find_files
 from gpsseg.data.case import Case as Case
+from gpsseg.data.formats.filenames import is_file
 from gpsseg.errors import UserError, name_text
 from gpsseg.files import bundled
 
 SYNTHETIC = "synthetic sample"
+LABEL = "SYNTHETIC.txt"  # lies in a folder of such
 
 
-def find_root(card: Card, data_root: Path | None) -> tuple[Path, str]:
-    """Return the set's folder and "real" or "synthetic sample".
+def data_of(files: Iterable[Path]) -> str:
+    """What images are: "synthetic sample" where a folder above one of them says so, or "real"."""
+    homes = {file.absolute().parent for file in files}
+    above = {folder for home in homes for folder in (home, *home.parents)}
+    return SYNTHETIC if any(is_file(folder / LABEL) for folder in above) else "real"
+
+
+def find_root(card: Card, data_root: Path | None) -> Path:
+    """Return the set's folder.
 
     Args:
         card: of the set.
@@ -39,11 +48,11 @@ def find_root(card: Card, data_root: Path | None) -> tuple[Path, str]:
                 f"where FOLDER holds {card.folder}/; `python -m gpsseg.datasets info {card.name}` "
                 "says where to get it, and `synthesize --layout` draws one."
             )
-        return sample, SYNTHETIC
+        return sample
     looked_in = [data_root / card.folder, data_root]
     for folder in looked_in:
         if any(parts_present(folder, split) for split in card.splits):
-            return folder, SYNTHETIC if (folder / "SYNTHETIC.txt").exists() else "real"
+            return folder
     layout = "; or ".join(
         ", ".join(describe_part(rule) for _, rule in part_rules(split)) for split in card.splits
     )

@@ -29,6 +29,7 @@ from gpsseg.data.splits.files import is_split_file, read_split
 from gpsseg.data.splits.parts import Wanted, carve_parts
 from gpsseg.data.splits.place import (
     SYNTHETIC,
+    data_of,
     find_root,
     part_rules,
     parts_present,
@@ -84,9 +85,10 @@ def uncarved(
     Raises:
         UserError: as ``make_split``.
     """
-    root, data = find_root(card, data_root)
+    root = find_root(card, data_root)
     present = [rule for rule in card.splits if parts_present(root, rule)]
     rule, parts = _parts(card, root, present, split, salt)
+    data = data_of(case.image for cases in parts.values() for case in cases)
     told = split is None and data != SYNTHETIC
     notes = passed_over(card, root, present[0]) if told else ()
     return Split(rule["name"], data, root, (), (), (), notes), rule, parts
@@ -154,7 +156,7 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
     Raises:
         UserError: as ``make_split``; images without mask are an error with ``require_masks`` only.
     """
-    root, data = find_root(card, data_root)
+    root = find_root(card, data_root)
     rule = next(rule for rule in card.splits if parts_present(root, rule))
     parts = {part: _read_part(card, root, how, require_masks) for part, how in part_rules(rule)}
     _refuse_overlap(parts, root)
@@ -168,6 +170,7 @@ def find_cases(card: Card, data_root: Path | None, require_masks: bool = True) -
     kept = {*without_beside({*masks, *used, *others})}
     lone, rest = (masks - used - channels) & kept, (others - used - (masks - channels)) & kept
     tables = sorted({root / how["table"] for _, how in part_rules(rule) if "table" in how})
+    data = data_of(case.image for cases in parts.values() for case in cases)
     return Found(data, root, parts, tuple(sorted(lone)), tuple(sorted(rest)), tuple(tables))
 
 

@@ -15,9 +15,10 @@ from gpsseg.data.cards.card import Card, load_card
 from gpsseg.data.cards.own import card_of
 from gpsseg.data.splits.carve import carve
 from gpsseg.data.splits.place import SYNTHETIC
-from gpsseg.data.splits.split import Case, make_split
+from gpsseg.data.splits.split import Case, find_cases, make_split
 from gpsseg.data.synthetic.scenes import synthesize
 from gpsseg.errors import UserError
+from gpsseg.files import bundled
 
 PARTS = ("train", "val", "test")
 KVASIR = load_card("kvasir")
@@ -234,6 +235,32 @@ def test_the_bundled_sample_is_labelled(name: str) -> None:
 def test_a_synthesized_tree_is_synthetic_wherever_it_lies(tmp_path: Path, card: Card) -> None:
     synthesize(card.name, tmp_path, cases=4, seed=1, size=32)
     assert make_split(card, tmp_path).data == SYNTHETIC
+
+
+def test_drawn_images_are_so_whoever_names_them(tmp_path: Path) -> None:
+    """Folders of one's own, a table elsewhere, a few of them among real ones."""
+    drawn = bundled("sample_data") / "kvasir" / "Kvasir-SEG"
+    of_folders = SourceConfig(images=drawn / "images", masks=drawn / "masks")
+    real = tmp_path / "real"
+    for kind in ("images", "masks"):
+        shutil.copytree(drawn / kind, real / kind)
+    lines = [
+        f"{home}/images/{path.name},{home}/masks/{path.name}"
+        for home, some in ((real, slice(10)), (drawn, slice(10, 12)))
+        for path in sorted((drawn / "images").iterdir())[some]
+    ]
+    tables = tmp_path / "lists"
+    tables.mkdir()
+    for name, rows in (("mixed", lines), ("real", lines[:10])):
+        (tables / f"{name}.csv").write_text("\n".join(["image,mask", *rows]))
+    for source, data in (
+        (of_folders, "synthetic sample"),
+        (SourceConfig(table=tables / "mixed.csv"), "synthetic sample"),
+        (SourceConfig(table=tables / "real.csv"), "real"),
+        (SourceConfig(images=real / "images", masks=real / "masks"), "real"),
+    ):
+        card = card_of(source)
+        assert make_split(card, None).data == find_cases(card, None).data == data
 
 
 def test_isic_without_and_with_its_test_folder(tmp_path: Path) -> None:
