@@ -84,7 +84,7 @@ def _matches(given: Path, output: Path, odd: Failures, earlier: list[Path] | Non
     files: list[Path] = []
     for path in sorted(base.glob(str(Path(*parts[:deep])))) if deep else [base]:
         kind = kind_of(path)
-        if is_aside(path if kind == "folder" else path.parent):
+        if path != base and is_aside(path if kind == "folder" else path.parent):
             continue
         if kind == "folder":
             own: Failures = []

@@ -107,10 +107,12 @@ def _say_earlier(
     config: PredictConfig, sources: Sequence[Source], left_aside: Sequence[Path]
 ) -> None:
     """Say which folders of masks are left out, and which were asked for."""
+    homes = {file.parent for source in sources for file in source.files}
     for folder in dict.fromkeys(left_aside):
+        if folder in homes:  # it is named too
+            continue
         place = f"{folder} holds an earlier prediction, and is left out; name it to segment it"
         say("note:", style="yellow", place=place)
-    homes = {file.parent for source in sources for file in source.files}
     for folder in sorted({*config.input, *homes}):
         if holds_prediction(folder):
             place = f"{folder} holds an earlier prediction: its masks are segmented as images"

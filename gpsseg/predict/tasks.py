@@ -112,7 +112,8 @@ def refuse_places(asked: Mapping[str, PredictConfig]) -> None:
         if taken := next(filter(is_file, (output, *output.parents)), None):
             what = "is a file" if taken == output else f"lies in {taken}, which is a file"
             raise UserError(f"--output {output} {what}, expected a folder. Name another.")
-        if is_file(RunFolder(output).config) or is_file(StudyFolder(output).settings):
+        run = RunFolder(output)
+        if is_file(StudyFolder(output).settings) or (is_file(run.config) and is_file(run.split)):
             raise UserError(
                 f"--output {output} would put masks among the files of a run. Name another, such "
                 f"as {output / 'masks'}."

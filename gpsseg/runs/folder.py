@@ -13,7 +13,7 @@ from typing import Any
 from gpsseg.backbones.registry import is_own_path, require_named_before
 from gpsseg.config import resuming
 from gpsseg.config.finetune import FinetuneConfig, SettledConfig
-from gpsseg.config.folder import RunFolder, goes_on_by
+from gpsseg.config.folder import RunFolder
 from gpsseg.config.methods import in_a_file_name
 from gpsseg.config.private import change_private
 from gpsseg.config.resuming import ResumedConfig, read_config, refuse_finished
@@ -25,7 +25,6 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.formats.greys import to_stored
 from gpsseg.data.splits.files import is_split_file
 from gpsseg.data.splits.split import Split
-from gpsseg.ending import goes_on_again
 from gpsseg.errors import UserError, counted, few
 from gpsseg.files import bundled, write_json
 from gpsseg.folders import new_run_folder
@@ -88,9 +87,7 @@ def open_run(
             return _take_up(config.resume, config, data, stack)
         return _begin(config, data, resolved, stack)
 
-    run = by_main(made)
-    stack.enter_context(goes_on_again(f"Go on by: {goes_on_by(run.path)}"))
-    return run
+    return by_main(made)
 
 
 def _take_up(run: Path, config: SettledConfig, data: Data, stack: ExitStack) -> RunFolder:

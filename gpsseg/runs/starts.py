@@ -48,7 +48,7 @@ def _trained(run: Path) -> bool:
 
 
 def next_command(run: Path) -> str:
-    """What to do where the disk stopped the command that writes a run."""
+    """What to do where the command that writes a run was stopped."""
     if RunFolder(run).metrics.is_file():
         return f"write its page by: python -m gpsseg.report --run {run}"
     if has_resume_point(run) or is_unfinished_start(run):
@@ -58,15 +58,18 @@ def next_command(run: Path) -> str:
 
 @contextlib.contextmanager
 def gone_on_with(run: Path) -> Iterator[None]:
-    """Let an error of the disk say how a run is gone on with.
+    """Let an error of the disk, and Ctrl-C, say how a run is gone on with.
 
     Raises:
-        DiskError: that one, with the next command.
+        DiskError, KeyboardInterrupt: that one, with the next command.
     """
     try:
         yield
     except DiskError as error:
         raise error.again(next_command(run)) from None
+    except KeyboardInterrupt:
+        then = next_command(run)
+        raise KeyboardInterrupt(f"{then[0].upper()}{then[1:]}") from None
 
 
 def refuse_result(output: Path) -> None:

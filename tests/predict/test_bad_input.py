@@ -95,7 +95,8 @@ def test_a_place_that_takes_no_masks_is_refused_before_anything_is_read(
     tmp_path: Path, output: str, why: str
 ) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.json").touch()
+    for name in ("config.json", "split.json"):
+        (tmp_path / "run" / name).touch()
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "study.json").touch()
     (tmp_path / "taken").touch()

@@ -185,6 +185,27 @@ def test_a_pattern_leaves_earlier_masks_and_the_output_out(
     assert third == [tmp_path / "in" / "third" / "x" / "a.png"]
 
 
+@pytest.mark.parametrize("pattern", ["missing/**/*.png", "/nowhere/**/*.png", "in/a.png/**/*.png"])
+def test_a_pattern_below_what_is_no_folder_matches_nothing(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, pattern: str
+) -> None:
+    tools.picture(tmp_path / "in" / "a.png", tools.blob())
+    with pytest.raises(UserError, match=r"matches no file\. Check the pattern"):
+        go(tmp_path / pattern)
+
+
+def test_masks_that_are_named_beside_their_images_are_not_called_left_out(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tools.picture(tmp_path / "in" / "a.png", tools.blob())
+    go(tmp_path / "in", output=tmp_path / "in" / "first")
+    capsys.readouterr()
+    assert len(go(tmp_path / "in", tmp_path / "in" / "first", output=tmp_path / "both")) == 2
+    told = capsys.readouterr().out.replace("\n", " ")
+    assert "is left out" not in told
+    assert "its masks are segmented as images" in told
+
+
 def test_where_all_is_masks_the_folder_of_them_is_named(
     go: Go, tmp_path: Path, tools: SimpleNamespace
 ) -> None:

@@ -107,6 +107,10 @@ def test_a_run_goes_on_with_the_images_that_it_was_begun_with(
 
     with pytest.raises(KeyboardInterrupt, match=f"Go on by: .* --resume {run}"):
         stopped()
+    (run / "metrics.json").write_text("{}")
+    with pytest.raises(KeyboardInterrupt, match=f"Write its page by: .*report --run {run}"):
+        stopped()
+    (run / "metrics.json").unlink()
     assert bad not in training_cases(run, config), "which an evaluation compares its images with"
     split.train[0].image.write_bytes(b"")
     with pytest.raises(UserError, match=rf"1 image of .* cannot be now: {split.train[0].id}"):

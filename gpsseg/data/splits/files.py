@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,12 +68,6 @@ def read_split(
             f"{path} is no split: expected the lists train and test (and perhaps val) of image "
             "names. Make one with `python -m gpsseg.datasets split`."
         )
-    others = [k for k, v in content.items() if isinstance(v, list) and k not in (*PARTS, SKIPPED)]
-    if others:  # such as validation, whose images would be left out
-        raise UserError(
-            f"{path} lists images as {few(others)}, expected the lists train and test (and perhaps "
-            "val) alone. Rename it to the part that it is, or take it out."
-        )
     names = [name for ids in lists.values() for name in ids]
     if len(set(names)) < len(names):
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
@@ -87,9 +82,22 @@ def read_split(
             f"{path} names {counted(len(missing), 'image')} that the set does not have: "
             f"{few(missing)}. It belongs to another set, or images were removed since it was made."
         )
+    lost = known.keys() - {*names}
+    others = [key for key, listed in content.items() if _names_any(key, listed, lost)]
+    if others:  # such as validation
+        raise UserError(
+            f"{path} lists images as {few(others)} that are in no part; expected them in train, "
+            "val or test. Rename the list to the part that it is, or take it out."
+        )
     parts = {part: [known[name] for name in ids] for part, ids in lists.items()}
     name = content.get("name")
     return path.stem if name is None else str(name), parts
+
+
+def _names_any(key: str, listed: Any, images: Container[str]) -> bool:
+    """Whether a list of a split file that is no part names one of these images."""
+    other = isinstance(listed, list) and key not in (*PARTS, SKIPPED)
+    return other and any(one_form(str(each)) in images for each in listed)
 
 
 def write_split(path: Path, name: str, parts: Mapping[str, Sequence[Case]]) -> None:

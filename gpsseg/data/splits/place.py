@@ -21,7 +21,10 @@ LABEL = "SYNTHETIC.txt"  # lies in a folder of such
 
 def data_of(files: Iterable[Path]) -> str:
     """What images are: "synthetic sample" where a folder above one of them says so, or "real"."""
+    files = [*files]
     homes = {file.absolute().parent for file in files}
+    homes |= {home.resolve() for home in homes}
+    homes |= {file.resolve().parent for file in files if file.is_symlink()}
     above = {folder for home in homes for folder in (home, *home.parents)}
     return SYNTHETIC if any(is_file(folder / LABEL) for folder in above) else "real"
 

@@ -107,8 +107,8 @@ def test_another_runs_split_is_a_split_file(kvasir: Path, tmp_path: Path) -> Non
         ({"train": ["x"], "test": ["synthetic_polyp_000"]}, "names 1 image that .* not have: x"),
         ({"train": ["a", "b"], "test": ["b"]}, "names b twice; an image belongs to one part only"),
         (
-            {"train": ["a"], "validation": ["b"], "test": ["c"]},
-            r"mine\.json lists images as validation, expected the lists train and test \(and perh",
+            {part: [f"synthetic_polyp_{i:03d}"] for i, part in enumerate(("train", "dev", "test"))},
+            r"mine\.json lists images as dev that are in no part; expected them in train, val or",
         ),
     ],
 )
@@ -124,6 +124,7 @@ def test_what_else_a_split_file_tells_is_no_part_of_it(kvasir: Path, tmp_path: P
     names = [f"synthetic_polyp_{i:03d}" for i in range(8)]
     skipped = [{"id": names[0], "part": "train", "why": "unreadable"}]
     told = {"schema": 1, "sha256": "0", "data": "real", "skipped": skipped, "made by": "hand"}
+    told |= {"classes": ["polyp"], "shares": [0.8, 0.2], "hard": names[:2], "dev": []}
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({**told, "train": names[:5], "val": [], "test": names[5:]}))
     assert len(make_split(KVASIR, kvasir, split=str(file), training=False).train) == 5

@@ -253,8 +253,16 @@ def test_drawn_images_are_so_whoever_names_them(tmp_path: Path) -> None:
     tables.mkdir()
     for name, rows in (("mixed", lines), ("real", lines[:10])):
         (tables / f"{name}.csv").write_text("\n".join(["image,mask", *rows]))
+    linked, links = tmp_path / "linked", tmp_path / "links"
+    linked.mkdir()
+    (linked / "images").symlink_to(drawn / "images")
+    (links / "images").mkdir(parents=True)
+    for path in (drawn / "images").iterdir():
+        (links / "images" / path.name).symlink_to(path)
     for source, data in (
         (of_folders, "synthetic sample"),
+        (SourceConfig(images=linked / "images", masks=real / "masks"), "synthetic sample"),
+        (SourceConfig(images=links / "images", masks=real / "masks"), "synthetic sample"),
         (SourceConfig(table=tables / "mixed.csv"), "synthetic sample"),
         (SourceConfig(table=tables / "real.csv"), "real"),
         (SourceConfig(images=real / "images", masks=real / "masks"), "real"),
