@@ -120,8 +120,7 @@ def _left_over(files: Sequence[Path], folder: Path) -> str:
     if not files:
         return ""
     named = few(relative_name(path, folder) for path in files)
-    fit = "fits" if len(files) == 1 else "fit"
-    return f" Of the files there, {len(files)} {fit} no image: {named}."
+    return f" Of the files there, {counted(len(files), 'fits', 'fit')} no image: {named}."
 
 
 def parts_of(mask: Path) -> tuple[Path, ...]:

@@ -35,14 +35,15 @@ if TYPE_CHECKING:
 def list_datasets(config: ListConfig) -> list[str]:
     """Print each data card, and whether the real set or its synthetic sample is at hand."""
     from gpsseg.data.cards.card import card_names, load_card
-    from gpsseg.data.splits.place import LABEL, data_of, find_root
+    from gpsseg.data.formats.filenames import DRAWN
+    from gpsseg.data.splits.place import data_of, find_root
 
     names = card_names()
     for name in names:
         card = load_card(name)
         try:
             folder = find_root(card, config.data_root)
-            place = f"{data_of([folder / LABEL])}: {folder}"
+            place = f"{data_of([folder / DRAWN])}: {folder}"
         except UserError:
             place = _absent(config.data_root)
         say(f"{name:<14} {card.title} ({card.foreground})", style="bold")

@@ -91,7 +91,7 @@ def _refuse_among_images(
         UserError: that is what was asked for.
     """
     homes = {base_of(as_named(given)).resolve() for given in config.input}
-    homes |= {home.resolve() for home in {file.parent for s in sources for file in s.files}}
+    homes |= {home.resolve() for home in _homes(sources)}
     for own in tasks:
         places = ((own.output / source.name).parent for source in sources)
         for place in dict.fromkeys((own.output, *places)):
@@ -103,11 +103,16 @@ def _refuse_among_images(
                 )
 
 
+def _homes(sources: Sequence[Source]) -> set[Path]:
+    """The folders that hold what is read."""
+    return {file.parent for source in sources for file in source.files}
+
+
 def _say_earlier(
     config: PredictConfig, sources: Sequence[Source], left_aside: Sequence[Path]
 ) -> None:
     """Say which folders of masks are left out, and which were asked for."""
-    homes = {file.parent for source in sources for file in source.files}
+    homes = _homes(sources)
     for folder in dict.fromkeys(left_aside):
         if folder in homes:  # it is named too
             continue

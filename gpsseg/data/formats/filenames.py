@@ -25,6 +25,7 @@ OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"})
 LOST = "lost+found"  # of the system, at the top of a disk; only root may look into it
 DICOM = (".dcm", ".dicom", ".ima")  # DICOM files may have other endings, or none
 PREDICTED = "predict.json"  # what `predict` leaves beside its masks
+DRAWN = "SYNTHETIC.txt"  # lies above images that gpsseg has drawn
 CUT = "slices.json"  # what `slices` leaves beside its table: how they were cut
 UNCERTAIN, PROPAGATED = "uncertainty.csv", "propagated.csv"  # of `predict`, too
 OURS = frozenset({PREDICTED, CUT, UNCERTAIN, PROPAGATED})

@@ -11,12 +11,11 @@ from gpsseg.data.cards.card import Card, is_bundled
 from gpsseg.data.cards.layout import describe_part, missing_of_part
 from gpsseg.data.cards.patterns import find_files
 from gpsseg.data.case import Case as Case
-from gpsseg.data.formats.filenames import is_file
+from gpsseg.data.formats.filenames import DRAWN, is_file
 from gpsseg.errors import UserError, name_text
 from gpsseg.files import bundled
 
 SYNTHETIC = "synthetic sample"
-LABEL = "SYNTHETIC.txt"  # lies in a folder of such
 
 
 def data_of(files: Iterable[Path]) -> str:
@@ -26,7 +25,7 @@ def data_of(files: Iterable[Path]) -> str:
     homes |= {home.resolve() for home in homes}
     homes |= {file.resolve().parent for file in files if file.is_symlink()}
     above = {folder for home in homes for folder in (home, *home.parents)}
-    return SYNTHETIC if any(is_file(folder / LABEL) for folder in above) else "real"
+    return SYNTHETIC if any(is_file(folder / DRAWN) for folder in above) else "real"
 
 
 def find_root(card: Card, data_root: Path | None) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from gpsseg.data.cards.card import load_card
+from gpsseg.data.formats.filenames import DRAWN
 from gpsseg.data.synthetic.layout import write_layout
 from gpsseg.data.synthetic.textures import (
     Shape,
@@ -133,7 +134,7 @@ def synthesize(layout: str, folder: Path, cases: int = 24, seed: int = 0, size: 
 
 def _claim(root: Path, note: str) -> None:
     """Makes the set's folder with its SYNTHETIC.txt; never mixes with another set there."""
-    label = root / "SYNTHETIC.txt"
+    label = root / DRAWN
     ours = label.is_file() and label.read_text(encoding="utf-8") == note
     if root.exists() and not ours and not all(map(is_partial, root.iterdir())):
         raise FileExistsError(f"{root}: holds other files already. Choose an empty folder.")
