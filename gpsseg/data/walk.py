@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from gpsseg.data.formats import images, video, volumes
+from gpsseg.data.formats.dicom import is_dicom
 from gpsseg.data.formats.filenames import DICOM, fits, holds_prediction, leads_on
 from gpsseg.errors import UserError
 
@@ -142,6 +143,23 @@ def _walk(folder: Path, output: Path, odd: Failures, earlier: list[Path] | None)
             else:
                 _note_odd(path, odd)
     return sorted(found)
+
+
+def first_medium(folder: Path) -> Path | None:
+    """An image, volume, video or DICOM file in a folder or below it that `predict` did not write.
+
+    None where there is none, or no folder. Hidden files do not count, nor earlier predictions.
+    """
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        if holds_prediction(here):
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for path in (here / name for name in sorted(names) if not name.startswith(".")):
+            if kind_of(path) == "file" and (_is_medium(path) or is_dicom(path)):
+                return path
+    return None
 
 
 def kind_of(path: Path) -> Literal["file", "folder", "other", "none"]:

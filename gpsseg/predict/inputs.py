@@ -12,10 +12,11 @@ from gpsseg.config.effects import idle, is_given
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import say
 from gpsseg.data.formats.dicom_seg import require_highdicom
-from gpsseg.data.formats.filenames import as_named, holds_prediction, left_out
+from gpsseg.data.formats.filenames import PREDICTED, as_named, holds_prediction, left_out
 from gpsseg.data.sources import Failures, Source, find_sources
-from gpsseg.data.walk import base_of
+from gpsseg.data.walk import base_of, first_medium
 from gpsseg.errors import UserError
+from gpsseg.predict.finished import damage
 from gpsseg.predict.plan import Plan, plan_outputs
 from gpsseg.processes import of_main
 
@@ -59,6 +60,9 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     """
     rest: list[Path] = []
     earlier: list[Path] = []
+    for own in tasks:
+        if found := first_medium(own.output):
+            raise _among_images(own, found.parent, f" (such as {found.name})")
     sources, failures = find_sources(config.input, config.output, rest, earlier)
     _refuse_among_images(config, tasks, sources)
     _say_earlier(config, sources, earlier)
@@ -71,7 +75,9 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
         clashes: Failures = []  # the same in each
         planned = plan_outputs(sources, own, clashes)
         plans.append([dataclasses.replace(plan, task=number) for plan in planned])
-    inputs = Inputs(sources, [*failures, *clashes], plans)
+    damaged = _damaged(tasks, plans)
+    plans = [[plan for i, plan in enumerate(own) if i not in damaged] for own in plans]
+    inputs = Inputs(sources, [*failures, *clashes, *damaged.values()], plans)
     if config.format == "dicom-seg":
         require_highdicom()
     for _, why in inputs.failures:
@@ -80,6 +86,24 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     if finished := of_all - len(inputs.todo):
         say(f"{finished} of {of_all} are finished already.")
     return inputs
+
+
+def _damaged(
+    tasks: Sequence[PredictConfig], plans: Sequence[Sequence[Plan]]
+) -> dict[int, tuple[Path, str]]:
+    """Of what is gone on with, which sources have results of any task that are not whole, and why.
+
+    Raises:
+        UserError: all of them.
+    """
+    found: dict[int, tuple[Path, str]] = {}
+    for own, planned in zip(tasks, plans, strict=True):
+        if own.resume and holds_prediction(own.output):
+            for i, why in damage(planned, own).items():
+                found.setdefault(i, (planned[i].source.path, why))
+    if found and len(found) == len(plans[0]):
+        raise UserError(next(iter(found.values()))[1])
+    return dict(sorted(found.items()))
 
 
 def _refuse_among_images(
@@ -96,11 +120,21 @@ def _refuse_among_images(
         places = ((own.output / source.name).parent for source in sources)
         for place in dict.fromkeys((own.output, *places)):
             if place.resolve() in homes:
-                raise UserError(
-                    f"--output {own.output} would put masks among the images of {place}, where "
-                    "they would be taken for images the next time. Name another, such as "
-                    f"{place / 'masks'}."
-                )
+                raise _among_images(own, place)
+
+
+def _among_images(config: PredictConfig, place: Path, such: str = "") -> UserError:
+    """Why no masks are written where images are."""
+    fix = f"Name another, such as {place / 'masks'}."
+    if config.resume and not holds_prediction(config.output):
+        fix = (
+            f"--resume goes on with a prediction, and {config.output} has no {PREDICTED} of one. "
+            f"{fix}"
+        )
+    return UserError(
+        f"--output {config.output} would put masks among the images of {place}{such}, where they "
+        f"would be taken for images the next time. {fix}"
+    )
 
 
 def _homes(sources: Sequence[Source]) -> set[Path]:

@@ -74,6 +74,15 @@ def write_numbers(table: Path) -> None:
             note_number(table, folder / mask, number)
 
 
+def masks_of(table: Path) -> set[str]:
+    """The masks that have a number, as the table names them.
+
+    Raises:
+        UserError: as ``check_numbers``.
+    """
+    return {mask for mask, _ in _numbers(table)}
+
+
 def check_numbers(table: Path) -> None:
     """Refuse a file that would be added to and is none of ours, before anything is written.
 

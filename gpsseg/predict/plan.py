@@ -64,22 +64,6 @@ class Plan:
         """Whether all is there; results appear under their names only when they are complete."""
         return all(is_there(path) for path in self.paths)
 
-    @property
-    def odd(self) -> str:
-        """What is wrong with what is there already, which no prediction leaves; else ''."""
-        for path in filter(is_there, self.paths):
-            folder = self.source.kind == "frames"
-            if path == self.overlay:
-                folder = self.source.kind != "image"
-            what = "a folder of pictures" if folder else "a picture or volume"
-            why = "is a folder" if path.is_dir() else "is a file"
-            if path.is_dir() == folder:
-                if folder or path.stat().st_size:
-                    continue
-                why = "is an empty file"
-            return f"{path} {why}, expected {what}. Remove it, and it is made again."
-        return ""
-
 
 def plan_outputs(
     sources: Sequence[Source], config: PredictConfig, failures: Failures | None = None
@@ -99,8 +83,6 @@ def plan_outputs(
     plans = [_plan(source, config) for source in sources]
     resumed = config.resume and holds_prediction(config.output)
     clashes = _clashes(plans) | _own_inputs(plans)
-    if resumed:
-        clashes = {i: plan.odd for i, plan in enumerate(plans) if plan.odd} | clashes
     if clashes and (failures is None or len(clashes) == len(plans)):
         raise UserError(next(iter(clashes.values())))
     if failures is not None:

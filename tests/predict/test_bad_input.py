@@ -56,11 +56,15 @@ def test_predict_never_overwrites(tmp_path: Path) -> None:
     soft = tmp_path / "masks" / "a_probability.png"
     soft.write_text("mine")
     config = predict_config(tmp_path, tmp_path / "images", save_probabilities=True)
-    with pytest.raises(UserError, match=r"a_probability\.png exists already; gpsseg never overwr"):
+    with pytest.raises(UserError, match=r"among the images of .*\(such as a_probability\.png"):
         predict(config)
     (tmp_path / "masks" / "a.png").write_text("mine too")
+    with pytest.raises(UserError, match=r"masks among the images of .*\(such as a\.png\)"):
+        predict(predict_config(tmp_path, tmp_path / "images"))
+    (tmp_path / "masks" / "predict.json").write_text("{}")
     with pytest.raises(UserError, match=r"a\.png exists already; gpsseg never overwrites"):
         predict(predict_config(tmp_path, tmp_path / "images"))
+    (tmp_path / "masks" / "predict.json").unlink()
     assert soft.read_text() == "mine"
     assert (tmp_path / "masks" / "a.png").read_text() == "mine too"
 
