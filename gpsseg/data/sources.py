@@ -15,6 +15,7 @@ from gpsseg.console import progress
 from gpsseg.data.formats import dicom, images, video, volumes
 from gpsseg.data.formats.dicom_series import group_headers
 from gpsseg.data.formats.filenames import DICOM, USUAL, as_named, one_form
+from gpsseg.data.formats.packed import unpack_first
 from gpsseg.data.formats.pages import count_pages
 from gpsseg.data.walk import EMPTY, Failures, expand, kind_of
 from gpsseg.errors import UserError, few
@@ -93,6 +94,8 @@ def find_sources(
             sources.append(_picture(path, base))
         elif dicom.is_dicom(path):
             in_folders[path.parent].append(path)
+        elif path in named and (why := unpack_first(path, volumes.ENDINGS)):
+            odd.append((path, why))
         elif path in named:  # reading it will say what is wrong
             sources.append(Source(path, _name(path, base, path.suffix), "image"))
         else:

@@ -1,4 +1,4 @@
-"""Volumes with their place in space: NIfTI by nibabel, NRRD and MetaImage by SimpleITK.
+"""Volumes with their place in space: NIfTI by nibabel, NRRD and MetaImage's header by SimpleITK.
 
 Arrays are (D, H, W): the file's axes in reverse, so that W is the one that changes fastest on disk
 (SimpleITK's z, y, x; nibabel's k, j, i). Positions are in mm, in DICOM's and ITK's frame LPS (x to
@@ -17,15 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from gpsseg.data.formats.packed import (
-    HEADER,
-    PACKED,
-    data_files,
-    refuse_damaged,
-    times_packed,
-)
+from gpsseg.data.formats.metaimage import metaimage_values
+from gpsseg.data.formats.packed import PACKED, refuse_damaged, refuse_misnamed, times_packed
 from gpsseg.data.formats.room import refuse_without_room
-from gpsseg.errors import UserError, name_text
+from gpsseg.data.formats.voxel_files import META, data_files
+from gpsseg.errors import UserError
 from gpsseg.faults import file_error, no_file, plain_name
 
 NIFTI = (".nii.gz", ".nii")
@@ -35,6 +31,7 @@ ENDINGS = (*NIBABEL, *ITK)
 PACKS = (".gz", ".mgz")
 ON_A_PLANE = 1e-3  # a plane of two axes (x, y) shows this share of a slice
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+KINDS = {"unsigned": "u", "signed": "i", "float": "f"}  # numpy's, of the words of SimpleITK
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS -> RAS, and back
 PLACE = (  # the fields of a NIfTI header that say where the voxels lie; no others are copied
     *("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
@@ -124,6 +121,7 @@ def read_volume(path: Path) -> Volume:
         raise UserError(f"{path} {no_file(path)}, expected a NIfTI, NRRD or MHA volume.")
     read = _read_nifti if volume_ending(path) in NIBABEL else _read_itk
     try:
+        refuse_misnamed(path, volume_ending(path))
         return read(path)
     except UserError:
         raise
@@ -143,23 +141,6 @@ def itk_affine(image: Any) -> np.ndarray:
     edges = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
     affine[:3, :3], affine[:3, 3] = edges[:, ::-1], image.GetOrigin()
     return affine
-
-
-def _refuse_data_elsewhere(path: Path) -> None:
-    """Refuse a header whose voxels lie outside of its own folder: in any file of this machine.
-
-    Raises:
-        UserError: it names such a file.
-    """
-    with path.open("rb") as file:
-        names = data_files(file.read(HEADER))
-    home = path.parent.resolve()
-    for name in names:
-        if not (home / name).resolve().is_relative_to(home):
-            raise UserError(
-                f"{path} names {name_text(Path(name))} for its voxels, which lies outside of "
-                "its folder. Put both into one folder, and correct the name."
-            )
 
 
 def refuse_too_large(path: Path, stored: int, packed: int | None) -> None:
@@ -219,7 +200,7 @@ def _read_nifti(path: Path) -> Volume:
     image = _open_nifti(path)
     stored = math.prod(image.shape) * image.get_data_dtype().itemsize
     refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)
-    refuse_damaged(path, stored)
+    refuse_damaged(path, stored, image.dataobj.offset)
     values = _scaled(image.dataobj)
     coloured = values.dtype.names is not None
     if coloured:  # RGB (and alpha) are stored as records
@@ -260,7 +241,7 @@ def _open_itk(path: Path) -> Any:
     """The file by SimpleITK, its header read."""
     import SimpleITK
 
-    _refuse_data_elsewhere(path)
+    data_files(path)  # refuses names of what lies elsewhere, or is not there
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(plain_name(path))
@@ -272,12 +253,16 @@ def _read_itk(path: Path) -> Volume:
     import SimpleITK
 
     reader = _open_itk(path)
-    bits = re.search(r"(\d+)-bit", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
-    each = reader.GetNumberOfComponents() * (int(bits[1]) // 8 if bits else 1)
-    stored = math.prod(reader.GetSize()) * each
+    words = re.search(r"(\d+)-bit ([a-z]+)", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
+    assert words, "no number"
+    kind = np.dtype(f"{KINDS[words[2]]}{int(words[1]) // 8}")
+    stored = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * kind.itemsize
     refuse_too_large(path, stored, times_packed(path))
-    refuse_damaged(path, stored)
-    image = reader.Execute()
+    if path.suffix.lower() in META:
+        image = _metaimage(path, reader, kind)
+    else:
+        refuse_damaged(path, stored)
+        image = reader.Execute()
     own = image.GetSize() if image.GetDimension() == 2 else None
     if own is not None:
         image = SimpleITK.JoinSeries([image])
@@ -287,6 +272,20 @@ def _read_itk(path: Path) -> Volume:
     if values.ndim == 4 and values.dtype != np.uint8:
         _refuse_shape(path, values.shape[::-1])
     return Volume(values, itk_affine(image), path, stored=own)
+
+
+def _metaimage(path: Path, reader: Any, kind: np.dtype) -> Any:
+    """An image of what ITK says of a MetaImage, and of voxels that it did not read."""
+    import SimpleITK
+
+    channels = reader.GetNumberOfComponents()
+    shape = (*reader.GetSize()[::-1], *((channels,) if channels > 1 else ()))
+    values = metaimage_values(path, shape, kind)
+    image = SimpleITK.GetImageFromArray(values, isVector=channels > 1)
+    image.SetSpacing(reader.GetSpacing())
+    image.SetOrigin(reader.GetOrigin())
+    image.SetDirection(reader.GetDirection())
+    return image
 
 
 def _refuse_shape(path: Path, shape: tuple[int, ...]) -> None:
