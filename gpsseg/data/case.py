@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.headers import is_turned
 from gpsseg.data.formats.images import read_image
 from gpsseg.data.formats.levels import Marked
+from gpsseg.data.formats.maps import stem
 from gpsseg.data.formats.masks import Labels, joined, joined_labels, look_at_mask, read_labels
+from gpsseg.data.formats.matching import bare, last_of, numbered
 from gpsseg.data.formats.stored import size_text
 
 
@@ -116,3 +118,26 @@ def size_fault(case: Case, mask: tuple[int, ...], image: tuple[int, ...]) -> str
     if mask == image[::-1] and is_turned(case.image):
         return f"{text} The image is turned by its EXIF orientation; turn the mask too."
     return f"{text} Masks must match their image; export it again at the image's size."
+
+
+def capitals_hints(names: Iterable[str], files: Iterable[Path]) -> dict[str, str]:
+    """A sentence on each image whose mask (or prediction) is there, in other capitals.
+
+    Args:
+        names: ids of images without one.
+        files: that belong to no image.
+
+    >>> capitals_hints(["c0", "c1"], [Path("C0_Mask.PNG"), Path("d.png")])
+    {'c0': ' C0_Mask.PNG would fit c0 but for its capitals: spell both alike.'}
+    """
+    called: dict[str, tuple[str, Path]] = {}
+    for file in files:
+        several = numbered(stem(file))
+        own = bare(several[0] if several else stem(file))
+        called.setdefault(own.casefold(), (own, file))
+    hints = {}
+    for name in names:
+        own, file = called.get(bare(last_of(name)).casefold(), ("", Path()))
+        if own and own != bare(last_of(name)):
+            hints[name] = f" {file.name} would fit {name} but for its capitals: spell both alike."
+    return hints

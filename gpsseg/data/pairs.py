@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpsseg.data.case import Case
+from gpsseg.data.case import Case, capitals_hints
 from gpsseg.data.formats.maps import ending, find_maps, relative_name, stem
 from gpsseg.data.formats.matching import bare, last_of, match, numbered
 from gpsseg.errors import UserError, counted, few
@@ -108,19 +108,20 @@ def pair(
             f"{option} {folder}: {len(missing)} of {counted(len(cases), 'image')} "
             f"{'has' if len(missing) == 1 else 'have'} no {what}: {few(missing)}. Expected "
             f"a file of that name, such as {few(missing[:1])}.png; words such as _mask, _pred or "
-            f"_probability after it are fine.{_left_over(found.extra, folder)}"
+            f"_probability after it are fine.{_left_over(found.extra, folder, missing)}"
         )
     more = {name: paths[1:] for name, paths in found.files.items() if len(paths) > 1}
     first = {name: paths[0] for name, paths in found.files.items()}
     return Pairs(first, found.extra, found.aside, more)
 
 
-def _left_over(files: Sequence[Path], folder: Path) -> str:
+def _left_over(files: Sequence[Path], folder: Path, missing: Sequence[str]) -> str:
     """The files that belong to no image, which may be those that are missed; '' without any."""
     if not files:
         return ""
     named = few(relative_name(path, folder) for path in files)
-    return f" Of the files there, {counted(len(files), 'fits', 'fit')} no image: {named}."
+    text = f" Of the files there, {counted(len(files), 'fits', 'fit')} no image: {named}."
+    return text + next(iter(capitals_hints(missing, files).values()), "")
 
 
 def parts_of(mask: Path) -> tuple[Path, ...]:

@@ -100,6 +100,7 @@ def check(config: CheckConfig) -> Audit:
     """
     from gpsseg.data.cards.own import card_of
     from gpsseg.data.checks.audit import audit
+    from gpsseg.data.checks.readable import MOST_TOLD
     from gpsseg.data.splits.leftovers import notes_of
     from gpsseg.data.splits.split import find_cases
     from gpsseg.report.check import render_check, summary
@@ -115,8 +116,11 @@ def check(config: CheckConfig) -> Audit:
     result = audit(found.cases, lone, config.duplicates, found.parts.get("test", ()))
     for note in notes_of(found):
         say(note, style="yellow")
-    for fault in result.faults[:10]:
+    faults = result.faults
+    for fault in faults[:MOST_TOLD]:
         say(fault, style="red")
+    if more := faults[MOST_TOLD:]:
+        say(f"... and {counted(len(more), 'other fault')}: see the page.", style="red")
     for line in summary(result):
         say(line)
     say_synthetic(card, found.data)

@@ -116,6 +116,16 @@ def test_with_a_missing_prediction_the_files_of_no_image_are_named(tmp_path: Pat
         pair(tmp_path, cases("a", "b"))
 
 
+@pytest.mark.parametrize("name", ["C0_Mask.PNG", "deep/C0.png", "PRED_c0_1.png", "C0_mask_1.png"])
+def test_a_prediction_that_differs_in_capitals_alone_is_named(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, name, "other.png")
+    fits = name != "PRED_c0_1.png"
+    with pytest.raises(UserError) as caught:
+        pair(tmp_path, cases("c0"))
+    hint = f" {Path(name).name} would fit c0 but for its capitals: spell both alike."
+    assert (hint in str(caught.value)) == fits
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -17,7 +17,7 @@ from typing import Any
 
 from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.cards.patterns import WILD, Places, base_of, fill_places, find_files
-from gpsseg.data.case import Case
+from gpsseg.data.case import Case, capitals_hints
 from gpsseg.data.formats.filenames import as_named, files_below, matching, one_form
 from gpsseg.data.formats.images import EXTENSIONS
 from gpsseg.data.formats.maps import find_maps, utf8
@@ -74,9 +74,11 @@ def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) 
         without = {case.id for case in unmasked}
         return [replace(case, mask=None) if case.id in without else case for case in cases]
     if unmasked:
+        hint = "".join(capitals_hints([unmasked[0].id], mask_files(root, rule)).values())
         raise UserError(
             f"{unmasked[0].image} has no mask: expected {unmasked[0].mask} (and "
             f"{len(unmasked) - 1} more images lack theirs). Add the mask, or remove the image."
+            + hint
         )
     return cases
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -21,6 +22,7 @@ from gpsseg.veil import plain
 
 PARTS = ("train", "val", "test")
 NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
+FOLDS = re.compile(r"(k|cv)?[ _-]*folds?([ _-]*(id|no|nr|number))?", re.IGNORECASE)
 COLUMNS = ("image", "mask", "group", "split", "id")
 Row = dict[str, str]
 
@@ -219,6 +221,13 @@ def _csv(path: Path) -> list[tuple[int, Row]]:
     lines = list(csv_rows(text, path, delimiter, strict=False))
     above = whole.count("\n") - text.count("\n")
     names = [name.strip() for name in lines[0][1]] if lines else []
+    for number, line in lines[1:]:
+        if any(cell.strip() for cell in line[len(names) :]):
+            raise UserError(
+                f"{path}, line {above + number}: {len(line)} cells, expected {len(names)} as in "
+                f"its first line. Put a cell that holds a {shown(delimiter)} into quotes, or take "
+                "out what is too much."
+            )
     rows = [
         (
             above + number,
@@ -270,6 +279,7 @@ def _json(path: Path) -> list[Row]:
             row = {"image": str(entry["image"]), "mask": str(entry.get("label", entry.get("mask")))}
             row["group"] = str(entry.get("group") or "")
             row["split"] = part if has_others else ""
+            row |= {name: str(entry[name]) for name in entry if FOLDS.fullmatch(name)}
             rows.append(row)
     return rows
 

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from gpsseg.console import progress
-from gpsseg.data.case import Case, case_image, look_at_case, size_fault
+from gpsseg.data.case import Case, capitals_hints, case_image, look_at_case, size_fault
 from gpsseg.data.checks.leaks import find_duplicates
 from gpsseg.data.checks.notices import FRAMED, FULL, mask_facts
 from gpsseg.data.checks.pictures import Leak
@@ -75,7 +76,10 @@ class Audit:
     def faults(self) -> list[str]:
         """What must be mended: unreadable files, sizes that differ, images and masks alone."""
         alone = [f"{name} is a mask without an image." for name in self.lone_masks]
-        return [look.fault for look in self.looks if look.fault] + alone
+        unmasked = [look.case.id for look in self.looks if look.case.mask is None]
+        hints = capitals_hints(unmasked, map(Path, self.lone_masks))
+        faults = [f"{each.fault}{hints.get(each.case.id, '')}" for each in self.looks if each.fault]
+        return faults + alone
 
     @property
     def empty(self) -> list[Audited]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from gpsseg.console import progress, say
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks.readable import first_of
 from gpsseg.data.formats.filenames import one_form
+from gpsseg.data.splits.besides import keys_with_lost
 from gpsseg.data.splits.carve import even_in_images
 from gpsseg.errors import UserError, counted, few
 from gpsseg.faults import fault_of, is_machines
@@ -26,6 +26,10 @@ from gpsseg.veil import hashed
 
 PARTS = ("train", "val", "test")
 SKIPPED = "skipped"  # the one list of a run's split.json that is no part: what was left out
+
+
+class NotInSetError(UserError):
+    """A split's file names images that the set does not have."""
 
 
 def is_split_file(split: str) -> bool:
@@ -48,8 +52,8 @@ def read_split(
         The split's name, the file's own where it holds none, and part -> cases.
 
     Raises:
-        UserError: the file is none or of a newer gpsseg, has a list that is no part, names a case
-            that is not there, or one twice.
+        UserError: the file is none or of a newer gpsseg, has a list that is no part, or names a
+            case twice; NotInSetError if it names one that is not there.
     """
     content = read_json(path)
     if isinstance(content, dict):
@@ -78,26 +82,24 @@ def read_split(
     known |= {one_form(case.id): case for case in cases}
     missing = [name for name in names if name not in known]
     if missing:
-        raise UserError(
+        raise NotInSetError(
             f"{path} names {counted(len(missing), 'image')} that the set does not have: "
             f"{few(missing)}. It belongs to another set, or images were removed since it was made."
         )
-    lost = known.keys() - {*names}
-    others = [key for key, listed in content.items() if _names_any(key, listed, lost)]
+    placed = {known[name] for name in names}
+    others = keys_with_lost(
+        {key: value for key, value in content.items() if key not in (*PARTS, SKIPPED)},
+        {name: case for name, case in known.items() if case in placed},
+        {name: case for name, case in known.items() if case not in placed},
+    )
     if others:  # such as validation
         raise UserError(
-            f"{path} lists images as {few(others)} that are in no part; expected them in train, "
-            "val or test. Rename the list to the part that it is, or take it out."
+            f"{path} lists images as {few(others)} that are in no part; expected their names in "
+            "the list train, val or test. Put them there, or take them out."
         )
     parts = {part: [known[name] for name in ids] for part, ids in lists.items()}
     name = content.get("name")
     return path.stem if name is None else str(name), parts
-
-
-def _names_any(key: str, listed: Any, images: Container[str]) -> bool:
-    """Whether a list of a split file that is no part names one of these images."""
-    other = isinstance(listed, list) and key not in (*PARTS, SKIPPED)
-    return other and any(one_form(str(each)) in images for each in listed)
 
 
 def write_split(path: Path, name: str, parts: Mapping[str, Sequence[Case]]) -> None:

@@ -55,6 +55,7 @@ def carve_parts(
     Raises:
         UserError: there are too few images.
     """
+    empty = [part for part, cases in parts.items() if not cases]
     parts, name = dict(parts), of.name
     notes = [*of.notes]
     of_groups = ""
@@ -86,12 +87,21 @@ def carve_parts(
         parts["train"] = _shuffled(parts["train"], wanted.seed)[:train_size]
     for part, cases in parts.items():
         if not cases and (part == "test" or wanted.training):
+            left, why = ("", _of_empty_list(part)) if part in empty else (" left", of_groups)
             raise UserError(
-                f"{card.title} in {of.root} has no image left in the {part} part of its split "
-                f"{of.name}.{of_groups}"
+                f"{card.title} in {of.root} has no image{left} in the {part} part of its split "
+                f"{of.name}.{why}"
             )
     train, val, test = (tuple(parts[part]) for part in ("train", "val", "test"))
     return replace(of, name=name, train=train, val=val, test=test, notes=tuple(notes))
+
+
+def _of_empty_list(part: str) -> str:
+    """What to do about a part that a split brings without an image."""
+    fix = "Fill it in"
+    if part == "val":
+        fix += ", or leave it out: then --val-share of the training images validate"
+    return f" Its list {part} is empty. {fix}."
 
 
 def carve_test(cases: Sequence[Case], rule: Mapping[str, Any]) -> Carved:

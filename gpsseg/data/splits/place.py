@@ -10,9 +10,10 @@ from typing import Any
 from gpsseg.data.cards.card import Card, is_bundled
 from gpsseg.data.cards.layout import describe_part, missing_of_part
 from gpsseg.data.cards.patterns import find_files
+from gpsseg.data.cards.tables import FOLDS, NAMES, PARTS
 from gpsseg.data.case import Case as Case
 from gpsseg.data.formats.filenames import DRAWN, is_file
-from gpsseg.errors import UserError, name_text
+from gpsseg.errors import UserError, few, name_text
 from gpsseg.files import bundled
 
 SYNTHETIC = "synthetic sample"
@@ -117,6 +118,43 @@ def passed_over(card: Card, root: Path, used: dict[str, Any]) -> tuple[str, ...]
         for split in before
         if split["name"] != used["name"] and _is_begun(root, split)
     )
+
+
+def unread_columns(
+    rule: Mapping[str, Any], cases: Iterable[Case], nameless: bool
+) -> tuple[str, ...]:
+    """A note on each column of a table that says how to split it, where that is drawn by a seed.
+
+    Args:
+        rule: of the split.
+        cases: of it.
+        nameless: whether to name no column.
+    """
+    table = rule.get("all", {}).get("table")
+    if table is None:
+        return ()
+    cells: dict[str, set[str]] = {}
+    for case in cases:
+        for column, cell in case.facts:
+            cells.setdefault(column, set()).add(cell.strip().lower())
+    notes = []
+    for column, found in cells.items():
+        which = "a column of the table" if nameless else f"the column {column}"
+        if len(found) > 1 and found <= {*PARTS, *NAMES}:
+            notes.append(f"note: {which} says {few(sorted(found))} and is not used; call it split")
+        elif FOLDS.fullmatch(column):
+            where = (
+                "the lists training, validation and test" if _is_json(table) else "a column split"
+            )
+            notes.append(
+                f"note: {which} holds folds, which are not used; say in {where} which images "
+                "train, validate and test, or pass --split FILE for each fold"
+            )
+    return tuple(notes)
+
+
+def _is_json(table: str) -> bool:
+    return table.lower().endswith(".json")
 
 
 def _is_begun(root: Path, split: Mapping[str, Any]) -> bool:

@@ -23,9 +23,10 @@ from gpsseg.data.case import Case as Case
 from gpsseg.data.formats.maps import without_beside
 from gpsseg.data.formats.matching import channel
 from gpsseg.data.nameless import hide_cases
+from gpsseg.data.splits.besides import left_note
 from gpsseg.data.splits.carve import BY_GROUPS, BY_IMAGES
 from gpsseg.data.splits.drawn import Split as Split
-from gpsseg.data.splits.files import is_split_file, read_split
+from gpsseg.data.splits.files import NotInSetError, is_split_file, read_split
 from gpsseg.data.splits.parts import Wanted, carve_parts
 from gpsseg.data.splits.place import (
     SYNTHETIC,
@@ -34,10 +35,12 @@ from gpsseg.data.splits.place import (
     part_rules,
     parts_present,
     passed_over,
+    unread_columns,
     why_absent,
 )
 from gpsseg.errors import UserError, few, look_up
 from gpsseg.faults import is_there
+from gpsseg.scope import is_drawn
 
 
 def make_split(
@@ -79,18 +82,21 @@ def uncarved(
     """All cases of a split as it comes, with nothing carved out.
 
     Returns:
-        An empty split with the name, data and root of it, and notes on those passed over; its
-        rule; and the cases of each part: "all", or "test" and perhaps "train" and "val".
+        An empty split with the name, data and root of it, and notes on those passed over, on images
+        that a file leaves out and on columns that nobody reads; its rule; and the cases of each
+        part: "all", or "test" and perhaps "train" and "val".
 
     Raises:
         UserError: as ``make_split``.
     """
     root = find_root(card, data_root)
     present = [rule for rule in card.splits if parts_present(root, rule)]
-    rule, parts = _parts(card, root, present, split, salt)
+    rule, parts, left = _parts(card, root, present, split, salt)
     data = data_of(case.image for cases in parts.values() for case in cases)
     told = split is None and data != SYNTHETIC
     notes = passed_over(card, root, present[0]) if told else ()
+    nameless = salt is not None or is_drawn()
+    notes += (left,) if left else unread_columns(rule, parts.get("all", ()), nameless)
     return Split(rule["name"], data, root, (), (), (), notes), rule, parts
 
 
@@ -103,7 +109,7 @@ def brings_validation(
         UserError: as ``make_split``.
     """
     _, rule, parts = uncarved(card, data_root, split, salt)
-    return str(rule["name"]) if "val" in parts else None
+    return str(rule["name"]) if parts.get("val") else None
 
 
 def named_parts(card: Card, data_root: Path | None, name: str) -> tuple[str, dict[str, list[Case]]]:
@@ -194,10 +200,11 @@ def cases_of_splits(card: Card, root: Path, first: str) -> Iterator[list[Case]]:
 
 def _parts(
     card: Card, root: Path, present: Sequence[dict[str, Any]], split: str | None, salt: str | None
-) -> tuple[dict[str, Any], dict[str, list[Case]]]:
+) -> tuple[dict[str, Any], dict[str, list[Case]], str]:
     """Choose a split and read its cases; of a split by a file, those that the file names.
 
-    ``present`` are the card's splits whose files are all there.
+    ``present`` are the card's splits whose files are all there. Last comes a note on images that
+    the file leaves out, which may be empty.
     """
     rule, by_groups = present[0], False
     if split is not None and not is_split_file(split):
@@ -208,25 +215,33 @@ def _parts(
     parts = {part: _read_part(card, root, part_rule) for part, part_rule in part_rules(rule)}
     _refuse_overlap(parts, root)
     if split is not None and is_split_file(split):
-        name, parts = _of_file(Path(split), parts, card, root, salt)
-        return {"name": name}, parts
+        return _of_file(Path(split), parts, card, root, salt)
     if "file" in rule:
-        name, parts = read_split(root / rule["file"], [c for its in parts.values() for c in its])
-        rule = {"name": name}
-    return {**rule, "by_groups": by_groups}, parts
+        cases = [case for its in parts.values() for case in its]
+        rule, parts, left = _sorted_by(root / rule["file"], cases, salt)
+        return {**rule, "by_groups": by_groups}, parts, left
+    return {**rule, "by_groups": by_groups}, parts, ""
 
 
 def _of_file(
     file: Path, parts: Mapping[str, list[Case]], card: Card, root: Path, salt: str | None
-) -> tuple[str, dict[str, list[Case]]]:
+) -> tuple[dict[str, Any], dict[str, list[Case]], str]:
     """What a file of ids names: cases of the set's first split, or of another that has them all."""
     try:
-        return read_split(file, [case for its in parts.values() for case in its], salt)
-    except UserError:
+        return _sorted_by(file, [case for its in parts.values() for case in its], salt)
+    except NotInSetError:
         for cases in cases_of_splits(card, root, ""):
-            with contextlib.suppress(UserError):
-                return read_split(file, cases, salt)
+            with contextlib.suppress(NotInSetError):
+                return _sorted_by(file, cases, salt)
         raise
+
+
+def _sorted_by(
+    file: Path, cases: Sequence[Case], salt: str | None
+) -> tuple[dict[str, Any], dict[str, list[Case]], str]:
+    """The rule and the parts that a file of ids makes of cases, and a note on those left out."""
+    name, parts = read_split(file, cases, salt)
+    return {"name": name}, parts, left_note(file, parts, cases, salt is not None or is_drawn())
 
 
 def _named(rules: Sequence[dict[str, Any]], split: str) -> tuple[dict[str, Any], bool]:

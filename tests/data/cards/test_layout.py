@@ -76,6 +76,14 @@ def test_a_mask_pattern_with_a_star_wants_one_file(tmp_path: Path) -> None:
         part_cases(tmp_path, rule)
 
 
+def test_a_mask_of_other_capitals_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "i/a.png", "i/b.png", "m/A_seg.png", "m/b_seg.png")
+    hint = r"A_seg\.png would fit a but for its capitals: spell both alike\."
+    for masks in ({"masks": "m/{id}_seg.png"}, {"masks_in": "m"}):
+        with pytest.raises(UserError, match=rf"has no mask.* {hint}$"):
+            part_cases(tmp_path, {"images": "i/*.png", **masks})
+
+
 def test_masks_found_by_name(tmp_path: Path) -> None:
     touch(tmp_path, "i/p1/a.png", "i/p2/a.png", "m/p1/a_mask.png", "m/p2/a_mask.png")
     cases = part_cases(tmp_path, {"images": "i/**/*", "masks_in": "m"})

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -92,6 +93,10 @@ def test_names_that_repeat_take_their_folder(tmp_path: Path) -> None:
         (["image,mask", "i/99.png,m/0.png"], r"line 2: .*99\.png does not exist\. Paths are rel"),
         (["image,mask", "i/0.png,"], "line 2: the cell mask is empty"),
         (["", "sep=,", "image,mask", "", "i/0.png,"], "line 5: the cell mask is empty"),
+        (
+            ["image,mask,centre", "i/0.png,m/0.png,a", "i/1.png,m/1.png,a, b"],
+            r"line 3: 4 cells, expected 3 as in its first line\. Put a cell that holds a ',' in",
+        ),
         (["image,mask,split", "i/0.png,m/0.png,tran"], "line 2: split is 'tran', expected train"),
         (
             ["image,mask,split", "i/0.png,m/0.png,train", "i/1.png,m/1.png,"],
@@ -117,8 +122,16 @@ def test_a_bad_table_names_the_row(folder: Path, rows: list[str], message: str) 
         "Image,MASK\ri/0.png,m/0.png\r",
         "image,mask\ni\\0.png,.\\m\\0.png\n",
         'image,mask,group\n"i/0.png","m/0.png","p 1,\nward 2"\n',
+        "image,mask\ni/0.png,m/0.png,, ,\n",
     ],
-    ids=["Excel's sep=", "blank lines", "capitals and old Mac lines", "Windows paths", "quotes"],
+    ids=[
+        "Excel's sep=",
+        "blank lines",
+        "capitals and old Mac lines",
+        "Windows paths",
+        "quotes",
+        "empty cells behind",
+    ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_tables_as_programs_write_them(folder: Path, text: str, encoding: str) -> None:
@@ -169,6 +182,42 @@ def test_dataset_json_of_msd_and_monai(folder: Path) -> None:
     table.write_text(json.dumps({"train": entries}))
     with pytest.raises(UserError, match="has no list `training`; expected MONAI's or MSD's form"):
         table_cases(table)
+
+
+def told(table: Path, **how: Any) -> tuple[str, ...]:
+    return make_split(card_of(SourceConfig(table=table)), None, **how).notes
+
+
+@pytest.mark.parametrize("column", ["fold", "Folds", "kfold", "cv_fold", "fold id"])
+def test_folds_that_nobody_reads_are_said(folder: Path, column: str) -> None:
+    rows = [f"i/{i}.png,m/{i}.png,{i % 3}" for i in range(10)]
+    table = write_table(folder, [f"image,mask,{column}", *rows])
+    (note,) = told(table)
+    assert note == (
+        f"note: the column {column} holds folds, which are not used; say in a column split which "
+        "images train, validate and test, or pass --split FILE for each fold"
+    )
+    (note,) = told(table, salt="ab")
+    assert note.startswith("note: a column of the table holds folds")
+    parts = {"train": [*"0123456"], "test": [*"789"]}
+    (folder / "s.json").write_text(json.dumps(parts))
+    assert told(table, split=str(folder / "s.json")) == ()
+    rows = [f"{row},{'test' if i > 6 else 'train'}" for i, row in enumerate(rows)]
+    assert told(write_table(folder, [f"image,mask,{column},split", *rows])) == ()
+
+
+def test_parts_in_another_column_than_split_are_said(folder: Path) -> None:
+    rows = [f"i/{i}.png,m/{i}.png,{'Test' if i > 6 else 'training'},test" for i in range(10)]
+    (note,) = told(write_table(folder, ["image,mask,subset,kind", *rows]))
+    assert note == "note: the column subset says test, training and is not used; call it split"
+
+
+def test_folds_of_monai_are_said_and_kept(folder: Path) -> None:
+    entries = [{"image": f"i/{i}.png", "label": f"m/{i}.png", "fold": i % 5} for i in range(10)]
+    (folder / "dataset.json").write_text(json.dumps({"training": entries}))
+    (note,) = told(folder / "dataset.json")
+    assert "; say in the lists training, validation and test which images" in note
+    assert table_cases(folder / "dataset.json")["all"][6].facts == (("fold", "1"),)
 
 
 def test_a_table_of_volumes_says_how_to_cut_them(folder: Path) -> None:

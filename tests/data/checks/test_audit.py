@@ -15,6 +15,7 @@ from gpsseg.config.datasets import CheckConfig
 from gpsseg.config.shared import SourceConfig
 from gpsseg.data.cards.card import load_card
 from gpsseg.data.cards.own import card_of
+from gpsseg.data.case import Case
 from gpsseg.data.checks.audit import audit
 from gpsseg.data.splits.split import find_cases
 from gpsseg.data.synthetic.scenes import polyp_case
@@ -67,6 +68,28 @@ def test_every_kind_of_fault_is_found(broken: Path) -> None:
     assert [{leak.train_id, leak.test_id} for leak in result.duplicates] == [{"8", "9"}]
     assert len(result.sound) == 8
     assert sum(count for _, count in result.sizes) == 8
+
+
+def test_a_mask_of_other_capitals_is_named_with_its_image() -> None:
+    """Not one that differs otherwise, or that has the image's very name."""
+    cases = [Case(name, Path(f"{name}.png")) for name in ("c0", "c1", "c2")]
+    faults = audit(cases, ["m/C0_Mask.PNG", "m/c1_seg.png", "m/x.png"]).faults
+    hint = " C0_Mask.PNG would fit c0 but for its capitals: spell both alike."
+    assert [fault.endswith(hint) for fault in faults] == [True] + [False] * 5
+
+
+def test_faults_that_are_not_printed_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(13):
+        for kind in ("images", "masks") if number == 0 else ("images",):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.new("L", (8, 8), 255).save(tmp_path / kind / f"{number}.png")
+    folders = {"images": tmp_path / "images", "masks": tmp_path / "masks"}
+    check(CheckConfig(**folders, output=tmp_path / "page.html", duplicates=False))
+    said = capsys.readouterr().out
+    assert said.count("is an image without a mask") == 10
+    assert "... and 2 other faults: see the page." in said
 
 
 def test_the_page_is_one_file_and_names_everything(
