@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
-
 from gpsseg.config.predict import PredictConfig
 from gpsseg.console import progress
 from gpsseg.data.formats import video
 from gpsseg.data.formats.dicom import read_header
+from gpsseg.data.formats.filenames import is_worth_naming
+from gpsseg.data.formats.headers import picture_size
 from gpsseg.data.formats.images import read_picture
 from gpsseg.data.formats.volumes import read_volume, volume_ending
 from gpsseg.faults import is_machines, is_there
@@ -50,7 +50,7 @@ def _fault(path: Path, plan: Plan) -> str:
     expected = f"expected {'a folder of pictures' if in_folder else 'a picture or volume'}. {AGAIN}"
     if path.is_dir() != in_folder:
         return f"{path} is a {'folder' if path.is_dir() else 'file'}, {expected}"
-    for file in sorted(path.iterdir()) if in_folder else [path]:
+    for file in filter(is_worth_naming, sorted(path.iterdir())) if in_folder else [path]:
         if not file.stat().st_size:
             return f"{file} is an empty file, {expected}"
         if said := _unreadable(file, plan):
@@ -68,7 +68,7 @@ def _unreadable(file: Path, plan: Plan) -> str:
         else:
             shape = read_picture(file).shape[:2]
             size = _size_of(plan)
-            if size and set(shape) != set(size):
+            if size and shape != size[::-1]:
                 return f"has {shape[1]} x {shape[0]} pixels, its image has {size[0]} x {size[1]}"
     except Exception as error:
         if is_machines(error):
@@ -78,14 +78,10 @@ def _unreadable(file: Path, plan: Plan) -> str:
 
 
 def _size_of(plan: Plan) -> tuple[int, int] | None:
-    """(width, height) of a source that is one picture, as stored; None where it is not told."""
+    """(width, height) of a source that is one picture, upright; None where it is not told."""
     if plan.source.kind != "image" or plan.source.headers:
         return None
-    try:
-        with Image.open(plan.source.path) as image:
-            return image.size
-    except Exception:  # reading it will say what is wrong
-        return None
+    return picture_size(plan.source.path)
 
 
 def _lost_pages(plan: Plan) -> str:

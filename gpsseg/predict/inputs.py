@@ -18,7 +18,7 @@ from gpsseg.data.walk import base_of, first_medium
 from gpsseg.errors import UserError
 from gpsseg.predict.finished import damage
 from gpsseg.predict.plan import Plan, plan_outputs
-from gpsseg.processes import of_main
+from gpsseg.processes import by_main, of_main
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,7 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
     """
     rest: list[Path] = []
     earlier: list[Path] = []
-    for own in tasks:
-        if found := first_medium(own.output):
-            raise _among_images(own, found.parent, f" (such as {found.name})")
+    by_main(functools.partial(_refuse_images_there, tasks))
     sources, failures = find_sources(config.input, config.output, rest, earlier)
     _refuse_among_images(config, tasks, sources)
     _say_earlier(config, sources, earlier)
@@ -75,7 +73,7 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
         clashes: Failures = []  # the same in each
         planned = plan_outputs(sources, own, clashes)
         plans.append([dataclasses.replace(plan, task=number) for plan in planned])
-    damaged = _damaged(tasks, plans)
+    damaged = by_main(functools.partial(_damaged, tasks, plans))
     plans = [[plan for i, plan in enumerate(own) if i not in damaged] for own in plans]
     inputs = Inputs(sources, [*failures, *clashes, *damaged.values()], plans)
     if config.format == "dicom-seg":
@@ -106,6 +104,17 @@ def _damaged(
     return dict(sorted(found.items()))
 
 
+def _refuse_images_there(tasks: Sequence[PredictConfig]) -> None:
+    """Refuse an output that holds images, whether they are read or not.
+
+    Raises:
+        UserError: one does.
+    """
+    for own in tasks:
+        if found := first_medium(own.output):
+            raise _among_images(own, found.parent, f" (such as {found.name})")
+
+
 def _refuse_among_images(
     config: PredictConfig, tasks: Sequence[PredictConfig], sources: Sequence[Source]
 ) -> None:
@@ -125,15 +134,15 @@ def _refuse_among_images(
 
 def _among_images(config: PredictConfig, place: Path, such: str = "") -> UserError:
     """Why no masks are written where images are."""
-    fix = f"Name another, such as {place / 'masks'}."
+    fix = f"Name another, such as {config.output / 'masks'}."
     if config.resume and not holds_prediction(config.output):
         fix = (
             f"--resume goes on with a prediction, and {config.output} has no {PREDICTED} of one. "
             f"{fix}"
         )
     return UserError(
-        f"--output {config.output} would put masks among the images of {place}{such}, where they "
-        f"would be taken for images the next time. {fix}"
+        f"--output {config.output} would put masks among the images of {place}{such}, of which "
+        f"each would be taken for the other the next time. {fix}"
     )
 
 

@@ -25,8 +25,10 @@ def cut(file: Path, count: int) -> None:
     file.write_bytes(file.read_bytes()[:count])
 
 
-@pytest.mark.parametrize("count", [4, 60])
-@pytest.mark.parametrize("name", ["a.png", "a_probability.png", "a_overlay.jpg"])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("a.png", 4), ("a.png", 60), ("a_probability.png", 60), ("a_overlay.jpg", 60)],
+)
 def test_a_damaged_picture_is_named_and_stays(
     go: Go, tmp_path: Path, tools: SimpleNamespace, name: str, count: int
 ) -> None:
@@ -53,14 +55,16 @@ def test_a_picture_of_another_size_is_no_mask_of_its_image(
     for image in "ab":
         tools.picture(tmp_path / "in" / f"{image}.png", tools.blob(shape=(32, 40)))
     go(tmp_path / "in")
-    Image.new("L", (5, 7)).save(tmp_path / "out" / "a.png")
-    said = r"a\.png has 5 x 7 pixels, its image has 40 x 32\. Remove it"
+    Image.new("L", (32, 40)).save(tmp_path / "out" / "a.png")
+    said = r"a\.png has 32 x 40 pixels, its image has 40 x 32\. Remove it"
     with pytest.raises(SomeFailedError, match=said):
         go(tmp_path / "in", resume=True)
 
 
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
-@pytest.mark.parametrize("name", ["a", "a_probability"])
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [("a", ".nii"), ("a_probability", ".nii.gz"), ("a", ".nrrd"), ("a_probability", ".mha")],
+)
 def test_a_cut_volume_is_named(go: Go, tmp_path: Path, ending: str, name: str) -> None:
     values = np.zeros((2, 32, 32), np.int16)
     (tmp_path / "in").mkdir()
@@ -73,8 +77,10 @@ def test_a_cut_volume_is_named(go: Go, tmp_path: Path, ending: str, name: str) -
         go(tmp_path / "in", save_probabilities=True, resume=True)
 
 
-@pytest.mark.parametrize("lost", ["000000", "000001", "000002"])
-@pytest.mark.parametrize("folder", ["a", "a_overlay", "a_probability"])
+@pytest.mark.parametrize(
+    ("folder", "lost"),
+    [("a", "000000"), ("a", "000002"), ("a_overlay", "000001"), ("a_probability", "000002")],
+)
 def test_a_page_that_is_lost_is_missed(
     go: Go, tmp_path: Path, tools: SimpleNamespace, folder: str, lost: str
 ) -> None:
@@ -152,11 +158,15 @@ def test_what_is_whole_is_not_called_damaged(
     turned = Image.fromarray(tools.blob(shape=(32, 48)).astype(np.uint8) * 255)
     turned.getexif()[0x0112] = 6  # to be shown turned by 90 degrees
     turned.save(tmp_path / "in" / "b.jpg", exif=turned.getexif())
+    pages = [Image.fromarray(tools.blob(seed).astype(np.uint8) * 255) for seed in range(2)]
+    pages[0].save(tmp_path / "in" / "c.tif", save_all=True, append_images=pages[1:])
     go(tmp_path / "in", overlays=True, uncertainty=True)
+    for name in (".DS_Store", "Thumbs.db"):
+        (tmp_path / "out" / "c" / name).write_text("of a system")
     config = PredictConfig(
         run=tmp_path / "run", input=(tmp_path / "in",), output=tmp_path / "out",
         overlays=True, uncertainty=True, resume=True,
     )  # fmt: skip
     sources, _ = find_sources(config.input, config.output)
     assert damage(plan_outputs(sources, config, []), config) == {}
-    assert len(go(tmp_path / "in", overlays=True, uncertainty=True, resume=True)) == 2
+    assert len(go(tmp_path / "in", overlays=True, uncertainty=True, resume=True)) == 3

@@ -31,7 +31,7 @@ def test_files_of_a_folder_without_a_prediction_are_not_taken_for_masks(
         tools.picture(tmp_path / "in" / f"{name}.png", tools.blob())
     tools.picture(tmp_path / "out" / "a.png", tools.blob())
     before = contents(tmp_path)
-    said = r"out would put masks among the images of \S+out \(such as a\.png\), where they would"
+    said = r"out would put masks among the images of \S+out \(such as a\.png\), of which each"
     with pytest.raises(UserError, match=said) as told:
         go(tmp_path / "in", resume=resume, **more)
     assert contents(tmp_path) == before

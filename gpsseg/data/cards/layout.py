@@ -74,7 +74,9 @@ def part_cases(root: Path, rule: Mapping[str, Any], require_masks: bool = True) 
         without = {case.id for case in unmasked}
         return [replace(case, mask=None) if case.id in without else case for case in cases]
     if unmasked:
-        hint = "".join(capitals_hints([unmasked[0].id], mask_files(root, rule)).values())
+        taken = {case.mask for case in cases}
+        free = [file for file in mask_files(root, rule) if file not in taken]
+        hint = "".join(capitals_hints([unmasked[0].id], free).values())
         raise UserError(
             f"{unmasked[0].image} has no mask: expected {unmasked[0].mask} (and "
             f"{len(unmasked) - 1} more images lack theirs). Add the mask, or remove the image."

@@ -38,7 +38,10 @@ def metaimage_values(path: Path, shape: tuple[int, ...], kind: np.dtype) -> np.n
     files, start = data_files(path), int(told.get("HeaderSize", 0))
     start = 0 if start < -1 else start
     if not files:
-        files, start = [path], start or len(header)
+        as_they_are = _true(told, "BinaryData", "True") and not _true(
+            told, "CompressedData", "False"
+        )
+        files, start = [path], start if start > 0 or (start and as_they_are) else len(header)
     elif len(files) > 1 or told["ElementDataFile"].startswith("LIST"):
         _refuse_other_lists(path, told, len(files), shape[0])
         shape, files = shape[1:], files[: shape[0]]

@@ -35,7 +35,7 @@ def keys_with_lost(
     Names are compared as somebody may write them: with a folder, an ending, a word such as
     ``_mask``, blanks or other capitals. In a list, however deep, an entry counts that is a name, or
     nothing but names; below a key that is another word for a part, such as "validation", every name
-    does. Any other text is a note.
+    does. Any other text is a note. A bare number names an image in a list below such a word alone.
 
     Args:
         others: what the file holds beside its parts.
@@ -62,18 +62,18 @@ def is_word_for_part(key: str) -> bool:
     return bool(words & WORDS) and words <= WORDS | BESIDE
 
 
-def _told(value: Any, listed: bool, is_part: bool) -> Iterator[tuple[str, bool]]:
-    """The texts that may name images, each with whether it stands below a word for a part."""
+def _told(value: Any, listed: bool, is_part: bool) -> Iterator[tuple[str, bool, bool]]:
+    """The texts that may name images, each with whether in a list, and below a word for a part."""
     if isinstance(value, dict):
         for key, each in value.items():
             if listed or is_part:
-                yield key, is_part
+                yield key, False, is_part
             yield from _told(each, listed, is_part or is_word_for_part(key))
     elif isinstance(value, list):
         for each in value:
             yield from _told(each, True, is_part)
     elif isinstance(value, str | int) and not isinstance(value, bool) and (listed or is_part):
-        yield str(value), is_part
+        yield str(value), listed, is_part
 
 
 class _Names:
@@ -83,13 +83,18 @@ class _Names:
         self.placed, self.lost = placed, lost
         self.near_placed, self.near_lost = ({*_all_forms(each)} for each in (placed, lost))
 
-    def tells_lost(self, text: str, is_part: bool) -> bool:
+    def tells_lost(self, text: str, listed: bool, is_part: bool) -> bool:
         """Whether a text names an image that is in no part, alone or among others."""
+        if text.strip().isdecimal():
+            return listed and is_part and bool(self._is_lost(text))
         whole = self._is_lost(text)
         if whole is not None:
             return whole
-        pieces = [self._is_lost(piece) for piece in re.split(r"[\s,;|]+", text) if piece]
-        return any(pieces) and (is_part or None not in pieces)
+        pieces = {each: self._is_lost(each) for each in re.split(r"[\s,;|]+", text) if each}
+        if is_part and None not in pieces.values():
+            return any(pieces.values())
+        words = {each: lost for each, lost in pieces.items() if not each.isdecimal()}
+        return any(words.values()) and (is_part or None not in pieces.values())
 
     def _is_lost(self, text: str) -> bool | None:
         """Whether a name is one of no part; None where it is none."""

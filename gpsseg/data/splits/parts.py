@@ -55,7 +55,7 @@ def carve_parts(
     Raises:
         UserError: there are too few images.
     """
-    empty = [part for part, cases in parts.items() if not cases]
+    _refuse_empty(card, of, parts, wanted)
     parts, name = dict(parts), of.name
     notes = [*of.notes]
     of_groups = ""
@@ -87,21 +87,32 @@ def carve_parts(
         parts["train"] = _shuffled(parts["train"], wanted.seed)[:train_size]
     for part, cases in parts.items():
         if not cases and (part == "test" or wanted.training):
-            left, why = ("", _of_empty_list(part)) if part in empty else (" left", of_groups)
             raise UserError(
-                f"{card.title} in {of.root} has no image{left} in the {part} part of its split "
-                f"{of.name}.{why}"
+                f"{card.title} in {of.root} has no image left in the {part} part of its split "
+                f"{of.name}.{of_groups}"
             )
     train, val, test = (tuple(parts[part]) for part in ("train", "val", "test"))
     return replace(of, name=name, train=train, val=val, test=test, notes=tuple(notes))
 
 
-def _of_empty_list(part: str) -> str:
-    """What to do about a part that a split brings without an image."""
-    fix = "Fill it in"
-    if part == "val":
-        fix += ", or leave it out: then --val-share of the training images validate"
-    return f" Its list {part} is empty. {fix}."
+def _refuse_empty(
+    card: Card, of: Split, parts: Mapping[str, Sequence[Case]], wanted: Wanted
+) -> None:
+    """Refuse a part that a split brings without an image, if it is needed.
+
+    Raises:
+        UserError: it brings one.
+    """
+    for part, cases in parts.items():
+        if cases or part == "all" or not (part == "test" or wanted.training):
+            continue
+        fix = "Fill it in"
+        if part == "val":
+            fix += ", or leave it out: then --val-share of the training images validate"
+        raise UserError(
+            f"{card.title} in {of.root} has no image in the {part} part of its split {of.name}. "
+            f"Its list {part} is empty. {fix}."
+        )
 
 
 def carve_test(cases: Sequence[Case], rule: Mapping[str, Any]) -> Carved:

@@ -93,10 +93,32 @@ def test_notes_of_a_split_are_read_over(tmp_path: Path, others: dict[str, Any]) 
     assert len(read(tmp_path, others)["train"]) == 5
 
 
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"seeds": [0, 1, 2], "image_size": [352, 352], "spacing": [1, 1, 3]},
+        {"counts": {"train": 500, "test": 6}, "per fold": ["1, 2"]},
+        {"validation": 8},
+        {"test_fold": 3, "test set": "Dataset 7"},
+        {"validation": "official, images 1 to 9"},
+    ],
+)
+def test_numbers_are_no_names_of_images_that_are_called_by_numbers(
+    tmp_path: Path, others: dict[str, Any]
+) -> None:
+    """As those of CVC-ClinicDB are; but where they are listed as a part."""
+    cases = [Case(f"{i}", Path(f"{i}.png")) for i in range(10)]
+    parts = {"train": ["4", "5"], "test": ["6"]}
+    read_split(write(tmp_path, **parts, **others), cases)
+    for listed in ([7, 8], ["7.png"], "7,8"):
+        with pytest.raises(UserError, match="lists images as validation that are in no part"):
+            read_split(write(tmp_path, **parts, validation=listed), cases)
+
+
 def test_the_end_of_a_path_names_nothing_where_two_images_have_it(tmp_path: Path) -> None:
     cases = [Case(f"{site}/{n}", Path(f"{site}/{n}.png")) for site in "ab" for n in (1, 2)]
     parts = {"train": ["a/1", "a/2"], "test": ["b/1"]}
-    read_split(write(tmp_path, **parts, hard=["a/2.png", "1"]), cases)
+    read_split(write(tmp_path, **parts, hard=["a/2.png", "2.png"]), cases)
     for name in ("b/2.png", "set/b/2.png"):
         with pytest.raises(UserError, match="lists images as hard that are in no part"):
             read_split(write(tmp_path, **parts, hard=[name]), cases)
@@ -171,6 +193,7 @@ def test_a_run_knows_what_its_split_leaves_out(kvasir: Path, tmp_path: Path) -> 
 def test_an_empty_list_is_called_so(kvasir: Path, tmp_path: Path, part: str, fix: str) -> None:
     parts = {"train": POLYPS[:3], "val": POLYPS[3:4], "test": POLYPS[4:6], part: []}
     path = write(tmp_path, **parts)
-    with pytest.raises(UserError, match=rf"no image in the {part} part .* {part} is empty\. {fix}"):
-        make_split(KVASIR, kvasir, split=str(path))
+    for size in (None, 2):
+        with pytest.raises(UserError, match=rf"in the {part} part .* {part} is empty\. {fix}"):
+            make_split(KVASIR, kvasir, split=str(path), train_size=size)
     assert (brings_validation(KVASIR, kvasir, str(path)) is None) == (part == "val")
