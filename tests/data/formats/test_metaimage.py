@@ -43,6 +43,18 @@ def test_a_stream_ends_where_it_says_so_itself(
             np.testing.assert_array_equal(read_volume(path).values, VALUES)
 
 
+@pytest.mark.parametrize("told", [0, -1, -2])
+@pytest.mark.parametrize("packed", [False, True])
+def test_voxels_behind_their_header_are_found_whatever_size_it_says(
+    tmp_path: Path, packed: bool, told: int
+) -> None:
+    """-1 means the last bytes, which of a stream nobody can count."""
+    voxels = zlib.compress(VALUES.tobytes()) if packed else VALUES.tobytes()
+    more = f"CompressedData = {packed}\nHeaderSize = {told}\n"
+    path = meta(tmp_path / "a.mha", voxels, more)
+    np.testing.assert_array_equal(read_volume(path).values, VALUES)
+
+
 @pytest.mark.parametrize("beside", ["", "a.zraw"])
 @pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
 def test_a_sound_stream_of_too_few_voxels_is_refused(
