@@ -47,12 +47,14 @@ def _fault(path: Path, plan: Plan) -> str:
     in_folder = plan.source.kind == "frames"
     if path == plan.overlay:
         in_folder = plan.source.kind != "image"
-    expected = f"expected {'a folder of pictures' if in_folder else 'a picture or volume'}. {AGAIN}"
     if path.is_dir() != in_folder:
-        return f"{path} is a {'folder' if path.is_dir() else 'file'}, {expected}"
+        kinds = (
+            ("a file", "a folder of pictures") if in_folder else ("a folder", "a picture or volume")
+        )
+        return f"{path} is {kinds[0]}, expected {kinds[1]}. {AGAIN}"
     for file in filter(is_worth_naming, sorted(path.iterdir())) if in_folder else [path]:
         if not file.stat().st_size:
-            return f"{file} is an empty file, {expected}"
+            return f"{file} is an empty file, expected a picture or volume. {AGAIN}"
         if said := _unreadable(file, plan):
             return f"{file} {said}. {AGAIN}"
     return ""

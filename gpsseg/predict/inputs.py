@@ -17,7 +17,7 @@ from gpsseg.data.sources import Failures, Source, find_sources
 from gpsseg.data.walk import base_of, first_medium
 from gpsseg.errors import UserError
 from gpsseg.predict.finished import damage
-from gpsseg.predict.plan import Plan, plan_outputs
+from gpsseg.predict.plan import Plan, goes_on, plan_outputs
 from gpsseg.processes import by_main, of_main
 
 
@@ -96,7 +96,7 @@ def _damaged(
     """
     found: dict[int, tuple[Path, str]] = {}
     for own, planned in zip(tasks, plans, strict=True):
-        if own.resume and holds_prediction(own.output):
+        if goes_on(own):
             for i, why in damage(planned, own).items():
                 found.setdefault(i, (planned[i].source.path, why))
     if found and len(found) == len(plans[0]):
@@ -135,7 +135,7 @@ def _refuse_among_images(
 def _among_images(config: PredictConfig, place: Path, such: str = "") -> UserError:
     """Why no masks are written where images are."""
     fix = f"Name another, such as {config.output / 'masks'}."
-    if config.resume and not holds_prediction(config.output):
+    if config.resume and not goes_on(config):
         fix = (
             f"--resume goes on with a prediction, and {config.output} has no {PREDICTED} of one. "
             f"{fix}"

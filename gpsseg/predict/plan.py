@@ -65,6 +65,11 @@ class Plan:
         return all(is_there(path) for path in self.paths)
 
 
+def goes_on(config: PredictConfig) -> bool:
+    """Whether an earlier prediction is resumed: asked for, and one is there."""
+    return config.resume and holds_prediction(config.output)
+
+
 def plan_outputs(
     sources: Sequence[Source], config: PredictConfig, failures: Failures | None = None
 ) -> list[Plan]:
@@ -81,14 +86,13 @@ def plan_outputs(
             format asked for.
     """
     plans = [_plan(source, config) for source in sources]
-    resumed = config.resume and holds_prediction(config.output)
     clashes = _clashes(plans) | _own_inputs(plans)
     if clashes and (failures is None or len(clashes) == len(plans)):
         raise UserError(next(iter(clashes.values())))
     if failures is not None:
         failures += [(plan.source.path, clashes[i]) for i, plan in enumerate(plans) if i in clashes]
     plans = [plan for i, plan in enumerate(plans) if i not in clashes]
-    if not resumed:
+    if not goes_on(config):
         _refuse_existing((path for plan in plans for path in plan.paths), config)
     return plans
 

@@ -103,6 +103,9 @@ def test_a_damaged_page_is_named(go: Go, tmp_path: Path, tools: SimpleNamespace)
     cut(tmp_path / "out" / "a" / "000001.png", 20)
     with pytest.raises(UserError, match=r"a/000001\.png is damaged, and cannot be read"):
         go(tmp_path / "in", resume=True)
+    cut(tmp_path / "out" / "a" / "000001.png", 0)
+    with pytest.raises(UserError, match=r"a/000001\.png is an empty file, expected a picture"):
+        go(tmp_path / "in", resume=True)
 
 
 @pytest.mark.parametrize("kept", [0, 1])

@@ -36,12 +36,11 @@ def metaimage_values(path: Path, shape: tuple[int, ...], kind: np.dtype) -> np.n
     header = header_of(path)
     told = dict(FIELD.findall(header.decode("latin-1")))
     files, start = data_files(path), int(told.get("HeaderSize", 0))
-    start = 0 if start < -1 else start
+    countable = _true(told, "BinaryData", "True") and not _true(told, "CompressedData", "False")
+    if start < -1 or (start == -1 and not countable):
+        start = 0
     if not files:
-        as_they_are = _true(told, "BinaryData", "True") and not _true(
-            told, "CompressedData", "False"
-        )
-        files, start = [path], start if start > 0 or (start and as_they_are) else len(header)
+        files, start = [path], start or len(header)
     elif len(files) > 1 or told["ElementDataFile"].startswith("LIST"):
         _refuse_other_lists(path, told, len(files), shape[0])
         shape, files = shape[1:], files[: shape[0]]
@@ -66,18 +65,18 @@ def _refuse_other_lists(path: Path, told: dict[str, str], files: int, slices: in
 def _read(
     file: Path, start: int, shape: tuple[int, ...], kind: np.dtype, told: dict[str, str]
 ) -> np.ndarray:
-    """The voxels of one file; they are its last ones where ``start`` is -1."""
+    """The voxels of one file; its last bytes where ``start`` is -1, if bytes can be counted."""
     count = int(np.prod(shape, dtype=np.int64))
     promised = count * kind.itemsize
     if not _true(told, "BinaryData", "True"):
         with file.open("rb") as opened:
-            opened.seek(max(start, 0))
+            opened.seek(start)
             numbers = opened.read().split(maxsplit=count)[:count]
         refuse_fewer(file, count, len(numbers), "numbers")
         return np.array(numbers).astype(np.float64).astype(kind).reshape(shape)
     if _true(told, "CompressedData", "False"):
         data = bytearray()
-        inflate(file, max(start, 0), promised, data)
+        inflate(file, start, promised, data)
     else:
         held = file.stat().st_size
         start = held - promised if start == -1 else start
