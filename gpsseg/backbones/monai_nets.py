@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gpsseg.backbones.attention import lean
 from gpsseg.backbones.base import HALF, UNET_OWN_RATES, UNET_RATES, Backbone, Facts, repeated_blocks
 from gpsseg.backbones.family import Family, Order
 from gpsseg.backbones.weights import fill_weights, read_checkpoint
@@ -43,9 +44,11 @@ def swin_unetr(classes: int, **settings: Any) -> nn.Module:
     """
     if find_spec("einops") is None:
         raise UserError("monai:SwinUNETR needs einops, which is missing. Run: pip install einops")
-    from monai.networks.nets import SwinUNETR
+    from monai.networks.nets.swin_unetr import SwinUNETR, WindowAttention
 
-    return SwinUNETR(in_channels=3, out_channels=classes, spatial_dims=2, **settings)
+    net = SwinUNETR(in_channels=3, out_channels=classes, spatial_dims=2, **settings)
+    lean(layer for layer in net.modules() if isinstance(layer, WindowAttention))
+    return net
 
 
 def dyn_unet(classes: int, **settings: Any) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from gpsseg.backbones import Backbone
 from gpsseg.backbones.base import tuning_mode as tuning_mode
 from gpsseg.device import drawn_again
 from gpsseg.engine.machine import Machine
+from gpsseg.gps.backward import SelectedConvolution
+from gpsseg.gps.sparse import FORWARDS
 
 
 def prepare(backbone: Backbone, machine: Machine, checkpointed: bool) -> None:
@@ -63,13 +66,29 @@ def _is_depthwise(layer: nn.Module) -> bool:
 
 
 def _in_float32(layer: nn.Module, x: Tensor) -> Tensor:
-    """A layer's forward pass outside of autocast, where a backward pass is to follow."""
+    """A layer's forward pass outside of autocast, where a backward pass is to follow.
+
+    Where the layer pads with zeros, as PyTorch's does, that keeps the input as it came and no copy
+    in float32.
+    """
     forward = type(layer).forward  # asked for now: sparsify changes the class
     if not (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()):
         return forward(layer, x)
+    keeps = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     with torch.autocast("cpu", enabled=False):
-        y: Tensor = forward(layer, x.float())
+        if forward is nn.Conv2d.forward and keeps:
+            y = _convolved(layer, x)
+        else:
+            y = forward(layer, x if forward in FORWARDS.values() and keeps else x.float())
     return y.to(torch.get_autocast_dtype("cpu"))
+
+
+def _convolved(layer: Any, x: Tensor) -> Tensor:
+    """What ``nn.Conv2d`` computes, as a selection computes it in which is every entry."""
+    every = torch.arange(layer.weight.numel())
+    settings = (layer.stride, layer.padding, layer.dilation, False, (0, 0), layer.groups)
+    weight, values = layer.weight.detach(), layer.weight.flatten()
+    return SelectedConvolution.apply(x, weight, layer.bias, values, every[:0], every, settings)
 
 
 def checkpoint_activations(backbone: Backbone) -> None:

@@ -124,6 +124,8 @@ class SelectedConvolution(Function):
     ) -> Tensor:
         """A convolution (B, in, ...) -> (B, out, ...) that keeps the chosen input channels only.
 
+        It computes in the weight's dtype, or autocast's; without autocast it keeps ``x``'s own.
+
         Args:
             ctx: autograd's.
             x: (B, in, ...).
@@ -134,12 +136,12 @@ class SelectedConvolution(Function):
             gather: (n,) places of the values in the gradient of those channels' weight.
             settings: of ``torch.convolution``, from stride to groups.
         """
-        dtype = x.dtype
+        dtype = weight.dtype
         if torch.is_autocast_enabled(x.device.type):  # which does not know this function
             dtype = torch.get_autocast_dtype(x.device.type)
-        x = x.to(dtype)
+            x = x.to(dtype)
         y = torch.convolution(
-            x, weight.to(dtype), None if bias is None else bias.to(dtype), *settings
+            x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype), *settings
         )
         kept = x
         if len(channels):  # channels last: convolutions prefer it
@@ -166,7 +168,7 @@ class SelectedConvolution(Function):
             if kept.shape != ctx.shape:
                 shape[ctx.inputs_along] = kept.shape[1]
             w = weight.new_empty(shape, dtype=dy.dtype)  # here too, the shape only
-            _, dw, _ = backward(dy, kept, w, None, *settings, [False, True, False])
+            _, dw, _ = backward(dy, kept.to(dy.dtype), w, None, *settings, [False, True, False])
             dvalues = dw.take(gather)
         return dx, None, db, dvalues, None, None, None
 

@@ -7,49 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from gpsseg import gps
-from gpsseg.engine import prepare
 from gpsseg.engine import train as engine
 from gpsseg.engine.loss import segmentation_loss
 from gpsseg.engine.machine import make_machine
 from gpsseg.errors import TrainingDivergedError
-
-
-def test_tuning_mode_freezes_batch_statistics():
-    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout()).eval()
-    prepare.tuning_mode(model)
-    before = model[1].running_mean.clone()
-    model(torch.randn(4, 1, 3, 3) + 5)
-    assert torch.equal(model[1].running_mean, before)
-    assert model[2].training
-
-
-def test_depthwise_convolutions_train_in_float32_under_bf16():
-    """Plain and sparse, their gradients are those of bf16 inputs in float32 arithmetic."""
-    machine, seen = make_machine("cpu", "bf16"), []
-    layer = nn.Conv2d(4, 4, 3, groups=4)
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), layer, nn.ReLU())
-    prepare.depthwise_in_float32(model, machine)
-    layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
-    x = torch.randn(2, 3, 5, 5)
-
-    def gradient(name):
-        model.zero_grad()
-        with machine.autocast():
-            model(x).float().square().sum().backward()
-        return model.get_parameter(name).grad
-
-    dense = gradient("1.weight").flatten().clone()
-    index = torch.tensor([0, 17, 35])
-    selection = gps.Selection({"1.weight": index.int()}, {"1.weight": (4, 1, 3, 3)})
-    gps.sparsify(model, selection)
-    torch.testing.assert_close(gradient("1.weight_values"), dense[index], rtol=1e-5, atol=1e-4)
-    with machine.autocast():  # what surrounds the layer stays in bf16
-        assert {t.dtype for pair in seen for t in pair} == {torch.bfloat16}
-        assert torch.is_autocast_enabled("cpu")
-    with torch.no_grad():
-        assert model(x).dtype == torch.float32  # without autocast it is the plain layer
-    prepare.depthwise_in_float32(model, make_machine("cpu", "fp32"))
 
 
 def test_training_lowers_the_loss(fit, new_model, machine, tmp_path):
