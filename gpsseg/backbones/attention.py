@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 SOFTMAX = (torch.softmax, Tensor.softmax, nn.functional.softmax)
 
 
-def lean(layers: Iterable[nn.Module]) -> None:
-    """Let attention layers take less time and memory where they train in bfloat16, in place.
+def lighten(layers: Iterable[nn.Module]) -> None:
+    """Let attention layers take less memory where they train in bfloat16, in place.
 
     Their softmax gives what is multiplied next, bfloat16, and keeps this alone for its backward
     pass (``HalfSoftmax``). On a CPU they compute plain products: SAM's adds relative positions to
@@ -23,20 +23,22 @@ def lean(layers: Iterable[nn.Module]) -> None:
     one one by one. In float32 both are as fast; without a gradient fused is faster.
 
     Args:
-        layers: attention layers. A fused one's parent class computes plain products.
+        layers: which compute one softmax, of the scores, and multiply it. A fused one's parent
+            class computes plain products.
     """
     for layer in layers:
         layer.forward = functools.partial(_attend, layer)
 
 
-def _attend(layer: Any, hidden_states: Tensor, *more: Any, **named: Any) -> Any:
-    kind, device = type(layer), hidden_states.device.type
-    if not (_in_bf16(device) and _has_gradient(layer, hidden_states)):
-        return kind.forward(layer, hidden_states, *more, **named)
-    if device == "cpu":
+def _attend(layer: Any, *inputs: Any, **named: Any) -> Any:
+    kind: Any = type(layer)
+    x = next(each for each in (*inputs, *named.values()) if isinstance(each, Tensor))
+    if not (_in_bf16(x.device.type) and _has_gradient(layer, x)):
+        return kind.forward(layer, *inputs, **named)
+    if x.device.type == "cpu":
         kind = next(parent for parent in kind.__mro__ if nn.Module in parent.__bases__)
     with _HalvedSoftmax():
-        return kind.forward(layer, hidden_states, *more, **named)
+        return kind.forward(layer, *inputs, **named)
 
 
 def _in_bf16(device: str) -> bool:
@@ -62,19 +64,20 @@ class HalfSoftmax(Function):
         """Softmax of scores (..., keys), float32 or bfloat16, over the keys."""
         probabilities = torch.ops.aten._softmax(scores, -1, False).to(torch.bfloat16)
         ctx.save_for_backward(probabilities)
-        ctx.dtype = scores.dtype
         return probabilities
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Tensor:
-        """Of ``dy`` (..., keys), bfloat16: the gradient of the scores, in their dtype."""
+        """Of ``dy`` (..., keys), bfloat16: the gradient of the scores, which autograd casts."""
         (probabilities,) = ctx.saved_tensors
-        backward = torch.ops.aten._softmax_backward_data
-        return backward(dy, probabilities, -1, torch.bfloat16).to(ctx.dtype)
+        return torch.ops.aten._softmax_backward_data(dy, probabilities, -1, torch.bfloat16)
 
 
 class _HalvedSoftmax(TorchFunctionMode):
-    """Within it a softmax over the last axis is a ``HalfSoftmax``, also one asked for float32."""
+    """Within it a softmax over the last axis is a ``HalfSoftmax``, also one asked for float32.
+
+    One asked for another dtype, or outside of autocast, stays what it is.
+    """
 
     def __torch_function__(
         self,
@@ -84,8 +87,14 @@ class _HalvedSoftmax(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         named = dict(kwargs or {})
-        if func in SOFTMAX:
-            dim = named["dim"] if "dim" in named else args[1]
-            if dim in (-1, args[0].dim() - 1):
-                return HalfSoftmax.apply(args[0])
+        if func in SOFTMAX and args and _may_be_halved(*args, **named):
+            return HalfSoftmax.apply(args[0])
         return func(*args, **named)
+
+
+def _may_be_halved(scores: Tensor, *more: Any, **named: Any) -> bool:
+    dim = named["dim"] if "dim" in named else more[0]
+    asked = {each for each in (*more, *named.values()) if isinstance(each, torch.dtype)}
+    last = dim in (-1, scores.dim() - 1) and named.get("out") is None
+    known = scores.dtype in (torch.bfloat16, torch.float32)
+    return last and known and asked <= {torch.float32} and _in_bf16(scores.device.type)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gpsseg.backbones.attention import lean
+from gpsseg.backbones.attention import lighten
 from gpsseg.backbones.base import PROMPTS, Backbone, Facts, Prompt
 from gpsseg.backbones.family import Family, Order, Published
 from gpsseg.backbones.mask_tokens import add_classes, class_layers, class_logits
@@ -54,7 +54,7 @@ class TinyVitSam(Backbone):
         self.net, self.facts, self.classes = net, facts, classes
         add_classes(net.mask_decoder, classes)
         blocks: Sequence[Any] = self.blocks
-        lean(block.attn for block in blocks if hasattr(block, "attn"))
+        lighten(block.attn for block in blocks if hasattr(block, "attn"))
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:

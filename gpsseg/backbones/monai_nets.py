@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gpsseg.backbones.attention import lean
+from gpsseg.backbones.attention import lighten
 from gpsseg.backbones.base import HALF, UNET_OWN_RATES, UNET_RATES, Backbone, Facts, repeated_blocks
 from gpsseg.backbones.family import Family, Order
 from gpsseg.backbones.weights import fill_weights, read_checkpoint
@@ -47,7 +47,7 @@ def swin_unetr(classes: int, **settings: Any) -> nn.Module:
     from monai.networks.nets.swin_unetr import SwinUNETR, WindowAttention
 
     net = SwinUNETR(in_channels=3, out_channels=classes, spatial_dims=2, **settings)
-    lean(layer for layer in net.modules() if isinstance(layer, WindowAttention))
+    lighten(layer for layer in net.modules() if isinstance(layer, WindowAttention))
     return net
 
 

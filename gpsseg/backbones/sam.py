@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gpsseg.backbones.attention import lean
+from gpsseg.backbones.attention import lighten
 from gpsseg.backbones.base import IMAGENET, PROMPTS, Backbone, Prompt, full_precision
 from gpsseg.backbones.family import Family, Order
 from gpsseg.backbones.folders import pretrained
@@ -100,7 +100,7 @@ class Sam(Backbone):
         self.net, self.medical, self.classes = net, medical, classes
         self.statistics = None if medical else IMAGENET
         add_classes(net.mask_decoder, classes)
-        lean([layer.attn for layer in net.vision_encoder.layers])
+        lighten([layer.attn for layer in net.vision_encoder.layers])
         vision = net.config.vision_config
         homepage = MEDSAM_HOMEPAGE if medical else HOMEPAGE
         size, multiple = vision.image_size, vision.patch_size

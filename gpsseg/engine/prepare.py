@@ -31,7 +31,7 @@ def prepare(backbone: Backbone, machine: Machine, checkpointed: bool) -> None:
 
 
 def let_go(model: nn.Module) -> None:
-    """Undo ``prepare`` in a copy that nobody needs any more, so that its memory is free at once.
+    """Undo what was replaced in a copy that nobody needs any more: its memory is free at once.
 
     A layer whose forward pass was replaced refers to itself, and would stay for a while.
     """
@@ -65,30 +65,30 @@ def _is_depthwise(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
 
 
-def _in_float32(layer: nn.Module, x: Tensor) -> Tensor:
+def _in_float32(layer: Any, x: Tensor) -> Tensor:
     """A layer's forward pass outside of autocast, where a backward pass is to follow.
 
-    Where the layer pads with zeros, as PyTorch's does, that keeps the input as it came and no copy
-    in float32.
+    That keeps the input as it came and no copy in float32, unless the layer has its own ways.
     """
     forward = type(layer).forward  # asked for now: sparsify changes the class
     if not (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()):
         return forward(layer, x)
-    keeps = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    usual = x.dim() == 4 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     with torch.autocast("cpu", enabled=False):
-        if forward is nn.Conv2d.forward and keeps:
+        if type(layer) is nn.Conv2d and usual:
             y = _convolved(layer, x)
         else:
-            y = forward(layer, x if forward in FORWARDS.values() and keeps else x.float())
+            y = forward(layer, x if forward in FORWARDS.values() and usual else x.float())
     return y.to(torch.get_autocast_dtype("cpu"))
 
 
-def _convolved(layer: Any, x: Tensor) -> Tensor:
-    """What ``nn.Conv2d`` computes, as a selection computes it in which is every entry."""
-    every = torch.arange(layer.weight.numel())
+def _convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """What the layer computes, by what computes it where some entries train, and here all do."""
+    weight, none = layer.weight, torch.empty(0, dtype=torch.long)
     settings = (layer.stride, layer.padding, layer.dilation, False, (0, 0), layer.groups)
-    weight, values = layer.weight.detach(), layer.weight.flatten()
-    return SelectedConvolution.apply(x, weight, layer.bias, values, every[:0], every, settings)
+    return SelectedConvolution.apply(
+        x, weight.detach(), layer.bias, weight.flatten(), none, None, settings
+    )
 
 
 def checkpoint_activations(backbone: Backbone) -> None:

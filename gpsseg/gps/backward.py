@@ -119,12 +119,12 @@ class SelectedConvolution(Function):
         bias: Tensor | None,
         values: Tensor,
         channels: Tensor,
-        gather: Tensor,
+        gather: Tensor | None,
         settings: tuple[Any, ...],
     ) -> Tensor:
         """A convolution (B, in, ...) -> (B, out, ...) that keeps the chosen input channels only.
 
-        It computes in the weight's dtype, or autocast's; without autocast it keeps ``x``'s own.
+        It computes in the wider dtype of the two, or autocast's, and keeps ``x`` as it came.
 
         Args:
             ctx: autograd's.
@@ -133,10 +133,11 @@ class SelectedConvolution(Function):
             bias: (out,), or None.
             values: (n,), what trains: its gradient is asked for.
             channels: (c,) channels of ``x`` to keep; empty: all.
-            gather: (n,) places of the values in the gradient of those channels' weight.
+            gather: (n,) places of the values in the gradient of those channels' weight; None:
+                they are all of it.
             settings: of ``torch.convolution``, from stride to groups.
         """
-        dtype = weight.dtype
+        dtype = torch.promote_types(x.dtype, weight.dtype)
         if torch.is_autocast_enabled(x.device.type):  # which does not know this function
             dtype = torch.get_autocast_dtype(x.device.type)
             x = x.to(dtype)
@@ -144,7 +145,9 @@ class SelectedConvolution(Function):
             x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype), *settings
         )
         kept = x
-        if len(channels):  # channels last: convolutions prefer it
+        if not ctx.needs_input_grad[3]:
+            kept = x.new_empty(0)
+        elif len(channels):  # channels last: convolutions prefer it
             kept = x.movedim(1, -1).index_select(-1, channels).movedim(-1, 1)
         ctx.save_for_backward(kept, weight, gather)
         ctx.settings, ctx.shape, ctx.layout = settings, x.shape, _memory_format(x)
@@ -158,18 +161,18 @@ class SelectedConvolution(Function):
         needs, settings = ctx.needs_input_grad, ctx.settings
         backward, biases = torch.ops.aten.convolution_backward, [dy.shape[1]]
         dvalues = None
-        # The gradient of x does not depend on x: only shape and layout of this tensor are read.
+        if needs[3]:  # first: what it takes is free again when there is a gradient of x, too
+            shape = list(weight.shape)
+            if kept.shape != ctx.shape:
+                shape[ctx.inputs_along] = kept.shape[1]
+            w = weight.new_empty(shape, dtype=dy.dtype)  # its shape is read, and nothing else
+            _, dw, _ = backward(dy, kept.to(dy.dtype), w, None, *settings, [False, True, False])
+            dvalues = dw.flatten() if gather is None else dw.take(gather)
+        # Nor does the gradient of x depend on x: only its shape and layout are read.
         x = torch.empty(ctx.shape, dtype=dy.dtype, device=dy.device, memory_format=ctx.layout)
         dx, _, db = backward(
             dy, x, weight.to(dy.dtype), biases, *settings, [needs[0], False, needs[2]]
         )
-        if needs[3]:
-            shape = list(weight.shape)
-            if kept.shape != ctx.shape:
-                shape[ctx.inputs_along] = kept.shape[1]
-            w = weight.new_empty(shape, dtype=dy.dtype)  # here too, the shape only
-            _, dw, _ = backward(dy, kept.to(dy.dtype), w, None, *settings, [False, True, False])
-            dvalues = dw.take(gather)
         return dx, None, db, dvalues, None, None, None
 
 

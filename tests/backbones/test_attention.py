@@ -8,6 +8,7 @@ from torch import nn
 from transformers.models.sam.modeling_sam import SamVisionAttention
 from transformers.models.sam_hq.modeling_sam_hq import SamHQVisionAttention
 
+from gpsseg import gps
 from gpsseg.backbones import attention
 from gpsseg.backbones.attention import HalfSoftmax
 
@@ -143,12 +144,54 @@ ASKED = {
 @pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
 def test_every_way_to_ask_for_a_softmax_is_answered(ask):
     layer, x = Scores(ask), torch.tensor([[0.0, 1.0, 3.0]], requires_grad=True)
-    attention.lean([layer])
+    attention.lighten([layer])
     whole = layer(x)
     with torch.autocast("cpu", torch.bfloat16):
         half = layer(x)
     assert (whole.dtype, half.dtype) == (torch.float32, torch.bfloat16)
     torch.testing.assert_close(half.float(), whole, rtol=2**-8, atol=0)
+
+
+def with_autocast_off(x):
+    with torch.autocast("cpu", enabled=False):
+        return nn.functional.softmax(x.float(), -1, dtype=torch.float32) @ torch.eye(3)
+
+
+STAYS = {
+    "autocast off": (with_autocast_off, torch.float32),
+    "another axis": (lambda x: x.softmax(0), torch.float32),
+    "float64": (lambda x: x.softmax(-1, torch.float64), torch.float64),
+    "integers": (lambda x: torch.softmax(x.long(), -1, torch.float32), torch.float32),
+    "keywords alone": (lambda x: torch.softmax(input=x, dim=-1), torch.float32),
+    "no softmax": (lambda x: torch.log_softmax(x, -1), torch.float32),
+}
+
+
+@pytest.mark.parametrize(("ask", "dtype"), STAYS.values(), ids=STAYS)
+def test_what_is_not_asked_for_in_bf16_stays(ask, dtype):
+    layer, x = Scores(ask), torch.tensor([[0.0, 1.0, 3.0]], requires_grad=True)
+    attention.lighten([layer])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x)
+    assert found.dtype == dtype
+    assert torch.equal(found, ask(x))
+
+
+def test_another_autocast_has_its_own_softmax():
+    layer, x = Scores(ASKED["module"]), torch.tensor([[0.0, 1.0, 3.0]], requires_grad=True)
+    attention.lighten([layer])
+    with torch.autocast("cpu", torch.float16):
+        assert torch.equal(layer(x), x.softmax(-1))
+
+
+def test_relative_positions_that_train_sparsely_change_nothing_of_it(net):
+    model, calls = net
+    names = [n for n, _ in model.named_parameters() if "attn.rel_pos" in n]
+    shapes = {name: tuple(model.get_parameter(name).shape) for name in names}
+    gps.sparsify(model, gps.Selection({name: torch.tensor([0, 3]) for name in names}, shapes))
+    logits_of(model, image_for(model)).float().square().mean().backward()
+    assert len(calls) == len(attentions_of(model)) > 0
+    assert all(bool(model.get_parameter(f"{name}_values").grad.any()) for name in names)
 
 
 @pytest.mark.parametrize("family", [*PLAIN, *MORE])

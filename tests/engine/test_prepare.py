@@ -4,6 +4,7 @@ import pytest
 import timm.layers
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from gpsseg import gps
 from gpsseg.engine import prepare
@@ -58,8 +59,8 @@ DEPTHWISE = {
 
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["whole", "selected"])
-@pytest.mark.parametrize(("build", "lean"), DEPTHWISE.values(), ids=DEPTHWISE)
-def test_depthwise_convolutions_keep_their_input_in_bf16(build, lean, sparse):
+@pytest.mark.parametrize(("build", "usual"), DEPTHWISE.values(), ids=DEPTHWISE)
+def test_depthwise_convolutions_keep_their_input_in_bf16(build, usual, sparse):
     """Their output, and their gradients, are float32's, rounded."""
     machine, kept = make_machine("cpu", "bf16"), []
     torch.manual_seed(0)
@@ -86,5 +87,58 @@ def test_depthwise_convolutions_keep_their_input_in_bf16(build, lean, sparse):
     torch.testing.assert_close(own, gradient, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(second.grad, first.grad)
     inputs = {tensor.dtype for tensor in kept if tensor.numel() == x.numel()}
-    if lean:
+    if usual:
         assert inputs == {torch.bfloat16}
+
+
+class Doubled(nn.Conv2d):
+    """A convolution with a way of its own, which its ``forward`` does not tell."""
+
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, 2 * weight, bias)
+
+
+OTHERWISE = {
+    "its own": lambda: Doubled(4, 4, 3, groups=4),
+    "computed": lambda: parametrizations.weight_norm(nn.Conv2d(4, 4, 3, groups=4)),
+}
+
+
+@pytest.mark.parametrize("build", OTHERWISE.values(), ids=OTHERWISE)
+def test_a_depthwise_convolution_with_ways_of_its_own_keeps_them(build):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(build()), torch.randn(2, 4, 7, 7).bfloat16()
+    plain = model(x.float())
+    machine = make_machine("cpu", "bf16")
+    prepare.depthwise_in_float32(model, machine)
+    with machine.autocast():
+        assert torch.equal(model(x), plain.bfloat16())
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["whole", "selected"])
+def test_a_depthwise_convolution_takes_one_image_without_a_batch(sparse):
+    model, x = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4)), torch.randn(4, 7, 7).bfloat16()
+    plain = model(x.float())
+    machine = make_machine("cpu", "bf16")
+    prepare.depthwise_in_float32(model, machine)
+    if sparse:
+        index = {"0.weight": torch.tensor([0, 17], dtype=torch.int32)}
+        gps.sparsify(model, gps.Selection(index, {"0.weight": (4, 1, 3, 3)}))
+    with machine.autocast():
+        assert torch.equal(model(x), plain.bfloat16())
+
+
+def test_a_depthwise_convolution_that_does_not_train_keeps_no_input():
+    model, kept = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4)), []
+    model.requires_grad_(False)
+    machine = make_machine("cpu", "bf16")
+    prepare.depthwise_in_float32(model, machine)
+    x = torch.randn(2, 4, 7, 7).bfloat16().requires_grad_()
+    with (
+        machine.autocast(),
+        torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t),
+    ):
+        y = model(x)
+    y.float().sum().backward()
+    assert x.grad.any()
+    assert not [tensor for tensor in kept if tensor.numel() == x.numel()]
