@@ -35,7 +35,7 @@ STEPS: Mapping[
 ] = {  # of networks at their own size, by `python -m gpsseg.benchmark --backbone NAME`
     "unet-efficientnet-lite0": StepMemory(0.38, 0.51, "256 px, batch 4, bf16", CPU),
     "edgetam": StepMemory(1.2, 1.6, "1024 px, batch 1, bf16", CPU),
-    "litemedsam": StepMemory(3.1, 4.0, "256 px, batch 2, bf16", CPU),
+    "litemedsam": StepMemory(3.0, 3.9, "256 px, batch 2, bf16", CPU),
     "sam-vit-base": StepMemory(6.2, 8.1, "1024 px, batch 1, fp32", "NVIDIA H200, dense decoder"),
 }
 IMAGES: Mapping[str, str] = {  # where a step is too large for the machine that measured

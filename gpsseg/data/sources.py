@@ -154,10 +154,30 @@ def _dicom_sources(
                 rest.append(path)
     for folder, found in headers.items():
         try:
-            sources += _grouped(folder, found, base)
+            grouped = _grouped(folder, found, base)
         except Exception as error:  # numbers of a header that no scanner writes
             failures.append((folder, fault_of(folder, error)))
+            continue
+        empty = [path for path in rest if path.parent == folder and not path.stat().st_size]
+        broken = [*(path for path, _ in failures if path.parent == folder), *empty]
+        lacking = {each.name: why for each in grouped if (why := _may_lack(each, broken))}
+        sources += [each for each in grouped if each.name not in lacking]
+        failures += [(each.path, lacking[each.name]) for each in grouped if each.name in lacking]
     return sources, failures
+
+
+def _may_lack(source: Source, broken: Sequence[Path]) -> str:
+    """Why a series may lack a slice, at its end where no gap tells so; else ''."""
+    if source.kind != "volume" or source.headers[0].shape[0] > 1:
+        return ""
+    series = source.headers[0].series
+    own = [path for path in broken if dicom.series_of(path) in ("", series)]
+    if not own:
+        return ""
+    return (
+        f"{source.path}: {few(path.name for path in own)} cannot be read, and may be of the series "
+        f"that would become {source.name}, whose mask would lack it. Mend it, or move it elsewhere."
+    )
 
 
 def _grouped(folder: Path, found: Sequence[dicom.Header], base: Path) -> list[Source]:

@@ -74,14 +74,17 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
         planned = plan_outputs(sources, own, clashes)
         plans.append([dataclasses.replace(plan, task=number) for plan in planned])
     damaged = by_main(functools.partial(_damaged, tasks, plans))
+    of_all = sum(map(len, plans))
     plans = [[plan for i, plan in enumerate(own) if i not in damaged] for own in plans]
     inputs = Inputs(sources, [*failures, *clashes, *damaged.values()], plans)
     if config.format == "dicom-seg":
         require_highdicom()
     for _, why in inputs.failures:
         say("failed:", style="yellow", place=why)
-    of_all = sum(map(len, plans))
-    if finished := of_all - len(inputs.todo):
+    if config.resume and not any(map(goes_on, tasks)):
+        place = f"{config.output} holds no prediction to go on with, and one begins there"
+        say("note:", style="yellow", place=place)
+    if finished := sum(map(len, plans)) - len(inputs.todo):
         say(f"{finished} of {of_all} are finished already.")
     return inputs
 
@@ -89,18 +92,12 @@ def find_inputs(config: PredictConfig, tasks: Sequence[PredictConfig]) -> Inputs
 def _damaged(
     tasks: Sequence[PredictConfig], plans: Sequence[Sequence[Plan]]
 ) -> dict[int, tuple[Path, str]]:
-    """Of what is gone on with, which sources have results of any task that are not whole, and why.
-
-    Raises:
-        UserError: all of them.
-    """
+    """Which sources have results, of any task, that are gone on with and not whole; and why."""
     found: dict[int, tuple[Path, str]] = {}
     for own, planned in zip(tasks, plans, strict=True):
         if goes_on(own):
             for i, why in damage(planned, own).items():
                 found.setdefault(i, (planned[i].source.path, why))
-    if found and len(found) == len(plans[0]):
-        raise UserError(next(iter(found.values()))[1])
     return dict(sorted(found.items()))
 
 

@@ -191,6 +191,50 @@ def test_a_damaged_slice_does_not_pass_silently(
     assert tools.files(tmp_path / "out") == {"mr.nrrd"}
 
 
+@pytest.mark.parametrize(("number", "count"), [(0, -10), (-1, -10), (-1, 300), (0, 0)])
+def test_a_series_whose_end_is_damaged_gives_no_mask_without_it(
+    go: Callable[..., list[Path]],
+    maker: ModuleType,
+    tmp_path: Path,
+    ct_values: np.ndarray,
+    tools: SimpleNamespace,
+    number: int,
+    count: int,
+) -> None:
+    """No gap tells that a slice is missing there; of which series a slice is may be told."""
+    maker.write_series(tmp_path / "in" / "ct", ct_values)
+    maker.write_series(tmp_path / "in" / "ct", ct_values, first=500, SeriesInstanceUID="1.2.3")
+    victim = sorted((tmp_path / "in" / "ct").glob("IM0*"))[number]
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:count])
+    said = f"{victim.name} cannot be read, and may be of the series"
+    told = count == -10
+    with pytest.raises((SomeFailedError, UserError), match=said):
+        go(tmp_path / "in")
+    assert len(tools.files(tmp_path / "out")) == told
+    victim.write_bytes(whole)
+    masks = go(tmp_path / "in", resume=True)
+    assert [read_volume(mask).shape for mask in masks] == [ct_values.shape] * 2
+
+
+def test_a_mask_of_fewer_slices_is_no_mask_of_its_series(
+    go: Callable[..., list[Path]], maker: ModuleType, tmp_path: Path, ct_values: np.ndarray
+) -> None:
+    """Another slice of the series came after it was segmented."""
+    maker.write_series(tmp_path / "in" / "ct", ct_values)
+    last = sorted((tmp_path / "in" / "ct").iterdir())[-1]
+    last.rename(tmp_path / "later")
+    go(tmp_path / "in")
+    (tmp_path / "later").rename(last)
+    with pytest.raises(
+        UserError, match=r"ct\.nrrd has 7,168 voxels, its volume has 8,192\. Remove"
+    ):
+        go(tmp_path / "in", resume=True)
+    (tmp_path / "out" / "ct.nrrd").unlink()
+    (mask,) = go(tmp_path / "in", resume=True)
+    assert read_volume(mask).shape == ct_values.shape
+
+
 def test_no_patient_ever_comes_out(
     go: Callable[..., list[Path]],
     maker: ModuleType,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK
 from PIL import Image
 
 from gpsseg.config.predict import PredictConfig
@@ -93,6 +94,73 @@ def test_a_page_that_is_lost_is_missed(
     next((tmp_path / "out" / folder).glob(f"{lost}.*")).unlink()
     with pytest.raises(SomeFailedError, match=rf"out/{folder} lacks 1 of 3 pictures\. Remove it"):
         go(tmp_path / "in", resume=True, **options)
+
+
+@pytest.mark.parametrize("ending", ["tif", "gif"])
+def test_a_page_of_another_size_is_none_of_its_image(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, ending: str
+) -> None:
+    shapes = [(32, 40), (32, 40)] if ending == "gif" else [(32, 40), (20, 24)]
+    pages = [
+        Image.fromarray(tools.blob(n, shape=s).astype(np.uint8) * 255) for n, s in enumerate(shapes)
+    ]
+    (tmp_path / "in").mkdir()
+    pages[0].save(tmp_path / "in" / f"a.{ending}", save_all=True, append_images=pages[1:])
+    go(tmp_path / "in", overlays=True)
+    assert len(go(tmp_path / "in", overlays=True, resume=True)) == 1
+    Image.new("L", (30, 40)).save(tmp_path / "out" / "a" / "000001.png")
+    width, height = pages[1].size
+    said = rf"a/000001\.png has 30 x 40 pixels, its image has {width} x {height}\. Remove"
+    with pytest.raises(UserError, match=said):
+        go(tmp_path / "in", overlays=True, resume=True)
+
+
+def test_a_page_too_many_is_named(go: Go, tmp_path: Path, tools: SimpleNamespace) -> None:
+    pages = [Image.fromarray(tools.blob(seed).astype(np.uint8) * 255) for seed in range(3)]
+    (tmp_path / "in").mkdir()
+    pages[0].save(tmp_path / "in" / "a.tif", save_all=True, append_images=pages[1:])
+    go(tmp_path / "in")
+    pages[0].save(tmp_path / "out" / "a" / "000009.png")
+    with pytest.raises(UserError, match=r"out/a holds 1 picture more than the 3 of its source\."):
+        go(tmp_path / "in", resume=True)
+
+
+def volume(path: Path, slices: int) -> None:
+    values = np.zeros((slices, 32, 32), np.uint8)
+    write_volume(path, values, Volume(values, np.eye(4), Path("made")))
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_a_volume_of_other_size_is_no_mask_of_its_volume(
+    go: Go, tmp_path: Path, ending: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        volume(tmp_path / "in" / f"{name}{ending}", 4)
+    coloured = ending in (".nrrd", ".mha")
+    if coloured:
+        pixels = SimpleITK.GetImageFromArray(np.zeros((4, 32, 32, 3), np.uint8), isVector=True)
+        SimpleITK.WriteImage(pixels, tmp_path / "in" / f"c{ending}")
+    go(tmp_path / "in")
+    assert len(go(tmp_path / "in", resume=True)) == 2 + coloured
+    for mask in sorted((tmp_path / "out").glob(f"*{ending}")):
+        mask.unlink()
+        volume(mask, 3)
+    with pytest.raises(SomeFailedError) as told:
+        go(tmp_path / "in", resume=True)
+    said = " ".join(why for _, why in told.value.failed)
+    found = said.count("has 3,072 voxels, its volume has 4,096. Remove it")
+    assert found == 2 + coloured, "all are named"
+
+
+def test_resuming_where_nothing_was_begun_is_said(
+    go: Go, tmp_path: Path, tools: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tools.picture(tmp_path / "in" / "a.png", tools.blob())
+    go(tmp_path / "in", resume=True)
+    assert "holds no prediction to go on with, and one begins there" in capsys.readouterr().out
+    go(tmp_path / "in", resume=True)
+    assert "holds no prediction" not in capsys.readouterr().out
 
 
 def test_a_damaged_page_is_named(go: Go, tmp_path: Path, tools: SimpleNamespace) -> None:

@@ -104,6 +104,17 @@ def holds_image(path: Path) -> bool:
     return kind is None or not kind[1].decode().startswith(NO_IMAGE)
 
 
+def series_of(path: Path) -> str:
+    """The UID of a damaged file's series, as far as it can be told; else ''."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(1 << 16)
+    except OSError:
+        return ""
+    found = re.search(rb"\x20\x00\x0e\x00.{4}([0-9.]+)", start, re.DOTALL)
+    return found[1].decode() if found else ""
+
+
 def _syntax(path: Path) -> str:
     """The file's transfer syntax, as far as its first bytes say it."""
     with path.open("rb") as file:

@@ -27,10 +27,15 @@ def picture_size(path: Path) -> tuple[int, int] | None:
     """(width, height) in pixels, upright; None if that cannot be read."""
     try:
         with path.open("rb") as file, Image.open(file) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in ASIDE
-            return (image.height, image.width) if turned else (image.width, image.height)
+            return upright_size(image)
     except Exception:  # reading it will say what is wrong
         return None
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) in pixels of an open image, as it is shown."""
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in ASIDE
+    return (image.height, image.width) if turned else (image.width, image.height)
 
 
 def pixel_count(path: Path) -> int:

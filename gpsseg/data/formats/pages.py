@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from gpsseg.data.formats.headers import upright_size
 from gpsseg.data.formats.odd_tiff import read_odd_tiff
 from gpsseg.errors import UserError
 
@@ -52,6 +53,19 @@ def count_pages(path: Path) -> int:
         return max(1, len(read_odd_tiff(path)))
     except Exception:  # damaged files make decoders fail in every way there is
         return 1
+
+
+def page_sizes(path: Path) -> list[tuple[int, int]]:
+    """(width, height) of each picture of a file, upright; empty where that cannot be told."""
+    found = []
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            for number in pages(image):
+                image.seek(number)
+                found.append(upright_size(image))
+    except Exception:  # damaged files make decoders fail in every way there is
+        return []
+    return found
 
 
 def refuse_pages(image: Image.Image, path: Path) -> None:
