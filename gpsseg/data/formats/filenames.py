@@ -178,7 +178,29 @@ def is_worth_naming(path: Path) -> bool:
     if ending is None:
         return True
     stem = path.name[: len(path.name) - len(ending)]
-    return not any(is_there(path.with_name(stem + end)) for end in HEADERS if end != ending)
+    return not any(in_any_case(path, stem, end) for end in HEADERS if end != ending)
+
+
+def in_any_case(beside: Path, stem: str, ending: str) -> Path | None:
+    """The file of a name in the folder of another; letters of its ending may be capitals."""
+    if is_file(file := beside.with_name(stem + ending)):
+        return file
+    try:
+        changed = beside.parent.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return None
+    alike = _in_lower_case(beside.parent, changed).get((stem + ending).lower(), ())
+    files = (beside.with_name(name) for name in alike if name.startswith(stem))
+    return next(filter(is_file, files), None)
+
+
+@functools.lru_cache(maxsize=64)
+def _in_lower_case(folder: Path, changed: int) -> dict[str, list[str]]:
+    """The names in a folder, sorted, by what they are in lower case; ``changed`` as above."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(_names_in(folder, changed).values()):
+        found.setdefault(name.lower(), []).append(name)
+    return found
 
 
 def left_out(paths: Iterable[Path], folder: Path, nameless: bool = False) -> str:

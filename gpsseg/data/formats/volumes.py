@@ -7,7 +7,6 @@ the patient's left, y to the back, z to the head); NIfTI's RAS differs by two si
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Mapping
@@ -18,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from gpsseg.data.formats.metaimage import metaimage_values
+from gpsseg.data.formats.openers import open_itk, open_nifti
 from gpsseg.data.formats.packed import PACKED, refuse_damaged, refuse_misnamed, times_packed
 from gpsseg.data.formats.room import refuse_without_room
-from gpsseg.data.formats.voxel_files import META, data_files
+from gpsseg.data.formats.voxel_files import META
 from gpsseg.errors import UserError
-from gpsseg.faults import file_error, no_file, plain_name
+from gpsseg.faults import file_error, no_file
 
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".gipl.gz", ".gipl")
@@ -174,30 +174,25 @@ def promised_values(path: Path) -> int:
         UserError: its voxels lie in a file elsewhere on this machine.
     """
     try:
-        if volume_ending(path) in NIBABEL:
-            return math.prod(_open_nifti(path).shape)
-        reader = _open_itk(path)
-        return math.prod(reader.GetSize()) * int(reader.GetNumberOfComponents())
+        ending = volume_ending(path)
+        if ending in NIBABEL:
+            with open_nifti(path, ending) as image:
+                return math.prod(image.shape)
+        with open_itk(path, ending) as reader:
+            return math.prod(reader.GetSize()) * int(reader.GetNumberOfComponents())
     except UserError:
         raise
     except Exception:  # damaged headers make readers fail in every way there is
         return 0
 
 
-def _open_nifti(path: Path) -> Any:
-    """The file by nibabel, its voxels not read."""
-    try:
-        import nibabel
-    except ImportError:
-        raise UserError(
-            f"{path} is a NIfTI file, and reading it needs nibabel: pip install nibabel."
-        ) from None
-    logging.getLogger("nibabel").setLevel(logging.CRITICAL + 1)  # what is wrong is said here
-    return nibabel.load(path)
-
-
 def _read_nifti(path: Path) -> Volume:
-    image = _open_nifti(path)
+    with open_nifti(path, volume_ending(path)) as image:
+        return _of_nifti(path, image)
+
+
+def _of_nifti(path: Path, image: Any) -> Volume:
+    """What nibabel has opened, with its voxels."""
     stored = math.prod(image.shape) * image.get_data_dtype().itemsize
     refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)
     refuse_damaged(path, stored, image.dataobj.offset)
@@ -237,22 +232,15 @@ def _scaled(stored: Any) -> np.ndarray:
     return values
 
 
-def _open_itk(path: Path) -> Any:
-    """The file by SimpleITK, its header read."""
-    import SimpleITK
-
-    data_files(path)  # refuses names of what lies elsewhere, or is not there
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(plain_name(path))
-    reader.ReadImageInformation()
-    return reader
-
-
 def _read_itk(path: Path) -> Volume:
+    with open_itk(path, volume_ending(path)) as reader:
+        return _of_itk(path, reader)
+
+
+def _of_itk(path: Path, reader: Any) -> Volume:
+    """What SimpleITK has opened, with its voxels."""
     import SimpleITK
 
-    reader = _open_itk(path)
     words = re.search(r"(\d+)-bit ([a-z]+)", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
     assert words, "no number"
     kind = np.dtype(f"{KINDS[words[2]]}{int(words[1]) // 8}")
