@@ -136,10 +136,11 @@ def read_volume(path: Path) -> Volume:
 
 
 def itk_affine(image: Any) -> np.ndarray:
-    """The affine of a three-dimensional SimpleITK image: (4, 4), index (d, h, w) -> LPS mm."""
+    """The affine of a SimpleITK image's first three axes: (4, 4), index (d, h, w) -> LPS mm."""
     affine = np.eye(4)
-    edges = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
-    affine[:3, :3], affine[:3, 3] = edges[:, ::-1], image.GetOrigin()
+    axes = image.GetDimension()
+    edges = np.reshape(image.GetDirection(), (axes, axes)) * np.asarray(image.GetSpacing())
+    affine[:3, :3], affine[:3, 3] = edges[:3, 2::-1], image.GetOrigin()[:3]
     return affine
 
 
@@ -197,22 +198,20 @@ def _of_nifti(path: Path, image: Any) -> Volume:
     refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)
     refuse_damaged(path, stored, image.dataobj.offset)
     values = _scaled(image.dataobj)
-    coloured = values.dtype.names is not None
-    if coloured:  # RGB (and alpha) are stored as records
+    shape = tuple(image.shape)
+    if values.dtype.names is not None:  # RGB (and alpha) are stored as records
         values = np.stack([values[channel] for channel in ("R", "G", "B")], axis=-1)
-    if len(image.shape) == 2:
-        values = values[:, :, None]
-    elif not coloured and values.ndim > 3 and set(values.shape[3:]) == {1}:
-        values = values.reshape(values.shape[:3])
-    if values.ndim != (4 if coloured else 3):
+    if len(shape) < 2 or not set(shape[3:]) <= {1}:
         _refuse_shape(path, image.shape)
+    channels = (3,) if values.size != math.prod(shape) else ()
+    values = values.reshape((*shape, 1)[:3] + channels)
     unit = unit_of(image)
     affine = RAS @ np.asarray(image.affine, np.float64)
     affine[:3] *= unit
     nifti = volume_ending(path) in NIFTI and unit == 1.0
     place = {name: image.header[name].copy() for name in PLACE} if nifti else None
     axes = (2, 1, 0, *range(3, values.ndim))
-    own = tuple(image.shape) if len(image.shape) != 3 else None
+    own = shape if len(shape) != 3 else None
     return Volume(values.transpose(axes), affine[:, [2, 1, 0, 3]], path, place=place, stored=own)
 
 
@@ -251,15 +250,16 @@ def _of_itk(path: Path, reader: Any) -> Volume:
     else:
         refuse_damaged(path, stored)
         image = reader.Execute()
-    own = image.GetSize() if image.GetDimension() == 2 else None
-    if own is not None:
-        image = SimpleITK.JoinSeries([image])
+    own = image.GetSize()
     values = SimpleITK.GetArrayFromImage(image)
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() not in (1, 3):
+    channels = values.shape[len(own) :]
+    pictured = channels == (3,) and values.dtype == np.uint8
+    if not (set(own[3:]) <= {1} and (pictured or not channels)):
         _refuse_shape(path, values.shape[::-1])
-    if values.ndim == 4 and values.dtype != np.uint8:
-        _refuse_shape(path, values.shape[::-1])
-    return Volume(values, itk_affine(image), path, stored=own)
+    if len(own) == 2:
+        image = SimpleITK.JoinSeries([image])
+    values = values.reshape((*own, 1)[2::-1] + channels)
+    return Volume(values, itk_affine(image), path, stored=None if len(own) == 3 else own)
 
 
 def _metaimage(path: Path, reader: Any, kind: np.dtype) -> Any:
