@@ -33,6 +33,7 @@ ON_A_PLANE = 1e-3  # a plane of two axes (x, y) shows this share of a slice
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 KINDS = {"unsigned": "u", "signed": "i", "float": "f"}  # numpy's, of the words of SimpleITK
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS -> RAS, and back
+VECTORS = (1007, 2003)  # codes of NIfTI for what has several numbers in a voxel, and for RGB
 PLACE = (  # the fields of a NIfTI header that say where the voxels lie; no others are copied
     *("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"),
@@ -201,6 +202,8 @@ def _of_nifti(path: Path, image: Any) -> Volume:
     shape = tuple(image.shape)
     if values.dtype.names is not None:  # RGB (and alpha) are stored as records
         values = np.stack([values[channel] for channel in ("R", "G", "B")], axis=-1)
+    elif _is_itk_colour(image, values):
+        shape = shape[:3]
     if len(shape) < 2 or not set(shape[3:]) <= {1}:
         _refuse_shape(path, image.shape)
     channels = (3,) if values.size != math.prod(shape) else ()
@@ -213,6 +216,13 @@ def _of_nifti(path: Path, image: Any) -> Volume:
     axes = (2, 1, 0, *range(3, values.ndim))
     own = shape if len(shape) != 3 else None
     return Volume(values.transpose(axes), affine[:, [2, 1, 0, 3]], path, place=place, stored=own)
+
+
+def _is_itk_colour(image: Any, values: np.ndarray) -> bool:
+    """Whether a NIfTI file's fifth axis holds the channels of a picture, as ITK writes them."""
+    told = getattr(image.header, "get_intent", None)
+    vector = told is not None and told("code")[0] in VECTORS
+    return vector and values.shape[3:] == (1, 3) and values.dtype == np.uint8
 
 
 def unit_of(image: Any) -> float:

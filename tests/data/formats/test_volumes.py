@@ -260,6 +260,28 @@ def test_one_time_point_is_a_volume_in_every_format(
         read_volume(tmp_path / f"two{ending}")
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_colour_of_itk_is_the_same_in_every_format(tmp_path: Path, ending: str) -> None:
+    """In NIfTI it writes its channels as a fifth axis."""
+    values = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3)).astype(np.uint8)
+    image = SimpleITK.GetImageFromArray(values, isVector=True)
+    image.SetSpacing((0.5, 0.75, 2.0))
+    path = tmp_path / f"a{ending}"
+    SimpleITK.WriteImage(image, str(path))
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.values, values)
+    np.testing.assert_allclose(volume.spacing, (2, 0.75, 0.5))
+    write_volume(tmp_path / f"b{ending}", values[..., 0], volume)
+    np.testing.assert_array_equal(read_volume(tmp_path / f"b{ending}").values, values[..., 0])
+    long = SimpleITK.JoinSeries([image])
+    SimpleITK.WriteImage(long, str(path))
+    np.testing.assert_array_equal(read_volume(path).values, values)
+    for other in (values.astype(np.float32), values[..., :2], values[..., [0, 1, 2, 0]]):
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(other, isVector=True), str(path))
+        with pytest.raises(UserError, match="expected one three-dimensional volume"):
+            read_volume(path)
+
+
 def test_records_of_colour_with_one_time_point_and_an_axis_that_is_no_colour(
     tmp_path: Path,
 ) -> None:
