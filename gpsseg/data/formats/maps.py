@@ -13,12 +13,12 @@ from gpsseg.data.formats.filenames import (
     OVERLAY,
     OVERLAYS,
     USUAL,
+    VOLUMES,
     files_below,
     holds_prediction,
     image_endings,
     one_form,
 )
-from gpsseg.data.formats.volumes import ENDINGS as VOLUMES
 from gpsseg.errors import UserError
 from gpsseg.veil import plain
 

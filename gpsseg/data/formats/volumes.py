@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from gpsseg.data.formats.filenames import VOLUMES
 from gpsseg.data.formats.metaimage import metaimage_values
 from gpsseg.data.formats.openers import open_itk, open_nifti
 from gpsseg.data.formats.packed import PACKED, refuse_damaged, refuse_misnamed, times_packed
@@ -25,9 +26,7 @@ from gpsseg.errors import UserError
 from gpsseg.faults import file_error, no_file
 
 NIFTI = (".nii.gz", ".nii")
-ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".gipl.gz", ".gipl")
 NIBABEL = (*NIFTI, ".mgz", ".mgh")  # of these, NIfTI is written too
-ENDINGS = (*NIBABEL, *ITK)
 PACKS = (".gz", ".mgz")
 ON_A_PLANE = 1e-3  # a plane of two axes (x, y) shows this share of a slice
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
@@ -109,7 +108,7 @@ class Volume:
 
 def volume_ending(path: Path) -> str:
     """The file's ending if it is a volume's, in lower case (".nii.gz" is one), or ''."""
-    return next((end for end in ENDINGS if path.name.lower().endswith(end)), "")
+    return next((end for end in VOLUMES if path.name.lower().endswith(end)), "")
 
 
 def read_volume(path: Path) -> Volume:
