@@ -13,6 +13,7 @@ from gpsseg.config.slices import SlicesConfig
 from gpsseg.data.cards.own import folder_card
 from gpsseg.data.formats import voxel_files
 from gpsseg.data.formats.filenames import left_out
+from gpsseg.data.formats.maps import find_maps
 from gpsseg.data.formats.volumes import read_volume
 from gpsseg.data.sources import find_sources
 from gpsseg.errors import UserError
@@ -159,6 +160,9 @@ def test_of_a_pair_whose_header_is_packed_that_is_to_be_unpacked(
     with pytest.raises(UserError) as error:
         folder_card(folder, folder)
     assert str(error.value) == f"--images {folder} holds no image but a {fix}"
+    with pytest.raises(UserError) as error:
+        find_maps(folder, "--predictions")
+    assert str(error.value) == f"--predictions {folder} holds no mask or map but a {fix}"
     config = SlicesConfig(images=folder, masks=folder, output=tmp_path / "cut")
     with pytest.raises(UserError) as error:
         pair_volumes(config, [])
