@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gpsseg.errors import UserError
 from gpsseg.files import is_main_process, write_text
+from gpsseg.processes import begun_at
 from gpsseg.writing import (
     PARTIAL,
     cannot_be_made,
@@ -96,14 +97,14 @@ def _hash(text: str) -> str:
 
 def _is_at_work(mark: Sequence[str]) -> bool:
     """Whether the process that has left a mark is another one of this machine, and runs."""
-    import psutil
-
     try:
         number, since = int(mark[2]), float(mark[3])
-        there = psutil.Process(number).create_time()
-    except (IndexError, ValueError, OverflowError, psutil.Error):
+    except (IndexError, ValueError):
         return False
-    return _is_here(mark) and number != os.getpid() and abs(there - since) < 2
+    if not _is_here(mark) or number == os.getpid():
+        return False
+    there = begun_at(number)
+    return there is not None and abs(there - since) < 2
 
 
 def _is_here(mark: Sequence[str]) -> bool:

@@ -31,6 +31,21 @@ def processes_here() -> int:
     return max(1, int(count)) if started() > 1 and count.isdecimal() else 1
 
 
+def begun_at(number: int) -> float | None:
+    """When a process of this machine began, in seconds since 1970; None if none runs any more.
+
+    One that was killed and that its parent has not waited for keeps its number, and does nothing.
+    """
+    import psutil
+
+    try:
+        process = psutil.Process(number)
+        gone = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return None if gone else float(process.create_time())
+    except (ValueError, OverflowError, psutil.Error):
+        return None
+
+
 def part() -> tuple[int, int]:
     """Which of the joined processes this is (from 0), and how many there are."""
     distributed: Any = sys.modules.get("torch.distributed")  # unless it is there, none are joined

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from gpsseg.processes import begun_at
+
 ABANDONED = 3600.0  # seconds without a change; a process in another container cannot be asked
 NAME = re.compile(r"gpsseg-(?P<host>.+)-(?P<process>\d+)-[a-z0-9_]{8}")
 
@@ -41,8 +43,6 @@ def remove_abandoned(folder: Path) -> int:
 
 
 def _is_abandoned(item: os.DirEntry[str], process: int) -> bool:
-    import psutil
-
     try:
         facts = item.stat(follow_symlinks=False)
         mine = not hasattr(os, "getuid") or facts.st_uid == os.getuid()
@@ -50,4 +50,4 @@ def _is_abandoned(item: os.DirEntry[str], process: int) -> bool:
         is_folder = item.is_dir(follow_symlinks=False)
     except OSError:
         return False
-    return mine and old and is_folder and not psutil.pid_exists(process)
+    return mine and old and is_folder and begun_at(process) is None

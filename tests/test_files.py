@@ -1,19 +1,22 @@
 """New folders and JSON files: nothing is overwritten, nothing is left half-written."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gpsseg.config.report import ReportConfig
 from gpsseg.errors import UserError
 from gpsseg.faults import DiskError
 from gpsseg.files import write_json, write_rows, write_text
-from gpsseg.folders import finish_folder, new_folder, new_run_folder, refuse_existing
+from gpsseg.folders import finish_folder, made_whole, new_folder, new_run_folder, refuse_existing
 from gpsseg.reading import read_json, read_table
-from gpsseg.writing import replacing
+from gpsseg.scratch import _host, remove_abandoned
+from gpsseg.writing import PARTIAL, replacing
 
 
 def test_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,3 +148,32 @@ def test_a_command_that_is_at_work_is_not_begun_again(tmp_path: Path) -> None:
     finish_folder(out)
     with pytest.raises(UserError, match="already exists"):
         new_folder(out, config)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_a_killed_process_that_nobody_has_waited_for_is_gone(tmp_path: Path) -> None:
+    """It keeps its number as long as its parent lives, and writes nothing more."""
+    config = ReportConfig(run=tmp_path)
+    code = (
+        "import sys, time; from pathlib import Path; import gpsseg.folders as f;"
+        "from gpsseg.config.report import ReportConfig;"
+        "f.new_folder(Path(sys.argv[1]), ReportConfig(run=Path(sys.argv[2])));"
+        "whole = f.made_whole(Path(sys.argv[2], 'whole')); whole.__enter__();"
+        "print('begun', flush=True); time.sleep(60)"
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", code, str(out), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        scratch = tmp_path / f"gpsseg-{_host()}-{other.pid}-abcd_123"
+        scratch.mkdir()
+        os.utime(scratch, (1000, 1000))
+        assert remove_abandoned(tmp_path) == 0, "it runs"
+        other.kill()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # and it stays a zombie
+        assert psutil.Process(other.pid).status() == psutil.STATUS_ZOMBIE
+        assert new_folder(out, config) == out
+        with made_whole(tmp_path / "next"):
+            assert not list(tmp_path.glob(f"{PARTIAL}whole-*"))
+        assert remove_abandoned(tmp_path) == 1

@@ -14,10 +14,10 @@ from typing import Literal
 from gpsseg.console import progress
 from gpsseg.data.formats import dicom, images, video, volumes
 from gpsseg.data.formats.dicom_series import group_headers
-from gpsseg.data.formats.filenames import DICOM, USUAL, as_named, one_form
+from gpsseg.data.formats.filenames import DICOM, USUAL, VOLUMES, as_named, one_form, unpacking
 from gpsseg.data.formats.packed import unpack_first
 from gpsseg.data.formats.pages import count_pages
-from gpsseg.data.walk import EMPTY, Failures, expand, kind_of
+from gpsseg.data.walk import EMPTY, Failures, base_of, expand, kind_of
 from gpsseg.errors import UserError, few
 from gpsseg.faults import fault_of
 
@@ -53,6 +53,7 @@ def find_sources(
     output: Path,
     rest: list[Path] | None = None,
     earlier: list[Path] | None = None,
+    option: str = "",
 ) -> tuple[list[Source], Failures]:
     """Find everything to segment, in the order of its names; DICOM headers are read.
 
@@ -65,6 +66,8 @@ def find_sources(
         rest: is given the files that are nothing to segment.
         earlier: is given the folders below the inputs that hold an earlier prediction, which are
             left out; without it, they are taken as any other.
+        option: that has named volumes, and whose caller says so if there are none; else images of
+            every kind are asked for, by ``--input``.
 
     Returns:
         The sources, and what cannot be read with the reason: DICOM files, folders that may not be
@@ -77,7 +80,7 @@ def find_sources(
     odd: Failures = []
     rest = [] if rest is None else rest
     for given in map(as_named, inputs):
-        base, found = expand(given, output, odd, earlier)
+        base, found = expand(given, output, odd, earlier, option)
         bases.append(os.path.abspath(base))
         files += found
     base = Path(os.path.commonpath(bases))
@@ -94,7 +97,7 @@ def find_sources(
             sources.append(_picture(path, base))
         elif dicom.is_dicom(path):
             in_folders[path.parent].append(path)
-        elif path in named and (why := unpack_first(path, volumes.ENDINGS)):
+        elif path in named and (why := unpack_first(path)):
             odd.append((path, why))
         elif path in named:  # reading it will say what is wrong
             sources.append(Source(path, _name(path, base, path.suffix), "image"))
@@ -103,8 +106,8 @@ def find_sources(
     found_dicom, unreadable = _dicom_sources(in_folders, base, rest)
     failures = [*{path: (path, why) for path, why in odd}.values(), *unreadable]
     sources = sorted([*sources, *found_dicom], key=lambda source: source.name)
-    if not sources and all(EMPTY in why for _, why in failures):
-        _refuse_nothing(inputs, earlier or ())
+    if not sources and not option and all(EMPTY in why for _, why in failures):
+        _refuse_nothing(inputs, earlier or (), rest)
     return sources, failures
 
 
@@ -121,15 +124,18 @@ def _picture(path: Path, base: Path) -> Source:
     return Source(path, name, "frames" if count > 1 else "image", frames=count)
 
 
-def _refuse_nothing(inputs: Sequence[Path], earlier: Sequence[Path]) -> None:
+def _refuse_nothing(inputs: Sequence[Path], earlier: Sequence[Path], rest: Sequence[Path]) -> None:
     if earlier:
         raise UserError(
             f"--input {inputs[0]} holds no image but in {few(dict.fromkeys(earlier))}, where an "
             "earlier prediction is, so that it is left out. Name that folder to segment its masks."
         )
+    packed, what = unpacking(rest, base_of(inputs[0]))
+    if packed:
+        raise UserError(f"--input {inputs[0]} holds no image but {what}.")
     raise UserError(
         f"--input {inputs[0]} holds no image; expected files such as {USUAL}, volumes "
-        f"({', '.join(volumes.ENDINGS)}), DICOM, or videos ({', '.join(sorted(video.ENDINGS))})."
+        f"({', '.join(VOLUMES)}), DICOM, or videos ({', '.join(sorted(video.ENDINGS))})."
     )
 
 

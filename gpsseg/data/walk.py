@@ -18,7 +18,11 @@ Failures = list[tuple[Path, str]]
 
 
 def expand(
-    given: Path, output: Path, odd: Failures, earlier: list[Path] | None = None
+    given: Path,
+    output: Path,
+    odd: Failures,
+    earlier: list[Path] | None = None,
+    option: str = "",
 ) -> tuple[Path, list[Path]]:
     """The folder that names are counted from, and the files of one input.
 
@@ -31,6 +35,7 @@ def expand(
             the reason.
         earlier: is given the folders below that hold an earlier prediction, which are left out;
             without it, they are taken as any other.
+        option: that has named it, of those that ask for volumes alone.
 
     Raises:
         UserError: there is nothing, or nothing that fits.
@@ -41,13 +46,15 @@ def expand(
     if kind == "folder":
         return given, _walk(given, output, odd, earlier)
     if kind == "other":
-        raise UserError(f"--input {given} is neither a file nor a folder.")
+        raise UserError(f"{option or '--input'} {given} is neither a file nor a folder.")
     if not glob.has_magic(str(given)):
+        if option:
+            raise UserError(f"{option} {given} does not exist. Pass a folder of volumes.")
         raise UserError(
             f"--input {given} does not exist. Pass images, volumes, videos, folders of them, or a "
             "pattern in quotes such as 'scans/**/*.nii.gz'."
         )
-    return base_of(given), _matches(given, output, odd, earlier)
+    return base_of(given), _matches(given, output, odd, earlier, option or "--input")
 
 
 def base_of(given: Path) -> Path:
@@ -61,7 +68,9 @@ def base_of(given: Path) -> Path:
     return Path(*plain) if len(plain) < len(given.parts) else given.parent
 
 
-def _matches(given: Path, output: Path, odd: Failures, earlier: list[Path] | None) -> list[Path]:
+def _matches(
+    given: Path, output: Path, odd: Failures, earlier: list[Path] | None, option: str
+) -> list[Path]:
     """The files that fit a pattern.
 
     Raises:
@@ -99,7 +108,7 @@ def _matches(given: Path, output: Path, odd: Failures, earlier: list[Path] | Non
     if earlier is not None:
         earlier += old
     if not files and not odd and not old:
-        raise UserError(f"--input {given} matches no file. Check the pattern.")
+        raise UserError(f"{option} {given} matches no file. Check the pattern.")
     return files
 
 

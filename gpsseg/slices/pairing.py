@@ -11,10 +11,12 @@ from gpsseg.console import say
 from gpsseg.data.cards.nnunet import further_channels
 from gpsseg.data.cards.tables import table_cases, table_notes
 from gpsseg.data.checks.notices import lone_notice
-from gpsseg.data.formats.filenames import left_out, one_form
+from gpsseg.data.formats.filenames import VOLUMES, left_out, one_form, unpacking
 from gpsseg.data.formats.matching import are_masks, bare, match, one_channel_names
-from gpsseg.data.formats.volumes import ENDINGS, volume_ending
+from gpsseg.data.formats.packed import unpack_first
+from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.data.sources import Source, find_sources
+from gpsseg.data.walk import EMPTY
 from gpsseg.errors import UserError, counted, few
 
 Pair = tuple[Source, Source, dict[str, str]]  # a volume, its mask, columns of its slices' rows
@@ -94,11 +96,13 @@ def _volumes(
         UserError: there is none, nor anything that cannot be read; or two have one name.
     """
     rest: list[Path] = []
-    sources, failures = find_sources([folder], config.output, rest)
+    sources, failures = find_sources([folder], config.output, rest, option=option)
     failed += [failure for failure in failures if failure not in failed]
     volumes = [source for source in sources if source.kind == "volume"]
-    if not volumes and not failures:
-        raise UserError(f"{option} {folder} holds no volume: NIfTI, NRRD, MHA or DICOM series.")
+    if not volumes and all(EMPTY in why for _, why in failures):
+        packed, what = unpacking(rest, folder)
+        kinds = "; expected NIfTI, NRRD, MHA or DICOM series. Name another folder"
+        raise UserError(f"{option} {folder} holds no volume{f' but {what}' if packed else kinds}.")
     first: dict[str, Source] = {}
     for source in volumes:
         if source.name in first:
@@ -146,7 +150,8 @@ def _listed(table: Path) -> list[Pair]:
             masks = (case.mask, *case.opinions)
             for path in (case.image, *masks):
                 if not volume_ending(path):
-                    raise UserError(f"{table}: {path} is no volume, expected {few(ENDINGS, 9)}.")
+                    why = f"{path} is no volume, expected {few(VOLUMES, 9)}."
+                    raise UserError(f"{table}: {unpack_first(path) or why}")
             image, *parts = (Source(path, case.id, "volume") for path in (case.image, *masks))
             mask = _with_parts(parts)
             split = {} if part == "all" else {"split": part}

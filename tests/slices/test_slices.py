@@ -255,3 +255,23 @@ def test_what_a_killed_command_cut_of_volumes_that_are_gone_goes(tmp_path: Path)
     cut(config)
     left = {path.name[0] for path in (tmp_path / "out").rglob("*.png")}
     assert left == {"b"}
+
+
+@pytest.mark.parametrize("option", ["images", "masks"])
+def test_a_folder_without_volumes_is_named_by_its_option(tmp_path: Path, option: str) -> None:
+    """It is asked for volumes: it holds nothing, something else, or is not there."""
+    volumes(tmp_path, ["a"])
+    folders = {"images": tmp_path / "ct", "masks": tmp_path / "seg"}
+    odd = tmp_path / "odd"
+    for said in ("does not exist", "holds no volume", "holds no volume", "holds no volume"):
+        with pytest.raises(UserError) as error:
+            cut(SlicesConfig(**folders | {option: odd}, output=tmp_path / "cut"))
+        text = str(error.value)
+        assert text.startswith(f"--{option} {odd} {said}")
+        assert not any(word in text for word in ("--input", "jpg", "ideo"))
+        if not odd.exists():
+            odd.mkdir()
+        elif not (odd / "b.nii").exists():
+            (odd / "b.nii").mkdir()
+        else:
+            (odd / "notes.txt").touch()

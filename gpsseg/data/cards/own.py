@@ -14,7 +14,7 @@ from gpsseg.data.cards.nnunet import nnunet_classes
 from gpsseg.data.cards.patterns import find_files
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.formats.dicom import is_dicom
-from gpsseg.data.formats.filenames import USUAL, files_below
+from gpsseg.data.formats.filenames import USUAL, files_below, unpacking
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.errors import UserError, counted, few
 from gpsseg.reading import read_json
@@ -91,6 +91,9 @@ def _refuse_without_images(images: Path) -> NoReturn:
             "first: python -m gpsseg.slices --images ... --masks ... --output cut; then pass "
             "--table cut/cases.csv."
         )
+    packed, what = unpacking(files, images)
+    if packed:
+        raise UserError(f"--images {images} holds no image but {what}.")
     endings = sorted({path.suffix.lower() or "no ending" for path in files})
     there = f"{counted(len(files), 'file')} of another kind: {few(endings)}" if files else "no file"
     raise UserError(

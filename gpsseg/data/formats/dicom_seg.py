@@ -16,13 +16,16 @@ import numpy as np
 from gpsseg.config.codes import Code
 from gpsseg.data.formats.dicom_codes import Segment
 from gpsseg.data.formats.dicom_frames import read_frames
-from gpsseg.errors import UserError
+from gpsseg.errors import UserError, few, name_text
 from gpsseg.writing import replacing
 
 REQUIRED = (  # may be empty but must be there; exports for research often lack them
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"),
     *("StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
+
+ALWAYS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+ALIKE = (*ALWAYS, "Rows", "Columns", "ImageOrientationPatient")  # in all images of one
 
 
 def require_highdicom() -> None:
@@ -67,15 +70,43 @@ def write_dicom_seg(
         warnings.simplefilter("ignore")  # warnings quote the file
         try:
             segmentation = _segmentation(labels, sources, segments, version)
+        except UserError:
+            raise
         except Exception as error:  # the text may quote the file
             raise UserError(
                 f"{sources[0].parent}: no DICOM-SEG can refer to these images "
-                f"({type(error).__name__}: tags are missing, or they share no frame of "
-                "reference). Pass --format nrrd."
+                f"({_what_hinders(sources, error)}). Pass --format nrrd."
             ) from None
         segmentation.SpecificCharacterSet = "ISO_IR 192"  # UTF-8, for labels and patients alike
         with replacing(path) as partial:
             segmentation.save_as(partial)
+
+
+def _what_hinders(sources: Sequence[Path], error: Exception) -> str:
+    """Which tags of images highdicom has failed at, without a value of them."""
+    from pydicom import dcmread
+    from pydicom.datadict import tag_for_keyword
+
+    try:
+        images = [dcmread(source, stop_before_pixels=True) for source in sources]
+    except Exception:
+        return f"{type(error).__name__}: they cannot be read"
+    asked = error.name if isinstance(error, AttributeError) else None
+    for name in (asked,) if asked and tag_for_keyword(asked) else ALWAYS:
+        for source, image in zip(sources, images, strict=True):
+            if image.get(name) in (None, ""):
+                return f"{name_text(source.name)} lacks {_tag_text(name)}"
+    unlike = [name for name in ALIKE if len({str(image.get(name)) for image in images}) > 1]
+    if unlike:
+        return f"they differ in {few(map(_tag_text, unlike))}"
+    return f"{type(error).__name__} of highdicom, which does not say of which tag"
+
+
+def _tag_text(name: str) -> str:
+    """A tag by its keyword and number."""
+    from pydicom.tag import Tag
+
+    return f"{name} {Tag(name)}"
 
 
 def _segmentation(

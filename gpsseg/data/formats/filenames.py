@@ -31,6 +31,10 @@ UNCERTAIN, PROPAGATED = "uncertainty.csv", "propagated.csv"  # of `predict`, too
 OURS = frozenset({PREDICTED, CUT, UNCERTAIN, PROPAGATED})
 OVERLAY, DOUBT = "_overlay", "_uncertainty"  # what `predict` adds to a mask's name, for these
 OVERLAYS = ".jpg"  # the ending of an overlay, which no mask has
+VOLUMES = (  # longer ones first
+    *(".nii.gz", ".nii", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr"),
+    *(".gipl.gz", ".gipl"),
+)
 HEADERS = (".mhd", ".nhdr", ".hdr")  # their voxels lie in a file of the same name
 VOXELS = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz", ".hdr")
 
@@ -178,7 +182,67 @@ def is_worth_naming(path: Path) -> bool:
     if ending is None:
         return True
     stem = path.name[: len(path.name) - len(ending)]
-    return not any(is_there(path.with_name(stem + end)) for end in HEADERS if end != ending)
+    return not any(in_any_case(path, stem, end) for end in HEADERS if end != ending)
+
+
+def in_any_case(beside: Path, stem: str, ending: str) -> Path | None:
+    """The file of a name in the folder of another; letters of its ending may be capitals."""
+    if is_file(file := beside.with_name(stem + ending)):
+        return file
+    try:
+        changed = beside.parent.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return None
+    alike = _in_lower_case(beside.parent, changed).get((stem + ending).lower(), ())
+    files = (beside.with_name(name) for name in alike if name.startswith(stem))
+    return next(filter(is_file, files), None)
+
+
+@functools.lru_cache(maxsize=64)
+def _in_lower_case(folder: Path, changed: int) -> dict[str, list[str]]:
+    """The names in a folder, sorted, by what they are in lower case; ``changed`` as above."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(_names_in(folder, changed).values()):
+        found.setdefault(name.lower(), []).append(name)
+    return found
+
+
+def to_unpack(path: Path) -> Path | None:
+    """The file to unpack before a volume can be read, if a file is one or of one, by its name.
+
+    A pair's voxels may stay packed, its header may not.
+    """
+    name = path.name.lower()
+    if name.endswith(VOLUMES):
+        return None
+    if name.endswith(".gz") and name.removesuffix(".gz").endswith(VOLUMES):
+        return path
+    ending = next((end for end in VOXELS if name.endswith(end)), "")
+    stem = path.name[: len(path.name) - len(ending)]
+    headers = (in_any_case(path, stem, f"{end}.gz") for end in HEADERS if ending)
+    return next(filter(None, headers), None)
+
+
+def unpacking(paths: Iterable[Path], folder: Path, nameless: bool = False) -> tuple[int, str]:
+    """How many files are to be unpacked, and how to do so.
+
+    Args:
+        paths: of files that are not read.
+        folder: that they lie in.
+        nameless: whether to name no file.
+
+    Returns:
+        Their number; and what they are, ending in a command without a full stop.
+    """
+    files = sorted(set(filter(None, map(to_unpack, paths))))
+    names = few(_below(path, folder) for path in files)
+    if len(files) < 2:
+        what, fix = "a packed volume that is", "Unpack it"
+        fix += " by gunzip" if nameless else f": gunzip {names}"
+    else:
+        what, fix = "packed volumes that are", "Unpack them by gunzip"
+        fix += "" if nameless else f": {names}"
+    return len(files), f"{what} not read so. {fix}"
 
 
 def left_out(paths: Iterable[Path], folder: Path, nameless: bool = False) -> str:
@@ -198,7 +262,11 @@ def left_out(paths: Iterable[Path], folder: Path, nameless: bool = False) -> str
     kinds = Counter(path.suffix.lower() or "without ending" for path in files).most_common()
     counts = few((f"{count} {kind}" for kind, count in kinds), 6)
     names = "" if nameless else f": {few(_below(path, folder) for path in files)}"
-    return f"note: {counted(len(files), 'file is', 'files are')} left out ({counts}){names}"
+    packed, what = unpacking(files, folder, nameless)
+    packing = f"; {'one is' if packed == 1 else f'{packed} are'} {what}" if packed else ""
+    return (
+        f"note: {counted(len(files), 'file is', 'files are')} left out ({counts}){names}{packing}"
+    )
 
 
 def _below(path: Path, folder: Path) -> Path:

@@ -13,12 +13,13 @@ from gpsseg.data.formats.filenames import (
     OVERLAY,
     OVERLAYS,
     USUAL,
+    VOLUMES,
     files_below,
     holds_prediction,
     image_endings,
     one_form,
+    unpacking,
 )
-from gpsseg.data.formats.volumes import ENDINGS as VOLUMES
 from gpsseg.errors import UserError
 from gpsseg.veil import plain
 
@@ -65,6 +66,9 @@ def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
         raise UserError(f"{option} {folder} {what}. Pass a folder of masks or probability maps.")
     found = [path for path in without_beside(files_below(folder)) if _is_map(path, segments)]
     if not found:
+        packed, what = unpacking(files_below(folder), folder)
+        if packed:
+            raise UserError(f"{option} {folder} holds no mask or map but {what}.")
         raise UserError(
             f"{option} {folder} holds no mask or map; expected files ending in "
             f"{', '.join((*VOLUMES, '.npy'))}, or pictures such as {USUAL}."

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gpsseg.data.formats.filenames import HEADERS
+from gpsseg.data.formats.filenames import HEADERS, to_unpack, unpacking
 from gpsseg.data.formats.voxel_files import NRRD, data_files, header_of, of_pair
 from gpsseg.errors import UserError
 
@@ -67,21 +67,19 @@ def refuse_misnamed(path: Path, ending: str) -> None:
         )
 
 
-def unpack_first(path: Path, endings: Sequence[str]) -> str | None:
-    """What is wrong with a file that is of a volume, but not what is read of one, by its name.
-
-    Args:
-        path: of it.
-        endings: that volumes have.
-    """
-    ending = path.suffix.lower()
-    inner = path.with_suffix("") if ending == ".gz" else path
-    if inner.suffix.lower() in VOXELS:
-        either = " or ".join(HEADERS)
-        return f"{path} holds voxels alone, expected a volume. Name its header, a file in {either}."
-    if ending == ".gz" and inner.name.lower().endswith(tuple(endings)):
-        return f"{path} is a packed volume that is not read so. Unpack it: gunzip {path.name}."
-    return None
+def unpack_first(path: Path) -> str | None:
+    """What is wrong with a file that is of a volume, but not what is read of one, by its name."""
+    packed = to_unpack(path)
+    _, what = unpacking([path], path.parent)
+    if packed == path:
+        return f"{path} is {what}."
+    inner = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    if inner.suffix.lower() not in VOXELS:
+        return None
+    if packed:
+        return f"{path} holds voxels alone, and its header is {what}."
+    either = " or ".join(HEADERS)
+    return f"{path} holds voxels alone, expected a volume. Name its header, a file in {either}."
 
 
 def refuse_fewer(path: Path, promised: int, there: int, what: str = "bytes of voxels") -> None:

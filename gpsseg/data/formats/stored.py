@@ -17,6 +17,7 @@ from gpsseg.data.formats.dicom_masks import (
     read_segmentation,
     union,
 )
+from gpsseg.data.formats.filenames import VOLUMES
 from gpsseg.data.formats.images import decode
 from gpsseg.data.formats.images import read_picture as read_deep
 from gpsseg.data.formats.levels import refuse_not_finite, usual_float
@@ -24,7 +25,6 @@ from gpsseg.data.formats.maps import ending
 from gpsseg.data.formats.npy import read_npy
 from gpsseg.data.formats.odd_tiff import read_odd_tiff
 from gpsseg.data.formats.pages import refuse_several
-from gpsseg.data.formats.volumes import ENDINGS as VOLUMES
 from gpsseg.data.formats.volumes import RAS, Volume, read_volume
 from gpsseg.errors import UserError
 

@@ -11,6 +11,8 @@ from gpsseg.data.formats.volumes import NIFTI, ON_A_PLANE, RAS, Volume, volume_e
 from gpsseg.faults import plain_name
 from gpsseg.writing import replacing, try_out
 
+ITK_AXES = 5  # of an image, at most
+
 
 def write_volume(path: Path, values: np.ndarray, like: Volume) -> None:
     """Write voxels where another volume's lie, in the format of the path's ending, atomically.
@@ -55,11 +57,13 @@ def _write_nifti(path: Path, values: np.ndarray, like: Volume) -> None:
 def _write_itk(path: Path, values: np.ndarray, like: Volume) -> None:
     import SimpleITK
 
-    axes = 2 if like.stored is not None and len(like.stored) == 2 else 3
-    image = SimpleITK.GetImageFromArray(values if axes == 3 else values[0])
-    image.SetSpacing(like.spacing[::-1][:axes].tolist())
-    image.SetOrigin(like.origin[:axes].tolist())
-    direction = like.direction[:, ::-1][:axes, :axes]
+    own = (like.stored or values.shape[::-1])[:ITK_AXES]
+    axes, space = len(own), min(len(own), 3)
+    image = SimpleITK.GetImageFromArray(values.reshape(own[::-1]), isVector=False)
+    image.SetSpacing((*like.spacing[::-1].tolist(), 1.0, 1.0)[:axes])  # what is 1 is time
+    image.SetOrigin((*like.origin.tolist(), 0.0, 0.0)[:axes])
+    direction = np.eye(axes)
+    direction[:space, :space] = like.direction[:, ::-1][:space, :space]
     if abs(np.linalg.det(direction)) > ON_A_PLANE:  # else the slice stands upright in space
         image.SetDirection(direction.reshape(-1).tolist())
     SimpleITK.WriteImage(image, plain_name(path), useCompression=True)

@@ -7,7 +7,6 @@ the patient's left, y to the back, z to the head); NIfTI's RAS differs by two si
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Mapping
@@ -17,22 +16,23 @@ from typing import Any
 
 import numpy as np
 
+from gpsseg.data.formats.filenames import VOLUMES
 from gpsseg.data.formats.metaimage import metaimage_values
+from gpsseg.data.formats.openers import open_itk, open_nifti
 from gpsseg.data.formats.packed import PACKED, refuse_damaged, refuse_misnamed, times_packed
 from gpsseg.data.formats.room import refuse_without_room
-from gpsseg.data.formats.voxel_files import META, data_files
+from gpsseg.data.formats.voxel_files import META
 from gpsseg.errors import UserError
-from gpsseg.faults import file_error, no_file, plain_name
+from gpsseg.faults import file_error, no_file
 
 NIFTI = (".nii.gz", ".nii")
-ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".gipl.gz", ".gipl")
 NIBABEL = (*NIFTI, ".mgz", ".mgh")  # of these, NIfTI is written too
-ENDINGS = (*NIBABEL, *ITK)
 PACKS = (".gz", ".mgz")
 ON_A_PLANE = 1e-3  # a plane of two axes (x, y) shows this share of a slice
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 KINDS = {"unsigned": "u", "signed": "i", "float": "f"}  # numpy's, of the words of SimpleITK
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS -> RAS, and back
+VECTORS = (1007, 2003)  # codes of NIfTI for what has several numbers in a voxel, and for RGB
 PLACE = (  # the fields of a NIfTI header that say where the voxels lie; no others are copied
     *("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"),
@@ -108,7 +108,7 @@ class Volume:
 
 def volume_ending(path: Path) -> str:
     """The file's ending if it is a volume's, in lower case (".nii.gz" is one), or ''."""
-    return next((end for end in ENDINGS if path.name.lower().endswith(end)), "")
+    return next((end for end in VOLUMES if path.name.lower().endswith(end)), "")
 
 
 def read_volume(path: Path) -> Volume:
@@ -136,10 +136,11 @@ def read_volume(path: Path) -> Volume:
 
 
 def itk_affine(image: Any) -> np.ndarray:
-    """The affine of a three-dimensional SimpleITK image: (4, 4), index (d, h, w) -> LPS mm."""
+    """The affine of a SimpleITK image's first three axes: (4, 4), index (d, h, w) -> LPS mm."""
     affine = np.eye(4)
-    edges = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
-    affine[:3, :3], affine[:3, 3] = edges[:, ::-1], image.GetOrigin()
+    axes = image.GetDimension()
+    edges = np.reshape(image.GetDirection(), (axes, axes)) * np.asarray(image.GetSpacing())
+    affine[:3, :3], affine[:3, 3] = edges[:3, 2::-1], image.GetOrigin()[:3]
     return affine
 
 
@@ -174,51 +175,53 @@ def promised_values(path: Path) -> int:
         UserError: its voxels lie in a file elsewhere on this machine.
     """
     try:
-        if volume_ending(path) in NIBABEL:
-            return math.prod(_open_nifti(path).shape)
-        reader = _open_itk(path)
-        return math.prod(reader.GetSize()) * int(reader.GetNumberOfComponents())
+        ending = volume_ending(path)
+        if ending in NIBABEL:
+            with open_nifti(path, ending) as image:
+                return math.prod(image.shape)
+        with open_itk(path, ending) as reader:
+            return math.prod(reader.GetSize()) * int(reader.GetNumberOfComponents())
     except UserError:
         raise
     except Exception:  # damaged headers make readers fail in every way there is
         return 0
 
 
-def _open_nifti(path: Path) -> Any:
-    """The file by nibabel, its voxels not read."""
-    try:
-        import nibabel
-    except ImportError:
-        raise UserError(
-            f"{path} is a NIfTI file, and reading it needs nibabel: pip install nibabel."
-        ) from None
-    logging.getLogger("nibabel").setLevel(logging.CRITICAL + 1)  # what is wrong is said here
-    return nibabel.load(path)
-
-
 def _read_nifti(path: Path) -> Volume:
-    image = _open_nifti(path)
+    with open_nifti(path, volume_ending(path)) as image:
+        return _of_nifti(path, image)
+
+
+def _of_nifti(path: Path, image: Any) -> Volume:
+    """What nibabel has opened, with its voxels."""
     stored = math.prod(image.shape) * image.get_data_dtype().itemsize
     refuse_too_large(path, stored, PACKED if path.name.lower().endswith(PACKS) else 1)
     refuse_damaged(path, stored, image.dataobj.offset)
     values = _scaled(image.dataobj)
-    coloured = values.dtype.names is not None
-    if coloured:  # RGB (and alpha) are stored as records
+    shape = tuple(image.shape)
+    if values.dtype.names is not None:  # RGB (and alpha) are stored as records
         values = np.stack([values[channel] for channel in ("R", "G", "B")], axis=-1)
-    if len(image.shape) == 2:
-        values = values[:, :, None]
-    elif not coloured and values.ndim > 3 and set(values.shape[3:]) == {1}:
-        values = values.reshape(values.shape[:3])
-    if values.ndim != (4 if coloured else 3):
+    elif _is_itk_colour(image, values):
+        shape = shape[:3]
+    if len(shape) < 2 or not set(shape[3:]) <= {1}:
         _refuse_shape(path, image.shape)
+    channels = (3,) if values.size != math.prod(shape) else ()
+    values = values.reshape((*shape, 1)[:3] + channels)
     unit = unit_of(image)
     affine = RAS @ np.asarray(image.affine, np.float64)
     affine[:3] *= unit
     nifti = volume_ending(path) in NIFTI and unit == 1.0
     place = {name: image.header[name].copy() for name in PLACE} if nifti else None
     axes = (2, 1, 0, *range(3, values.ndim))
-    own = tuple(image.shape) if len(image.shape) != 3 else None
+    own = shape if len(shape) != 3 else None
     return Volume(values.transpose(axes), affine[:, [2, 1, 0, 3]], path, place=place, stored=own)
+
+
+def _is_itk_colour(image: Any, values: np.ndarray) -> bool:
+    """Whether a NIfTI file's fifth axis holds the channels of a picture, as ITK writes them."""
+    told = getattr(image.header, "get_intent", None)
+    vector = told is not None and told("code")[0] in VECTORS
+    return vector and values.shape[3:] == (1, 3) and values.dtype == np.uint8
 
 
 def unit_of(image: Any) -> float:
@@ -237,22 +240,15 @@ def _scaled(stored: Any) -> np.ndarray:
     return values
 
 
-def _open_itk(path: Path) -> Any:
-    """The file by SimpleITK, its header read."""
-    import SimpleITK
-
-    data_files(path)  # refuses names of what lies elsewhere, or is not there
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(plain_name(path))
-    reader.ReadImageInformation()
-    return reader
-
-
 def _read_itk(path: Path) -> Volume:
+    with open_itk(path, volume_ending(path)) as reader:
+        return _of_itk(path, reader)
+
+
+def _of_itk(path: Path, reader: Any) -> Volume:
+    """What SimpleITK has opened, with its voxels."""
     import SimpleITK
 
-    reader = _open_itk(path)
     words = re.search(r"(\d+)-bit ([a-z]+)", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
     assert words, "no number"
     kind = np.dtype(f"{KINDS[words[2]]}{int(words[1]) // 8}")
@@ -263,15 +259,16 @@ def _read_itk(path: Path) -> Volume:
     else:
         refuse_damaged(path, stored)
         image = reader.Execute()
-    own = image.GetSize() if image.GetDimension() == 2 else None
-    if own is not None:
-        image = SimpleITK.JoinSeries([image])
+    own = image.GetSize()
     values = SimpleITK.GetArrayFromImage(image)
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() not in (1, 3):
+    channels = values.shape[len(own) :]
+    pictured = channels == (3,) and values.dtype == np.uint8
+    if not (set(own[3:]) <= {1} and (pictured or not channels)):
         _refuse_shape(path, values.shape[::-1])
-    if values.ndim == 4 and values.dtype != np.uint8:
-        _refuse_shape(path, values.shape[::-1])
-    return Volume(values, itk_affine(image), path, stored=own)
+    if len(own) == 2:
+        image = SimpleITK.JoinSeries([image])
+    values = values.reshape((*own, 1)[2::-1] + channels)
+    return Volume(values, itk_affine(image), path, stored=None if len(own) == 3 else own)
 
 
 def _metaimage(path: Path, reader: Any, kind: np.dtype) -> Any:

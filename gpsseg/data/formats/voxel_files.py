@@ -8,6 +8,7 @@ import re
 import struct
 from pathlib import Path
 
+from gpsseg.data.formats.filenames import in_any_case
 from gpsseg.errors import UserError, name_text
 
 HEADER = 1 << 20  # bytes of a header, at most; a list of files is part of it
@@ -102,13 +103,12 @@ def _alone(header: Path) -> bool:
 
 
 def _beside_pair(path: Path) -> Path:
-    """The file that niftilib takes: a plain one first; it is in capitals if the header is."""
+    """The file of a pair's voxels: a plain one first."""
     names = (".IMG", ".IMG.GZ") if path.suffix.isupper() else (".img", ".img.gz")
-    files = [path.with_suffix(name) for name in names]
-    for file in files:
-        if file.is_file():
-            return file
-    raise _beside(path, " or ".join(name_text(file.name) for file in files))
+    for name in names:
+        if found := in_any_case(path, path.stem, name):
+            return found
+    raise _beside(path, " or ".join(name_text(path.with_suffix(name).name) for name in names))
 
 
 def _names(path: Path) -> list[str]:

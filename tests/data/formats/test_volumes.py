@@ -203,6 +203,11 @@ def test_a_time_axis_of_one_point_stays(tmp_path: Path) -> None:
     volume = read_volume(tmp_path / "a.nii")
     write_volume(tmp_path / "b.nii", volume.values, volume)
     assert nibabel.load(tmp_path / "b.nii").shape == (5, 4, 3, 1)
+    longer = nibabel.Nifti1Image(np.zeros((5, 4, 3, 1, 1, 1), np.uint8), np.eye(4))
+    nibabel.save(longer, tmp_path / "a.nii")
+    volume = read_volume(tmp_path / "a.nii")
+    write_volume(tmp_path / "b.mha", volume.values, volume)
+    assert read_volume(tmp_path / "b.mha").stored == (5, 4, 3, 1, 1), "as many as ITK has"
 
 
 @pytest.mark.parametrize(
@@ -226,3 +231,65 @@ def test_a_header_reads_no_other_file_of_this_machine(text: str, tmp_path: Path)
     if "LIST" not in text:
         path.write_text(text.format("own.raw"))
         assert read_volume(path).values.shape == (2, 2, 2)
+
+
+@pytest.mark.parametrize("times", [(1,), (1, 1)])
+@pytest.mark.parametrize("ending", [*ENDINGS, ".mhd", ".nhdr"])
+def test_one_time_point_is_a_volume_in_every_format(
+    tmp_path: Path, ending: str, times: tuple[int, ...]
+) -> None:
+    values = np.arange(60, dtype=np.int16).reshape(*times, 3, 4, 5)
+    image = SimpleITK.GetImageFromArray(values, isVector=False)
+    image.SetSpacing((0.5, 0.75, 2.0, *times))
+    image.SetOrigin((10, -20, 30, *times))
+    SimpleITK.WriteImage(image, str(tmp_path / f"a{ending}"))
+    volume = read_volume(tmp_path / f"a{ending}")
+    np.testing.assert_array_equal(volume.values, values.reshape(3, 4, 5))
+    np.testing.assert_allclose(volume.spacing, (2, 0.75, 0.5))
+    np.testing.assert_allclose(volume.origin, (10, -20, 30))
+    mask = (volume.values > 30).astype(np.uint8)
+    for other in ENDINGS:
+        write_volume(tmp_path / f"b{other}", mask, volume)
+        back = read_volume(tmp_path / f"b{other}")
+        np.testing.assert_array_equal(back.values, mask)
+        np.testing.assert_allclose(back.affine, volume.affine, atol=1e-4)
+        assert back.stored == (5, 4, 3, *times), "its mask has as many axes"
+    two = SimpleITK.GetImageFromArray(np.concatenate([values, values]), isVector=False)
+    SimpleITK.WriteImage(two, str(tmp_path / f"two{ending}"))
+    with pytest.raises(UserError, match="expected one three-dimensional volume"):
+        read_volume(tmp_path / f"two{ending}")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_colour_of_itk_is_the_same_in_every_format(tmp_path: Path, ending: str) -> None:
+    """In NIfTI it writes its channels as a fifth axis."""
+    values = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3)).astype(np.uint8)
+    image = SimpleITK.GetImageFromArray(values, isVector=True)
+    image.SetSpacing((0.5, 0.75, 2.0))
+    path = tmp_path / f"a{ending}"
+    SimpleITK.WriteImage(image, str(path))
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.values, values)
+    np.testing.assert_allclose(volume.spacing, (2, 0.75, 0.5))
+    write_volume(tmp_path / f"b{ending}", values[..., 0], volume)
+    np.testing.assert_array_equal(read_volume(tmp_path / f"b{ending}").values, values[..., 0])
+    long = SimpleITK.JoinSeries([image])
+    SimpleITK.WriteImage(long, str(path))
+    np.testing.assert_array_equal(read_volume(path).values, values)
+    for other in (values.astype(np.float32), values[..., :2], values[..., [0, 1, 2, 0]]):
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(other, isVector=True), str(path))
+        with pytest.raises(UserError, match="expected one three-dimensional volume"):
+            read_volume(path)
+
+
+def test_records_of_colour_with_one_time_point_and_an_axis_that_is_no_colour(
+    tmp_path: Path,
+) -> None:
+    records = np.zeros((5, 4, 3, 1), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    records["B"][1, 2, 0] = 7
+    nibabel.save(nibabel.Nifti1Image(records, np.eye(4)), tmp_path / "a.nii")
+    assert read_volume(tmp_path / "a.nii").values[0, 2, 1].tolist() == [0, 0, 7]
+    measured = nibabel.Nifti1Image(np.zeros((5, 4, 3, 1, 3), np.uint8), np.eye(4))
+    nibabel.save(measured, tmp_path / "b.nii")
+    with pytest.raises(UserError, match="holds 5x4x3x1x3 values"):
+        read_volume(tmp_path / "b.nii")

@@ -1,6 +1,7 @@
 """No volume has voxels that its files do not hold, and these lie in its header's folder."""
 
 import gzip
+from collections import Counter
 from pathlib import Path
 
 import nibabel
@@ -8,10 +9,15 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from gpsseg.config.slices import SlicesConfig
+from gpsseg.data.cards.own import folder_card
 from gpsseg.data.formats import voxel_files
+from gpsseg.data.formats.filenames import left_out
+from gpsseg.data.formats.maps import find_maps
 from gpsseg.data.formats.volumes import read_volume
 from gpsseg.data.sources import find_sources
 from gpsseg.errors import UserError
+from gpsseg.slices.pairing import pair_volumes
 
 VALUES = np.random.default_rng(0).integers(-1000, 1000, (6, 20, 24)).astype("<i2")
 NIBABEL = {
@@ -129,3 +135,56 @@ def test_of_what_a_volume_is_packed_or_split_into_its_name_says_what_to_do(tmp_p
         assert sources == []
         with pytest.raises(UserError, match=says):
             raise UserError(failures[0][1])
+        (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize("voxels", ["p.img.gz", "p.img", "P.raw.gz"])
+def test_of_a_pair_whose_header_is_packed_that_is_to_be_unpacked(
+    tmp_path: Path, voxels: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However it is named: as a file of it, by its folder alone, or among others."""
+    header = f"{voxels[0]}.hdr.gz"
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in (voxels, header):
+        (folder / name).write_bytes(b"some")
+    fix = f"packed volume that is not read so. Unpack it: gunzip {header}."
+    for name in (header, *([] if ".raw" in voxels else [voxels])):
+        _, failures = find_sources([folder / name], tmp_path / "out")
+        assert failures[0][1].startswith(str(folder / name))
+        assert failures[0][1].endswith(fix)
+    for asked in (folder, folder / "*"):
+        with pytest.raises(UserError) as error:
+            find_sources([asked], tmp_path / "out")
+        assert str(error.value) == f"--input {asked} holds no image but a {fix}"
+    with pytest.raises(UserError) as error:
+        folder_card(folder, folder)
+    assert str(error.value) == f"--images {folder} holds no image but a {fix}"
+    with pytest.raises(UserError) as error:
+        find_maps(folder, "--predictions")
+    assert str(error.value) == f"--predictions {folder} holds no mask or map but a {fix}"
+    config = SlicesConfig(images=folder, masks=folder, output=tmp_path / "cut")
+    with pytest.raises(UserError) as error:
+        pair_volumes(config, [])
+    assert str(error.value) == f"--images {folder} holds no volume but a {fix}"
+    table = tmp_path / "table.csv"
+    table.write_text(f"image,mask\nin/{header},in/{header}\n", encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        pair_volumes(SlicesConfig(table=table, output=tmp_path / "cut"), [])
+    assert str(error.value).endswith(f"{header} is a {fix}")
+    both = [folder / header, folder / voxels]
+    counts = f"note: 2 files are left out ({Counter(p.suffix for p in both).most_common(1)[0][1]}"
+    assert left_out(both, folder).startswith(counts)
+    assert left_out(both, folder).endswith(f"; one is a {fix.removesuffix('.')}")
+    told = left_out(both, folder, nameless=True)
+    assert told.endswith("; one is a packed volume that is not read so. Unpack it by gunzip")
+
+
+def test_several_packed_volumes_are_counted(tmp_path: Path) -> None:
+    files = [tmp_path / "sub" / name for name in ("a.nrrd.gz", "B.MHA.GZ", "c.nii.gz", "d.txt.gz")]
+    (tmp_path / "sub").mkdir()
+    told = left_out(files, tmp_path)
+    assert told.endswith(
+        "; 2 are packed volumes that are not read so. Unpack them by gunzip: sub/B.MHA.GZ, "
+        "sub/a.nrrd.gz"
+    )
