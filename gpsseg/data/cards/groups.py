@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpsseg.data.cards.tables import facts_of, read_rows
+from gpsseg.data.cards.rows import placed_rows, require
+from gpsseg.data.cards.tables import facts_of
 from gpsseg.data.case import Case
 from gpsseg.data.formats.filenames import matching, one_form
-from gpsseg.errors import UserError, shown, told
+from gpsseg.errors import UserError, few, shown, told
 
 
 def with_groups(cases: Sequence[Case], rule: Mapping[str, Any] | None, root: Path) -> list[Case]:
@@ -70,12 +71,27 @@ def _from_id(rule: Mapping[str, Any]) -> Callable[[str], str | None]:
 
 
 def _table(rule: Mapping[str, Any], root: Path) -> dict[str, dict[str, str]]:
-    """The rows of a card's CSV by the ids of its cases."""
+    """The rows of a card's CSV by the ids of its cases.
+
+    Raises:
+        UserError: it is not there, lacks a column, or gives one id two groups.
+    """
     files = sorted(path for path in matching(root, rule["csv"]) if path.is_file())
     if not files:
         raise UserError(
             f"{root / rule['csv']} is not there; it says which images belong together, so that no "
             "patient is on both sides of a split. Put it beside the images."
         )
-    rows = read_rows(files[0], (rule["key"], rule["value"]))
-    return {one_form(row[rule["key"]]): row for row in rows}
+    path, key, value = files[0], rule["key"], rule["value"]
+    placed = placed_rows(path)
+    require([row for _, row in placed], (key, value), path)
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for place, row in placed:
+        before, its = found.setdefault(one_form(row[key]), (place, row))
+        if its[value] != row[value]:
+            raise UserError(
+                f"{path}: {before} and {place} are both of {few([row[key]])} and differ in "
+                f"{value}. Leave one out."
+            )
+        found[one_form(row[key])] = (before, row)
+    return {name: row for name, (_, row) in found.items()}

@@ -136,6 +136,20 @@ def test_groups_of_a_table(tmp_path: Path, text: str) -> None:
         with_groups(cases, {**rule, "value": "whom"}, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("id,who,who\na,p1,p2\n", "who.csv names the column who twice. Leave one out"),
+        ("id,who\na,p1\nb,p2\na,p2\n", "who.csv: line 2 and line 4 are both of a and differ in"),
+    ],
+)
+def test_two_groups_of_one_image_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "who.csv").write_text(text)
+    with pytest.raises(UserError) as error:
+        with_groups([Case("a", Path("x"))], {"csv": "*.csv", "key": "id", "value": "who"}, tmp_path)
+    assert told in str(error.value)
+
+
 def annotated(tmp_path: Path, **rule: Any) -> Card:
     """Three annotators of a row of four pixels: 1, 2 and 3 of them mark pixels 2, 1 and 0."""
     for name, row in (("ann", [1, 1, 1, 0]), ("ben", [1, 1, 0, 0]), ("cleo", [1, 0, 0, 0])):

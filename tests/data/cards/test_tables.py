@@ -141,6 +141,41 @@ def test_tables_as_programs_write_them(folder: Path, text: str, encoding: str) -
     assert case.group in (None, "p 1,\nward 2")
 
 
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        ("image,mask,group,centre,group", "the column group twice. Leave one out"),
+        ("image,mask,group,centre, group ", "the column group twice. Leave one out"),
+        ("image,mask,group,note,note", "the column note twice. Leave one out"),
+        ("image,mask,group,split,Group", "the column group twice, as group, Group. Leave one out"),
+        ("image,mask,Group,split,GROUP", "the column group twice, as Group, GROUP. Leave one out"),
+        ("image,mask,Mask,split,id", "the column mask twice, as mask, Mask. Leave one out"),
+    ],
+)
+def test_two_columns_of_one_name_are_refused(folder: Path, head: str, told: str) -> None:
+    """Else the last wins in silence, and a leak passes."""
+    rows = [f"i/{i}.png,m/{i}.png,same,train,q{i}" for i in range(4)]
+    with pytest.raises(UserError) as error:
+        table_cases(write_table(folder, [head, *rows]))
+    assert str(error.value).startswith(f"{folder / 'cases.csv'} names {told}")
+
+
+def test_columns_without_a_name_are_no_doubles(folder: Path) -> None:
+    (case,) = table_cases(write_table(folder, ["image,mask,,", "i/0.png,m/0.png,,"]))["all"]
+    assert case.facts == ()
+
+
+def test_two_columns_of_a_parquet_are_refused(folder: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    cells = [pyarrow.array([cell]) for cell in ("i/0.png", "m/0.png", "a", "b")]
+    table = pyarrow.Table.from_arrays(cells, names=["image", "mask", "group", "group"])
+    parquet.write_table(table, folder / "cases.parquet")
+    with pytest.raises(UserError, match="names the column group twice"):
+        table_cases(folder / "cases.parquet")
+
+
 def test_no_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--table .*gone\.csv does not exist"):
         table_cases(tmp_path / "gone.csv")
