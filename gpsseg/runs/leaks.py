@@ -19,7 +19,7 @@ from gpsseg.data.checks.leaks import find_leaks
 from gpsseg.data.checks.pictures import CHAIN, COPY, NAME, NEAR, TURNED, VIEW, Leak
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.split import Split
-from gpsseg.errors import UserError, counted
+from gpsseg.errors import UserError, counted, few
 from gpsseg.reading import read_object
 from gpsseg.runs.kept import kept_split
 from gpsseg.scope import reason
@@ -98,11 +98,13 @@ def groups_note(cases: Sequence[Case], found: Collection[str] = ()) -> str:
         cases: of all parts.
         found: the kinds of leak that were found; some of them say that there are sequences.
     """
-    without = sum(case.group is None for case in cases)
-    if not without:
+    lone = [case for case in cases if case.group is None]
+    if not lone:
         return ""
-    which = "No groups were given" if without == len(cases) else ""
-    which = which or f"{without} of {counted(len(cases), 'image')} have no group"
+    which = "No groups were given" if len(lone) == len(cases) else ""
+    which = which or f"{len(lone)} of {counted(len(cases), 'image')} have no group"
+    words = sorted({case.none for case in lone if case.none})
+    which += f" ({few(words, 9)} {'counts' if len(words) == 1 else 'count'} as none)" * bool(words)
     return (
         f"{which}: where several images show one patient or video, they may lie on both sides of "
         "this split, and the scores then are too good. "

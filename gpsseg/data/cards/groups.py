@@ -11,7 +11,7 @@ from typing import Any
 
 from gpsseg.data.cards.rows import placed_rows, require
 from gpsseg.data.cards.tables import facts_of
-from gpsseg.data.case import Case
+from gpsseg.data.case import Case, grouped
 from gpsseg.data.formats.filenames import matching, one_form
 from gpsseg.errors import UserError, few, shown, told
 
@@ -35,7 +35,7 @@ def with_groups(cases: Sequence[Case], rule: Mapping[str, Any] | None, root: Pat
         rows = _table(rule, root)
         return [_as_told(case, rows.get(one_form(case.id)), rule) for case in cases]
     group_of = _from_id(rule)
-    return [dataclasses.replace(case, group=group_of(case.id) or case.group) for case in cases]
+    return [grouped(case, group_of(case.id) or "") for case in cases]
 
 
 def _as_told(case: Case, row: Mapping[str, str] | None, rule: Mapping[str, Any]) -> Case:
@@ -43,8 +43,7 @@ def _as_told(case: Case, row: Mapping[str, str] | None, rule: Mapping[str, Any])
     if row is None:
         return case
     facts = facts_of(dict(row), (rule["key"], rule["value"]))
-    group = row[rule["value"]] or case.group
-    return dataclasses.replace(case, group=group, facts=(*case.facts, *facts))
+    return grouped(dataclasses.replace(case, facts=(*case.facts, *facts)), row[rule["value"]])
 
 
 def _from_id(rule: Mapping[str, Any]) -> Callable[[str], str | None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpsseg.data.cards.nnunet import is_nnunet, label_notes, nnunet_notes, nnunet_rows
 from gpsseg.data.cards.rows import Row, in_order, placed_rows, require
-from gpsseg.data.case import Case
+from gpsseg.data.case import Case, grouped
 from gpsseg.data.formats.filenames import as_named, is_file, one_form
 from gpsseg.data.formats.matching import FIRST
 from gpsseg.data.pairs import parts_of
@@ -62,8 +62,8 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
         seen[name] = place
         part = _part(path, place, row.get("split", ""))
         image, mask = (_file(path, place, row.get(column, ""), column) for column in COLUMNS[:2])
-        case = Case(name, image, mask, row.get("group") or None, facts=facts_of(row, COLUMNS))
-        parts.setdefault(part, []).append(case)
+        case = Case(name, image, mask, facts=facts_of(row, COLUMNS))
+        parts.setdefault(part, []).append(grouped(case, row.get("group", "")))
     if "all" in parts and len(parts) > 1:
         raise UserError(
             f"{path}: {counted(len(parts['all']), 'row names', 'rows name')} no split while others "
@@ -209,7 +209,7 @@ def _json(path: Path) -> list[Row]:
     for key, part in lists.items():
         for entry in _labelled(content.get(key)):
             row = {"image": str(entry["image"]), "mask": str(entry.get("label", entry.get("mask")))}
-            row["group"] = str(entry.get("group") or "")
+            row["group"] = "" if entry.get("group") is None else str(entry["group"])
             row["split"] = part if has_others else ""
             row |= {name: str(entry[name]) for name in entry if FOLDS.fullmatch(name)}
             rows.append(row)

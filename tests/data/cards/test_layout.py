@@ -136,6 +136,18 @@ def test_groups_of_a_table(tmp_path: Path, text: str) -> None:
         with_groups(cases, {**rule, "value": "whom"}, tmp_path)
 
 
+@pytest.mark.parametrize("word", ["NA", "nan", "-", "unknown", ""])
+def test_a_word_for_none_is_no_group_of_a_card(tmp_path: Path, word: str) -> None:
+    (tmp_path / "who.csv").write_text(f"id,who\na,{word}\nb,{word}\nc, p \n")
+    cases = [Case("a", Path("x")), Case("b", Path("x"), group="own"), Case("c", Path("x"))]
+    by_table = with_groups(cases, {"csv": "who.csv", "key": "id", "value": "who"}, tmp_path)
+    assert [case.group for case in by_table] == [None, "own", "p"]
+    assert [case.none for case in by_table] == [word, "", ""]
+    named = [Case(f"{word}_1", Path("x")), Case(f"{word}_2", Path("x")), Case("p_3", Path("x"))]
+    by_name = with_groups(named, {"id": r"(.*)_\d"}, tmp_path)
+    assert [case.group for case in by_name] == [None, None, "p"]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -13,6 +13,7 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.splits.split import find_cases, make_split
 from gpsseg.errors import UserError
+from gpsseg.runs.leaks import groups_note
 
 
 def pictures(root: Path, *names: str) -> Path:
@@ -158,6 +159,34 @@ def test_two_columns_of_one_name_are_refused(folder: Path, head: str, told: str)
     with pytest.raises(UserError) as error:
         table_cases(write_table(folder, [head, *rows]))
     assert str(error.value).startswith(f"{folder / 'cases.csv'} names {told}")
+
+
+NOTHING = ("NA", "N/A", "nan", "NaN", "null", "None", "-", "unknown", "#N/A", "<NA>")
+
+
+@pytest.mark.parametrize("word", NOTHING)
+def test_a_word_for_none_is_no_patient(folder: Path, word: str) -> None:
+    """Else all images without one are one patient, and leaks are found that are none."""
+    rows = [f"i/{i}.png,m/{i}.png,{'p' if i < 2 else '' if i < 4 else word}" for i in range(6)]
+    cases = table_cases(write_table(folder, ["image,mask,group", *rows]))["all"]
+    assert [case.group for case in cases] == ["p", "p", None, None, None, None]
+    assert groups_note(cases).startswith(f"4 of 6 images have no group ({word} counts as none): w")
+    entries = [{"image": f"i/{i}.png", "label": f"m/{i}.png", "group": word} for i in range(3)]
+    (folder / "dataset.json").write_text(json.dumps({"training": entries}))
+    cases = table_cases(folder / "dataset.json")["all"]
+    assert {case.group for case in cases} == {None}
+    assert groups_note(cases).startswith(f"No groups were given ({word} counts as none): where")
+
+
+def test_the_groups_of_a_json_may_be_numbers_and_null(folder: Path) -> None:
+    given = (0, 0, 1, None, float("nan"), " x ")
+    entries = [
+        {"image": f"i/{i}.png", "label": f"m/{i}.png", "group": group}
+        for i, group in enumerate(given)
+    ]
+    (folder / "dataset.json").write_text(json.dumps({"training": entries}))
+    cases = table_cases(folder / "dataset.json")["all"]
+    assert [case.group for case in cases] == ["0", "0", "1", None, None, "x"]
 
 
 def test_columns_without_a_name_are_no_doubles(folder: Path) -> None:
