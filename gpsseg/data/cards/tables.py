@@ -23,6 +23,11 @@ from gpsseg.veil import plain
 PARTS = ("train", "val", "test")
 NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 FOLDS = re.compile(r"(k|cv)?[ _-]*folds?([ _-]*(id|no|nr|number))?", re.IGNORECASE)
+WHO = re.compile(  # a column that may name patients, in capitals or not
+    r"(groups?|patients?|pat|subjects?|subj|cases?|persons?|participants?|individuals?|videos?"
+    r"|sequences?)([ _-]*(ids?|no|nr|num|number|names?|code))?|pid|mrn",
+    re.IGNORECASE,
+)
 COLUMNS = ("image", "mask", "group", "split", "id")
 
 
@@ -211,7 +216,8 @@ def _json(path: Path) -> list[Row]:
             row = {"image": str(entry["image"]), "mask": str(entry.get("label", entry.get("mask")))}
             row["group"] = "" if entry.get("group") is None else str(entry["group"])
             row["split"] = part if has_others else ""
-            row |= {name: str(entry[name]) for name in entry if FOLDS.fullmatch(name)}
+            kept = [name for name in entry if FOLDS.fullmatch(name) or WHO.fullmatch(name)]
+            row |= {name: str(entry[name]) for name in kept if name not in row}
             rows.append(row)
     return rows
 

@@ -178,6 +178,32 @@ def test_a_word_for_none_is_no_patient(folder: Path, word: str) -> None:
     assert groups_note(cases).startswith(f"No groups were given ({word} counts as none): where")
 
 
+@pytest.mark.parametrize(
+    "column", ["patient", "Patient_ID", "subject", "case_id", "PatientID", "pid", "Groups"]
+)
+def test_a_column_that_may_name_patients_is_pointed_to(folder: Path, column: str) -> None:
+    rows = [f"i/{i}.png,m/{i}.png,{i // 2},x,{'' if i else 'p'}" for i in range(6)]
+    table = write_table(folder, [f"image,mask,{column},patients' ward,group", *rows])
+    cases = table_cases(table)["all"]
+    hint = f"The images have a column {column}: if it names patients, call it group. `python -m "
+    assert hint in groups_note(cases[1:])
+    assert "call it group" not in groups_note(cases), "one has a group, so the column is known"
+    empty = write_table(folder, [f"image,mask,{column},case", "i/0.png,m/0.png,NA,7"])
+    assert "have a column case: if" in groups_note(table_cases(empty)["all"])
+    both = write_table(folder, [f"image,mask,{column},video", "i/0.png,m/0.png,1,7"])
+    said = groups_note(table_cases(both)["all"])
+    assert f"The images have columns {column}, video: if one names patients, call it" in said
+
+
+def test_a_key_of_a_json_that_may_name_patients_is_pointed_to(folder: Path) -> None:
+    entries = [
+        {"image": f"i/{i}.png", "label": f"m/{i}.png", "patient_id": i // 2} for i in range(4)
+    ]
+    (folder / "dataset.json").write_text(json.dumps({"training": entries}))
+    note = groups_note(table_cases(folder / "dataset.json")["all"])
+    assert "have a column patient_id: if it names patients, call it group. " in note
+
+
 def test_the_groups_of_a_json_may_be_numbers_and_null(folder: Path) -> None:
     given = (0, 0, 1, None, float("nan"), " x ")
     entries = [
