@@ -134,7 +134,9 @@ def labels_of(paths: Sequence[Path], labels: Labels | None, together: bool) -> n
 def size_fault(case: Case, mask: tuple[int, ...], image: tuple[int, ...]) -> str:
     """What to say of a mask whose (height, width) is not its image's."""
     got, expected = size_text(mask), size_text(image)
-    text = f"{case.mask}: the mask is {got} but its image is {expected} (height x width)."
+    alike = case.mask is None or bare(stem(case.mask)) == bare(stem(case.image))
+    which = "" if alike else f" {case.image}"  # one mask of all images tells none of them
+    text = f"{case.mask}: the mask is {got} but its image{which} is {expected} (height x width)."
     if mask == image[::-1] and is_turned(case.image):
         return f"{text} The image is turned by its EXIF orientation; turn the mask too."
     return f"{text} Masks must match their image; export it again at the image's size."
