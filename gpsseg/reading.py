@@ -178,7 +178,7 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
     Raises:
         UserError: as ``read_text`` and ``csv_rows``; or a row has more or fewer cells than the
-            first.
+            first, or two columns have one name.
     """
     names, rows = read_lines(path)
     return names, [row for _, row in rows]
@@ -194,12 +194,28 @@ def read_lines(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]
     rows = []
     for number, row in csv_rows(read_text(path), path):
         if not names:
-            names = row
+            names = once_each(row, path)
         elif len(row) != len(names):
             raise UserError(f"{path}, line {number}: expected {len(names)} cells. Is it cut off?")
         else:
             rows.append((number, dict(zip(names, row, strict=True))))
     return names, rows
+
+
+def once_each(names: list[str], path: Path) -> list[str]:
+    """The names of a table's columns, as they are; any number of them may be empty.
+
+    Raises:
+        UserError: two are the same, so that one's cells would be lost.
+    """
+    named = [name for name in names if name]
+    if len(set(named)) < len(named):
+        twice = dict.fromkeys(name for name in named if named.count(name) > 1)
+        column = "column" if len(twice) == 1 else "columns"
+        raise UserError(
+            f"{path} names the {column} {few(twice)} twice. Leave one out, or call it otherwise."
+        )
+    return names
 
 
 def number_in(cell: str) -> float:

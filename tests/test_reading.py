@@ -174,3 +174,11 @@ def test_a_table_as_excel_writes_it_elsewhere_is_told_as_such(tmp_path, mark, na
         read_table(path)
     path.write_text("id\na;b\n")
     assert read_table(path) == (["id"], [{"id": "a;b"}])
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, b"id,group,dice,group,dice\na,p,0.5,q,0.6\n", "t.csv")
+    with pytest.raises(UserError, match=r"t\.csv names the columns group, dice twice\. Leave one"):
+        read_table(path)
+    path = written(tmp_path, b"id,,\na,,\n", "t.csv")
+    assert read_table(path)[0] == ["id", "", ""]

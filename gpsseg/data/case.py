@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from gpsseg.config.missing import named_in
 from gpsseg.data.formats.greys import Greys
 from gpsseg.data.formats.headers import is_turned
 from gpsseg.data.formats.images import read_image
@@ -34,6 +35,7 @@ class Case:
             pixel is foreground where one of all masks says so.
         facts: (column, value) of what else its table or its path says of it, such as its centre.
         own: its id where that is hashed, to find it by in what others wrote; never written.
+        none: the word that stands where its group would, and means that it has none, such as NA.
     """
 
     id: str
@@ -46,11 +48,29 @@ class Case:
     joined: bool = False
     facts: tuple[tuple[str, str], ...] = ()
     own: str = field(default="", repr=False, compare=False)
+    none: str = field(default="", repr=False, compare=False)
 
     @property
     def own_id(self) -> str:
         """Its id as the set has it, also where ``id`` is a hash of that."""
         return self.own or self.id
+
+
+def grouped(case: Case, told: str) -> Case:
+    """A case with the group that a cell, a list or its name tells; told of none, it keeps its own.
+
+    Args:
+        case: with a group or without.
+        told: the group, perhaps with blanks around it; or nothing, or a word for nothing.
+
+    >>> case = Case("a", Path("a.png"))
+    >>> grouped(case, " p1 ").group, grouped(case, "NA").group, grouped(case, "NA").none
+    ('p1', None, 'NA')
+    """
+    group = named_in(told)
+    if group:
+        return replace(case, group=group, none="")
+    return replace(case, none=told.strip()) if case.group is None and told.strip() else case
 
 
 def case_image(case: Case) -> np.ndarray:
@@ -114,7 +134,9 @@ def labels_of(paths: Sequence[Path], labels: Labels | None, together: bool) -> n
 def size_fault(case: Case, mask: tuple[int, ...], image: tuple[int, ...]) -> str:
     """What to say of a mask whose (height, width) is not its image's."""
     got, expected = size_text(mask), size_text(image)
-    text = f"{case.mask}: the mask is {got} but its image is {expected} (height x width)."
+    alike = case.mask is None or bare(stem(case.mask)) == bare(stem(case.image))
+    which = "" if alike else f" {case.image}"  # one mask of all images tells none of them
+    text = f"{case.mask}: the mask is {got} but its image{which} is {expected} (height x width)."
     if mask == image[::-1] and is_turned(case.image):
         return f"{text} The image is turned by its EXIF orientation; turn the mask too."
     return f"{text} Masks must match their image; export it again at the image's size."

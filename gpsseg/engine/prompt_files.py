@@ -14,7 +14,7 @@ from gpsseg.data.formats.images import EXTENSIONS
 from gpsseg.data.formats.video import ENDINGS as VIDEOS
 from gpsseg.data.formats.volumes import volume_ending
 from gpsseg.errors import UserError, few, name_text, shown
-from gpsseg.reading import csv_rows, parse_json, read_text
+from gpsseg.reading import csv_rows, once_each, parse_json, read_text
 
 COLUMNS = {"box": ("x0", "y0", "x1", "y1"), "point": ("x", "y")}
 BEYOND = 0.1  # of a side: a box may reach this far out of its image; it is cut off there
@@ -246,7 +246,7 @@ def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, Any, Any]]:
     if path.suffix.lower() == ".json":
         return _json_rows(path, text, columns)
     lines = list(csv_rows(text, path, strict=False))
-    names = [name.strip() for name in lines[0][1]] if lines else []
+    names = once_each([name.strip() for name in lines[0][1]], path) if lines else []
     lacking = [c for c in ("image", *columns) if len(lines) < 2 or c not in names]
     if lacking:
         raise UserError(

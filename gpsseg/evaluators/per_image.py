@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpsseg.config.missing import named_in
 from gpsseg.errors import UserError, few
 from gpsseg.evaluators.by_value import PREFIX
 from gpsseg.reading import read_table, value_in
@@ -77,7 +78,9 @@ def read_per_image(table: Path, columns: Sequence[str] = ()) -> tuple[list[str],
             "folder that `python -m gpsseg.evaluate` or `python -m gpsseg.finetune` wrote."
         )
     rows = [
-        ImageRow(unicodedata.normalize("NFC", line["id"]), line.get("group") or None, line)
+        ImageRow(
+            unicodedata.normalize("NFC", line["id"]), named_in(line.get("group", "")) or None, line
+        )
         for line in lines
     ]
     seen: set[str] = set()

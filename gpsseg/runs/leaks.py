@@ -10,16 +10,18 @@ from typing import Any
 from gpsseg.config.compare import CompareConfig
 from gpsseg.config.finetune import FinetuneConfig
 from gpsseg.config.folder import RunFolder
+from gpsseg.config.missing import named_in
 from gpsseg.config.written import HashedSplit
 from gpsseg.console import say
 from gpsseg.data.anonymous import load_salt
 from gpsseg.data.cards.own import card_of
+from gpsseg.data.cards.tables import WHO
 from gpsseg.data.case import Case
 from gpsseg.data.checks.leaks import find_leaks
 from gpsseg.data.checks.pictures import CHAIN, COPY, NAME, NEAR, TURNED, VIEW, Leak
 from gpsseg.data.nameless import anonymous_case
 from gpsseg.data.splits.split import Split
-from gpsseg.errors import UserError, counted
+from gpsseg.errors import UserError, counted, few
 from gpsseg.reading import read_object
 from gpsseg.runs.kept import kept_split
 from gpsseg.scope import reason
@@ -98,18 +100,32 @@ def groups_note(cases: Sequence[Case], found: Collection[str] = ()) -> str:
         cases: of all parts.
         found: the kinds of leak that were found; some of them say that there are sequences.
     """
-    without = sum(case.group is None for case in cases)
-    if not without:
+    lone = [case for case in cases if case.group is None]
+    if not lone:
         return ""
-    which = "No groups were given" if without == len(cases) else ""
-    which = which or f"{without} of {counted(len(cases), 'image')} have no group"
+    which = "No groups were given" if len(lone) == len(cases) else ""
+    which = which or f"{len(lone)} of {counted(len(cases), 'image')} have no group"
+    words = sorted({case.none for case in lone if case.none})
+    which += f" ({few(words, 9)} {'counts' if len(words) == 1 else 'count'} as none)" * bool(words)
     return (
         f"{which}: where several images show one patient or video, they may lie on both sides of "
         "this split, and the scores then are too good. "
         + ("This set has such images: see the leaks. " if {CHAIN, NAME, VIEW} & {*found} else "")
+        + (_column_hint(cases) if len(lone) == len(cases) else "")
         + "`python -m gpsseg.datasets groups --output groups.csv`, with the options that name the "
         "images, proposes groups."
     )
+
+
+def _column_hint(cases: Sequence[Case]) -> str:
+    """A sentence on columns that may name patients but are not called group; or nothing."""
+    columns = dict.fromkeys(name for case in cases for name, cell in case.facts if named_in(cell))
+    found = [name for name in columns if WHO.fullmatch(name.strip())]
+    if not found:
+        return ""
+    known = "a column" if len(found) == 1 else "columns"
+    which = "it names" if len(found) == 1 else "one names"
+    return f"The images have {known} {few(found)}: if {which} patients, call it group. "
 
 
 def leaks_sentence(found: Sequence[Any], images: int) -> str:

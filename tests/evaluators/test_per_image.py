@@ -46,3 +46,9 @@ def test_values_of_columns_stay_texts(tmp_path: Path) -> None:
 def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no column iou"):
         read_per_image(table(tmp_path, "a,,1,1"), ["dice", "iou"])
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "-", " ", "Unknown"])
+def test_a_word_for_none_is_no_group(tmp_path: Path, word: str) -> None:
+    (one, other) = read_per_image(table(tmp_path, f"a,{word},0.5,1", "b, p ,0.5,1"))[1]
+    assert (one.group, other.group) == (None, "p")

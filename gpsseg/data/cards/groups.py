@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpsseg.data.cards.tables import facts_of, read_rows
-from gpsseg.data.case import Case
+from gpsseg.data.cards.rows import placed_rows, require
+from gpsseg.data.cards.tables import facts_of
+from gpsseg.data.case import Case, grouped
 from gpsseg.data.formats.filenames import matching, one_form
-from gpsseg.errors import UserError, shown, told
+from gpsseg.errors import UserError, few, shown, told
 
 
 def with_groups(cases: Sequence[Case], rule: Mapping[str, Any] | None, root: Path) -> list[Case]:
@@ -34,7 +35,7 @@ def with_groups(cases: Sequence[Case], rule: Mapping[str, Any] | None, root: Pat
         rows = _table(rule, root)
         return [_as_told(case, rows.get(one_form(case.id)), rule) for case in cases]
     group_of = _from_id(rule)
-    return [dataclasses.replace(case, group=group_of(case.id) or case.group) for case in cases]
+    return [grouped(case, group_of(case.id) or "") for case in cases]
 
 
 def _as_told(case: Case, row: Mapping[str, str] | None, rule: Mapping[str, Any]) -> Case:
@@ -42,8 +43,7 @@ def _as_told(case: Case, row: Mapping[str, str] | None, rule: Mapping[str, Any])
     if row is None:
         return case
     facts = facts_of(dict(row), (rule["key"], rule["value"]))
-    group = row[rule["value"]] or case.group
-    return dataclasses.replace(case, group=group, facts=(*case.facts, *facts))
+    return grouped(dataclasses.replace(case, facts=(*case.facts, *facts)), row[rule["value"]])
 
 
 def _from_id(rule: Mapping[str, Any]) -> Callable[[str], str | None]:
@@ -70,12 +70,27 @@ def _from_id(rule: Mapping[str, Any]) -> Callable[[str], str | None]:
 
 
 def _table(rule: Mapping[str, Any], root: Path) -> dict[str, dict[str, str]]:
-    """The rows of a card's CSV by the ids of its cases."""
+    """The rows of a card's CSV by the ids of its cases.
+
+    Raises:
+        UserError: it is not there, lacks a column, or gives one id two groups.
+    """
     files = sorted(path for path in matching(root, rule["csv"]) if path.is_file())
     if not files:
         raise UserError(
             f"{root / rule['csv']} is not there; it says which images belong together, so that no "
             "patient is on both sides of a split. Put it beside the images."
         )
-    rows = read_rows(files[0], (rule["key"], rule["value"]))
-    return {one_form(row[rule["key"]]): row for row in rows}
+    path, key, value = files[0], rule["key"], rule["value"]
+    placed = placed_rows(path)
+    require([row for _, row in placed], (key, value), path)
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for place, row in placed:
+        before, its = found.setdefault(one_form(row[key]), (place, row))
+        if its[value] != row[value]:
+            raise UserError(
+                f"{path}: {before} and {place} are both of {few([row[key]])} and differ in "
+                f"{value}. Leave one out."
+            )
+        found[one_form(row[key])] = (before, row)
+    return {name: row for name, (_, row) in found.items()}

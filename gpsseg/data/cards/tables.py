@@ -6,56 +6,29 @@ import os
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from gpsseg.data.cards.nnunet import is_nnunet, label_notes, nnunet_notes, nnunet_rows
-from gpsseg.data.case import Case
+from gpsseg.data.cards.rows import Row, in_order, placed_rows, require
+from gpsseg.data.case import Case, grouped
 from gpsseg.data.formats.filenames import as_named, is_file, one_form
 from gpsseg.data.formats.matching import FIRST
 from gpsseg.data.pairs import parts_of
-from gpsseg.errors import UserError, counted, few, name_text, nearest, shown
+from gpsseg.errors import UserError, counted, few, name_text, shown
 from gpsseg.faults import no_file
-from gpsseg.reading import csv_rows, read_json, read_text
+from gpsseg.reading import read_json
 from gpsseg.veil import plain
 
 PARTS = ("train", "val", "test")
 NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 FOLDS = re.compile(r"(k|cv)?[ _-]*folds?([ _-]*(id|no|nr|number))?", re.IGNORECASE)
+WHO = re.compile(  # a column that may name patients, in capitals or not
+    r"(groups?|patients?|pat|subjects?|subj|cases?|persons?|participants?|individuals?|videos?"
+    r"|sequences?)([ _-]*(ids?|no|nr|num|number|names?|code))?|pid|mrn",
+    re.IGNORECASE,
+)
 COLUMNS = ("image", "mask", "group", "split", "id")
-Row = dict[str, str]
-
-
-def read_rows(path: Path, columns: Iterable[str]) -> list[Row]:
-    """Read a CSV (comma, semicolon or tab) or Parquet table as text; empty cells are "".
-
-    Raises:
-        UserError: it cannot be read, or lacks one of ``columns`` (the nearest is suggested).
-    """
-    rows = [row for _, row in _placed_rows(path)]
-    _require(rows, columns, path)
-    return rows
-
-
-def _placed_rows(path: Path) -> list[tuple[str, Row]]:
-    """The rows of a table, each with where it stands: of a CSV the line, as spreadsheets count."""
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return _in_order(_parquet(path))
-    return [(f"line {number}", row) for number, row in _csv(path)]
-
-
-def _in_order(rows: Sequence[Row]) -> list[tuple[str, Row]]:
-    return [(f"row {number}", row) for number, row in enumerate(rows, 1)]
-
-
-def _require(rows: Sequence[Row], columns: Iterable[str], path: Path) -> None:
-    have = list(rows[0]) if rows else []
-    for column in columns:
-        if rows and column not in have:
-            raise UserError(
-                f"{path} has no column {column}.{nearest(column, have)} It has: {few(have, 10)}."
-            )
 
 
 def table_cases(path: Path) -> dict[str, list[Case]]:
@@ -67,16 +40,18 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
     entries without label are left out.
 
     Raises:
-        UserError: a file is not there, a name is used twice, a split is unknown, or only some rows
-            name theirs; the text names the row.
+        UserError: a file is not there, a name or a column is used twice, a split is unknown, or
+            only some rows name theirs; the text names the row.
     """
     if not path.is_file():
         raise UserError(f"--table {path} {no_file(path)}. Pass a CSV, a Parquet or a dataset.json.")
     if path.suffix.lower() == ".json":
-        placed = _in_order(_json(path))
+        placed = in_order(_json(path))
     else:
-        placed = [(place, _with_known_names(row)) for place, row in _placed_rows(path)]
-        _require([row for _, row in placed], COLUMNS[:2], path)
+        placed = placed_rows(path)
+        _refuse_two_of(placed[0][1] if placed else (), path)
+        placed = [(place, _with_known_names(row)) for place, row in placed]
+        require([row for _, row in placed], COLUMNS[:2], path)
     rows = [_with_slashes(row, path.parent) for _, row in placed]
     if not rows:
         raise UserError(f"{path} holds no case; expected a row for each image, with its mask.")
@@ -92,8 +67,8 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
         seen[name] = place
         part = _part(path, place, row.get("split", ""))
         image, mask = (_file(path, place, row.get(column, ""), column) for column in COLUMNS[:2])
-        case = Case(name, image, mask, row.get("group") or None, facts=facts_of(row, COLUMNS))
-        parts.setdefault(part, []).append(case)
+        case = Case(name, image, mask, facts=facts_of(row, COLUMNS))
+        parts.setdefault(part, []).append(grouped(case, row.get("group", "")))
     if "all" in parts and len(parts) > 1:
         raise UserError(
             f"{path}: {counted(len(parts['all']), 'row names', 'rows name')} no split while others "
@@ -102,12 +77,20 @@ def table_cases(path: Path) -> dict[str, list[Case]]:
     return _with_parts(parts)
 
 
+def _refuse_two_of(names: Iterable[str], path: Path) -> None:
+    """Refuse two columns that would be read as one, as group beside Group."""
+    for known in COLUMNS:
+        alike = [name for name in names if name.lower() == known]
+        if len(alike) > 1:
+            raise UserError(
+                f"{path} names the column {known} twice, as {few(alike)}. Leave one out, or call "
+                "it otherwise."
+            )
+
+
 def _with_known_names(row: Row) -> Row:
-    """A row whose own columns are called as here; one that is so already keeps its name."""
-    return {
-        known if (known := name.lower()) in COLUMNS and known not in row else name: cell
-        for name, cell in row.items()
-    }
+    """A row whose own columns are called as here, in small letters."""
+    return {known if (known := name.lower()) in COLUMNS else name: row[name] for name in row}
 
 
 def facts_of(row: Row, known: Container[str]) -> tuple[tuple[str, str], ...]:
@@ -210,52 +193,6 @@ def _expanded(name: str) -> Path:
         return Path(name)
 
 
-def _csv(path: Path) -> list[tuple[int, Row]]:
-    """The rows, each with the number of its line in the file."""
-    whole = read_text(path)
-    text = whole.lstrip("\n")
-    head, _, rest = text.partition("\n")
-    if head.strip().lower().startswith("sep="):  # Excel's word to itself
-        text, head = rest, rest.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    lines = list(csv_rows(text, path, delimiter, strict=False))
-    above = whole.count("\n") - text.count("\n")
-    names = [name.strip() for name in lines[0][1]] if lines else []
-    for number, line in lines[1:]:
-        if any(cell.strip() for cell in line[len(names) :]):
-            raise UserError(
-                f"{path}, line {above + number}: {len(line)} cells, expected {len(names)} as in "
-                f"its first line. Put a cell that holds a {shown(delimiter)} into quotes, or take "
-                "out what is too much."
-            )
-    rows = [
-        (
-            above + number,
-            {n: cell.strip() for n, cell in zip_longest(names, line[: len(names)], fillvalue="")},
-        )
-        for number, line in lines[1:]
-    ]
-    while rows and not any(rows[-1][1].values()):
-        rows.pop()
-    return rows
-
-
-def _parquet(path: Path) -> list[Row]:
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise UserError(
-            f"{path} is a Parquet table, and reading it needs pyarrow: pip install pyarrow."
-        ) from None
-    try:
-        rows = parquet.read_table(path).to_pylist()
-    except Exception as error:  # a damaged file fails in many ways
-        raise UserError(
-            f"{path} cannot be read as a Parquet table ({shown(str(error))})."
-        ) from None
-    return [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
-
-
 def _json(path: Path) -> list[Row]:
     """The rows of a dataset.json."""
     content = read_json(path)
@@ -277,9 +214,10 @@ def _json(path: Path) -> list[Row]:
     for key, part in lists.items():
         for entry in _labelled(content.get(key)):
             row = {"image": str(entry["image"]), "mask": str(entry.get("label", entry.get("mask")))}
-            row["group"] = str(entry.get("group") or "")
+            row["group"] = "" if entry.get("group") is None else str(entry["group"])
             row["split"] = part if has_others else ""
-            row |= {name: str(entry[name]) for name in entry if FOLDS.fullmatch(name)}
+            kept = [name for name in entry if FOLDS.fullmatch(name) or WHO.fullmatch(name)]
+            row |= {name: str(entry[name]) for name in kept if name not in row}
             rows.append(row)
     return rows
 

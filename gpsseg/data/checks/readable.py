@@ -110,15 +110,17 @@ def first_of(faults: Sequence[tuple[str, str]]) -> str:
     d/a.png has 3 levels.
     The same is wrong with 1 more: b.png.
     """
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[str, list[tuple[str, str, str]]] = {}
     for name, fault in faults:
         path = PATH.search(fault)
-        file = last_part(path[0]) if path and " " not in name else name
-        kinds.setdefault(_kind_of(name, fault), []).extend((file, fault))
+        file = last_part(path[0].rstrip(".,:;")) if path and " " not in name else name
+        kinds.setdefault(_kind_of(name, fault), []).append((name, file, fault))
     lines = []
     for same in list(kinds.values())[:MOST_TOLD]:
-        lines.append(same[1])
-        if rest := same[2::2]:
+        lines.append(same[0][2])
+        names, files, _ = zip(*same, strict=True)
+        rest = (files if len({*files}) == len(files) else names)[1:]  # one mask for all images
+        if rest:
             lines.append(f"The same is wrong with {len(rest)} more: {few(rest, MOST_TOLD - 1)}.")
     if len(kinds) > MOST_TOLD:
         lines.append(f"... and {counted(len(kinds) - MOST_TOLD, 'other fault')}.")

@@ -81,7 +81,7 @@ class _Names:
 
     def __init__(self, placed: Mapping[str, Case], lost: Mapping[str, Case]):
         self.placed, self.lost = placed, lost
-        self.near_placed, self.near_lost = ({*_all_forms(each)} for each in (placed, lost))
+        self.near_placed, self.near_lost = ({*all_forms(each)} for each in (placed, lost))
 
     def tells_lost(self, text: str, listed: bool, is_part: bool) -> bool:
         """Whether a text names an image that is in no part, alone or among others."""
@@ -101,20 +101,20 @@ class _Names:
         name = one_form(text)
         if name in self.placed or name in self.lost:
             return name in self.lost
-        for form in _forms(name):
+        for form in forms_of(name):
             if form in self.near_placed or form in self.near_lost:
                 return form not in self.near_placed
         return None
 
 
-def _all_forms(cases: Mapping[str, Case]) -> Iterator[str]:
+def all_forms(cases: Mapping[str, Case]) -> Iterator[str]:
     """The forms of cases' ids and of their files' names."""
     for name, case in cases.items():
         for each in (name, case.image.name, case.mask.name if case.mask else ""):
-            yield from _forms(each)
+            yield from forms_of(each)
 
 
-def _forms(name: str) -> list[str]:
+def forms_of(name: str) -> list[str]:
     """A path in small letters without ending and words such as mask: whole, and its ends."""
     path = one_form(name).strip().replace("\\", "/").casefold()
     last = bare(stem(Path(last_of(path))))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gpsseg.config.missing import NONE
 from gpsseg.data.case import Case
 from gpsseg.data.splits.drawn import Split
 from gpsseg.errors import UserError, few, nearest
@@ -17,7 +18,6 @@ MOST = 20  # values of a column
 MOST_NUMBERS = 8  # above which numbers are taken in quarters
 DIGITS = 8  # of a hashed value
 OF_THE_IMAGE = ("id", "image", "mask", "split")
-NONE = {"na", "n/a", "nan", "none", "null", "unknown", "missing", "-", "--", "?"}
 Labels = Mapping[str, Mapping[str, str]]
 
 

@@ -17,6 +17,8 @@ from gpsseg.data.checks.readable import first_of
 from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.besides import keys_with_lost
 from gpsseg.data.splits.carve import even_in_images
+from gpsseg.data.splits.otherwise import PARTS as PARTS
+from gpsseg.data.splits.otherwise import not_there, what_is_there
 from gpsseg.errors import UserError, counted, few
 from gpsseg.faults import fault_of, is_machines
 from gpsseg.files import write_json
@@ -24,7 +26,6 @@ from gpsseg.reading import fitted, read_json
 from gpsseg.schema import KEY, refuse_newer
 from gpsseg.veil import hashed
 
-PARTS = ("train", "val", "test")
 SKIPPED = "skipped"  # the one list of a run's split.json that is no part: what was left out
 
 
@@ -55,7 +56,7 @@ def read_split(
         UserError: the file is none or of a newer gpsseg, has a list that is no part, or names a
             case twice; NotInSetError if it names one that is not there.
     """
-    content = read_json(path)
+    content = found = read_json(path)
     if isinstance(content, dict):
         if isinstance(content.get(KEY), int):  # else it is another's
             refuse_newer(content, path)
@@ -70,7 +71,7 @@ def read_split(
     if not {"train", "test"} <= set(lists):
         raise UserError(
             f"{path} is no split: expected the lists train and test (and perhaps val) of image "
-            "names. Make one with `python -m gpsseg.datasets split`."
+            f"names. {what_is_there(found)}"
         )
     names = [name for ids in lists.values() for name in ids]
     if len(set(names)) < len(names):
@@ -82,10 +83,7 @@ def read_split(
     known |= {one_form(case.id): case for case in cases}
     missing = [name for name in names if name not in known]
     if missing:
-        raise NotInSetError(
-            f"{path} names {counted(len(missing), 'image')} that the set does not have: "
-            f"{few(missing)}. It belongs to another set, or images were removed since it was made."
-        )
+        raise NotInSetError(f"{path} names {not_there(missing, known)}")
     placed = {known[name] for name in names}
     others = keys_with_lost(
         {key: value for key, value in content.items() if key not in (*PARTS, SKIPPED)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +12,15 @@ from gpsseg.data.cards.layout import files_of
 from gpsseg.data.cards.tables import table_notes
 from gpsseg.data.case import Case
 from gpsseg.data.checks.notices import lone_notice
-from gpsseg.data.formats.filenames import left_out
+from gpsseg.data.formats.filenames import left_out, one_form
 from gpsseg.data.formats.matching import FIRST
 from gpsseg.data.splits.split import Found, channels_of, find_cases
 from gpsseg.errors import UserError, counted, few
+from gpsseg.reading import number_in
 
 
 def file_notes(card: Card, data_root: Path | None, nameless: bool = False) -> list[str]:
-    """A line each on masks that are joined, on masks of no image, and on files that nobody reads.
+    """A line each on what nobody reads, on masks that are joined or of no image, and the like.
 
     Args:
         card: of the set; of one that comes with gpsseg, files beside it are no business of ours.
@@ -36,7 +38,7 @@ def file_notes(card: Card, data_root: Path | None, nameless: bool = False) -> li
 def notes_of(found: Found, nameless: bool = False) -> list[str]:
     """The same without masks of no image, of a set that is found."""
     channels = channels_of(found.others, found.cases)
-    lines = [joined_note(found.cases, nameless), shared_note(found.cases, nameless)]
+    lines = [note(found.cases, nameless) for note in (joined_note, shared_note, alike_groups_note)]
     for table in found.tables:
         lines += table_notes(table, found.cases, nameless)
     if channels:
@@ -66,6 +68,23 @@ def shared_note(cases: Sequence[Case], nameless: bool = False) -> str:
     mask, images = next(iter(shared.items()))
     names = "" if nameless else f", such as {mask} of {few(images)}"
     return f"note: {len(shared)} masks are given to several images each{names}; is that meant?"
+
+
+def alike_groups_note(cases: Sequence[Case], nameless: bool = False) -> str:
+    """One line on groups that differ in their spelling only, such as pX and PX, or 7 and 7.0."""
+    alike: dict[float | str, set[str]] = {}
+    for group in {case.group for case in cases if case.group}:
+        number = number_in(group)
+        key = number if math.isfinite(number) else one_form(group).casefold()
+        alike.setdefault(key, set()).add(group)
+    doubles = sorted(sorted(groups) for groups in alike.values() if len(groups) > 1)
+    if not doubles:
+        return ""
+    names = "" if nameless else f": {few(' and '.join(groups) for groups in doubles)}"
+    return (
+        f"note: {sum(map(len, doubles))} groups count as different and are spelt nearly alike, but "
+        f"for capitals or as 7 and 7.0{names}; where they are one patient, spell them alike"
+    )
 
 
 def joined_note(cases: Sequence[Case], nameless: bool = False) -> str:

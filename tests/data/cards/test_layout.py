@@ -136,6 +136,32 @@ def test_groups_of_a_table(tmp_path: Path, text: str) -> None:
         with_groups(cases, {**rule, "value": "whom"}, tmp_path)
 
 
+@pytest.mark.parametrize("word", ["NA", "nan", "-", "unknown", ""])
+def test_a_word_for_none_is_no_group_of_a_card(tmp_path: Path, word: str) -> None:
+    (tmp_path / "who.csv").write_text(f"id,who\na,{word}\nb,{word}\nc, p \n")
+    cases = [Case("a", Path("x")), Case("b", Path("x"), group="own"), Case("c", Path("x"))]
+    by_table = with_groups(cases, {"csv": "who.csv", "key": "id", "value": "who"}, tmp_path)
+    assert [case.group for case in by_table] == [None, "own", "p"]
+    assert [case.none for case in by_table] == [word, "", ""]
+    named = [Case(f"{word}_1", Path("x")), Case(f"{word}_2", Path("x")), Case("p_3", Path("x"))]
+    by_name = with_groups(named, {"id": r"(.*)_\d"}, tmp_path)
+    assert [case.group for case in by_name] == [None, None, "p"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("id,who,who\na,p1,p2\n", "who.csv names the column who twice. Leave one out"),
+        ("id,who\na,p1\nb,p2\na,p2\n", "who.csv: line 2 and line 4 are both of a and differ in"),
+    ],
+)
+def test_two_groups_of_one_image_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "who.csv").write_text(text)
+    with pytest.raises(UserError) as error:
+        with_groups([Case("a", Path("x"))], {"csv": "*.csv", "key": "id", "value": "who"}, tmp_path)
+    assert told in str(error.value)
+
+
 def annotated(tmp_path: Path, **rule: Any) -> Card:
     """Three annotators of a row of four pixels: 1, 2 and 3 of them mark pixels 2, 1 and 0."""
     for name, row in (("ann", [1, 1, 1, 0]), ("ben", [1, 1, 0, 0]), ("cleo", [1, 0, 0, 0])):

@@ -13,6 +13,7 @@ from gpsseg.data.cards.own import card_of
 from gpsseg.data.cards.tables import table_cases
 from gpsseg.data.splits.split import find_cases, make_split
 from gpsseg.errors import UserError
+from gpsseg.runs.leaks import groups_note
 
 
 def pictures(root: Path, *names: str) -> Path:
@@ -139,6 +140,95 @@ def test_tables_as_programs_write_them(folder: Path, text: str, encoding: str) -
     (case,) = table_cases(folder / "cases.csv")["all"]
     assert (case.id, case.image, case.mask) == ("0", folder / "i/0.png", folder / "m/0.png")
     assert case.group in (None, "p 1,\nward 2")
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        ("image,mask,group,centre,group", "the column group twice. Leave one out"),
+        ("image,mask,group,centre, group ", "the column group twice. Leave one out"),
+        ("image,mask,group,note,note", "the column note twice. Leave one out"),
+        ("image,mask,group,split,Group", "the column group twice, as group, Group. Leave one out"),
+        ("image,mask,Group,split,GROUP", "the column group twice, as Group, GROUP. Leave one out"),
+        ("image,mask,Mask,split,id", "the column mask twice, as mask, Mask. Leave one out"),
+    ],
+)
+def test_two_columns_of_one_name_are_refused(folder: Path, head: str, told: str) -> None:
+    """Else the last wins in silence, and a leak passes."""
+    rows = [f"i/{i}.png,m/{i}.png,same,train,q{i}" for i in range(4)]
+    with pytest.raises(UserError) as error:
+        table_cases(write_table(folder, [head, *rows]))
+    assert str(error.value).startswith(f"{folder / 'cases.csv'} names {told}")
+
+
+NOTHING = ("NA", "N/A", "nan", "NaN", "null", "None", "-", "unknown", "#N/A", "<NA>")
+
+
+@pytest.mark.parametrize("word", NOTHING)
+def test_a_word_for_none_is_no_patient(folder: Path, word: str) -> None:
+    """Else all images without one are one patient, and leaks are found that are none."""
+    rows = [f"i/{i}.png,m/{i}.png,{'p' if i < 2 else '' if i < 4 else word}" for i in range(6)]
+    cases = table_cases(write_table(folder, ["image,mask,group", *rows]))["all"]
+    assert [case.group for case in cases] == ["p", "p", None, None, None, None]
+    assert groups_note(cases).startswith(f"4 of 6 images have no group ({word} counts as none): w")
+    entries = [{"image": f"i/{i}.png", "label": f"m/{i}.png", "group": word} for i in range(3)]
+    (folder / "dataset.json").write_text(json.dumps({"training": entries}))
+    cases = table_cases(folder / "dataset.json")["all"]
+    assert {case.group for case in cases} == {None}
+    assert groups_note(cases).startswith(f"No groups were given ({word} counts as none): where")
+
+
+@pytest.mark.parametrize(
+    "column", ["patient", "Patient_ID", "subject", "case_id", "PatientID", "pid", "Groups"]
+)
+def test_a_column_that_may_name_patients_is_pointed_to(folder: Path, column: str) -> None:
+    rows = [f"i/{i}.png,m/{i}.png,{i // 2},x,{'' if i else 'p'}" for i in range(6)]
+    table = write_table(folder, [f"image,mask,{column},patients' ward,group", *rows])
+    cases = table_cases(table)["all"]
+    hint = f"The images have a column {column}: if it names patients, call it group. `python -m "
+    assert hint in groups_note(cases[1:])
+    assert "call it group" not in groups_note(cases), "one has a group, so the column is known"
+    empty = write_table(folder, [f"image,mask,{column},case", "i/0.png,m/0.png,NA,7"])
+    assert "have a column case: if" in groups_note(table_cases(empty)["all"])
+    both = write_table(folder, [f"image,mask,{column},video", "i/0.png,m/0.png,1,7"])
+    said = groups_note(table_cases(both)["all"])
+    assert f"The images have columns {column}, video: if one names patients, call it" in said
+
+
+def test_a_key_of_a_json_that_may_name_patients_is_pointed_to(folder: Path) -> None:
+    entries = [
+        {"image": f"i/{i}.png", "label": f"m/{i}.png", "patient_id": i // 2} for i in range(4)
+    ]
+    (folder / "dataset.json").write_text(json.dumps({"training": entries}))
+    note = groups_note(table_cases(folder / "dataset.json")["all"])
+    assert "have a column patient_id: if it names patients, call it group. " in note
+
+
+def test_the_groups_of_a_json_may_be_numbers_and_null(folder: Path) -> None:
+    given = (0, 0, 1, None, float("nan"), " x ")
+    entries = [
+        {"image": f"i/{i}.png", "label": f"m/{i}.png", "group": group}
+        for i, group in enumerate(given)
+    ]
+    (folder / "dataset.json").write_text(json.dumps({"training": entries}))
+    cases = table_cases(folder / "dataset.json")["all"]
+    assert [case.group for case in cases] == ["0", "0", "1", None, None, "x"]
+
+
+def test_columns_without_a_name_are_no_doubles(folder: Path) -> None:
+    (case,) = table_cases(write_table(folder, ["image,mask,,", "i/0.png,m/0.png,,"]))["all"]
+    assert case.facts == ()
+
+
+def test_two_columns_of_a_parquet_are_refused(folder: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    cells = [pyarrow.array([cell]) for cell in ("i/0.png", "m/0.png", "a", "b")]
+    table = pyarrow.Table.from_arrays(cells, names=["image", "mask", "group", "group"])
+    parquet.write_table(table, folder / "cases.parquet")
+    with pytest.raises(UserError, match="names the column group twice"):
+        table_cases(folder / "cases.parquet")
 
 
 def test_no_table(tmp_path: Path) -> None:

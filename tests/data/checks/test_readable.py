@@ -33,6 +33,28 @@ def test_sizes_that_differ_are_named_in_full(tmp_path: Path) -> None:
     assert "export it again at the image's size" in str(caught.value)
 
 
+def test_masks_of_a_wrong_size_are_named_without_what_follows_in_the_sentence(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UserError) as caught:
+        check_cases([case(tmp_path, name, (8, 10), (8, 11)) for name in "abc"])
+    first, others = str(caught.value).splitlines()
+    assert first.startswith(f"{tmp_path / 'a_mask.png'}: the mask is 8x11 but its image is 8x10")
+    assert others == "The same is wrong with 2 more: b_mask.png, c_mask.png."
+
+
+def test_of_one_mask_for_all_images_the_images_are_named(tmp_path: Path) -> None:
+    cases = [case(tmp_path, name) for name in ("p1", "p2", "p3")]
+    shared = case(tmp_path, "all", (8, 10), (8, 11)).mask
+    with pytest.raises(UserError) as caught:
+        check_cases([Case(each.id, each.image, shared) for each in cases])
+    first, others = str(caught.value).splitlines()
+    assert first.startswith(
+        f"{shared}: the mask is 8x11 but its image {tmp_path / 'p1.png'} is 8x10 (height x width)."
+    )
+    assert others == "The same is wrong with 2 more: p2, p3."
+
+
 def test_an_image_that_exif_turns_is_named_as_the_reason(tmp_path: Path) -> None:
     turned = case(tmp_path, "phone")
     exif = Image.Exif()

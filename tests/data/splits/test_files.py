@@ -202,6 +202,84 @@ def test_a_file_may_name_images_of_another_split_than_the_first(tmp_path: Path) 
     assert {*split.ids["train"], *split.ids["val"]} == set("def")
 
 
+FITS = "ids stand without ending and folder, spelt as in the set. Write them so."
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{}.jpg", "images/{}.jpg", "C:\\own\\images\\{}.jpg", " {} ", "{}_mask", "/data/{}.PNG", "up"],
+)
+def test_names_that_would_fit_are_said_to(tmp_path: Path, form: str) -> None:
+    """Neither is it another set, nor was an image removed."""
+    cases = [Case(f"scan{i}", Path(f"images/scan{i}.jpg")) for i in range(4)]
+    names = [c.id.upper() if form == "up" else form.format(c.id) for c in cases]
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps({"train": names[:2], "test": names[2:]}))
+    with pytest.raises(UserError) as error:
+        read_split(file, cases)
+    assert str(error.value) == (
+        f"{file} names 4 images otherwise than by their ids, such as {names[0]}; expected scan0: "
+        f"{FITS}"
+    )
+    file.write_text(json.dumps({"train": [*names[:2], "nope"], "test": ["scan3"]}))
+    with pytest.raises(UserError, match=r"names 2 images otherwise .* It also names 1 image that "):
+        read_split(file, cases)
+
+
+def test_names_that_would_fit_two_images_or_another_id(tmp_path: Path) -> None:
+    cases = [Case(f"p{i}/a", Path(f"p{i}/a.jpg")) for i in range(2)]
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps({"train": ["a"], "test": ["p1/a"]}))
+    with pytest.raises(UserError, match=r"the set does not have: a\. It belongs"):
+        read_split(file, cases)
+    file.write_text(json.dumps({"train": ["x/p0/a.jpg"], "test": ["p1/a"]}))
+    with pytest.raises(UserError, match=r"as x/p0/a\.jpg; expected p0/a: ids stand without end"):
+        read_split(file, cases)
+    file.write_text(json.dumps({"train": ["own/x.jpg"], "test": ["c1"]}))
+    with pytest.raises(UserError, match=r"as own/x\.jpg; expected c0: ids stand without ending"):
+        read_split(file, [Case("c0", Path("own/x.jpg")), Case("c1", Path("own/y.jpg"))])
+
+
+A, B, C = ["a"], ["b"], ["c"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            {"Train": A, "Val": B, "Test": C},
+            "Its keys are Train, Val, Test; call them train, val and test.",
+        ),
+        (
+            {"training": A, "validation": B, "testing": C, "by": "me"},
+            "Its keys are training, validation, testing; call them train, val and test.",
+        ),
+        ({"train": A, "Test": C}, "Its keys are train, Test; call them train and test."),
+        ({"split": {"train": A, "test": B}}, "A split stands below split; put what stands there"),
+        ({"folds": [{"train": A, "test": B}]}, "A split stands below folds; put what stands"),
+        ({"folds": [{"train": A, "test": B}] * 2}, "Splits stand below folds; write a file for"),
+        (
+            {"fold_0": {"train": A, "test": B}, "fold_1": {"Train": A, "Test": B}},
+            "Splits stand below fold_0, fold_1; write a file for each.",
+        ),
+        ({"a": "train", "b": "test"}, "It gives each name its part, such as a (and 1 more); list"),
+        ([{"train": A, "test": B}] * 2, "It is a list of 2 splits; write a file for each."),
+        ({"train": A, "val": B}, "Its keys are train, val. Make one with `python -m gpsseg.dat"),
+        ({"subset": A}, "Its key is subset. Make one with"),
+        ({}, "It is empty. Make one with"),
+        (7, "It is 7. Make one with"),
+    ],
+)
+def test_a_file_that_is_no_split_is_told_what_it_holds(
+    tmp_path: Path, content: object, told: str
+) -> None:
+    (tmp_path / "s.json").write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        read_split(tmp_path / "s.json", [Case(each, Path("x")) for each in "abc"])
+    expected = "s.json is no split: expected the lists train and test (and perhaps val) of image "
+    assert f"{expected}names. {told}" in str(error.value)
+
+
 @pytest.mark.parametrize("there", ["split.txt", "folder"])
 def test_a_split_that_is_another_file_says_what_was_expected(tmp_path: Path, there: str) -> None:
     path = tmp_path / there

@@ -16,7 +16,7 @@ from gpsseg.data.case import Case, case_labels, case_mask
 from gpsseg.data.formats.filenames import left_out
 from gpsseg.data.formats.maps import find_maps
 from gpsseg.data.formats.masks import Labels
-from gpsseg.data.splits.leftovers import file_notes
+from gpsseg.data.splits.leftovers import file_notes, notes_of
 from gpsseg.data.splits.split import find_cases
 from gpsseg.errors import UserError
 
@@ -166,3 +166,30 @@ def test_wildcards_before_the_stars_and_names_that_hold_some(tmp_path: Path) -> 
 
 def test_what_our_own_commands_leave_behind_is_not_named(tmp_path: Path) -> None:
     assert left_out([tmp_path / "predict.json", tmp_path / "slices.json"], tmp_path) == ""
+
+
+def grouped_notes(root: Path, groups: list[str], nameless: bool = False) -> list[str]:
+    """What is said of a table of two images of each group."""
+    rows = []
+    for k, group in enumerate(groups * 2):
+        image(root / f"{k}.png")
+        mask(root / f"{k}_mask.png", 0)
+        rows.append(f"{k}.png,{k}_mask.png,{group}")
+    (root / "t.csv").write_text("\n".join(["image,mask,group", *rows]))
+    return notes_of(find_cases(table_card(root / "t.csv"), None), nameless)
+
+
+def test_groups_that_are_spelt_nearly_alike_are_said(tmp_path: Path) -> None:
+    (note,) = grouped_notes(tmp_path, ["pX", "PX ", "7", "7.0", "07", "p7", "p70", "8"])
+    assert note == (
+        "note: 5 groups count as different and are spelt nearly alike, but for capitals or as 7 "
+        "and 7.0: 07 and 7 and 7.0, PX and pX; where they are one patient, spell them alike"
+    )
+    (note,) = grouped_notes(tmp_path, ["pX", "PX "], nameless=True)
+    assert "PX" not in note
+    assert note.startswith("note: 2 groups count as different")
+    assert grouped_notes(tmp_path, ["p1", "p10", "10", "1", "1-25"]) == []
+
+
+def test_blanks_round_a_group_make_no_other(tmp_path: Path) -> None:
+    assert grouped_notes(tmp_path, ["PX", " PX", "PX\t"]) == []
