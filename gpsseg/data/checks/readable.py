@@ -113,14 +113,15 @@ def first_of(faults: Sequence[tuple[str, str]]) -> str:
     kinds: dict[str, list[tuple[str, str, str]]] = {}
     for name, fault in faults:
         path = PATH.search(fault)
-        file = last_part(path[0].rstrip(".,:;")) if path and " " not in name else name
+        file = path[0].rstrip(".,:;") if path and " " not in name else name
         kinds.setdefault(_kind_of(name, fault), []).append((name, file, fault))
     lines = []
     for same in list(kinds.values())[:MOST_TOLD]:
         lines.append(same[0][2])
-        names, files, _ = zip(*same, strict=True)
-        rest = (files if len({*files}) == len(files) else names)[1:]  # one mask for all images
-        if rest:
+        files = list(dict.fromkeys(file for _, file, _ in same))
+        all_of_one = len(files) == 1  # as where one mask is given to all images
+        others = [name for name, _, _ in same[1:]] if all_of_one else map(last_part, files[1:])
+        if rest := list(others):
             lines.append(f"The same is wrong with {len(rest)} more: {few(rest, MOST_TOLD - 1)}.")
     if len(kinds) > MOST_TOLD:
         lines.append(f"... and {counted(len(kinds) - MOST_TOLD, 'other fault')}.")
