@@ -27,6 +27,13 @@ def has_gpu(device: str) -> bool:
     return not device.startswith("cpu") and any(map(count_of, GPUS))
 
 
+def in_bf16(kind: str) -> bool:
+    """Whether autocast to bfloat16 is on for a kind of device; some, as "meta", have none."""
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+        return False
+    return torch.get_autocast_dtype(kind) == torch.bfloat16
+
+
 def has_cuda() -> bool:
     """Whether a CUDA device may read memory that is pinned, while workers read ahead.
 

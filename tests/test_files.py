@@ -1,9 +1,11 @@
 """New folders and JSON files: nothing is overwritten, nothing is left half-written."""
 
+import contextlib
 import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -124,19 +126,26 @@ def test_a_library_s_word_on_what_it_was_given_is_no_error_of_the_disk(tmp_path:
         raise OSError("image file is truncated")
 
 
-def test_a_command_that_is_at_work_is_not_begun_again(tmp_path: Path) -> None:
-    config = ReportConfig(run=tmp_path)
+@contextlib.contextmanager
+def at_work(out: Path, run: Path, does: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process, which has begun to write to a folder and done more."""
     code = (
-        "import sys, time; from pathlib import Path; from gpsseg.folders import new_folder;"
+        "import sys, time; from pathlib import Path; import gpsseg.folders as f;"
         "from gpsseg.config.report import ReportConfig;"
-        "new_folder(Path(sys.argv[1]), ReportConfig(run=Path(sys.argv[2])));"
-        "Path(sys.argv[1], 'half').touch(); print('begun', flush=True); time.sleep(60)"
+        "f.new_folder(Path(sys.argv[1]), ReportConfig(run=Path(sys.argv[2])));"
+        f"{does}; print('begun', flush=True); time.sleep(60)"
     )
-    out = tmp_path / "out"
-    command = [sys.executable, "-c", code, str(out), str(tmp_path)]
+    command = [sys.executable, "-c", code, str(out), str(run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
         assert other.stdout
         other.stdout.readline()
+        yield other
+
+
+def test_a_command_that_is_at_work_is_not_begun_again(tmp_path: Path) -> None:
+    config = ReportConfig(run=tmp_path)
+    out = tmp_path / "out"
+    with at_work(out, tmp_path, "Path(sys.argv[1], 'half').touch()") as other:
         try:
             with pytest.raises(UserError, match="Another process is writing to"):
                 new_folder(out, config)
@@ -154,18 +163,9 @@ def test_a_command_that_is_at_work_is_not_begun_again(tmp_path: Path) -> None:
 def test_a_killed_process_that_nobody_has_waited_for_is_gone(tmp_path: Path) -> None:
     """It keeps its number as long as its parent lives, and writes nothing more."""
     config = ReportConfig(run=tmp_path)
-    code = (
-        "import sys, time; from pathlib import Path; import gpsseg.folders as f;"
-        "from gpsseg.config.report import ReportConfig;"
-        "f.new_folder(Path(sys.argv[1]), ReportConfig(run=Path(sys.argv[2])));"
-        "whole = f.made_whole(Path(sys.argv[2], 'whole')); whole.__enter__();"
-        "print('begun', flush=True); time.sleep(60)"
-    )
     out = tmp_path / "out"
-    command = [sys.executable, "-c", code, str(out), str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
-        assert other.stdout
-        other.stdout.readline()
+    does = "whole = f.made_whole(Path(sys.argv[2], 'whole')); whole.__enter__()"
+    with at_work(out, tmp_path, does) as other:
         scratch = tmp_path / f"gpsseg-{_host()}-{other.pid}-abcd_123"
         scratch.mkdir()
         os.utime(scratch, (1000, 1000))

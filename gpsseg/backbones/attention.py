@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
+from gpsseg.device import in_bf16
+
 SOFTMAX = (torch.softmax, Tensor.softmax, nn.functional.softmax)
 
 
@@ -33,18 +35,12 @@ def lighten(layers: Iterable[nn.Module]) -> None:
 def _attend(layer: Any, *inputs: Any, **named: Any) -> Any:
     kind: Any = type(layer)
     x = next(each for each in (*inputs, *named.values()) if isinstance(each, Tensor))
-    if not (_in_bf16(x.device.type) and _has_gradient(layer, x)):
+    if not (in_bf16(x.device.type) and _has_gradient(layer, x)):
         return kind.forward(layer, *inputs, **named)
     if x.device.type == "cpu":
         kind = next(parent for parent in kind.__mro__ if nn.Module in parent.__bases__)
     with _HalvedSoftmax():
         return kind.forward(layer, *inputs, **named)
-
-
-def _in_bf16(device: str) -> bool:
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
-        return False
-    return torch.get_autocast_dtype(device) == torch.bfloat16
 
 
 def _has_gradient(layer: nn.Module, x: Tensor) -> bool:
@@ -97,4 +93,4 @@ def _may_be_halved(scores: Tensor, *more: Any, **named: Any) -> bool:
     asked = {each for each in (*more, *named.values()) if isinstance(each, torch.dtype)}
     last = dim in (-1, scores.dim() - 1) and named.get("out") is None
     known = scores.dtype in (torch.bfloat16, torch.float32)
-    return last and known and asked <= {torch.float32} and _in_bf16(scores.device.type)
+    return last and known and asked <= {torch.float32} and in_bf16(scores.device.type)

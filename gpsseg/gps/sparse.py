@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gpsseg.device import in_bf16
 from gpsseg.errors import UserError
 from gpsseg.gps.backward import SelectedConvolution, SelectedEntries, SelectedLinear, plan
 from gpsseg.gps.frozen import freeze_norms, unfreeze_norms
@@ -189,12 +190,9 @@ def _read(layer: Any, name: str) -> Tensor:
 
 def _arguments(layer: Any, x: Tensor) -> tuple[Any, ...]:
     """Weight, bias, values and plan of a layer, after writing its values."""
-    held, device = layer._buffers, x.device.type
+    held = layer._buffers
     plan_ = (held["weight_channels"], held["weight_gather"])
-    in_bf16 = (
-        torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16
-    )
-    if in_bf16 and "weight_upper" in held:
+    if "weight_upper" in held and in_bf16(x.device.type):
         weight = _with_values(held["weight_upper"], layer, "weight")
     else:
         weight = whole_weight(layer, "weight")

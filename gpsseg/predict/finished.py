@@ -34,7 +34,10 @@ def damage(plans: Sequence[Plan], config: PredictConfig) -> dict[int, str]:
     known = {table: masks_of(table) for table in tables_of(config)}
 
     def look(plan: Plan) -> str:
-        sizes, there = _sizes_of(plan), filter(is_there, plan.paths)
+        there = [path for path in plan.paths if is_there(path)]
+        if not there:
+            return ""
+        sizes = _sizes_of(plan)
         return (
             next(filter(None, (_fault(path, plan, sizes) for path in there)), "")
             or _lost_pages(plan)

@@ -86,7 +86,7 @@ def test_both_have_one_answer_and_one_gradient(net, monkeypatch):
     monkeypatch.setattr(attention, "HalfSoftmax", WholeSoftmax)
     found = []
     for plain in (False, True):
-        monkeypatch.setattr(attention, "_in_bf16", lambda device, plain=plain: plain)
+        monkeypatch.setattr(attention, "in_bf16", lambda device, plain=plain: plain)
         calls.clear()
         logits = model(image)
         assert bool(calls) == plain

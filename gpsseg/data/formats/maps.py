@@ -64,9 +64,10 @@ def find_maps(folder: Path, option: str, segments: bool = False) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{option} {folder} {what}. Pass a folder of masks or probability maps.")
-    found = [path for path in without_beside(files_below(folder)) if _is_map(path, segments)]
+    files = files_below(folder)
+    found = [path for path in without_beside(files) if _is_map(path, segments)]
     if not found:
-        packed, what = unpacking(files_below(folder), folder)
+        packed, what = unpacking(files, folder)
         if packed:
             raise UserError(f"{option} {folder} holds no mask or map but {what}.")
         raise UserError(

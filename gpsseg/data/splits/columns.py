@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gpsseg.config.missing import NONE
+from gpsseg.config.missing import named_in
 from gpsseg.data.case import Case
 from gpsseg.data.splits.drawn import Split
 from gpsseg.errors import UserError, few, nearest
@@ -90,7 +90,7 @@ def _labelled(column: str, values: Mapping[str, str], salt: str | None) -> dict[
     different = {value for value in values.values() if value}
     numbers = {value: number_in(value) for value in different}
     words = sorted(value for value in different if not math.isfinite(numbers[value]))
-    if len(different) - len(words) > MOST_NUMBERS and {word.lower() for word in words} <= NONE:
+    if len(different) - len(words) > MOST_NUMBERS and not any(map(named_in, words)):
         given = {name: "" if value in words else value for name, value in values.items()}
         return _quarters(given, numbers, salt)
     if len(different) > MOST:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from gpsseg.config.written import SplitParts
 from gpsseg.console import progress, say
+from gpsseg.data.cards.tables import PARTS as PARTS
 from gpsseg.data.case import Case, case_mask
 from gpsseg.data.checks.readable import first_of
 from gpsseg.data.formats.filenames import one_form
 from gpsseg.data.splits.besides import keys_with_lost
 from gpsseg.data.splits.carve import even_in_images
-from gpsseg.data.splits.otherwise import PARTS as PARTS
 from gpsseg.data.splits.otherwise import not_there, what_is_there
 from gpsseg.errors import UserError, counted, few
 from gpsseg.faults import fault_of, is_machines

@@ -10,7 +10,6 @@ from gpsseg.data.case import Case
 from gpsseg.data.splits.besides import all_forms, forms_of, is_word_for_part
 from gpsseg.errors import counted, few, told
 
-PARTS = ("train", "val", "test")
 TRAIN = frozenset({"train", "trn", "training"})
 TEST = frozenset(
     (*("test", "tst", "testing", "eval", "evaluation"), *("hold", "held", "holdout", "heldout"))
